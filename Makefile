@@ -1,0 +1,59 @@
+# Thin over the commands: `make help` lists them. Needs Python >= 3.11 with venv, and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DEV    := $(VENV)/.installed-dev
+
+.PHONY: help up test check format simulate demo bench chaos loadtest lock clean docs
+
+help:            ## list what there is
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
+
+up: $(DEV)       ## install, start everything, serve http://127.0.0.1:8080 until Ctrl-C
+	@exec $(BIN)/evently up
+
+test: $(DEV)     ## all tests, against a real Valkey and a real PostgreSQL
+	$(BIN)/pytest -n 2 --dist loadfile
+
+check: $(DEV)    ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(DEV)   ## put the code into the house's form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+demo: $(DEV)     ## sell out an event over HTTP and judge it (SCENARIO=rush|stadium BUYERS=n CAPACITY=n SEED=n)
+	@$(BIN)/python -m loadtests.demo $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(BUYERS),--buyers $(BUYERS)) \
+	    $(if $(CAPACITY),--capacity $(CAPACITY)) $(if $(SEED),--seed $(SEED))
+
+simulate: $(DEV) ## random histories of all scripts against the model, nightly size
+	$(BIN)/pytest tests/simulation --large --hypothesis-show-statistics
+
+bench chaos loadtest:
+	@echo "make $@ does not exist yet: it comes with the work on $(or $(WHY_$@),it)" >&2; exit 1
+WHY_bench    := speed
+WHY_chaos    := durability and recovery
+WHY_loadtest := speed
+
+docs: $(DEV)     ## write the documents that are made from the code
+	$(BIN)/python -m engine.script_docs > docs/SCRIPTS.md
+
+lock: $(DEV)     ## resolve the dependencies anew: pins and hashes, no index hosts
+	$(BIN)/python -m pip install --quiet uv
+	set -e; for set in "runtime:" "dev:--extra embedded --group dev" \
+	        "bench:--extra embedded --group dev --group bench"; do \
+	    $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+	        --no-emit-find-links --python-version 3.11 --custom-compile-command "make lock" \
+	        $${set#*:} pyproject.toml -o requirements/$${set%%:*}.txt; done
+
+clean:           ## remove what was built; data in .evently stays
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(DEV): requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,116 @@
+"""Puts the API together: connections, services, routes; and takes it apart again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from api.catalog import Catalog
+from api.handlers.ops import OPENAPI
+from api.middleware import middleware
+from api.openapi import describe
+from api.passwords import Passwords
+from api.policy import enforce
+from api.routes import ROUTES
+from api.services import SERVICES, Services
+from api.ticket_codes import TicketCodes
+from api.tokens import Tokens
+from engine import scripts
+from engine.door import ReadReign, Reign
+from engine.engine import Engine
+from engine.redis_client import connect
+from store import reigns
+from store.pool import create_pool
+from store.watermark import Watermark
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What the API needs to know; units as in the settings of the same names."""
+
+    redis_urls: Sequence[str]
+    database_url: str
+    jwt_secret: str
+    ticket_signing_key: str
+    access_token_ttl_s: int
+    password_hashes_max: int
+    shards: int
+    redis_timeout_ms: int
+    batch_commands_max: int
+    batches_in_flight_max: int
+    commands_waiting_max: int
+    database_pool_max: int
+    database_timeout_ms: int
+    catch_up_timeout_ms: int
+    hold_ttl_ms: int
+    hold_life_max_ms: int
+    offer_ttl_ms: int
+    waitlist_entries_max: int
+    body_bytes_max: int
+    drain_timeout_s: int
+
+
+def create_app(options: Options) -> web.Application:
+    """
+    Make the application; connections open when it starts and close when it stops.
+
+    It starts with PostgreSQL and Redis away, and says by `/readyz` that it is not ready.
+    """
+    app = web.Application(middlewares=[middleware], client_max_size=options.body_bytes_max)
+
+    async def services(app: web.Application) -> AsyncIterator[None]:
+        pool = await create_pool(
+            options.database_url,
+            connections_max=options.database_pool_max,
+            timeout_ms=options.database_timeout_ms,
+        )
+
+        engine = Engine(
+            [connect(url, timeout_ms=options.redis_timeout_ms) for url in options.redis_urls],
+            reign_reader(pool),
+            shards=options.shards,
+            commands_max=options.batch_commands_max,
+            in_flight_max=options.batches_in_flight_max,
+            waiting_max=options.commands_waiting_max,
+        )
+        passwords = Passwords(at_once_max=options.password_hashes_max)
+        app[SERVICES] = Services(
+            engine=engine,
+            pool=pool,
+            watermark=Watermark(pool),
+            catalog=Catalog(pool),
+            tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
+            passwords=passwords,
+            ticket_codes=TicketCodes(options.ticket_signing_key),
+            shards=options.shards,
+            hold_ttl_ms=options.hold_ttl_ms,
+            hold_life_max_ms=options.hold_life_max_ms,
+            offer_ttl_ms=options.offer_ttl_ms,
+            waitlist_entries_max=options.waitlist_entries_max,
+            catch_up_timeout_ms=options.catch_up_timeout_ms,
+        )
+        engine.start()
+        yield
+        await engine.stop(timeout_s=options.drain_timeout_s)
+        passwords.close()
+        await pool.close()
+
+    app.cleanup_ctx.append(services)
+    app[OPENAPI] = describe(ROUTES)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, enforce(route.policy, route.handler))
+    return app
+
+
+def reign_reader(pool: reigns.Executor) -> ReadReign:
+    """Return what the engine's doors ask for the shard's reign: the row in PostgreSQL."""
+
+    async def read(shard: int) -> Reign | None:
+        row = await reigns.read(pool, shard)
+        if row is None or row.state != "open":
+            return None
+        return Reign(shard=shard, epoch=row.epoch, script_shas=scripts.shas(row.nonce))
+
+    return read

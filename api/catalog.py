@@ -1,0 +1,120 @@
+"""
+What never changes about a published event, remembered per process for the booking path.
+
+Prices, limits, capacities and the sale window are not here: they may change and live in Redis,
+where the script reads them. Here is only what turns a request into a command: the event's shard
+and currency, and the number of each tier. A tier that is not known is looked up again, at most
+once per `MISS_INTERVAL_S`, so that neither new tiers are missed nor made-up ids reach PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TypeVar
+
+import asyncpg
+
+from store import events, seats
+
+Value = TypeVar("Value")
+
+EVENTS_MAX = 20_000
+#: Events whose sections are remembered: a stadium's take about 100 kB.
+SECTIONS_EVENTS_MAX = 200
+MISS_INTERVAL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An event as the booking path needs it."""
+
+    shard: int
+    organizer_id: str
+    currency: str
+    #: tier id -> tier_no
+    tier_nos: dict[str, int]
+    #: tier_no -> tier id
+    tier_ids: dict[int, str]
+    #: section_no -> tier_no; empty if no tier has seats.
+    section_tiers: dict[int, int]
+    read_at_s: float
+    waitlist_policy: str = "strict"
+    waitlist_patience_ms: int = 0
+
+
+class Catalog:
+    """A bounded memory of events, filled from PostgreSQL on first use."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._known: dict[str, Known] = {}
+        self._missing: dict[str, float] = {}
+        self._sections: dict[str, list[seats.Section]] = {}
+        self._reads: dict[str, asyncio.Task[Known | None]] = {}
+
+    def get(self, event_id: str) -> Known | None:
+        """Return the event if it is in memory."""
+        return self._known.get(event_id)
+
+    async def find(
+        self, event_id: str, *, wanted_tier_ids: frozenset[str] = frozenset()
+    ) -> Known | None:
+        """
+        Return the event, from PostgreSQL if need be; None if there is none.
+
+        Args:
+            wanted_tier_ids: Tiers that the caller expects; if one is not known, the event is read
+                anew, unless that was done within the last `MISS_INTERVAL_S` seconds.
+        """
+        now_s = time.monotonic()
+        known = self._known.get(event_id)
+        if known is not None and (
+            wanted_tier_ids <= known.tier_nos.keys() or now_s - known.read_at_s < MISS_INTERVAL_S
+        ):
+            return known
+        if known is None and now_s - self._missing.get(event_id, -MISS_INTERVAL_S) < (
+            MISS_INTERVAL_S
+        ):
+            return None
+        # Requests for the same event that arrive together share one read.
+        read = self._reads.get(event_id)
+        if read is None:
+            read = self._reads[event_id] = asyncio.create_task(self._read(event_id))
+            read.add_done_callback(lambda _: self._reads.pop(event_id, None))
+        return await asyncio.shield(read)
+
+    async def sections(self, event_id: str) -> list[seats.Section]:
+        """Return an event's sections; they never change once the event is made."""
+        found = self._sections.get(event_id)
+        if found is None:
+            found = await seats.of_event(self._pool, event_id)
+            _remember(self._sections, event_id, found, most=SECTIONS_EVENTS_MAX)
+        return found
+
+    async def _read(self, event_id: str) -> Known | None:
+        event = await events.by_id(self._pool, event_id)
+        if event is None:
+            _remember(self._missing, event_id, time.monotonic())
+            return None
+        tiers = (await events.tiers_of(self._pool, [event_id])).get(event_id, [])
+        known = Known(
+            shard=event.shard,
+            organizer_id=event.organizer_id,
+            currency=event.currency,
+            tier_nos={tier.id: tier.tier_no for tier in tiers},
+            tier_ids={tier.tier_no: tier.id for tier in tiers},
+            section_tiers=await seats.tiers_of_sections(self._pool, event_id),
+            read_at_s=time.monotonic(),
+            waitlist_policy=event.waitlist_policy,
+            waitlist_patience_ms=event.waitlist_patience_ms,
+        )
+        _remember(self._known, event_id, known)
+        return known
+
+
+def _remember(memory: dict[str, Value], key: str, value: Value, *, most: int = EVENTS_MAX) -> None:
+    if key not in memory and len(memory) >= most:
+        del memory[next(iter(memory))]
+    memory[key] = value

@@ -1,0 +1,46 @@
+"""For operators and machines: health, metrics, the description of the API."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from api import metrics
+from api.http import answer
+from api.schemas import Health
+from api.services import SERVICES
+
+CHECK_TIMEOUT_S = 2.0
+NO_STORE = {"Cache-Control": "no-store"}
+OPENAPI: web.AppKey[bytes] = web.AppKey("openapi", bytes)
+
+
+async def healthz(_: web.Request) -> web.Response:
+    """Tell that the process answers; it says nothing about what is below."""
+    return answer(Health(status="ok"), headers=NO_STORE)
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Tell whether bookings can be taken and read: every shard open, PostgreSQL there."""
+    services = request.app[SERVICES]
+    checks = {"shards": "ok" if services.engine.is_open else "shut", "database": "ok"}
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            await services.pool.fetchval("SELECT 1")
+    except Exception as error:  # noqa: BLE001  Whatever it is, we are not ready.
+        checks["database"] = type(error).__name__
+    is_ready = set(checks.values()) == {"ok"}
+    body = Health(status="ok" if is_ready else "unavailable", checks=checks)
+    return answer(body, status=200 if is_ready else 503, headers=NO_STORE)
+
+
+async def metrics_text(_: web.Request) -> web.Response:
+    """Return all metrics in Prometheus's text format."""
+    body = await asyncio.to_thread(metrics.exposition)
+    return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE} | NO_STORE)
+
+
+async def openapi(request: web.Request) -> web.Response:
+    """Return the OpenAPI 3.1 description of this API."""
+    return web.Response(body=request.app[OPENAPI], content_type="application/json")

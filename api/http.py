@@ -1,0 +1,142 @@
+"""
+Small things every handler needs: read a body, take a header, write an answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import re
+from typing import Annotated, Any, TypeVar
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from api.problems import Problem, from_validation, invalid
+from api.tokens import Principal
+from engine.ids import IDEMPOTENCY_KEY_CHARS_MAX
+
+Body = TypeVar("Body")
+
+PAGE_LIMIT_DEFAULT = 50
+PAGE_LIMIT_MAX = 200
+PERSONAL = {"Cache-Control": "private, no-store"}
+#: Where the policy wrapper leaves who is calling.
+PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
+
+_ENCODER = msgspec.json.Encoder()
+_MOMENT = Annotated[dt.datetime, msgspec.Meta(tz=True)]
+_KEY_CHARS = rf"[\x21\x23-\x5b\x5d-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}"
+#: Bare, or quoted as a structured-field string; a quote on one side alone is neither.
+_KEY = re.compile(rf'"(?P<quoted>{_KEY_CHARS})"|(?P<bare>{_KEY_CHARS})')
+
+
+async def read_body(request: web.Request, decoder: msgspec.json.Decoder[Body]) -> Body:
+    """
+    Read and validate the request's JSON.
+
+    Raises:
+        Problem: 400 if it is not JSON, 422 with a pointer if it is not what is expected.
+    """
+    try:
+        raw = await request.read()
+    except (aiohttp.ClientPayloadError, web.RequestPayloadError) as error:
+        raise Problem(400, "malformed", "The body cannot be read.", detail=str(error)) from error
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise from_validation(error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem(400, "malformed", "The body is not JSON.", detail=str(error)) from error
+
+
+def answer(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """Answer with JSON."""
+    return web.Response(
+        status=status,
+        body=_ENCODER.encode(body),
+        content_type="application/json",
+        headers=headers,
+    )
+
+
+def idempotency_key(request: web.Request) -> str:
+    """
+    Return the key that names this attempt, bare or quoted, under either header name.
+
+    Raises:
+        Problem: 400 if it is missing or malformed.
+    """
+    text = request.headers.get("Idempotency-Key") or request.headers.get("X-Idempotency-Key")
+    if text is None:
+        raise Problem(
+            400,
+            "idempotency_key_missing",
+            "The request needs an Idempotency-Key.",
+            detail="Make a UUID, keep it, and send it again with every repetition.",
+            errors=[("/headers/Idempotency-Key", "is required")],
+        )
+    match = _KEY.fullmatch(text)
+    if match is None:
+        raise Problem(
+            400,
+            "idempotency_key_malformed",
+            "The Idempotency-Key is malformed.",
+            errors=[(
+                "/headers/Idempotency-Key",
+                f"must be 1..{IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters",
+            )],
+        )  # fmt: skip
+    return match["quoted"] or match["bare"]
+
+
+def page_limit(request: web.Request) -> int:
+    """Return the wished page size, 1..`PAGE_LIMIT_MAX`."""
+    text = request.query.get("limit")
+    if text is None:
+        return PAGE_LIMIT_DEFAULT
+    if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= PAGE_LIMIT_MAX:
+        raise invalid("/query/limit", f"must be 1..{PAGE_LIMIT_MAX}")
+    return int(text)
+
+
+def encode_cursor(moment: dt.datetime, own_id: str) -> str:
+    """Make the opaque cursor that continues behind (moment, id)."""
+    return base64.urlsafe_b64encode(f"{moment.isoformat()} {own_id}".encode()).decode().rstrip("=")
+
+
+def decode_cursor(request: web.Request, start: tuple[dt.datetime, str]) -> tuple[dt.datetime, str]:
+    """Return where the wished page begins; *start* if the request names no cursor."""
+    text = request.query.get("after")
+    if text is None:
+        return start
+    try:
+        plain = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+        moment, _, own_id = plain.partition(" ")
+        parsed = dt.datetime.fromisoformat(moment)
+        if parsed.tzinfo is None or not own_id.isascii() or "\0" in own_id:
+            raise ValueError("not ours")
+        return parsed.astimezone(dt.UTC), own_id
+    except (binascii.Error, ValueError, OverflowError) as error:
+        raise invalid("/query/after", "is not a cursor of this list") from error
+
+
+def query_moment(request: web.Request, name: str) -> dt.datetime | None:
+    """Return a time from the query, with its zone, or None if it is not given."""
+    text = request.query.get(name)
+    if text is None:
+        return None
+    try:
+        return msgspec.convert(text, _MOMENT).astimezone(dt.UTC)
+    except (msgspec.ValidationError, ValueError, OverflowError) as error:
+        raise invalid(f"/query/{name}", "must be an RFC 3339 time") from error
+
+
+def query_text(request: web.Request, name: str, *, chars_max: int = 200) -> str | None:
+    """Return a bounded text from the query, or None if it is not given."""
+    text = request.query.get(name)
+    if text is not None and (len(text) > chars_max or "\0" in text):
+        raise invalid(f"/query/{name}", f"must be at most {chars_max} characters")
+    return text

@@ -1,0 +1,99 @@
+"""
+The one middleware: names the request, counts it, and turns every error into a problem.
+
+Infrastructure errors become 503 with what the client may do; anything unforeseen is logged with
+its trace and answered as 500 without a word about the inside.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+import time
+
+import asyncpg
+import structlog
+from aiohttp import web
+from redis.exceptions import RedisError
+
+from api import metrics
+from api.policy import Handler
+from api.problems import Problem, unavailable
+from engine.errors import OutcomeUnknown, Overloaded, ShardUnavailable
+
+log = structlog.get_logger()
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+#: Request ids of our own: a random name for this process and a count.
+_PROCESS = secrets.token_hex(6)
+_COUNT = itertools.count(1)
+
+
+@web.middleware
+async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer *request*, whatever happens."""
+    started_s = time.perf_counter()
+    given = request.headers.get("X-Request-Id")
+    request_id = given if given and _REQUEST_ID.fullmatch(given) else f"{_PROCESS}-{next(_COUNT)}"
+    response: web.StreamResponse
+    try:
+        response = await handler(request)
+    except Problem as problem:
+        response = problem.response(request, request_id)
+    except web.HTTPException as error:
+        response = _of_http(error).response(request, request_id)
+    except Exception as error:  # noqa: BLE001  The last resort, for all handlers.
+        response = _of_failure(error, request, request_id).response(request, request_id)
+    response.headers["X-Request-Id"] = request_id
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "unknown"
+    metrics.requests_of(route, response.status).inc()
+    metrics.seconds_of(route).observe(time.perf_counter() - started_s)
+    return response
+
+
+def _of_http(error: web.HTTPException) -> Problem:
+    """Give aiohttp's own refusals our form."""
+    match error.status:
+        case 404:
+            return Problem(404, "not_found", "There is no such thing here.")
+        case 405:
+            return Problem(405, "method_not_allowed", "The path has no such method.",
+                           headers={"Allow": error.headers.get("Allow", "")})  # fmt: skip
+        case 413:
+            return Problem(413, "too_large", "The body is too large.",
+                           errors=[("", "is larger than the server takes")])  # fmt: skip
+        case status:
+            return Problem(status, "http_error", error.reason)
+
+
+def _of_failure(error: Exception, request: web.Request, request_id: str) -> Problem:
+    match error:
+        case OutcomeUnknown():
+            return unavailable(
+                "outcome_unknown",
+                "It is not known whether this happened; repeat it with the same Idempotency-Key.",
+            )
+        case Overloaded():
+            return unavailable("backpressure", "Too much is waiting; try again shortly.")
+        case ShardUnavailable():
+            return unavailable("shard_recovering", "The sale is being checked; it reopens shortly.")
+        case RedisError():
+            log.warning("redis failed", action="redis_failed", path=request.path,
+                        request_id=request_id, error=repr(error))  # fmt: skip
+            return unavailable("redis_unavailable", "Redis does not answer.")
+        case (
+            asyncpg.PostgresError()
+            | asyncpg.InterfaceError()
+            | asyncpg.InternalClientError()
+            | OSError()
+            | TimeoutError()
+        ):
+            log.warning("database failed", action="database_failed", path=request.path,
+                        request_id=request_id, error=repr(error))  # fmt: skip
+            return unavailable("database_unavailable", "The database does not answer.")
+        case _:
+            log.error("request failed", action="request_failed", path=request.path,
+                      request_id=request_id, exc_info=error)  # fmt: skip
+            return Problem(500, "internal", "Something is wrong on our side.")

@@ -1,0 +1,115 @@
+"""OpenAPI 3.1 from the route table and the schemas: no second description to keep true."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from api.http import PAGE_LIMIT_MAX
+from api.policy import Policy
+from api.problems import CONTENT_TYPE
+from api.routes import Route
+from api.schemas import ProblemDetails
+
+_PARAMETER = re.compile(r"\{([a-z_]+)\}")
+_REF = "#/components/schemas/{name}"
+_QUERY_SCHEMAS: dict[str, dict[str, Any]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT_MAX},
+    "from": {"type": "string", "format": "date-time"},
+    "to": {"type": "string", "format": "date-time"},
+    "since": {"type": "integer", "minimum": 0},
+}
+
+
+def describe(routes: Iterable[Route]) -> bytes:
+    """Return the OpenAPI document of *routes* as JSON."""
+    rows = list(routes)
+    types = [kind for row in rows for kind in (row.body, row.answer) if kind is not None]
+    _, components = msgspec.json.schema_components([*types, ProblemDetails], ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        paths.setdefault(row.path, {})[row.method.lower()] = _operation(row)
+    return msgspec.json.encode({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Evently",
+            "version": version("evently"),
+            "description": "Event tickets for flash sales. Errors are RFC 9457 problems.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            },
+        },
+    })  # fmt: skip
+
+
+def _operation(row: Route) -> dict[str, Any]:
+    summary, _, description = (inspect.getdoc(row.handler) or "").partition("\n")
+    name = f"{row.handler.__module__.rpartition('.')[2]}_{row.handler.__name__}"
+    operation: dict[str, Any] = {
+        "operationId": name,
+        "summary": summary,
+        "description": description.strip(),
+        "parameters": _parameters(row),
+        "responses": _responses(row),
+    }
+    if row.policy in {Policy.USER, Policy.STAFF, Policy.ORGANIZER}:
+        operation["security"] = [{"token": []}]
+    if row.body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _reference(row.body)}},
+        }
+    return operation
+
+
+def _parameters(row: Route) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(row.path)
+    ]
+    found += [
+        {"name": name, "in": "query", "schema": _QUERY_SCHEMAS.get(name, {"type": "string"})}
+        for name in row.query
+    ]
+    if row.needs_key:
+        found.append({
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": True,
+            "description": "Made by the client before the first attempt; a UUID is advised.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        })  # fmt: skip
+    return found
+
+
+def _responses(row: Route) -> dict[str, Any]:
+    responses: dict[str, Any] = {str(row.status): {"description": "Success."}}
+    if row.answer is not None:
+        responses[str(row.status)]["content"] = {
+            "application/json": {"schema": _reference(row.answer)}
+        }
+    codes = list(row.problems)
+    if row.body is not None:
+        codes += [(400, "malformed"), (413, "too_large"), (422, "invalid")]
+    if row.policy in {Policy.USER, Policy.ORGANIZER}:
+        codes.append((401, "unauthorized"))
+    for status in sorted({status for status, _ in codes}):
+        names = ", ".join(f"`{code}`" for own, code in codes if own == status)
+        responses[str(status)] = {
+            "description": f"One of {names}." if "," in names else f"{names}.",
+            "content": {CONTENT_TYPE: {"schema": _reference(ProblemDetails)}},
+        }
+    return responses
+
+
+def _reference(kind: type) -> dict[str, str]:
+    return {"$ref": _REF.format(name=kind.__name__)}

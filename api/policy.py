@@ -1,0 +1,90 @@
+"""
+Who may call a route: one of these policies stands at every route, and is enforced here.
+
+Whether a thing belongs to the caller is the handler's question; it answers 404, so that nobody
+learns what exists (S8, S9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+
+from aiohttp import web
+
+from api.http import PRINCIPAL
+from api.problems import Problem
+from api.services import SERVICES
+from api.tokens import InvalidToken, Principal
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_SCHEME = "Bearer "
+
+
+class Policy(Enum):
+    """Who may call."""
+
+    #: Anybody; a token is looked at if there is one.
+    PUBLIC = "public"
+    #: Anybody with an account.
+    USER = "user"
+    #: Staff, organizers and admins.
+    STAFF = "staff"
+    #: Organizers and admins.
+    ORGANIZER = "organizer"
+    #: Machines that watch the service; keep them from the public by the proxy in front.
+    OPS = "ops"
+
+
+_ORGANIZERS = frozenset({"organizer", "admin"})
+_STAFF = _ORGANIZERS | {"staff"}
+
+
+def enforce(policy: Policy, handler: Handler) -> Handler:
+    """Return *handler* behind *policy*."""
+    if policy is Policy.OPS:
+        return handler
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        try:
+            principal = _principal(request)
+        except Problem:
+            # A stale token must not keep anybody from what is everybody's, such as the login.
+            if policy is not Policy.PUBLIC:
+                raise
+            principal = None
+        if principal is None:
+            if policy is not Policy.PUBLIC:
+                raise _unauthorized("The request needs an access token.")
+        else:
+            if policy is Policy.STAFF and principal.role not in _STAFF:
+                raise Problem(403, "forbidden", "The account may not do this.")
+            if policy is Policy.ORGANIZER and principal.role not in _ORGANIZERS:
+                raise Problem(403, "forbidden", "The account may not do this.")
+            request[PRINCIPAL] = principal
+        return await handler(request)
+
+    return guarded
+
+
+def _principal(request: web.Request) -> Principal | None:
+    header = request.headers.get("Authorization")
+    if header is None:
+        return None
+    if not header.startswith(_SCHEME):
+        raise _unauthorized("Only the scheme Bearer is known.")
+    try:
+        return request.app[SERVICES].tokens.check(header[len(_SCHEME) :])
+    except InvalidToken as error:
+        raise _unauthorized("The access token is not valid, or no longer.") from error
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(
+        401,
+        "unauthorized",
+        "The request is not authorized.",
+        detail=detail,
+        errors=[("/headers/Authorization", detail)],
+        headers={"WWW-Authenticate": 'Bearer realm="evently"'},
+    )

@@ -1,0 +1,132 @@
+"""
+Ticket codes: what stands in the QR code at the door, signed, and verifiable without us.
+
+A code is base64url of 100 bytes: format (1), key id (4), booking (17), rest of the event's id (10),
+number of the ticket (1), tier (1), the ticket's version (2), and the Ed25519 signature of all that
+(64). A gate without a network can check the signature with the key of `GET /v1/ticket-key`; only
+the script can say whether somebody is in already, or whether the ticket was cancelled or given
+away since. Codes are computed whenever they are read and kept nowhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from hashlib import sha256
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from engine.ids import ID_CHARS, TIME_CHARS, ticket_id
+
+FORMAT = 1
+SEED_BYTES = 32
+_HEAD = struct.Struct(">B4s17s10sBBH")
+_SIGNATURE_BYTES = 64
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+
+
+class InvalidCode(Exception):
+    """The code is malformed, or not signed by us."""
+
+
+class TicketCode(NamedTuple):
+    """What a code says."""
+
+    event_id: str
+    booking_id: str
+    #: Of the ticket within its booking, from 1.
+    number: int
+    tier_no: int
+    #: Of the ticket; grows when it is given away.
+    version: int
+
+    @property
+    def ticket_id(self) -> str:
+        """The ticket's id."""
+        return ticket_id(self.booking_id, self.number)
+
+
+class TicketCodes:
+    """Signs and reads codes with one key."""
+
+    def __init__(self, signing_key: str) -> None:
+        """
+        Args:
+            signing_key: 32 bytes in base64url, the seed of an Ed25519 key.
+
+        Raises:
+            ValueError: it is not that.
+        """
+        try:
+            seed = base64.urlsafe_b64decode(signing_key + "=" * (-len(signing_key) % 4))
+        except binascii.Error:
+            seed = b""
+        if len(seed) != SEED_BYTES:
+            raise ValueError(f"a ticket signing key has {SEED_BYTES} bytes, not {len(seed)}")
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self._public = self._key.public_key()
+        self._key_id = sha256(self._public.public_bytes_raw()).digest()[:4]
+
+    @property
+    def key_id(self) -> str:
+        """What names the key in a code, as hex."""
+        return self._key_id.hex()
+
+    @property
+    def public_key(self) -> str:
+        """The 32 bytes that verify a code, in base64url."""
+        return _text(self._public.public_bytes_raw())
+
+    def issue(self, ticket: TicketCode) -> str:
+        """Return the code of *ticket*."""
+        head = _HEAD.pack(
+            FORMAT,
+            self._key_id,
+            _number(ticket.booking_id.removeprefix("bk_")).to_bytes(17, "big"),
+            _number(ticket.event_id.removeprefix("evt_")[TIME_CHARS:]).to_bytes(10, "big"),
+            ticket.number,
+            ticket.tier_no,
+            ticket.version,
+        )
+        return _text(head + self._key.sign(head))
+
+    def read(self, code: str) -> TicketCode:
+        """
+        Verify and read a code.
+
+        Raises:
+            InvalidCode: it is malformed, or not signed by us.
+        """
+        try:
+            raw = base64.b64decode(code + "=" * (-len(code) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise InvalidCode("not base64url") from error
+        # The very text, so that one ticket has one code.
+        if len(raw) != _HEAD.size + _SIGNATURE_BYTES or _text(raw) != code:
+            raise InvalidCode("another length or spelling")
+        head = raw[: _HEAD.size]
+        kind, key_id, booking, event, number, tier_no, version = _HEAD.unpack(head)
+        if kind != FORMAT or key_id != self._key_id:
+            raise InvalidCode("another format or key")
+        try:
+            self._public.verify(raw[_HEAD.size :], head)
+        except InvalidSignature as error:
+            raise InvalidCode("the signature is wrong") from error
+        own = _digits(int.from_bytes(booking, "big"), ID_CHARS)
+        tail = _digits(int.from_bytes(event, "big"), ID_CHARS - TIME_CHARS)
+        return TicketCode(f"evt_{own[:TIME_CHARS]}{tail}", f"bk_{own}", number, tier_no, version)
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _number(digits: str) -> int:
+    return int(digits, 32)
+
+
+def _digits(number: int, length: int) -> str:
+    return "".join(_DIGITS[number >> 5 * place & 31] for place in reversed(range(length)))

@@ -1,0 +1,40 @@
+"""Tickets as their owner, or whoever has them now, may see them."""
+
+from __future__ import annotations
+
+from api.orders import find_event
+from api.schemas import Ticket
+from api.services import Services
+from api.ticket_codes import TicketCode
+from store import tickets
+
+#: What stands for no gate in Redis and PostgreSQL.
+NO_GATE = "-"
+
+
+async def show(services: Services, ticket: tickets.Ticket, user_id: str) -> Ticket:
+    """Return a ticket as *user_id* may see it: only its holder sees the code."""
+    known = await find_event(services, ticket.event_id)
+    status = "valid" if ticket.status == "undone" else ticket.status
+    code = None
+    if status != "cancelled" and ticket.holder_id == user_id:
+        code = services.ticket_codes.issue(TicketCode(
+            ticket.event_id, ticket.booking_id, ticket.number, ticket.tier_no, ticket.version
+        ))  # fmt: skip
+    is_in = status == "checked_in"
+    return Ticket(
+        id=ticket.id,
+        event_id=ticket.event_id,
+        booking_id=ticket.booking_id,
+        tier_id=known.tier_ids[ticket.tier_no],
+        status=status,  # type: ignore[arg-type]  # One of the three.
+        code=code,
+        is_transferred=ticket.holder_id != ticket.owner_id,
+        checked_in_at=ticket.changed_at if is_in else None,
+        gate=gate_of(ticket.gate) if is_in else None,
+    )
+
+
+def gate_of(text: str | None) -> str | None:
+    """Return the gate as it is shown."""
+    return None if text == NO_GATE else text

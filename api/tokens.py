@@ -1,0 +1,102 @@
+"""
+Access tokens: JWT, HS256, one audience, one type; checked once and remembered.
+
+Rules from RFC 8725: the algorithm is fixed by us and never read from the token, every claim is
+required, and a token of another type or audience is refused (S1, S2).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import jwt
+
+ALGORITHM = "HS256"
+ISSUER = "evently"
+AUDIENCE = "evently-api"
+TYPE = "access"
+LEEWAY_S = 10
+#: Checked tokens kept in memory; at about 0.5 KiB each.
+REMEMBERED_MAX = 65_536
+
+
+class InvalidToken(Exception):
+    """The token is not one of ours, or no longer."""
+
+
+class Principal(NamedTuple):
+    """Who is calling; `role` is user, staff, organizer or admin."""
+
+    user_id: str
+    role: str
+    organizer_id: str | None
+
+
+class Tokens:
+    """Makes and checks access tokens."""
+
+    def __init__(self, secret: str, *, ttl_s: int) -> None:
+        """
+        Args:
+            secret: Signing key, at least 32 bytes.
+
+            ttl_s: Life of a token, in seconds.
+        """
+        self._secret = secret
+        self.ttl_s = ttl_s
+        #: token -> (principal, expiry); a token is checked once, since checking costs 26 µs.
+        self._remembered: dict[str, tuple[Principal, float]] = {}
+
+    def issue(self, principal: Principal) -> str:
+        """Make a token that says its bearer is *principal*."""
+        now_s = int(time.time())
+        claims: dict[str, object] = {
+            "iss": ISSUER, "aud": AUDIENCE, "typ": TYPE, "sub": principal.user_id,
+            "role": principal.role, "iat": now_s, "nbf": now_s, "exp": now_s + self.ttl_s,
+        }  # fmt: skip
+        if principal.organizer_id is not None:
+            claims["org"] = principal.organizer_id
+        return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
+
+    def check(self, token: str) -> Principal:
+        """
+        Return who bears *token*.
+
+        Cost: a dictionary look-up, except the first time.
+
+        Raises:
+            InvalidToken: malformed, forged, expired, or meant for something else.
+        """
+        known = self._remembered.get(token)
+        if known is not None:
+            principal, expires_s = known
+            if time.time() < expires_s:
+                return principal
+            del self._remembered[token]
+            raise InvalidToken("expired")
+        principal, expires_s = self._verify(token)
+        if len(self._remembered) >= REMEMBERED_MAX:
+            # Oldest first: dictionaries keep the order of insertion.
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[token] = (principal, expires_s)
+        return principal
+
+    def _verify(self, token: str) -> tuple[Principal, float]:
+        if not token.isascii():
+            raise InvalidToken("not ASCII")
+        try:
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                leeway=LEEWAY_S,
+                options={"require": ["exp", "iat", "nbf", "sub", "iss", "aud"]},
+            )
+        except jwt.PyJWTError as error:
+            raise InvalidToken(str(error)) from error
+        if claims.get("typ") != TYPE or not isinstance(claims.get("role"), str):
+            raise InvalidToken("not an access token")
+        return Principal(claims["sub"], claims["role"], claims.get("org")), float(claims["exp"])

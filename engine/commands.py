@@ -1,0 +1,290 @@
+"""
+Commands: what callers ask of a shard, as values, and as the words their script takes.
+
+A command that breaks its bounds is a bug in the caller and raises `BadCommand` before anything is
+sent, because one bad command would otherwise fail the whole batch it travels in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from engine.errors import BadCommand
+from engine.seats import BLOCK_SEATS_MAX, is_wish, parse_seat_id
+
+ORDER_LINES_MAX = 10
+ORDER_PLACES_MAX = 10
+
+Line = tuple[int, int] | tuple[int, int, str]
+
+
+class Order(NamedTuple):
+    """Ask for places: of `book` for a booking at once, of `hold` for a while."""
+
+    event_id: str
+    #: The booking's or the hold's id, derived by `engine.ids`.
+    id: str
+    user_id: str
+    #: Hash of the request; with a promo code, `~CODE` follows (`engine.ids.with_promo`).
+    fingerprint: str
+    #: JSON object kept with it.
+    detail: bytes
+    #: Tier_no and quantity, and for a seated tier perhaps a wish made by `engine.seats`; tiers
+    #: distinct: 1..10 lines, 1..10 places in all.
+    lines: tuple[Line, ...]
+    #: How long a hold lasts, in ms; 0 for a booking.
+    ttl_ms: int = 0
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        words: list[Any] = [
+            self.id, self.user_id, self.fingerprint, self.ttl_ms, self.detail, len(self.lines),
+        ]  # fmt: skip
+        for tier_no, quantity, *wish in self.lines:
+            words += (tier_no, f"{quantity}:{wish[0]}" if wish else quantity)
+        return words
+
+    def check(self) -> None:
+        """Raise `BadCommand` if the lines break their bounds."""
+        tiers = {line[0] for line in self.lines}
+        places = sum(line[1] for line in self.lines)
+        if (
+            not 1 <= len(self.lines) <= ORDER_LINES_MAX
+            or len(tiers) != len(self.lines)
+            or places > ORDER_PLACES_MAX
+            or any(line[1] < 1 or line[0] < 1 for line in self.lines)
+            or any(len(line) == 3 and not is_wish(line[2], line[1]) for line in self.lines)
+        ):
+            raise BadCommand(f"an order has 1..10 places in distinct tiers, not {self.lines}")
+
+
+class Own(NamedTuple):
+    """Name a booking (`cancel`), a hold (`confirm`, `release`) or an entry (`leave`) of a user."""
+
+    event_id: str
+    id: str
+    user_id: str
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [self.id, self.user_id]
+
+
+class Extend(NamedTuple):
+    """Ask for a later deadline of a hold: `ttl_ms` from now, but no longer life than the most."""
+
+    event_id: str
+    id: str
+    user_id: str
+    ttl_ms: int
+    #: Longest life of a hold, in ms from its beginning.
+    life_max_ms: int
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [self.id, self.user_id, self.ttl_ms, self.life_max_ms]
+
+
+class Join(NamedTuple):
+    """Ask for places that return; `engine.waitlist` says what the figures mean."""
+
+    event_id: str
+    #: The entry's id, derived by `engine.ids`.
+    id: str
+    user_id: str
+    fingerprint: str
+    tier_no: int
+    quantity: int
+    #: `strict` or `skip`.
+    policy: str
+    #: How long a party that does not fit may stop a strict list, in ms.
+    patience_ms: int
+    #: How long an offer lasts, in ms.
+    offer_ttl_ms: int
+    #: Entries that one tier's list may have.
+    waiting_max: int
+    #: An expired hold of this person that gives the first place, once; empty for none.
+    after_hold: str = ""
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [*self[1:-1], self.after_hold or "-"]
+
+
+class TierStock(NamedTuple):
+    """One tier as it is loaded by `publish`."""
+
+    capacity: int
+    price_minor: int
+    order_max: int
+    #: Rules of its own; 0 for those that it does not have.
+    order_min: int = 0
+    person_max: int = 0
+    opens_at_ms: int = 0
+    closes_at_ms: int = 0
+
+    @property
+    def rules(self) -> tuple[int, ...]:
+        """Its rules, as `publish` takes them."""
+        return self[3:]
+
+
+class Promo(NamedTuple):
+    """A promo code as it is loaded by `publish`."""
+
+    code: str
+    uses_max: int
+    #: One of the two; the other is 0.
+    percent: int
+    amount_minor: int
+    #: Tiers that it is for; all if it names none.
+    tier_nos: tuple[int, ...] = ()
+
+    def word(self) -> str:
+        """Write it as `publish` takes it."""
+        tier_nos = "+".join(map(str, self.tier_nos))
+        return f"{self.code}:{self.uses_max}:{self.percent}:{self.amount_minor}:{tier_nos}"
+
+
+class Publish(NamedTuple):
+    """Ask for an event's stock to be loaded; tiers are numbered from 1 in their order."""
+
+    event_id: str
+    fingerprint: str
+    opens_at_ms: int
+    closes_at_ms: int
+    person_max: int
+    tiers: tuple[TierStock, ...]
+    #: Sections of seats, each loaded by `seat` before.
+    section_count: int = 0
+    #: At most 100.
+    promos: tuple[Promo, ...] = ()
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the epoch."""
+        words: list[Any] = [
+            self.event_id, self.fingerprint, self.opens_at_ms, self.closes_at_ms,
+            self.person_max, len(self.tiers),
+        ]  # fmt: skip
+        for tier in self.tiers:
+            words += tier[:3]
+        rules = [(no, *tier.rules) for no, tier in enumerate(self.tiers, 1) if any(tier.rules)]
+        if self.section_count or rules:
+            words.append(self.section_count)
+        for rule in rules:
+            words += rule
+        if self.promos:
+            words.append(",".join(promo.word() for promo in self.promos))
+        return words
+
+
+class ShiftSeats(NamedTuple):
+    """Ask for seats to be taken out of sale (`block`), or put back (`unblock`)."""
+
+    event_id: str
+    seat_ids: tuple[str, ...]
+
+    def check(self) -> None:
+        """Raise `BadCommand` if the seats break their bounds."""
+        if (
+            not 1 <= len(self.seat_ids) <= BLOCK_SEATS_MAX
+            or len(set(self.seat_ids)) != len(self.seat_ids)
+            or not all(map(parse_seat_id, self.seat_ids))
+        ):
+            raise BadCommand(f"1..{BLOCK_SEATS_MAX} distinct seats are needed")
+
+
+class Scan(NamedTuple):
+    """Let in on a ticket (`checkin`), or take that back (`undo_checkin`)."""
+
+    event_id: str
+    booking_id: str
+    #: Of the ticket within its booking, from 1.
+    number: int
+    #: Of the ticket, as its code says.
+    version: int
+    #: Where; no blanks, `-` if not told.
+    gate: str
+    #: Who scans.
+    user_id: str
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [self.booking_id, self.number, self.version, self.gate, self.user_id]
+
+
+class Transfer(NamedTuple):
+    """Give a ticket to somebody else."""
+
+    event_id: str
+    booking_id: str
+    #: Of the ticket within its booking, from 1.
+    number: int
+    #: Its holder.
+    user_id: str
+    to_user_id: str
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [self.booking_id, self.number, self.user_id, self.to_user_id]
+
+
+class CancelItem(NamedTuple):
+    """Give back some places of a booking."""
+
+    event_id: str
+    booking_id: str
+    user_id: str
+    #: Of the booking, as the caller has seen it: what makes a repetition harmless.
+    version: int
+    #: Pairs of tier_no and quantity, tiers distinct: 1..10 lines.
+    lines: tuple[tuple[int, int], ...]
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [self.booking_id, self.user_id, self.version, pairs(self.lines)]
+
+
+class OfEvent(NamedTuple):
+    """Name an event whose sale is to be closed."""
+
+    event_id: str
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return []
+
+
+class Reopen(NamedTuple):
+    """Ask for another end of a sale."""
+
+    event_id: str
+    #: Unix ms, in the future by Redis time.
+    closes_at_ms: int
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [self.closes_at_ms]
+
+
+class SetCapacity(NamedTuple):
+    """Ask for other capacities of tiers."""
+
+    event_id: str
+    #: Pairs of tier_no and capacity, tiers distinct: 1..100.
+    tiers: tuple[tuple[int, int], ...]
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [pairs(self.tiers)]
+
+
+def pairs(numbers: Iterable[tuple[int, int]]) -> str:
+    """Write pairs as one word, `1:2,3:4`; some scripts take them so."""
+    return ",".join(f"{one}:{other}" for one, other in numbers)
+
+
+Batched = (
+    Order | Own | Extend | Join | Scan | Transfer | CancelItem | OfEvent | Reopen | SetCapacity
+)

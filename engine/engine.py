@@ -1,0 +1,416 @@
+"""
+The engine: one method per verb of selling, each one script call, coalesced with its neighbours.
+
+Guarantees come from the scripts (I1, I6, I10 to I12, I17); this module says what each verb
+promises and turns replies into values. It holds no state of its own but the shards' doors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+
+from engine import keys, outcomes
+from engine.commands import (
+    CancelItem,
+    Extend,
+    Join,
+    OfEvent,
+    Order,
+    Own,
+    Publish,
+    Reopen,
+    Scan,
+    SetCapacity,
+    ShiftSeats,
+    Transfer,
+)
+from engine.door import ReadReign, Reign
+from engine.outcomes import (
+    Applied,
+    Availability,
+    Booked,
+    Extended,
+    Held,
+    Hold,
+    Refused,
+    SeatChanges,
+    SeatMap,
+)  # fmt: skip
+from engine.seats import Section
+from engine.shard import Shard
+
+BATCH_COMMANDS_MAX = 128
+
+
+class Engine:
+    """Sells places of events on one or more shards."""
+
+    def __init__(
+        self,
+        clients: Sequence[Redis],
+        read_reign: ReadReign,
+        *,
+        shards: int,
+        commands_max: int = BATCH_COMMANDS_MAX,
+        in_flight_max: int = 2,
+        waiting_max: int = 20_000,
+    ) -> None:
+        """
+        Args:
+            clients: One per Redis master, made by `engine.redis_client.connect`; shard *n* lives
+                on number *n* modulo their count.
+
+            read_reign: Returns a shard's published reign, or None while it is not open.
+
+            shards: Number of shards, 1..4096.
+
+            commands_max: Commands in one script call at most, 1..128.
+
+            in_flight_max: Script calls of one verb and shard under way at once at most.
+
+            waiting_max: Commands of one verb and shard that may wait in this process.
+        """
+        assert 1 <= commands_max <= BATCH_COMMANDS_MAX
+        self._clients = clients
+        self._shards = [
+            Shard(
+                number,
+                clients[number % len(clients)],
+                read_reign,
+                commands_max=commands_max,
+                in_flight_max=in_flight_max,
+                waiting_max=waiting_max,
+            )
+            for number in range(shards)
+        ]
+
+    def start(self) -> None:
+        """Look for the shards' reigns; commands are refused until one is found."""
+        for shard in self._shards:
+            shard.door.look()
+
+    async def stop(self, *, timeout_s: float) -> None:
+        """Finish what is under way, at most *timeout_s* seconds, and close the connections."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(
+                asyncio.gather(*(shard.drain() for shard in self._shards)), timeout_s
+            )
+        for shard in self._shards:
+            await shard.door.close()
+        for client in self._clients:
+            await client.aclose()
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether every shard takes commands."""
+        return all(shard.door.is_open for shard in self._shards)
+
+    @property
+    def shards(self) -> Sequence[Shard]:
+        """The shards by number."""
+        return self._shards
+
+    def client(self, shard: int) -> Redis:
+        """Return the client of the shard's master, for plain reads."""
+        return self._shards[shard].client
+
+    def reign(self, shard: int) -> Reign:
+        """
+        Return the reign this process acts under.
+
+        Raises:
+            ShardRecovering: the shard's door is shut.
+        """
+        return self._shards[shard].door.reign()
+
+    async def book(self, shard: int, order: Order) -> Booked | Refused:
+        """
+        Turn places into a confirmed booking.
+
+        Atomicity: one Lua script (`lua/book.lua`); all lines of the order or none.
+        Idempotency: safe to repeat with the same id; the first reply comes again.
+        Cost: a share of one Redis round trip.
+
+        Args:
+            shard: The event's shard.
+
+            order: What is asked for.
+
+        Returns:
+            `Booked`, or `Refused` with the first status that applies (order: `lua/book.lua`).
+
+        Raises:
+            ShardUnavailable: nothing was changed; try later.
+            OutcomeUnknown: no answer; repeat with the same id.
+            BadCommand: the order breaks its bounds.
+        """
+        order.check()
+        return outcomes.booked(await self._shards[shard].submit("book", order))
+
+    async def hold(self, shard: int, order: Order) -> Held | Refused:
+        """
+        Set places aside for `order.ttl_ms`.
+
+        Atomicity: one Lua script (`lua/hold.lua`); all lines of the order or none.
+        Idempotency: safe to repeat with the same id; the same hold comes again, whatever became
+            of it, with the deadline it has now.
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        order.check()
+        return outcomes.held(await self._shards[shard].submit("hold", order))
+
+    async def confirm(self, shard: int, own: Own) -> Booked | Refused:
+        """
+        Turn a hold into a confirmed booking; even late, where its places are still there.
+
+        Atomicity: one Lua script (`lua/confirm.lua`), which also checks owner and deadline (I11).
+        Idempotency: the booking, once made, is the reply to every further confirm.
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.booked(await self._shards[shard].submit("confirm", own))
+
+    async def release(self, shard: int, own: Own) -> Applied | Refused:
+        """
+        Give a hold's places back.
+
+        Atomicity: one Lua script (`lua/release.lua`).
+        Idempotency: a hold that is over stays over, and counts as released.
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.applied(await self._shards[shard].submit("release", own))
+
+    async def extend(self, shard: int, command: Extend) -> Extended | Refused:
+        """
+        Move a live hold's deadline, up to its longest life.
+
+        Atomicity: one Lua script (`lua/extend.lua`).
+        Idempotency: a deadline never moves back; a repetition counts from its own time.
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.extended(await self._shards[shard].submit("extend", command))
+
+    async def cancel(self, shard: int, own: Own) -> Applied | Refused:
+        """
+        End a booking and give its places back.
+
+        Atomicity: one Lua script (`lua/cancel.lua`).
+        Idempotency: a second cancellation changes nothing and gives the first one's reply.
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.applied(await self._shards[shard].submit("cancel", own))
+
+    async def join(self, shard: int, command: Join) -> Applied | Refused:
+        """
+        Put a person on the waitlist of a tier.
+
+        Atomicity: one Lua script (`lua/join.lua`), which also offers places that are free.
+        Idempotency: safe to repeat with the same id; the first reply comes again.
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.applied(await self._shards[shard].submit("join", command))
+
+    async def leave(self, shard: int, own: Own) -> Applied | Refused:
+        """
+        Take a person off the waitlist; an offer made meanwhile is declined.
+
+        Atomicity: one Lua script (`lua/leave.lua`).
+        Idempotency: an entry that is over stays over, and counts as left.
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.applied(await self._shards[shard].submit("leave", own))
+
+    async def cancel_item(self, shard: int, command: CancelItem) -> Applied | Refused:
+        """
+        Give back some places of a booking; the last ones end it.
+
+        Atomicity: one Lua script (`lua/cancel_item.lua`).
+        Idempotency: by the version that the caller has seen.
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.applied(await self._shards[shard].submit("cancel_item", command))
+
+    async def checkin(self, shard: int, scan: Scan) -> Applied | Refused:
+        """
+        Let the bearer of a ticket in, once.
+
+        Atomicity: one Lua script (`lua/checkin.lua`).
+        Idempotency: every further scan is refused and says when and where the first was.
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.applied(await self._shards[shard].submit("checkin", scan))
+
+    async def undo_checkin(self, shard: int, scan: Scan) -> Applied | Refused:
+        """
+        Take a check-in back.
+
+        Atomicity: one Lua script (`lua/undo_checkin.lua`).
+        Idempotency: a second undoing changes nothing and gives the first one's reply.
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.applied(await self._shards[shard].submit("undo_checkin", scan))
+
+    async def transfer(self, shard: int, command: Transfer) -> Applied | Refused:
+        """
+        Give a ticket to somebody else; its old code no longer passes.
+
+        Atomicity: one Lua script (`lua/transfer.lua`).
+        Idempotency: the same transfer by the same giver gives the first reply again.
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.applied(await self._shards[shard].submit("transfer", command))
+
+    async def set_capacity(self, shard: int, command: SetCapacity) -> Applied | Refused:
+        """
+        Change capacities of tiers, all or none, never below what is taken.
+
+        Atomicity: one Lua script (`lua/set_capacity.lua`).
+        Idempotency: capacities that are so already change nothing.
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.applied(await self._shards[shard].submit("set_capacity", command))
+
+    async def close(self, shard: int, event_id: str) -> Applied | Refused:
+        """
+        End an event's sale now; live holds may still be confirmed.
+
+        Atomicity: one Lua script (`lua/close.lua`).
+        Idempotency: a sale that is over stays over.
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.applied(await self._shards[shard].submit("close", OfEvent(event_id)))
+
+    async def reopen(self, shard: int, command: Reopen) -> Applied | Refused:
+        """
+        Move the end of an event's sale, whether or not it is over.
+
+        Atomicity: one Lua script (`lua/reopen.lua`).
+        Idempotency: the same end again changes nothing.
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.applied(await self._shards[shard].submit("reopen", command))
+
+    async def cancel_event(self, shard: int, event_id: str) -> Applied | Refused:
+        """
+        Call an event off. Its places are given back afterwards, by `engine.emptier`.
+
+        Atomicity: one Lua script (`lua/cancel_event.lua`).
+        Idempotency: a second cancellation changes nothing and gives the first one's reply.
+        Cost: one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.applied(await self._shards[shard].cancel_event(event_id))
+
+    async def publish(self, shard: int, command: Publish) -> Applied | Refused:
+        """
+        Load an event's stock, so that it may be sold.
+
+        Atomicity: one Lua script (`lua/publish.lua`).
+        Idempotency: the same content again gives the first reply; other content is refused.
+        Cost: one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.applied(await self._shards[shard].publish(command))
+
+    async def seat(self, shard: int, event_id: str, section: Section) -> Refused | None:
+        """
+        Load one section of an event's seats, before `publish`; None once it is loaded.
+
+        Atomicity: one Lua script (`lua/seat.lua`).
+        Idempotency: the same section again changes nothing; after `publish`, another is refused.
+        Cost: one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.refused(await self._shards[shard].seat(event_id, section))
+
+    async def block(self, shard: int, command: ShiftSeats) -> Applied | Refused:
+        """
+        Take free seats out of sale.
+
+        Atomicity: one Lua script (`lua/block.lua`); all seats or none.
+        Idempotency: seats that are blocked already stay so.
+        Cost: one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        command.check()
+        return outcomes.applied(await self._shards[shard].shift_seats("block", command))
+
+    async def unblock(self, shard: int, command: ShiftSeats) -> Applied | Refused:
+        """
+        Put blocked seats back on sale; the counterpart of `block` (`lua/unblock.lua`).
+
+        Raises: as for `book`.
+        """
+        command.check()
+        return outcomes.applied(await self._shards[shard].shift_seats("unblock", command))
+
+    async def seats(
+        self, shard: int, event_id: str, *, since: int = -1
+    ) -> SeatMap | SeatChanges | Refused:
+        """
+        Read the seat map; with *since*, what changed after that version, if it is known still.
+
+        Cost: one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.seat_map(await self._shards[shard].seats(event_id, since))
+
+    async def availability(self, shard: int, event_id: str) -> Availability | Refused:
+        """
+        Read an event's counters, all of one moment.
+
+        Cost: a share of one Redis round trip.
+
+        Raises: as for `book`.
+        """
+        return outcomes.availability(await self._shards[shard].submit_availability(event_id))
+
+    async def read_hold(self, shard: int, event_id: str, hold_id: str) -> Hold | None:
+        """
+        Read a hold as it is; None if there is none, or it is forgotten.
+
+        Cost: one Redis round trip.
+
+        Raises:
+            ShardRecovering: the shard's door is shut.
+        """
+        self.reign(shard)
+        row: Any = await self.client(shard).hget(keys.event(shard, event_id).holds, hold_id)
+        return None if row is None else outcomes.parse_hold(row)

@@ -1,0 +1,361 @@
+"""
+Journal records: one per state change, written by a script, read by everyone who follows.
+
+A record is JSON with a `kind` and a `version`, preceded by eight hex digits of its SHA-1. The
+check is made in the script from the very bytes it appends, and verified here after every read:
+an AOF has no checksum of its own, so a flipped bit would otherwise load as truth (F9).
+
+Records are written by Lua only. This module decodes them strictly, so that an unknown kind, a
+missing field or an extra one is a `CorruptRecord` and never a guess.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from typing import Any, Literal
+
+import msgspec
+
+from engine.errors import CorruptRecord
+
+#: Hex digits of SHA-1 that precede the JSON.
+CHECK_CHARS = 8
+#: The one field of a journal entry.
+FIELD = b"record"
+
+
+class Item(msgspec.Struct, frozen=True, array_like=True):
+    """One line of a booking: `[tier_no, quantity, unit_price_minor]`, and its seats if it has."""
+
+    tier_no: int
+    quantity: int
+    unit_price_minor: int
+    seat_ids: tuple[str, ...] = ()
+
+
+class Tier(msgspec.Struct, frozen=True, array_like=True):
+    """
+    One tier as loaded: `[tier_no, capacity, price_minor, order_max]`, and its rules if it has.
+
+    Rules are `order_min, person_max, opens_at_ms, closes_at_ms`; 0 for those it does not have.
+    """
+
+    tier_no: int
+    capacity: int
+    price_minor: int
+    order_max: int
+    order_min: int = 0
+    person_max: int = 0
+    opens_at_ms: int = 0
+    closes_at_ms: int = 0
+
+
+class Promo(msgspec.Struct, frozen=True, array_like=True):
+    """One promo code as loaded: `[code, uses_max, percent, amount_minor, tier_nos]`."""
+
+    code: str
+    uses_max: int
+    percent: int
+    amount_minor: int
+    tier_nos: list[int]
+
+
+class Seats(msgspec.Struct, frozen=True, array_like=True):
+    """Seats of one tier: `[tier_no, seat_ids]`."""
+
+    tier_no: int
+    seat_ids: tuple[str, ...]
+
+
+class Section(msgspec.Struct, frozen=True, array_like=True):
+    """One section as loaded: `[section_no, tier_no, seats]`."""
+
+    section_no: int
+    tier_no: int
+    seats: int
+
+
+class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+    version: Literal[1]
+    at_ms: int
+    event_id: str
+
+
+class Published(_Record, frozen=True, tag="published"):
+    """An event's stock was loaded and may be sold."""
+
+    fingerprint: str
+    opens_at_ms: int
+    closes_at_ms: int
+    person_max: int
+    tiers: list[Tier]
+    sections: list[Section] = []
+    promos: list[Promo] = []
+
+
+class Detail(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the buyer wrote beside the order; no rule depends on it."""
+
+    special_requests: str = ""
+    metadata: dict[str, str | int | float | bool | None] = {}
+
+
+class Booked(_Record, frozen=True, tag="booked"):
+    """Places became a confirmed booking."""
+
+    booking_id: str
+    user_id: str
+    fingerprint: str
+    items: list[Item]
+    detail: Detail = Detail()
+
+
+class Held(_Record, frozen=True, tag="held"):
+    """Places were set aside until `expires_at_ms`."""
+
+    hold_id: str
+    user_id: str
+    fingerprint: str
+    items: list[Item]
+    expires_at_ms: int
+    detail: Detail = Detail()
+
+
+class Extended(_Record, frozen=True, tag="extended"):
+    """A live hold's deadline was moved to `expires_at_ms`."""
+
+    hold_id: str
+    user_id: str
+    expires_at_ms: int
+
+
+class Released(_Record, frozen=True, tag="released"):
+    """A live hold was given back by its owner."""
+
+    hold_id: str
+    user_id: str
+    items: list[Item]
+
+
+class Expired(_Record, frozen=True, tag="expired"):
+    """A live hold ended by its deadline."""
+
+    hold_id: str
+    user_id: str
+    items: list[Item]
+
+
+class Confirmed(_Record, frozen=True, tag="confirmed"):
+    """A hold became a confirmed booking; `was_expired`: its places had to be taken anew."""
+
+    hold_id: str
+    booking_id: str
+    user_id: str
+    fingerprint: str
+    items: list[Item]
+    was_expired: bool
+    detail: Detail = Detail()
+
+
+class Cancelled(_Record, frozen=True, tag="cancelled"):
+    """A confirmed booking ended; its places are available again."""
+
+    booking_id: str
+    user_id: str
+    items: list[Item]
+    #: Empty for the owner's own wish; `event_cancelled` if the event was called off.
+    reason: Literal["", "event_cancelled"] = ""
+
+
+class Blocked(_Record, frozen=True, tag="blocked"):
+    """Free seats were taken out of sale by the organizer."""
+
+    seats: list[Seats]
+
+
+class Unblocked(_Record, frozen=True, tag="unblocked"):
+    """Blocked seats were put back on sale."""
+
+    seats: list[Seats]
+
+
+class Joined(_Record, frozen=True, tag="joined"):
+    """A person began to wait; `join_no` (twelve digits) orders the list of the tier."""
+
+    entry_id: str
+    user_id: str
+    fingerprint: str
+    tier_no: int
+    quantity: int
+    join_no: str
+    policy: Literal["strict", "skip"]
+    patience_ms: int
+    offer_ttl_ms: int
+    #: The expired hold that gave a first place; empty for none.
+    after_hold: str
+
+
+class Stalled(_Record, frozen=True, tag="stalled"):
+    """A strict list stopped at this entry: fewer places were free than its party needs."""
+
+    entry_id: str
+    user_id: str
+    tier_no: int
+    quantity: int
+    available: int
+
+
+class Offered(_Record, frozen=True, tag="offered"):
+    """
+    Free places were set aside for an entry, as hold `hold_id`.
+
+    `cause_seq` is the last record before it of the same script call; 0 if places were free since
+    an earlier call. `passed` are the waiting entries before it that it passed, and `reason` says
+    why: `turn` (it passed none), `skip` or `patience`.
+    """
+
+    entry_id: str
+    hold_id: str
+    user_id: str
+    fingerprint: str
+    items: list[Item]
+    expires_at_ms: int
+    join_no: str
+    cause_seq: int
+    reason: Literal["turn", "skip", "patience"]
+    passed: list[str]
+
+
+class Left(_Record, frozen=True, tag="left"):
+    """A waiting entry ended: by its owner, or since they may have no more places (`limit`)."""
+
+    entry_id: str
+    user_id: str
+    tier_no: int
+    quantity: int
+    why: Literal["owner", "limit"]
+
+
+Waiting = Joined | Stalled | Offered | Left
+
+
+class ItemCancelled(_Record, frozen=True, tag="item_cancelled"):
+    """Some places of a confirmed booking are available again; others it keeps."""
+
+    booking_id: str
+    user_id: str
+    #: Of the booking, after this.
+    booking_version: int
+    #: What was given back.
+    items: list[Item]
+    #: What it keeps.
+    left: list[Item]
+    #: What it was made with and each cut so far, as Redis keeps them: `lua/lib/layout.lua`.
+    cuts: str
+
+
+class _TicketRecord(_Record, frozen=True):
+    ticket_id: str
+    booking_id: str
+    number: int
+    ticket_version: int
+    holder_id: str
+    #: `-` if there is none.
+    gate: str
+    by: str
+
+
+class CheckedIn(_TicketRecord, frozen=True, tag="checked_in"):
+    """A ticket's bearer was let in."""
+
+
+class CheckInUndone(_TicketRecord, frozen=True, tag="check_in_undone"):
+    """A check-in was taken back: the ticket passes again."""
+
+
+class Transferred(_TicketRecord, frozen=True, tag="transferred"):
+    """A ticket was given to `holder_id`; codes of earlier versions no longer pass."""
+
+
+class TierCapacity(msgspec.Struct, frozen=True, array_like=True):
+    """A tier's new capacity: `[tier_no, capacity]`."""
+
+    tier_no: int
+    capacity: int
+
+
+class CapacitySet(_Record, frozen=True, tag="capacity_set"):
+    """Tiers' capacities were changed while they are sold."""
+
+    tiers: list[TierCapacity]
+
+
+class Closed(_Record, frozen=True, tag="closed"):
+    """The sale was ended by its organizer."""
+
+    closes_at_ms: int
+
+
+class Reopened(_Record, frozen=True, tag="reopened"):
+    """The sale's end was moved to a later time, whether or not it was over."""
+
+    closes_at_ms: int
+
+
+class EventCancelled(_Record, frozen=True, tag="event_cancelled"):
+    """The event was called off; its holds and bookings end by records of their own."""
+
+    closes_at_ms: int
+
+
+TicketChange = CheckedIn | CheckInUndone | Transferred
+SaleChange = CapacitySet | Closed | Reopened | EventCancelled
+
+Record = (
+    Published | Booked | Held | Extended | Released | Expired | Confirmed | Cancelled
+    | Blocked | Unblocked | Waiting
+    | ItemCancelled | CheckedIn | CheckInUndone | Transferred
+    | CapacitySet | Closed | Reopened | EventCancelled
+)  # fmt: skip
+
+_DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A record at its place in the journal."""
+
+    seq: int
+    record: Record
+    raw: bytes
+
+
+def decode(raw: bytes) -> Record:
+    """
+    Verify and decode one record.
+
+    Raises:
+        CorruptRecord: the check fails, or the JSON is not exactly one of the known records.
+    """
+    check, body = raw[:CHECK_CHARS], raw[CHECK_CHARS:]
+    if sha1(body, usedforsecurity=False).hexdigest()[:CHECK_CHARS].encode() != check:
+        raise CorruptRecord(f"record fails its check: {raw[:120]!r}")
+    try:
+        return _DECODER.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise CorruptRecord(f"record does not decode: {error}") from error
+
+
+def read_entry(entry_id: bytes, fields: dict[bytes, bytes] | list[Any]) -> Entry:
+    """
+    Turn one stream entry, as redis-py returns it, into an `Entry`.
+
+    Raises:
+        CorruptRecord: the id is not `<seq>-1`, the field is missing, or `decode` refuses.
+    """
+    seq, dash, one = entry_id.partition(b"-")
+    if dash != b"-" or one != b"1" or not seq.isdigit():
+        raise CorruptRecord(f"journal id {entry_id!r} is not <seq>-1")
+    raw = dict(fields).get(FIELD)
+    if raw is None:
+        raise CorruptRecord(f"journal entry {entry_id!r} has no field {FIELD.decode()!r}")
+    return Entry(int(seq), decode(raw), raw)

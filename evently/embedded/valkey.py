@@ -1,0 +1,122 @@
+"""
+The embedded Valkey (or Redis) of one folder.
+
+Owns its instance settings on top of `deploy/redis/valkey.conf` and its readiness. Guarantees: every
+acknowledged write is on disk (`appendonly yes`, `appendfsync always`) and is found again after
+`stop()`, `kill()` or a power cut; clients reach it by a unix socket that only its owner may open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote
+
+from evently.embedded import place
+from evently.embedded.binaries import find_valkey
+from evently.embedded.config import VALKEY_CONFIG, read_config
+from evently.embedded.errors import ServerError
+from evently.embedded.lock import DataLock
+from evently.embedded.server import Server
+
+SOCKET_NAME = "valkey.sock"
+PROBE_TIMEOUT_S = 0.5
+
+
+class ValkeyServer(Server):
+    """
+    One Valkey process.
+
+    Args:
+        directory: Folder of its data, socket and generated settings; made if missing.
+
+        lock_fd: Descriptor of a lock that the server shall hold too (`DataLock.fd`).
+
+        settings: Directives that go before the shared file's, such as `maxmemory`.
+
+        port: TCP port on 127.0.0.1 besides the socket; 0 for none.
+
+        log_path: Where its output goes; `<directory>/server.log` if left out.
+    """
+
+    title: ClassVar[str] = "Valkey"
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        lock_fd: int | None = None,
+        settings: Mapping[str, str] | None = None,
+        port: int = 0,
+        log_path: Path | None = None,
+    ) -> None:
+        self.directory = directory.absolute()
+        super().__init__(lock_fd=lock_fd, log_path=log_path or self.directory / "server.log")
+        self.port = port
+        self._settings = dict(settings or {})
+        self._socket_folder: Path | None = None
+
+    @property
+    def data_path(self) -> Path:
+        """Folder that holds the append-only file."""
+        return self.directory
+
+    @property
+    def socket_path(self) -> Path:
+        """The unix socket; in a short folder elsewhere if the data folder's path is too long."""
+        if self._socket_folder is None:
+            self._socket_folder = place.socket_folder(
+                self.directory, file_name=SOCKET_NAME, account=None
+            )
+        return self._socket_folder / SOCKET_NAME
+
+    @property
+    def url(self) -> str:
+        """The URL that redis-py understands."""
+        return f"unix://{quote(str(self.socket_path))}"
+
+    def _lock_data(self) -> None:
+        with contextlib.suppress(FileExistsError):
+            self.directory.mkdir(mode=0o700, parents=True)
+        self._hold(DataLock(self.directory))
+
+    def _prepare(self) -> list[str]:
+        binary = find_valkey()
+        self.socket_path.unlink(missing_ok=True)  # We hold the lock: nobody listens on it.
+        lines = [
+            "# Written at every start. Change deploy/redis/valkey.conf instead.",
+            read_config(VALKEY_CONFIG),
+            f"dir {_quoted(self.directory)}",
+            f"unixsocket {_quoted(self.socket_path)}",
+        ]
+        if self.port:
+            lines += ["bind 127.0.0.1", f"port {self.port}"]
+        lines += [f"{name} {value or _quoted('')}" for name, value in self._settings.items()]
+        config = self.directory / "valkey.conf"
+        place.write_atomically(config, ("\n".join(lines) + "\n").encode())
+        return [str(binary), str(config)]
+
+    def _probe(self) -> bool:
+        """Ask PING: while the append-only file is read, the answer is an error."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(PROBE_TIMEOUT_S)
+            try:
+                client.connect(str(self.socket_path))
+                client.sendall(b"PING\r\n")
+                answer = client.recv(128)
+            except OSError:
+                return False
+        if answer.startswith(b"-NOAUTH"):
+            raise ServerError("the embedded Valkey takes no password; its socket is private")
+        return answer.startswith(b"+PONG")
+
+
+def _quoted(value: object) -> str:
+    """Return *value* as one word of a Redis configuration line."""
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

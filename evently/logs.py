@@ -1,0 +1,101 @@
+"""
+Structured logs: one JSON object per line on stdout, readable text on a terminal.
+
+Owns the form of a log line. By convention the message is constant, the data are keys, and there is
+always a key `action`. Log lines of libraries take the same form. Leaves what to say, and how
+seldom, to the callers: nothing is logged per request on the booking path.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+from structlog.typing import Processor
+
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def configure(level: str, service: str) -> None:
+    """
+    Set up logging for this process; call it once, first.
+
+    Args:
+        level: Least severe level that is written: debug, info, warning or error.
+
+        service: Name of the process in every line, such as `api` or `persister`.
+    """
+    is_terminal = sys.stdout.isatty()
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    final: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if is_terminal
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
+    )
+    structlog.configure(
+        processors=[*shared, *final],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory() if is_terminal else _BytesLoggers(),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    _configure_libraries(shared, final, service=service, level=LEVELS[level])
+
+
+class _BytesLoggers:
+    """Finds stdout anew for each logger: it may be replaced, as test runners do."""
+
+    def __call__(self, *_: Any) -> structlog.BytesLogger:
+        return structlog.BytesLogger(sys.stdout.buffer)
+
+
+def _configure_libraries(
+    shared: list[Processor], final: list[Processor], *, service: str, level: int
+) -> None:
+    """Give the standard library's loggers (asyncio, aiohttp) the same form on the same stream."""
+
+    def add_service(
+        _: Any, __: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        # Their lines may come from threads and tasks that do not have our context.
+        event.setdefault("service", service)
+        event.setdefault("action", "library")
+        return event
+
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, add_service],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_as_text(final)],
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    # Libraries tell at "info" what is no news to an operator.
+    root.setLevel(max(level, logging.WARNING))
+
+
+def _as_text(final: list[Processor]) -> list[Processor]:
+    """Let the last step return text, which the standard library's handlers want."""
+    *before, last = final
+
+    def render(logger: Any, name: str, event: structlog.typing.EventDict) -> str:
+        line = last(logger, name, event)
+        return line.decode() if isinstance(line, bytes) else str(line)
+
+    return [*before, render]
+
+
+def _dumps(event: Any, **_: Any) -> bytes:
+    return orjson.dumps(event, default=str)

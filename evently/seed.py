@@ -1,0 +1,55 @@
+"""
+Seeding: accounts and access tokens for demos and load tests.
+
+Accounts are `buyer-<n>@seed.evently.localhost` and share one password hash, since hashing each
+would take 25 ms; nobody knows its password, the tokens are the way in.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from api.passwords import hash_now
+from api.tokens import Principal, Tokens
+from evently.settings import Settings, SettingsError
+from store import users as accounts
+from store.pool import connect
+
+EMAIL_DOMAIN = "seed.evently.localhost"
+ACCOUNTS_PER_STATEMENT = 5_000
+
+
+async def seed_users(settings: Settings, *, users: int, tokens: Path) -> None:
+    """
+    Make sure that *users* seed accounts exist and write one access token a line.
+
+    Raises:
+        SettingsError: it is not known where the database is, or which key signs tokens.
+    """
+    if not settings.database_url or not settings.jwt_secret:
+        raise SettingsError("no database: is `evently up` running, or EVENTLY_DATABASE_URL set?")
+    issued = await seed_tokens(settings, count=users)
+    _write(tokens, issued)
+
+
+async def seed_tokens(settings: Settings, *, count: int) -> list[str]:
+    """Make sure that *count* seed accounts exist; return an access token for each."""
+    signer = Tokens(settings.jwt_secret, ttl_s=settings.access_token_ttl_s)
+    emails = [f"buyer-{number}@{EMAIL_DOMAIN}" for number in range(1, count + 1)]
+    password_hash = hash_now(secrets.token_urlsafe(32))
+    ids: list[str] = []
+    connection = await connect(settings.database_url, timeout_ms=settings.database_timeout_ms)
+    try:
+        for start in range(0, count, ACCOUNTS_PER_STATEMENT):
+            part = emails[start : start + ACCOUNTS_PER_STATEMENT]
+            ids += await accounts.ensure_many(connection, part, password_hash=password_hash)
+    finally:
+        await connection.close()
+    return [signer.issue(Principal(user_id, "user", None)) for user_id in ids]
+
+
+def _write(path: Path, tokens: list[str]) -> None:
+    """Write one token a line; whoever reads the file may book as these accounts."""
+    path.touch(mode=0o600)
+    path.write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")

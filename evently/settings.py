@@ -1,0 +1,222 @@
+"""
+Every setting of Evently, read once from the environment.
+
+Owns the names `EVENTLY_*`, their defaults, bounds and relations. No other module reads the
+environment. Services get plain values from here through their `__main__`; they never import
+this module elsewhere (see docs/ARCHITECTURE.md, "Three floors").
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+ENV_PREFIX = "EVENTLY_"
+SECRET_FIELDS = frozenset({"jwt_secret", "ticket_signing_key", "redis_url", "database_url"})
+JWT_SECRET_BYTES_MIN = 32
+#: Written by the supervisor, read by every command that is pointed at no server of its own.
+RUNNING_FILE = "running.json"
+
+_TICKET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=?")
+
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class SettingsError(ValueError):
+    """A setting is missing or has a bad value; the message names the variable."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """One process's configuration. Build it with `Settings.load()` or `Settings.from_env()`."""
+
+    #: Kind of deployment. `production` refuses seeding and made-up secrets.
+    environment: Literal["development", "test", "production"] = "development"
+    #: Folder of the embedded servers' data, the lock and generated secrets.
+    data_dir: str = ".evently"
+    #: Redis or Valkey of one's own, one URL per shard master, comma-separated. Empty: embedded.
+    redis_url: str = ""
+    #: PostgreSQL of one's own. Empty: embedded.
+    database_url: str = ""
+
+    #: Address the API listens on.
+    http_host: str = "127.0.0.1"
+    #: Port the API listens on; every API process shares it.
+    http_port: Annotated[int, Meta(ge=1, le=65535)] = 8080
+    #: Number of API processes.
+    api_processes: Annotated[int, Meta(ge=1, le=64)] = 1
+    #: Largest request body, in bytes.
+    body_bytes_max: Annotated[int, Meta(ge=1024, le=16_777_216)] = 65_536
+    #: Seconds that a stopping process may take to finish requests under way.
+    drain_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 10
+
+    #: Key that signs access tokens (HS256), at least 32 bytes. Empty: made by `evently up`.
+    jwt_secret: str = ""
+    #: Key that signs tickets (Ed25519), 32 bytes in base64url. Empty: made by `evently up`.
+    ticket_signing_key: str = ""
+    #: Life of an access token, in seconds.
+    access_token_ttl_s: Annotated[int, Meta(ge=60, le=604_800)] = 3_600
+    #: Password hashes computed at the same time, per API process; more wait.
+    password_hashes_max: Annotated[int, Meta(ge=1, le=64)] = 2
+    #: Address of the admin account that the first start makes.
+    admin_email: str = "admin@evently.localhost"
+
+    #: Number of shards. May grow, never shrink; an event keeps its shard for life.
+    shards: Annotated[int, Meta(ge=1, le=4096)] = 1
+    #: Time one script call may take before its outcome counts as unknown, in milliseconds.
+    redis_timeout_ms: Annotated[int, Meta(ge=50, le=60_000)] = 2_000
+    #: Commands that leave in one script call at most.
+    batch_commands_max: Annotated[int, Meta(ge=1, le=128)] = 128
+    #: Script calls of one kind under way at once, per shard and process.
+    batches_in_flight_max: Annotated[int, Meta(ge=1, le=16)] = 2
+    #: Commands that may wait in one process before the next is refused with `backpressure`.
+    commands_waiting_max: Positive = 20_000
+    #: How long a hold lasts, in milliseconds.
+    hold_ttl_ms: Annotated[int, Meta(ge=1_000, le=7_200_000)] = 600_000
+    #: Longest life of a hold with all its extensions, in milliseconds.
+    hold_life_max_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 1_800_000
+    #: How long places that return are offered to one who waits, in milliseconds.
+    offer_ttl_ms: Annotated[int, Meta(ge=1_000, le=604_800_000)] = 900_000
+    #: Entries that the waitlist of one tier may have.
+    waitlist_entries_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
+    #: Records a journal may hold that PostgreSQL does not have yet; then sales pause.
+    journal_backlog_records_max: Annotated[int, Meta(ge=1_000)] = 1_000_000
+    #: Time a record stays in the journal after PostgreSQL has it, in seconds.
+    journal_retention_s: Annotated[int, Meta(ge=0, le=604_800)] = 600
+
+    #: Connections to PostgreSQL per API process.
+    database_pool_max: Annotated[int, Meta(ge=1, le=100)] = 8
+    #: Time one SQL statement may take, in milliseconds.
+    database_timeout_ms: Annotated[int, Meta(ge=100, le=600_000)] = 10_000
+    #: Records the persister writes in one transaction at most.
+    persist_records_max: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    #: Time a read waits for PostgreSQL to catch up with Redis, in milliseconds.
+    catch_up_timeout_ms: Annotated[int, Meta(ge=0, le=60_000)] = 3_000
+
+    #: Least severe level that is logged.
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def __post_init__(self) -> None:
+        if self.jwt_secret and len(self.jwt_secret.encode()) < JWT_SECRET_BYTES_MIN:
+            raise ValueError(f"EVENTLY_JWT_SECRET is shorter than {JWT_SECRET_BYTES_MIN} bytes")
+        if self.ticket_signing_key and not _TICKET_KEY.fullmatch(self.ticket_signing_key):
+            raise ValueError("EVENTLY_TICKET_SIGNING_KEY is not 32 bytes in base64url")
+        if len(self.redis_urls) > self.shards:
+            raise ValueError("EVENTLY_REDIS_URL names more servers than EVENTLY_SHARDS")
+        if self.hold_ttl_ms > self.hold_life_max_ms:
+            raise ValueError("EVENTLY_HOLD_TTL_MS is above EVENTLY_HOLD_LIFE_MAX_MS")
+        if self.persist_records_max > self.journal_backlog_records_max:
+            raise ValueError(
+                "EVENTLY_PERSIST_RECORDS_MAX is above EVENTLY_JOURNAL_BACKLOG_RECORDS_MAX"
+            )
+
+    @property
+    def redis_urls(self) -> tuple[str, ...]:
+        """URLs of the shard masters; shard *n* lives on number *n* modulo their count."""
+        return tuple(url.strip() for url in self.redis_url.split(",") if url.strip())
+
+    @property
+    def data_path(self) -> Path:
+        """`data_dir` as an absolute path."""
+        return Path(self.data_dir).absolute()
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """
+        Read the settings from *environ*.
+
+        Raises:
+            SettingsError: a value is out of range, of the wrong type, or an `EVENTLY_*` name
+                is not a setting (a misspelt setting would otherwise be silently ignored).
+        """
+        fields = set(cls.__struct_fields__)
+        given: dict[str, str] = {}
+        for variable, value in environ.items():
+            if not variable.startswith(ENV_PREFIX):
+                continue
+            field = variable.removeprefix(ENV_PREFIX).lower()
+            if field not in fields:
+                raise SettingsError(f"{variable} is not a setting; see .env.example")
+            if value != "":
+                given[field] = value
+        for field, value in given.items():
+            _convert_one(cls, field, value)
+        try:
+            return msgspec.convert(given, cls, strict=False)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise SettingsError(str(error)) from error
+
+    @classmethod
+    def load(cls) -> Settings:
+        """
+        Read the process's environment; what it leaves open comes from a running `evently up`.
+
+        The supervisor notes where its servers listen in `<data_dir>/running.json`, so that
+        `evently seed` or `python -m reconciler` in another terminal need no settings at all.
+        """
+        return cls.from_env(os.environ).with_running()
+
+    def with_running(self) -> Settings:
+        """Return these settings, what they leave open filled from a running `evently up`."""
+        running = self.data_path / RUNNING_FILE
+        try:
+            noted: dict[str, Any] = msgspec.json.decode(running.read_bytes(), type=dict[str, Any])
+        except (FileNotFoundError, PermissionError, msgspec.DecodeError):
+            return self
+        fills = {
+            field: noted[field]
+            for field in ("redis_url", "database_url", "jwt_secret", "ticket_signing_key")
+            if field in noted and not getattr(self, field)
+        }
+        return msgspec.structs.replace(self, **fills)
+
+    def to_env(self) -> dict[str, str]:
+        """Return the settings as the variables that would make them: what a child is given."""
+        return {
+            ENV_PREFIX + field.upper(): str(value)
+            for field, value in msgspec.structs.asdict(self).items()
+        }
+
+    def masked(self) -> dict[str, str]:
+        """Return every setting as text, with secrets and passwords in URLs hidden."""
+        return {
+            field: _mask(field, str(value)) for field, value in msgspec.structs.asdict(self).items()
+        }
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{field}={value!r}" for field, value in self.masked().items())
+        return f"Settings({inside})"
+
+
+def _convert_one(settings: type[Settings], field: str, value: str) -> None:
+    """Convert one value alone, so that the error can name its variable."""
+    try:
+        msgspec.convert({field: value}, settings, strict=False)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, ValueError):
+            return  # A relation between settings: judged when all are known.
+        reason = str(error).partition(" - at ")[0]
+        raise SettingsError(f"{ENV_PREFIX}{field.upper()}: {reason}") from error
+
+
+def _mask(field: str, value: str) -> str:
+    if field not in SECRET_FIELDS or not value:
+        return value
+    if field in {"jwt_secret", "ticket_signing_key"}:
+        return "********"
+    return ",".join(_mask_url(url) for url in value.split(","))
+
+
+def _mask_url(url: str) -> str:
+    """Hide the password of one URL: `scheme://user:password@host` keeps all but the password."""
+    scheme, separator, rest = url.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    if not at or ":" not in credentials:
+        return url
+    user = credentials.partition(":")[0]
+    return f"{scheme}{separator}{user}:********@{host}"

@@ -1,0 +1,276 @@
+"""
+`evently up`: the whole service on one machine with one command.
+
+Owns the order of a start (lock, secrets, servers, schema, admin, parts, readiness), the files
+`secrets.json` and `running.json`, and what is said to the operator. Guarantees: what is started is
+stopped again when a later step fails. Leaves keeping processes running to `supervisor.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import secrets
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import msgspec
+import structlog
+from prometheus_client import multiprocess
+from rich.console import Console
+from rich.markup import escape
+
+from evently.embedded import DataLock, PostgresServer, ServerError, ValkeyServer
+from evently.embedded.place import make_private, write_atomically
+from evently.settings import ENV_PREFIX, RUNNING_FILE, Settings, SettingsError
+from evently.supervisor import Part, Supervisor
+
+log = structlog.get_logger()
+
+SECRETS_FILE = "secrets.json"
+JWT_SECRET_BYTES = 48
+TICKET_KEY_BYTES = 32
+READY_TIMEOUT_S = 60.0
+READY_POLL_S = 0.1
+READY_REQUEST_TIMEOUT_S = 2.0
+#: Where metrics of several processes meet: memory if there is any to be had.
+MEMORY_PATH = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
+
+
+def up(settings: Settings, environ: Mapping[str, str]) -> int:
+    """
+    Run the service until SIGTERM or Ctrl-C.
+
+    Args:
+        settings: From the environment alone: what it leaves open is started here.
+
+        environ: What the parts inherit besides the settings.
+
+    Returns:
+        The exit code, 0 after an orderly stop.
+
+    Raises:
+        ServerError: something could not be started; nothing is left running.
+        SettingsError: a setting is missing.
+    """
+    settings = msgspec.structs.replace(settings, data_dir=str(settings.data_path))
+    with DataLock(settings.data_path) as lock:
+        return asyncio.run(_Run(settings, environ, lock).run())
+
+
+class _Run:
+    """One run of the service, from lock to stop."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], lock: DataLock) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._lock = lock
+        self._metrics_path = metrics_folder(settings.data_path)
+        self._supervisor = Supervisor(
+            drain_timeout_s=settings.drain_timeout_s, on_part_death=self._forget_gauges
+        )
+        self._console = Console(stderr=True)
+        self._valkey: ValkeyServer | None = None
+        self._postgres: PostgresServer | None = None
+        self._password: str | None = None
+
+    async def run(self) -> int:
+        """Bring everything up, wait for the stop, clean up."""
+        try:
+            return await self._supervisor.run(self._start)
+        finally:
+            if self._password is not None:  # The start failed before the banner could tell it.
+                self._say(self._admin_line())
+            (self._settings.data_path / RUNNING_FILE).unlink(missing_ok=True)
+            shutil.rmtree(self._metrics_path, ignore_errors=True)
+
+    async def _start(self) -> None:
+        await self._wait_for_port()
+        self._settings = keep_secrets(self._settings)
+        await self._start_servers()
+        self._note_running()
+        await self._prepare_database()
+        for part in parts(self._settings, self._environ, metrics_path=self._metrics_path):
+            self._supervisor.start_part(part)
+        await self._wait_until_ready()
+        self._print_banner()
+
+    async def _start_servers(self) -> None:
+        data_path = self._settings.data_path
+        logs_path = data_path / "logs"
+        if not self._settings.redis_url:
+            self._valkey = ValkeyServer(
+                data_path / "redis", lock_fd=self._lock.fd, log_path=logs_path / "valkey.log"
+            )
+            await self._supervisor.start_server(self._valkey)
+            self._settings = msgspec.structs.replace(self._settings, redis_url=self._valkey.url)
+        if not self._settings.database_url:
+            self._postgres = PostgresServer(
+                data_path, lock_fd=self._lock.fd, log_path=logs_path / "postgres.log"
+            )
+            await self._supervisor.start_server(self._postgres)
+            self._settings = msgspec.structs.replace(
+                self._settings, database_url=self._postgres.url
+            )
+
+    def _note_running(self) -> None:
+        """Tell commands in other terminals where the servers are; see `Settings.load`."""
+        noted = {
+            "redis_url": self._settings.redis_url,
+            "database_url": self._settings.database_url,
+            "jwt_secret": self._settings.jwt_secret,
+            "ticket_signing_key": self._settings.ticket_signing_key,
+            "pid": os.getpid(),
+        }
+        write_atomically(self._settings.data_path / RUNNING_FILE, msgspec.json.encode(noted))
+
+    async def _prepare_database(self) -> None:
+        from evently.admin import ensure_admin  # noqa: PLC0415 - needed here alone
+        from store.migrate import MigrationError, migrate  # noqa: PLC0415 - needed here alone
+
+        try:
+            applied = await migrate(self._settings.database_url)
+            log.info("schema is current", action="migrated", applied=applied)
+            self._password = await ensure_admin(self._settings)
+        except (OSError, MigrationError, asyncpg.PostgresError) as error:
+            raise ServerError(f"the database cannot be made ready: {error}") from error
+
+    async def _wait_for_port(self) -> None:
+        """
+        Wait until nobody listens on our port: the parts of a killed run may still be draining.
+
+        The API processes share the port by SO_REUSEPORT. Without this check they would share it
+        with another run of ours as well, and customers would be told of two different stocks.
+        """
+        host, port = self._settings.http_host, self._settings.http_port
+        deadline_s = time.monotonic() + self._settings.drain_timeout_s + 1
+        while not port_is_free(host, port):
+            if time.monotonic() >= deadline_s:
+                raise ServerError(
+                    f"{host}:{port} is taken; stop who has it or set {ENV_PREFIX}HTTP_PORT"
+                )
+            await asyncio.sleep(READY_POLL_S)
+
+    async def _wait_until_ready(self) -> None:
+        deadline_s = time.monotonic() + READY_TIMEOUT_S
+        timeout = aiohttp.ClientTimeout(total=READY_REQUEST_TIMEOUT_S)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            while time.monotonic() < deadline_s:
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                    async with session.get(f"{public_url(self._settings)}/readyz") as answer:
+                        if answer.status == 200:
+                            return
+                await asyncio.sleep(READY_POLL_S)
+        raise ServerError(
+            f"the API was not ready within {READY_TIMEOUT_S:g} s; the log lines above say why"
+        )
+
+    def _forget_gauges(self, pid: int) -> None:
+        """Drop the live gauges of a process that has ended; its counters stay."""
+        with contextlib.suppress(OSError):
+            forget = multiprocess.mark_process_dead
+            forget(pid, str(self._metrics_path))  # type: ignore[no-untyped-call]
+
+    def _print_banner(self) -> None:
+        lines = [f"[bold]Evently[/bold] is open: {public_url(self._settings)}"]
+        if self._valkey is not None:
+            lines.append(f"  Redis       {escape(str(self._valkey.data_path))}")
+        if self._postgres is not None:
+            lines.append(f"  PostgreSQL  {escape(str(self._postgres.data_path))}")
+        lines += [self._admin_line(), "  Ctrl-C stops"]
+        self._say(*lines)
+        self._password = None
+
+    def _say(self, *lines: str) -> None:
+        self._console.print("\n".join(lines), highlight=False, soft_wrap=True)
+
+    def _admin_line(self) -> str:
+        line = f"  Admin       {self._settings.admin_email}"
+        if self._password is not None:
+            line += f"  password [bold]{self._password}[/bold] (shown this once)"
+        return line
+
+
+def parts(settings: Settings, environ: Mapping[str, str], *, metrics_path: Path) -> list[Part]:
+    """Return the parts of the service in the order in which they are started."""
+    env = {name: value for name, value in environ.items() if not name.startswith(ENV_PREFIX)}
+    env |= settings.to_env() | {"PROMETHEUS_MULTIPROC_DIR": str(metrics_path)}
+    python = sys.executable
+
+    def part(name: str, *words: str) -> Part:
+        return Part(name=name, argv=(python, "-m", *words), env=env)
+
+    return [
+        part("coordinator", "reconciler", "recover", "--watch"),
+        *(
+            part(f"persister-{shard}", "persister", "--shard", str(shard))
+            for shard in range(settings.shards)
+        ),
+        part("sweeper", "evently", "sweeper"),
+        *(part(f"api-{number}", "api") for number in range(settings.api_processes)),
+    ]
+
+
+def keep_secrets(settings: Settings) -> Settings:
+    """Fill in the keys that are not given: from `secrets.json`, each made when first needed."""
+    makers = {"jwt_secret": JWT_SECRET_BYTES, "ticket_signing_key": TICKET_KEY_BYTES}
+    missing = [field for field in makers if not getattr(settings, field)]
+    if not missing:
+        return settings
+    if settings.environment == "production":
+        raise SettingsError(f"EVENTLY_{missing[0].upper()} is needed in production")
+    path = settings.data_path / SECRETS_FILE
+    try:
+        kept = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except FileNotFoundError:
+        kept = {}
+    except (msgspec.DecodeError, OSError) as error:
+        raise ServerError(f"cannot read {path}: {error}; remove it to get new secrets") from error
+    made = {field: secrets.token_urlsafe(makers[field]) for field in missing if field not in kept}
+    if made:
+        kept |= made
+        write_atomically(path, msgspec.json.encode(kept))
+    return msgspec.structs.replace(settings, **{field: kept[field] for field in missing})
+
+
+def metrics_folder(data_path: Path) -> Path:
+    """Return an empty private folder for the metrics of all processes, in memory if possible."""
+    digest = hashlib.sha256(os.fsencode(data_path)).hexdigest()[:16]
+    folder = MEMORY_PATH / f"evently-{os.geteuid()}-{digest}"
+    if not (MEMORY_PATH.is_dir() and os.access(MEMORY_PATH, os.W_OK)):
+        folder = data_path / "metrics"
+    make_private(folder, None)
+    for file in folder.iterdir():
+        file.unlink()
+    return folder
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether nobody listens on *port*, not even somebody who would share it."""
+    for family, kind, protocol, _, address in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    ):
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address)
+            except OSError:
+                return False
+    return True
+
+
+def public_url(settings: Settings) -> str:
+    """Return where a browser on this machine finds the service."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(  # noqa: S104 - told apart, not bound
+        settings.http_host, settings.http_host
+    )
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{settings.http_port}"

@@ -1,0 +1,107 @@
+"""
+What a load test may do behind the counter: make tokens and read the ledger.
+
+Everything else it does over HTTP, like any client.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import sys
+from types import TracebackType
+
+import asyncpg
+
+from api.tokens import Principal, Tokens
+from engine import keys
+from engine.redis_client import connect as connect_redis
+from evently.seed import seed_tokens
+from evently.settings import Settings
+from store.pool import connect
+from store.sql import query
+
+_ADMIN = "SELECT id, organizer_id FROM users WHERE role = 'admin' ORDER BY id LIMIT 1"
+_LIVE_PLACES = """
+SELECT bookings.id, sum(items.quantity)::bigint AS places
+FROM bookings JOIN items ON items.event_id = bookings.event_id AND items.booking_id = bookings.id
+WHERE bookings.event_id = $1 AND bookings.status = 'confirmed'
+GROUP BY bookings.id
+"""
+
+
+class Backstage:
+    """Direct access to the servers of the Evently that *settings* point at."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._connection: asyncpg.Connection | None = None
+
+    async def __aenter__(self) -> Backstage:
+        self._connection = await connect(
+            self.settings.database_url, timeout_ms=self.settings.database_timeout_ms
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._database.close()
+
+    @property
+    def _database(self) -> asyncpg.Connection:
+        assert self._connection is not None, "used outside `async with`"
+        return self._connection
+
+    async def admin_token(self) -> str:
+        """Return an access token of the first admin."""
+        row = await self._database.fetchrow(_ADMIN)
+        assert row is not None, "every Evently that was started has an admin"
+        signer = Tokens(self.settings.jwt_secret, ttl_s=self.settings.access_token_ttl_s)
+        return signer.issue(Principal(row["id"], "admin", row["organizer_id"]))
+
+    async def buyer_tokens(self, count: int) -> list[str]:
+        """Return access tokens of *count* seed accounts."""
+        return await seed_tokens(self.settings, count=count)
+
+    async def live_places(self, event_id: str) -> dict[str, int]:
+        """Return the confirmed bookings that PostgreSQL has, with their number of places."""
+        return {
+            row["id"]: row["places"] for row in await self._database.fetch(_LIVE_PLACES, event_id)
+        }
+
+    def reconciler_command(self, *arguments: str) -> list[str]:
+        """Return the command line that runs the reconciler."""
+        return [sys.executable, "-m", "reconciler", *arguments]
+
+    def environ(self) -> dict[str, str]:
+        """Return the environment that points a command at the same servers."""
+        plain = {
+            name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
+        }
+        return plain | self.settings.to_env()
+
+    async def backlog_records(self) -> int:
+        """Return how many journal records PostgreSQL does not have yet, over all shards."""
+        backlog = 0
+        for shard in range(self.settings.shards):
+            urls = self.settings.redis_urls
+            redis = connect_redis(urls[shard % len(urls)], timeout_ms=2_000)
+            try:
+                epoch, seq = await redis.hmget(keys.meta(shard), ["epoch", "seq"])
+            finally:
+                await redis.aclose()
+            if epoch is not None and seq is not None:
+                last_seq = await self._database.fetchval(
+                    query("read_checkpoint"), shard, int(epoch)
+                )
+                backlog += int(seq) - (last_seq or 0)
+        return backlog
+
+
+def in_a_month() -> str:
+    """Return a start time for a test event, RFC 3339."""
+    return (dt.datetime.now(dt.UTC) + dt.timedelta(days=30)).isoformat()

@@ -1,0 +1,110 @@
+#!lua
+--[[
+book: turn places of one or more tiers into a confirmed booking, for many orders at once.
+
+Guarantees   I1 never oversold; I6 one booking per idempotency key; I12 limit per person.
+Atomicity    Each order all or nothing; every check precedes the first write of the batch.
+Idempotency  A known booking_id gives its first reply again, whatever happened since.
+Cost         O(orders + lines); 3 reads and 3 writes per event, 2 reads and 1 write per call, and
+             1 XADD per booking. Where too little is left, up to 50 overdue holds are ended first.
+             Where somebody waits, up to 20 entries of each tier are read and offered places.
+
+KEYS (one hash tag: the shard's; 4..14 repeat for each event)
+  1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
+  2 journal    stream  one record per change                                  append
+  3 due        zset    event_id -> when its next hold runs out, Unix ms       write
+  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
+  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
+  6 persons    hash    user_id[/tier_no] -> places held or booked             read, write
+  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
+  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
+  9 ended      zset    hold_id -> when it ended, Unix ms                      write
+ 10 seats      hash    of each section its seats, see docs/SEATS.md           read, write
+ 11 waitlist   zset    who waits for which tier, in order of joining       read, write
+ 12 entries    hash    entry_id -> waitlist entry                         read, write
+ 13 tickets    hash    ticket_id -> check-in
+ 14 promos     hash    promo codes and their uses                            read, write
+
+ARGV
+  1 epoch        int     the epoch the caller believes in
+  2 event_id     string  one per event, in the order of KEYS
+  then for each order, up to 128:
+  3 event_no     int     1.. which of the events
+  4 booking_id   string  derived from user, event and idempotency key
+  5 user_id      string  whose order
+  6 fingerprint  string  hash of the request, with a promo code ~CODE behind it
+  7 ttl_ms       int     not used: 0
+  8 detail       string  JSON object kept with it
+  9 line_count   int     1..10
+ 10 tier_no      int     1.. distinct within an order; repeats with quantity
+ 11 quantity     string  1..10 places, alone, or followed by a colon and which seats:
+                         s<section>-<seat>+..., or best[,split][,accessible]
+
+Returns one array per order, in order (first that applies)
+  REPLAYED                epoch, seq, at_ms, items   the first reply again
+  IDEMPOTENCY_KEY_REUSED                             known booking_id, other fingerprint
+  NOT_ON_SALE                                        the event is not loaded
+  SALE_NOT_OPEN           opens_at_ms                transient; with the line if it is a tier's
+  SALE_CLOSED             closes_at_ms               with the line if it is a tier's
+  BACKPRESSURE                                       transient: PostgreSQL is too far behind
+  UNKNOWN_TIER            line
+  LIMIT_REACHED           scope, max, taken          scope: order, order_min, person, tier
+  PROMO_UNKNOWN                                      no such code, or not for these tiers
+  PROMO_EXHAUSTED         uses_max                   may return with a hold or a cancellation
+  SOLD_OUT                line, available
+  ALL_HELD                line, available, retry_after_ms   transient: held places may return
+  UNKNOWN_SEAT            line, seat_id              not a seat of that tier, or named twice
+  SEAT_TAKEN              line, seat_id
+  NOT_TOGETHER            line, available            enough are left, but not side by side
+  BOOKED                  epoch, seq, at_ms, items   items: tier_no:quantity:unit_price_minor,...
+
+Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
+Emits        journal `booked`: booking_id, user_id, fingerprint, items, detail; and `expired`
+             Where somebody waits: `offered`, `stalled`, `left`, as `join`
+]]
+
+-- Bind.
+local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
+local epoch = ARGV[1]
+local events = bind_events()
+local orders = bind_orders(events, 2 + #events)
+if not orders then return redis.error_reply('BADARG order') end
+
+-- Fence, and read all that the checks need.
+local shard, shut = enter(meta, journal, epoch)
+if shut then return shut end
+read_orders(events, orders, 'bookings', 'booking_of')
+
+-- Check. Decisions change the tables above and nothing else.
+local function take(order)
+  local event, items, rows = order.event, price(order)
+  move(event, order.lines, 'available', 'sold', order.user_id, order.places)
+  use_promo(event, order.fingerprint, 1)
+  local seq = note(shard, event, 'booked', '"booking_id":"' .. order.id .. '","user_id":"'
+    .. order.user_id .. '","fingerprint":"' .. order.fingerprint .. '","items":' .. rows
+    .. ',"detail":' .. order.detail)
+  local row = table.concat({ 'confirmed', 1, epoch, seq, shard.at_ms, order.user_id,
+    order.fingerprint, items }, ' ')
+  event.booking_of[order.id], event.new_bookings[order.id] = row, row
+  return { 'BOOKED', epoch, seq, shard.at_ms, items }
+end
+
+local replies = {}
+for n, order in ipairs(orders) do
+  local row = order.event.booking_of[order.id]
+  if row then
+    local its_epoch, seq, at_ms, fingerprint, items =
+      string.match(row, '^%S+ %S+ (%S+) (%S+) (%S+) %S+ (%S+) (%S+)')
+    replies[n] = fingerprint == order.fingerprint
+      and { 'REPLAYED', its_epoch, seq, at_ms, items } or { 'IDEMPOTENCY_KEY_REUSED' }
+  else
+    replies[n] = refuse(shard, order) or seat_order(shard, order) or take(order)
+  end
+end
+promote(shard, events)
+
+-- Apply.
+apply(shard, events, due)
+
+-- Reply.
+return replies

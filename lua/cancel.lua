@@ -1,0 +1,87 @@
+#!lua flags=allow-oom
+--[[
+cancel: end confirmed bookings; their places are available again in the same step.
+
+Guarantees   I1 conservation; I10 cancelled is final; I12 the person's count goes down once.
+Atomicity    Each command all or nothing; every check precedes the first write of the batch.
+Idempotency  By state: a cancelled booking gives the reply of its cancellation again.
+Cost         O(commands + lines); 3 reads and 3 writes per event, 2 reads and 1 write per call, and
+             1 XADD per cancellation.
+             Where somebody waits, up to 20 entries of each tier are read and offered places.
+
+KEYS (one hash tag: the shard's; 4..14 repeat for each event)
+  1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
+  2 journal    stream  one record per change                                  append
+  3 due        zset    event_id -> when its next hold runs out, Unix ms       write
+  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
+  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
+  6 persons    hash    user_id -> places held or booked                       read, write
+  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
+  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
+  9 ended      zset    hold_id -> when it ended, Unix ms                      write
+ 10 seats      hash    of each section its seats, see docs/SEATS.md           read, write
+ 11 waitlist   zset    who waits for which tier, in order of joining       read, write
+ 12 entries    hash    entry_id -> waitlist entry                         read, write
+ 13 tickets    hash    ticket_id -> check-in
+ 14 promos     hash    promo codes and their uses                            read, write
+
+ARGV
+  1 epoch         int     the epoch the caller believes in
+  2 event_id      string  one per event, in the order of KEYS
+  then for each command, up to 128:
+  3 event_no      int     1.. which of the events
+  4 booking_id    string  which booking
+  5 user_id       string  its owner
+
+Returns one array per command, in order (first that applies)
+  NOT_FOUND                           no such booking of that user
+  REPLAYED       epoch, seq, at_ms    cancelled before
+  BACKPRESSURE                        transient: PostgreSQL is too far behind
+  CANCELLED      epoch, seq, at_ms
+
+Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
+Emits        journal `cancelled`: booking_id, user_id, items
+             Where somebody waits: `offered`, `stalled`, `left`, as `join`
+]]
+
+-- Bind.
+local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
+local epoch = ARGV[1]
+local events = bind_events()
+local commands = bind_commands(events, 2 + #events, 3)
+if not commands then return redis.error_reply('BADARG command') end
+
+-- Fence, and read all that the checks need.
+local shard, shut = enter(meta, journal, epoch)
+if shut then return shut end
+for _, event in ipairs(events) do event.booking_ids = {} end
+for _, command in ipairs(commands) do
+  local ids = command.event.booking_ids
+  ids[#ids + 1] = command[1]
+end
+for _, event in ipairs(events) do read_rows(event.bookings, event.booking_ids, event.booking_of) end
+
+-- Check. Decisions change the tables above and nothing else.
+local replies = {}
+for n, command in ipairs(commands) do
+  local event, booking_id = command.event, command[1]
+  local status, rest = string.match(event.booking_of[booking_id] or '', '^(%S+) %S+ (.+)$')
+  local user_id, its_epoch, seq, its_at_ms = string.match(rest or '',
+    '^%S+ %S+ %S+ (%S+) %S+ %S+ ?(%S*) ?(%S*) ?(%S*)$')
+  if user_id ~= command[2] then
+    replies[n] = { 'NOT_FOUND' }
+  elseif status == 'cancelled' then
+    replies[n] = { 'REPLAYED', its_epoch, seq, its_at_ms }
+  elseif shard.room < 1 then
+    replies[n] = { 'BACKPRESSURE' }
+  else
+    replies[n] = { 'CANCELLED', epoch, end_booking(shard, event, booking_id, ''), shard.at_ms }
+  end
+end
+promote(shard, events)
+
+-- Apply.
+apply(shard, events, due)
+
+-- Reply.
+return replies

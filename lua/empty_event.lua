@@ -1,0 +1,92 @@
+#!lua flags=allow-oom
+--[[
+empty_event: take one bounded step in giving back all places of a cancelled event.
+
+Guarantees   I1 conservation; I10 cancelled is final; in the end nobody holds or has anything.
+Atomicity    All or nothing; every check precedes the first write.
+Idempotency  By state: a hold or booking ends once. A step that crashed is simply taken again.
+Cost         O(100 holds + bookings named + tiers); at most 8 reads and 9 writes, and 1 XADD for
+             each hold or booking ended.
+
+KEYS (one hash tag: the shard's; 4..14 repeat for each event, here one)
+  1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
+  2 journal    stream  one record per change                                  append
+  3 due        zset    event_id -> when its next hold runs out, Unix ms       write
+  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
+  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
+  6 persons    hash    user_id -> places held or booked                       read, write
+  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
+  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
+  9 ended      zset    hold_id -> when it ended, Unix ms                      write
+ 10 seats      hash    section -> its seats
+ 11 waitlist   zset    who waits for which tier, in order of joining
+ 12 entries    hash    entry_id -> waitlist entry
+ 13 tickets    hash    ticket_id -> check-in                                  read, write
+ 14 promos     hash    promo codes and their uses                            read, write
+ 15 cancelling set     events that are cancelled and not empty yet            read, write
+
+ARGV
+  1 epoch         int     the epoch the caller believes in
+  2 event_id      string  which event
+  then up to 100 times:
+  3 booking_id    string  a booking that may still live
+
+Returns (first that applies)
+  NOT_FOUND                        the event is not cancelled
+  EMPTIED       holds, bookings, left    how many ended, and how many places are still taken
+
+Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
+Emits        journal `released`: hold_id, user_id, items; and `cancelled`: booking_id, user_id,
+             items, reason
+]]
+
+-- Bind.
+local meta, journal, due, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[15]
+local epoch = ARGV[1]
+local events = bind_events()
+local event = events[1]
+if #KEYS ~= 15 or not event.event_id then return redis.error_reply('BADARG event') end
+local booking_ids = {}
+for a = 3, #ARGV do booking_ids[a - 2] = ARGV[a] end
+if #booking_ids > 100 then return redis.error_reply('BADARG bookings') end
+
+-- Fence, and read all that the checks need.
+local shard, shut = enter(meta, journal, epoch)
+if shut then return shut end
+read_sale(event)
+if not event.cancelled_at_ms then return { 'NOT_FOUND' } end
+local tier_nos = {}
+for n = 1, event.tier_count do tier_nos[tostring(n)] = true end
+read_stock(event, tier_nos)
+read_rows(event.bookings, booking_ids, event.booking_of)
+local hold_ids = redis.call('ZRANGE', event.deadlines, 0, 99)
+read_rows(event.holds, hold_ids, event.hold_of)
+redis.call('SISMEMBER', cancelling, event.event_id)
+
+-- Check. Decisions change the tables above and nothing else.
+local holds, bookings, left = 0, 0, 0
+for _, hold_id in ipairs(hold_ids) do
+  local row = event.hold_of[hold_id]
+  local hold = row and parse_hold(hold_id, row)
+  if hold and hold.status == 'held' and shard.room > 0 then
+    end_hold(shard, event, hold, 'released')
+    holds = holds + 1
+  end
+end
+for _, booking_id in ipairs(booking_ids) do
+  local row = event.booking_of[booking_id]
+  if row and string.find(row, '^confirmed ') and shard.room > 0 then
+    end_booking(shard, event, booking_id, ',"reason":"event_cancelled"')
+    bookings = bookings + 1
+  end
+end
+for tier_no in pairs(tier_nos) do
+  left = left + event.tiers[tier_no].held + event.tiers[tier_no].sold
+end
+
+-- Apply.
+apply(shard, events, due)
+if left == 0 then redis.call('SREM', cancelling, event.event_id) end
+
+-- Reply.
+return { 'EMPTIED', holds, bookings, left }

@@ -1,0 +1,82 @@
+#!lua flags=allow-oom
+--[[
+expire: end overdue holds of one event, and forget holds that ended long ago.
+
+Guarantees   I1 conservation; I10 held -> free by the deadline; Redis time alone decides.
+Atomicity    All or nothing; every check precedes the first write.
+Idempotency  A hold ends once; nothing overdue, nothing changed but the event's next date.
+Cost         O(holds_max); at most 8 reads and 10 writes, and 1 XADD per hold ended.
+             Where somebody waits, up to 20 entries of each tier are read and offered places.
+
+KEYS (one hash tag: the shard's; 4..14 repeat for each event)
+  1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
+  2 journal    stream  one record per change                                  append
+  3 due        zset    event_id -> when its next hold runs out, Unix ms       write
+  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
+  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
+  6 persons    hash    user_id -> places held or booked                       read, write
+  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
+  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
+  9 ended      zset    hold_id -> when it ended, Unix ms                      write
+ 10 seats      hash    of each section its seats, see docs/SEATS.md           read, write
+ 11 waitlist   zset    who waits for which tier, in order of joining       read, write
+ 12 entries    hash    entry_id -> waitlist entry                         read, write
+ 13 tickets    hash    ticket_id -> check-in
+ 14 promos     hash    promo codes and their uses                            read, write
+
+ARGV
+  1 epoch        int     the epoch the caller believes in
+  2 event_id     string  which event
+  3 holds_max    int     1..1000 holds to end, and as many to forget
+  4 forget_ms    int     1.. how long an ended hold is remembered
+
+Returns (first that applies)
+  SWEPT          expired, forgotten   how many
+
+Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
+Emits        journal `expired`: hold_id, user_id, items
+             Where somebody waits: `offered`, `stalled`, `left`, as `join`
+]]
+
+-- Bind.
+local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
+local epoch = ARGV[1]
+local events = bind_events()
+local event, holds_max, forget_ms = events[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+if #events ~= 1 or not holds_max or holds_max < 1 or holds_max > 1000 or not forget_ms then
+  return redis.error_reply('BADARG sweep')
+end
+
+-- Fence.
+local shard, shut = enter(meta, journal, epoch)
+if shut then return shut end
+
+-- Check: what is overdue, what is forgotten, and when to come again.
+local forgotten = redis.call('ZRANGEBYSCORE', event.ended, '-inf', shard.at_ms - forget_ms,
+  'LIMIT', 0, holds_max)
+local oldest = redis.call('ZRANGE', event.ended, #forgotten, #forgotten, 'WITHSCORES')
+redis.call('HEXISTS', event.holds, '')
+redis.call('ZSCORE', due, event.event_id)
+local expired = reclaim(shard, event, holds_max)
+read_waiting_tiers(event)
+promote(shard, events)
+local following = redis.call('ZRANGE', event.deadlines, expired, expired, 'WITHSCORES')
+local next_ms = tonumber(following[2])
+if not next_ms and oldest[2] then next_ms = oldest[2] + forget_ms end
+if not next_ms and expired > 0 then next_ms = shard.at_ms + forget_ms end
+local sooner_ms = event.wake_at_ms
+for _, at_ms in pairs(event.new_deadlines) do sooner_ms = math.min(sooner_ms, at_ms) end
+if sooner_ms < math.huge then next_ms = math.min(next_ms or math.huge, sooner_ms) end
+
+-- Apply.
+apply(shard, events, due)
+write_rows('HDEL', event.holds, forgotten)
+write_rows('ZREM', event.ended, forgotten)
+if next_ms then
+  redis.call('ZADD', due, string.format('%.0f', next_ms), event.event_id)
+else
+  redis.call('ZREM', due, event.event_id)
+end
+
+-- Reply.
+return { 'SWEPT', expired, #forgotten }

@@ -1,0 +1,106 @@
+#!lua
+--[[
+extend: move the deadlines of live holds, up to a longest life.
+
+Guarantees   I11: only the owner extends, only a live hold, never beyond its longest life.
+Atomicity    Each command all or nothing; every check precedes the first write of the batch.
+Idempotency  A deadline never moves back; repeating moves it from the time of the repetition.
+Cost         O(commands); 6 reads and 2 writes per event, 2 reads and 1 write per call, and 1 XADD
+             per extension.
+
+KEYS (one hash tag: the shard's; 4..14 repeat for each event)
+  1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
+  2 journal    stream  one record per change                                  append
+  3 due        zset    event_id -> when its next hold runs out, Unix ms       write
+  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
+  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
+  6 persons    hash    user_id -> places held or booked                       read, write
+  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
+  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
+  9 ended      zset    hold_id -> when it ended, Unix ms                      write
+ 10 seats      hash    section -> its seats
+ 11 waitlist   zset    who waits for which tier, in order of joining
+ 12 entries    hash    entry_id -> waitlist entry
+ 13 tickets    hash    ticket_id -> check-in
+ 14 promos     hash    promo codes and their uses
+
+ARGV
+  1 epoch         int     the epoch the caller believes in
+  2 event_id      string  one per event, in the order of KEYS
+  then for each command, up to 128:
+  3 event_no      int     1.. which of the events
+  4 hold_id       string  which hold
+  5 user_id       string  its owner
+  6 ttl_ms        int     1.. how long, from Redis time
+  7 life_max_ms   int     1.. longest life of a hold, from its beginning
+
+Returns one array per command, in order (first that applies)
+  NOT_FOUND                                no such hold of that user
+  HOLD_CONFIRMED                           it is a booking
+  HOLD_RELEASED                            its owner gave it back
+  HOLD_EXPIRED     expired_at_ms           its deadline has passed
+  EXTENSION_LIMIT  expires_at_ms           it has the longest life already
+  BACKPRESSURE                             transient: PostgreSQL is too far behind
+  EXTENDED         epoch, seq, at_ms, expires_at_ms
+
+Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
+Emits        journal `extended`: hold_id, user_id, expires_at_ms
+]]
+
+-- Bind.
+local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
+local epoch = ARGV[1]
+local events = bind_events()
+local commands = bind_commands(events, 2 + #events, 5)
+if not commands then return redis.error_reply('BADARG command') end
+
+-- Fence, and read all that the checks need.
+local shard, shut = enter(meta, journal, epoch)
+if shut then return shut end
+for _, command in ipairs(commands) do
+  command.ttl_ms, command.life_max_ms = tonumber(command[3]), tonumber(command[4])
+  if not (command.ttl_ms and command.life_max_ms) or command.ttl_ms < 1 then
+    return redis.error_reply('BADARG command')
+  end
+end
+find_holds(events, commands)
+
+-- Check. Decisions change the tables above and nothing else.
+local function extend(command, hold)
+  local event = command.event
+  if string.sub(hold.hold_id, 1, 6) == 'offer_' then
+    return { 'EXTENSION_LIMIT', hold.expires_at_ms }
+  end
+  local expires_at_ms = math.min(shard.at_ms + command.ttl_ms, hold.at_ms + command.life_max_ms)
+  if expires_at_ms <= hold.expires_at_ms then return { 'EXTENSION_LIMIT', hold.expires_at_ms } end
+  if shard.room < 1 then return { 'BACKPRESSURE' } end
+  hold.expires_at_ms, hold.version = expires_at_ms, hold.version + 1
+  local seq = note(shard, event, 'extended', '"hold_id":"' .. hold.hold_id .. '","user_id":"'
+    .. hold.user_id .. '","expires_at_ms":' .. string.format('%.0f', expires_at_ms))
+  keep_hold(shard, event, hold, seq)
+  event.new_deadlines[hold.hold_id] = expires_at_ms
+  return { 'EXTENDED', epoch, seq, shard.at_ms, expires_at_ms }
+end
+
+local replies = {}
+for n, command in ipairs(commands) do
+  local row = command.event.hold_of[command.hold_id]
+  local hold = row and parse_hold(command.hold_id, row)
+  if not hold or hold.user_id ~= command.user_id then
+    replies[n] = { 'NOT_FOUND' }
+  elseif hold.status == 'confirmed' then
+    replies[n] = { 'HOLD_CONFIRMED' }
+  elseif hold.status == 'released' then
+    replies[n] = { 'HOLD_RELEASED' }
+  elseif hold.status == 'expired' or hold.expires_at_ms <= shard.at_ms then
+    replies[n] = { 'HOLD_EXPIRED', hold.expires_at_ms }
+  else
+    replies[n] = extend(command, hold)
+  end
+end
+
+-- Apply.
+apply(shard, events, due)
+
+-- Reply.
+return replies

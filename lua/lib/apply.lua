@@ -1,0 +1,62 @@
+-- Write what a batch has decided: the journal first, then everything else. The one writer of all
+-- scripts of the sale. Only the first append can fail, and then it leaves all as it was: the keys
+-- written below have been read before, or their type is asked for here.
+local function apply(shard, events, due)
+  if #shard.records == 0 then return end
+  for _, event in ipairs(events) do
+    if next(event.new_holds) then
+      redis.call('HEXISTS', event.holds, '')
+      redis.call('ZCARD', event.deadlines)
+      redis.call('ZCARD', event.ended)
+      redis.call('ZCARD', due)
+    end
+    if next(event.new_entries) then
+      redis.call('HEXISTS', event.entries, '')
+      redis.call('ZCARD', event.waitlist)
+      redis.call('ZCARD', due)
+    end
+  end
+  local first = shard.seq - #shard.records
+  for n, body in ipairs(shard.records) do
+    redis.call('XADD', shard.journal, string.format('%.0f-1', first + n), 'record',
+      string.sub(redis.sha1hex(body), 1, 8) .. body)
+  end
+  redis.call('HSET', shard.meta, 'seq', string.format('%.0f', shard.seq))
+  for _, event in ipairs(events) do
+    local stock, persons = {}, {}
+    for tier_no, tier in pairs(event.tiers) do
+      if tier and tier.is_changed then
+        local s = #stock
+        stock[s + 1], stock[s + 2] = tier_no .. '.available', tier.available
+        stock[s + 3], stock[s + 4] = tier_no .. '.held', tier.held
+        stock[s + 5], stock[s + 6] = tier_no .. '.sold', tier.sold
+      end
+      if tier and tier.has_waited then
+        stock[#stock + 1], stock[#stock + 2] = tier_no .. '.waiting', tier.waiting
+      end
+    end
+    for user_id in pairs(event.changed_persons or {}) do
+      persons[#persons + 1], persons[#persons + 2] = user_id, event.taken[user_id]
+    end
+    write_rows('HSET', event.stock, stock)
+    write_rows('HSET', event.stock, event.new_stock)
+    write_rows('HSET', event.persons, persons)
+    if event.new_seats then write_rows('HSET', event.seats, flat(event.new_seats)) end
+    if event.new_promos then write_rows('HSET', event.promos, flat(event.new_promos)) end
+    write_rows('HSET', event.bookings, flat(event.new_bookings))
+    write_rows('HSET', event.holds, flat(event.new_holds))
+    write_rows('ZREM', event.deadlines, event.old_deadlines)
+    write_rows('ZADD', event.deadlines, flat(event.new_deadlines, true))
+    write_rows('ZADD', event.ended, flat(event.new_ended, true))
+    write_rows('HSET', event.entries, flat(event.new_entries))
+    for member, is_waiting in pairs(event.is_waiting) do
+      if is_waiting then redis.call('ZADD', event.waitlist, 0, member)
+      else redis.call('ZREM', event.waitlist, member) end
+    end
+    local earliest_ms = event.wake_at_ms
+    for _, at_ms in pairs(event.new_deadlines) do earliest_ms = math.min(earliest_ms, at_ms) end
+    if earliest_ms < math.huge then
+      redis.call('ZADD', due, 'LT', string.format('%.0f', earliest_ms), event.event_id)
+    end
+  end
+end

@@ -1,0 +1,19 @@
+-- Bind the events of a batch: eleven keys each from KEYS 4 on, their ids from ARGV 2 on. What was
+-- read of an event, and what `apply` will write, is kept in its table.
+local function bind_events()
+  local events = {}
+  for i = 1, (#KEYS - 3) / 11 do
+    local k = 11 * i - 7
+    events[i] = {
+      event_id = ARGV[1 + i],
+      stock = KEYS[k], bookings = KEYS[k + 1], persons = KEYS[k + 2],
+      holds = KEYS[k + 3], deadlines = KEYS[k + 4], ended = KEYS[k + 5],
+      seats = KEYS[k + 6], waitlist = KEYS[k + 7], entries = KEYS[k + 8],
+      tickets = KEYS[k + 9], promos = KEYS[k + 10],
+      tiers = {}, booking_of = {}, hold_of = {}, taken = {},
+      new_bookings = {}, new_holds = {}, new_deadlines = {}, old_deadlines = {}, new_ended = {},
+      entry_of = {}, new_entries = {}, is_waiting = {}, new_stock = {}, wake_at_ms = math.huge,
+    }
+  end
+  return events
+end

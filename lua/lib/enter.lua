@@ -1,0 +1,14 @@
+-- Pass the shard's door, or return the error that says it is shut. Guards against a worker of an
+-- older epoch, a wiped Redis, and a shard under recovery (I13, I17).
+local function enter(meta, journal, epoch)
+  local door = redis.call('HMGET', meta, 'epoch', 'state', 'seq', 'persisted_seq', 'backlog_max')
+  if door[1] ~= epoch or door[2] ~= 'open' then
+    return nil, redis.error_reply('FENCED ' .. tostring(door[1]) .. ' ' .. tostring(door[2]))
+  end
+  local time, seq = redis.call('TIME'), tonumber(door[3])
+  return {
+    meta = meta, journal = journal, epoch = epoch, seq = seq, records = {},
+    room = tonumber(door[5]) - seq + tonumber(door[4]),
+    at_ms = time[1] * 1000 + math.floor(time[2] / 1000),
+  }
+end

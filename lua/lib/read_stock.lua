@@ -1,0 +1,32 @@
+-- Read the event's sale and the counters of the tiers named in `tier_nos` (a set), in one call per
+-- hundred tiers. An event that is not loaded has no `person_max`; a tier that it does not have is
+-- false. A figure that is no number becomes nil, and stops the script before it writes anything.
+local function read_stock(event, tier_nos)
+  local names = { 'available', 'held', 'sold', 'price_minor', 'order_max', 'sections', 'waiting',
+    'order_min', 'person_max', 'opens_at_ms', 'closes_at_ms' }
+  local unread = {}
+  for tier_no in pairs(tier_nos) do
+    if event.tiers[tier_no] == nil then unread[#unread + 1] = tier_no end
+  end
+  for first = 1, math.max(1, #unread), 100 do
+    local fields = { 'opens_at_ms', 'closes_at_ms', 'person_max' }
+    local last = math.min(#unread, first + 99)
+    for n = first, last do
+      for _, name in ipairs(names) do fields[#fields + 1] = unread[n] .. '.' .. name end
+    end
+    local stock = redis.call('HMGET', event.stock, unpack(fields))
+    event.opens_at_ms, event.closes_at_ms = tonumber(stock[1]), tonumber(stock[2])
+    event.person_max = tonumber(stock[3])
+    for n = first, last do
+      local i = 11 * (n - first) + 4
+      event.tiers[unread[n]] = (stock[i] or stock[i + 2]) and {
+        available = tonumber(stock[i]), held = tonumber(stock[i + 1]),
+        sold = tonumber(stock[i + 2]), price_minor = tonumber(stock[i + 3]),
+        order_max = tonumber(stock[i + 4]), sections = stock[i + 5] or nil,
+        waiting = tonumber(stock[i + 6] or 0), order_min = tonumber(stock[i + 7] or 0),
+        person_max = tonumber(stock[i + 8] or 0), opens_at_ms = tonumber(stock[i + 9] or 0),
+        closes_at_ms = tonumber(stock[i + 10] or 0),
+      }
+    end
+  end
+end

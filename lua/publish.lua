@@ -1,0 +1,133 @@
+#!lua
+--[[
+publish: load an event's stock, so that it may be sold.
+
+Guarantees   I1: all of a tier's capacity is available at the start. I2: a seated tier's capacity is
+             the number of its seats, all of which are loaded (`seat`).
+Atomicity    All or nothing.
+Idempotency  A loaded event with the same fingerprint gives the first reply again.
+Cost         O(tiers + sections); 4 reads, 5 writes.
+
+KEYS (one hash tag: the shard's)
+  1 meta      hash    epoch, state, seq, persisted_seq, backlog_max   read, write
+  2 journal   stream  one record per change                           append
+  3 events    set     ids of the loaded events                        write
+  4 stock     hash    the event's stock                               read, write
+  5 seats     hash    of each section its seats, see docs/SEATS.md    read, write
+  6 promos    hash    promo codes and their uses                      read, write
+
+ARGV
+  1 epoch         int     the epoch the caller believes in
+  2 event_id      string
+  3 fingerprint   string  hash of what is loaded
+  4 opens_at_ms   int     sale window, Unix ms
+  5 closes_at_ms  int     sale window, Unix ms, above opens_at_ms
+  6 person_max    int     1.. places one person may have
+  7 tier_count    int     1..100
+  then for each tier, numbered from 1:
+  8 capacity      int     0.. places
+  9 price_minor   int     0.. minor units of the event's currency
+ 10 order_max     int     1..10 places in one booking
+ then, once:
+ 11 section_count int     0..200 sections of seats, numbered from 1; may be left out
+  then for each tier that has rules of its own, 0 for those that it does not have:
+ 12 tier_no       int     1..
+ 13 order_min     int     places that an order must have at least, up to order_max
+ 14 tier_max      int     places that one person may have of it
+ 15 tier_opens    int     sale window of the tier, within the event's, Unix ms
+ 16 tier_closes   int     sale window of the tier, Unix ms, above tier_opens
+  then, if there are any:
+ 17 promos        string  CODE:uses_max:percent:amount:tier_no+tier_no,... up to 100
+
+Returns (first that applies)
+  REPLAYED                epoch, seq, at_ms
+  IDEMPOTENCY_KEY_REUSED                      loaded with other content
+  PUBLISHED               epoch, seq, at_ms
+
+Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
+Emits        journal `published`: opens_at_ms, closes_at_ms, person_max, tiers, sections
+]]
+
+-- Bind.
+local meta, journal, events, stock, seats = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local promos = KEYS[6]
+local epoch, event_id, fingerprint = ARGV[1], ARGV[2], ARGV[3]
+local opens_at_ms, closes_at_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
+local person_max, tier_count = tonumber(ARGV[6]), tonumber(ARGV[7])
+local codes = string.find(ARGV[#ARGV], '^[A-Z0-9_-]+:') and ARGV[#ARGV]
+local last = #ARGV - (codes and 1 or 0)
+for a = 4, last do
+  -- They stand in the journal as written, so only plain digits may pass.
+  if not string.find(ARGV[a], '^%d+$') then return redis.error_reply('BADARG figure ' .. a) end
+end
+if not (opens_at_ms and closes_at_ms and person_max and tier_count) or person_max < 1
+  or closes_at_ms <= opens_at_ms
+  or tier_count < 1 or tier_count > 100 or last < 7 + 3 * tier_count then
+  return redis.error_reply('BADARG event')
+end
+local section_count = tonumber(last > 7 + 3 * tier_count and ARGV[8 + 3 * tier_count] or 0)
+if section_count > 200 then return redis.error_reply('BADARG sections') end
+local tiers = {}
+for n = 1, tier_count do
+  local a = 5 + 3 * n
+  local capacity, price, order_max = tonumber(ARGV[a]), tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
+  if not (capacity and price and order_max) or capacity < 0 or price < 0 or order_max < 1
+    or order_max > 10 then
+    return redis.error_reply('BADARG tier ' .. n)
+  end
+  tiers[n] = { capacity = ARGV[a], price_minor = ARGV[a + 1], order_max = ARGV[a + 2] }
+end
+if not bind_rules(tiers, 9 + 3 * tier_count, last) then
+  return redis.error_reply('BADARG rules')
+end
+local promo_words, promo_rows = {}, ''
+if codes then promo_words, promo_rows = bind_promos(codes, tiers) end
+if not promo_words then return redis.error_reply('BADARG promos') end
+
+-- Fence and replay.
+local shard, shut = enter(meta, journal, epoch)
+if shut then return shut end
+local known = redis.call('HMGET', stock, 'fingerprint', 'epoch', 'seq', 'at_ms')
+if known[1] then
+  if known[1] ~= fingerprint then return { 'IDEMPOTENCY_KEY_REUSED' } end
+  return { 'REPLAYED', known[2], known[3], known[4] }
+end
+
+-- Check: the type of the one key not read above, since SADD below must not fail.
+redis.call('SISMEMBER', events, event_id)
+redis.call('HEXISTS', promos, '')
+local sections = count_seats(seats, tiers, section_count)
+if not sections then return redis.error_reply('BADARG seats') end
+local rows = {}
+for n, tier in ipairs(tiers) do
+  rows[n] = '[' .. n .. ',' .. tier.capacity .. ',' .. tier.price_minor .. ','
+    .. tier.order_max .. (tier.rules_text or '') .. ']'
+end
+local seq = note(shard, { event_id = event_id }, 'published',
+  '"fingerprint":"' .. fingerprint .. '","opens_at_ms":' .. ARGV[4]
+  .. ',"closes_at_ms":' .. ARGV[5] .. ',"person_max":' .. ARGV[6]
+  .. ',"tiers":[' .. table.concat(rows, ',') .. ']' .. sections .. promo_rows)
+local fields = { 'fingerprint', fingerprint, 'epoch', epoch, 'seq', seq, 'at_ms', shard.at_ms,
+  'opens_at_ms', ARGV[4], 'closes_at_ms', ARGV[5], 'person_max', ARGV[6], 'tier_count', ARGV[7] }
+for n, tier in ipairs(tiers) do
+  for _, pair in ipairs({
+    { 'capacity', tier.capacity }, { 'available', tier.capacity }, { 'held', '0' },
+    { 'sold', '0' }, { 'blocked', '0' }, { 'price_minor', tier.price_minor },
+    { 'order_max', tier.order_max }, { 'sections', tier.sections },
+  }) do
+    if pair[2] then fields[#fields + 1], fields[#fields + 2] = n .. '.' .. pair[1], pair[2] end
+  end
+  for name, figure in pairs(tier.rules or {}) do
+    fields[#fields + 1], fields[#fields + 2] = n .. '.' .. name, figure
+  end
+end
+
+-- Apply.
+apply(shard, {})
+redis.call('SADD', events, event_id)
+redis.call('HSET', stock, unpack(fields))
+write_rows('HSET', promos, promo_words)
+if section_count > 0 then redis.call('HSET', seats, 'version', 0, 'count', section_count) end
+
+-- Reply.
+return { 'PUBLISHED', epoch, seq, shard.at_ms }

@@ -1,0 +1,86 @@
+#!lua
+--[[
+reopen: sell on until a later time; also moves the end of a sale that is not over.
+
+Guarantees   A cancelled event is never sold again.
+Atomicity    Each command all or nothing; every check precedes the first write of the batch.
+Idempotency  By state: the same end again gives the place of its last change.
+Cost         O(commands); 1 read and 1 write per event, 2 reads and 1 write per call, 1 XADD each.
+
+KEYS (one hash tag: the shard's; 4..14 repeat for each event)
+  1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
+  2 journal    stream  one record per change                                  append
+  3 due        zset    event_id -> when its next hold runs out, Unix ms       write
+  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
+  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
+  6 persons    hash    user_id -> places held or booked                       read, write
+  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
+  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
+  9 ended      zset    hold_id -> when it ended, Unix ms                      write
+ 10 seats      hash    section -> its seats
+ 11 waitlist   zset    who waits for which tier, in order of joining
+ 12 entries    hash    entry_id -> waitlist entry
+ 13 tickets    hash    ticket_id -> check-in                                  read, write
+ 14 promos     hash    promo codes and their uses
+
+ARGV
+  1 epoch         int     the epoch the caller believes in
+  2 event_id      string  one per event, in the order of KEYS
+  then for each command, up to 128:
+  3 event_no      int     1.. which of the events
+  4 closes_at_ms  int     Unix ms, above now
+
+Returns one array per command, in order (first that applies)
+  NOT_ON_SALE                          the event is not loaded
+  EVENT_CANCELLED                      it was cancelled, which is final
+  SALE_CLOSED     closes_at_ms         the end asked for has passed
+  REPLAYED        epoch, seq, at_ms    ends then already
+  BACKPRESSURE                         transient: PostgreSQL is too far behind
+  REOPENED        epoch, seq, at_ms
+
+Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
+Emits        journal `reopened`: closes_at_ms
+]]
+
+-- Bind.
+local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
+local epoch = ARGV[1]
+local events = bind_events()
+local commands = bind_commands(events, 2 + #events, 2)
+if not commands then return redis.error_reply('BADARG command') end
+for _, command in ipairs(commands) do
+  if not string.find(command[1], '^%d+$') or #command[1] > 15 then
+    return redis.error_reply('BADARG closes_at_ms')
+  end
+end
+
+-- Fence, and read all that the checks need.
+local shard, shut = enter(meta, journal, epoch)
+if shut then return shut end
+for _, event in ipairs(events) do read_sale(event) end
+
+-- Check. Decisions change the tables above and nothing else.
+local function reopen(event, text)
+  local closes_at_ms = tonumber(text)
+  if not event.closes_at_ms then return { 'NOT_ON_SALE' } end
+  if event.cancelled_at_ms then return { 'EVENT_CANCELLED' } end
+  if closes_at_ms <= shard.at_ms then return { 'SALE_CLOSED', closes_at_ms } end
+  if event.closes_at_ms == closes_at_ms then return { 'REPLAYED', unpack(event.changed) } end
+  if shard.room < 1 then return { 'BACKPRESSURE' } end
+  event.closes_at_ms = closes_at_ms
+  -- What became free while the sale was closed is for those who wait: the sweeper comes at once.
+  event.wake_at_ms = shard.at_ms
+  local plain = string.format('%.0f', closes_at_ms)
+  return change_sale(shard, event, 'REOPENED', 'reopened', '"closes_at_ms":' .. plain,
+    { { 'closes_at_ms', plain } })
+end
+
+local replies = {}
+for n, command in ipairs(commands) do replies[n] = reopen(command.event, command[1]) end
+
+-- Apply.
+apply(shard, events, due)
+for _, event in ipairs(events) do write_rows('HSET', event.stock, event.sale_fields) end
+
+-- Reply.
+return replies

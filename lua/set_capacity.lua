@@ -1,0 +1,98 @@
+#!lua
+--[[
+set_capacity: raise or lower the capacity of tiers while they are sold.
+
+Guarantees   I1: what is added is available; no tier goes below its sold, held and blocked places.
+Atomicity    Each command all or nothing; every check precedes the first write of the batch.
+Idempotency  By state: capacities that are so already give the place of the last change.
+Cost         O(commands + tiers); 3 reads and 3 writes per event, 2 reads and 1 write per call, and
+             1 XADD each. Where too much is held, up to 50 overdue holds are ended first.
+
+KEYS (one hash tag: the shard's; 4..14 repeat for each event)
+  1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
+  2 journal    stream  one record per change                                  append
+  3 due        zset    event_id -> when its next hold runs out, Unix ms       write
+  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
+  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
+  6 persons    hash    user_id -> places held or booked                       read, write
+  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
+  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
+  9 ended      zset    hold_id -> when it ended, Unix ms                      write
+ 10 seats      hash    section -> its seats
+ 11 waitlist   zset    who waits for which tier, in order of joining
+ 12 entries    hash    entry_id -> waitlist entry
+ 13 tickets    hash    ticket_id -> check-in                                  read, write
+ 14 promos     hash    promo codes and their uses                            read, write
+
+ARGV
+  1 epoch         int     the epoch the caller believes in
+  2 event_id      string  one per event, in the order of KEYS
+  then for each command, up to 128:
+  3 event_no      int     1.. which of the events
+  4 tiers         string  tier_no:capacity,... distinct tiers, 1..100, capacity 0..10000000
+
+Returns one array per command, in order (first that applies)
+  NOT_ON_SALE                                  the event is not loaded
+  EVENT_CANCELLED                              it was cancelled, which is final
+  UNKNOWN_TIER          line
+  REPLAYED              epoch, seq, at_ms      they are so already
+  CAPACITY_BELOW_TAKEN  line, minimum          that many places are taken or blocked
+  BACKPRESSURE                                 transient: PostgreSQL is too far behind
+  CAPACITY_SET          epoch, seq, at_ms
+
+Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
+Emits        journal `capacity_set`: tiers; and `expired`
+]]
+
+-- Bind.
+local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
+local epoch = ARGV[1]
+local events = bind_events()
+local commands = bind_commands(events, 2 + #events, 2)
+if not commands then return redis.error_reply('BADARG command') end
+
+-- Fence, and read all that the checks need.
+local shard, shut = enter(meta, journal, epoch)
+if shut then return shut end
+for _, event in ipairs(events) do read_sale(event) end
+for _, command in ipairs(commands) do
+  if not read_capacities(command) then return redis.error_reply('BADARG tiers') end
+end
+
+-- Check. Decisions change the tables above and nothing else.
+local function decide(command)
+  local event, is_changed = command.event, false
+  if not event.closes_at_ms then return { 'NOT_ON_SALE' } end
+  if event.cancelled_at_ms then return { 'EVENT_CANCELLED' } end
+  for n, want in ipairs(command.tiers) do
+    -- The capacity of a seated tier is the number of its seats; block some to sell fewer.
+    if not event.capacity[want.tier_no] or event.tiers[want.tier_no].sections then
+      return { 'UNKNOWN_TIER', n }
+    end
+    is_changed = is_changed or event.capacity[want.tier_no] ~= want.capacity
+  end
+  if not is_changed then return { 'REPLAYED', unpack(event.changed) } end
+  for n, want in ipairs(command.tiers) do
+    local tier, held = event.tiers[want.tier_no], event.tiers[want.tier_no].held
+    local taken = event.capacity[want.tier_no] - tier.available
+    if want.capacity < taken and held > 0 and not event.is_reclaimed then
+      event.is_reclaimed = true
+      reclaim(shard, event, 50)
+      taken = event.capacity[want.tier_no] - tier.available
+    end
+    if want.capacity < taken then return { 'CAPACITY_BELOW_TAKEN', n, taken } end
+  end
+  if shard.room < 1 then return { 'BACKPRESSURE' } end
+  return set_capacities(shard, event, command.tiers)
+end
+
+local replies = {}
+for n, command in ipairs(commands) do replies[n] = decide(command) end
+promote(shard, events)
+
+-- Apply.
+apply(shard, events, due)
+for _, event in ipairs(events) do write_rows('HSET', event.stock, event.sale_fields) end
+
+-- Reply.
+return replies

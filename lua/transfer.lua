@@ -1,0 +1,91 @@
+#!lua
+--[[
+transfer: give tickets to other people; their codes change, and the old ones no longer pass.
+
+Guarantees   Only the holder gives, and not after check-in; the ticket's version strictly increases.
+             The place still counts against the limit of who booked it (I12), not of the receiver.
+Atomicity    Each command all or nothing; every check precedes the first write of the batch.
+Idempotency  By state: a giver who repeats the same transfer gets the first reply again.
+Cost         O(commands); 2 reads and 1 write per event, 2 reads and 1 write per call, and
+             1 XADD per transfer.
+
+KEYS (one hash tag: the shard's; 4..14 repeat for each event)
+  1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
+  2 journal    stream  one record per change                                  append
+  3 due        zset    event_id -> when its next hold runs out, Unix ms       write
+  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
+  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
+  6 persons    hash    user_id -> places held or booked                       read, write
+  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
+  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
+  9 ended      zset    hold_id -> when it ended, Unix ms                      write
+ 10 seats      hash    section -> its seats
+ 11 waitlist   zset    who waits for which tier, in order of joining
+ 12 entries    hash    entry_id -> waitlist entry
+ 13 tickets    hash    ticket_id -> check-in                                  read, write
+ 14 promos     hash    promo codes and their uses
+
+ARGV
+  1 epoch         int     the epoch the caller believes in
+  2 event_id      string  one per event, in the order of KEYS
+  then for each command, up to 128:
+  3 event_no      int     1.. which of the events
+  4 booking_id    string  whose ticket
+  5 number        int     1..10 which of its tickets
+  6 user_id       string  its holder
+  7 to_user_id    string  who gets it
+
+Returns one array per command, in order (first that applies)
+  NOT_FOUND                                             no such ticket of that holder
+  TICKET_CANCELLED                                      its booking or its place was cancelled
+  REPLAYED            epoch, seq, at_ms, version        given before
+  ALREADY_CHECKED_IN  checked_in_at_ms, gate            too late
+  BACKPRESSURE                                          transient: PostgreSQL is too far behind
+  TRANSFERRED         epoch, seq, at_ms, version        the ticket's new version
+
+Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
+Emits        journal `transferred`: as `checked_in`; holder_id is the receiver, by the giver
+]]
+
+-- Bind.
+local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
+local epoch = ARGV[1]
+local events = bind_events()
+local commands = bind_commands(events, 2 + #events, 5)
+if not commands then return redis.error_reply('BADARG command') end
+
+-- Fence, and read all that the checks need.
+local shard, shut = enter(meta, journal, epoch)
+if shut then return shut end
+find_tickets(events, commands)
+
+-- Check. Decisions change the tables above and nothing else.
+local function transfer(command)
+  local ticket, refusal = ticket_of(command)
+  local user_id, to_user_id = command[3], command[4]
+  if not ticket then return refusal end
+  if ticket.holder_id == to_user_id and ticket.by == user_id and ticket.status == 'valid' then
+    return { 'REPLAYED', ticket.epoch, ticket.seq, ticket.at_ms, ticket.version }
+  end
+  if ticket.holder_id ~= user_id then return { 'NOT_FOUND' } end
+  if ticket.status == 'checked_in' then
+    return { 'ALREADY_CHECKED_IN', ticket.at_ms, ticket.gate }
+  end
+  if shard.room < 1 then return { 'BACKPRESSURE' } end
+  ticket.status, ticket.version = 'valid', ticket.version + 1
+  ticket.holder_id, ticket.gate, ticket.by = to_user_id, '-', user_id
+  local seq = keep_ticket(shard, command.event, ticket, 'transferred')
+  return { 'TRANSFERRED', epoch, seq, shard.at_ms, ticket.version }
+end
+
+local replies = {}
+for n, command in ipairs(commands) do replies[n] = transfer(command) end
+
+-- Apply.
+apply(shard, events, due)
+for _, event in ipairs(events) do
+  write_rows('HSET', event.tickets, flat(event.new_tickets))
+end
+
+-- Reply.
+return replies

@@ -1,0 +1,88 @@
+#!lua
+--[[
+undo_checkin: take back check-ins, so that the tickets pass again.
+
+Guarantees   Only a ticket that is checked in; of undos at the same time exactly one counts.
+Atomicity    Each command all or nothing; every check precedes the first write of the batch.
+Idempotency  By state: a check-in that was undone gives the reply of its undoing again.
+Cost         O(commands); 2 reads and 1 write per event, 2 reads and 1 write per call, and
+             1 XADD per undoing.
+
+KEYS (one hash tag: the shard's; 4..14 repeat for each event)
+  1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
+  2 journal    stream  one record per change                                  append
+  3 due        zset    event_id -> when its next hold runs out, Unix ms       write
+  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
+  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
+  6 persons    hash    user_id -> places held or booked                       read, write
+  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
+  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
+  9 ended      zset    hold_id -> when it ended, Unix ms                      write
+ 10 seats      hash    section -> its seats
+ 11 waitlist   zset    who waits for which tier, in order of joining
+ 12 entries    hash    entry_id -> waitlist entry
+ 13 tickets    hash    ticket_id -> check-in                                  read, write
+ 14 promos     hash    promo codes and their uses
+
+ARGV
+  1 epoch         int     the epoch the caller believes in
+  2 event_id      string  one per event, in the order of KEYS
+  then for each command, up to 128:
+  3 event_no      int     1.. which of the events
+  4 booking_id    string  whose ticket
+  5 number        int     1..10 which of its tickets
+  6 version       int     1.. of the ticket, as its code says
+  7 gate          string  where; no blanks
+  8 by            string  who undoes it
+
+Returns one array per command, in order (first that applies)
+  NOT_FOUND                                no such booking, or it has fewer tickets
+  TICKET_CANCELLED                         its booking or its place was cancelled
+  TICKET_SUPERSEDED                        it was given to somebody else
+  REPLAYED            epoch, seq, at_ms    undone before
+  NOT_CHECKED_IN                           there is nothing to undo
+  BACKPRESSURE                             transient: PostgreSQL is too far behind
+  CHECK_IN_UNDONE     epoch, seq, at_ms
+
+Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
+Emits        journal `check_in_undone`: as `checked_in`
+]]
+
+-- Bind.
+local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
+local epoch = ARGV[1]
+local events = bind_events()
+local commands = bind_commands(events, 2 + #events, 6)
+if not commands then return redis.error_reply('BADARG command') end
+
+-- Fence, and read all that the checks need.
+local shard, shut = enter(meta, journal, epoch)
+if shut then return shut end
+find_tickets(events, commands)
+
+-- Check. Decisions change the tables above and nothing else.
+local function undo(command)
+  local ticket, refusal = ticket_of(command)
+  if not ticket then return refusal end
+  if ticket.version ~= tonumber(command[3]) then return { 'TICKET_SUPERSEDED' } end
+  if ticket.status == 'undone' then
+    return { 'REPLAYED', ticket.epoch, ticket.seq, ticket.at_ms }
+  end
+  if ticket.status ~= 'checked_in' then return { 'NOT_CHECKED_IN' } end
+  if shard.room < 1 then return { 'BACKPRESSURE' } end
+  ticket.status, ticket.gate, ticket.by = 'undone', command[4], command[5]
+  local seq = keep_ticket(shard, command.event, ticket, 'check_in_undone')
+  return { 'CHECK_IN_UNDONE', epoch, seq, shard.at_ms }
+end
+
+local replies = {}
+for n, command in ipairs(commands) do replies[n] = undo(command) end
+
+-- Apply.
+apply(shard, events, due)
+for _, event in ipairs(events) do
+  write_rows('HSET', event.tickets, flat(event.new_tickets))
+end
+
+-- Reply.
+return replies

@@ -1,0 +1,51 @@
+"""`python -m persister --shard N`: persist one shard's journal until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+
+import uvloop
+
+from engine.redis_client import connect
+from evently.logs import configure
+from evently.settings import Settings
+from persister.persister import Options, Persister
+
+
+async def serve(settings: Settings, shard: int) -> None:
+    """Run the persister of *shard* until SIGTERM or SIGINT."""
+    urls = settings.redis_urls
+    redis = connect(urls[shard % len(urls)], timeout_ms=None, connections_max=2)
+    persister = Persister(
+        redis,
+        settings.database_url,
+        Options(
+            shard=shard,
+            records_max=settings.persist_records_max,
+            retention_s=settings.journal_retention_s,
+            database_timeout_ms=settings.database_timeout_ms,
+        ),
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, persister.stop)
+    try:
+        await persister.run()
+    finally:
+        await redis.aclose()
+
+
+def main() -> None:
+    """Read the arguments and the settings, and serve."""
+    parser = argparse.ArgumentParser(prog="persister", description=__doc__)
+    parser.add_argument("--shard", type=int, default=0, help="number of the shard (0)")
+    arguments = parser.parse_args()
+    settings = Settings.load()
+    configure(settings.log_level, f"persister-{arguments.shard}")
+    uvloop.run(serve(settings, arguments.shard))
+
+
+if __name__ == "__main__":
+    main()

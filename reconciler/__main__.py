@@ -1,0 +1,164 @@
+"""
+The commands `python -m reconciler check` and `python -m reconciler recover`.
+
+The one place of this package that knows the settings; all else takes plain values.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from evently import logs
+from evently.settings import Settings, SettingsError
+from reconciler import report
+from reconciler.check import Result
+from reconciler.check import check as run_check
+
+#: Seconds between two words on progress.
+PROGRESS_INTERVAL_S = 1.0
+
+app = typer.Typer(
+    name="reconciler",
+    help="Prove that Redis and PostgreSQL agree; open shards after a fault.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+explain = typer.Typer(help="Tell why things came as they did.", no_args_is_help=True)
+app.add_typer(explain, name="explain")
+
+
+@app.command()
+def check(
+    *,
+    event: Annotated[str | None, typer.Option(help="Check this event alone.")] = None,
+    shard: Annotated[int | None, typer.Option(min=0, help="Check this shard alone.")] = None,
+    all_shards: Annotated[bool, typer.Option("--all", help="Check everything (default).")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Compare Redis and PostgreSQL; exit code 0: clean, 1: drift, 2: could not check."""
+    if (event is not None) + (shard is not None) + all_shards > 1:
+        raise typer.BadParameter("give one of --event, --shard and --all")
+    try:
+        result = _checked(Settings.load(), event, shard)
+    except SettingsError as error:
+        result = Result(errors=[str(error)])
+    if as_json:
+        sys.stdout.write(report.document(result).decode())
+        sys.stdout.flush()
+    else:
+        report.show(result, Console(file=sys.stdout))
+    raise typer.Exit(result.exit_code)
+
+
+@explain.command("waitlist")
+def explain_waitlist(event: str, entry: Annotated[str | None, typer.Argument()] = None) -> None:
+    """Tell why entries of an event's waitlist were promoted or not, from the journal."""
+    settings = Settings.load()
+    _require_servers(settings)
+    from reconciler import explain as story  # noqa: PLC0415  `check` needs none of it.
+
+    try:
+        lines = asyncio.run(
+            story.explain_waitlist(
+                redis_urls=settings.redis_urls,
+                database_url=settings.database_url,
+                event_id=event,
+                entry_id=entry,
+                redis_timeout_ms=settings.redis_timeout_ms,
+                database_timeout_ms=settings.database_timeout_ms,
+            )
+        )
+    except LookupError as error:
+        raise typer.BadParameter(str(error)) from error
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+@app.command()
+def recover(
+    *,
+    watch: Annotated[bool, typer.Option(help="Keep the shards open until SIGTERM.")] = False,
+    shard: Annotated[str, typer.Option(help="Number of a shard, or `all`.")] = "all",
+) -> None:
+    """Open shards: fence Redis, drain its journal, compare, and open a new epoch."""
+    settings = Settings.load()
+    logs.configure(settings.log_level, "reconciler")
+    _require_servers(settings)
+    if shard == "all":
+        shards = list(range(settings.shards))
+    elif shard.isdigit() and int(shard) < settings.shards:
+        shards = [int(shard)]
+    else:
+        raise typer.BadParameter(f"there are {settings.shards} shards, from 0")
+    from reconciler import recovery  # noqa: PLC0415  `check` needs none of it.
+
+    code = asyncio.run(
+        recovery.run(
+            redis_urls=settings.redis_urls,
+            database_url=settings.database_url,
+            shards=shards,
+            watch=watch,
+            journal_backlog_records_max=settings.journal_backlog_records_max,
+            redis_timeout_ms=settings.redis_timeout_ms,
+            database_timeout_ms=settings.database_timeout_ms,
+        )
+    )
+    raise typer.Exit(code)
+
+
+def _checked(settings: Settings, event: str | None, shard: int | None) -> Result:
+    if shard is not None and shard >= settings.shards:
+        return Result(errors=[f"there is no shard {shard}, only {settings.shards}"])
+    try:
+        _require_servers(settings)
+    except typer.BadParameter as error:
+        return Result(errors=[error.message])
+    return asyncio.run(
+        run_check(
+            redis_urls=settings.redis_urls,
+            database_url=settings.database_url,
+            shards=settings.shards,
+            shard=shard,
+            event_id=event,
+            redis_timeout_ms=settings.redis_timeout_ms,
+            database_timeout_ms=settings.database_timeout_ms,
+            progress=_Progress(),
+        )
+    )
+
+
+def _require_servers(settings: Settings) -> None:
+    if not settings.redis_urls or not settings.database_url:
+        raise typer.BadParameter(
+            "no servers: set EVENTLY_REDIS_URL and EVENTLY_DATABASE_URL, or start `evently up`"
+        )
+
+
+class _Progress:
+    """Says on stderr what is going on, once a second at most and not before the first."""
+
+    def __init__(self) -> None:
+        self._said_at = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        now = time.monotonic()
+        if now - self._said_at >= PROGRESS_INTERVAL_S:
+            self._said_at = now
+            sys.stderr.write(text + "\n")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""
+What the ledger writer does with records of tickets, cut bookings, and an organizer's changes.
+
+Part of `store.ledger`'s transaction; never called by anybody else.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from engine.records import (
+    CapacitySet,
+    CheckedIn,
+    CheckInUndone,
+    Closed,
+    EventCancelled,
+    ItemCancelled,
+    Reopened,
+    SaleChange,
+    TicketChange,
+    Transferred,
+)
+from store.sql import query
+
+TICKET_STATUS: Mapping[type, str] = {
+    CheckedIn: "checked_in",
+    CheckInUndone: "undone",
+    Transferred: "valid",
+}
+
+
+@dataclass(slots=True)
+class Changes:
+    """The records of one batch, the last of each thing."""
+
+    #: booking_id -> its last cut, which tells all that is left.
+    cuts: dict[str, ItemCancelled] = field(default_factory=dict)
+    #: (event_id, booking_id, tier_no) of every line that lost places.
+    cut_lines: set[tuple[str, str, int]] = field(default_factory=set)
+    tickets: dict[str, tuple[int, TicketChange]] = field(default_factory=dict)
+    sales: list[SaleChange] = field(default_factory=list)
+
+    def add(self, seq: int, record: ItemCancelled | TicketChange | SaleChange) -> None:
+        """Take the next record."""
+        if isinstance(record, ItemCancelled):
+            self.cuts[record.booking_id] = record
+            self.cut_lines |= {
+                (record.event_id, record.booking_id, item.tier_no) for item in record.items
+            }
+        elif isinstance(record, CheckedIn | CheckInUndone | Transferred):
+            self.tickets[record.ticket_id] = (seq, record)
+        else:
+            self.sales.append(record)
+
+
+async def cut_bookings(
+    connection: asyncpg.Connection, changes: Changes, booked: Mapping[str, object]
+) -> None:
+    """Take cut places from bookings of earlier batches; those of this one are written so."""
+    cuts = [cut for cut in changes.cuts.values() if cut.booking_id not in booked]
+    if not cuts:
+        return
+    left = {
+        (cut.event_id, cut.booking_id, item.tier_no): item.quantity
+        for cut in cuts
+        for item in cut.left
+    }
+    lines = sorted(line for line in changes.cut_lines if line[1] not in booked)
+    await connection.execute(
+        query("cut_bookings"),
+        [cut.event_id for cut in cuts],
+        [cut.booking_id for cut in cuts],
+        [cut.booking_version for cut in cuts],
+        [sum(item.quantity * item.unit_price_minor for item in cut.left) for cut in cuts],
+        [cut.cuts for cut in cuts],
+    )
+    kept = [(*line, left[line]) for line in lines if line in left]
+    gone = [line for line in lines if line not in left]
+    if kept:
+        await connection.execute(query("cut_items"), *_columns(kept))
+    if gone:
+        await connection.execute(query("drop_items"), *_columns(gone))
+
+
+async def change_tickets(connection: asyncpg.Connection, epoch: int, changes: Changes) -> None:
+    """Write what became of tickets; after the tickets of this batch are there."""
+    rows = [
+        (record.event_id, record.ticket_id, TICKET_STATUS[type(record)], record.ticket_version,
+         record.holder_id, _at(record.at_ms), record.gate, record.by, seq)
+        for seq, record in changes.tickets.values()
+    ]  # fmt: skip
+    if rows:
+        await connection.execute(query("change_tickets"), epoch, *_columns(rows))
+
+
+async def change_sales(connection: asyncpg.Connection, changes: Changes) -> None:
+    """Write what organizers changed; after the events of this batch are published."""
+    capacities: dict[tuple[str, int], int] = {}
+    sales: dict[str, tuple[str | None, int | None, int | None]] = {}
+    for record in changes.sales:
+        status, closes_at_ms, cancelled_at_ms = sales.get(record.event_id, (None, None, None))
+        match record:
+            case CapacitySet():
+                for tier in record.tiers:
+                    capacities[record.event_id, tier.tier_no] = tier.capacity
+            case Closed():
+                status, closes_at_ms = "closed", record.closes_at_ms
+            case Reopened():
+                status, closes_at_ms = "published", record.closes_at_ms
+            case EventCancelled():
+                status, closes_at_ms = "cancelled", record.closes_at_ms
+                cancelled_at_ms = record.at_ms
+        sales[record.event_id] = (status, closes_at_ms, cancelled_at_ms)
+    if capacities:
+        rows = [(*place, capacity) for place, capacity in capacities.items()]
+        await connection.execute(query("set_capacities"), *_columns(rows))
+    if sales:
+        rows_of_events = [
+            (event_id, status, _at(closes), _at(cancelled))
+            for event_id, (status, closes, cancelled) in sales.items()
+        ]
+        await connection.execute(query("change_sales"), *_columns(rows_of_events))
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _at(at_ms: int | None) -> dt.datetime | None:
+    return None if at_ms is None else dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)

@@ -1,0 +1,51 @@
+"""
+Connections to PostgreSQL: bounded pool, bounded statements, commits that are on disk.
+"""
+
+from __future__ import annotations
+
+import asyncpg
+
+APPLICATION_NAME = "evently"
+
+
+def server_settings(timeout_ms: int) -> dict[str, str]:
+    """Return the session settings that every connection of ours has."""
+    return {
+        "application_name": APPLICATION_NAME,
+        "statement_timeout": str(timeout_ms),
+        "lock_timeout": str(timeout_ms),
+        "idle_in_transaction_session_timeout": str(3 * timeout_ms),
+        # A deployment may have turned it off globally; our commits promise durability.
+        "synchronous_commit": "on",
+        "timezone": "UTC",
+        # Statements here are short; compiling them costs more than it gives.
+        "jit": "off",
+    }
+
+
+async def connect(url: str, *, timeout_ms: int) -> asyncpg.Connection:
+    """Open one connection, for work that must stay on it (session locks, the persister)."""
+    return await asyncpg.connect(
+        url,
+        timeout=timeout_ms / 1000,
+        command_timeout=2 * timeout_ms / 1000,
+        server_settings=server_settings(timeout_ms),
+    )
+
+
+async def create_pool(url: str, *, connections_max: int, timeout_ms: int) -> asyncpg.Pool:
+    """
+    Make a pool that opens its connections when first needed.
+
+    Nothing is opened here, so that a service starts (and says it is not ready) while PostgreSQL
+    is away.
+    """
+    return await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=connections_max,
+        timeout=timeout_ms / 1000,
+        command_timeout=2 * timeout_ms / 1000,
+        server_settings=server_settings(timeout_ms),
+    )

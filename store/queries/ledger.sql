@@ -1,0 +1,40 @@
+-- insert_journal --
+INSERT INTO journal (shard, epoch, first_seq, last_seq, first_at, records)
+VALUES ($1, $2, $3, $4, $5, $6);
+
+-- insert_bookings --
+-- The conflict target is the booking alone: a conflict of any other kind must raise (F29).
+INSERT INTO bookings (id, event_id, user_id, status, version, total_minor, shard, epoch, seq,
+                      created_at, cancelled_at, fingerprint, special_requests, metadata, cuts)
+SELECT id, event_id, user_id, status::booking_status, version, total_minor, $1, $2, seq,
+       created_at, cancelled_at, fingerprint, special_requests, metadata::jsonb, cuts
+FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::bigint[],
+            $9::bigint[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[],
+            $14::text[], $15::text[])
+    AS new (id, event_id, user_id, status, version, total_minor, seq, created_at, cancelled_at,
+            fingerprint, special_requests, metadata, cuts)
+ON CONFLICT (event_id, id) DO NOTHING;
+
+-- insert_items --
+INSERT INTO items (event_id, booking_id, line, tier_no, quantity, unit_price_minor, seat_ids)
+SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[], $5::smallint[],
+                     $6::bigint[], $7::text[])
+ON CONFLICT (event_id, booking_id, line) DO NOTHING;
+
+-- insert_tickets --
+INSERT INTO tickets (event_id, id, booking_id, tier_no, seat_id, is_live)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::text[],
+                     $6::boolean[])
+ON CONFLICT (event_id, id) DO NOTHING;
+
+-- cancel_bookings --
+-- The guard of the status makes a replay change nothing and keeps `cancelled` final (I10).
+UPDATE bookings
+SET status = 'cancelled', version = version + 1, cancelled_at = gone.at
+FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS gone (event_id, id, at)
+WHERE bookings.event_id = gone.event_id AND bookings.id = gone.id AND bookings.status = 'confirmed';
+
+-- publish_events --
+UPDATE events SET status = 'published', published_at = new.at
+FROM unnest($1::text[], $2::timestamptz[]) AS new (id, at)
+WHERE events.id = new.id AND events.status = 'draft';

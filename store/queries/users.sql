@@ -1,0 +1,29 @@
+-- insert_user --
+-- No row comes back if the address is taken.
+INSERT INTO users (id, email, name, password_hash, role, organizer_id)
+VALUES ($1, $2, $3, $4, $5::text::user_role, $6)
+ON CONFLICT (lower(email)) DO NOTHING
+RETURNING id;
+
+-- user_by_email --
+SELECT id, email, name, password_hash, role::text AS role, organizer_id, created_at
+FROM users WHERE lower(email) = lower($1);
+
+-- user_by_id --
+SELECT id, email, name, password_hash, role::text AS role, organizer_id, created_at
+FROM users WHERE id = $1;
+
+-- admin_exists --
+SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin');
+
+-- insert_organizer --
+INSERT INTO organizers (id, name) VALUES ($1, $2);
+
+-- insert_users --
+-- Many at once, for seeding; addresses that are taken are left as they are.
+INSERT INTO users (id, email, name, password_hash)
+SELECT id, email, name, $4 FROM unnest($1::text[], $2::text[], $3::text[]) AS new (id, email, name)
+ON CONFLICT (lower(email)) DO NOTHING;
+
+-- users_by_emails --
+SELECT id, email FROM users WHERE lower(email) = ANY ($1::text[]);

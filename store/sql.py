@@ -1,0 +1,34 @@
+"""
+Named queries: SQL lives in `store/queries/*.sql`, Python knows the names.
+
+A file holds sections `-- name --`, each a description and one statement. Names are unique across
+files. Parameters only; no statement is ever put together from text.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+
+_SECTION = re.compile(r"^-- ([a-z_]+) --$", re.MULTILINE)
+
+
+@cache
+def queries() -> dict[str, str]:
+    """Return all statements by name."""
+    found: dict[str, str] = {}
+    for file in sorted(resources.files("store.queries").iterdir(), key=lambda file: file.name):
+        if not file.name.endswith(".sql"):
+            continue
+        _, *parts = _SECTION.split(file.read_text(encoding="utf-8"))
+        for name, text in zip(parts[::2], parts[1::2], strict=True):
+            if name in found:
+                raise ValueError(f"query {name} stands twice")
+            found[name] = text.strip()
+    return found
+
+
+def query(name: str) -> str:
+    """Return one statement; an unknown name is a bug and raises KeyError."""
+    return queries()[name]

@@ -1,0 +1,76 @@
+"""Tickets as the ledger has them; written by `store.ledger` alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import asyncpg
+
+from store.sql import query
+
+Executor = asyncpg.Connection | asyncpg.Pool
+
+
+class Ticket(NamedTuple):
+    """A ticket; `status` is valid, checked_in, undone (which is valid) or cancelled."""
+
+    event_id: str
+    id: str
+    booking_id: str
+    #: Within its booking, from 1.
+    number: int
+    tier_no: int
+    status: str
+    version: int
+    #: Who booked it.
+    owner_id: str
+    #: Who has it.
+    holder_id: str
+    changed_at: dt.datetime | None
+    gate: str | None
+
+
+async def of_bookings(
+    database: Executor, bookings: Iterable[tuple[str, str]]
+) -> dict[str, list[Ticket]]:
+    """Return the tickets of bookings, given as (event, booking), by booking, in their order."""
+    pairs = list(bookings)
+    rows = await database.fetch(
+        query("ticket_rows"), [event for event, _ in pairs], [own for _, own in pairs]
+    )
+    found: dict[str, list[asyncpg.Record]] = {}
+    for row in rows:
+        found.setdefault(row["booking_id"], []).append(row)
+    return {booking_id: _tickets(own) for booking_id, own in found.items()}
+
+
+async def given_to(database: Executor, user_id: str, *, limit: int) -> list[Ticket]:
+    """Return the tickets that others gave to a person, the latest first."""
+    pairs = await database.fetch(query("bookings_held_tickets_of"), user_id, limit)
+    found = await of_bookings(database, [(row["event_id"], row["booking_id"]) for row in pairs])
+    return [
+        ticket
+        for row in pairs
+        for ticket in found.get(row["booking_id"], [])
+        if ticket.holder_id == user_id != ticket.owner_id
+    ][:limit]
+
+
+def _tickets(rows: Sequence[asyncpg.Record]) -> list[Ticket]:
+    """Of each tier the last tickets are cancelled first (`lua/lib/ticket_lives.lua`)."""
+    seen: dict[int, int] = {}
+    tickets = []
+    for row in sorted(rows, key=lambda row: int(row["id"].rpartition("_")[2])):
+        tier_no = row["tier_no"]
+        seen[tier_no] = seen.get(tier_no, 0) + 1
+        lives = row["booking_status"] == "confirmed" and seen[tier_no] <= row["quantity"]
+        tickets.append(Ticket(
+            event_id=row["event_id"], id=row["id"], booking_id=row["booking_id"],
+            number=int(row["id"].rpartition("_")[2]), tier_no=tier_no,
+            status=row["status"] if lives else "cancelled", version=row["version"],
+            owner_id=row["owner_id"], holder_id=row["holder_id"] or row["owner_id"],
+            changed_at=row["changed_at"], gate=row["gate"],
+        ))  # fmt: skip
+    return tickets

@@ -1,0 +1,185 @@
+"""
+A sale to the last place while processes are killed: nothing acknowledged is lost, none oversold.
+
+Each test runs the demo's crowd against `evently up` in a folder of its own, with the reconciler's
+verdict at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from loadtests.backstage import Backstage
+from loadtests.crowd import Crowd, History
+from loadtests.demo import make_event
+from loadtests.server import Server, descendants, living
+from loadtests.verdict import Verdict, judge
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
+
+BUYERS = 400
+CAPACITY = 300
+SEED = 20_261_123
+DEADLINE_S = 90.0
+SETTINGS = {"environment": "test", "api_processes": "2"}
+
+Trouble = Callable[[Server, History], Awaitable[None]]
+
+
+@pytest.fixture
+def data_path() -> Iterator[Path]:
+    """Return a folder that PostgreSQL's own user may enter."""
+    with tempfile.TemporaryDirectory(prefix="evt-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name) / "data"
+
+
+@pytest.fixture
+async def server(data_path: Path) -> AsyncIterator[Server]:
+    """Run a whole Evently."""
+    server = Server(data_path, **SETTINGS)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+async def sale(server: Server, trouble: Trouble) -> tuple[Verdict, History]:
+    """Let the crowd in, make trouble once a quarter is sold, and judge."""
+    async with Backstage(server.settings) as backstage:
+        tokens = await backstage.buyer_tokens(BUYERS)
+        event = await make_event(server.base_url, await backstage.admin_token(), capacity=CAPACITY)
+        crowd = Crowd(
+            server.base_url,
+            event["id"],
+            [tier["id"] for tier in event["tiers"]],
+            seed=SEED,
+            deadline_s=DEADLINE_S,
+        )
+        started_s = time.perf_counter()
+        rush = asyncio.create_task(crowd.rush(tokens))
+        while crowd.history.places < CAPACITY // 4 and not rush.done():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+        assert not rush.done(), "the sale was over before the trouble began"
+        await trouble(server, crowd.history)
+        history = await rush
+    await server.wait_until_ready()
+    # The supervisor may be another one now, its servers at other places.
+    async with Backstage(server.settings) as backstage:
+        verdict = await judge(
+            backstage,
+            history,
+            event["id"],
+            capacity=CAPACITY,
+            seconds=time.perf_counter() - started_s,
+        )
+    return verdict, history
+
+
+def assert_holds(verdict: Verdict, history: History) -> None:
+    """Fail with the verdict's own line."""
+    assert verdict.holds, verdict.line()
+    assert 0 == history.unanswered
+
+
+def kill_part(server: Server, module: str) -> int:
+    """SIGKILL the first process of the supervisor that runs *module*; return its pid."""
+    assert server.process is not None
+    pids = [pid for pid, command in descendants(server.process.pid).items()
+            if f"-m {module}" in command]  # fmt: skip
+    os.kill(pids[0], signal.SIGKILL)
+    return pids[0]
+
+
+async def test_a_quiet_sale_ends_sold(server: Server) -> None:
+    """Without trouble, every place is sold exactly once."""
+
+    async def nothing(_: Server, __: History) -> None:
+        return
+
+    assert_holds(*await sale(server, nothing))
+
+
+async def test_kill_api(server: Server) -> None:
+    """F1: an API process killed under load loses no acknowledged booking and doubles none."""
+
+    async def trouble(server: Server, history: History) -> None:
+        for _ in range(3):
+            kill_part(server, "api")
+            await asyncio.sleep(0.3)
+
+    verdict, history = await sale(server, trouble)
+
+    assert_holds(verdict, history)
+    assert history.repeated > 0
+
+
+async def test_kill_persister(server: Server) -> None:
+    """F25: a persister killed under load writes every booking exactly once in the end."""
+
+    async def trouble(server: Server, history: History) -> None:
+        for _ in range(3):
+            kill_part(server, "persister")
+            await asyncio.sleep(0.3)
+
+    assert_holds(*await sale(server, trouble))
+
+
+async def test_kill_supervisor(server: Server) -> None:
+    """The whole supervisor killed under load and started again: the sale goes on and holds."""
+
+    async def trouble(server: Server, history: History) -> None:
+        server.kill()
+        await server.start()
+
+    verdict, history = await sale(server, trouble)
+
+    assert_holds(verdict, history)
+    assert history.repeated > 0
+
+
+async def test_kill_redis(server: Server) -> None:
+    """F4: Redis killed under load comes back with its log; the shard reopens by itself."""
+
+    async def trouble(server: Server, history: History) -> None:
+        assert server.process is not None
+        pids = [pid for pid, command in descendants(server.process.pid).items()
+                if "valkey-server" in command or "redis-server" in command]  # fmt: skip
+        os.kill(pids[0], signal.SIGKILL)
+
+    verdict, history = await sale(server, trouble)
+
+    assert_holds(verdict, history)
+    assert history.repeated > 0
+
+
+async def test_stop_leaves_nothing_and_data_stays(data_path: Path) -> None:
+    """Ctrl-C leaves no process behind, and a second start still has the data."""
+    server = Server(data_path, **SETTINGS)
+    await server.start()
+    async with Backstage(server.settings) as backstage:
+        event = await make_event(server.base_url, await backstage.admin_token(), capacity=10)
+    assert server.process is not None
+    before = descendants(server.process.pid)
+    exit_code = await server.stop()
+    left = before.keys() & living()
+
+    assert 0 == exit_code
+    assert before
+    assert set() == left
+
+    await server.start()
+    url = f"{server.base_url}/v1/events/{event['id']}/availability"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        answer = await response.json()
+    await server.stop()
+
+    assert 10 == sum(tier["available"] for tier in answer["tiers"])

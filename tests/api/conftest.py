@@ -1,0 +1,130 @@
+"""The API, served for real: a Valkey and a database of the package's own, opened and persisted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from redis.asyncio import Redis
+
+from api.app import Options, create_app
+from engine.redis_client import connect
+from evently.embedded import PostgresServer, ValkeyServer
+from persister import persister
+from store.pool import create_pool
+from tests.api.world import JWT_SECRET, SHARD, TICKET_SIGNING_KEY, World, recover
+from tests.conftest import TIMEOUT_MS
+from tests.store.databases import migrated_database
+
+#: Long, so that no journal is trimmed within a test.
+RETENTION_S = 86_400
+BODY_BYTES_MAX = 65_536
+
+
+@pytest.fixture(scope="package")
+def database_url(postgres: PostgresServer) -> str:
+    """Make the package's database."""
+    return migrated_database(postgres.url)
+
+
+@pytest.fixture(scope="package")
+def valkey(server_dir: Path, database_url: str) -> Iterator[ValkeyServer]:
+    """Run the package's Valkey, whose shard 0 is free, and open that shard."""
+    # Anew for each setup, as the database is: a worker may come back to this package.
+    server = ValkeyServer(Path(tempfile.mkdtemp(dir=server_dir)))
+    server.start()
+
+    async def open_it() -> None:
+        client = connect(server.url, timeout_ms=TIMEOUT_MS)
+        await recover(client, database_url)
+        await client.aclose()
+
+    try:
+        asyncio.run(open_it())
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    """Connect as the services do."""
+    pool = await create_pool(database_url, connections_max=4, timeout_ms=TIMEOUT_MS)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def persisting(valkey: ValkeyServer, database_url: str) -> AsyncIterator[None]:
+    """Run the real persister for as long as the test runs."""
+    redis = connect(valkey.url, timeout_ms=None, connections_max=2)
+    options = persister.Options(
+        shard=SHARD, records_max=1_000, retention_s=RETENTION_S, database_timeout_ms=TIMEOUT_MS
+    )
+    task = asyncio.create_task(persister.Persister(redis, database_url, options).run())
+    yield
+    # Not by `stop`, which is heard only at the end of a blocking read.
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await redis.aclose()
+
+
+@pytest.fixture
+def options(valkey: ValkeyServer, database_url: str) -> Options:
+    """Return the options of the served application."""
+    return Options(
+        redis_urls=[valkey.url],
+        database_url=database_url,
+        jwt_secret=JWT_SECRET,
+        ticket_signing_key=TICKET_SIGNING_KEY,
+        access_token_ttl_s=3600,
+        password_hashes_max=2,
+        shards=SHARD + 1,
+        redis_timeout_ms=TIMEOUT_MS,
+        batch_commands_max=128,
+        batches_in_flight_max=2,
+        commands_waiting_max=20_000,
+        database_pool_max=4,
+        database_timeout_ms=TIMEOUT_MS,
+        hold_ttl_ms=60_000,
+        hold_life_max_ms=120_000,
+        offer_ttl_ms=60_000,
+        waitlist_entries_max=1_000,
+        catch_up_timeout_ms=TIMEOUT_MS,
+        body_bytes_max=BODY_BYTES_MAX,
+        drain_timeout_s=5,
+    )
+
+
+@pytest.fixture
+async def world(
+    options: Options, database: asyncpg.Pool, redis: Redis, persisting: None
+) -> AsyncIterator[World]:
+    """Serve the application and wait until it is ready."""
+    async with TestClient(TestServer(create_app(options))) as client:
+        made = World(
+            client=client, database=database, database_url=options.database_url, redis=redis
+        )
+        while not await made.is_ready():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        yield made
+
+
+@pytest.fixture
+async def event(world: World) -> dict[str, Any]:
+    """Publish an event with two tiers of 100 places."""
+    return await world.event(100, 100)
+
+
+@pytest.fixture
+def user(world: World) -> str:
+    """Return the token of a user."""
+    return world.token()

@@ -1,0 +1,175 @@
+"""What organizers do while they sell, over HTTP: capacity, end of sale, cancelled events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.engine import Engine
+from engine.ids import new_id
+from tests.api.world import World, check_problem, from_now
+
+
+@pytest.fixture
+def boss(world: World, event: dict[str, Any]) -> str:
+    """Return the token of the event's organizer."""
+    return world.token(role="organizer", organizer_id=event["organizer_id"])
+
+
+async def patch(world: World, event: dict[str, Any], token: str, body: Any, etag: str = "") -> Any:
+    """Change an event as it is now, or as *etag* says it was."""
+    path = f"/v1/events/{event['id']}"
+    seen = etag or (await world.call("GET", path, token=token)).headers["ETag"]
+    return await world.call("PATCH", path, token=token, json=body, headers={"If-Match": seen})
+
+
+async def left(world: World, event: dict[str, Any]) -> list[tuple[int, int]]:
+    """Return capacity and available of each tier."""
+    found = await world.call("GET", f"/v1/events/{event['id']}/availability")
+    return [(tier["capacity"], tier["available"]) for tier in found.body["tiers"]]
+
+
+def tiers(event: dict[str, Any], *capacities: int) -> dict[str, Any]:
+    """Make the request for other capacities."""
+    pairs = zip(event["tiers"], capacities, strict=False)
+    return {"tiers": [{"id": tier["id"], "capacity": capacity} for tier, capacity in pairs]}
+
+
+async def test_capacity(world: World, event: dict[str, Any], user: str, boss: str) -> None:
+    """Capacity goes up, and down to what is taken; below that nothing at all is changed."""
+    await world.book(event, user, (1, 3))
+    answer = await patch(world, event, boss, tiers(event, 120, 50))
+    assert 200 == answer.status, answer.text
+    assert [120, 50] == [tier["capacity"] for tier in answer.body["tiers"]]
+    assert [(120, 117), (50, 50)] == await left(world, event)
+    refused = await patch(world, event, boss, tiers(event, 2, 60))
+    check_problem(refused, 409, "capacity_below_taken", "/tiers/0/capacity")
+    assert 3 == refused.body["minimum"]
+    assert [(120, 117), (50, 50)] == await left(world, event)
+    assert 200 == (await patch(world, event, boss, tiers(event, 3))).status
+    check_problem(await world.book(event, world.token()), 409, "sold_out")
+    assert 200 == (await world.publish(event["id"], boss)).status
+
+
+async def test_if_match(world: World, event: dict[str, Any], boss: str) -> None:
+    """Nobody overwrites what they have not seen."""
+    path = f"/v1/events/{event['id']}"
+    seen = (await world.call("GET", path)).headers["ETag"]
+    body = {"name": "Other"}
+    answer = await world.call("PATCH", path, token=boss, json=body)
+    check_problem(answer, 428, "precondition_required", "/headers/If-Match")
+    changed = await patch(world, event, boss, body, seen)
+    assert (200, "Other") == (changed.status, changed.body["name"])
+    assert seen != changed.headers["ETag"]
+    check_problem(await patch(world, event, boss, body, seen), 412, "precondition_failed")
+    now = (await world.call("GET", path)).headers["ETag"]
+    assert changed.headers["ETag"] == now
+
+
+async def test_draft(world: World) -> None:
+    """A draft is changed in PostgreSQL alone, and published as it then is."""
+    boss = await world.organizer()
+    event = await world.draft(boss, 10, 10)
+    closes = from_now(days=3)
+    answer = await patch(world, event, boss, tiers(event, 7) | {"sale_closes_at": closes})
+    assert (200, [7, 10]) == (answer.status, [tier["capacity"] for tier in answer.body["tiers"]])
+    assert 200 == (await world.publish(event["id"], boss)).status
+    assert [(7, 7), (10, 10)] == await left(world, event)
+
+
+async def test_bad_changes(world: World, event: dict[str, Any], boss: str) -> None:
+    """Bad values name their field and change nothing; strangers find nothing."""
+    before = await world.state()
+    for body, pointer in (
+        ({"tiers": [{"id": new_id("tier"), "capacity": 1}]}, "/tiers/0/id"),
+        ({"tiers": tiers(event, 1)["tiers"] * 2}, "/tiers/1/id"),
+        (tiers(event, -1), "/tiers/0/capacity"),
+        ({"name": "a\0"}, "/name"), ({"price": 1}, "/price"), ({"name": ""}, "/name"),
+        ({"sale_closes_at": "2001-01-01T00:00:00Z"}, "/sale_closes_at"),
+        ({"sale_closes_at": "9999-12-31T23:59:59-14:00"}, "/sale_closes_at"),
+    ):  # fmt: skip
+        check_problem(await patch(world, event, boss, body), 422, "invalid", pointer)
+    stranger = world.token(role="organizer", organizer_id=new_id("org"))
+    path = f"/v1/events/{event['id']}"
+    for method, end in (("PATCH", ""), ("POST", "/close"), ("POST", "/reopen"),
+                        ("POST", "/cancel"), ("GET", "/cancel")):  # fmt: skip
+        answer = await world.call(method, path + end, token=stranger, json={})
+        check_problem(answer, 404, "not_found")
+        user = await world.call(method, path + end, token=world.token(), json={})
+        check_problem(user, 403, "forbidden")
+    assert before == await world.state()
+
+
+async def test_close_and_reopen(world: World, event: dict[str, Any], boss: str) -> None:
+    """A closed sale sells nothing until it is reopened; both may be repeated."""
+    path = f"/v1/events/{event['id']}"
+    closed = await world.call("POST", f"{path}/close", token=boss)
+    assert (200, "closed") == (closed.status, closed.body["status"])
+    assert closed.body == (await world.call("POST", f"{path}/close", token=boss)).body
+    check_problem(await world.book(event, world.token()), 409, "sale_closed")
+    later = {"sale_closes_at": from_now(days=2)}
+    opened = await world.call("POST", f"{path}/reopen", token=boss, json=later)
+    assert (200, "published") == (opened.status, opened.body["status"])
+    assert opened.body == (await world.call("POST", f"{path}/reopen", token=boss, json=later)).body
+    assert 201 == (await world.book(event, world.token())).status
+    past = {"sale_closes_at": from_now(days=-1)}
+    answer = await world.call("POST", f"{path}/reopen", token=boss, json=past)
+    check_problem(answer, 409, "sale_closed")
+
+
+async def test_cancel_event(world: World, event: dict[str, Any], user: str, boss: str) -> None:
+    """All bookings end, all places are back, and it is final."""
+    own = [(await world.book(event, user, (1, 2), (2, 1), key=f"k{n}")).body["id"] for n in "12"]
+    path = f"/v1/events/{event['id']}"
+    check_problem(await world.call("GET", f"{path}/cancel", token=boss), 404, "not_found")
+    answer = await world.call("POST", f"{path}/cancel", token=boss)
+    assert (202, "cancelled", 0) == (
+        answer.status, answer.body["status"], answer.body["places_left"],
+    )  # fmt: skip
+    again = await world.call("POST", f"{path}/cancel", token=boss)
+    assert (202, "cancelled") == (again.status, again.body["status"])
+    assert [(100, 100), (100, 100)] == await left(world, event)
+    await world.settle()
+    for booking_id in own:
+        seen = await world.call("GET", f"/v1/bookings/{booking_id}", token=user)
+        assert "cancelled" == seen.body["status"]
+    progress = await world.call("GET", f"{path}/cancel", token=boss)
+    assert (200, 0) == (progress.status, progress.body["places_left"])
+    assert "cancelled" == (await world.call("GET", path)).body["status"]
+    check_problem(await world.book(event, world.token()), 409, "sale_closed")
+    later = {"sale_closes_at": from_now(days=2)}
+    answer = await world.call("POST", f"{path}/reopen", token=boss, json=later)
+    check_problem(answer, 409, "event_cancelled")
+    check_problem(await patch(world, event, boss, tiers(event, 5)), 409, "event_cancelled")
+
+
+async def test_large_event_goes_on_after_the_answer(
+    world: World, event: dict[str, Any], boss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one answer does not manage is left to the sweeper's next turns."""
+    monkeypatch.setattr("engine.emptier.STEPS_MAX", 1)
+    monkeypatch.setattr("engine.emptier.BOOKINGS_MAX", 2)
+    for n in range(5):
+        await world.book(event, world.token(), key=f"k{n}")
+    path = f"/v1/events/{event['id']}/cancel"
+    seen = [(await world.call("POST", path, token=boss)).body for _ in range(6)]
+    assert ["cancelling", "cancelled"] == [seen[0]["status"], seen[-1]["status"]]
+    places = [body["places_left"] for body in seen]
+    assert sorted(places, reverse=True) == places
+
+
+async def test_draft_is_not_on_sale(world: World) -> None:
+    """A draft can be neither closed nor cancelled."""
+    boss = await world.organizer()
+    path = f"/v1/events/{(await world.draft(boss))['id']}"
+    for verb in ("close", "cancel"):
+        answer = await world.call("POST", f"{path}/{verb}", token=boss)
+        check_problem(answer, 409, "not_on_sale")
+
+
+def test_engine_has_the_verbs() -> None:
+    """One verb, one thread: each batched script has its method."""
+    verbs = ("cancel_item", "checkin", "undo_checkin", "transfer", "close", "reopen",
+             "set_capacity", "cancel_event")  # fmt: skip
+    assert [] == [verb for verb in verbs if not hasattr(Engine, verb)]

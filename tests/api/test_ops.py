@@ -1,0 +1,132 @@
+"""What operators and machines see: health, metrics, logs without secrets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from tests.api.world import JWT_SECRET, World
+
+PASSWORD = "correct-horse-battery-staple"
+
+
+async def test_healthz(world: World) -> None:
+    """The process says that it answers, and nothing more."""
+    answer = await world.call("GET", "/healthz")
+    assert (200, "ok") == (answer.status, answer.body["status"])
+    assert "no-store" == answer.headers["Cache-Control"]
+
+
+async def test_readyz(world: World) -> None:
+    """Ready means that shards and database are there."""
+    answer = await world.call("GET", "/readyz")
+    assert {"status": "ok", "checks": {"shards": "ok", "database": "ok"}} == answer.body
+
+
+async def test_metrics(world: World, event: dict[str, object], user: str) -> None:
+    """Counters count requests by route and bookings by outcome, without anybody's ids."""
+    before = await outcomes(world)
+    for _ in range(2):
+        assert 201 == (await world.book(event, user)).status
+    assert 409 == (await world.book(event, user, (1, 10), key="k-2")).status
+    after = await outcomes(world)
+    grown = {name: after[name] - before.get(name, 0) for name in after}
+    assert {"booked": 1, "replayed": 1, "limit_reached": 1} == {
+        name: count for name, count in grown.items() if count
+    }
+    text = (await world.call("GET", "/metrics")).text
+    assert (
+        'evently_http_requests_total{route="/v1/events/{event_id}/bookings",status="201"}' in text
+    )
+    assert "evently_http_request_seconds_bucket" in text
+    assert str(event["id"]) not in text
+
+
+async def outcomes(world: World) -> dict[str, float]:
+    """Return the count of booking attempts by outcome."""
+    answer = await world.call("GET", "/metrics")
+    assert 200 == answer.status
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    prefix = 'evently_booking_outcomes_total{outcome="'
+    lines = [line for line in answer.text.splitlines() if line.startswith(prefix)]
+    return {
+        line.removeprefix(prefix).partition('"')[0]: float(line.rpartition(" ")[2])
+        for line in lines
+    }
+
+
+@pytest.fixture
+def _json_logs() -> Iterator[None]:
+    """Log as in production, to whatever is stdout at the time."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("_json_logs")
+async def test_no_secret_in_logs(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S28: neither password nor token nor signing key is logged or told, whatever fails."""
+    account = {"email": "secret@example.org", "password": PASSWORD, "name": "S"}
+    made = await world.call("POST", "/v1/auth/register", json=account)
+    token = made.body["access_token"]
+    login = {"email": "secret@example.org", "password": PASSWORD + "x"}
+
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("bug")
+
+    answers = [
+        await world.call("POST", "/v1/auth/login", json=login),
+        await world.call("POST", "/v1/auth/login", json=login | {"extra": 1}),
+        await world.call("POST", "/v1/auth/register", json=account),
+        await world.call("GET", "/v1/me", token=token + "x"),
+        await world.call("GET", "/nope%0d%0aX-Forged:1", token=token),
+    ]
+    monkeypatch.setattr("store.users.by_id", broken)
+    monkeypatch.setattr("store.users.add", broken)
+    answers += [
+        await world.call("GET", "/v1/me", token=token),
+        await world.call("POST", "/v1/auth/register", json=account),
+    ]
+    assert [401, 422, 409, 401, 404, 500, 500] == [answer.status for answer in answers]
+    out, err = capsys.readouterr()
+    assert 2 == out.count('"action": "request_failed"')
+    told = out + err + "".join(answer.text for answer in answers)
+    for secret in (PASSWORD, token, token.rpartition(".")[2], JWT_SECRET):
+        assert secret not in told
+
+
+TERMINAL = """
+import sys, structlog
+from evently import logs
+sys.stdout.isatty = lambda: True
+logs.configure("info", "api")
+def fail(password):
+    raise RuntimeError("bug")
+try:
+    fail("correct-horse-" + "battery-staple")
+except RuntimeError as error:
+    structlog.get_logger().error("request failed", action="request_failed", exc_info=error)
+"""
+
+
+def test_no_secret_in_logs_on_a_terminal() -> None:
+    """S28: a traceback on a terminal shows no local variables, since these are bodies."""
+    done = subprocess.run(
+        [sys.executable, "-c", TERMINAL], capture_output=True, text=True, check=True
+    )
+    assert "RuntimeError" in done.stdout
+    assert PASSWORD not in done.stdout

@@ -1,0 +1,57 @@
+"""Promo codes over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.world import World, check_problem, new_event
+
+PROMOS = [
+    {"code": "EARLY", "percent_off": 25, "tiers": [0], "uses_max": 1},
+    {"code": "GIFT", "amount_off": 30, "uses_max": 9},
+]
+
+
+async def order(world: World, event: dict[str, Any], code: str, tier: int = 0) -> Any:
+    """Book one place with a code, as somebody new."""
+    items = [{"tier_id": event["tiers"][tier]["id"], "quantity": 1}]
+    path = f"/v1/events/{event['id']}/bookings"
+    body = {"items": items, "promo_code": code}
+    return await world.call("POST", path, token=world.token(), key="k", json=body)
+
+
+async def test_complaint_7_promo_code(world: World) -> None:
+    """Complaint 7: a code is worth what it says, as often as it says; case does not matter."""
+    event = await world.event(9, 9, promo_codes=PROMOS)
+    answer = await order(world, event, "early")
+    price = event["tiers"][0]["price"]["amount"]
+    assert (201, price - price * 25 // 100) == (answer.status, answer.body["total"]["amount"])
+    answer = await order(world, event, "EARLY")
+    check_problem(answer, 409, "promo_exhausted")
+    assert 1 == answer.body["uses_max"]
+    for code, tier in (("NONE", 0), ("EARLY", 1)):
+        check_problem(await order(world, event, code, tier), 422, "invalid", "/promo_code")
+    price = event["tiers"][1]["price"]["amount"]
+    answer = await order(world, event, "GIFT", 1)
+    assert (201, max(0, price - 30)) == (answer.status, answer.body["total"]["amount"])
+
+
+@pytest.mark.parametrize(
+    ("promo", "pointer"),
+    [
+        ({"code": "small"}, "/code"),
+        ({"code": "A~B"}, "/code"),
+        ({"uses_max": 0}, "/uses_max"),
+        ({"percent_off": 101}, "/percent_off"),
+        ({"amount_off": 5}, ""),
+        ({"tiers": [5]}, "/tiers/0"),
+    ],
+)
+async def test_bad_promo(world: World, promo: dict[str, Any], pointer: str) -> None:
+    """A code that makes no sense is told by its pointer."""
+    codes = [{"code": "A", "percent_off": 5, "uses_max": 1} | promo]
+    body = new_event(5) | {"promo_codes": codes}
+    answer = await world.call("POST", "/v1/events", token=await world.organizer(), json=body)
+    check_problem(answer, 422, "invalid", f"/promo_codes/0{pointer}")

@@ -1,0 +1,119 @@
+"""The table of routes: complete, with a policy each, described, and deaf to strangers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from api.openapi import describe
+from api.policy import Policy
+from api.routes import ROUTES, Route
+from engine.ids import new_id
+from tests.api.world import World, check_problem
+
+#: Routes on one booking: whoever adds a parameter `booking_id` is tested here.
+BOOKING_ROUTES = [route for route in ROUTES if "{booking_id}" in route.path]
+#: What anybody may call without a token, in full: a new one has to be added here on purpose.
+PUBLIC = {
+    ("POST", "/v1/auth/register"), ("POST", "/v1/auth/login"), ("GET", "/v1/events"),
+    ("GET", "/v1/events/{event_id}"), ("GET", "/v1/events/{event_id}/availability"),
+    ("GET", "/v1/events/{event_id}/seats"), ("GET", "/openapi.json"), ("GET", "/healthz"),
+    ("GET", "/readyz"), ("GET", "/metrics"),
+    ("GET", "/v1/ticket-key"),
+    ("GET", "/openapi.json"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"),
+}  # fmt: skip
+
+
+def named(route: Route) -> str:
+    """Name a route for the test report."""
+    return f"{route.method} {route.path}"
+
+
+async def test_router_is_the_table(world: World) -> None:
+    """S9: every route that is served stands in the table, and the other way round."""
+    served = {
+        (route.method, route.resource.canonical)
+        for route in world.client.app.router.routes()
+        if route.resource is not None
+    }
+    assert {(route.method, route.path) for route in ROUTES} == served
+
+
+def test_every_route_has_a_policy() -> None:
+    """S9: deny by default: what is open to all is listed above, name by name."""
+    assert {Policy} == {type(route.policy) for route in ROUTES}
+    open_to_all = {Policy.PUBLIC, Policy.OPS}
+    found = {(route.method, route.path) for route in ROUTES if route.policy in open_to_all}
+    assert found == PUBLIC
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if (route.method, route.path) not in PUBLIC], ids=named
+)
+async def test_closed_route_needs_a_token(world: World, route: Route) -> None:
+    """S9: every other route answers 401 to whoever brings none, before it looks at anything."""
+    path = re.sub(r"\{[a-z_]+\}", "x", route.path)
+    check_problem(await world.call(route.method, path), 401, "unauthorized")
+
+
+@pytest.mark.parametrize("route", BOOKING_ROUTES, ids=named)
+async def test_booking_of_another(
+    world: World, event: dict[str, Any], user: str, route: Route
+) -> None:
+    """S8: user B on every route of A's booking gets 404, as does any role, and nothing changes."""
+    own_id = (await world.book(event, user)).body["id"]
+    path = route.path.replace("{booking_id}", own_id)
+    before = await world.state()
+    for token in (
+        world.token(),
+        world.token(role="staff", organizer_id=new_id("org")),
+        world.token(role="organizer", organizer_id=new_id("org")),
+        world.token(role="admin"),
+    ):
+        check_problem(await world.call(route.method, path, token=token), 404, "not_found")
+    assert before == await world.state()
+    assert 200 == (await world.call(route.method, path, token=user)).status
+
+
+def test_there_are_booking_routes() -> None:
+    """The matrix above is not empty."""
+    assert {"GET", "POST"} <= {route.method for route in BOOKING_ROUTES}
+
+
+async def test_listing_shows_own_bookings_only(
+    world: World, event: dict[str, Any], user: str
+) -> None:
+    """S8: B's list does not show what A has."""
+    assert 201 == (await world.book(event, user)).status
+    answer = await world.call("GET", "/v1/bookings", token=world.token())
+    assert [] == answer.body["data"]
+
+
+async def test_openapi_is_valid_and_complete(world: World) -> None:
+    """The description is valid OpenAPI 3.1 and tells of every route, its body and its problems."""
+    answer = await world.call("GET", "/openapi.json")
+    assert 200 == answer.status
+    document = answer.body
+    validate(document)
+    for route in ROUTES:
+        operation = document["paths"][route.path][route.method.lower()]
+        assert str(route.status) in operation["responses"]
+        assert operation["summary"], named(route)
+        assert (route.body is not None) == ("requestBody" in operation)
+        for status, code in route.problems:
+            assert f"`{code}`" in operation["responses"][str(status)]["description"]
+    assert len(ROUTES) == sum(len(methods) for methods in document["paths"].values())
+    ids = [
+        operation["operationId"]
+        for methods in document["paths"].values()
+        for operation in methods.values()
+    ]
+    assert len(ids) == len(set(ids))
+
+
+def test_openapi_needs_no_server() -> None:
+    """The description is made from the table alone."""
+    assert describe(ROUTES) == describe(list(ROUTES))

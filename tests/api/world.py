@@ -1,0 +1,217 @@
+"""What API tests talk to: the served application, and the servers below it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import asyncpg
+import orjson
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from multidict import CIMultiDictProxy
+from redis.asyncio import Redis
+from yarl import URL
+
+from api.services import SERVICES
+from api.tokens import Principal
+from engine import keys
+from engine.errors import ShardRecovering
+from engine.ids import new_id
+from reconciler.recovery import Coordinator
+from store import users
+from store.pool import connect
+from tests import checks
+from tests.checks import ask
+from tests.conftest import TIMEOUT_MS
+from tests.store.databases import Content, content
+
+SHARD = 0
+BACKLOG_MAX = 100_000
+PROBLEM = "application/problem+json"
+#: Long enough for HS512, so that a token of another algorithm is refused for that alone.
+TICKET_SIGNING_KEY = "t" * 43
+JWT_SECRET = "test-secret-" + 6 * "0123456789"
+
+Client = TestClient[web.Request, web.Application]
+
+
+class Answer(NamedTuple):
+    """One response: `body` is the decoded JSON, or None if it is not JSON."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: Any
+    text: str
+
+
+class State(NamedTuple):
+    """Everything that the servers keep; equal means that nothing was changed."""
+
+    redis: dict[bytes, tuple[bytes, Any]]
+    database: Content
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The API over HTTP, and what is below it for tests to look at."""
+
+    client: Client
+    database: asyncpg.Pool
+    database_url: str
+    redis: Redis
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        key: str | None = None,
+        json: Any = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send one request; *path* goes out as it stands."""
+        given = dict(headers or {})
+        if token is not None:
+            given["Authorization"] = f"Bearer {token}"
+        if key is not None:
+            given["Idempotency-Key"] = key
+        raw = orjson.dumps(json) if json is not None else data
+        url = URL(path, encoded=True)
+        async with self.client.request(method, url, data=raw, headers=given) as response:
+            text = await response.text()
+            is_json = "json" in response.content_type
+            body = orjson.loads(text) if is_json and text else None
+            return Answer(response.status, response.headers, body, text)
+
+    def token(
+        self, user_id: str | None = None, *, role: str = "user", organizer_id: str | None = None
+    ) -> str:
+        """Make a token, of a new user if nobody is named."""
+        principal = Principal(user_id or new_id("usr"), role, organizer_id)
+        return self.client.app[SERVICES].tokens.issue(principal)
+
+    async def organizer(self) -> str:
+        """Make an organizer; return the token of one who works for it."""
+        organizer_id = await users.add_organizer(self.database, "House")
+        return self.token(role="organizer", organizer_id=organizer_id)
+
+    async def book(
+        self, event: Mapping[str, Any], token: str, *items: tuple[int, int], key: str = "k-1"
+    ) -> Answer:
+        """Book places: pairs of tier number (from 1) and quantity; one of tier 1 by default."""
+        lines = [
+            {"tier_id": event["tiers"][tier_no - 1]["id"], "quantity": quantity}
+            for tier_no, quantity in items or ((1, 1),)
+        ]
+        path = f"/v1/events/{event['id']}/bookings"
+        return await self.call("POST", path, token=token, key=key, json={"items": lines})
+
+    async def cancel(self, booking_id: str, token: str) -> Answer:
+        """Cancel a booking."""
+        return await self.call("POST", f"/v1/bookings/{booking_id}/cancel", token=token)
+
+    async def draft(self, token: str, *capacities: int, **fields: Any) -> dict[str, Any]:
+        """Make a draft with tiers of *capacities*; *fields* replace those of `new_event`."""
+        made = await self.call(
+            "POST", "/v1/events", token=token, json=new_event(*capacities) | fields
+        )
+        assert 201 == made.status, made.text
+        return dict(made.body)
+
+    async def publish(self, event_id: str, token: str) -> Answer:
+        """Publish an event."""
+        return await self.call("POST", f"/v1/events/{event_id}/publish", token=token)
+
+    async def event(self, *capacities: int, **fields: Any) -> dict[str, Any]:
+        """Make an organizer and a published event."""
+        token = await self.organizer()
+        made = await self.draft(token, *capacities, **fields)
+        answer = await self.publish(made["id"], token)
+        assert 200 == answer.status, answer.text
+        return dict(answer.body)
+
+    async def settle(self) -> None:
+        """Wait until PostgreSQL has all that Redis has, and Redis knows."""
+        while True:
+            seq, persisted = await ask(
+                self.redis, "HMGET", keys.meta(SHARD), "seq", "persisted_seq"
+            )
+            if seq == persisted:
+                return
+            await asyncio.sleep(0)
+
+    async def state(self) -> State:
+        """Wait until all is quiet; return everything the servers keep."""
+        await self.settle()
+        return State(await checks.snapshot(self.redis, SHARD), await content(self.database))
+
+    async def recover(self) -> int:
+        """Do what the coordinator does, and wait until the API has seen it; return the epoch."""
+        epoch = await recover(self.redis, self.database_url)
+        engine = self.client.app[SERVICES].engine
+        # A door that nobody has knocked at since still shows the last reign.
+        with contextlib.suppress(ShardRecovering):
+            await engine.availability(SHARD, new_id("evt"))
+        while not engine.is_open:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        return epoch
+
+    async def is_ready(self) -> bool:
+        """Ask `/readyz`."""
+        return 200 == (await self.call("GET", "/readyz")).status
+
+
+async def recover(redis: Redis, database_url: str) -> int:
+    """Open the shard by the real coordinator."""
+    connection = await connect(database_url, timeout_ms=TIMEOUT_MS)
+    try:
+        coordinator = Coordinator(SHARD, redis, connection, backlog_records_max=BACKLOG_MAX)
+        epoch = await coordinator.recover()
+        assert epoch is not None
+        return epoch
+    finally:
+        await connection.close()
+
+
+def from_now(**delta: float) -> str:
+    """Return a moment relative to now, as RFC 3339."""
+    return (dt.datetime.now(dt.UTC) + dt.timedelta(**delta)).isoformat()
+
+
+def new_event(*capacities: int) -> dict[str, Any]:
+    """Make the request for an event with tiers of *capacities*."""
+    return {
+        "name": "Concert",
+        "starts_at": from_now(days=30),
+        "tiers": [
+            {"name": f"Tier {n}", "price": {"amount": 1000 * n, "currency": "EUR"},
+             "capacity": capacity}
+            for n, capacity in enumerate(capacities or (100,), start=1)
+        ],
+    }  # fmt: skip
+
+
+def check_problem(answer: Answer, status: int, code: str, pointer: str | None = None) -> None:
+    """
+    Compare an answer with the problem expected.
+
+    Raises:
+        AssertionError: another status or code, another field named, or not RFC 9457.
+    """
+    assert (status, code) == (answer.status, answer.body and answer.body.get("code")), answer.text
+    assert PROBLEM == answer.headers["Content-Type"]
+    body = answer.body
+    assert status == body["status"]
+    assert f"/docs/problems#{code}" == body["type"]
+    assert body["title"]
+    assert answer.headers["X-Request-Id"] == body["request_id"]
+    if pointer is not None:
+        assert [pointer] == [error["pointer"] for error in body["errors"]]
+        assert body["errors"][0]["detail"]

@@ -1,0 +1,177 @@
+"""
+What tests ask a shard: raw commands, its whole content, and whether its figures agree.
+
+Reads Redis directly, never through the engine, so that a test does not believe what it tests.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+
+from engine import keys
+from engine.ids import booking_id, new_id
+from engine.records import (
+    Booked,
+    Cancelled,
+    Confirmed,
+    Entry,
+    Expired,
+    Extended,
+    Held,
+    Published,
+    Released,
+    read_entry,
+)
+
+#: A moment that no test reaches, Unix ms.
+FAR_MS = 9_000_000_000_000
+
+
+class Tier(NamedTuple):
+    """A tier's counters as Redis keeps them."""
+
+    available: int
+    held: int
+    sold: int
+
+
+async def ask(redis: Redis, *words: Any) -> Any:
+    """Send one command and return its reply."""
+    return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+def make_booking_id(event_id: str, user_id: str, key: str) -> str:
+    """Derive a booking's id as the API does."""
+    return booking_id(event_id=event_id, user_id=user_id, idempotency_key=key)
+
+
+def users(count: int) -> list[str]:
+    """Draw *count* different users."""
+    return [new_id("usr") for _ in range(count)]
+
+
+async def snapshot(redis: Redis, shard: int) -> dict[bytes, tuple[bytes, Any]]:
+    """Return type and content of every key of *shard*; equal means that nothing was changed."""
+    reads = {b"hash": "HGETALL", b"set": "SMEMBERS", b"string": "GET"}
+    found: dict[bytes, tuple[bytes, Any]] = {}
+    for key in await ask(redis, "KEYS", f"{keys.tag(shard)}:*"):
+        kind = await ask(redis, "TYPE", key)
+        if kind == b"stream":
+            info = await ask(redis, "XINFO STREAM", key)
+            content: Any = (info["last-generated-id"], await ask(redis, "XRANGE", key, "-", "+"))
+        elif kind == b"zset":
+            content = await ask(redis, "ZRANGE", key, 0, -1, "WITHSCORES")
+        else:
+            content = await ask(redis, reads[kind], key)
+        found[key] = (kind, content)
+    return found
+
+
+async def journal(redis: Redis, shard: int, epoch: int = 1) -> list[Entry]:
+    """Return the decoded journal."""
+    rows = await ask(redis, "XRANGE", keys.journal(shard, epoch), "-", "+")
+    return [read_entry(entry_id, fields) for entry_id, fields in rows]
+
+
+async def stock(redis: Redis, shard: int, event_id: str) -> dict[int, Tier]:
+    """Return an event's counters by tier number."""
+    fields = await ask(redis, "HGETALL", keys.event(shard, event_id).stock)
+    return {
+        number: Tier(*(int(fields[b"%d.%b" % (number, name)]) for name in _COUNTERS))
+        for number in range(1, int(fields[b"tier_count"]) + 1)
+    }
+
+
+async def persons(redis: Redis, shard: int, event_id: str) -> dict[str, int]:
+    """Return the places of every person who has any."""
+    rows = await ask(redis, "HGETALL", keys.event(shard, event_id).persons)
+    return {user.decode(): int(count) for user, count in rows.items() if int(count)}
+
+
+async def check_consistent(redis: Redis, shard: int, epoch: int = 1) -> None:
+    """
+    Fold the journal and compare: I1 conservation, I6, I7 contiguity, I8 log = state, I12.
+
+    Raises:
+        AssertionError: the state of some event is not what its records say.
+    """
+    entries = await journal(redis, shard, epoch)
+    assert list(range(1, len(entries) + 1)) == [entry.seq for entry in entries]
+    seq = int(await ask(redis, "HGET", keys.meta(shard), "seq"))
+    assert len(entries) == seq
+    capacity: dict[str, dict[int, int]] = {}
+    limited: dict[str, set[int]] = {}
+    live: dict[str, Booked | Confirmed] = {}
+    holds: dict[str, Held] = {}
+    ids: Counter[str] = Counter()
+    ended: Counter[str] = Counter()
+    for entry in entries:
+        record = entry.record
+        match record:
+            case Published():
+                capacity[record.event_id] = {tier.tier_no: tier.capacity for tier in record.tiers}
+                limited[record.event_id] = {t.tier_no for t in record.tiers if t.person_max}
+            case Booked():
+                ids[record.booking_id] += 1
+                live[record.booking_id] = record
+            case Held():
+                ids[record.hold_id] += 1
+                holds[record.hold_id] = record
+            case Extended():
+                assert record.hold_id in holds
+            case Released() | Expired():
+                assert holds.pop(record.hold_id).items == record.items
+            case Confirmed():
+                ids[record.booking_id] += 1
+                live[record.booking_id] = record
+                assert record.was_expired == (holds.pop(record.hold_id, None) is None)
+            case Cancelled():
+                ended[record.booking_id] += 1
+                assert live.pop(record.booking_id).items == record.items
+    assert {*ids.values()} <= {1}
+    assert {*ended.values()} <= {1}
+    for event_id, places in capacity.items():
+        await _check_event(redis, shard, event_id, places, live, ended, holds, limited[event_id])
+
+
+async def _check_event(
+    redis: Redis,
+    shard: int,
+    event_id: str,
+    capacity: dict[int, int],
+    live: dict[str, Booked | Confirmed],
+    ended: Counter[str],
+    holds: dict[str, Held],
+    limited: set[int],
+) -> None:
+    sold: Counter[int] = Counter()
+    held: Counter[int] = Counter()
+    taken: Counter[str] = Counter()
+    own = [booking for booking in live.values() if booking.event_id == event_id]
+    for booking in own:
+        for item in booking.items:
+            sold[item.tier_no] += item.quantity
+            taken[booking.user_id] += item.quantity
+            if item.tier_no in limited:
+                taken[f"{booking.user_id}/{item.tier_no}"] += item.quantity
+    for hold in holds.values():
+        if hold.event_id == event_id:
+            for item in hold.items:
+                held[item.tier_no] += item.quantity
+                taken[hold.user_id] += item.quantity
+                if item.tier_no in limited:
+                    taken[f"{hold.user_id}/{item.tier_no}"] += item.quantity
+    tiers = await stock(redis, shard, event_id)
+    assert {n: Tier(capacity[n] - sold[n] - held[n], held[n], sold[n]) for n in capacity} == tiers
+    assert min(tier.available for tier in tiers.values()) >= 0
+    assert dict(taken) == await persons(redis, shard, event_id)
+    rows = await ask(redis, "HGETALL", keys.event(shard, event_id).bookings)
+    states = {booking_id.decode(): row.split()[0] for booking_id, row in rows.items()}
+    assert {b.booking_id for b in own} == {key for key, s in states.items() if s == b"confirmed"}
+    assert {key for key, s in states.items() if s == b"cancelled"} <= set(ended)
+
+
+_COUNTERS = (b"available", b"held", b"sold")

@@ -1,0 +1,151 @@
+"""
+Real servers for all tests: one Valkey and one PostgreSQL per test process, nothing faked.
+
+With `pytest -n`, each worker has servers of its own. Tests are kept apart by the shard: each gets
+a number that no other test uses, so nothing is ever flushed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from engine import keys, scripts
+from engine.door import Reign
+from engine.engine import Engine
+from engine.errors import ShardRecovering
+from engine.redis_client import connect
+from evently.embedded import PostgresServer, ValkeyServer
+from store.migrate import migrate
+from store.pool import create_pool
+from tests.checks import ask
+
+TIMEOUT_MS = 10_000
+BACKLOG_MAX = 1_000_000
+
+OpenShard = Callable[..., Awaitable[Reign]]
+
+_shards = itertools.count()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Know the size of a run."""
+    parser.addoption("--large", action="store_true", help="simulations of nightly size")
+
+
+def pytest_configure() -> None:
+    """Forget the developer's own settings, before anything reads them."""
+    for name in [name for name in os.environ if name.startswith("EVENTLY_")]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def server_dir() -> Iterator[Path]:
+    """Make a folder for the servers; short, since a unix socket's path may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="evt-") as name:
+        # PostgreSQL runs as another user where the tests run as root, and must get in.
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def valkey(server_dir: Path) -> Iterator[ValkeyServer]:
+    """Run a Valkey with the settings of production: every reply is on disk."""
+    server = ValkeyServer(server_dir / "valkey")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(server_dir: Path) -> Iterator[PostgresServer]:
+    """Run a PostgreSQL with all migrations applied."""
+    server = PostgresServer(server_dir)
+    server.start()
+    try:
+        asyncio.run(migrate(server.url))
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+async def redis(valkey: ValkeyServer) -> AsyncIterator[Redis]:
+    """Connect as the engine does."""
+    client = connect(valkey.url, timeout_ms=TIMEOUT_MS)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def database(postgres: PostgresServer) -> AsyncIterator[asyncpg.Pool]:
+    """Connect as the services do."""
+    pool = await create_pool(postgres.url, connections_max=4, timeout_ms=TIMEOUT_MS)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+def shard() -> int:
+    """Return the number of a shard that nobody has used."""
+    return next(_shards)
+
+
+@pytest.fixture
+def open_shard(redis: Redis, shard: int) -> OpenShard:
+    """Return what a coordinator does, in short: open the shard under an epoch, load scripts."""
+
+    async def open_it(*, epoch: int = 1, backlog_max: int = BACKLOG_MAX) -> Reign:
+        nonce = f"test-{shard}-{epoch}"
+        await ask(
+            redis, "HSET", keys.meta(shard), "epoch", epoch, "state", "open", "seq", 0,
+            "persisted_seq", 0, "backlog_max", backlog_max,
+        )  # fmt: skip
+        for name in scripts.NAMES:
+            await ask(redis, "SCRIPT LOAD", scripts.render(name, nonce))
+        return Reign(shard=shard, epoch=epoch, script_shas=scripts.shas(nonce))
+
+    return open_it
+
+
+@pytest.fixture
+async def reign(open_shard: OpenShard) -> Reign:
+    """Open the test's shard under epoch 1."""
+    return await open_shard()
+
+
+@pytest.fixture
+async def engine(valkey: ValkeyServer, reign: Reign) -> AsyncIterator[Engine]:
+    """Return an engine whose door to the test's shard is open."""
+    engine = await start_engine(connect(valkey.url, timeout_ms=TIMEOUT_MS), reign)
+    yield engine
+    await engine.stop(timeout_s=5)
+
+
+async def start_engine(client: Redis, reign: Reign, **limits: int) -> Engine:
+    """Start an engine that acts under *reign*, and wait until its door is open."""
+
+    async def read_reign(shard: int) -> Reign | None:
+        if shard != reign.shard:
+            await asyncio.Event().wait()  # The other shards belong to other tests.
+        return reign
+
+    engine = Engine([client], read_reign, shards=reign.shard + 1, **limits)
+    engine.start()
+    while True:
+        try:
+            engine.reign(reign.shard)
+        except ShardRecovering:
+            await asyncio.sleep(0)
+        else:
+            return engine

@@ -1,0 +1,1 @@
+"""The engine: pure parts alone, the rest against a real server."""

@@ -1,0 +1,167 @@
+"""Journal records: what scripts write is decoded exactly, and anything else is refused."""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from engine.commands import Own
+from engine.engine import Engine
+from engine.errors import CorruptRecord
+from engine.ids import new_id
+from engine.outcomes import Booked as BookedReply
+from engine.records import Booked, Cancelled, Detail, Item, Published, decode, read_entry
+from tests.checks import journal
+from tests.engine.conftest import order, publish
+
+BOOKED = {
+    "kind": "booked",
+    "version": 1,
+    "at_ms": 1,
+    "event_id": "evt_a",
+    "booking_id": "bk_a",
+    "user_id": "usr_a",
+    "fingerprint": "f",
+    "items": [[1, 2, 300]],
+    "detail": {},
+}
+
+
+def sealed(body: bytes) -> bytes:
+    """Put the check before *body*."""
+    return sha1(body, usedforsecurity=False).hexdigest()[:8].encode() + body
+
+
+def encode(record: dict[str, Any]) -> bytes:
+    """Write a record as a script would."""
+    return sealed(msgspec.json.encode(record))
+
+
+def test_decode() -> None:
+    """A record as scripts write it decodes to its type."""
+    expected = Booked(
+        version=1,
+        at_ms=1,
+        event_id="evt_a",
+        booking_id="bk_a",
+        user_id="usr_a",
+        fingerprint="f",
+        items=[Item(1, 2, 300)],
+        detail=Detail(),
+    )
+    assert expected == decode(encode(BOOKED))
+
+
+def test_f9_every_flipped_bit_is_found() -> None:
+    """F9: no single bit of a record can flip unnoticed."""
+    raw = encode(BOOKED)
+    for position in range(8 * len(raw)):
+        bad = bytearray(raw)
+        bad[position // 8] ^= 1 << position % 8
+        with pytest.raises(CorruptRecord):
+            decode(bytes(bad))
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 50])
+def test_f9_torn_record(size: int) -> None:
+    """F9: a record that was cut short is corrupt."""
+    with pytest.raises(CorruptRecord):
+        decode(encode(BOOKED)[:size])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "unheard_of"},
+        {"kind": None},
+        {"extra": 1},
+        {"detail": {"extra": 1}},
+        {"detail": None},
+        {"items": [[1, 2]]},
+        {"items": [[1, 2, 3.5]]},
+        {"at_ms": "1"},
+        {"version": None},
+        {"version": 2},
+    ],
+    ids=str,
+)
+def test_other_content_is_corrupt(change: dict[str, Any]) -> None:
+    """An unknown kind or version, an extra field or a wrong type is no record, check or not."""
+    with pytest.raises(CorruptRecord):
+        decode(encode(BOOKED | change))
+
+
+@pytest.mark.parametrize("name", [name for name in BOOKED if name != "detail"])
+def test_missing_field_is_corrupt(name: str) -> None:
+    """A record without one of its fields is corrupt."""
+    with pytest.raises(CorruptRecord):
+        decode(encode({key: value for key, value in BOOKED.items() if key != name}))
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b"{}x", b"\xff\xfe", b"{} {}"])
+def test_other_json_is_corrupt(body: bytes) -> None:
+    """What is not one JSON object is corrupt, though its check agrees."""
+    with pytest.raises(CorruptRecord):
+        decode(sealed(body))
+
+
+def test_read_entry() -> None:
+    """An entry has the seq of its id, the record, and the very bytes."""
+    raw = encode(BOOKED)
+    entry = read_entry(b"42-1", {b"record": raw})
+    assert (42, raw, decode(raw)) == (entry.seq, entry.raw, entry.record)
+
+
+@pytest.mark.parametrize("entry_id", [b"42-0", b"42-2", b"42", b"-1", b"x-1", b"1-1-1", b" 1-1"])
+def test_f33_other_ids_are_corrupt(entry_id: bytes) -> None:
+    """F33: an id that is not our own sequence, such as the clock's, is corrupt."""
+    with pytest.raises(CorruptRecord):
+        read_entry(entry_id, {b"record": encode(BOOKED)})
+
+
+def test_entry_without_the_field_is_corrupt() -> None:
+    """An entry without the field `record` is corrupt."""
+    with pytest.raises(CorruptRecord):
+        read_entry(b"1-1", {b"other": encode(BOOKED)})
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+NUMBERS = st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False)
+METADATA = st.dictionaries(TEXT, TEXT | NUMBERS | st.booleans() | st.none(), max_size=4)
+DETAILS = st.builds(Detail, special_requests=TEXT, metadata=METADATA)
+LINES = st.dictionaries(st.integers(1, 3), st.integers(1, 3), min_size=1, max_size=3)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(detail=DETAILS, lines=LINES)
+async def test_i8_round_trip_through_the_scripts(
+    engine: Engine, redis: Redis, shard: int, detail: Detail, lines: dict[int, int]
+) -> None:
+    """I8: what scripts write of an order, whatever its text, decodes to that order."""
+    event, user = new_id("evt"), new_id("usr")
+    await publish(engine, shard, event, 9, 9, 9)
+    items = tuple(lines.items())
+    command = order(event, user, *items, detail=msgspec.json.encode(detail))
+    reply = await engine.book(shard, command)
+    assert isinstance(reply, BookedReply)
+    await engine.cancel(shard, Own(event, command.id, user))
+    published, booked, cancelled = (e.record for e in (await journal(redis, shard))[-3:])
+    assert isinstance(published, Published)
+    assert isinstance(cancelled, Cancelled)
+    assert list(reply.items) == cancelled.items
+    assert booked == Booked(
+        version=1,
+        at_ms=reply.at_ms,
+        event_id=event,
+        booking_id=command.id,
+        user_id=user,
+        fingerprint="f1",
+        items=[Item(tier_no, quantity, 100) for tier_no, quantity in items],
+        detail=detail,
+    )

@@ -1,0 +1,97 @@
+"""The `evently` command as an operator types it: seeding, settings, errors in one line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from api.tokens import Tokens
+from evently.embedded import PostgresServer
+
+SECRET = "a secret that is long enough for HS256 to take it"
+
+
+async def evently(*words: str, **settings: str) -> tuple[int, str, str]:
+    """Run the command with these settings; return its exit code and what it said."""
+    env = {name: value for name, value in os.environ.items() if "EVENTLY_" not in name}
+    env |= {f"EVENTLY_{name.upper()}": value for name, value in settings.items()}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "evently", *words, env=env, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    stdout, stderr = await process.communicate()
+    return process.returncode or 0, stdout.decode(), stderr.decode()
+
+
+@pytest.fixture
+def servers(postgres: PostgresServer, tmp_path: Path) -> dict[str, str]:
+    """Return settings that point at the test's PostgreSQL."""
+    return {
+        "database_url": postgres.url, "jwt_secret": SECRET, "data_dir": str(tmp_path),
+        "environment": "test",
+    }  # fmt: skip
+
+
+async def test_seed_writes_tokens_that_work(
+    servers: dict[str, str], tmp_path: Path, database: asyncpg.Pool
+) -> None:
+    """Each line is a token of an account of its own; seeding again keeps the accounts."""
+    file = tmp_path / "tokens"
+    first = await evently("seed", "--users", "3", "--tokens", str(file), **servers)
+    tokens = file.read_text().split()
+    mode = stat.S_IMODE(file.stat().st_mode)
+    await evently("seed", "--users", "4", "--tokens", str(file), **servers)
+    signer = Tokens(SECRET, ttl_s=60)
+    own = [signer.check(token).user_id for token in tokens]
+    more = [signer.check(token).user_id for token in file.read_text().split()]
+    known = await database.fetchval("SELECT count(*) FROM users WHERE id = ANY ($1)", more)
+
+    assert (0, "") == (first[0], first[2])
+    assert 0o600 == mode
+    assert 3 == len(set(own))
+    assert own == more[:3]
+    assert 4 == known
+
+
+async def test_seed_is_refused_in_production(servers: dict[str, str], tmp_path: Path) -> None:
+    """Nobody makes accounts with known tokens in production, unless forced."""
+    file = tmp_path / "tokens"
+    words = ("seed", "--users", "1", "--tokens", str(file))
+    settings = servers | {"environment": "production"}
+    refused = await evently(*words, **settings)
+    was_made = file.exists()
+    forced = await evently(*words, "--force", **settings)
+
+    assert (2, False) == (refused[0], was_made)
+    assert "refused in production" in refused[2]
+    assert "Traceback" not in refused[2]
+    assert 0 == forced[0]
+
+
+async def test_config_show_masks_secrets(servers: dict[str, str]) -> None:
+    """Every setting is shown with its origin; no secret is."""
+    url = "redis://app:hunter2@127.0.0.1:6379/0"
+    code, text, _ = await evently("config", "show", redis_url=url, **servers)
+
+    assert 0 == code
+    assert "EVENTLY_JWT_SECRET" in text
+    assert "environment" in text
+    assert "hunter2" not in text
+    assert SECRET not in text
+
+
+async def test_a_bad_setting_is_one_line() -> None:
+    """A bad or unknown setting is named in one line, with exit code 2 and no trace."""
+    bad = await evently("config", "show", shards="many")
+    unknown = await evently("config", "show", shard="1")
+
+    assert (2, 2) == (bad[0], unknown[0])
+    assert "EVENTLY_SHARDS: Expected `int`, got `str`" in bad[2]
+    assert "EVENTLY_SHARD is not a setting" in unknown[2]
+    assert 1 == len(bad[2].strip().splitlines())

@@ -1,0 +1,161 @@
+"""
+The container files: valid, of one mind with the embedded servers, and with real settings only.
+
+There is no engine here to run them; what can be read is checked.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from evently.embedded.config import POSTGRES_CONFIG, VALKEY_CONFIG
+from evently.settings import ENV_PREFIX, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = {"redis", "postgres", "migrate", "coordinator", "persister", "sweeper", "api"}
+
+
+@pytest.fixture
+def compose() -> dict[str, Any]:
+    """Read docker-compose.yml."""
+    content: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return content
+
+
+def test_services(compose: dict[str, Any]) -> None:
+    """All services are there and every named volume is declared."""
+    used = {
+        volume.partition(":")[0]
+        for service in compose["services"].values()
+        for volume in service.get("volumes", [])
+        if not volume.startswith(".")
+    }
+
+    assert SERVICES == set(compose["services"])
+    assert used == set(compose["volumes"])
+
+
+@pytest.mark.parametrize(
+    ("service", "config"), [("redis", VALKEY_CONFIG), ("postgres", POSTGRES_CONFIG)]
+)
+def test_servers_take_the_shared_settings(
+    compose: dict[str, Any], service: str, config: Path
+) -> None:
+    """The file that the embedded server reads is mounted and named in the command."""
+    mounts = dict(
+        volume.split(":")[:2]
+        for volume in compose["services"][service]["volumes"]
+        if volume.startswith("./")
+    )
+
+    inside = mounts["./" + str(config.relative_to(ROOT))]
+    assert config.is_file()
+    assert any(word.endswith(inside) for word in compose["services"][service]["command"])
+
+
+@pytest.mark.parametrize("service", ["redis", "postgres"])
+def test_command_line_weakens_no_promise(compose: dict[str, Any], service: str) -> None:
+    """What a container adds on its command line is about paths and access alone."""
+    command = " ".join(compose["services"][service]["command"])
+    added = set(re.findall(r"--([a-z-]+)|-c ([a-z_]+)=", command))
+
+    allowed = {"dir", "port", "protected-mode", "config_file", "listen_addresses"}
+    assert set() == {one or other for one, other in added} - allowed
+
+
+@pytest.mark.parametrize(
+    ("config", "promises"),
+    [
+        (
+            VALKEY_CONFIG,
+            [
+                "appendonly yes",
+                "appendfsync always",
+                "no-appendfsync-on-rewrite no",
+                "aof-load-truncated yes",
+                "maxmemory-policy noeviction",
+                "propagation-error-behavior panic",
+            ],
+        ),
+        (
+            POSTGRES_CONFIG,
+            [
+                "fsync = on",
+                "full_page_writes = on",
+                "synchronous_commit = on",
+                "data_sync_retry = off",
+            ],
+        ),
+    ],
+)
+def test_promises(config: Path, promises: list[str]) -> None:
+    """Each durable setting stands in its shared file, once."""
+    lines = config.read_text().splitlines()
+
+    assert [1] * len(promises) == [lines.count(promise) for promise in promises]
+
+
+def test_environment_names_are_settings(compose: dict[str, Any]) -> None:
+    """Every EVENTLY_ variable of a container, and every one it is filled from, is a setting."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    known = {ENV_PREFIX + field.upper() for field in Settings.__struct_fields__}
+
+    named = {
+        name
+        for service in compose["services"].values()
+        for name in service.get("environment", {})
+        if name.startswith(ENV_PREFIX)
+    }
+    assert named
+    assert set() == (named | set(re.findall(r"\bEVENTLY_[A-Z_]+", text))) - known
+
+
+def test_containers_get_valid_settings(compose: dict[str, Any]) -> None:
+    """With its placeholders filled, the API's environment is a valid configuration."""
+    given = {
+        name: re.sub(r"\$\{[^}]*\}", "x" * 43, str(value))
+        for name, value in compose["services"]["api"]["environment"].items()
+    }
+
+    settings = Settings.from_env(given)
+
+    assert ("production", 1) == (settings.environment, settings.shards)
+
+
+def test_one_persister_per_shard(compose: dict[str, Any]) -> None:
+    """The shards of the settings and the persisters' command lines agree."""
+    shards = {
+        int(service["command"][service["command"].index("--shard") + 1])
+        for service in compose["services"].values()
+        if "persister" in service.get("command", [])
+    }
+
+    count = int(compose["services"]["api"]["environment"]["EVENTLY_SHARDS"])
+    assert set(range(count)) == shards
+
+
+def test_parts_wait_for_what_they_need(compose: dict[str, Any]) -> None:
+    """Nothing that sells starts before the servers are healthy and the schema is current."""
+    expected = {
+        "redis": {"condition": "service_healthy"},
+        "postgres": {"condition": "service_healthy"},
+        "migrate": {"condition": "service_completed_successfully"},
+    }
+
+    for name in ("coordinator", "persister", "api"):
+        assert expected == compose["services"][name]["depends_on"]
+    for name in ("redis", "postgres", "api"):
+        assert "healthcheck" in compose["services"][name]
+
+
+def test_image() -> None:
+    """The image installs by hash and does not run as root."""
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+
+    assert "RUN pip install --require-hashes -r requirements/runtime.txt" in lines
+    assert "USER evently" in lines

@@ -1,0 +1,40 @@
+"""
+Log lines, read from a process whose stdout is a pipe.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+PROGRAM = """
+import logging, structlog
+from evently import logs
+logs.configure("info", "api")
+structlog.get_logger().debug("not written", action="quiet")
+structlog.get_logger().info("it works", action="tried", count=1)
+logging.getLogger("library").warning("careful: %s", "thing")
+try:
+    1 / 0
+except ZeroDivisionError:
+    structlog.get_logger().exception("it failed", action="failed")
+    logging.getLogger("library").exception("it failed too")
+"""
+
+
+def test_lines_are_json() -> None:
+    """Our lines and a library's are JSON objects with service, level, action and time."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    )
+
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert "" == done.stderr
+    assert ["tried", "library", "failed", "library"] == [line["action"] for line in lines]
+    assert ["info", "warning", "error", "error"] == [line["level"] for line in lines]
+    assert {"api"} == {line["service"] for line in lines}
+    assert ["it works", "careful: thing"] == [line["event"] for line in lines[:2]]
+    assert [True, True] == ["ZeroDivisionError" in line["exception"] for line in lines[2:]]
+    assert all("timestamp" in line for line in lines)

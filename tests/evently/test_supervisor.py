@@ -1,0 +1,357 @@
+"""
+The supervisor and `evently up`, with dummy parts and real servers.
+
+The parts are one-line Python programs. Nothing is judged by how long it takes; waits are bounded
+only so that a failure ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from evently import up
+from evently.embedded import ServerError, ValkeyServer
+from evently.embedded.process import is_alive
+from evently.settings import Settings, SettingsError
+from evently.supervisor import (
+    BACKOFF_FIRST_S,
+    BACKOFF_MAX_S,
+    WELL_AFTER_S,
+    Backoff,
+    Part,
+    Supervisor,
+)
+
+WAIT_MAX_S = 30.0
+SLEEPER = "import time; time.sleep(600)"
+#: Says that it is ready only when its handler is in place, and writes its name when it stops.
+STOPPER = """
+import pathlib, signal, sys, time
+name, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+def stop(*_):
+    with (folder / "stopped").open("a") as file:
+        file.write(name + "\\n")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+(folder / (name + ".ready")).touch()
+time.sleep(600)
+"""
+STUBBORN = """
+import pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+(pathlib.Path(sys.argv[2]) / (sys.argv[1] + ".ready")).touch()
+time.sleep(600)
+"""
+#: `evently up` with a stand-in for the API and without an admin account.
+UP = """
+import sys, types
+from evently import cli, up
+from evently.supervisor import Part
+async def ensure_admin(settings):
+    return "made-up-password"
+sys.modules["evently.admin"] = types.SimpleNamespace(ensure_admin=ensure_admin)
+API = '''
+import http.server, os
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+http.server.HTTPServer(("127.0.0.1", int(os.environ["EVENTLY_HTTP_PORT"])), Ready).serve_forever()
+'''
+def parts(settings, environ, *, metrics_path):
+    env = dict(environ) | settings.to_env()
+    return [Part(name="api-0", argv=(sys.executable, "-c", API), env=env)]
+up.parts = parts
+sys.argv = ["evently", "up"]
+cli.main()
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Give a folder that every user may enter, as a project's folder usually is."""
+    path = Path(tempfile.mkdtemp(prefix="evt-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+def part(name: str, program: str, *words: str) -> Part:
+    """Describe a part that runs one Python program."""
+    return Part(name=name, argv=(sys.executable, "-c", program, name, *words), env={})
+
+
+async def eventually(condition: Callable[[], bool]) -> bool:
+    """Wait until *condition* holds, within a generous bound."""
+    deadline_s = time.monotonic() + WAIT_MAX_S
+    while not condition() and time.monotonic() < deadline_s:  # noqa: ASYNC110 - of other processes
+        await asyncio.sleep(0.02)
+    return condition()
+
+
+def free_port() -> int:
+    """Choose a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+async def test_part_that_dies_is_restarted() -> None:
+    """A killed part comes back under another process id, and its death is told."""
+    deaths: list[int] = []
+    supervisor = Supervisor(drain_timeout_s=5, on_part_death=deaths.append)
+
+    async def start() -> None:
+        supervisor.start_part(part("api-0", SLEEPER))
+
+    running = asyncio.create_task(supervisor.run(start))
+    assert await eventually(lambda: supervisor.pid_of("api-0") is not None)
+    first = supervisor.pid_of("api-0")
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+
+    assert await eventually(lambda: supervisor.pid_of("api-0") not in {None, first})
+    second = supervisor.pid_of("api-0")
+    supervisor.request_stop()
+
+    assert 0 == await running
+    assert [first, second] == deaths
+    assert [False, False] == [pid is not None and is_alive(pid) for pid in deaths]
+
+
+async def test_parts_stop_in_order(folder: Path) -> None:
+    """SIGTERM stops stage by stage, the last started first, and the exit code is 0."""
+    names = ["coordinator", "persister-0", "api-0"]
+    supervisor = Supervisor(drain_timeout_s=WAIT_MAX_S)
+
+    async def start() -> None:
+        for name in names:
+            supervisor.start_part(part(name, STOPPER, str(folder)))
+
+    running = asyncio.create_task(supervisor.run(start))
+    assert await eventually(lambda: all((folder / f"{name}.ready").exists() for name in names))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+    assert 0 == await running
+    assert ["api-0", "persister-0", "coordinator"] == (folder / "stopped").read_text().split()
+
+
+@pytest.mark.parametrize("stops", [1, 2])
+async def test_stubborn_part_is_killed(folder: Path, stops: int) -> None:
+    """A part that ignores SIGTERM is killed when its time is over, or at the second Ctrl-C."""
+    supervisor = Supervisor(drain_timeout_s=0.2 if stops == 1 else 3600)
+
+    async def start() -> None:
+        supervisor.start_part(part("api-0", STUBBORN, str(folder)))
+
+    running = asyncio.create_task(supervisor.run(start))
+    assert await eventually((folder / "api-0.ready").exists)
+    pid = supervisor.pid_of("api-0")
+    assert pid is not None
+    for _ in range(stops):
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0)
+
+    assert 0 == await running
+    assert not is_alive(pid)
+
+
+async def test_failed_start_leaves_nothing_running() -> None:
+    """When a step of the start fails, what was started before is stopped and the error is told."""
+    supervisor = Supervisor(drain_timeout_s=5)
+    pids: list[int | None] = []
+
+    async def start() -> None:
+        supervisor.start_part(part("coordinator", SLEEPER))
+        pids.append(supervisor.pid_of("coordinator"))
+        raise ServerError("no luck")
+
+    with pytest.raises(ServerError, match="no luck"):
+        await supervisor.run(start)
+
+    assert [False] == [pid is not None and is_alive(pid) for pid in pids]
+
+
+async def test_stop_during_start(folder: Path) -> None:
+    """A stop that comes while the start still waits ends the start, without an error."""
+    supervisor = Supervisor(drain_timeout_s=5)
+
+    async def start() -> None:
+        supervisor.start_part(part("coordinator", STOPPER, str(folder)))
+        await eventually((folder / "coordinator.ready").exists)
+        supervisor.request_stop()
+        await asyncio.Event().wait()
+
+    assert 0 == await supervisor.run(start)
+    assert ["coordinator"] == (folder / "stopped").read_text().split()
+
+
+async def test_server_that_dies_is_restarted(folder: Path) -> None:
+    """A killed Valkey comes back with its data."""
+    supervisor = Supervisor(drain_timeout_s=5)
+    server = ValkeyServer(folder / "redis")
+
+    has_started = asyncio.Event()
+
+    async def start() -> None:
+        await supervisor.start_server(server)
+        has_started.set()
+
+    running = asyncio.create_task(supervisor.run(start))
+    await has_started.wait()
+    with redis.Redis.from_url(server.url) as client:
+        client.set("key", "kept")
+    first = server.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+
+    assert await eventually(lambda: server.pid not in {None, first} and server.is_ready())
+    with redis.Redis.from_url(server.url) as client:
+        assert b"kept" == client.get("key")
+    supervisor.request_stop()
+    assert 0 == await running
+    assert not server.is_running
+
+
+def test_backoff() -> None:
+    """Waits double up to a bound and begin anew after a child that was well."""
+    backoff = Backoff()
+
+    waits = [backoff.after(alive_s=1) for _ in range(8)]
+
+    assert [BACKOFF_FIRST_S * 2**number for number in range(6)] == waits[:6]
+    assert [BACKOFF_MAX_S, BACKOFF_MAX_S] == waits[6:]
+    assert BACKOFF_FIRST_S == backoff.after(alive_s=WELL_AFTER_S)
+
+
+def test_parts_of_the_service(folder: Path) -> None:
+    """One persister per shard and the asked number of API processes, with clean settings."""
+    settings = Settings(shards=2, api_processes=2, data_dir=str(folder))
+    environ = {"HOME": "/home/me", "EVENTLY_SHARDS": "9"}
+
+    parts = up.parts(settings, environ, metrics_path=folder)
+
+    assert ["coordinator", "persister-0", "persister-1", "sweeper", "api-0", "api-1"] == [
+        one.name for one in parts
+    ]
+    assert ("-m", "persister", "--shard", "1") == parts[2].argv[1:]
+    assert settings == Settings.from_env(parts[0].env)
+    assert ("/home/me", str(folder)) == (
+        parts[0].env["HOME"],
+        parts[0].env["PROMETHEUS_MULTIPROC_DIR"],
+    )
+    assert "EVENTLY" not in repr(parts[0])
+
+
+def test_secrets_are_made_once(folder: Path) -> None:
+    """The token key is made at the first start, kept for the next, and readable by us alone."""
+    settings = Settings(data_dir=str(folder))
+
+    first = up.keep_secrets(settings)
+
+    assert first == up.keep_secrets(settings)
+    assert 0o600 == stat.S_IMODE((folder / up.SECRETS_FILE).stat().st_mode)
+    assert len(first.jwt_secret) >= up.JWT_SECRET_BYTES
+    given = Settings(data_dir=str(folder), jwt_secret="g" * 32, ticket_signing_key="t" * 43)
+    assert given == up.keep_secrets(given)
+
+
+def test_secrets_are_asked_for_in_production(folder: Path) -> None:
+    """Production takes no made-up key."""
+    with pytest.raises(SettingsError, match="EVENTLY_JWT_SECRET"):
+        up.keep_secrets(Settings(data_dir=str(folder), environment="production"))
+
+
+def test_port_that_somebody_shares() -> None:
+    """A port counts as taken even if its holder would let others share it."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        assert not up.port_is_free("127.0.0.1", port)
+
+    assert up.port_is_free("127.0.0.1", port)
+
+
+def test_metrics_folder_is_wiped(folder: Path) -> None:
+    """Counters of an earlier run are not counted again."""
+    metrics_path = up.metrics_folder(folder)
+    try:
+        (metrics_path / "counter_1.db").touch()
+        assert metrics_path == up.metrics_folder(folder)
+        assert [] == list(metrics_path.iterdir())
+    finally:
+        shutil.rmtree(metrics_path)
+
+
+@pytest.mark.processes
+async def test_up(folder: Path) -> None:
+    """`evently up` starts real servers, refuses a second run, and leaves nothing behind."""
+    settings = Settings(data_dir=str(folder / "data"), http_port=free_port())
+    command = [sys.executable, "-c", UP]
+    env = dict(os.environ) | settings.to_env()
+    running = folder / "data" / "running.json"
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: ASYNC220 - the loop has nothing else to do
+            command, env=env, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        assert await eventually(lambda: "Ctrl-C stops" in log.read_text()), log.read_text()
+        noted = json.loads(running.read_bytes())
+        assert process.pid == noted["pid"]
+        assert 0o600 == stat.S_IMODE(running.stat().st_mode)
+        assert "made-up-password" in log.read_text()
+        with redis.Redis.from_url(noted["redis_url"]) as client:
+            assert client.ping()
+
+        second = await asyncio.create_subprocess_exec(
+            *command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        _, said = await second.communicate()
+        assert 2 == second.returncode
+        assert f"in use by process {process.pid} " in said.decode()
+        assert 1 == len(said.decode().splitlines())
+
+        process.terminate()
+        assert await eventually(lambda: process.poll() is not None)
+        assert 0 == process.returncode, log.read_text()
+        assert not running.exists()
+        assert not (folder / "data" / "redis" / "valkey.sock").exists()
+        assert [] == _processes_with(str(folder))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _processes_with(text: str) -> list[int]:
+    """Return live processes whose command line holds *text*."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if text in command and is_alive(int(entry.name)):
+                found.append(int(entry.name))
+    return found

@@ -1,0 +1,1 @@
+"""Scripts, called directly on a real server."""

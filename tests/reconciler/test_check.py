@@ -1,0 +1,423 @@
+"""Each kind of drift is planted in real stores, found, and named with event, tier and booking."""
+
+from __future__ import annotations
+
+from engine import keys
+from engine.ids import new_id, ticket_id
+from reconciler.check import Result
+from reconciler.view import Violation
+from tests.checks import ask
+from tests.reconciler.conftest import BoxOffice, Sold
+
+
+def place(violation: Violation) -> tuple[str | None, int | None, str | None, str | None]:
+    """Return what a violation names."""
+    return violation.event_id, violation.tier_no, violation.tier_id, violation.booking_id
+
+
+def booking_place(
+    sold: Sold, number: int, tier_no: int
+) -> tuple[str | None, int | None, str | None, str | None]:
+    """Return what a violation of that booking must name."""
+    return (sold.event.event_id, tier_no, sold.event.tier_ids[tier_no - 1], sold.bookings[number])
+
+
+async def test_clean(sold: Sold) -> None:
+    """Half persisted, partly cancelled: nothing is found, and all is counted."""
+    result = await sold.office.check()
+    assert ([], [], 0, "clean") == (
+        result.violations, result.errors, result.exit_code, result.verdict
+    )  # fmt: skip
+    assert (1, 5, 8) == (result.events, result.bookings, result.records)
+    [summary] = result.shards
+    assert (sold.office.shard, 1, 8, 5, 3) == (
+        summary.shard, summary.epoch, summary.watermark_seq, summary.checkpoint_seq, summary.lag
+    )  # fmt: skip
+
+
+async def test_clean_when_drained_and_trimmed(sold: Sold) -> None:
+    """An empty stream behind a full checkpoint is no drift."""
+    assert 3 == await sold.office.drain(trim=True)
+    assert {} == await sold.found()
+
+
+async def test_clean_shard_without_events(office: BoxOffice) -> None:
+    """A shard that sold nothing is clean."""
+    result = await office.check()
+    assert (0, 0, []) == (result.exit_code, result.events, result.violations)
+
+
+async def test_clean_when_fenced(sold: Sold) -> None:
+    """A shard under recovery is read like any other."""
+    office = sold.office
+    await ask(office.redis, "HSET", keys.meta(office.shard), "state", "recovering")
+    await office.database.execute(
+        "UPDATE shard_epoch SET epoch = 2, state = 'recovering' WHERE shard = $1", office.shard
+    )
+    assert {} == await sold.found()
+
+
+async def test_clean_across_epochs(sold: Sold) -> None:
+    """Bookings of a drained epoch stay proved when a new epoch goes on selling."""
+    office = sold.office
+    await office.drain()
+    meta = keys.meta(office.shard)
+    await ask(office.redis, "HSET", meta, "epoch", 2, "seq", 0, "persisted_seq", 0)
+    await office.database.execute("UPDATE shard_epoch SET epoch = 2 WHERE shard = $1", office.shard)
+    result = await office.check(event_id=sold.event.event_id)
+    assert ([], []) == (result.violations, result.errors)
+    assert (2, 0) == (result.shards[0].epoch, result.shards[0].watermark_seq)
+
+
+async def test_lost_row(sold: Sold) -> None:
+    """A booking's row that vanished is named by the journal, and by Redis."""
+    await sold.office.database.execute("DELETE FROM bookings WHERE id = $1", sold.bookings[1])
+    found = await sold.found()
+    assert {
+        "row_missing", "booking_lost", "ticket_without_booking", "line_without_booking",
+        "sold_differs", "available_differs", "person_differs",
+    } == set(found)  # fmt: skip
+    expected = booking_place(sold, 1, 2)
+    assert [expected] == [place(v) for v in found["row_missing"]]
+    assert [expected] == [place(v) for v in found["booking_lost"]]
+    assert [(0 + 1, 4)] == [(v.expected, v.found) for v in found["sold_differs"]]
+
+
+async def test_lost_ticket(sold: Sold) -> None:
+    """A live booking with a ticket too few is named."""
+    await sold.office.database.execute(
+        "DELETE FROM tickets WHERE id = $1", ticket_id(sold.bookings[0], 3)
+    )
+    found = await sold.found()
+    assert {"tickets_differ"} == set(found)
+    [violation] = found["tickets_differ"]
+    assert booking_place(sold, 0, 2) == place(violation)
+    assert ("I3", 3, 2) == (violation.invariant, violation.expected, violation.found)
+
+
+async def test_ticket_of_nobody(sold: Sold) -> None:
+    """A ticket whose booking does not exist is named."""
+    ghost = f"bk_{'0' * 26}"
+    await sold.office.database.execute(
+        "INSERT INTO tickets VALUES ($1, $2, $3, 1)",
+        sold.event.event_id, ticket_id(ghost, 1), ghost,
+    )  # fmt: skip
+    found = await sold.found()
+    assert {"ticket_without_booking"} == set(found)
+    assert [ghost] == [v.booking_id for v in found["ticket_without_booking"]]
+
+
+async def test_lost_item(sold: Sold) -> None:
+    """A booking that lost a line differs from Redis and from its journal record."""
+    await sold.office.database.execute(
+        "DELETE FROM items WHERE booking_id = $1 AND line = 2", sold.bookings[0]
+    )
+    found = await sold.found()
+    assert {"row_differs", "booking_differs", "tickets_differ", "total_differs"} <= set(found)
+    assert [booking_place(sold, 0, 1)] == [place(v) for v in found["booking_differs"]]
+
+
+async def test_wrong_row_detail(sold: Sold) -> None:
+    """A changed remark is found, though Redis does not keep it."""
+    await sold.office.database.execute(
+        "UPDATE bookings SET special_requests = 'window' WHERE id = $1", sold.bookings[0]
+    )
+    found = await sold.found()
+    assert {"row_differs"} == set(found)
+    assert [booking_place(sold, 0, 1)] == [place(v) for v in found["row_differs"]]
+
+
+async def test_wrong_available(sold: Sold) -> None:
+    """A place that appeared from nowhere breaks conservation in its tier."""
+    office = sold.office
+    stock = keys.event(office.shard, sold.event.event_id).stock
+    await ask(office.redis, "HINCRBY", stock, "1.available", 1)
+    found = await sold.found()
+    assert {"places_not_conserved", "available_differs"} == set(found)
+    expected = (sold.event.event_id, 1, sold.event.tier_ids[0], None)
+    assert [expected] == [place(v) for v in found["places_not_conserved"]]
+    assert [(1994, 1995)] == [(v.expected, v.found) for v in found["available_differs"]]
+
+
+async def test_wrong_sold(sold: Sold) -> None:
+    """Counters that are wrong but add up are found against records and bookings."""
+    office = sold.office
+    stock = keys.event(office.shard, sold.event.event_id).stock
+    await ask(office.redis, "HINCRBY", stock, "2.available", 1)
+    await ask(office.redis, "HINCRBY", stock, "2.sold", -1)
+    found = await sold.found()
+    assert {"available_differs", "sold_differs", "sold_without_owner"} == set(found)
+    assert [("I2", 4, 3)] == [
+        (v.invariant, v.expected, v.found) for v in found["sold_without_owner"]
+    ]
+
+
+async def test_wrong_held(sold: Sold) -> None:
+    """Held places without a hold are nobody's."""
+    office = sold.office
+    stock = keys.event(office.shard, sold.event.event_id).stock
+    await ask(office.redis, "HINCRBY", stock, "2.available", -1)
+    await ask(office.redis, "HINCRBY", stock, "2.held", 1)
+    found = await sold.found()
+    assert {"held_without_owner"} <= set(found)
+
+
+async def test_negative_counter(sold: Sold) -> None:
+    """A counter below zero is found even if the sum is right."""
+    office = sold.office
+    stock = keys.event(office.shard, sold.event.event_id).stock
+    await ask(office.redis, "HSET", stock, "1.available", -6, "1.sold", 2006)
+    found = await sold.found()
+    assert {"counter_negative", "available_differs", "sold_differs", "sold_without_owner"} == set(
+        found
+    )
+
+
+async def test_wrong_price(sold: Sold) -> None:
+    """A price that is not the published one is found."""
+    office = sold.office
+    stock = keys.event(office.shard, sold.event.event_id).stock
+    await ask(office.redis, "HSET", stock, "1.price_minor", 1)
+    found = await sold.found()
+    assert {"stock_differs"} == set(found)
+    assert [(1, 2500, "1")] == [(v.tier_no, v.expected, v.found) for v in found["stock_differs"]]
+
+
+async def test_stream_record_missing(sold: Sold) -> None:
+    """A record deleted before it was persisted is named by the booking it made."""
+    await ask(sold.office.redis, "XDEL", sold.office.journal, "6-1")
+    found = await sold.found()
+    assert [(*booking_place(sold, 3, 1), 6)] == [
+        (*place(v), v.seq) for v in found["record_missing"]
+    ]
+    assert [booking_place(sold, 3, 1)] == [place(v) for v in found["booking_lost"]]
+
+
+async def test_last_stream_record_missing(sold: Sold) -> None:
+    """The newest record is missed too: the counter tells that there was one."""
+    await ask(sold.office.redis, "XDEL", sold.office.journal, "8-1")
+    found = await sold.found()
+    assert [(*booking_place(sold, 4, 2), 8)] == [
+        (*place(v), v.seq) for v in found["record_missing"]
+    ]
+
+
+async def test_persisted_stream_record_missing(sold: Sold) -> None:
+    """A hole behind the checkpoint loses nothing yet and is said all the same."""
+    await ask(sold.office.redis, "XDEL", sold.office.journal, "3-1")
+    assert {"stream_hole"} == set(await sold.found())
+
+
+async def test_journal_batch_missing(sold: Sold) -> None:
+    """A lost batch in PostgreSQL is named by every booking that it made or ended."""
+    await sold.office.database.execute("DELETE FROM journal WHERE shard = $1", sold.office.shard)
+    found = await sold.found()
+    named = {(v.booking_id, v.seq) for v in found["record_missing"]}
+    bookings = sold.bookings
+    assert {
+        (None, 1), (bookings[0], 2), (bookings[1], 3), (bookings[2], 4), (bookings[2], 5),
+    } == named  # fmt: skip
+    assert {sold.event.event_id} == {v.event_id for v in found["record_missing"]}
+
+
+async def test_journal_checkpoint_ahead_of_nobody(sold: Sold) -> None:
+    """Records that the checkpoint counts and nobody has are reported for the shard."""
+    office = sold.office
+    await office.drain()
+    await office.database.execute(
+        "UPDATE shard_checkpoint SET last_seq = 9 WHERE shard = $1", office.shard
+    )
+    found = await sold.found()
+    assert {"record_missing", "ledger_ahead"} == set(found)
+    assert [(None, 9)] == [(v.event_id, v.seq) for v in found["record_missing"]]
+
+
+async def test_flipped_byte_in_stream(sold: Sold) -> None:
+    """A record that fails its check is named by the booking it made (F9)."""
+    office = sold.office
+    rows = await ask(office.redis, "XRANGE", office.journal, "6", "+")
+    await ask(office.redis, "XTRIM", office.journal, "MAXLEN", 5)
+    await ask(office.redis, "DEL", office.journal)
+    for entry_id, fields in rows:
+        raw = bytearray(dict(fields)[b"record"])
+        if entry_id == b"6-1":
+            raw[40] ^= 1
+        await ask(office.redis, "XADD", office.journal, entry_id, "record", bytes(raw))
+    found = await sold.found()
+    assert [(*booking_place(sold, 3, 1), 6)] == [
+        (*place(v), v.seq) for v in found["record_corrupt"]
+    ]
+
+
+async def test_flipped_byte_in_journal(sold: Sold) -> None:
+    """The same in PostgreSQL's copy of the journal."""
+    await sold.office.database.execute(
+        "UPDATE journal SET records = replace(records, $2, $3) WHERE shard = $1",
+        sold.office.shard, '"booked","version":1,"at_ms":', '"booked","version":2,"at_ms":',
+    )  # fmt: skip
+    found = await sold.found()
+    assert {booking_place(sold, 0, 1), booking_place(sold, 1, 2), booking_place(sold, 2, 1)} == {
+        place(v) for v in found["record_corrupt"]
+    }
+
+
+async def test_changed_booking(sold: Sold) -> None:
+    """A booking in Redis that names another person is found, and so are the counts."""
+    office = sold.office
+    bookings = keys.event(office.shard, sold.event.event_id).bookings
+    value = (await ask(office.redis, "HGET", bookings, sold.bookings[1])).decode()
+    changed = value.replace(sold.users[1], new_id("usr"))
+    await ask(office.redis, "HSET", bookings, sold.bookings[1], changed)
+    found = await sold.found()
+    assert {"booking_differs"} == set(found)
+    assert [booking_place(sold, 1, 2)] == [place(v) for v in found["booking_differs"]]
+
+
+async def test_booking_from_future(sold: Sold) -> None:
+    """A booking cannot hide behind a record that was never made."""
+    office = sold.office
+    bookings = keys.event(office.shard, sold.event.event_id).bookings
+    value = (await ask(office.redis, "HGET", bookings, sold.bookings[1])).decode().split(" ")
+    value[3] = "77"
+    await ask(office.redis, "HSET", bookings, sold.bookings[1], " ".join(value))
+    found = await sold.found()
+    assert [booking_place(sold, 1, 2)] == [place(v) for v in found["booking_from_future"]]
+
+
+async def test_unreadable_booking(sold: Sold) -> None:
+    """A value of another form is reported, not guessed at."""
+    office = sold.office
+    bookings = keys.event(office.shard, sold.event.event_id).bookings
+    await ask(office.redis, "HSET", bookings, sold.bookings[1], "confirmed 1")
+    found = await sold.found()
+    assert {"value_unreadable", "sold_without_owner"} == set(found)
+    assert [booking_place(sold, 1, 2)] == [place(v) for v in found["value_unreadable"]]
+
+
+async def test_booking_gone_from_redis(sold: Sold) -> None:
+    """A booking that Redis lost is named by the ledger."""
+    office = sold.office
+    bookings = keys.event(office.shard, sold.event.event_id).bookings
+    await ask(office.redis, "HDEL", bookings, sold.bookings[0])
+    found = await sold.found()
+    assert [booking_place(sold, 0, 1)] == [place(v) for v in found["booking_not_in_redis"]]
+
+
+async def test_phantom_booking(sold: Sold) -> None:
+    """A row that no record made is named."""
+    ghost = f"bk_{'0' * 26}"
+    database = sold.office.database
+    await database.execute(
+        "INSERT INTO bookings SELECT $2, event_id, user_id, status, version, 2500, shard, epoch,"
+        " seq, created_at, NULL, fingerprint FROM bookings WHERE id = $1",
+        sold.bookings[0], ghost,
+    )  # fmt: skip
+    await database.execute(
+        "INSERT INTO items VALUES ($1, $2, 1, 1, 1, 2500)", sold.event.event_id, ghost
+    )
+    await database.execute(
+        "INSERT INTO tickets VALUES ($1, $2, $3, 1)",
+        sold.event.event_id, ticket_id(ghost, 1), ghost,
+    )  # fmt: skip
+    found = await sold.found()
+    expected = (sold.event.event_id, 1, sold.event.tier_ids[0], ghost)
+    assert [expected] == [place(v) for v in found["row_without_record"]]
+    assert [expected] == [place(v) for v in found["booking_not_in_redis"]]
+
+
+async def test_wrong_person(sold: Sold) -> None:
+    """A person's count that is not the sum of their bookings names the person's booking."""
+    office = sold.office
+    persons = keys.event(office.shard, sold.event.event_id).persons
+    await ask(office.redis, "HSET", persons, sold.users[0], 1)
+    found = await sold.found()
+    assert {"person_differs"} == set(found)
+    [violation] = found["person_differs"]
+    assert (*booking_place(sold, 0, 1), 3, 1) == (
+        *place(violation), violation.expected, violation.found
+    )  # fmt: skip
+    assert sold.users[0] in violation.message
+
+
+async def test_not_loaded(sold: Sold) -> None:
+    """A published event that Redis lost is one violation, not one per booking."""
+    office = sold.office
+    names = keys.event(office.shard, sold.event.event_id)
+    await ask(office.redis, "DEL", *names)
+    assert {"not_loaded"} == set(await sold.found())
+
+
+async def test_loaded_without_record(sold: Sold) -> None:
+    """Stock that no record published is found, also of an event that nobody knows."""
+    office = sold.office
+    ghost = new_id("evt")
+    await ask(office.redis, "SADD", keys.events(office.shard), ghost)
+    await ask(office.redis, "COPY", keys.event(office.shard, sold.event.event_id).stock,
+              keys.event(office.shard, ghost).stock)  # fmt: skip
+    found = await sold.found()
+    assert {"loaded_unpublished", "event_missing", "sold_without_owner"} == set(found)
+    assert {ghost} == {v.event_id for rows in found.values() for v in rows}
+
+
+async def test_published_row_without_record(office: BoxOffice) -> None:
+    """An event whose row says published, though it never was, is found."""
+    event = await office.add_event(publish=False)
+    await office.database.execute(
+        "UPDATE events SET status = 'published' WHERE id = $1", event.event_id
+    )
+    result = await office.check()
+    assert {("published_without_record", event.event_id)} == {
+        (v.code, v.event_id) for v in result.violations
+    }
+
+
+async def test_empty_redis(sold: Sold) -> None:
+    """A shard that Redis lost whole is said once, and each event once."""
+    office = sold.office
+    for key in await ask(office.redis, "KEYS", f"{keys.tag(office.shard)}:*"):
+        await ask(office.redis, "DEL", key)
+    assert {"meta_missing", "not_loaded"} == set(await sold.found())
+
+
+async def test_counters_of_shard(sold: Sold) -> None:
+    """A shard's own counters that lie are found: seq, persisted_seq, epoch."""
+    office = sold.office
+    meta = keys.meta(office.shard)
+    await ask(office.redis, "HSET", meta, "seq", 7, "persisted_seq", 6)
+    await office.database.execute("UPDATE shard_epoch SET epoch = 2 WHERE shard = $1", office.shard)
+    assert {"meta_seq_behind", "persisted_seq_ahead", "epoch_differs"} == set(await sold.found())
+
+
+async def test_one_event_alone(sold: Sold) -> None:
+    """With --event, drift of another event of the shard is left out."""
+    office = sold.office
+    other = await office.add_event()
+    stock = keys.event(office.shard, other.event_id).stock
+    await ask(office.redis, "HINCRBY", stock, "1.available", 1)
+    clean = await office.check(event_id=sold.event.event_id)
+    assert (0, 1) == (clean.exit_code, clean.events)
+    drift = await office.check(event_id=other.event_id)
+    assert {other.event_id} == {v.event_id for v in drift.violations}
+
+
+async def test_unknown_event(office: BoxOffice) -> None:
+    """An event that neither store knows cannot be checked."""
+    result = await office.check(event_id=new_id("evt"))
+    assert (2, "unchecked", 1) == (result.exit_code, result.verdict, len(result.errors))
+
+
+async def test_redis_away(office: BoxOffice) -> None:
+    """Without Redis nothing is claimed."""
+    office.redis_url = "redis://127.0.0.1:1"
+    assert_unchecked(await office.check())
+
+
+async def test_postgres_away(office: BoxOffice) -> None:
+    """Without PostgreSQL nothing is claimed."""
+    office.database_url = "postgresql://127.0.0.1:1/evently"
+    assert_unchecked(await office.check())
+
+
+def assert_unchecked(result: Result) -> None:
+    """The result says that nothing is known."""
+    assert (2, [], 1) == (result.exit_code, result.violations, len(result.errors))

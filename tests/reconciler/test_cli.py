@@ -1,0 +1,137 @@
+"""The command: exit codes, the table for people, the document for machines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from engine import keys
+from engine.ids import new_id
+from reconciler.__main__ import app
+from tests.checks import ask
+from tests.reconciler.conftest import BoxOffice, Sold
+
+DOCUMENT_KEYS = ["verdict", "exit_code", "checked", "violations", "errors"]
+CHECKED_KEYS = ["events", "bookings", "records", "shards"]
+SHARD_KEYS = ["shard", "epoch", "watermark_seq", "checkpoint_seq"]
+VIOLATION_KEYS = [
+    "invariant", "code", "shard", "event_id", "tier_no", "tier_id", "booking_id", "seq",
+    "expected", "found", "message",
+]  # fmt: skip
+
+
+def environment(office: BoxOffice) -> dict[str, str]:
+    """Return the settings that lead to the office's servers."""
+    return {
+        "EVENTLY_REDIS_URL": office.redis_url,
+        "EVENTLY_DATABASE_URL": office.database_url,
+        "EVENTLY_SHARDS": str(office.shard + 1),
+    }
+
+
+async def run(office: BoxOffice, *words: str, **env: str) -> tuple[int, str]:
+    """Run the command in this process, in a thread since it has a loop of its own."""
+    result = await asyncio.to_thread(
+        CliRunner().invoke, app, list(words), env={**environment(office), **env}
+    )
+    return result.exit_code, result.stdout
+
+
+async def run_json(office: BoxOffice, *words: str, **env: str) -> tuple[int, dict[str, Any]]:
+    """Run a check and return its document."""
+    code, text = await run(office, "check", *words, "--json", **env)
+    document: dict[str, Any] = json.loads(text)
+    assert code == document["exit_code"]
+    assert DOCUMENT_KEYS == list(document)
+    assert CHECKED_KEYS == list(document["checked"])
+    return code, document
+
+
+async def test_clean_for_people(sold: Sold) -> None:
+    """A clean shard: exit code 0 and one line."""
+    code, text = await run(sold.office, "check", "--shard", str(sold.office.shard))
+    assert 0 == code
+    assert "clean: 1 events, 5 bookings, 8 records checked up to seq 8; lag 3" == " ".join(
+        text.split()
+    )
+
+
+async def test_clean_document(sold: Sold) -> None:
+    """A clean shard as JSON, key by key."""
+    code, document = await run_json(sold.office, "--shard", str(sold.office.shard))
+    assert (0, "clean", [], []) == (
+        code, document["verdict"], document["violations"], document["errors"]
+    )  # fmt: skip
+    [shard] = document["checked"]["shards"]
+    assert dict(zip(SHARD_KEYS, [sold.office.shard, 1, 8, 5], strict=True)) == shard
+
+
+async def test_drift_document(sold: Sold) -> None:
+    """Drift: exit code 1, and each violation has all keys."""
+    office = sold.office
+    stock = keys.event(office.shard, sold.event.event_id).stock
+    await ask(office.redis, "HINCRBY", stock, "1.available", 1)
+    code, document = await run_json(office, "--event", sold.event.event_id)
+    assert (1, "drift") == (code, document["verdict"])
+    assert [VIOLATION_KEYS] * 2 == [list(violation) for violation in document["violations"]]
+    first = document["violations"][0]
+    assert (sold.event.event_id, 1, sold.event.tier_ids[0]) == (
+        first["event_id"], first["tier_no"], first["tier_id"]
+    )  # fmt: skip
+
+
+async def test_drift_for_people(sold: Sold) -> None:
+    """Drift for people: a table with the event's id, and the verdict."""
+    office = sold.office
+    stock = keys.event(office.shard, sold.event.event_id).stock
+    await ask(office.redis, "HINCRBY", stock, "1.available", 1)
+    code, text = await run(
+        office, "check", "--shard", str(office.shard), COLUMNS="300", TERM="dumb"
+    )
+    assert 1 == code
+    assert sold.event.event_id in text
+    assert "I1 places_not_conserved" in text
+    assert "drift: 1 events" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "env"),
+    [
+        (["--event", new_id("evt")], {}),
+        (["--shard", "4999"], {}),
+        ([], {"EVENTLY_REDIS_URL": "redis://127.0.0.1:1"}),
+        ([], {"EVENTLY_DATABASE_URL": "postgresql://127.0.0.1:1/evently"}),
+        ([], {"EVENTLY_REDIS_URL": "", "EVENTLY_DATA_DIR": "/nonexistent"}),
+        ([], {"EVENTLY_SHARDS": "none"}),
+    ],
+)
+async def test_unchecked(office: BoxOffice, words: list[str], env: dict[str, str]) -> None:
+    """What cannot be checked: exit code 2, with a reason."""
+    code, document = await run_json(office, *words, **env)
+    assert (2, "unchecked") == (code, document["verdict"])
+    assert document["errors"]
+
+
+async def test_options_exclude_each_other(office: BoxOffice) -> None:
+    """One scope at a time."""
+    code, _ = await run(office, "check", "--all", "--shard", "0")
+    assert 2 == code
+
+
+@pytest.mark.processes
+async def test_as_a_process(sold: Sold) -> None:
+    """The same from outside: `python -m reconciler check`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "reconciler", "check", "--event", sold.event.event_id, "--json",
+        env={**os.environ, **environment(sold.office)}, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    stdout, stderr = await process.communicate()
+    assert (0, b"") == (process.returncode, stderr)
+    assert "clean" == json.loads(stdout)["verdict"]

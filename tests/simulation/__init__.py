@@ -1,0 +1,1 @@
+"""Random histories of all scripts against a real server and a small model (rig R1)."""

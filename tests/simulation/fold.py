@@ -1,0 +1,108 @@
+"""What the journal of one event adds up to, for comparison with the model (I7 to I9)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from engine.ids import entry_of_offer, ticket_id
+from engine.records import (
+    Blocked,
+    Booked,
+    Cancelled,
+    CapacitySet,
+    CheckedIn,
+    CheckInUndone,
+    Confirmed,
+    Expired,
+    Held,
+    ItemCancelled,
+    Joined,
+    Left,
+    Offered,
+    Published,
+    Record,
+    Released,
+    Transferred,
+    Unblocked,
+)
+from tests.simulation import model
+
+
+class Fold:
+    """Counters, seats, entries and tickets of one event, from its records alone."""
+
+    def __init__(self) -> None:
+        self.capacity: dict[int, int] = {}
+        self.held: Counter[int] = Counter()
+        self.sold: Counter[int] = Counter()
+        self.seats: Counter[str] = Counter()
+        self.entries: dict[str, str] = {}
+        self.list: dict[str, str] = {}
+        self.tickets: dict[str, tuple[int, str]] = {}
+
+    def follow(self, record: Record) -> None:
+        """Take one record."""
+        match record:
+            case Published() | CapacitySet():
+                self.capacity |= {tier.tier_no: tier.capacity for tier in record.tiers}
+            case Booked():
+                self._move(record.items, self.sold, 1)
+            case Cancelled() | ItemCancelled():
+                self._move(record.items, self.sold, -1)
+            case Held():
+                self._move(record.items, self.held, 1)
+            case Released() | Expired():
+                self._move(record.items, self.held, -1)
+                self._end(record.hold_id, "expired" if isinstance(record, Expired) else "declined")
+            case Confirmed():
+                if not record.was_expired:
+                    self._move(record.items, self.held, -1)
+                self._move(record.items, self.sold, 1)
+                self._end(record.hold_id, "accepted")
+            case Blocked() | Unblocked():
+                for group in record.seats:
+                    self._count(group.seat_ids, 1 if isinstance(record, Blocked) else -1)
+            case Joined():
+                self.entries[record.entry_id] = "waiting"
+                self.list[record.entry_id] = record.join_no
+            case Offered():
+                before = [k for k, no in self.list.items() if no < record.join_no]
+                assert sorted(before, key=self.list.__getitem__) == record.passed
+                self._move(record.items, self.held, 1)
+                self._leave(record.entry_id, "offered")
+            case Left():
+                self._leave(record.entry_id, "left")
+            case CheckedIn() | CheckInUndone() | Transferred():
+                self.tickets[record.ticket_id] = (record.ticket_version, record.holder_id)
+
+    def check(self, event: model.Event) -> None:
+        """Compare with the model."""
+        assert self.capacity == {n: tier.capacity for n, tier in event.tiers.items()}
+        for n in event.tiers:
+            assert (event.held(n), event.sold(n)) == (self.held[n], self.sold[n])
+        taken = {seat for row in event.rows for seat in row} - event.free()
+        assert taken == set(+self.seats)
+        assert {key: entry.status for key, entry in event.entries.items()} == self.entries
+        assert {ticket_id(*k): (t.version, t.holder) for k, t in event.tickets.items()} == (
+            self.tickets
+        )
+
+    def _move(self, items: list[Any], counter: Counter[int], sign: int) -> None:
+        for item in items:
+            counter[item.tier_no] += sign * item.quantity
+            self._count(item.seat_ids, sign)
+
+    def _count(self, seats: tuple[str, ...], sign: int) -> None:
+        for seat in seats:
+            self.seats[seat] += sign
+            assert self.seats[seat] in (0, 1)
+
+    def _end(self, own_id: str, status: str) -> None:
+        if own_id.startswith("offer_"):
+            assert self.entries[entry_of_offer(own_id)] == "offered"
+            self.entries[entry_of_offer(own_id)] = status
+
+    def _leave(self, entry_id: str, status: str) -> None:
+        assert self.list.pop(entry_id)
+        self.entries[entry_id] = status

@@ -1,0 +1,126 @@
+"""The scripts of one shard, called one at a time without asyncio, for Hypothesis."""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+from typing import Any
+
+from redis import Redis
+
+from engine import keys, scripts
+from engine.commands import Batched, Publish
+from engine.records import Record, read_entry
+from engine.seats import Section
+
+TTL_MS = 600_000
+LIFE_MAX_MS = 1_200_000
+OVERDUE_TTL_MS = 1
+
+_shards = itertools.count(1_000)
+_shas = cache(scripts.shas)
+
+
+class Till:
+    """A shard of its own, opened as the coordinator does."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.shard = next(_shards)
+        self.epoch = 0
+        self._past = itertools.count(1)
+        self.open()
+
+    def open(self) -> None:
+        """Open the next epoch: new scripts, new journal, the state stays."""
+        self.epoch += 1
+        self._nonce = f"simulation-{self.epoch}"
+        if not all(self.redis.script_exists(*_shas(self._nonce).values())):
+            for name in scripts.NAMES:
+                self.redis.script_load(scripts.render(name, self._nonce))
+        door: dict[Any, Any] = {
+            "epoch": self.epoch, "state": "open", "seq": 0, "persisted_seq": 0,
+            "trimmed_seq": 0, "backlog_max": 1_000_000, "layout": keys.LAYOUT_VERSION,
+        }  # fmt: skip
+        self.redis.hset(keys.meta(self.shard), mapping=door)
+
+    def publish(self, command: Publish) -> list[Any]:
+        """Load an event."""
+        names = [
+            keys.meta(self.shard), keys.journal(self.shard, self.epoch), keys.events(self.shard),
+            keys.event(self.shard, command.event_id).stock,
+            keys.event(self.shard, command.event_id).seats,
+            keys.event(self.shard, command.event_id).promos,
+        ]  # fmt: skip
+        return self._call("publish", names, [self.epoch, *command.words()])
+
+    def seat(self, event_id: str, section: Section) -> None:
+        """Load seats, before the event."""
+        event = keys.event(self.shard, event_id)
+        names = [keys.meta(self.shard), event.stock, event.seats]
+        self._call("seat", names, [self.epoch, *section.words()])
+
+    def shift(self, verb: str, event_id: str, seats: tuple[str, ...]) -> list[Any]:
+        """Block or unblock seats."""
+        return self._call(verb, self._names(event_id), [self.epoch, event_id, *seats])
+
+    def run(self, verb: str, *commands: Batched) -> list[list[Any]]:
+        """Run one batch."""
+        numbers: dict[str, int] = {}
+        words: list[Any] = []
+        for command in commands:
+            words.append(numbers.setdefault(command.event_id, len(numbers) + 1))
+            words += command.words()
+        return self._call(verb, self._names(*numbers), [self.epoch, *numbers, *words])
+
+    def expire(self, event_id: str, holds_max: int) -> list[Any]:
+        """Sweep an event."""
+        args = [self.epoch, event_id, holds_max, TTL_MS]
+        return self._call("expire", self._names(event_id), args)
+
+    def run_out(self, event_id: str, own_id: str) -> int:
+        """Let a live hold's deadline lie in the past, after all that do; return it."""
+        names, at_ms = keys.event(self.shard, event_id), next(self._past)
+        self._rewrite(names.holds, own_id, 8, at_ms)
+        self.redis.zadd(names.deadlines, {own_id: at_ms})
+        return at_ms
+
+    def lose_patience(self, event_id: str, entry_id: str) -> None:
+        """Let an entry have stopped its list since long ago."""
+        self._rewrite(keys.event(self.shard, event_id).entries, entry_id, 10, 1)
+
+    def wait_past(self, at_ms: int) -> None:
+        """Wait, on the server's clock, until *at_ms* has passed."""
+        while True:
+            seconds, micros = self.redis.time()
+            if seconds * 1000 + micros // 1000 > at_ms:
+                return
+
+    def records(self) -> list[Record]:
+        """Return all records of all epochs, in order."""
+        found: list[Record] = []
+        for epoch in range(1, self.epoch + 1):
+            rows: Any = self.redis.xrange(keys.journal(self.shard, epoch))
+            entries = [read_entry(entry_id, fields) for entry_id, fields in rows]
+            assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
+            found += [entry.record for entry in entries]
+        return found
+
+    def _rewrite(self, name: str, field: str, word: int, value: int) -> None:
+        row: Any = self.redis.hget(name, field)
+        words = row.decode().split(" ")
+        words[word] = str(value)
+        self.redis.hset(name, field, " ".join(words))
+
+    def _names(self, *event_ids: str) -> list[str]:
+        names = [keys.meta(self.shard), keys.journal(self.shard, self.epoch), keys.due(self.shard)]
+        for event_id in event_ids:
+            names += keys.event(self.shard, event_id)
+        return names
+
+    def _call(self, verb: str, names: list[str], args: list[Any]) -> list[Any]:
+        sha = _shas(self._nonce)[verb]
+        reply: list[Any] = self.redis.execute_command(  # type: ignore[no-untyped-call]
+            "EVALSHA", sha, len(names), *names, *args
+        )
+        return reply

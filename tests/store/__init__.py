@@ -1,0 +1,1 @@
+"""Tests of `store`: migrations, queries, the ledger writer and the watermark."""

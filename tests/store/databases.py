@@ -1,0 +1,51 @@
+"""Databases of a test's own beside the session's, and their whole content as text."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from store.migrate import migrate
+
+#: Every table that a request or a persister may write.
+TABLES = (
+    "organizers", "users", "events", "tiers", "shard_epoch", "shard_checkpoint", "journal",
+    "bookings", "items", "tickets", "sections", "blocked_seats",
+)  # fmt: skip
+
+Content = dict[str, list[str]]
+
+
+async def create_database(server_url: str) -> str:
+    """Create an empty database on the server; return its URL."""
+    name = f"test_{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(server_url)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    return urlsplit(server_url)._replace(path=f"/{name}").geturl()
+
+
+def migrated_database(server_url: str) -> str:
+    """Create a database with all migrations applied; return its URL. Runs a loop of its own."""
+
+    async def create() -> str:
+        url = await create_database(server_url)
+        await migrate(url)
+        return url
+
+    return asyncio.run(create())
+
+
+async def content(database: asyncpg.Pool | asyncpg.Connection) -> Content:
+    """Return all rows of all tables; equal means that nothing was changed."""
+    found: Content = {}
+    for table in TABLES:
+        query = f"SELECT t::text AS row FROM {table} t ORDER BY 1"  # noqa: S608
+        rows = await database.fetch(query)
+        found[table] = [row["row"] for row in rows]
+    return found
