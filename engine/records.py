@@ -1,6 +1,10 @@
 """
 Journal records: one per state change, written by a script, read by everyone who follows.
 
+What one script call changes is one entry of the stream: its records, joined by newlines, at the
+id `<seq of the last>-1`. One append for a whole batch is what makes a batch cheap, and a call is
+in the journal whole or not at all.
+
 A record is JSON with a `kind` and a `version`, preceded by eight hex digits of its SHA-1. The
 check is made in the script from the very bytes it appends, and verified here after every read:
 an AOF has no checksum of its own, so a flipped bit would otherwise load as truth (F9).
@@ -20,8 +24,8 @@ from engine.errors import CorruptRecord
 
 #: Hex digits of SHA-1 that precede the JSON.
 CHECK_CHARS = 8
-#: The one field of a journal entry.
-FIELD = b"record"
+#: The one field of a stream entry: the records of one script call, joined by newlines.
+FIELD = b"records"
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
@@ -345,17 +349,39 @@ def decode(raw: bytes) -> Record:
         raise CorruptRecord(f"record does not decode: {error}") from error
 
 
-def read_entry(entry_id: bytes, fields: dict[bytes, bytes] | list[Any]) -> Entry:
+def read_entries(entry_id: bytes, fields: dict[bytes, bytes] | list[Any]) -> list[Entry]:
     """
-    Turn one stream entry, as redis-py returns it, into an `Entry`.
+    Turn one stream entry, as redis-py returns it, into the records of its script call.
+
+    The id is `<seq of the last record>-1`; the records before it have the seqs before.
 
     Raises:
-        CorruptRecord: the id is not `<seq>-1`, the field is missing, or `decode` refuses.
+        CorruptRecord: the id has another form, the field is missing, or `decode` refuses.
+    """
+    lines = raw_records(entry_id, fields)
+    return [Entry(seq, decode(raw), raw) for seq, raw in lines]
+
+
+def raw_records(entry_id: bytes, fields: dict[bytes, bytes] | list[Any]) -> list[tuple[int, bytes]]:
+    """Return the records of a stream entry with their seqs, undecoded; raises as `read_entries`."""
+    text = dict(fields).get(FIELD)
+    if text is None:
+        raise CorruptRecord(f"journal entry {entry_id!r} has no field {FIELD.decode()!r}")
+    lines = text.split(b"\n")
+    first_seq = last_seq(entry_id) - len(lines) + 1
+    if first_seq < 1:
+        raise CorruptRecord(f"journal entry {entry_id!r} has {len(lines)} records")
+    return list(enumerate(lines, start=first_seq))
+
+
+def last_seq(entry_id: bytes) -> int:
+    """
+    Return the seq of the last record of a stream entry.
+
+    Raises:
+        CorruptRecord: the id is not `<seq>-1`.
     """
     seq, dash, one = entry_id.partition(b"-")
     if dash != b"-" or one != b"1" or not seq.isdigit():
         raise CorruptRecord(f"journal id {entry_id!r} is not <seq>-1")
-    raw = dict(fields).get(FIELD)
-    if raw is None:
-        raise CorruptRecord(f"journal entry {entry_id!r} has no field {FIELD.decode()!r}")
-    return Entry(int(seq), decode(raw), raw)
+    return int(seq)

@@ -6,7 +6,7 @@ Guarantees   I1 conservation; I10 cancelled is final; I12 the person's count goe
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By state: a cancelled booking gives the reply of its cancellation again.
 Cost         O(commands + lines); 3 reads and 3 writes per event, 2 reads and 1 write per call, and
-             1 XADD per cancellation.
+             1 XADD per call.
              Where somebody waits, up to 20 entries of each tier are read and offered places.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event)

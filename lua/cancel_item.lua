@@ -7,7 +7,7 @@ Guarantees   I1 conservation; I10 the booking's version strictly increases; I12 
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By the version that the caller has seen: what was done at it is the reply again.
 Cost         O(commands + places); 4 reads and 3 writes per event, 2 reads and 1 write per call, and
-             1 XADD per command.
+             1 XADD per call.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write

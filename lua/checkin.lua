@@ -6,7 +6,7 @@ Guarantees   A ticket of a live booking passes once; of scans at the same time e
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By state: every further scan says when and where the first was.
 Cost         O(commands); 2 reads and 1 write per event, 2 reads and 1 write per call, and
-             1 XADD per check-in.
+             1 XADD per call.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write

@@ -6,7 +6,7 @@ Guarantees   I1, I6; I10 held -> sold; I11 only the owner confirms, and a hold i
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By the hold: its booking, once made, is the reply to every further confirm.
 Cost         O(commands + lines); 4 reads and 6 writes per event, 2 reads and 1 write per call, and
-             1 XADD per booking. A late confirm may end up to 50 overdue holds of others first.
+             1 XADD per call. A late confirm may end up to 50 overdue holds of others first.
              Where somebody waits, up to 20 entries of each tier are read and offered places.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event)

@@ -5,8 +5,8 @@ empty_event: take one bounded step in giving back all places of a cancelled even
 Guarantees   I1 conservation; I10 cancelled is final; in the end nobody holds or has anything.
 Atomicity    All or nothing; every check precedes the first write.
 Idempotency  By state: a hold or booking ends once. A step that crashed is simply taken again.
-Cost         O(100 holds + bookings named + tiers); at most 8 reads and 9 writes, and 1 XADD for
-             each hold or booking ended.
+Cost         O(100 holds + bookings named + tiers); at most 8 reads and 9 writes, and
+             1 XADD.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event, here one)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write

@@ -5,7 +5,7 @@ expire: end overdue holds of one event, and forget holds that ended long ago.
 Guarantees   I1 conservation; I10 held -> free by the deadline; Redis time alone decides.
 Atomicity    All or nothing; every check precedes the first write.
 Idempotency  A hold ends once; nothing overdue, nothing changed but the event's next date.
-Cost         O(holds_max); at most 8 reads and 10 writes, and 1 XADD per hold ended.
+Cost         O(holds_max); at most 8 reads and 10 writes, and 1 XADD.
              Where somebody waits, up to 20 entries of each tier are read and offered places.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event)

@@ -5,8 +5,8 @@ extend: move the deadlines of live holds, up to a longest life.
 Guarantees   I11: only the owner extends, only a live hold, never beyond its longest life.
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  A deadline never moves back; repeating moves it from the time of the repetition.
-Cost         O(commands); 6 reads and 2 writes per event, 2 reads and 1 write per call, and 1 XADD
-             per extension.
+Cost         O(commands); 6 reads and 2 writes per event, 2 reads, 1 write and 1 XADD
+             per call.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write

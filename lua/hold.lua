@@ -6,7 +6,7 @@ Guarantees   I1 never oversold; I6 one hold per idempotency key; I12 live holds 
 Atomicity    Each order all or nothing; every check precedes the first write of the batch.
 Idempotency  A known hold_id gives its first reply again, with the deadline as it is now.
 Cost         O(orders + lines); 6 reads and 5 writes per event, 2 reads and 1 write per call, and
-             1 XADD per hold. Where too little is left, up to 50 overdue holds are ended first.
+             1 XADD per call. Where too little is left, up to 50 overdue holds are ended first.
              Where somebody waits, up to 20 entries of each tier are read and offered places.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event)

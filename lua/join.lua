@@ -5,8 +5,8 @@ join: put people on the waitlist of a tier, with the size of their party.
 Guarantees   I9: order of joining; one live entry per person and tier; I12 with the whole party.
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  A known entry_id gives its first reply again, whatever became of it.
-Cost         O(commands); 8 reads and 8 writes per event, 2 reads and 1 write per call, and 1 XADD
-             per entry. Up to 20 entries of a tier may be offered places that are free.
+Cost         O(commands); 8 reads and 8 writes per event, 2 reads, 1 write and 1 XADD
+             per call. Up to 20 entries of a tier may be offered places that are free.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write

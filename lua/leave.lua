@@ -5,8 +5,8 @@ leave: take people off the waitlist, or decline what they were offered meanwhile
 Guarantees   I9: who has left is passed by all; I10 an entry that is over stays over.
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By state: an entry that is over gives the place of its end again.
-Cost         O(commands); 6 reads and 7 writes per event, 2 reads and 1 write per call, and 1 XADD
-             per entry. Up to 20 entries of a tier may be offered places that are free.
+Cost         O(commands); 6 reads and 7 writes per event, 2 reads, 1 write and 1 XADD
+             per call. Up to 20 entries of a tier may be offered places that are free.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write

@@ -6,7 +6,7 @@ Guarantees   I1 conservation; I10 a released hold is never confirmed; I12 the co
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By state: a hold that is over stays over, and the reply says so.
 Cost         O(commands + lines); 4 reads and 5 writes per event, 2 reads and 1 write per call, and
-             1 XADD per release.
+             1 XADD per call.
              Where somebody waits, up to 20 entries of each tier are read and offered places.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event)

@@ -5,7 +5,7 @@ reopen: sell on until a later time; also moves the end of a sale that is not ove
 Guarantees   A cancelled event is never sold again.
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By state: the same end again gives the place of its last change.
-Cost         O(commands); 1 read and 1 write per event, 2 reads and 1 write per call, 1 XADD each.
+Cost         O(commands); 1 read and 1 write per event, 2 reads, 1 write and 1 XADD per call.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write

@@ -6,7 +6,7 @@ Guarantees   I1: what is added is available; no tier goes below its sold, held a
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By state: capacities that are so already give the place of the last change.
 Cost         O(commands + tiers); 3 reads and 3 writes per event, 2 reads and 1 write per call, and
-             1 XADD each. Where too much is held, up to 50 overdue holds are ended first.
+             1 XADD per call. Where too much is held, up to 50 overdue holds are ended first.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write

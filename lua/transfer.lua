@@ -7,7 +7,7 @@ Guarantees   Only the holder gives, and not after check-in; the ticket's version
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By state: a giver who repeats the same transfer gets the first reply again.
 Cost         O(commands); 2 reads and 1 write per event, 2 reads and 1 write per call, and
-             1 XADD per transfer.
+             1 XADD per call.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write

@@ -6,7 +6,7 @@ Guarantees   Only a ticket that is checked in; of undos at the same time exactly
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By state: a check-in that was undone gives the reply of its undoing again.
 Cost         O(commands); 2 reads and 1 write per event, 2 reads and 1 write per call, and
-             1 XADD per undoing.
+             1 XADD per call.
 
 KEYS (one hash tag: the shard's; 4..14 repeat for each event)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write

@@ -24,13 +24,15 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from engine import keys, scripts
 from engine.errors import CorruptRecord
-from engine.records import Entry, read_entry
+from engine.records import Entry, read_entries
 from persister import metrics
 from store import ledger, reigns
 from store.pool import connect
 
 log = structlog.get_logger()
 
+#: A read asks for one stream entry (of 1..128 records) per this many records of a transaction.
+RECORDS_PER_ENTRY = 8
 #: How long one read waits for news, in ms; bounds how fast `stop` is heard.
 READ_BLOCK_MS = 500
 BACK_OFF_S_MIN = 0.1
@@ -146,6 +148,9 @@ class _Reign:
         self._journal = keys.journal(options.shard, epoch)
         self._label = str(options.shard)
         self._last_seq = 0
+        #: Script calls that were read and not written yet, whole: a checkpoint in the middle of
+        #: one would hide an overlap of two histories.
+        self._ahead: deque[list[Entry]] = deque()
         #: (when written, up to which seq), oldest first: tells what may be trimmed.
         self._written: deque[tuple[float, int]] = deque()
 
@@ -178,13 +183,21 @@ class _Reign:
         await self._note()
 
     async def _read(self) -> list[Entry]:
-        streams: Any = await self._redis.xread(
-            {self._journal: f"{self._last_seq}-1"},
-            count=self._options.records_max,
-            block=READ_BLOCK_MS,
-        )
-        rows: Sequence[Any] = streams[0][1] if streams else ()
-        return [read_entry(entry_id, fields) for entry_id, fields in rows]
+        """Return the next whole calls, together at most `records_max` records or one call."""
+        if not self._ahead:
+            streams: Any = await self._redis.xread(
+                {self._journal: f"{self._last_seq}-1"},
+                count=max(1, self._options.records_max // RECORDS_PER_ENTRY),
+                block=READ_BLOCK_MS,
+            )
+            rows: Sequence[Any] = streams[0][1] if streams else ()
+            self._ahead.extend(read_entries(*row) for row in rows)
+        batch: list[Entry] = []
+        while self._ahead and (
+            not batch or len(batch) + len(self._ahead[0]) <= self._options.records_max
+        ):
+            batch += self._ahead.popleft()
+        return batch
 
     async def _explain_silence(self) -> None:
         """Tell a quiet journal from a lost one: the shard's own count must not be ahead."""

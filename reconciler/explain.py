@@ -33,7 +33,8 @@ from engine.records import (
     Record,
     Released,
     Stalled,
-    read_entry,
+    last_seq,
+    read_entries,
 )
 from engine.redis_client import connect as connect_redis
 from reconciler.proof import JournalReader
@@ -281,13 +282,14 @@ async def _follow_stream(
             keys.journal(shard, epoch), f"({seq}-1", "+", count=STREAM_CHUNK
         )
         for own_id, fields in rows:
-            seq = int(own_id.partition(b"-")[0])
+            before, seq = seq, last_seq(own_id)
             try:
-                record = read_entry(own_id, fields).record
+                entries = read_entries(own_id, fields)
             except CorruptRecord:
                 continue
-            if record.event_id == event_id:
-                story.follow(epoch, seq, record)
+            for entry in entries:
+                if entry.record.event_id == event_id and entry.seq > before:
+                    story.follow(epoch, entry.seq, entry.record)
         if not rows:
             return
 

@@ -26,7 +26,7 @@ from redis.exceptions import RedisError
 
 from engine import keys, scripts
 from engine.errors import CorruptRecord
-from engine.records import read_entry
+from engine.records import read_entries
 from engine.redis_client import connect as connect_redis
 from store import ledger, reigns
 from store.pool import connect as connect_database
@@ -36,7 +36,8 @@ log = structlog.get_logger()
 
 WATCH_INTERVAL_S = 0.25
 RETRY_INTERVAL_S = 1.0
-DRAIN_RECORDS_MAX = 1_000
+#: Stream entries, of up to 128 records each, that are written in one transaction.
+DRAIN_ENTRIES_MAX = 50
 #: What Redis must be told for an acknowledged booking to survive power loss (docs/RELIABILITY.md).
 REQUIRED_CONFIG = {
     "appendonly": "yes",
@@ -185,15 +186,16 @@ class Coordinator:
         last_seq = await ledger.read_checkpoint(self._database, shard=self._shard, epoch=epoch)
         journal = keys.journal(self._shard, epoch)
         while True:
-            rows: Any = await self._redis.xrange(journal, f"({last_seq}-1", count=DRAIN_RECORDS_MAX)
-            if not rows:
+            rows: Any = await self._redis.xrange(journal, f"({last_seq}-1", count=DRAIN_ENTRIES_MAX)
+            entries = [entry for row in rows for entry in read_entries(*row)]
+            if not entries:
                 return last_seq
             last_seq = await ledger.write(
                 self._database,
                 shard=self._shard,
                 epoch=epoch,
                 last_seq=last_seq,
-                entries=[read_entry(entry_id, fields) for entry_id, fields in rows],
+                entries=entries,
                 holder=self._holder,
             )
             log.info("journal drained", action="recover_drain", shard=self._shard,

@@ -20,7 +20,7 @@ Memory: O(bookings of the group), about 2 kB each, and the group's share of the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
@@ -39,7 +39,6 @@ from engine.records import (
     CheckInUndone,
     Closed,
     Confirmed,
-    Entry,
     EventCancelled,
     Expired,
     Extended,
@@ -55,7 +54,8 @@ from engine.records import (
     Stalled,
     Transferred,
     Unblocked,
-    read_entry,
+    decode,
+    raw_records,
 )
 from engine.waitlist import Entry as Waiting
 from engine.waitlist import parse_entry
@@ -117,8 +117,6 @@ class _State:
 
     meta: dict[str, str]
     watermark_seq: int
-    length: int
-    first_seq: int
     last_seq: int
     stocks: dict[str, dict[str, str]]
     listed: dict[str, bool]
@@ -164,8 +162,6 @@ class Reader:
             watermark_seq=state.watermark_seq,
             checkpoint_seq=rows.checkpoint_seq,
             checkpoint_after_seq=after,
-            stream_length=state.length,
-            stream_first_seq=state.first_seq,
             stream_last_seq=state.last_seq,
             tail_records=max(0, state.watermark_seq - rows.checkpoint_seq),
             broken=BrokenRecords([*self.ledger.broken, *tail.broken]),
@@ -250,8 +246,6 @@ class Reader:
         journal = keys.journal(self.shard, epoch)
         async with self.redis.pipeline(transaction=True) as pipeline:
             pipeline.hgetall(keys.meta(self.shard))
-            pipeline.xlen(journal)
-            pipeline.xrange(journal, count=1)
             pipeline.xrevrange(journal, count=1)
             for event_id in event_ids:
                 pipeline.hgetall(keys.event(self.shard, event_id).stock)
@@ -259,7 +253,7 @@ class Reader:
                 pipeline.hgetall(keys.event(self.shard, event_id).seats)
                 pipeline.hgetall(keys.event(self.shard, event_id).promos)
             replies: list[Any] = await pipeline.execute()
-        meta, length, first, last, *events = replies
+        meta, last, *events = replies
         meta = _texts(meta)
         if _number(meta.get("epoch", "").encode()) != epoch:
             raise Torn
@@ -268,8 +262,6 @@ class Reader:
             meta=meta,
             # A counter that lies behind its own journal is drift; the journal is right.
             watermark_seq=max(last_seq, _number(meta.get("seq", "").encode())),
-            length=length,
-            first_seq=_seq(first[0][0]) if first else 0,
             last_seq=last_seq,
             stocks=dict(zip(event_ids, map(_texts, events[::4]), strict=True)),
             listed=dict(zip(event_ids, map(bool, events[1::4]), strict=True)),
@@ -288,20 +280,21 @@ class Reader:
                 keys.journal(self.shard, epoch), str(seen + 1), str(state.watermark_seq),
                 count=SCAN_COUNT,
             )  # fmt: skip
-            for entry_id, fields in rows:
-                seq = _seq(entry_id)
+            for seq, raw in _raw_records(rows):
+                if seq <= seen:
+                    continue  # Of the same call as the last one that PostgreSQL has.
                 if seq > seen + 1:
                     missing.append((seen + 1, seq - 1))
-                seen = max(seen, seq)
+                seen = seq
                 try:
-                    entry: Entry = read_entry(entry_id, fields)
+                    record = decode(raw)
                 except CorruptRecord as error:
                     tail.broken.append(
                         Broken(epoch, seq, seq, "record_corrupt", "stream", str(error))
                     )
                 else:
-                    if entry.record.event_id in event_ids:
-                        tail.records.append((seq, entry.record))
+                    if record.event_id in event_ids:
+                        tail.records.append((seq, record))
             if not rows:
                 missing.append((seen + 1, state.watermark_seq))
                 break
@@ -517,6 +510,15 @@ def _number(text: bytes | None) -> int:
 
 def _seq(entry_id: bytes) -> int:
     return int(entry_id.partition(b"-")[0])
+
+
+def _raw_records(rows: Sequence[Any]) -> Iterator[tuple[int, bytes]]:
+    """Yield the records of stream entries; of one that is no entry of ours, nothing at its seq."""
+    for entry_id, fields in rows:
+        try:
+            yield from raw_records(entry_id, fields)
+        except CorruptRecord:
+            yield _seq(entry_id), b""
 
 
 def _texts(fields: dict[bytes, bytes]) -> dict[str, str]:

@@ -193,9 +193,7 @@ class ShardView:
     checkpoint_seq: int
     #: The same, read after Redis.
     checkpoint_after_seq: int
-    #: Entries of the stream, and its first and last seq (0 if empty).
-    stream_length: int
-    stream_first_seq: int
+    #: Last seq of the stream (0 if empty).
     stream_last_seq: int
     #: Records after the checkpoint, up to W.
     tail_records: int

@@ -23,7 +23,7 @@ from engine.records import (
     Held,
     Published,
     Released,
-    read_entry,
+    read_entries,
 )
 
 #: A moment that no test reaches, Unix ms.
@@ -73,7 +73,7 @@ async def snapshot(redis: Redis, shard: int) -> dict[bytes, tuple[bytes, Any]]:
 async def journal(redis: Redis, shard: int, epoch: int = 1) -> list[Entry]:
     """Return the decoded journal."""
     rows = await ask(redis, "XRANGE", keys.journal(shard, epoch), "-", "+")
-    return [read_entry(entry_id, fields) for entry_id, fields in rows]
+    return [entry for row in rows for entry in read_entries(*row)]
 
 
 async def stock(redis: Redis, shard: int, event_id: str) -> dict[int, Tier]:

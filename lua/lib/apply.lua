@@ -1,5 +1,5 @@
 -- Write what a batch has decided: the journal first, then everything else. The one writer of all
--- scripts of the sale. Only the first append can fail, and then it leaves all as it was: the keys
+-- scripts of the sale. Only the append can fail, and then it leaves all as it was: the keys
 -- written below have been read before, or their type is asked for here.
 local function apply(shard, events, due)
   if #shard.records == 0 then return end
@@ -16,11 +16,12 @@ local function apply(shard, events, due)
       redis.call('ZCARD', due)
     end
   end
-  local first = shard.seq - #shard.records
+  local lines = {}
   for n, body in ipairs(shard.records) do
-    redis.call('XADD', shard.journal, string.format('%.0f-1', first + n), 'record',
-      string.sub(redis.sha1hex(body), 1, 8) .. body)
+    lines[n] = string.sub(redis.sha1hex(body), 1, 8) .. body
   end
+  redis.call('XADD', shard.journal, string.format('%.0f-1', shard.seq), 'records',
+    table.concat(lines, '\n'))
   redis.call('HSET', shard.meta, 'seq', string.format('%.0f', shard.seq))
   for _, event in ipairs(events) do
     local stock, persons = {}, {}

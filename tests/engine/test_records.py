@@ -16,7 +16,7 @@ from engine.engine import Engine
 from engine.errors import CorruptRecord
 from engine.ids import new_id
 from engine.outcomes import Booked as BookedReply
-from engine.records import Booked, Cancelled, Detail, Item, Published, decode, read_entry
+from engine.records import Booked, Cancelled, Detail, Item, Published, decode, read_entries
 from tests.checks import journal
 from tests.engine.conftest import order, publish
 
@@ -111,24 +111,32 @@ def test_other_json_is_corrupt(body: bytes) -> None:
         decode(sealed(body))
 
 
-def test_read_entry() -> None:
-    """An entry has the seq of its id, the record, and the very bytes."""
-    raw = encode(BOOKED)
-    entry = read_entry(b"42-1", {b"record": raw})
-    assert (42, raw, decode(raw)) == (entry.seq, entry.raw, entry.record)
+def test_read_entries() -> None:
+    """A stream entry has the records of one call; its id is the last one's seq."""
+    first, last = encode(BOOKED), encode(BOOKED | {"at_ms": 7})
+    entries = read_entries(b"42-1", {b"records": first + b"\n" + last})
+    assert [(41, first, decode(first)), (42, last, decode(last))] == [
+        (entry.seq, entry.raw, entry.record) for entry in entries
+    ]
+
+
+def test_entry_that_begins_before_the_first_seq_is_corrupt() -> None:
+    """More records than the id has room for cannot be ours."""
+    with pytest.raises(CorruptRecord):
+        read_entries(b"1-1", {b"records": encode(BOOKED) + b"\n" + encode(BOOKED)})
 
 
 @pytest.mark.parametrize("entry_id", [b"42-0", b"42-2", b"42", b"-1", b"x-1", b"1-1-1", b" 1-1"])
 def test_f33_other_ids_are_corrupt(entry_id: bytes) -> None:
     """F33: an id that is not our own sequence, such as the clock's, is corrupt."""
     with pytest.raises(CorruptRecord):
-        read_entry(entry_id, {b"record": encode(BOOKED)})
+        read_entries(entry_id, {b"records": encode(BOOKED)})
 
 
 def test_entry_without_the_field_is_corrupt() -> None:
-    """An entry without the field `record` is corrupt."""
+    """An entry without the field `records` is corrupt."""
     with pytest.raises(CorruptRecord):
-        read_entry(b"1-1", {b"other": encode(BOOKED)})
+        read_entries(b"1-1", {b"other": encode(BOOKED)})
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

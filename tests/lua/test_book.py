@@ -414,7 +414,7 @@ async def test_f22_bad_meta_leaves_state_unchanged(till: Till, user: str, field:
 async def test_f33_journal_ahead_leaves_state_unchanged(till: Till) -> None:
     """F33: a journal that is already at a higher id is an error, and nothing is changed."""
     await till.publish()
-    await ask(till.redis, "XADD", till.journal, "3-1", "record", "from another history")
+    await ask(till.redis, "XADD", till.journal, "9-1", "records", "from another history")
     before = await snapshot(till.redis, till.shard)
     with pytest.raises(ResponseError, match="equal or smaller"):
         await till.book(*(Command(user, (1, 1)) for user in users(3)))

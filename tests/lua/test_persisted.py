@@ -27,7 +27,8 @@ async def notes(till: Till) -> tuple[int, int, list[int]]:
 async def five(till: Till) -> Till:
     """Leave a journal of five records."""
     await till.publish()
-    await till.book(*(Command(user, (1, 1)) for user in users(4)))
+    for user in users(4):
+        await till.book(Command(user, (1, 1)))
     return till
 
 

@@ -20,7 +20,7 @@ from engine.commands import Order, Own, Publish, TierStock
 from engine.engine import Engine
 from engine.ids import new_id
 from engine.outcomes import Applied, Booked
-from engine.records import read_entry
+from engine.records import read_entries
 from evently.embedded import PostgresServer, ValkeyServer
 from reconciler.check import Result, check
 from reconciler.view import Violation
@@ -103,7 +103,7 @@ class BoxOffice:
                 return 0
             new_seq = await ledger.write(
                 connection, shard=self.shard, epoch=1, last_seq=last_seq,
-                entries=[read_entry(entry_id, fields) for entry_id, fields in rows],
+                entries=[entry for row in rows for entry in read_entries(*row)],
             )  # fmt: skip
         finally:
             await connection.close()

@@ -25,7 +25,7 @@ USER = "usr_" + "0" * 26
 
 SHARD = ShardView(
     shard=0, reign=(3, "open"), meta={"epoch": "3"}, epoch=3, watermark_seq=10, checkpoint_seq=10,
-    checkpoint_after_seq=10, stream_length=0, stream_first_seq=0, stream_last_seq=0,
+    checkpoint_after_seq=10, stream_last_seq=0,
     tail_records=0, broken=BrokenRecords([]), has_published_events=True,
 )  # fmt: skip
 

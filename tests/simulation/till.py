@@ -10,7 +10,7 @@ from redis import Redis
 
 from engine import keys, scripts
 from engine.commands import Batched, Publish
-from engine.records import Record, read_entry
+from engine.records import Record, read_entries
 from engine.seats import Section
 
 TTL_MS = 600_000
@@ -101,7 +101,7 @@ class Till:
         found: list[Record] = []
         for epoch in range(1, self.epoch + 1):
             rows: Any = self.redis.xrange(keys.journal(self.shard, epoch))
-            entries = [read_entry(entry_id, fields) for entry_id, fields in rows]
+            entries = [entry for row in rows for entry in read_entries(*row)]
             assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
             found += [entry.record for entry in entries]
         return found
