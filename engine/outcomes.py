@@ -219,8 +219,10 @@ def applied(reply: list[Any]) -> Applied | Refused:
     )
 
 
-def booked(reply: list[Any]) -> Booked | Refused:
-    """Read `STATUS epoch seq at_ms items`."""
+def booked(reply: list[Any] | bytes) -> Booked | Refused:
+    """Read `STATUS epoch seq at_ms items`, an array or a line."""
+    if isinstance(reply, bytes):
+        reply = [int(word) if word.isdigit() else word for word in reply.split(b" ")]
     return refused(reply) or Booked(
         int(reply[1]), int(reply[2]), int(reply[3]), status_of(reply) is Status.REPLAYED,
         parse_items(reply[4].decode()),

@@ -152,7 +152,9 @@ class Shard:
                 words.append(numbers.setdefault(command.event_id, len(numbers) + 1))
                 words += command.words()
             key_names = self._keys_of(reign, list(numbers))
-            return await self._call(verb, reign, key_names, [reign.epoch, *numbers, *words])
+            reply: Any = await self._call(verb, reign, key_names, [reign.epoch, *numbers, *words])
+            # `book` replies with a line for each order, the others with an array.
+            return reply.split(b"\n") if isinstance(reply, bytes) else reply
 
         return send
 

@@ -40,7 +40,7 @@ ARGV
  11 quantity     string  1..10 places, alone, or followed by a colon and which seats:
                          s<section>-<seat>+..., or best[,split][,accessible]
 
-Returns one array per order, in order (first that applies)
+Returns one text: a line per order, in order, of words (first that applies)
   REPLAYED                epoch, seq, at_ms, items   the first reply again
   IDEMPOTENCY_KEY_REUSED                             known booking_id, other fingerprint
   NOT_ON_SALE                                        the event is not loaded
@@ -77,28 +77,31 @@ read_orders(events, orders, 'bookings', 'booking_of')
 
 -- Check. Decisions change the tables above and nothing else.
 local function take(order)
-  local event, items, rows = order.event, price(order)
-  move(event, order.lines, 'available', 'sold', order.user_id, order.places)
-  use_promo(event, order.fingerprint, 1)
+  local event, user_id, fingerprint, items, rows = order.event, order.user_id, order.fingerprint,
+    price(order)
+  move(event, order.lines, 'available', 'sold', user_id, order.places)
+  if order.code then use_promo(event, fingerprint, 1) end
   local seq = note(shard, event, 'booked', '"booking_id":"' .. order.id .. '","user_id":"'
-    .. order.user_id .. '","fingerprint":"' .. order.fingerprint .. '","items":' .. rows
+    .. user_id .. '","fingerprint":"' .. fingerprint .. '","items":' .. rows
     .. ',"detail":' .. order.detail)
-  local row = table.concat({ 'confirmed', 1, epoch, seq, shard.at_ms, order.user_id,
-    order.fingerprint, items }, ' ')
-  event.booking_of[order.id], event.new_bookings[order.id] = row, row
-  return { 'BOOKED', epoch, seq, shard.at_ms, items }
+  local place = epoch .. ' ' .. seq .. ' ' .. shard.at_text .. ' '
+  keep_booking(event, order.id, 'confirmed 1 ' .. place .. user_id .. ' ' .. fingerprint
+    .. ' ' .. items)
+  return 'BOOKED' .. ' ' .. place .. items
 end
 
 local replies = {}
-for n, order in ipairs(orders) do
+for n = 1, #orders do
+  local order = orders[n]
   local row = order.event.booking_of[order.id]
   if row then
-    local its_epoch, seq, at_ms, fingerprint, items =
-      string.match(row, '^%S+ %S+ (%S+) (%S+) (%S+) %S+ (%S+) (%S+)')
-    replies[n] = fingerprint == order.fingerprint
-      and { 'REPLAYED', its_epoch, seq, at_ms, items } or { 'IDEMPOTENCY_KEY_REUSED' }
+    local place, fingerprint, items =
+      string.match(row, '^%S+ %S+ (%S+ %S+ %S+ )%S+ (%S+) (%S+)')
+    replies[n] = fingerprint == order.fingerprint and 'REPLAYED' .. ' ' .. place .. items
+      or 'IDEMPOTENCY_KEY_REUSED'
   else
-    replies[n] = refuse(shard, order) or seat_order(shard, order) or take(order)
+    local refusal = refuse(shard, order) or seat_order(shard, order)
+    replies[n] = refusal and table.concat(refusal, ' ') or take(order)
   end
 end
 promote(shard, events)
@@ -106,5 +109,5 @@ promote(shard, events)
 -- Apply.
 apply(shard, events, due)
 
--- Reply.
-return replies
+-- Reply. One text, since a rush pays for every value of a reply, here and in the worker.
+return table.concat(replies, '\n')

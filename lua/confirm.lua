@@ -110,7 +110,7 @@ local function confirm(command, hold)
     .. ',"detail":' .. hold.detail .. ',"was_expired":' .. tostring(was_expired))
   local row = table.concat({ 'confirmed', 1, epoch, seq, shard.at_ms, hold.user_id,
     hold.fingerprint, hold.items }, ' ')
-  event.booking_of[command.booking_id], event.new_bookings[command.booking_id] = row, row
+  keep_booking(event, command.booking_id, row)
   hold.status, hold.version = 'confirmed', hold.version + 1
   keep_hold(shard, event, hold, seq)
   end_offer(shard, event, hold, seq)

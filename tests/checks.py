@@ -70,6 +70,20 @@ async def snapshot(redis: Redis, shard: int) -> dict[bytes, tuple[bytes, Any]]:
     return found
 
 
+def lines(text: str) -> list[list[Any]]:
+    """Return the replies of `book`, a line each, in the form that the other scripts reply."""
+    return [_words(*line.split(" ")) for line in text.split("\n")]
+
+
+def _words(status: str, *words: str) -> list[Any]:
+    if status == "REPLAYED":
+        return [status, *words]
+    if status == "BOOKED":
+        epoch, seq, at_ms, items = words
+        return [status, epoch, seq, int(at_ms), items]
+    return [status, *(int(word) if word.isdigit() else word for word in words)]
+
+
 async def journal(redis: Redis, shard: int, epoch: int = 1) -> list[Entry]:
     """Return the decoded journal."""
     rows = await ask(redis, "XRANGE", keys.journal(shard, epoch), "-", "+")

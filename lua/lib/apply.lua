@@ -2,7 +2,7 @@
 -- scripts of the sale. Only the append can fail, and then it leaves all as it was: the keys
 -- written below have been read before, or their type is asked for here.
 local function apply(shard, events, due)
-  if #shard.records == 0 then return end
+  if shard.count == 0 then return end
   for _, event in ipairs(events) do
     if next(event.new_holds) then
       redis.call('HEXISTS', event.holds, '')
@@ -16,12 +16,10 @@ local function apply(shard, events, due)
       redis.call('ZCARD', due)
     end
   end
-  local lines = {}
-  for n, body in ipairs(shard.records) do
-    lines[n] = string.sub(redis.sha1hex(body), 1, 8) .. body
-  end
+  local records, sha1hex, sub = shard.records, redis.sha1hex, string.sub
+  for n = 1, shard.count do records[n] = sub(sha1hex(records[n]), 1, 8) .. records[n] end
   redis.call('XADD', shard.journal, string.format('%.0f-1', shard.seq), 'records',
-    table.concat(lines, '\n'))
+    table.concat(records, '\n'))
   redis.call('HSET', shard.meta, 'seq', string.format('%.0f', shard.seq))
   for _, event in ipairs(events) do
     local stock, persons = {}, {}
@@ -36,15 +34,16 @@ local function apply(shard, events, due)
         stock[#stock + 1], stock[#stock + 2] = tier_no .. '.waiting', tier.waiting
       end
     end
-    for user_id in pairs(event.changed_persons or {}) do
-      persons[#persons + 1], persons[#persons + 2] = user_id, event.taken[user_id]
+    local changed, taken = event.changed_persons, event.taken
+    for n = 1, event.changed_count do
+      persons[2 * n - 1], persons[2 * n] = changed[n], taken[changed[n]]
     end
     write_rows('HSET', event.stock, stock)
     write_rows('HSET', event.stock, event.new_stock)
     write_rows('HSET', event.persons, persons)
     if event.new_seats then write_rows('HSET', event.seats, flat(event.new_seats)) end
     if event.new_promos then write_rows('HSET', event.promos, flat(event.new_promos)) end
-    write_rows('HSET', event.bookings, flat(event.new_bookings))
+    write_rows('HSET', event.bookings, event.new_bookings)
     write_rows('HSET', event.holds, flat(event.new_holds))
     write_rows('ZREM', event.deadlines, event.old_deadlines)
     write_rows('ZADD', event.deadlines, flat(event.new_deadlines, true))

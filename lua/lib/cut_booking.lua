@@ -27,6 +27,6 @@ local function cut_booking(shard, event, booking_id, cut)
     .. left_rows .. ',"cuts":"' .. cuts .. '"')
   local row = table.concat({ 'confirmed', version + 1, head, user_id, fingerprint,
     left_text .. '/' .. cuts }, ' ')
-  event.booking_of[booking_id], event.new_bookings[booking_id] = row, row
+  keep_booking(event, booking_id, row)
   return seq
 end

@@ -10,6 +10,6 @@ local function end_booking(shard, event, booking_id, reason)
     .. user_id .. '","items":' .. rows .. reason)
   local row = table.concat({ 'cancelled', tonumber(version) + 1, rest, shard.epoch, seq,
     shard.at_ms }, ' ')
-  event.booking_of[booking_id], event.new_bookings[booking_id] = row, row
+  keep_booking(event, booking_id, row)
   return seq
 end

@@ -6,9 +6,10 @@ local function enter(meta, journal, epoch)
     return nil, redis.error_reply('FENCED ' .. tostring(door[1]) .. ' ' .. tostring(door[2]))
   end
   local time, seq = redis.call('TIME'), tonumber(door[3])
+  local at_ms = time[1] * 1000 + math.floor(time[2] / 1000)
   return {
-    meta = meta, journal = journal, epoch = epoch, seq = seq, records = {},
+    meta = meta, journal = journal, epoch = epoch, seq = seq, records = {}, count = 0,
     room = tonumber(door[5]) - seq + tonumber(door[4]),
-    at_ms = time[1] * 1000 + math.floor(time[2] / 1000),
+    at_ms = at_ms, at_text = string.format('%.0f', at_ms),
   }
 end

@@ -3,23 +3,30 @@
 -- last: of tiers with a limit per person, what each has of them is read in the same call.
 local function read_orders(events, orders, rows, of)
   for _, event in ipairs(events) do
-    event.ids, event.user_ids, event.tier_nos = {}, {}, {}
+    event.ids, event.user_ids, event.tier_nos, event.count = {}, {}, {}, 0
   end
-  for _, order in ipairs(orders) do
-    local event = order.event
-    event.ids[#event.ids + 1] = order.id
-    event.user_ids[#event.user_ids + 1] = order.user_id
-    for _, line in ipairs(order.lines) do event.tier_nos[line.tier_no] = true end
+  for n = 1, #orders do
+    local order = orders[n]
+    local event, lines = order.event, order.lines
+    local count = event.count + 1
+    event.count, event.ids[count], event.user_ids[count] = count, order.id, order.user_id
+    for line = 1, #lines do event.tier_nos[lines[line].tier_no] = true end
   end
+  local has_tier_limits = false
   for _, event in ipairs(events) do
     read_rows(event[rows], event.ids, event[of])
     read_stock(event, event.tier_nos)
+    for _, tier in pairs(event.tiers) do
+      has_tier_limits = has_tier_limits or (tier and tier.person_max > 0)
+    end
   end
-  for _, order in ipairs(orders) do
+  for n = 1, has_tier_limits and #orders or 0 do
+    local order = orders[n]
     for _, line in ipairs(order.lines) do
       local event, tier = order.event, order.event.tiers[line.tier_no]
       if tier and tier.person_max > 0 then
-        event.user_ids[#event.user_ids + 1] = order.user_id .. '/' .. line.tier_no
+        event.count = event.count + 1
+        event.user_ids[event.count] = order.user_id .. '/' .. line.tier_no
       end
     end
   end

@@ -19,14 +19,19 @@ local function read_stock(event, tier_nos)
     event.person_max = tonumber(stock[3])
     for n = first, last do
       local i = 11 * (n - first) + 4
-      event.tiers[unread[n]] = (stock[i] or stock[i + 2]) and {
+      local tier = (stock[i] or stock[i + 2]) and {
         available = tonumber(stock[i]), held = tonumber(stock[i + 1]),
         sold = tonumber(stock[i + 2]), price_minor = tonumber(stock[i + 3]),
+        price_text = tonumber(stock[i + 3]) and stock[i + 3],
         order_max = tonumber(stock[i + 4]), sections = stock[i + 5] or nil,
         waiting = tonumber(stock[i + 6] or 0), order_min = tonumber(stock[i + 7] or 0),
-        person_max = tonumber(stock[i + 8] or 0), opens_at_ms = tonumber(stock[i + 9] or 0),
-        closes_at_ms = tonumber(stock[i + 10] or 0),
+        person_max = tonumber(stock[i + 8] or 0),
+        opens_at_ms = tonumber(stock[i + 9] or 0), closes_at_ms = tonumber(stock[i + 10] or 0),
       }
+      event.tiers[unread[n]] = tier
+      if tier then
+        tier.has_rules = tier.order_min > 0 or tier.opens_at_ms > 0 or tier.closes_at_ms > 0
+      end
     end
   end
 end

@@ -1,7 +1,7 @@
 -- Say why the promo code of an order, if it has one, cannot be used. The last use may be one of a
 -- hold that is overdue, so those are ended first.
 local function refuse_promo(shard, order)
-  local event, code = order.event, string.match(order.fingerprint, '~([A-Z0-9_-]+)$')
+  local event, code = order.event, order.code
   if not code then return nil end
   local promo, fits = find_promo(event, code), false
   for _, line in ipairs(order.lines) do

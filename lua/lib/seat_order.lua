@@ -2,8 +2,9 @@
 -- available of a seated tier. Lines of tiers without seats pass. An overdue hold that stands in the
 -- way is ended first, as `refuse` does.
 local function seat_order(shard, order)
-  local event = order.event
-  for n, line in ipairs(order.lines) do
+  local event, lines = order.event, order.lines
+  for n = 1, #lines do
+    local line = lines[n]
     local tier, wish = event.tiers[line.tier_no], line.wish
     local is_named = wish ~= nil and string.sub(wish, 1, 4) ~= 'best'
     if is_named or tier.sections then

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from engine import keys
 from engine.door import Reign
 from engine.ids import new_id
-from tests.checks import FAR_MS, ask, make_booking_id
+from tests.checks import FAR_MS, ask, lines, make_booking_id
 
 #: tier_no -> (capacity, price_minor, order_max), for tiers 1, 2, 3.
 TIERS = ((10, 2500, 4), (5, 9900, 10), (0, 100, 10))
@@ -131,8 +131,8 @@ class Till:
         names = [self.meta, self.journal, keys.due(self.shard)]
         for event in events:
             names += keys.event(self.shard, event)
-        replies: list[list[Any]] = await self.call(name, names, self.epoch, *events, *args)
-        return replies
+        replies = await self.call(name, names, self.epoch, *events, *args)
+        return lines(replies) if isinstance(replies, str) else list(replies)
 
 
 def plain(reply: Any) -> Any:

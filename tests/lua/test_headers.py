@@ -71,7 +71,7 @@ def test_keys_are_bound(header: Header) -> None:
 
 def test_arguments_are_bound(header: Header) -> None:
     """The body reads as many different arguments as the header lists."""
-    used = set(re.findall(r"(?<!#)\bARGV\[([^]]+)\]", code(header)))
+    used = set(re.findall(r"(?<!#)\b(?:ARGV|argv)\[([^]]+)\]", code(header)))
     words = re.search(r"bind_commands\(events, 2 \+ #events, (\d+)\)", header.body)
     # Commands are bound by number: the epoch and the events' ids, and so many words each.
     expected = 2 + int(words[1]) if words else len(used)

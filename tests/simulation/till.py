@@ -120,7 +120,14 @@ class Till:
 
     def _call(self, verb: str, names: list[str], args: list[Any]) -> list[Any]:
         sha = _shas(self._nonce)[verb]
-        reply: list[Any] = self.redis.execute_command(  # type: ignore[no-untyped-call]
+        reply: Any = self.redis.execute_command(  # type: ignore[no-untyped-call]
             "EVALSHA", sha, len(names), *names, *args
         )
-        return reply
+        if isinstance(reply, bytes):  # `book` replies with a line for each order.
+            found: list[Any] = [
+                [int(word) if word.isdigit() else word for word in line.split(b" ")]
+                for line in reply.split(b"\n")
+            ]
+            return found
+        replies: list[Any] = reply
+        return replies
