@@ -66,14 +66,14 @@ Emits        journal `held`: hold_id, user_id, fingerprint, items, expires_at_ms
 -- Bind.
 local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
 local epoch = ARGV[1]
-local events = bind_events()
-local orders = bind_orders(events, 2 + #events)
+local events, figure = bind_events(), figures()
+local orders = bind_orders(events, figure, 2 + #events)
 if not orders then return redis.error_reply('BADARG order') end
 
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch)
 if shut then return shut end
-read_orders(events, orders, 'holds', 'hold_of')
+read_orders(events, orders, 'holds')
 
 -- Check. Decisions change the tables above and nothing else.
 local function set_aside(order)
@@ -93,8 +93,10 @@ local function set_aside(order)
 end
 
 local replies = {}
-for n, order in ipairs(orders) do
-  local row = order.event.hold_of[order.id]
+for n = 1, orders.count do
+  local order = bind_order(orders.of[n], figure, orders.starts[n])
+  if not order then return redis.error_reply('BADARG order') end
+  local row = find_rows(order, orders.numbers[n], order.event.hold_of)
   local hold = row and parse_hold(order.id, row)
   if hold and hold.fingerprint ~= order.fingerprint then
     replies[n] = { 'IDEMPOTENCY_KEY_REUSED' }

@@ -103,7 +103,7 @@ for n, tier in ipairs(tiers) do
   rows[n] = '[' .. n .. ',' .. tier.capacity .. ',' .. tier.price_minor .. ','
     .. tier.order_max .. (tier.rules_text or '') .. ']'
 end
-local seq = note(shard, { event_id = event_id }, 'published',
+local seq = note(shard, { event_id = event_id, heads = {} }, 'published',
   '"fingerprint":"' .. fingerprint .. '","opens_at_ms":' .. ARGV[4]
   .. ',"closes_at_ms":' .. ARGV[5] .. ',"person_max":' .. ARGV[6]
   .. ',"tiers":[' .. table.concat(rows, ',') .. ']' .. sections .. promo_rows)

@@ -36,7 +36,8 @@ local function apply(shard, events, due)
     end
     local changed, taken = event.changed_persons, event.taken
     for n = 1, event.changed_count do
-      persons[2 * n - 1], persons[2 * n] = changed[n], taken[changed[n]]
+      local count = taken[changed[n]]
+      persons[2 * n - 1], persons[2 * n] = changed[n], shard.digits[count] or count
     end
     write_rows('HSET', event.stock, stock)
     write_rows('HSET', event.stock, event.new_stock)

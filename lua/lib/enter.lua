@@ -9,6 +9,7 @@ local function enter(meta, journal, epoch)
   local at_ms = time[1] * 1000 + math.floor(time[2] / 1000)
   return {
     meta = meta, journal = journal, epoch = epoch, seq = seq, records = {}, count = 0,
+    digits = { '1', '2', '3', '4', '5', '6', '7', '8', '9' },
     room = tonumber(door[5]) - seq + tonumber(door[4]),
     at_ms = at_ms, at_text = string.format('%.0f', at_ms),
   }

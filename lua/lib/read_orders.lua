@@ -1,34 +1,30 @@
--- Read all that the checks of a batch of orders need: for each event one call per key. `rows` is
--- the key, and `of` the table, in which an order of this kind finds itself again. Persons come
--- last: of tiers with a limit per person, what each has of them is read in the same call.
-local function read_orders(events, orders, rows, of)
-  for _, event in ipairs(events) do
-    event.ids, event.user_ids, event.tier_nos, event.count = {}, {}, {}, 0
-  end
-  for n = 1, #orders do
-    local order = orders[n]
-    local event, lines = order.event, order.lines
-    local count = event.count + 1
-    event.count, event.ids[count], event.user_ids[count] = count, order.id, order.user_id
-    for line = 1, #lines do event.tier_nos[lines[line].tier_no] = true end
-  end
-  local has_tier_limits = false
-  for _, event in ipairs(events) do
-    read_rows(event[rows], event.ids, event[of])
+-- Read all that the checks of a batch of orders need: for each event one call per key. `rows` names
+-- the key in which an order of this kind finds itself again. Persons come last: of tiers with a
+-- limit per person, what each has of them is read in the same call.
+local function read_orders(events, orders, rows)
+  local is_limited = false
+  for i = 1, #events do
+    local event = events[i]
+    local key = event[rows]
+    event.rows = event.count > 0 and redis.call('HMGET', key, unpack(event.ids)) or {}
     read_stock(event, event.tier_nos)
     for _, tier in pairs(event.tiers) do
-      has_tier_limits = has_tier_limits or (tier and tier.person_max > 0)
+      is_limited = is_limited or (tier and tier.person_max > 0)
     end
   end
-  for n = 1, has_tier_limits and #orders or 0 do
-    local order = orders[n]
-    for _, line in ipairs(order.lines) do
-      local event, tier = order.event, order.event.tiers[line.tier_no]
+  for n = 1, is_limited and orders.count or 0 do
+    local event, a = orders.of[n], orders.starts[n]
+    for line = a + 7, a + 5 + 2 * ARGV[a + 6], 2 do
+      local tier = event.tiers[ARGV[line]]
       if tier and tier.person_max > 0 then
-        event.count = event.count + 1
-        event.user_ids[event.count] = order.user_id .. '/' .. line.tier_no
+        event.user_ids[#event.user_ids + 1] = ARGV[a + 2] .. '/' .. ARGV[line]
       end
     end
   end
-  for _, event in ipairs(events) do read_rows(event.persons, event.user_ids, event.taken) end
+  for i = 1, #events do
+    local event = events[i]
+    local ids, count = event.user_ids, event.count
+    event.persons_read = count > 0 and redis.call('HMGET', event.persons, unpack(ids)) or {}
+    for n = count + 1, #ids do event.taken[ids[n]] = event.persons_read[n] end
+  end
 end

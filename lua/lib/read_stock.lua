@@ -31,6 +31,8 @@ local function read_stock(event, tier_nos)
       event.tiers[unread[n]] = tier
       if tier then
         tier.has_rules = tier.order_min > 0 or tier.opens_at_ms > 0 or tier.closes_at_ms > 0
+        tier.is_plain = not tier.has_rules and not tier.sections and tier.person_max == 0
+          and tier.waiting == 0 and tier.held ~= nil and tier.sold ~= nil
       end
     end
   end
