@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from api import metrics
 from api.catalog import Catalog
 from api.handlers.ops import OPENAPI
 from api.middleware import middleware
@@ -92,7 +94,9 @@ def create_app(options: Options) -> web.Application:
             catch_up_timeout_ms=options.catch_up_timeout_ms,
         )
         engine.start()
+        flushing = asyncio.create_task(metrics.keep_flushing())
         yield
+        flushing.cancel()
         await engine.stop(timeout_s=options.drain_timeout_s)
         passwords.close()
         await pool.close()

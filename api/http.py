@@ -62,6 +62,11 @@ def answer(body: Any, *, status: int = 200, headers: dict[str, str] | None = Non
     )
 
 
+def encode(body: Any) -> bytes:
+    """Return an answer's body."""
+    return _ENCODER.encode(body)
+
+
 def idempotency_key(request: web.Request) -> str:
     """
     Return the key that names this attempt, bare or quoted, under either header name.

@@ -1,7 +1,14 @@
-"""The API's metrics; docs/OPERATIONS.md says what to do about each."""
+"""
+The API's metrics; docs/OPERATIONS.md says what to do about each.
+
+What happens with every request is counted in plain numbers and added to the metrics once a second
+and before they are read: each step of a metric that processes share costs a system call.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from bisect import bisect_left
 from functools import cache
 
 from prometheus_client import (
@@ -15,11 +22,9 @@ from prometheus_client import (
 )
 
 REQUESTS = Counter("evently_http_requests_total", "Requests answered", ["route", "status"])
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 SECONDS = Histogram(
-    "evently_http_request_seconds",
-    "Time from request to answer",
-    ["route"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+    "evently_http_request_seconds", "Time from request to answer", ["route"], buckets=BUCKETS_S
 )
 BOOKINGS = Counter("evently_booking_outcomes_total", "Booking attempts by outcome", ["outcome"])
 
@@ -27,6 +32,57 @@ HOLDS = Counter("evently_hold_outcomes_total", "Hold attempts by outcome", ["out
 WAITLIST = Counter("evently_waitlist_total", "Waitlist requests by outcome", ["outcome"])
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+FLUSH_INTERVAL_S = 1.0
+#: Not added yet: requests by route and status, times by route (sum, and count per bucket), and
+#: steps of other counters.
+_requests: dict[tuple[str, int], int] = {}
+_times: dict[str, tuple[list[float], list[int]]] = {}
+_steps: dict[Counter, int] = {}
+
+
+def count_request(route: str, status: int, seconds: float) -> None:
+    """Count an answered request."""
+    place = (route, status)
+    _requests[place] = _requests.get(place, 0) + 1
+    times = _times.get(route)
+    if times is None:
+        times = _times[route] = ([0.0], [0] * (len(BUCKETS_S) + 1))
+    times[0][0] += seconds
+    times[1][bisect_left(BUCKETS_S, seconds)] += 1
+
+
+def count(counter: Counter) -> None:
+    """Count one step of *counter*."""
+    _steps[counter] = _steps.get(counter, 0) + 1
+
+
+def flush() -> None:
+    """Add what was counted to the metrics."""
+    for (route, status), number in _requests.items():
+        requests_of(route, status).inc(number)
+    for route, ((total_s,), buckets) in _times.items():
+        # A histogram takes no more than one observation at a time; its parts do.
+        histogram = seconds_of(route)
+        histogram._sum.inc(total_s)  # noqa: SLF001
+        for bucket, number in zip(histogram._buckets, buckets, strict=True):  # noqa: SLF001
+            if number:
+                bucket.inc(number)
+    for counter, number in _steps.items():
+        counter.inc(number)
+    _requests.clear()
+    _times.clear()
+    _steps.clear()
+
+
+async def keep_flushing() -> None:
+    """Flush once a second until cancelled, and then once more."""
+    try:
+        while True:
+            await asyncio.sleep(FLUSH_INTERVAL_S)
+            flush()
+    finally:
+        flush()
 
 
 @cache

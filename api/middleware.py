@@ -18,6 +18,7 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from api import metrics
+from api.lean import LeanAnswer
 from api.policy import Handler
 from api.problems import Problem, unavailable
 from engine.errors import OutcomeUnknown, Overloaded, ShardUnavailable
@@ -45,11 +46,13 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
         response = _of_http(error).response(request, request_id)
     except Exception as error:  # noqa: BLE001  The last resort, for all handlers.
         response = _of_failure(error, request, request_id).response(request, request_id)
-    response.headers["X-Request-Id"] = request_id
+    if isinstance(response, LeanAnswer):
+        response.add_header("X-Request-Id", request_id)
+    else:
+        response.headers["X-Request-Id"] = request_id
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "unknown"
-    metrics.requests_of(route, response.status).inc()
-    metrics.seconds_of(route).observe(time.perf_counter() - started_s)
+    metrics.count_request(route, response.status, time.perf_counter() - started_s)
     return response
 
 

@@ -43,6 +43,7 @@ from engine.outcomes import (
 )  # fmt: skip
 from engine.seats import Section
 from engine.shard import Shard
+from engine.wire import Wire
 
 BATCH_COMMANDS_MAX = 128
 
@@ -77,10 +78,12 @@ class Engine:
         """
         assert 1 <= commands_max <= BATCH_COMMANDS_MAX
         self._clients = clients
+        self._wires = [Wire(client) for client in clients]
         self._shards = [
             Shard(
                 number,
                 clients[number % len(clients)],
+                self._wires[number % len(clients)],
                 read_reign,
                 commands_max=commands_max,
                 in_flight_max=in_flight_max,
@@ -102,6 +105,8 @@ class Engine:
             )
         for shard in self._shards:
             await shard.door.close()
+        for wire in self._wires:
+            wire.close()
         for client in self._clients:
             await client.aclose()
 

@@ -26,6 +26,7 @@ from engine.errors import (
     ShardUnavailable,
 )
 from engine.seats import Section
+from engine.wire import Wire
 
 #: Verbs whose commands travel in batches, all in the same form.
 BATCHED_VERBS = (
@@ -49,6 +50,7 @@ class Shard:
         self,
         number: int,
         client: Redis,
+        wire: Wire,
         read_reign: ReadReign,
         *,
         commands_max: int,
@@ -59,7 +61,9 @@ class Shard:
         Args:
             number: Number of the shard.
 
-            client: Client of its master.
+            client: Client of its master, for plain reads.
+
+            wire: Carries the scripts' calls to the same master.
 
             read_reign: Returns the shard's published reign, or None while it is not open.
 
@@ -67,6 +71,7 @@ class Shard:
         """
         self.number = number
         self.client = client
+        self._wire = wire
         self.door = Door(number, read_reign)
         limits = {
             "commands_max": commands_max,
@@ -181,7 +186,7 @@ class Shard:
     ) -> list[Any]:
         """Run one script once; translate what Redis says into what it means for the caller."""
         try:
-            reply: list[Any] = await self.client.execute_command(  # type: ignore[no-untyped-call]
+            reply: list[Any] = await self._wire.call(
                 "EVALSHA", reign.script_shas[name], len(key_names), *key_names, *args
             )
         except redis_errors.RedisError as error:

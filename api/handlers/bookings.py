@@ -15,10 +15,12 @@ from api.http import (
     PRINCIPAL,
     answer,
     decode_cursor,
+    encode,
     encode_cursor,
     page_limit,
     read_body,
 )
+from api.lean import LeanAnswer
 from api.moments import moment_of
 from api.orders import Received, find_event, items_of, receive, total_of
 from api.problems import Problem, invalid, not_found, refusal, unavailable
@@ -36,7 +38,7 @@ _CANCEL = msgspec.json.Decoder(CancelBooking)
 _FAR_AHEAD = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 
 
-async def book(request: web.Request) -> web.Response:
+async def book(request: web.Request) -> web.StreamResponse:
     """
     Book places at once.
 
@@ -48,11 +50,11 @@ async def book(request: web.Request) -> web.Response:
     return _booked(received, outcome)
 
 
-def _booked(received: Received, outcome: Booked | Refused) -> web.Response:
+def _booked(received: Received, outcome: Booked | Refused) -> LeanAnswer:
     if isinstance(outcome, Refused):
-        metrics.bookings_of(outcome.status.value.lower()).inc()
+        metrics.count(metrics.bookings_of(outcome.status.value.lower()))
         raise received.refusal(outcome)
-    metrics.bookings_of("replayed" if outcome.is_replay else "booked").inc()
+    metrics.count(metrics.bookings_of("replayed" if outcome.is_replay else "booked"))
     command = received.command
     # What the buyer wrote is in the request, equal to the first one's by fingerprint.
     body = new_booking(
@@ -195,12 +197,12 @@ def new_booking(
     )
 
 
-def answer_booking(body: Booking, *, is_replay: bool) -> web.Response:
+def answer_booking(body: Booking, *, is_replay: bool) -> LeanAnswer:
     """Answer that the booking was made, by this request or an earlier one like it."""
-    headers = {"Location": f"/v1/bookings/{body.id}", **PERSONAL}
+    headers = f"Cache-Control: private, no-store\r\nLocation: /v1/bookings/{body.id}\r\n"
     if is_replay:
-        headers["Idempotent-Replayed"] = "true"
-    return answer(body, status=201, headers=headers)
+        headers += "Idempotent-Replayed: true\r\n"
+    return LeanAnswer(201, encode(body), headers)
 
 
 async def _own_booking(request: web.Request) -> bookings.Booking:

@@ -34,9 +34,9 @@ async def create(request: web.Request) -> web.Response:
     received = await receive(request, hold_id, ttl_ms=services.hold_ttl_ms)
     outcome = await services.engine.hold(received.known.shard, received.command)
     if isinstance(outcome, Refused):
-        metrics.holds_of(outcome.status.value.lower()).inc()
+        metrics.count(metrics.holds_of(outcome.status.value.lower()))
         raise received.refusal(outcome)
-    metrics.holds_of("replayed" if outcome.is_replay else "held").inc()
+    metrics.count(metrics.holds_of("replayed" if outcome.is_replay else "held"))
     command, known = received.command, received.known
     body = Hold(
         id=command.id,
@@ -62,7 +62,7 @@ async def read(request: web.Request) -> web.Response:
     return answer(_answer(await _own(request)), headers=PERSONAL)
 
 
-async def confirm(request: web.Request) -> web.Response:
+async def confirm(request: web.Request) -> web.StreamResponse:
     """
     Turn a hold of one's own into a booking.
 
@@ -72,13 +72,13 @@ async def confirm(request: web.Request) -> web.Response:
     found = await _own(request)
     outcome = await request.app[SERVICES].engine.confirm(found.known.shard, found.own)
     if isinstance(outcome, Refused):
-        metrics.bookings_of(outcome.status.value.lower()).inc()
+        metrics.count(metrics.bookings_of(outcome.status.value.lower()))
         problem = refusal(outcome)
         if outcome.status is Status.HOLD_EXPIRED:
             # Who came too late may wait in the first place, once: `waitlist` takes this.
             problem.members["after_hold"] = found.own.id
         raise problem
-    metrics.bookings_of("replayed" if outcome.is_replay else "confirmed").inc()
+    metrics.count(metrics.bookings_of("replayed" if outcome.is_replay else "confirmed"))
     body = new_booking(
         found.known,
         found.own.event_id,

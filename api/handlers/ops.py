@@ -37,6 +37,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def metrics_text(_: web.Request) -> web.Response:
     """Return all metrics in Prometheus's text format."""
+    metrics.flush()
     body = await asyncio.to_thread(metrics.exposition)
     return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE} | NO_STORE)
 

@@ -89,9 +89,9 @@ async def join(request: web.Request) -> web.Response:
     )
     outcome = await services.engine.join(known.shard, command)
     if isinstance(outcome, Refused):
-        metrics.waitlist_of(outcome.status.value.lower()).inc()
+        metrics.count(metrics.waitlist_of(outcome.status.value.lower()))
         raise refusal(outcome)
-    metrics.waitlist_of("replayed" if outcome.is_replay else "joined").inc()
+    metrics.count(metrics.waitlist_of("replayed" if outcome.is_replay else "joined"))
     [found] = await _read(services, known, event_id, user_id, [command.id])
     headers = {"Location": f"/v1/waitlist/{command.id}", **PERSONAL}
     if outcome.is_replay:
@@ -141,7 +141,7 @@ async def leave(request: web.Request) -> web.Response:
     return web.Response(status=204, headers=PERSONAL)
 
 
-async def accept(request: web.Request) -> web.Response:
+async def accept(request: web.Request) -> web.StreamResponse:
     """
     Turn an offer of one's own into a booking.
 
@@ -153,9 +153,9 @@ async def accept(request: web.Request) -> web.Response:
     own = found.own._replace(id=offer_id)
     outcome = await request.app[SERVICES].engine.confirm(found.known.shard, own)
     if isinstance(outcome, Refused):
-        metrics.waitlist_of(outcome.status.value.lower()).inc()
+        metrics.count(metrics.waitlist_of(outcome.status.value.lower()))
         raise refusal(outcome)
-    metrics.waitlist_of("replayed" if outcome.is_replay else "accepted").inc()
+    metrics.count(metrics.waitlist_of("replayed" if outcome.is_replay else "accepted"))
     body = new_booking(found.known, own.event_id, booking_of_offer(offer_id), outcome, ("", {}))
     return answer_booking(body, is_replay=outcome.is_replay)
 

@@ -396,13 +396,14 @@ async def test_redis_away(
 
 
 async def cut_redis(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the application's own client of Redis fail as it does when Redis is away."""
-    client = world.client.app[SERVICES].engine.client(SHARD)
+    """Let both ways of the application to Redis fail as they do when Redis is away."""
+    shard = world.client.app[SERVICES].engine.shards[SHARD]
 
     async def away(*_: Any, **__: Any) -> None:
         raise RedisConnectionError("Error 2 connecting to unix:/valkey.sock.")
 
-    monkeypatch.setattr(client, "execute_command", away)
+    monkeypatch.setattr(shard.client, "execute_command", away)
+    monkeypatch.setattr(shard._wire, "call", away)
 
 
 async def test_outcome_unknown(
