@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 
@@ -16,6 +17,8 @@ from evently.settings import Settings
 
 KEEPALIVE_TIMEOUT_S = 75.0
 BACKLOG_CONNECTIONS_MAX = 4096
+#: Container objects made, and not freed, between two looks for cycles of garbage.
+GARBAGE_OBJECTS = 50_000
 
 
 async def serve(settings: Settings) -> None:
@@ -43,9 +46,22 @@ async def serve(settings: Settings) -> None:
             backlog=BACKLOG_CONNECTIONS_MAX,
         )
         await site.start()
+        _spare_the_collector()
         await stopping.wait()
     finally:
         await runner.cleanup()
+
+
+def _spare_the_collector() -> None:
+    """
+    Look for cycles of garbage less often, and never among what stays for the process's life.
+
+    A request leaves hundreds of objects alive until its batch is answered, which Python's defaults
+    take for a reason to look; almost none of them is part of a cycle.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS, 20, 50)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 import aiohttp
 import msgspec
 from aiohttp import web
+from multidict import istr
 
 from api.problems import Problem, from_validation, invalid
 from api.tokens import Principal
@@ -26,6 +27,9 @@ PERSONAL = {"Cache-Control": "private, no-store"}
 #: Where the policy wrapper leaves who is calling.
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
 
+#: Names that need not be folded anew for every request.
+_IDEMPOTENCY_KEY = istr("Idempotency-Key")
+_X_IDEMPOTENCY_KEY = istr("X-Idempotency-Key")
 _ENCODER = msgspec.json.Encoder()
 _MOMENT = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 _KEY_CHARS = rf"[\x21\x23-\x5b\x5d-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}"
@@ -74,7 +78,8 @@ def idempotency_key(request: web.Request) -> str:
     Raises:
         Problem: 400 if it is missing or malformed.
     """
-    text = request.headers.get("Idempotency-Key") or request.headers.get("X-Idempotency-Key")
+    headers = request.headers
+    text = headers.get(_IDEMPOTENCY_KEY) or headers.get(_X_IDEMPOTENCY_KEY)
     if text is None:
         raise Problem(
             400,

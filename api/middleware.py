@@ -15,6 +15,7 @@ import time
 import asyncpg
 import structlog
 from aiohttp import web
+from multidict import istr
 from redis.exceptions import RedisError
 
 from api import metrics
@@ -25,6 +26,7 @@ from engine.errors import OutcomeUnknown, Overloaded, ShardUnavailable
 
 log = structlog.get_logger()
 
+_X_REQUEST_ID = istr("X-Request-Id")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 #: Request ids of our own: a random name for this process and a count.
 _PROCESS = secrets.token_hex(6)
@@ -35,7 +37,7 @@ _COUNT = itertools.count(1)
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer *request*, whatever happens."""
     started_s = time.perf_counter()
-    given = request.headers.get("X-Request-Id")
+    given = request.headers.get(_X_REQUEST_ID)
     request_id = given if given and _REQUEST_ID.fullmatch(given) else f"{_PROCESS}-{next(_COUNT)}"
     response: web.StreamResponse
     try:

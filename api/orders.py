@@ -63,8 +63,8 @@ async def receive(
     key = idempotency_key(request)
     body = await read_body(request, _ORDER)
     known = services.catalog.get(event_id) or await find_event(services, event_id)
-    wanted = frozenset(item.tier_id for item in body.items if item.tier_id is not None)
-    if not wanted <= known.tier_nos.keys():
+    if not all(item.tier_id is None or item.tier_id in known.tier_nos for item in body.items):
+        wanted = frozenset(item.tier_id for item in body.items if item.tier_id is not None)
         known = await find_event(services, event_id, wanted)
     lines, origins = lines_of(known, body)
     user_id = request[PRINCIPAL].user_id

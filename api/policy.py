@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from enum import Enum
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from api.http import PRINCIPAL
 from api.problems import Problem
@@ -68,7 +68,7 @@ def enforce(policy: Policy, handler: Handler) -> Handler:
 
 
 def _principal(request: web.Request) -> Principal | None:
-    header = request.headers.get("Authorization")
+    header = request.headers.get(hdrs.AUTHORIZATION)
     if header is None:
         return None
     if not header.startswith(_SCHEME):

@@ -30,6 +30,9 @@ def lines_of(known: Known, order: Order) -> tuple[tuple[Line, ...], tuple[int, .
     Returns:
         The lines, and for each the number of the item that it came from.
     """
+    if len(order.items) == 1 and order.items[0].seat_ids is None:
+        # What most orders are.
+        return (_line(known, 0, order.items[0])[1],), (0,)
     lines: dict[int, Line] = {}
     origins: dict[int, int] = {}
     named: dict[int, list[str]] = {}
@@ -121,9 +124,9 @@ def _line(known: Known, number: int, item: OrderItem) -> tuple[int, Line]:
     if tier_no is None:
         raise invalid(f"/items/{number}/tier_id", "is not a tier of this event")
     if not item.best_available:
-        for name in ("split", "accessible"):
-            if getattr(item, name):
-                raise invalid(f"/items/{number}/{name}", "needs best_available")
+        if item.split or item.accessible:
+            name = "split" if item.split else "accessible"
+            raise invalid(f"/items/{number}/{name}", "needs best_available")
         return tier_no, (tier_no, item.quantity)
     if tier_no not in known.section_tiers.values():
         raise invalid(f"/items/{number}/best_available", "the tier has no seats")

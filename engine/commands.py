@@ -41,12 +41,16 @@ class Order(NamedTuple):
         words: list[Any] = [
             self.id, self.user_id, self.fingerprint, self.ttl_ms, self.detail, len(self.lines),
         ]  # fmt: skip
-        for tier_no, quantity, *wish in self.lines:
-            words += (tier_no, f"{quantity}:{wish[0]}" if wish else quantity)
+        for line in self.lines:
+            words += line if len(line) == 2 else (line[0], f"{line[1]}:{line[2]}")
         return words
 
     def check(self) -> None:
         """Raise `BadCommand` if the lines break their bounds."""
+        if len(self.lines) == 1 and len(self.lines[0]) == 2:
+            tier_no, quantity = self.lines[0][:2]
+            if tier_no >= 1 and 1 <= quantity <= ORDER_PLACES_MAX:
+                return  # What most orders are.
         tiers = {line[0] for line in self.lines}
         places = sum(line[1] for line in self.lines)
         if (

@@ -7,6 +7,7 @@ infrastructure and bugs (`engine.errors`).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from engine.records import Item
@@ -168,6 +169,12 @@ def parse_items(text: str) -> tuple[Item, ...]:
     return tuple(items)
 
 
+@lru_cache(maxsize=4_096)
+def _items_of_line(text: bytes) -> tuple[Item, ...]:
+    """Read items as `parse_items` does; in a rush the same few come again and again."""
+    return parse_items(text.decode())
+
+
 def parse_hold(row: bytes) -> Hold:
     """
     Read a hold as the scripts keep it (`lua/lib/keep_hold.lua`).
@@ -222,7 +229,12 @@ def applied(reply: list[Any]) -> Applied | Refused:
 def booked(reply: list[Any] | bytes) -> Booked | Refused:
     """Read `STATUS epoch seq at_ms items`, an array or a line."""
     if isinstance(reply, bytes):
-        reply = [int(word) if word.isdigit() else word for word in reply.split(b" ")]
+        words = reply.split(b" ")
+        if words[0] == b"BOOKED":
+            return Booked(
+                int(words[1]), int(words[2]), int(words[3]), False, _items_of_line(words[4])
+            )
+        reply = [int(word) if word.isdigit() else word for word in words]
     return refused(reply) or Booked(
         int(reply[1]), int(reply[2]), int(reply[3]), status_of(reply) is Status.REPLAYED,
         parse_items(reply[4].decode()),
