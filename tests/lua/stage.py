@@ -58,8 +58,7 @@ class Stage:
 
     async def run(self, verb: str, *words: Any) -> Any:
         """Send one command of a batched verb."""
-        till = self.till
-        [reply] = await till.call(verb, self.names(), till.epoch, till.event, 1, *words)
+        [reply] = await self.till._on_events(verb, [self.till.event], [1, *words])
         return reply
 
     def names(self) -> list[str]:

@@ -49,9 +49,10 @@ async def test_locked(till: Till, user: str, verb: str, code: str) -> None:
     await publish(till)
     call = till.book if verb == "book" else Desk(till).hold
     before = await snapshot(till.redis, till.shard)
+    fingerprint = f"f1~{code}" if code else "f1"
     for first in ([], [(1, 1)]):
-        [reply] = await call(order(user, *first, (2, 1), code=code))
-        [unknown] = await call(order(user, *first, (9, 1), code=code))
+        [reply] = await call(Command(user, *first, (2, 1), fingerprint=fingerprint))
+        [unknown] = await call(Command(user, *first, (9, 1), fingerprint=fingerprint))
         assert ["UNKNOWN_TIER", len(first) + 1] == reply == unknown
     assert before == await snapshot(till.redis, till.shard)
 
