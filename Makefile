@@ -28,8 +28,9 @@ demo: $(DEV)     ## sell out an event over HTTP and judge it (SCENARIO=rush|stad
 	@$(BIN)/python -m loadtests.demo $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(BUYERS),--buyers $(BUYERS)) \
 	    $(if $(CAPACITY),--capacity $(CAPACITY)) $(if $(SEED),--seed $(SEED))
 
-simulate: $(DEV) ## random histories of all scripts against the model, nightly size
-	$(BIN)/pytest tests/simulation --large --hypothesis-show-statistics
+simulate: $(DEV) ## random histories of all scripts against the model, nightly size (SEED=n)
+	@seed=$${SEED:-$$(date +%s)}; echo "make simulate SEED=$$seed"; \
+	    $(BIN)/pytest tests/simulation --large --hypothesis-show-statistics --hypothesis-seed=$$seed
 
 bench chaos loadtest:
 	@echo "make $@ does not exist yet: it comes with the work on $(or $(WHY_$@),it)" >&2; exit 1

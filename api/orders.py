@@ -41,7 +41,8 @@ class Received(NamedTuple):
 
     def refusal(self, refused: Refused) -> Problem:
         """Turn the refusal of the order into the answer."""
-        return refusal_of(self.body, self.origins, refused)
+        tier_nos = [line[0] for line in self.command.lines]
+        return refusal_of(self.known, self.body, tier_nos, self.origins, refused)
 
 
 async def receive(

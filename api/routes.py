@@ -47,7 +47,7 @@ class Route(NamedTuple):
 _SALE = (
     (409, "sold_out"), (409, "all_held"), (409, "limit_reached"), (409, "sale_not_open"),
     (409, "sale_closed"), (409, "not_on_sale"), (409, "seat_taken"), (409, "not_together"),
-    (422, "idempotency_key_reused"),
+    (409, "promo_exhausted"), (422, "idempotency_key_reused"),
     (503, "shard_recovering"), (503, "backpressure"), (503, "outcome_unknown"),
 )  # fmt: skip
 _SHUT = ((503, "shard_recovering"), (503, "outcome_unknown"))
@@ -71,10 +71,11 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/holds/{hold_id}/confirm", holds.confirm, Policy.USER, None,
           schemas.Booking, 201, ((404, "not_found"), *_HOLD, *_SHUT)),
     Route("GET", "/v1/events/{event_id}/availability", events.availability, Policy.PUBLIC, None,
-          schemas.Availability, 200, ((404, "not_found"), (409, "not_on_sale"), *_SHUT)),
+          schemas.Availability, 200, ((404, "not_found"), (409, "not_on_sale"), *_SHUT),
+          query=("promo_code",)),
 
     Route("GET", "/v1/events/{event_id}/seats", seats.read, Policy.PUBLIC, None, schemas.SeatMap,
-          200, ((404, "not_found"), (409, "not_on_sale"), *_SHUT), query=("since",)),
+          200, ((404, "not_found"), (409, "not_on_sale"), *_SHUT), query=("since", "promo_code")),
     Route("POST", "/v1/events/{event_id}/seats/block", seats.block, Policy.ORGANIZER,
           schemas.SeatIds, schemas.SeatsShifted, 200, (*_SEATS, *_SHUT)),
     Route("POST", "/v1/events/{event_id}/seats/unblock", seats.unblock, Policy.ORGANIZER,
@@ -91,7 +92,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/events", events.listing, Policy.PUBLIC, None, schemas.EventPage,
           query=("q", "category", "from", "to", *_PAGE)),
     Route("GET", "/v1/events/{event_id}", events.read, Policy.PUBLIC, None, schemas.Event,
-          200, ((404, "not_found"),)),
+          200, ((404, "not_found"),), query=("promo_code",)),
     Route("POST", "/v1/events/{event_id}/publish", events.publish, Policy.ORGANIZER, None,
           schemas.Event, 200, ((403, "forbidden"), (404, "not_found"), *_SHUT)),
 

@@ -16,6 +16,8 @@ from engine.commands import ORDER_LINES_MAX, ORDER_PLACES_MAX
 from engine.seats import BLOCK_SEATS_MAX, SECTION_SEATS_MAX, SECTIONS_MAX
 
 Moment = Annotated[dt.datetime, Meta(tz=True)]
+#: A promo code as buyers write it; their case does not matter.
+PROMO_CODE = r"^[A-Za-z0-9_-]{1,32}\Z"
 ShortText = Annotated[str, Meta(min_length=1, max_length=200)]
 #: Integers stay within 64 bits, as every reader of JSON can take them.
 Scalar = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | bool | None
@@ -85,6 +87,8 @@ class NewTier(_Request, frozen=True, kw_only=True):
     #: Sale window of this tier, within that of the event.
     sale_opens_at: Moment | None = None
     sale_closes_at: Moment | None = None
+    #: Shown and sold only to who sends a promo code that names the tier; it has no waitlist.
+    is_hidden: bool = False
 
 
 class NewSeat(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -116,13 +120,17 @@ class NewSection(_Request, frozen=True, kw_only=True):
 
 
 class NewPromo(_Request, frozen=True, kw_only=True):
-    """A promo code of a new event: percent_off or amount_off."""
+    """
+    A promo code of a new event: percent_off or amount_off, and the hidden tiers it unlocks.
+
+    An access code takes nothing off: it names at least one hidden tier.
+    """
 
     code: Annotated[str, Meta(pattern=r"^[A-Z0-9_-]{1,32}\Z")]
     percent_off: Annotated[int, Meta(ge=1, le=100)] | None = None
     #: Minor units of the event's currency, off each place.
     amount_off: Annotated[int, Meta(ge=1, le=100_000_000_000)] | None = None
-    #: Names of tiers, or their indexes from 0; all if none is named.
+    #: Names of tiers, or their indexes from 0; all that are not hidden if none is named.
     tiers: Annotated[list[str | int], Meta(max_length=100)] = []
     #: Orders that may use it.
     uses_max: Annotated[int, Meta(ge=1, le=10_000_000)]
@@ -165,6 +173,8 @@ class Tier(_Answer, frozen=True, kw_only=True):
     max_per_user: int | None
     sale_opens_at: dt.datetime | None
     sale_closes_at: dt.datetime | None
+    #: True only in what its organizer, or who has a code for it, gets.
+    is_hidden: bool
 
 
 class Event(_Answer, frozen=True, kw_only=True):
@@ -252,7 +262,7 @@ class Order(_Request, frozen=True, kw_only=True):
     items: Annotated[list[OrderItem], Meta(min_length=1, max_length=ORDER_LINES_MAX)]
     special_requests: Annotated[str, Meta(max_length=500)] = ""
     metadata: Annotated[dict[str, Scalar], Meta(max_length=50)] = {}
-    promo_code: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}\Z")] | None = None
+    promo_code: Annotated[str, Meta(pattern=PROMO_CODE)] | None = None
 
 
 class BookingItem(_Answer, frozen=True, kw_only=True):

@@ -22,6 +22,9 @@ from engine.seats import ACCESSIBLE, AISLE, RESTRICTED_VIEW, SECTION_SEATS_MAX, 
 from engine.status import Status
 from store.seats import Section
 
+#: Said alike of tiers that are not there and of hidden ones that nothing unlocks.
+NO_TIER = "is not a tier of this event"
+
 
 def lines_of(known: Known, order: Order) -> tuple[tuple[Line, ...], tuple[int, ...]]:
     """
@@ -58,12 +61,21 @@ def lines_of(known: Known, order: Order) -> tuple[tuple[Line, ...], tuple[int, .
     return tuple(lines[tier] for tier in ordered), tuple(origins[tier] for tier in ordered)
 
 
-def refusal_of(order: Order, origins: Sequence[int], refused: Refused) -> Problem:
-    """Turn the refusal of an order into the answer, about the items as the client sent them."""
+def refusal_of(
+    known: Known, order: Order, tier_nos: Sequence[int], origins: Sequence[int], refused: Refused
+) -> Problem:
+    """
+    Turn the refusal of an order into the answer, about the items as the client sent them.
+
+    Args:
+        tier_nos, origins: For each line of the order its tier, and the item that it came from.
+    """
     line = refused.fields.get("line")
     if line is None:
         return refusal(refused)
     number = origins[int(line) - 1]
+    if refused.status is Status.UNKNOWN_TIER:
+        return _unknown(known, number, order.items[number].seat_ids, tier_nos[int(line) - 1])
     if "seat_id" in refused.fields:
         for at, item in enumerate(order.items):
             seat_ids = item.seat_ids or []
@@ -71,8 +83,21 @@ def refusal_of(order: Order, origins: Sequence[int], refused: Refused) -> Proble
                 number = at
                 if refused.status is Status.UNKNOWN_SEAT:
                     place = seat_ids.index(str(refused.fields["seat_id"]))
-                    return invalid(f"/items/{at}/seat_ids/{place}", "is not a seat of this event")
+                    return _unknown_seat(at, place)
     return refusal(Refused(refused.status, refused.fields | {"line": number + 1}))
+
+
+def _unknown(known: Known, number: int, seat_ids: Sequence[str] | None, tier_no: int) -> Problem:
+    """Answer as for a tier that is not there: it is hidden, or Redis does not have it."""
+    for place, seat_id in enumerate(seat_ids or ()):
+        numbers = parse_seat_id(seat_id)
+        if numbers and known.section_tiers.get(numbers[0]) == tier_no:
+            return _unknown_seat(number, place)
+    return invalid(f"/items/{number}/tier_id", NO_TIER)
+
+
+def _unknown_seat(number: int, place: int) -> Problem:
+    return invalid(f"/items/{number}/seat_ids/{place}", "is not a seat of this event")
 
 
 def draft_sections(body: NewEvent) -> list[Section]:
@@ -122,7 +147,7 @@ def _line(known: Known, number: int, item: OrderItem) -> tuple[int, Line]:
         raise invalid(f"/items/{number}/quantity", "is required")
     tier_no = known.tier_nos.get(item.tier_id)
     if tier_no is None:
-        raise invalid(f"/items/{number}/tier_id", "is not a tier of this event")
+        raise invalid(f"/items/{number}/tier_id", NO_TIER)
     if not item.best_available:
         if item.split or item.accessible:
             name = "split" if item.split else "accessible"
@@ -144,13 +169,12 @@ def _seats_by_tier(
     found: dict[int, list[str]] = {}
     seen = {seat_id for seat_ids in named.values() for seat_id in seat_ids}
     for place, seat_id in enumerate(item.seat_ids or []):
-        pointer = f"/items/{number}/seat_ids/{place}"
         numbers = parse_seat_id(seat_id)
         tier_no = known.section_tiers.get(numbers[0]) if numbers else None
         if tier_no is None:
-            raise invalid(pointer, "is not a seat of this event")
+            raise _unknown_seat(number, place)
         if seat_id in seen:
-            raise invalid(pointer, "is named twice")
+            raise invalid(f"/items/{number}/seat_ids/{place}", "is named twice")
         seen.add(seat_id)
         found.setdefault(tier_no, []).append(seat_id)
     return found

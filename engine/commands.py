@@ -127,11 +127,13 @@ class TierStock(NamedTuple):
     person_max: int = 0
     opens_at_ms: int = 0
     closes_at_ms: int = 0
+    #: Only a promo code that names the tier unlocks it.
+    is_hidden: bool = False
 
     @property
     def rules(self) -> tuple[int, ...]:
         """Its rules, as `publish` takes them."""
-        return self[3:]
+        return (*self[3:-1], int(self.is_hidden))
 
 
 class Promo(NamedTuple):
@@ -139,10 +141,10 @@ class Promo(NamedTuple):
 
     code: str
     uses_max: int
-    #: One of the two; the other is 0.
+    #: One of the two at most; an access code has none.
     percent: int
     amount_minor: int
-    #: Tiers that it is for; all if it names none.
+    #: Tiers that it is for, and that it unlocks if they are hidden; all others if it names none.
     tier_nos: tuple[int, ...] = ()
 
     def word(self) -> str:

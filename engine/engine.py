@@ -46,6 +46,8 @@ from engine.shard import Shard
 from engine.wire import Wire
 
 BATCH_COMMANDS_MAX = 128
+#: In place of a promo code: for the eyes of organizers.
+ALL_TIERS = "*"
 
 
 class Engine:
@@ -386,26 +388,37 @@ class Engine:
         return outcomes.applied(await self._shards[shard].shift_seats("unblock", command))
 
     async def seats(
-        self, shard: int, event_id: str, *, since: int = -1
+        self, shard: int, event_id: str, *, since: int = -1, promo_code: str = ""
     ) -> SeatMap | SeatChanges | Refused:
         """
         Read the seat map; with *since*, what changed after that version, if it is known still.
 
         Cost: one Redis round trip.
 
+        Args:
+            promo_code: Of hidden tiers, only those that this code unlocks are told: the status of
+                other sections is empty. `ALL_TIERS` tells all.
+
         Raises: as for `book`.
         """
-        return outcomes.seat_map(await self._shards[shard].seats(event_id, since))
+        return outcomes.seat_map(await self._shards[shard].seats(event_id, since, promo_code))
 
-    async def availability(self, shard: int, event_id: str) -> Availability | Refused:
+    async def availability(
+        self, shard: int, event_id: str, *, promo_code: str = ""
+    ) -> Availability | Refused:
         """
         Read an event's counters, all of one moment.
 
         Cost: a share of one Redis round trip.
 
+        Args:
+            promo_code: Of hidden tiers, only those that this code unlocks are told; `ALL_TIERS`
+                tells all.
+
         Raises: as for `book`.
         """
-        return outcomes.availability(await self._shards[shard].submit_availability(event_id))
+        reply = await self._shards[shard].submit_availability(event_id, promo_code)
+        return outcomes.availability(reply)
 
     async def read_hold(self, shard: int, event_id: str, hold_id: str) -> Hold | None:
         """

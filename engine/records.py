@@ -41,7 +41,8 @@ class Tier(msgspec.Struct, frozen=True, array_like=True):
     """
     One tier as loaded: `[tier_no, capacity, price_minor, order_max]`, and its rules if it has.
 
-    Rules are `order_min, person_max, opens_at_ms, closes_at_ms`; 0 for those it does not have.
+    Rules are `order_min, person_max, opens_at_ms, closes_at_ms, is_hidden`; 0 for those it does
+    not have.
     """
 
     tier_no: int
@@ -52,6 +53,7 @@ class Tier(msgspec.Struct, frozen=True, array_like=True):
     person_max: int = 0
     opens_at_ms: int = 0
     closes_at_ms: int = 0
+    is_hidden: int = 0
 
 
 class Promo(msgspec.Struct, frozen=True, array_like=True):

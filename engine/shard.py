@@ -81,15 +81,17 @@ class Shard:
         self._batched: dict[str, Coalescer[Batched, list[Any]]] = {
             verb: Coalescer(self._sender(verb), **limits) for verb in BATCHED_VERBS
         }
-        self._availability: Coalescer[str, list[Any]] = Coalescer(self._send_availability, **limits)
+        self._availability: Coalescer[tuple[str, str], list[Any]] = Coalescer(
+            self._send_availability, **limits
+        )
 
     def submit(self, verb: str, command: Batched) -> asyncio.Future[list[Any]]:
         """Queue *command* for its verb's next batch; the future gets the script's reply."""
         return self._batched[verb].submit(command)
 
-    def submit_availability(self, event_id: str) -> asyncio.Future[list[Any]]:
-        """Queue the question what is left of an event."""
-        return self._availability.submit(event_id)
+    def submit_availability(self, event_id: str, code: str) -> asyncio.Future[list[Any]]:
+        """Queue the question what is left of an event, for who has a promo code."""
+        return self._availability.submit((event_id, code))
 
     async def publish(self, command: Publish) -> list[Any]:
         """Load an event's stock; alone, since it is rare."""
@@ -116,11 +118,11 @@ class Shard:
         key_names = [keys.meta(self.number), names.stock, names.seats]
         return await self._call("seat", reign, key_names, [reign.epoch, *section.words()])
 
-    async def seats(self, event_id: str, since: int) -> list[Any]:
+    async def seats(self, event_id: str, since: int, code: str) -> list[Any]:
         """Read the seat map, or what changed since a version; alone, since caches ask."""
-        reign = self.door.reign()
-        key_names = [keys.meta(self.number), keys.event(self.number, event_id).seats]
-        return await self._call("seats", reign, key_names, [reign.epoch, since])
+        reign, names = self.door.reign(), keys.event(self.number, event_id)
+        key_names = [keys.meta(self.number), names.seats, names.stock, names.promos]
+        return await self._call("seats", reign, key_names, [reign.epoch, since, code])
 
     async def shift_seats(self, verb: str, command: ShiftSeats) -> list[Any]:
         """Run `block` or `unblock`; alone, since they are rare."""
@@ -172,14 +174,16 @@ class Shard:
             names += keys.event(self.number, event_id)
         return names
 
-    async def _send_availability(self, batch: Sequence[str]) -> list[Any]:
+    async def _send_availability(self, batch: Sequence[tuple[str, str]]) -> list[Any]:
         reign = self.door.reign()
-        distinct = {event_id: n for n, event_id in enumerate(dict.fromkeys(batch))}
-        stocks = [keys.event(self.number, event_id).stock for event_id in distinct]
-        replies = await self._call(
-            "availability", reign, [keys.meta(self.number), *stocks], [reign.epoch]
-        )
-        return [replies[distinct[event_id]] for event_id in batch]
+        distinct = {question: n for n, question in enumerate(dict.fromkeys(batch))}
+        key_names = [keys.meta(self.number)]
+        for event_id, _ in distinct:
+            names = keys.event(self.number, event_id)
+            key_names += (names.stock, names.promos)
+        args = [reign.epoch, *(code for _, code in distinct)]
+        replies = await self._call("availability", reign, key_names, args)
+        return [replies[distinct[question]] for question in batch]
 
     async def _call(
         self, name: str, reign: Reign, key_names: Sequence[str], args: Sequence[Any]

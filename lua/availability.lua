@@ -2,17 +2,20 @@
 --[[
 availability: what is left of each tier of some events, at one moment of the journal.
 
-Guarantees   I1: all counters of one event are of the same moment.
+Guarantees   I1: all counters of one event are of the same moment. A hidden tier is told only with a
+             promo code that unlocks it.
 Atomicity    Reads only.
 Idempotency  Nothing changes.
-Cost         O(events * tiers); 2 reads per call and 1 per event.
+Cost         O(events * tiers); 2 reads per call, 1 per event, and 1 more where tiers are hidden.
 
-KEYS (one hash tag: the shard's; 2 repeats for each event, up to 128)
+KEYS (one hash tag: the shard's; 2..3 repeat for each event, up to 128)
   1 meta      hash    epoch, state, seq, persisted_seq, backlog_max   read
   2 stock     hash    the event's stock                               read
+  3 promos    hash    promo codes and their uses                      read
 
 ARGV
   1 epoch     int     the epoch the caller believes in
+  2 code      string  one per event: a promo code, empty for none, or * for all
 
 Returns one array per event, in order (first that applies)
   NOT_ON_SALE
@@ -30,13 +33,30 @@ local shard, shut = enter(meta, nil, epoch)
 if shut then return shut end
 
 -- Reply.
+local function unlocked(fields, promos, code)
+  local told, event = {}, { promos = promos }
+  for n = 1, #fields, 2 do
+    if fields[n] == 'hidden' then event.hidden = fields[n + 1] end
+  end
+  if code == '*' or not event.hidden then return fields end
+  for n = 1, #fields, 2 do
+    local tier_no = string.match(fields[n], '^(%d+)%.')
+    if not (tier_no and is_locked(event, tier_no, '~' .. code)) and fields[n] ~= 'hidden' then
+      told[#told + 1], told[#told + 2] = fields[n], fields[n + 1]
+    end
+  end
+  return told
+end
+
 local replies = {}
-for n = 2, #KEYS do
-  local fields = redis.call('HGETALL', KEYS[n])
+for i = 1, (#KEYS - 1) / 2 do
+  local stock, promos, code = KEYS[2 * i], KEYS[2 * i + 1], ARGV[1 + i]
+  local fields = redis.call('HGETALL', stock)
   if #fields == 0 then
-    replies[n - 1] = { 'NOT_ON_SALE' }
+    replies[i] = { 'NOT_ON_SALE' }
   else
-    replies[n - 1] = { 'STOCK', string.format('%.0f', shard.seq), shard.at_ms, unpack(fields) }
+    replies[i] = { 'STOCK', string.format('%.0f', shard.seq), shard.at_ms,
+      unpack(unlocked(fields, promos, code)) }
   end
 end
 return replies

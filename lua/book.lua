@@ -47,7 +47,7 @@ Returns one text: a line per order, in order, of words (first that applies)
   SALE_NOT_OPEN           opens_at_ms                transient; with the line if it is a tier's
   SALE_CLOSED             closes_at_ms               with the line if it is a tier's
   BACKPRESSURE                                       transient: PostgreSQL is too far behind
-  UNKNOWN_TIER            line
+  UNKNOWN_TIER            line                       also hidden, and no code unlocks it
   LIMIT_REACHED           scope, max, taken          scope: order, order_min, person, tier
   PROMO_UNKNOWN                                      no such code, or not for these tiers
   PROMO_EXHAUSTED         uses_max                   may return with a hold or a cancellation

@@ -47,7 +47,7 @@ Returns one array per command, in order (first that applies)
   SALE_NOT_OPEN           opens_at_ms            transient
   SALE_CLOSED             closes_at_ms
   BACKPRESSURE                                   transient: PostgreSQL is too far behind
-  UNKNOWN_TIER            line
+  UNKNOWN_TIER            line                   also hidden: such a tier has no list
   LIMIT_REACHED           scope, max, taken      scope: order, order_min, tier or person
   ALREADY_WAITING         entry_id               their live entry for this tier
   PLACES_AVAILABLE        available              nobody waits and it fits: book
@@ -121,7 +121,7 @@ local function refuse_entry(c)
   if shard.at_ms < event.opens_at_ms then return { 'SALE_NOT_OPEN', event.opens_at_ms } end
   if shard.at_ms >= event.closes_at_ms then return { 'SALE_CLOSED', event.closes_at_ms } end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
-  if not tier then return { 'UNKNOWN_TIER', 1 } end
+  if not tier or is_locked(event, c.tier_no, '') then return { 'UNKNOWN_TIER', 1 } end
   local refusal = refuse_line(shard, tier, c.quantity)
   if refusal then return refusal end
   local capacity = tonumber(event.kept[c.tier_no .. '.capacity'])

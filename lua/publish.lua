@@ -36,8 +36,9 @@ ARGV
  14 tier_max      int     places that one person may have of it
  15 tier_opens    int     sale window of the tier, within the event's, Unix ms
  16 tier_closes   int     sale window of the tier, Unix ms, above tier_opens
+ 17 is_hidden     int     1 if only a promo code that names the tier unlocks it
   then, if there are any:
- 17 promos        string  CODE:uses_max:percent:amount:tier_no+tier_no,... up to 100
+ 18 promos        string  CODE:uses_max:percent:amount:tier_no+tier_no,... up to 100
 
 Returns (first that applies)
   REPLAYED                epoch, seq, at_ms
@@ -45,7 +46,8 @@ Returns (first that applies)
   PUBLISHED               epoch, seq, at_ms
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
-Emits        journal `published`: opens_at_ms, closes_at_ms, person_max, tiers, sections
+Emits        journal `published`: opens_at_ms, closes_at_ms, person_max, tiers, sections,
+             promos
 ]]
 
 -- Bind.
@@ -77,9 +79,8 @@ for n = 1, tier_count do
   end
   tiers[n] = { capacity = ARGV[a], price_minor = ARGV[a + 1], order_max = ARGV[a + 2] }
 end
-if not bind_rules(tiers, 9 + 3 * tier_count, last) then
-  return redis.error_reply('BADARG rules')
-end
+local hidden = bind_rules(tiers, 9 + 3 * tier_count, last)
+if not hidden then return redis.error_reply('BADARG rules') end
 local promo_words, promo_rows = {}, ''
 if codes then promo_words, promo_rows = bind_promos(codes, tiers) end
 if not promo_words then return redis.error_reply('BADARG promos') end
@@ -121,6 +122,7 @@ for n, tier in ipairs(tiers) do
     fields[#fields + 1], fields[#fields + 2] = n .. '.' .. name, figure
   end
 end
+if hidden ~= '' then fields[#fields + 1], fields[#fields + 2] = 'hidden', hidden end
 
 -- Apply.
 apply(shard, {})

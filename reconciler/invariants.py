@@ -19,7 +19,7 @@ from reconciler.waitlist import check_waitlist
 COUNTERS = ("capacity", "available", "held", "sold", "blocked")
 TIER_CONSTANTS = ("capacity", "price_minor", "order_max")
 #: A tier that has none of these has no such fields in Redis.
-TIER_RULES = ("order_min", "person_max", "opens_at_ms", "closes_at_ms")
+TIER_RULES = ("order_min", "person_max", "opens_at_ms", "closes_at_ms", "is_hidden")
 
 
 def check_door(view: ShardView) -> list[Violation]:
@@ -151,8 +151,7 @@ def check_stock_constants(view: EventView) -> list[Violation]:
     for tier in record.tiers:
         row = rows.get(tier.tier_no)
         for name in (*TIER_CONSTANTS, *TIER_RULES):
-            no_rule = "0" if name in TIER_RULES else None
-            expected, got = getattr(tier, name), view.stock.get(f"{tier.tier_no}.{name}", no_rule)
+            expected, got = getattr(tier, name), _loaded(view, tier.tier_no, name)
             if str(expected) != got:
                 found.append(of_event(
                     view, "I8", "stock_differs", tier_no=tier.tier_no, subject=name,
@@ -266,6 +265,12 @@ EVENT_CHECKS: tuple[Callable[[EventView], list[Violation]], ...] = (
 def _counters(view: EventView) -> Iterator[tuple[int, Mapping[str, str | None]]]:
     for tier_no in range(1, (number(view.stock.get("tier_count")) or 0) + 1):
         yield tier_no, {name: view.stock.get(f"{tier_no}.{name}") for name in COUNTERS}
+
+
+def _loaded(view: EventView, tier_no: int, name: str) -> str | None:
+    if name == "is_hidden":
+        return str(int(f"+{tier_no}+" in view.stock.get("hidden", "")))
+    return view.stock.get(f"{tier_no}.{name}", "0" if name in TIER_RULES else None)
 
 
 def _stock(view: EventView, tier_no: int, name: str) -> int | None:

@@ -44,6 +44,7 @@ class TierRow(NamedTuple):
     person_max: int = 0
     opens_at_ms: int = 0
     closes_at_ms: int = 0
+    is_hidden: int = 0
 
 
 class BatchRow(NamedTuple):

@@ -29,10 +29,16 @@ class Tier(NamedTuple):
     person_max: int = 0
     sale_opens_at: dt.datetime | None = None
     sale_closes_at: dt.datetime | None = None
+    #: Only a promo code that names the tier unlocks it.
+    is_hidden: bool = False
 
 
 class Promo(NamedTuple):
-    """A promo code: `percent` or `amount_minor` off each place of its tiers, all if none."""
+    """
+    A promo code: `percent` or `amount_minor` off each place of its tiers, all if none.
+
+    It unlocks the hidden ones of those it names; then it may take nothing off.
+    """
 
     code: str
     uses_max: int
@@ -99,6 +105,7 @@ async def add(
             [tier.person_max for tier in tiers],
             [tier.sale_opens_at for tier in tiers],
             [tier.sale_closes_at for tier in tiers],
+            [tier.is_hidden for tier in tiers],
         )
         await seats.add(connection, event.id, sections)
         if promos:

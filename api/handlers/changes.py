@@ -15,6 +15,7 @@ from api.schemas import Cancellation, EventChange, Reopening
 from api.services import SERVICES, Services
 from engine.commands import Reopen, SetCapacity
 from engine.emptier import Emptier
+from engine.engine import ALL_TIERS
 from engine.outcomes import Applied, Refused
 from store import changes, events
 
@@ -106,7 +107,7 @@ async def cancellation(request: web.Request) -> web.Response:
 
 
 async def _progress(services: Services, event: events.Event, *, status: int) -> web.Response:
-    outcome = await services.engine.availability(event.shard, event.id)
+    outcome = await services.engine.availability(event.shard, event.id, promo_code=ALL_TIERS)
     if isinstance(outcome, Refused):
         raise refusal(outcome)
     left = sum(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 
 import msgspec
 from aiohttp import web
 
+from api.catalog import Known
 from api.http import (
     PRINCIPAL,
     answer,
@@ -23,6 +25,7 @@ from api.http import (
 from api.moments import moment_of, ms_of
 from api.problems import Problem, invalid, not_found, refusal
 from api.schemas import (
+    PROMO_CODE,
     Availability,
     Event,
     EventPage,
@@ -36,6 +39,7 @@ from api.seating import as_loaded, capacities, draft_sections
 from api.services import SERVICES, Services
 from api.tokens import Principal
 from engine.commands import Promo, Publish, TierStock
+from engine.engine import ALL_TIERS
 from engine.ids import is_id, new_id
 from engine.outcomes import Refused
 from store import events, seats
@@ -45,6 +49,8 @@ _NEW_EVENT = msgspec.json.Decoder(NewEvent)
 YEAR_MIN = 2000
 YEAR_MAX = 2999
 _LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+#: What is told with a promo code, or to an organizer, is for nobody else.
+PRIVATE = {"Cache-Control": "private, no-store"}
 PUBLIC = {"Cache-Control": "public, max-age=1, stale-while-revalidate=5"}
 
 
@@ -126,7 +132,7 @@ async def listing(request: web.Request) -> web.Response:
     tiers = await events.tiers_of(services.pool, [event.id for event in page])
     has_more = len(found) > limit
     body = EventPage(
-        data=[_event(event, tiers.get(event.id, [])) for event in page],
+        data=[_event(event, _shown(tiers.get(event.id, []))) for event in page],
         has_more=has_more,
         next_cursor=encode_cursor(page[-1].starts_at, page[-1].id) if has_more else None,
     )
@@ -134,20 +140,33 @@ async def listing(request: web.Request) -> web.Response:
 
 
 async def read(request: web.Request) -> web.Response:
-    """Read one event; a draft only by its organizer."""
+    """
+    Read one event; a draft only by its organizer.
+
+    Hidden tiers are shown to its organizer, and with `promo_code` those that the code unlocks.
+    """
     services = request.app[SERVICES]
     event = await _find(services, request.match_info["event_id"])
-    if event.status == "draft" and not _is_own(request.get(PRINCIPAL), event):
+    code = promo_code(request, event)
+    if event.status == "draft" and code != ALL_TIERS:
         raise not_found()
     etag = f'"{event.version}-{event.status}"'
     if _matches(request.headers.getall("If-None-Match", ()), etag):
         return web.Response(status=304, headers={"ETag": etag})
     tiers = (await events.tiers_of(services.pool, [event.id])).get(event.id, [])
-    return answer(_event(event, tiers), headers={"ETag": etag, "Cache-Control": "no-cache"})
+    if code != ALL_TIERS:
+        promos = await events.promos_of(services.pool, event.id) if code else []
+        tiers = _shown(tiers, {no for one in promos if one.code == code for no in one.tier_nos})
+    cache = "private, no-cache" if code else "no-cache"
+    return answer(_event(event, tiers), headers={"ETag": etag, "Cache-Control": cache})
 
 
 async def availability(request: web.Request) -> web.Response:
-    """Tell what is left, all counters of one moment."""
+    """
+    Tell what is left, all counters of one moment.
+
+    Hidden tiers are told to the event's organizer, and with `promo_code` those that it unlocks.
+    """
     services = request.app[SERVICES]
     event_id = request.match_info["event_id"]
     known = services.catalog.get(event_id)
@@ -155,15 +174,27 @@ async def availability(request: web.Request) -> web.Response:
         known = await services.catalog.find(event_id) if is_id("evt", event_id) else None
     if known is None:
         raise not_found()
-    outcome = await services.engine.availability(known.shard, event_id)
+    code = promo_code(request, known)
+    outcome = await services.engine.availability(known.shard, event_id, promo_code=code)
     if isinstance(outcome, Refused):
         raise refusal(outcome)
     tiers = [
         _tier_availability(tier_id, tier_no, outcome.stock)
         for tier_id, tier_no in known.tier_nos.items()
+        if f"{tier_no}.available" in outcome.stock
     ]
     body = Availability(event_id=event_id, as_of=moment_of(outcome.at_ms), tiers=tiers)
-    return answer(body, headers=PUBLIC)
+    return answer(body, headers=PRIVATE if code else PUBLIC)
+
+
+def promo_code(request: web.Request, event: events.Event | Known) -> str:
+    """Return what unlocks hidden tiers of *event* for the caller: a code, or being organizer."""
+    if _is_own(request.get(PRINCIPAL), event):
+        return ALL_TIERS
+    code = query_text(request, "promo_code")
+    if code is not None and re.fullmatch(PROMO_CODE, code) is None:
+        raise invalid("/query/promo_code", "is not a promo code")
+    return code.upper() if code else ""
 
 
 def _matches(headers: Sequence[str], etag: str) -> bool:
@@ -252,6 +283,7 @@ def _with_rules(
         person_max=tier.max_per_user or 0,
         sale_opens_at=opens,
         sale_closes_at=closes,
+        is_hidden=tier.is_hidden,
     )
 
 
@@ -261,20 +293,24 @@ def _promos(body: NewEvent) -> list[events.Promo]:
     for number, tier in enumerate(body.tiers):
         names[number] = number + 1
         names.setdefault(tier.name, number + 1)
+    hidden = {number for number, tier in enumerate(body.tiers, start=1) if tier.is_hidden}
     promos: dict[str, events.Promo] = {}
     for number, promo in enumerate(body.promo_codes):
         at = f"/promo_codes/{number}"
         if promo.code in promos:
             raise invalid(f"{at}/code", "is there already")
-        if (promo.percent_off is None) == (promo.amount_off is None):
-            raise invalid(at, "needs either percent_off or amount_off")
         for place, name in enumerate(promo.tiers):
             if name not in names:
                 raise invalid(f"{at}/tiers/{place}", "is neither the name nor the index of a tier")
         tier_nos = tuple(sorted({names[name] for name in promo.tiers}))
+        count = (promo.percent_off is not None) + (promo.amount_off is not None)
+        if count > 1 or (count == 0 and not hidden & set(tier_nos)):
+            raise invalid(at, "needs either percent_off or amount_off, or a hidden tier to unlock")
         promos[promo.code] = events.Promo(
             promo.code, promo.uses_max, promo.percent_off or 0, promo.amount_off or 0, tier_nos
         )
+    for number in sorted(hidden.difference(*(promo.tier_nos for promo in promos.values()))):
+        raise invalid(f"/tiers/{number - 1}/is_hidden", "needs a promo code that names the tier")
     return list(promos.values())
 
 
@@ -287,6 +323,7 @@ def _stock(tier: events.Tier) -> TierStock:
         person_max=tier.person_max,
         opens_at_ms=ms_of(tier.sale_opens_at) if tier.sale_opens_at else 0,
         closes_at_ms=ms_of(tier.sale_closes_at) if tier.sale_closes_at else 0,
+        is_hidden=tier.is_hidden,
     )
 
 
@@ -321,7 +358,7 @@ async def _own_event(request: web.Request) -> events.Event:
     return event
 
 
-def _is_own(principal: Principal | None, event: events.Event) -> bool:
+def _is_own(principal: Principal | None, event: events.Event | Known) -> bool:
     if principal is None:
         return False
     return principal.role == "admin" or (
@@ -332,6 +369,11 @@ def _is_own(principal: Principal | None, event: events.Event) -> bool:
 async def _load(services: Services, event_id: str) -> Event:
     event = await _find(services, event_id)
     return _event(event, (await events.tiers_of(services.pool, [event_id]))[event_id])
+
+
+def _shown(tiers: list[events.Tier], unlocked: Collection[int] = ()) -> list[events.Tier]:
+    """Leave out the hidden tiers that are not unlocked."""
+    return [tier for tier in tiers if not tier.is_hidden or tier.tier_no in unlocked]
 
 
 def _event(event: events.Event, tiers: list[events.Tier]) -> Event:
@@ -365,6 +407,7 @@ def _event(event: events.Event, tiers: list[events.Tier]) -> Event:
                 max_per_user=tier.person_max or None,
                 sale_opens_at=tier.sale_opens_at,
                 sale_closes_at=tier.sale_closes_at,
+                is_hidden=tier.is_hidden,
             )
             for tier in tiers
         ],

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 from aiohttp import web
 
-from api.handlers.events import PUBLIC, _own_event
+from api.handlers.events import PRIVATE, PUBLIC, _own_event, promo_code
 from api.http import answer, read_body
 from api.orders import find_event
 from api.problems import Problem, invalid, refusal
@@ -30,7 +30,8 @@ async def read(request: web.Request) -> web.Response:
 
     A seat's id is `s<section_no>-<n>`, n being its place in the section's `status`, from 1. There,
     f is free, h held, s sold, b blocked, and a slash ends a row. Where `since` is too long ago, the
-    whole map is the answer.
+    whole map is the answer. Sections of hidden tiers are shown to the event's organizer, and with
+    `promo_code` those that it unlocks.
     """
     services = request.app[SERVICES]
     event_id = request.match_info["event_id"]
@@ -38,11 +39,12 @@ async def read(request: web.Request) -> web.Response:
     since = _since(request)
     if not known.section_tiers:
         return answer(SeatMap(event_id=event_id, version=0, sections=[]), headers=PUBLIC)
-    found = await services.engine.seats(known.shard, event_id, since=since)
+    code = promo_code(request, known)
+    found = await services.engine.seats(known.shard, event_id, since=since, promo_code=code)
     if isinstance(found, Refused):
         raise refusal(found)
     etag = f'"{found.version}"' if since < 0 else f'"{since}-{found.version}"'
-    headers = {"ETag": etag, **PUBLIC}
+    headers = {"ETag": etag, **(PRIVATE if code else PUBLIC)}
     if request.headers.get("If-None-Match") == etag:
         return web.Response(status=304, headers=headers)
     if isinstance(found, outcomes.SeatChanges):
@@ -57,6 +59,7 @@ async def read(request: web.Request) -> web.Response:
         for section, status in zip(
             await services.catalog.sections(event_id), found.statuses, strict=True
         )
+        if status
     ]
     body = SeatMap(event_id=event_id, version=found.version, sections=sections)
     return answer(body, headers=headers)

@@ -27,6 +27,7 @@ from api.moments import moment_of
 from api.orders import FINGERPRINT_BYTES, find_event
 from api.problems import invalid, not_found, refusal
 from api.schemas import Join, Offer, WaitlistEntry, WaitlistPage
+from api.seating import NO_TIER
 from api.services import SERVICES, Services
 from engine import commands, keys
 from engine.commands import Own
@@ -39,6 +40,7 @@ from engine.ids import (
     offer_of_entry,
 )
 from engine.outcomes import Refused
+from engine.status import Status
 from engine.waitlist import Entry, Position, read_entries
 from store import events
 from store import waitlist as store
@@ -71,7 +73,7 @@ async def join(request: web.Request) -> web.Response:
     known = await find_event(services, event_id, frozenset({body.tier_id}))
     tier_no = known.tier_nos.get(body.tier_id)
     if tier_no is None:
-        raise invalid("/tier_id", "is not a tier of this event")
+        raise invalid("/tier_id", NO_TIER)
     if body.after_hold is not None and not is_id("hold", body.after_hold):
         raise invalid("/after_hold", "is not a hold")
     command = commands.Join(
@@ -90,6 +92,8 @@ async def join(request: web.Request) -> web.Response:
     outcome = await services.engine.join(known.shard, command)
     if isinstance(outcome, Refused):
         metrics.count(metrics.waitlist_of(outcome.status.value.lower()))
+        if outcome.status is Status.UNKNOWN_TIER:
+            raise invalid("/tier_id", NO_TIER)
         raise refusal(outcome)
     metrics.count(metrics.waitlist_of("replayed" if outcome.is_replay else "joined"))
     [found] = await _read(services, known, event_id, user_id, [command.id])

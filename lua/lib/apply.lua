@@ -9,6 +9,8 @@ local function apply(shard, events, due)
       redis.call('ZCARD', event.deadlines)
       redis.call('ZCARD', event.ended)
       redis.call('ZCARD', due)
+    elseif event.wake_at_ms < math.huge then
+      redis.call('ZCARD', due)
     end
     if next(event.new_entries) then
       redis.call('HEXISTS', event.entries, '')

@@ -8,7 +8,10 @@ local function refuse(shard, order)
   if shard.at_ms >= event.closes_at_ms then return { 'SALE_CLOSED', event.closes_at_ms } end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
   for n = 1, count do
-    if not tiers[lines[n].tier_no] then return { 'UNKNOWN_TIER', n } end
+    local tier_no = lines[n].tier_no
+    if not tiers[tier_no] or is_locked(event, tier_no, order.fingerprint) then
+      return { 'UNKNOWN_TIER', n }
+    end
   end
   for n = 1, count do
     local tier, quantity = tiers[lines[n].tier_no], lines[n].quantity

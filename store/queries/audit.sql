@@ -8,7 +8,8 @@ SELECT id, shard, status::text AS status FROM events WHERE id = ANY($1::text[]);
 -- audit_tiers --
 SELECT event_id, tier_no, id, price_minor, capacity, order_max, order_min, person_max,
        coalesce(floor(extract(epoch FROM sale_opens_at) * 1000), 0)::bigint AS opens_at_ms,
-       coalesce(floor(extract(epoch FROM sale_closes_at) * 1000), 0)::bigint AS closes_at_ms
+       coalesce(floor(extract(epoch FROM sale_closes_at) * 1000), 0)::bigint AS closes_at_ms,
+       is_hidden::int AS is_hidden
 FROM tiers WHERE event_id = ANY($1::text[]) ORDER BY event_id, tier_no;
 
 -- audit_journal --

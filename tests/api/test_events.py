@@ -36,7 +36,7 @@ async def test_create(world: World, organizer: str) -> None:
     for tier, wished in zip(body["tiers"], asked["tiers"], strict=True):
         assert is_id("tier", tier["id"])
         rules = {"max_per_order": 10, "min_per_order": 1, "max_per_user": None,
-                 "sale_opens_at": None, "sale_closes_at": None}  # fmt: skip
+                 "sale_opens_at": None, "sale_closes_at": None, "is_hidden": False}  # fmt: skip
         assert wished | {"id": tier["id"]} | rules == tier
 
 

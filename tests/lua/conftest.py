@@ -69,10 +69,15 @@ class Till:
         closes_at_ms: int = FAR_MS,
         person_max: int = 6,
         fingerprint: str = "p1",
-        rules: Sequence[tuple[int, int, int, int, int]] = (),
+        rules: Sequence[tuple[int, ...]] = (),
         promos: str = "",
     ) -> list[Any]:
-        """Load an event; *rules* of tiers are the script's last words."""
+        """
+        Load an event; *rules* of tiers are the script's last words.
+
+        Args:
+            rules: Five or six words each; the sixth, whether the tier is hidden, may be left out.
+        """
         event = event_id or self.event
         flat = [figure for tier in tiers for figure in tier]
         reply: list[Any] = await self.call(
@@ -80,7 +85,7 @@ class Till:
             [self.meta, self.journal, keys.events(self.shard), keys.event(self.shard, event).stock,
              keys.event(self.shard, event).seats, keys.event(self.shard, event).promos],
             self.epoch, event, fingerprint, opens_at_ms, closes_at_ms, person_max, len(tiers),
-            *flat, *([0] if rules else []), *(figure for rule in rules for figure in rule),
+            *flat, *([0] if rules else []), *(word for rule in rules for word in (*rule, 0)[:6]),
             *([promos] if promos else []),
         )  # fmt: skip
         return reply
@@ -106,10 +111,12 @@ class Till:
             args += [number, self.booking(command), user_id or command.user_id]
         return await self._on_events("cancel", events, args)
 
-    async def availability(self, *events: str) -> list[list[Any]]:
-        """Read the counters of *events*, or of the default one."""
-        stocks = [keys.event(self.shard, event).stock for event in events or (self.event,)]
-        replies: list[list[Any]] = await self.call("availability", [self.meta, *stocks], self.epoch)
+    async def availability(self, *events: str, code: str = "") -> list[list[Any]]:
+        """Read the counters of *events*, or of the default one, with a promo code."""
+        own = [keys.event(self.shard, event) for event in events or (self.event,)]
+        names = [self.meta, *(name for one in own for name in (one.stock, one.promos))]
+        codes = [code] * len(own)
+        replies: list[list[Any]] = await self.call("availability", names, self.epoch, *codes)
         return replies
 
     async def set_meta(self, **fields: Any) -> None:

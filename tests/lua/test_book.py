@@ -536,3 +536,26 @@ async def test_detail_is_kept_as_written(till: Till, user: str) -> None:
     record = (await journal(till.redis, till.shard))[-1].record
     assert isinstance(record, Booked)
     assert text == record.detail.special_requests
+
+
+async def test_complaint_15_success_is_in_the_journal(till: Till) -> None:
+    """Complaint 15: each success has its record, written by the very call that took the places."""
+    await till.publish()
+    commands = [Command(user, (1, 1)) for user in users(4)]
+    replies = await till.book(*commands)
+    records = {entry.seq: entry.record for entry in await journal(till.redis, till.shard)}
+    for command, reply in zip(commands, replies, strict=True):
+        record = records[int(reply[2])]
+        assert isinstance(record, Booked)
+        assert (till.booking(command), "BOOKED") == (record.booking_id, reply[0])
+
+
+async def test_complaint_15_no_record_no_success(till: Till, user: str) -> None:
+    """Complaint 15: where the record cannot be appended, no place is taken, and nobody is told."""
+    await till.publish()
+    # An entry far ahead: Redis refuses ids that do not grow.
+    await ask(till.redis, "XADD", till.journal, "999-1", "records", "x")
+    before = await snapshot(till.redis, till.shard)
+    with pytest.raises(ResponseError, match="XADD"):
+        await till.book(Command(user, (1, 1)))
+    assert before == await snapshot(till.redis, till.shard)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from typing import Any
 
@@ -12,7 +13,17 @@ from redis.exceptions import ResponseError
 from engine import keys
 from engine.ids import booking_of_hold, hold_id, new_id
 from engine.records import Confirmed, Expired, Extended, Held, Released
-from tests.checks import FAR_MS, Tier, ask, journal, persons, snapshot, stock, users
+from tests.checks import (
+    FAR_MS,
+    Tier,
+    ask,
+    check_consistent,
+    journal,
+    persons,
+    snapshot,
+    stock,
+    users,
+)
 from tests.lua.conftest import Command, Till
 
 TTL_MS = 60_000
@@ -170,6 +181,29 @@ async def test_complaint_2_two_confirms_of_one_hold(desk: Desk, user: str) -> No
 
     assert ["CONFIRMED", *["REPLAYED"] * 4] == [reply[0] for reply in replies]
     assert Tier(6, 0, 4) == (await desk.tiers())[1]
+
+
+@pytest.mark.parametrize(
+    "steps", sorted(set(itertools.permutations(("confirm", "confirm", "release", "extend"))))
+)
+async def test_complaint_4_any_order_ends_the_same(
+    desk: Desk, user: str, steps: tuple[str, ...]
+) -> None:
+    """Complaint 4: a webhook, its repetition and the user, in any order, end in one state."""
+    command = Command(user, (1, 2))
+    await desk.hold(command)
+    replies = {}
+    for step in steps:
+        words = (TTL_MS, LIFE_MAX_MS) if step == "extend" else ()
+        replies[step] = (await desk.on(step, command, *words))[0]
+    first = next(step for step in steps if step != "extend")
+    if first == "confirm":
+        assert ("REPLAYED", "HOLD_CONFIRMED") == (replies["confirm"], replies["release"])
+        assert Tier(8, 0, 2) == (await desk.tiers())[1]
+    else:
+        assert ("HOLD_RELEASED", "RELEASED") == (replies["confirm"], replies["release"])
+        assert Tier(10, 0, 0) == (await desk.tiers())[1]
+    await check_consistent(desk.till.redis, desk.till.shard)
 
 
 async def test_i11_only_the_owner(desk: Desk, user: str) -> None:

@@ -97,6 +97,39 @@ async def test_nobody_overtakes_the_list_of_a_seated_tier(hall: Hall, user: str)
     assert ["ssff"] == await hall.statuses()
 
 
+async def test_seats_apart_are_offered_where_there_are_no_others(hall: Hall, user: str) -> None:
+    """A waiting party gets seats in pieces rather than none, and side by side if it can."""
+    await hall.book(user, (SEATED, 2, named(["s1-1", "s1-3"])), key="a")
+    await hall.book(user, (SEATED, 2, named(["s1-2", "s1-4"])), key="b")
+    waiting = await join(hall, SEATED, 2)
+    await hall.engine.cancel(hall.shard, hall.own(user, key="a"))
+
+    offer = await offer_of(hall, waiting)
+    assert offer is not None
+    assert [{"s1-1", "s1-3"}] == [set(item.seat_ids) for item in offer.items]
+    assert ["hshs"] == await hall.statuses()
+    await hall.check()
+
+
+async def test_accessible_seats_are_not_offered(
+    engine: Engine, redis: Redis, shard: int, user: str
+) -> None:
+    """Seats kept back do not count for those who wait: they stay free, and the head waits on."""
+    hall = Hall(engine, redis, shard)
+    await hall.open(Section(1, SEATED, (3,), "100"), person_max=10)
+    await hall.book(user, (SEATED, 1, "s1-1"), key="a")
+    await hall.book(user, (SEATED, 2, named(["s1-2", "s1-3"])), key="b")
+    waiting = await join(hall, SEATED, 1)
+    await hall.engine.cancel(hall.shard, hall.own(user, key="a"))
+    assert None is await offer_of(hall, waiting)
+    assert ["fss"] == await hall.statuses()
+    await hall.engine.cancel(hall.shard, hall.own(user, key="b"))
+    offer = await offer_of(hall, waiting)
+    assert offer is not None
+    assert 1 == len({"s1-2", "s1-3"} & set(offer.items[0].seat_ids))
+    await hall.check()
+
+
 async def test_unblocked_seats_are_offered(hall: Hall, user: str) -> None:
     """I9: seats that the organizer puts back on sale go to those who wait."""
     await hall.shift("block", "s1-4")

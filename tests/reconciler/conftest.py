@@ -71,9 +71,10 @@ class BoxOffice:
         )  # fmt: skip
         for tier_no, (tier_id, tier) in enumerate(zip(tier_ids, tiers, strict=True), start=1):
             await self.database.execute(
-                "INSERT INTO tiers VALUES ($1, $2, $3, 'Floor', $4, $5, $6, $7, $8)",
+                "INSERT INTO tiers VALUES ($1, $2, $3, 'Floor', $4, $5, $6, $7, $8,"
+                " NULL, NULL, $9)",
                 event_id, tier_no, tier_id, tier.price_minor, tier.capacity, tier.order_max,
-                tier.order_min, tier.person_max,
+                tier.order_min, tier.person_max, tier.is_hidden,
             )  # fmt: skip
         if publish:
             command = Publish(event_id, "f", 1, FAR_MS, PERSON_MAX, tiers)

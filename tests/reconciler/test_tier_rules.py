@@ -14,7 +14,7 @@ from tests.checks import ask, make_booking_id
 from tests.reconciler.conftest import BoxOffice, Shown
 
 LIMITED = TierStock(500, 2500, 10, order_min=2, person_max=6)
-TIERS = (LIMITED, TierStock(500, 100, 10))
+TIERS = (LIMITED, TierStock(500, 100, 10), TierStock(500, 100, 10, is_hidden=True))
 PERSONS = 12
 CHECKS = 6
 
@@ -64,10 +64,12 @@ async def test_i12_clean_while_sold(office: BoxOffice) -> None:
         ("stock", "1.person_max", 7, "stock_differs"),
         ("stock", "2.person_max", 7, "stock_differs"),
         ("stock", "2.closes_at_ms", 7, "stock_differs"),
+        ("stock", "hidden", "+2+3+", "stock_differs"),
+        ("stock", "hidden", "", "stock_differs"),
     ],
 )
 async def test_i8_drift_is_found(
-    office: BoxOffice, key: str, field: str, value: int, code: str
+    office: BoxOffice, key: str, field: str, value: int | str, code: str
 ) -> None:
     """I8: a rule or a count that is not what the records say is named."""
     event, user = await office.add_event(tiers=TIERS), new_id("usr")
@@ -78,11 +80,11 @@ async def test_i8_drift_is_found(
     assert {code} == {found.code for found in (await office.check()).violations}
 
 
-@pytest.mark.parametrize("column", ["order_min", "person_max"])
-async def test_i8_rule_of_the_row(office: BoxOffice, column: str) -> None:
+@pytest.mark.parametrize("change", ["order_min = 3", "person_max = 3", "is_hidden = true"])
+async def test_i8_rule_of_the_row(office: BoxOffice, change: str) -> None:
     """I8: a rule that was changed in PostgreSQL alone is named."""
     event = await office.add_event(tiers=TIERS)
     assert [] == (await office.check()).violations
-    sql = f"UPDATE tiers SET {column} = 3 WHERE event_id = $1 AND tier_no = 1"  # noqa: S608
+    sql = f"UPDATE tiers SET {change} WHERE event_id = $1 AND tier_no = 1"  # noqa: S608
     await office.database.execute(sql, event.event_id)
     assert {"tier_row_differs"} == {found.code for found in (await office.check()).violations}

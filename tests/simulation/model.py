@@ -3,33 +3,45 @@ What the scripts should do, in plain Python: the model that random histories are
 
 No clock and no bytes: who is overdue, and whose patience is over, the test says. No counters: they
 are added up from bookings, holds and blocks. Which seats are the best the model does not know: it
-checks those that were chosen, and adopts them. All else is as the headers in `lua/` say.
+checks those that were chosen, and adopts them. All else is as the headers in `lua/` say. At most
+300 lines of code; what staff may do is in `tests.simulation.staff`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from engine.commands import Line
-from engine.ids import entry_of_offer, offer_of_entry
+from engine.ids import entry_of_offer, offer_of_entry, promo_of
 from engine.status import Status
 
 Lines = tuple[Line, ...]
-#: Overdue holds that one sale ends at most.
-RECLAIM_MAX = 50
-#: Entries that may wait.
-WAITING_MAX = 3
-#: The tier that has seats.
-SEATED = 2
+#: Entries that may wait, overdue holds that one sale ends, and the tier that has seats.
+WAITING_MAX, RECLAIM_MAX, SEATED = 3, 50, 2
+
+
+class No(Exception):
+    """A refusal, or a replay, by its status."""
+
+
+def no(status: Status, is_so: object) -> None:
+    """Refuse with *status* if it *is_so*."""
+    if is_so:
+        raise No(status)
 
 
 @dataclass
 class Tier:
-    """One tier."""
+    """One tier and its rules; 0 is no rule. A promo code that names it unlocks a hidden one."""
 
     capacity: int
     order_max: int
+    order_min: int = 0
+    person_max: int = 0
+    is_open: bool = True
+    is_hidden: bool = False
 
 
 @dataclass
@@ -54,6 +66,11 @@ class Owner:
         left = {n: q - sum(cut.get(n, 0) for cut in cuts) for n, q in self.first.items()}
         return {n: quantity for n, quantity in left.items() if quantity}
 
+    @property
+    def tickets(self) -> list[tuple[int, int]]:
+        """Tier and place within it of each ticket, in the order of its first items."""
+        return [(n, nth) for n, count in self.first.items() for nth in range(1, count + 1)]
+
 
 @dataclass
 class Entry:
@@ -67,6 +84,9 @@ class Entry:
     place: tuple[bool, int]
     status: str = "waiting"
     patience: int = 0
+
+
+Kept = TypeVar("Kept", Owner, Entry)
 
 
 @dataclass
@@ -84,6 +104,8 @@ class Event:
     """One event as the model has it; its list, led by `policy`, is that of one tier."""
 
     tiers: dict[int, Tier]
+    #: Of each promo code how many uses it has, and for which tiers; all if none.
+    promos: dict[str, tuple[int, tuple[int, ...]]]
     person_max: int
     rows: tuple[tuple[str, ...], ...]
     closes_at: int
@@ -95,15 +117,13 @@ class Event:
     tickets: dict[tuple[str, int], Ticket] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
     used_first: set[str] = field(default_factory=set)
-    #: Of the present call: it has read the list's tier; it has ended overdue holds.
+    #: Whether the present call has read the list's tier.
     is_read: bool = False
-    is_reclaimed: bool = False
 
-    def live(self) -> Iterable[Owner]:
+    def live(self) -> list[Owner]:
         """Bookings and holds that have places."""
-        owners = [*self.bookings.values(), *self.holds.values()]
-        of_hold = {id(hold) for hold in self.holds.values()}
-        return [o for o in owners if o.status == ("held" if id(o) in of_hold else "confirmed")]
+        held = [hold for hold in self.holds.values() if hold.status == "held"]
+        return held + [one for one in self.bookings.values() if one.status == "confirmed"]
 
     def held(self, tier_no: int) -> int:
         """Places that are held."""
@@ -111,16 +131,21 @@ class Event:
 
     def sold(self, tier_no: int) -> int:
         """Places that are sold."""
-        return sum(o.lines.get(tier_no, 0) for o in self.live()) - self.held(tier_no)
+        return sum(owner.lines.get(tier_no, 0) for owner in self.live()) - self.held(tier_no)
 
     def available(self, tier_no: int) -> int:
         """Places that are free."""
         blocked = len(self.blocked) if tier_no == SEATED else 0
         return self.tiers[tier_no].capacity - self.held(tier_no) - self.sold(tier_no) - blocked
 
-    def taken(self, user: str) -> int:
-        """Places of the user's live bookings and holds."""
-        return sum(sum(o.lines.values()) for o in self.live() if o.user == user)
+    def taken(self, user: str, tiers: Collection[int] = ()) -> int:
+        """Places of the user's live bookings and holds, of all tiers or some."""
+        mine = [owner.lines for owner in self.live() if owner.user == user]
+        return sum(q for lines in mine for n, q in lines.items() if not tiers or n in tiers)
+
+    def used(self, code: str) -> int:
+        """Live bookings and holds with this promo code."""
+        return [promo_of(owner.fingerprint) for owner in self.live()].count(code)
 
     def free(self) -> set[str]:
         """Seats that are free."""
@@ -132,12 +157,15 @@ class Event:
         keys = [key for key, entry in self.entries.items() if entry.status == "waiting"]
         return sorted(keys, key=lambda key: self.entries[key].place)
 
-    def run(self, verb: str, *words: object) -> Status:
+    def run(self, verb: str, *words: object) -> Any:
         """Mirror a script: what it does, and then its offers to those who wait."""
-        self.is_read = self.is_reclaimed = False
-        status: Status = getattr(self, verb)(*words)
-        self._promote()
-        return status
+        self.is_read = False
+        try:
+            return getattr(self, verb)(*words)
+        except No as refusal:
+            return refusal.args[0]
+        finally:
+            self._promote()
 
     def adopt(self, owner: Owner, seats: tuple[str, ...]) -> None:
         """Take the seats that were chosen; they must have been free, and as many as asked."""
@@ -146,85 +174,68 @@ class Event:
         owner.seats = seats
 
     def book(self, own_id: str, user: str, lines: Lines, fingerprint: str) -> Status:
-        return self._order(self.bookings, Status.BOOKED, own_id, user, lines, fingerprint)
+        self.bookings[own_id] = self._order(self.bookings.get(own_id), user, lines, fingerprint)
+        self.bookings[own_id].status = "confirmed"
+        return Status.BOOKED
 
     def hold(self, own_id: str, user: str, lines: Lines, fingerprint: str) -> Status:
-        return self._order(self.holds, Status.HELD, own_id, user, lines, fingerprint)
+        self.holds[own_id] = self._order(self.holds.get(own_id), user, lines, fingerprint)
+        return Status.HELD
 
     def confirm(self, own_id: str, user: str) -> Status:
-        hold = self.holds.get(own_id)
-        if hold is None or hold.user != user:
-            return Status.NOT_FOUND
-        if hold.status == "confirmed":
-            return Status.REPLAYED
-        if hold.status == "released":
-            return Status.HOLD_RELEASED
-        is_offer = own_id.startswith("offer_")
+        hold, is_offer = _own(self.holds, own_id, user), own_id.startswith("offer_")
+        no(Status.REPLAYED, hold.status == "confirmed")
+        no(Status.HOLD_RELEASED, hold.status == "released")
         if hold.status == "expired":
-            if is_offer or not self._reacquire(hold):
-                return Status.HOLD_EXPIRED
+            no(Status.HOLD_EXPIRED, is_offer)
+            self._reacquire(hold)
         elif hold.overdue_at and (is_offer or any(map(self._is_waited, hold.lines))):
             self._end(own_id, "expired")
-            return Status.HOLD_EXPIRED
+            raise No(Status.HOLD_EXPIRED)
         self._end(own_id, "confirmed")
-        self.bookings[f"bk_{own_id.partition('_')[2]}"] = Owner(
-            user, hold.first, hold.fingerprint, "confirmed", hold.seats
-        )
+        booking = Owner(user, hold.first, hold.fingerprint, "confirmed", hold.seats)
+        self.bookings[f"bk_{own_id.partition('_')[2]}"] = booking
         return Status.CONFIRMED
 
     def release(self, own_id: str, user: str) -> Status:
-        hold = self.holds.get(own_id)
-        if hold is None or hold.user != user:
-            return Status.NOT_FOUND
-        if hold.status != "held":
-            return Status.HOLD_CONFIRMED if hold.status == "confirmed" else Status.REPLAYED
+        hold = _own(self.holds, own_id, user)
+        no(Status.HOLD_CONFIRMED, hold.status == "confirmed")
+        no(Status.REPLAYED, hold.status != "held")
         self._end(own_id, "released")
         return Status.RELEASED
 
     def extend(self, own_id: str, user: str) -> Status:
         """Mirror `lua/extend.lua`, asked for the longest life."""
-        hold = self.holds.get(own_id)
-        if hold is None or hold.user != user:
-            return Status.NOT_FOUND
-        if hold.status in ("confirmed", "released"):
-            return Status(f"HOLD_{hold.status.upper()}")
-        if hold.status == "expired" or hold.overdue_at:
-            return Status.HOLD_EXPIRED
-        if hold.is_extended or own_id.startswith("offer_"):
-            return Status.EXTENSION_LIMIT
+        hold = _own(self.holds, own_id, user)
+        no(Status.HOLD_CONFIRMED, hold.status == "confirmed")
+        no(Status.HOLD_RELEASED, hold.status == "released")
+        no(Status.HOLD_EXPIRED, hold.status == "expired" or hold.overdue_at)
+        no(Status.EXTENSION_LIMIT, hold.is_extended or own_id.startswith("offer_"))
         hold.is_extended = True
         return Status.EXTENDED
 
     def cancel(self, own_id: str, user: str) -> Status:
-        booking = self.bookings.get(own_id)
-        if booking is None or booking.user != user:
-            return Status.NOT_FOUND
-        if booking.status == "cancelled":
-            return Status.REPLAYED
+        booking = _own(self.bookings, own_id, user)
+        no(Status.REPLAYED, booking.status == "cancelled")
         booking.cuts.append(booking.lines)
         booking.status = "cancelled"
         self._read(booking.lines)
         return Status.CANCELLED
 
     def cancel_item(self, own_id: str, user: str, version: int, lines: Lines) -> Status:
-        booking, cut = self.bookings.get(own_id), {line[0]: line[1] for line in lines}
-        if booking is None or booking.user != user:
-            return Status.NOT_FOUND
-        if version != len(booking.cuts) + 1 or booking.status == "cancelled":
-            past = booking.cuts[version - 1 : version]
-            return Status.REPLAYED if past == [cut] else Status.VERSION_CHANGED
+        booking, cut = _own(self.bookings, own_id, user), {line[0]: line[1] for line in lines}
         left = booking.lines
-        if any(quantity > left.get(n, 0) for n, quantity in cut.items()):
-            return Status.NOT_IN_BOOKING
-        for number, (n, nth) in enumerate(_tickets(booking), start=1):
-            ticket = self.tickets.get((own_id, number))
+        if version != len(booking.cuts) + 1 or booking.status == "cancelled":
+            no(Status.REPLAYED, booking.cuts[version - 1 : version] == [cut])
+            raise No(Status.VERSION_CHANGED)
+        no(Status.NOT_IN_BOOKING, any(q > left.get(n, 0) for n, q in cut.items()))
+        for number, (n, nth) in enumerate(booking.tickets, start=1):
             is_cut = left.get(n, 0) - cut.get(n, 0) < nth <= left.get(n, 0)
-            if is_cut and ticket and ticket.status == "checked_in":
-                return Status.ALREADY_CHECKED_IN
+            is_in = self.tickets.get((own_id, number), Ticket("")).status == "checked_in"
+            no(Status.ALREADY_CHECKED_IN, is_cut and is_in)
         if cut == left:
             return self.cancel(own_id, user)
-        if booking.seats:
-            return Status.NOT_IN_BOOKING
+        no(Status.NOT_IN_BOOKING, booking.seats)
         booking.cuts.append(cut)
         self._read(cut)
         return Status.ITEM_CANCELLED
@@ -233,133 +244,39 @@ class Event:
         self, own_id: str, user: str, tier_no: int, quantity: int, fingerprint: str, after: str
     ) -> Status:
         self._read([tier_no])
-        known = self.entries.get(own_id)
-        if known is not None:
-            return _replay(known.fingerprint, fingerprint)
-        if not self.closes_at:
-            return Status.SALE_CLOSED
-        tier = self.tiers[tier_no]
-        if quantity > min(tier.order_max, tier.capacity):
-            return Status.LIMIT_REACHED
-        if quantity > self.available(tier_no) and self.held(tier_no):
-            self._reclaim(RECLAIM_MAX)
-        if self.taken(user) + quantity > self.person_max:
-            return Status.LIMIT_REACHED
-        if any(e.user == user and e.status in ("waiting", "offered")
-               for e in self.entries.values()):  # fmt: skip
-            return Status.ALREADY_WAITING
-        if not self.waiting() and quantity <= self.available(tier_no):
-            return Status.PLACES_AVAILABLE
-        if len(self.waiting()) >= WAITING_MAX:
-            return Status.WAITLIST_FULL
-        hold = self.holds.get(after)
-        is_first = (
-            hold is not None and hold.user == user and hold.status == "expired"
-            and not after.startswith("offer_") and after not in self.used_first
-            and quantity <= hold.lines.get(tier_no, 0)
-        )  # fmt: skip
-        if is_first:
-            self.used_first.add(after)
-        place = (not is_first, len(self.entries))
+        _replay(self.entries.get(own_id), fingerprint)
+        no(Status.SALE_CLOSED, not self.closes_at)
+        self._check_line(tier_no, quantity)
+        no(Status.LIMIT_REACHED, quantity > self.tiers[tier_no].capacity)
+        self._find(tier_no, quantity)
+        no(Status.LIMIT_REACHED, self._has_enough(user, {tier_no: quantity}))
+        mine = [entry.status for entry in self.entries.values() if entry.user == user]
+        no(Status.ALREADY_WAITING, {"waiting", "offered"} & set(mine))
+        no(Status.PLACES_AVAILABLE, not self.waiting() and quantity <= self.available(tier_no))
+        no(Status.WAITLIST_FULL, len(self.waiting()) >= WAITING_MAX)
+        hold = self.holds.get(after, Owner("", {}, "", "unknown"))
+        is_own = (hold.user, hold.status) == (user, "expired") and not after.startswith("offer_")
+        fits = quantity <= hold.lines.get(tier_no, 0) and after not in self.used_first
+        self.used_first |= {after} if is_own and fits else set()
+        place = (not (is_own and fits), len(self.entries))
         self.entries[own_id] = Entry(user, tier_no, quantity, fingerprint, place)
         return Status.JOINED
 
     def leave(self, own_id: str, user: str) -> Status:
-        entry = self.entries.get(own_id)
-        self._read([entry.tier_no] if entry else [])
-        if entry is None or entry.user != user:
-            return Status.NOT_FOUND
-        if entry.status == "accepted":
-            return Status.HOLD_CONFIRMED
+        self._read([self.entries[own_id].tier_no] if own_id in self.entries else [])
+        entry = _own(self.entries, own_id, user)
+        no(Status.HOLD_CONFIRMED, entry.status == "accepted")
+        no(Status.REPLAYED, entry.status not in ("offered", "waiting"))
         if entry.status == "offered":
             self._end(offer_of_entry(own_id), "released")
-        elif entry.status == "waiting":
-            entry.status = "left"
         else:
-            return Status.REPLAYED
+            entry.status = "left"
         return Status.LEFT
-
-    def set_capacity(self, wants: tuple[tuple[int, int], ...]) -> Status:
-        self._read(n for n, _ in wants)
-        if any(n == SEATED for n, _ in wants):
-            return Status.UNKNOWN_TIER
-        if all(self.tiers[n].capacity == capacity for n, capacity in wants):
-            return Status.REPLAYED
-        for n, capacity in wants:
-            if capacity < self.tiers[n].capacity - self.available(n) and self.held(n):
-                self._reclaim(RECLAIM_MAX)
-            if capacity < self.tiers[n].capacity - self.available(n):
-                return Status.CAPACITY_BELOW_TAKEN
-        for n, capacity in wants:
-            self.tiers[n].capacity = capacity
-        return Status.CAPACITY_SET
-
-    def close(self) -> Status:
-        status = Status.CLOSED if self.closes_at else Status.REPLAYED
-        self.closes_at = 0
-        return status
-
-    def reopen(self, closes_at: int) -> Status:
-        status = Status.REPLAYED if self.closes_at == closes_at else Status.REOPENED
-        self.closes_at = closes_at
-        return status
-
-    def shift(self, verb: str, seats: tuple[str, ...]) -> Status:
-        """Mirror `lua/block.lua` and `lua/unblock.lua`."""
-        known, free = {seat for row in self.rows for seat in row}, self.free()
-        for seat in seats:
-            if seat not in known:
-                return Status.UNKNOWN_SEAT
-            if seat not in free | self.blocked:
-                return Status.SEAT_TAKEN
-        moved = set(seats) & (free if verb == "block" else self.blocked)
-        self.blocked ^= moved
-        if moved and verb == "unblock":
-            self._read([SEATED])
-        return Status(f"{verb.upper()}ED") if moved else Status.REPLAYED
-
-    def checkin(self, own_id: str, number: int, version: int, by: str) -> Status:
-        ticket = self._ticket(own_id, number)
-        if isinstance(ticket, Status):
-            return ticket
-        if ticket.version != version:
-            return Status.TICKET_SUPERSEDED
-        if ticket.status == "checked_in":
-            return Status.ALREADY_CHECKED_IN
-        ticket.status, ticket.by = "checked_in", by
-        self.tickets[own_id, number] = ticket
-        return Status.CHECKED_IN
-
-    def undo_checkin(self, own_id: str, number: int, version: int, by: str) -> Status:
-        ticket = self._ticket(own_id, number)
-        if isinstance(ticket, Status):
-            return ticket
-        if ticket.version != version:
-            return Status.TICKET_SUPERSEDED
-        if ticket.status != "checked_in":
-            return Status.REPLAYED if ticket.status == "undone" else Status.NOT_CHECKED_IN
-        ticket.status, ticket.by = "undone", by
-        return Status.CHECK_IN_UNDONE
-
-    def transfer(self, own_id: str, number: int, user: str, to: str) -> Status:
-        ticket = self._ticket(own_id, number)
-        if isinstance(ticket, Status):
-            return ticket
-        if (ticket.holder, ticket.by, ticket.status) == (to, user, "valid"):
-            return Status.REPLAYED
-        if ticket.holder != user:
-            return Status.NOT_FOUND
-        if ticket.status == "checked_in":
-            return Status.ALREADY_CHECKED_IN
-        self.tickets[own_id, number] = Ticket(to, "valid", ticket.version + 1, user)
-        return Status.TRANSFERRED
 
     def sweep(self, holds_max: int) -> int:
         """Mirror `lua/expire.lua`; return how many holds it ends."""
         self.is_read = True
-        count = self._reclaim(holds_max)
-        self._promote()
-        return count
+        return self._reclaim(holds_max)
 
     def _read(self, tier_nos: Iterable[int]) -> None:
         self.is_read |= self.list_tier in tier_nos
@@ -367,77 +284,77 @@ class Event:
     def _is_waited(self, tier_no: int) -> bool:
         return tier_no == self.list_tier and bool(self.waiting())
 
-    def _order(self, kept: dict[str, Owner], done: Status, own_id: str, user: str, lines: Lines,
-               fingerprint: str) -> Status:  # fmt: skip
+    def _order(self, known: Owner | None, user: str, lines: Lines, fingerprint: str) -> Owner:
+        """Check an order as `lua/lib/refuse.lua` and `seat_order.lua` do; return it as a hold."""
         self._read(line[0] for line in lines)
-        known = kept.get(own_id)
-        if known is not None:
-            return _replay(known.fingerprint, fingerprint)
-        refusal = self._refuse(user, {line[0]: line[1] for line in lines}) or self._refuse_seats(
-            [line for line in lines if line[0] == SEATED]
-        )
-        if refusal is not None:
-            return refusal
-        status = "confirmed" if done is Status.BOOKED else "held"
-        kept[own_id] = Owner(user, {line[0]: line[1] for line in lines}, fingerprint, status)
-        return done
-
-    def _refuse(self, user: str, lines: dict[int, int]) -> Status | None:
-        if not self.closes_at:
-            return Status.SALE_CLOSED
-        if any(n not in self.tiers for n in lines):
-            return Status.UNKNOWN_TIER
-        for n, quantity in lines.items():
-            if quantity > self.tiers[n].order_max:
-                return Status.LIMIT_REACHED
-            if quantity > self.available(n) and self.held(n):
-                self._reclaim(RECLAIM_MAX)
-        if self.taken(user) + sum(lines.values()) > self.person_max:
-            return Status.LIMIT_REACHED
-        if any(q > self.available(n) + self.held(n) for n, q in lines.items()):
-            return Status.SOLD_OUT
-        if any(q > self.available(n) or self._is_waited(n) for n, q in lines.items()):
-            return Status.ALL_HELD
-        return None
-
-    def _refuse_seats(self, lines: list[Line]) -> Status | None:
-        for _, quantity, *wishes in lines:
+        _replay(known, fingerprint)
+        no(Status.SALE_CLOSED, not self.closes_at)
+        wanted, code = {line[0]: line[1] for line in lines}, promo_of(fingerprint)
+        uses_max, promo_tiers = self.promos.get(code, (0, ()))
+        for n in wanted:
+            no(Status.UNKNOWN_TIER, n not in self.tiers)
+            no(Status.UNKNOWN_TIER, self.tiers[n].is_hidden and n not in promo_tiers)
+        for n, quantity in wanted.items():
+            self._check_line(n, quantity)
+            self._find(n, quantity)
+        no(Status.LIMIT_REACHED, self._has_enough(user, wanted))
+        if code:
+            is_other = promo_tiers and not wanted.keys() & promo_tiers
+            no(Status.PROMO_UNKNOWN, is_other or not uses_max)
+            self._reclaim(RECLAIM_MAX if self.used(code) >= uses_max else 0)
+            no(Status.PROMO_EXHAUSTED, self.used(code) >= uses_max)
+        short = [n for n, quantity in wanted.items() if quantity > self.available(n)]
+        no(Status.SOLD_OUT, any(wanted[n] > self.available(n) + self.held(n) for n in short))
+        no(Status.ALL_HELD, short or any(map(self._is_waited, wanted)))
+        for _, quantity, *wishes in (line for line in lines if line[0] == SEATED):
             wish = str(wishes[0]) if wishes else "best"
-            status = self._misses(quantity, wish)
-            if status in (Status.SEAT_TAKEN, Status.NOT_TOGETHER) and self.held(SEATED):
-                if self.is_reclaimed:
-                    return status
+            may_return = self._misses(quantity, wish) in (Status.SEAT_TAKEN, Status.NOT_TOGETHER)
+            if may_return and self.held(SEATED):
                 self._reclaim(RECLAIM_MAX)
-                status = self._misses(quantity, wish)
-            return status
-        return None
+            status = self._misses(quantity, wish)
+            if status:
+                raise No(status)
+        return Owner(user, wanted, fingerprint, "held")
+
+    def _check_line(self, tier_no: int, quantity: int) -> None:
+        tier = self.tiers[tier_no]
+        no(Status.SALE_NOT_OPEN, not tier.is_open)
+        no(Status.LIMIT_REACHED, not tier.order_min <= quantity <= tier.order_max)
+
+    def _has_enough(self, user: str, wanted: dict[int, int]) -> bool:
+        """Tell whether the user would have more than a person may, of the event or of a tier."""
+        limits = [(self.tiers[n].person_max, [n], quantity) for n, quantity in wanted.items()]
+        limits.append((self.person_max, [], sum(wanted.values())))
+        return any(most and self.taken(user, of) + more > most for most, of, more in limits)
 
     def _misses(self, quantity: int, wish: str) -> Status | None:
         free = self.free()
         if wish.startswith("best"):
-            rows = ("".join("-f"[seat in free] for seat in row) for row in self.rows)
-            is_together = any("f" * quantity in row for row in rows)
-            return None if is_together or "split" in wish else Status.NOT_TOGETHER
-        seats = wish.split("+")
-        if len(set(seats)) != quantity or not {s for row in self.rows for s in row} >= set(seats):
+            rows = "/".join("".join("-f"[seat in free] for seat in row) for row in self.rows)
+            return None if "f" * quantity in rows or "split" in wish else Status.NOT_TOGETHER
+        seats = set(wish.split("+"))
+        if len(seats) != quantity or not {s for row in self.rows for s in row} >= seats:
             return Status.UNKNOWN_SEAT
-        return None if free >= set(seats) else Status.SEAT_TAKEN
+        return None if free >= seats else Status.SEAT_TAKEN
 
-    def _reacquire(self, hold: Owner) -> bool:
-        if self.taken(hold.user) + sum(hold.lines.values()) > self.person_max:
-            return False
+    def _reacquire(self, hold: Owner) -> None:
+        places, gone = sum(hold.lines.values()), Status.HOLD_EXPIRED
+        no(gone, self.taken(hold.user) + places > self.person_max)
         self._reclaim(RECLAIM_MAX)
+        code = promo_of(hold.fingerprint)
+        no(gone, code and self.used(code) >= self.promos[code][0])
         for n, quantity in hold.lines.items():
             self._read([n])
-            if quantity > self.available(n) or self._is_waited(n):
-                return False
-            if n == SEATED and not self.free() >= set(hold.seats):
-                return False
-        return True
+            no(gone, quantity > self.available(n) or self._is_waited(n))
+            no(gone, self._has_enough(hold.user, {n: quantity}))
+            no(gone, n == SEATED and not self.free() >= set(hold.seats))
+
+    def _find(self, tier_no: int, quantity: int) -> None:
+        if quantity > self.available(tier_no) and self.held(tier_no):
+            self._reclaim(RECLAIM_MAX)
 
     def _reclaim(self, holds_max: int) -> int:
         """End overdue holds, the oldest first; return how many."""
-        self.is_reclaimed = True
         overdue = [k for k, h in self.holds.items() if h.status == "held" and h.overdue_at]
         overdue = sorted(overdue, key=lambda key: self.holds[key].overdue_at)[:holds_max]
         for key in overdue:
@@ -445,9 +362,8 @@ class Event:
         return len(overdue)
 
     def _end(self, own_id: str, status: str) -> None:
-        hold = self.holds[own_id]
-        hold.status = status
-        self._read(hold.lines)
+        self.holds[own_id].status = status
+        self._read(self.holds[own_id].lines)
         if own_id.startswith("offer_"):
             ends = {"released": "declined", "expired": "expired", "confirmed": "accepted"}
             self.entries[entry_of_offer(own_id)].status = ends[status]
@@ -457,33 +373,28 @@ class Event:
             entry, free = self.entries[key], self.available(self.list_tier)
             if free < 1:
                 return
-            if self.taken(entry.user) + entry.quantity > self.person_max:
+            lines = {entry.tier_no: entry.quantity}
+            if self._has_enough(entry.user, lines):
                 entry.status = "left"
             elif entry.quantity <= free:
                 entry.status = "offered"
                 self.holds[offer_of_entry(key)] = Owner(
-                    entry.user, {entry.tier_no: entry.quantity}, entry.fingerprint, "held"
+                    entry.user, lines, entry.fingerprint, "held"
                 )
             elif self.policy == "strict":
                 entry.patience = entry.patience or 1
                 if entry.patience == 1:
                     return
 
-    def _ticket(self, own_id: str, number: int) -> Ticket | Status:
-        booking = self.bookings.get(own_id)
-        places = _tickets(booking) if booking else []
-        if booking is None or not 1 <= number <= len(places):
-            return Status.NOT_FOUND
-        tier_no, nth = places[number - 1]
-        if booking.status == "cancelled" or nth > booking.lines.get(tier_no, 0):
-            return Status.TICKET_CANCELLED
-        return self.tickets.get((own_id, number)) or Ticket(booking.user)
+
+def _own(kept: dict[str, Kept], own_id: str, user: str) -> Kept:
+    found = kept.get(own_id)
+    if found is None or found.user != user:
+        raise No(Status.NOT_FOUND)
+    return found
 
 
-def _tickets(booking: Owner) -> list[tuple[int, int]]:
-    """Tier and place within it of each ticket, in the order of its first items."""
-    return [(n, nth) for n, quantity in booking.first.items() for nth in range(1, quantity + 1)]
-
-
-def _replay(known: str, fingerprint: str) -> Status:
-    return Status.REPLAYED if known == fingerprint else Status.IDEMPOTENCY_KEY_REUSED
+def _replay(known: Owner | Entry | None, fingerprint: str) -> None:
+    if known is not None:
+        no(Status.IDEMPOTENCY_KEY_REUSED, known.fingerprint != fingerprint)
+        raise No(Status.REPLAYED)

@@ -32,6 +32,7 @@ from engine.commands import (
     OfEvent,
     Order,
     Own,
+    Promo,
     Publish,
     Reopen,
     Scan,
@@ -54,6 +55,7 @@ from evently.embedded import ValkeyServer
 from tests.checks import FAR_MS
 from tests.simulation import model
 from tests.simulation.fold import Fold
+from tests.simulation.staff import StaffedEvent
 from tests.simulation.till import LIFE_MAX_MS, OVERDUE_TTL_MS, TTL_MS, Till
 
 USERS = tuple(new_id("usr") for _ in range(4))
@@ -61,10 +63,16 @@ STRANGER = new_id("usr")
 #: Those who may have bought all there is before the first step.
 CROWD = tuple(new_id("usr") for _ in range(3))
 PEOPLE = (*USERS, *CROWD, STRANGER)
-#: Tier 1 is general, tier 2 has seats, in rows of three and two.
-CAPACITIES = (6, 5)
+#: Tier 1 is general, tier 2 has seats, in rows of three and two; 3 is hidden, 4 not open yet.
+STOCK = (
+    TierStock(6, 100, 4, person_max=4),
+    TierStock(5, 100, 3),
+    TierStock(3, 100, 3, order_min=2, is_hidden=True),
+    TierStock(3, 100, 3, opens_at_ms=FAR_MS - 1),
+)
+#: The first takes something off all tiers, the second unlocks tier 3.
+PROMOS = (Promo("CUT", 3, 10, 0), Promo("KEY", 2, 0, 0, (1, 3)))
 ROWS = (("s1-1", "s1-2", "s1-3"), ("s1-5", "s1-6"))
-ORDER_MAX = (4, 3)
 PERSON_MAX = 5
 SWEEP_MAX = 2
 PATIENCE_MS = 3_600_000
@@ -87,11 +95,13 @@ LINES = st.one_of(
     st.tuples(st.tuples(st.just(1), st.integers(1, 5))),
     st.tuples(SEATED),
     st.tuples(st.tuples(st.just(1), st.integers(1, 3)), SEATED),
-    st.just(((3, 1),)),
+    st.tuples(st.tuples(st.just(3), st.integers(1, 3)), st.just((1, 1))),
+    st.sampled_from([((3, 2),), ((4, 1),), ((5, 1),)]),
 )
+CODES = st.sampled_from(["", "", "", "~CUT", "~KEY", "~KEY", "~NONE"])
 CUTS = st.one_of(
     st.sampled_from([((1, 1),), ((1, 2),), ((1, 3),), ((2, 1),), ((2, 2),), ((1, 1), (2, 1))]),
-    st.just(((1, 3), (2, 1))),
+    st.sampled_from([((1, 3), (2, 1)), ((3, 1),), ((3, 2),)]),
 )
 WANTS = st.sampled_from(
     [*(((1, capacity),) for capacity in (0, 3, 5, 6, 7, 8)), ((2, 5),), ((1, 4), (2, 4))]
@@ -114,15 +124,22 @@ class Sale(RuleBasedStateMachine):
     def publish(self, lists: tuple[tuple[str, int], ...], is_full: bool) -> None:
         """Open the shard, and the sale of both events; perhaps let them sell out."""
         self.till = Till(self.redis)
-        self.events: dict[str, model.Event] = {}
+        self.events: dict[str, StaffedEvent] = {}
         self.sent: list[tuple[str, Batched, tuple[Any, ...]]] = []
-        stock = tuple(map(TierStock, CAPACITIES, (100, 100), ORDER_MAX))
         for policy, list_tier in lists:
             event_id = new_id("evt")
-            tiers = {n: model.Tier(one.capacity, one.order_max) for n, one in enumerate(stock, 1)}
-            self.events[event_id] = model.Event(tiers, PERSON_MAX, ROWS, FAR_MS, policy, list_tier)
+            tiers = {
+                n: model.Tier(one.capacity, one.order_max, one.order_min, one.person_max,
+                              not one.opens_at_ms, one.is_hidden)
+                for n, one in enumerate(STOCK, 1)
+            }  # fmt: skip
+            promos = {one.code: (one.uses_max, one.tier_nos) for one in PROMOS}
+            self.events[event_id] = StaffedEvent(
+                tiers, promos, PERSON_MAX, ROWS, FAR_MS, policy, list_tier
+            )
             self.till.seat(event_id, Section(1, 2, tuple(map(len, ROWS))))
-            self.till.publish(Publish(event_id, "p", 0, FAR_MS, PERSON_MAX, stock, 1))
+            self.till.publish(Publish(event_id, "p", 0, FAR_MS, PERSON_MAX, STOCK, 1,
+                                      PROMOS))  # fmt: skip
         for which in (0, 1) if is_full else ():
             self.order("book", which, CROWD[0], 9, ((1, 3),))
             self.order("hold", which, CROWD[1], 9, ((1, 1), (2, 1)))
@@ -134,16 +151,18 @@ class Sale(RuleBasedStateMachine):
 
     @rule(
         verb=st.sampled_from(["book", "hold", "hold overdue"]), which=WHICH, key=ANY, lines=LINES,
-        user=st.sampled_from(USERS),
+        user=st.sampled_from(USERS), code=CODES,
     )  # fmt: skip
-    def order(self, verb: str, which: int, user: str, key: int, lines: Lines) -> None:
+    def order(
+        self, verb: str, which: int, user: str, key: int, lines: Lines, code: str = ""
+    ) -> None:
         """Ask for places; the key may have been used before, for this or for another order."""
         event_id = list(self.events)[which]
         make_id = booking_id if verb == "book" else hold_id
         own_id = make_id(event_id=event_id, user_id=user, idempotency_key=str(key))
         ttl_ms = {"book": 0, "hold": TTL_MS, "hold overdue": OVERDUE_TTL_MS}[verb]
-        order = Order(event_id, own_id, user, repr((verb, lines)).replace(" ", ""), b"{}", lines,
-                      ttl_ms)  # fmt: skip
+        fingerprint = repr((verb, lines)).replace(" ", "") + code
+        order = Order(event_id, own_id, user, fingerprint, b"{}", lines, ttl_ms)
         self._run(verb, order, (own_id, user, lines, order.fingerprint))
 
     @rule(which=WHICH, user=st.sampled_from(USERS), key=ANY, quantity=QUANTITY, after=ANY)
@@ -278,7 +297,7 @@ class Sale(RuleBasedStateMachine):
     def sweep(self, which: int) -> None:
         """Let the sweeper come by."""
         event_id = list(self.events)[which]
-        expected = self.events[event_id].sweep(SWEEP_MAX)
+        expected = self.events[event_id].run("sweep", SWEEP_MAX)
         status, expired, forgotten = self.till.expire(event_id, SWEEP_MAX)
         assert (b"SWEPT", expected, 0) == (status, expired, forgotten)
         self._adopt(event_id)
@@ -296,7 +315,13 @@ class Sale(RuleBasedStateMachine):
             self._check_places(event, names)
             persons = {user: int(count) for user, count in self._read(names.persons).items()}
             assert {u: event.taken(u) for u in PEOPLE} == {u: persons.get(u, 0) for u in PEOPLE}
+            of_tier_1 = {u: persons.get(f"{u}/1", 0) for u in PEOPLE}
+            assert {u: event.taken(u, [1]) for u in PEOPLE} == of_tier_1
             assert max(persons.values(), default=0) <= PERSON_MAX
+            assert max(of_tier_1.values()) <= STOCK[0].person_max
+            used = {code: int(self._read(names.promos)[f"{code}.used"]) for code in event.promos}
+            assert {code: event.used(code) for code in event.promos} == used
+            assert all(used[code] <= uses_max for code, (uses_max, _) in event.promos.items())
             bookings = {k: row.split() for k, row in self._read(names.bookings).items()}
             assert {
                 key: (one.status, 1 + len(one.cuts), one.user, tuple(one.lines.items()), one.seats)

@@ -1,0 +1,79 @@
+"""
+What organizers and gates may do to an event, beside the buyers' model: capacities, the sale's end,
+blocked seats, check-in and transfer. The style is that of `tests.simulation.model`.
+"""
+
+from __future__ import annotations
+
+from engine.status import Status
+from tests.simulation.model import SEATED, Event, No, Ticket, no
+
+
+class StaffedEvent(Event):
+    """An event with the verbs of staff as well."""
+
+    def set_capacity(self, wants: tuple[tuple[int, int], ...]) -> Status:
+        self._read(n for n, _ in wants)
+        no(Status.UNKNOWN_TIER, any(n == SEATED for n, _ in wants))
+        no(Status.REPLAYED, all(self.tiers[n].capacity == capacity for n, capacity in wants))
+        for n, capacity in wants:
+            self._find(n, self.tiers[n].capacity - capacity)
+            least = self.held(n) + self.sold(n)
+            no(Status.CAPACITY_BELOW_TAKEN, capacity < least)
+        for n, capacity in wants:
+            self.tiers[n].capacity = capacity
+        return Status.CAPACITY_SET
+
+    def close(self) -> Status:
+        no(Status.REPLAYED, not self.closes_at)
+        self.closes_at = 0
+        return Status.CLOSED
+
+    def reopen(self, closes_at: int) -> Status:
+        no(Status.REPLAYED, self.closes_at == closes_at)
+        self.closes_at = closes_at
+        return Status.REOPENED
+
+    def shift(self, verb: str, seats: tuple[str, ...]) -> Status:
+        """Mirror `lua/block.lua` and `lua/unblock.lua`."""
+        free = self.free()
+        for seat in seats:
+            no(Status.UNKNOWN_SEAT, not any(seat in row for row in self.rows))
+            no(Status.SEAT_TAKEN, seat not in free | self.blocked)
+        moved = set(seats) & (free if verb == "block" else self.blocked)
+        no(Status.REPLAYED, not moved)
+        self.blocked ^= moved
+        self._read([SEATED] if verb == "unblock" else [])
+        return Status(f"{verb.upper()}ED")
+
+    def checkin(self, own_id: str, number: int, version: int, by: str) -> Status:
+        ticket = self._ticket(own_id, number)
+        no(Status.TICKET_SUPERSEDED, ticket.version != version)
+        no(Status.ALREADY_CHECKED_IN, ticket.status == "checked_in")
+        self.tickets[own_id, number] = Ticket(ticket.holder, "checked_in", version, by)
+        return Status.CHECKED_IN
+
+    def undo_checkin(self, own_id: str, number: int, version: int, by: str) -> Status:
+        ticket = self._ticket(own_id, number)
+        no(Status.TICKET_SUPERSEDED, ticket.version != version)
+        no(Status.REPLAYED, ticket.status == "undone")
+        no(Status.NOT_CHECKED_IN, ticket.status != "checked_in")
+        self.tickets[own_id, number] = Ticket(ticket.holder, "undone", version, by)
+        return Status.CHECK_IN_UNDONE
+
+    def transfer(self, own_id: str, number: int, user: str, to: str) -> Status:
+        ticket = self._ticket(own_id, number)
+        no(Status.REPLAYED, (ticket.holder, ticket.by, ticket.status) == (to, user, "valid"))
+        no(Status.NOT_FOUND, ticket.holder != user)
+        no(Status.ALREADY_CHECKED_IN, ticket.status == "checked_in")
+        self.tickets[own_id, number] = Ticket(to, "valid", ticket.version + 1, user)
+        return Status.TRANSFERRED
+
+    def _ticket(self, own_id: str, number: int) -> Ticket:
+        booking = self.bookings.get(own_id)
+        if booking is None or not 1 <= number <= len(booking.tickets):
+            raise No(Status.NOT_FOUND)
+        tier_no, nth = booking.tickets[number - 1]
+        is_gone = booking.status == "cancelled" or nth > booking.lines.get(tier_no, 0)
+        no(Status.TICKET_CANCELLED, is_gone)
+        return self.tickets.get((own_id, number)) or Ticket(booking.user)
