@@ -12,7 +12,7 @@ KEYS (one hash tag: the shard's; 2 repeats for each event, up to 128)
   2 stock     hash    the event's stock                               read
 
 ARGV
-  1 epoch     int     the epoch the caller believes in
+  1 epoch     string  epoch[:seq] the caller believes in
 
 Returns one array per event, in order (first that applies)
   NOT_ON_SALE
@@ -23,10 +23,11 @@ Emits        nothing
 ]]
 
 -- Bind.
-local meta, epoch = KEYS[1], ARGV[1]
+local meta = KEYS[1]
+local epoch, seen_seq = read_epoch(ARGV[1])
 
 -- Fence.
-local shard, shut = enter(meta, nil, epoch)
+local shard, shut = enter(meta, nil, epoch, seen_seq)
 if shut then return shut end
 
 -- Reply.

@@ -12,7 +12,7 @@ KEYS (one hash tag: the shard's)
   2 seats          hash    of each section its seats, see docs/SEATS.md       read
 
 ARGV
-  1 epoch          int     the epoch the caller believes in
+  1 epoch          string  epoch[:seq] the caller believes in
   2 since          int     a version of the map; -1 for all of it
 
 Returns (first that applies)
@@ -26,11 +26,12 @@ Emits        nothing
 
 -- Bind.
 local meta, seats = KEYS[1], KEYS[2]
-local epoch, since = ARGV[1], tonumber(ARGV[2])
+local epoch, seen_seq = read_epoch(ARGV[1])
+local since = tonumber(ARGV[2])
 if not since then return redis.error_reply('BADARG since') end
 
 -- Fence.
-local shard, shut = enter(meta, nil, epoch)
+local shard, shut = enter(meta, nil, epoch, seen_seq)
 if shut then return shut end
 
 -- Reply.
