@@ -20,7 +20,7 @@ from api.services import SERVICES, Services
 from api.ticket_codes import TicketCodes
 from api.tokens import Tokens
 from engine import scripts
-from engine.door import ReadReign, Reign
+from engine.door import ReadReign, Reign, ReportSeen
 from engine.engine import Engine
 from engine.redis_client import connect
 from store import reigns
@@ -72,6 +72,7 @@ def create_app(options: Options) -> web.Application:
         engine = Engine(
             [connect(url, timeout_ms=options.redis_timeout_ms) for url in options.redis_urls],
             reign_reader(pool),
+            report_seen=seen_reporter(pool),
             shards=options.shards,
             commands_max=options.batch_commands_max,
             in_flight_max=options.batches_in_flight_max,
@@ -115,6 +116,21 @@ def reign_reader(pool: reigns.Executor) -> ReadReign:
         row = await reigns.read(pool, shard)
         if row is None or row.state != "open":
             return None
-        return Reign(shard=shard, epoch=row.epoch, script_shas=scripts.shas(row.nonce))
+        return Reign(
+            shard=shard,
+            epoch=row.epoch,
+            script_shas=scripts.shas(row.nonce),
+            redis_run_id=row.redis_run_id,
+            redis_replid=row.redis_replid,
+        )
 
     return read
+
+
+def seen_reporter(pool: reigns.Executor) -> ReportSeen:
+    """Return whom a fenced door tells what it has seen: the shard's row in PostgreSQL."""
+
+    async def report(shard: int, epoch: int, seen_seq: int, has_lost: bool) -> None:
+        await reigns.note_seen(pool, shard, epoch=epoch, seen_seq=seen_seq, has_lost=has_lost)
+
+    return report

@@ -14,7 +14,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from engine import keys, outcomes
+from engine import keys, outcomes, porter
 from engine.commands import (
     CancelItem,
     Extend,
@@ -29,7 +29,8 @@ from engine.commands import (
     ShiftSeats,
     Transfer,
 )
-from engine.door import ReadReign, Reign
+from engine.door import ReadReign, Reign, ReportSeen
+from engine.guard import Durability, Facts
 from engine.outcomes import (
     Applied,
     Availability,
@@ -59,9 +60,11 @@ class Engine:
         read_reign: ReadReign,
         *,
         shards: int,
+        report_seen: ReportSeen | None = None,
         commands_max: int = BATCH_COMMANDS_MAX,
         in_flight_max: int = 2,
         waiting_max: int = 20_000,
+        durability: Durability = "fsync",
     ) -> None:
         """
         Args:
@@ -72,11 +75,15 @@ class Engine:
 
             shards: Number of shards, 1..4096.
 
+            report_seen: Told by a fenced shard what it has seen acknowledged.
+
             commands_max: Commands in one script call at most, 1..128.
 
             in_flight_max: Script calls of one verb and shard under way at once at most.
 
             waiting_max: Commands of one verb and shard that may wait in this process.
+
+            durability: What answers promise; a server that cannot keep it gets no command.
         """
         assert 1 <= commands_max <= BATCH_COMMANDS_MAX
         self._clients = clients
@@ -87,12 +94,15 @@ class Engine:
                 clients[number % len(clients)],
                 self._wires[number % len(clients)],
                 read_reign,
+                report_seen=report_seen,
                 commands_max=commands_max,
                 in_flight_max=in_flight_max,
                 waiting_max=waiting_max,
             )
             for number in range(shards)
         ]
+        for client in clients:
+            porter.post(client, level=durability, look=self._looker(client))
 
     def start(self) -> None:
         """Look for the shards' reigns; commands are refused until one is found."""
@@ -432,3 +442,14 @@ class Engine:
         self.reign(shard)
         row: Any = await self.client(shard).hget(keys.event(shard, event_id).holds, hold_id)
         return None if row is None else outcomes.parse_hold(row)
+
+    def _looker(self, client: Redis) -> porter.Look:
+        """Return what shows a new connection's server to the shards that live there."""
+        shards = [shard for shard in self._shards if shard.client is client]
+
+        def look(server: Facts) -> None:
+            refusals = [refusal for shard in shards if (refusal := shard.look_at(server))]
+            if refusals:
+                raise refusals[0]
+
+        return look

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 #: Version of the key layout; it stands in `meta` and is checked when a shard opens.
 LAYOUT_VERSION = 1
+#: What every key of every shard matches: all that the services may touch.
+PATTERN = "{s*}:*"
 
 
 class EventKeys(NamedTuple):

@@ -79,6 +79,20 @@ def sweeper() -> None:
 
 
 @app.command()
+def acl() -> None:
+    """Print the ACL file for a Redis of one's own, from EVENTLY_REDIS_*_PASSWORD."""
+    from engine import acl as users  # noqa: PLC0415
+
+    settings = Settings.load()
+    passwords = {role: getattr(settings, f"redis_{role}_password") for role in users.ROLES}
+    missing = [role for role, password in passwords.items() if not password]
+    if missing:
+        raise SettingsError(f"EVENTLY_REDIS_{missing[0].upper()}_PASSWORD is empty")
+    words = {role: users.credential(password) for role, password in passwords.items()}
+    typer.echo(users.file(words), nl=False)
+
+
+@app.command()
 def migrate() -> None:
     """Bring the database's schema up to date."""
     import asyncpg  # noqa: PLC0415

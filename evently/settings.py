@@ -13,12 +13,18 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
 
 ENV_PREFIX = "EVENTLY_"
-SECRET_FIELDS = frozenset({"jwt_secret", "ticket_signing_key", "redis_url", "database_url"})
+#: Users of Redis, each with a setting `redis_<role>_password`; what each may do: engine/acl.py.
+REDIS_ROLES = ("api", "persister", "sweeper", "coordinator")
+REDIS_PASSWORDS = tuple(f"redis_{role}_password" for role in REDIS_ROLES)
+#: Settings that are secret as a whole, and those with a password in a URL.
+_KEYS = frozenset({"jwt_secret", "ticket_signing_key", *REDIS_PASSWORDS})
+SECRET_FIELDS = _KEYS | {"redis_url", "database_url"}
 JWT_SECRET_BYTES_MIN = 32
 #: Written by the supervisor, read by every command that is pointed at no server of its own.
 RUNNING_FILE = "running.json"
@@ -41,6 +47,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     data_dir: str = ".evently"
     #: Redis or Valkey of one's own, one URL per shard master, comma-separated. Empty: embedded.
     redis_url: str = ""
+    #: Password of Redis's user `api`, if it has the users of `evently acl`. Empty: no login.
+    redis_api_password: str = ""
+    #: Password of Redis's user `persister`. Empty: no login.
+    redis_persister_password: str = ""
+    #: Password of Redis's user `sweeper`. Empty: no login.
+    redis_sweeper_password: str = ""
+    #: Password of Redis's user `coordinator`, who may do all. Empty: no login.
+    redis_coordinator_password: str = ""
     #: PostgreSQL of one's own. Empty: embedded.
     database_url: str = ""
 
@@ -120,6 +134,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         """URLs of the shard masters; shard *n* lives on number *n* modulo their count."""
         return tuple(url.strip() for url in self.redis_url.split(",") if url.strip())
 
+    def redis_urls_as(self, role: str) -> tuple[str, ...]:
+        """Return the URLs with *role* logged in, unless it has no password or the URL names who."""
+        password = str(getattr(self, f"redis_{role}_password"))
+        if not password:
+            return self.redis_urls
+        return tuple(_with_user(url, role, password) for url in self.redis_urls)
+
     @property
     def data_path(self) -> Path:
         """`data_dir` as an absolute path."""
@@ -168,10 +189,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             noted: dict[str, Any] = msgspec.json.decode(running.read_bytes(), type=dict[str, Any])
         except (FileNotFoundError, PermissionError, msgspec.DecodeError):
             return self
+        fields = ["redis_url", "database_url", "jwt_secret", "ticket_signing_key"]
+        if not self.redis_url:  # The passwords are those of that server and of no other.
+            fields += REDIS_PASSWORDS
         fills = {
-            field: noted[field]
-            for field in ("redis_url", "database_url", "jwt_secret", "ticket_signing_key")
-            if field in noted and not getattr(self, field)
+            field: noted[field] for field in fields if field in noted and not getattr(self, field)
         }
         return msgspec.structs.replace(self, **fills)
 
@@ -207,7 +229,7 @@ def _convert_one(settings: type[Settings], field: str, value: str) -> None:
 def _mask(field: str, value: str) -> str:
     if field not in SECRET_FIELDS or not value:
         return value
-    if field in {"jwt_secret", "ticket_signing_key"}:
+    if field in _KEYS:
         return "********"
     return ",".join(_mask_url(url) for url in value.split(","))
 
@@ -220,3 +242,11 @@ def _mask_url(url: str) -> str:
         return url
     user = credentials.partition(":")[0]
     return f"{scheme}{separator}{user}:********@{host}"
+
+
+def _with_user(url: str, user: str, password: str) -> str:
+    """Put user and password into a URL that names none."""
+    scheme, separator, rest = url.partition("://")
+    if "@" in rest:
+        return url
+    return f"{scheme}{separator}{user}:{quote(password, safe='')}@{rest}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from api.app import reign_reader
+from api.app import reign_reader, seen_reporter
 from engine.engine import Engine
 from engine.redis_client import connect
 from engine.sweeper import Sweeper
@@ -19,8 +19,12 @@ async def sweep(settings: Settings) -> None:
         settings.database_url, connections_max=1, timeout_ms=settings.database_timeout_ms
     )
     engine = Engine(
-        [connect(url, timeout_ms=settings.redis_timeout_ms) for url in settings.redis_urls],
+        [
+            connect(url, timeout_ms=settings.redis_timeout_ms)
+            for url in settings.redis_urls_as("sweeper")
+        ],
         reign_reader(pool),
+        report_seen=seen_reporter(pool),
         shards=settings.shards,
     )
     engine.start()

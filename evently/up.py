@@ -30,7 +30,14 @@ from rich.markup import escape
 
 from evently.embedded import DataLock, PostgresServer, ServerError, ValkeyServer
 from evently.embedded.place import make_private, write_atomically
-from evently.settings import ENV_PREFIX, RUNNING_FILE, Settings, SettingsError
+from evently.settings import (
+    ENV_PREFIX,
+    REDIS_PASSWORDS,
+    REDIS_ROLES,
+    RUNNING_FILE,
+    Settings,
+    SettingsError,
+)
 from evently.supervisor import Part, Supervisor
 
 log = structlog.get_logger()
@@ -38,6 +45,7 @@ log = structlog.get_logger()
 SECRETS_FILE = "secrets.json"
 JWT_SECRET_BYTES = 48
 TICKET_KEY_BYTES = 32
+REDIS_PASSWORD_BYTES = 32
 READY_TIMEOUT_S = 60.0
 READY_POLL_S = 0.1
 READY_REQUEST_TIMEOUT_S = 2.0
@@ -108,7 +116,13 @@ class _Run:
         logs_path = data_path / "logs"
         if not self._settings.redis_url:
             self._valkey = ValkeyServer(
-                data_path / "redis", lock_fd=self._lock.fd, log_path=logs_path / "valkey.log"
+                data_path / "redis",
+                lock_fd=self._lock.fd,
+                log_path=logs_path / "valkey.log",
+                passwords={
+                    role: getattr(self._settings, field)
+                    for role, field in zip(REDIS_ROLES, REDIS_PASSWORDS, strict=True)
+                },
             )
             await self._supervisor.start_server(self._valkey)
             self._settings = msgspec.structs.replace(self._settings, redis_url=self._valkey.url)
@@ -129,7 +143,7 @@ class _Run:
             "jwt_secret": self._settings.jwt_secret,
             "ticket_signing_key": self._settings.ticket_signing_key,
             "pid": os.getpid(),
-        }
+        } | {field: getattr(self._settings, field) for field in REDIS_PASSWORDS}
         write_atomically(self._settings.data_path / RUNNING_FILE, msgspec.json.encode(noted))
 
     async def _prepare_database(self) -> None:
@@ -222,11 +236,14 @@ def parts(settings: Settings, environ: Mapping[str, str], *, metrics_path: Path)
 def keep_secrets(settings: Settings) -> Settings:
     """Fill in the keys that are not given: from `secrets.json`, each made when first needed."""
     makers = {"jwt_secret": JWT_SECRET_BYTES, "ticket_signing_key": TICKET_KEY_BYTES}
+    own = [field for field in makers if not getattr(settings, field)]
+    if own and settings.environment == "production":
+        raise SettingsError(f"EVENTLY_{own[0].upper()} is needed in production")
+    if not settings.redis_url:  # The embedded Redis is ours alone: so are its users.
+        makers |= dict.fromkeys(REDIS_PASSWORDS, REDIS_PASSWORD_BYTES)
     missing = [field for field in makers if not getattr(settings, field)]
     if not missing:
         return settings
-    if settings.environment == "production":
-        raise SettingsError(f"EVENTLY_{missing[0].upper()} is needed in production")
     path = settings.data_path / SECRETS_FILE
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=dict[str, str])

@@ -88,7 +88,7 @@ class Backstage:
         """Return how many journal records PostgreSQL does not have yet, over all shards."""
         backlog = 0
         for shard in range(self.settings.shards):
-            urls = self.settings.redis_urls
+            urls = self.settings.redis_urls_as("coordinator")
             redis = connect_redis(urls[shard % len(urls)], timeout_ms=2_000)
             try:
                 epoch, seq = await redis.hmget(keys.meta(shard), ["epoch", "seq"])

@@ -14,7 +14,7 @@ KEYS (one hash tag: the shard's; 2..3 repeat for each event, up to 128)
   3 promos    hash    promo codes and their uses                      read
 
 ARGV
-  1 epoch     int     the epoch the caller believes in
+  1 epoch     string  epoch[:seq] the caller believes in
   2 code      string  one per event: a promo code, empty for none, or * for all
 
 Returns one array per event, in order (first that applies)
@@ -26,10 +26,11 @@ Emits        nothing
 ]]
 
 -- Bind.
-local meta, epoch = KEYS[1], ARGV[1]
+local meta = KEYS[1]
+local epoch, seen_seq = read_epoch(ARGV[1])
 
 -- Fence.
-local shard, shut = enter(meta, nil, epoch)
+local shard, shut = enter(meta, nil, epoch, seen_seq)
 if shut then return shut end
 
 -- Reply.

@@ -26,7 +26,7 @@ KEYS (one hash tag: the shard's; 4..14 repeat for each event, here one)
  15 cancelling set     events that are cancelled and not empty yet            read, write
 
 ARGV
-  1 epoch         int     the epoch the caller believes in
+  1 epoch         string  epoch[:seq] the caller believes in
   2 event_id      string  which event
 
 Returns (first that applies)
@@ -41,13 +41,13 @@ Emits        journal `event_cancelled`: closes_at_ms
 
 -- Bind.
 local meta, journal, due, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[15]
-local epoch = ARGV[1]
+local epoch, seen_seq = read_epoch(ARGV[1])
 local events = bind_events()
 local event = events[1]
 if #KEYS ~= 15 or not event.event_id then return redis.error_reply('BADARG event') end
 
 -- Fence, and read all that the checks need.
-local shard, shut = enter(meta, journal, epoch)
+local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
 read_sale(event)
 

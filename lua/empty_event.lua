@@ -26,7 +26,7 @@ KEYS (one hash tag: the shard's; 4..14 repeat for each event, here one)
  15 cancelling set     events that are cancelled and not empty yet            read, write
 
 ARGV
-  1 epoch         int     the epoch the caller believes in
+  1 epoch         string  epoch[:seq] the caller believes in
   2 event_id      string  which event
   then up to 100 times:
   3 booking_id    string  a booking that may still live
@@ -42,7 +42,7 @@ Emits        journal `released`: hold_id, user_id, items; and `cancelled`: booki
 
 -- Bind.
 local meta, journal, due, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[15]
-local epoch = ARGV[1]
+local epoch, seen_seq = read_epoch(ARGV[1])
 local events = bind_events()
 local event = events[1]
 if #KEYS ~= 15 or not event.event_id then return redis.error_reply('BADARG event') end
@@ -51,7 +51,7 @@ for a = 3, #ARGV do booking_ids[a - 2] = ARGV[a] end
 if #booking_ids > 100 then return redis.error_reply('BADARG bookings') end
 
 -- Fence, and read all that the checks need.
-local shard, shut = enter(meta, journal, epoch)
+local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
 read_sale(event)
 if not event.cancelled_at_ms then return { 'NOT_FOUND' } end

@@ -25,7 +25,7 @@ KEYS (one hash tag: the shard's; 4..14 repeat for each event)
  14 promos     hash    promo codes and their uses                            read, write
 
 ARGV
-  1 epoch        int     the epoch the caller believes in
+  1 epoch        string  epoch[:seq] the caller believes in
   2 event_id     string  which event
   3 holds_max    int     1..1000 holds to end, and as many to forget
   4 forget_ms    int     1.. how long an ended hold is remembered
@@ -40,7 +40,7 @@ Emits        journal `expired`: hold_id, user_id, items
 
 -- Bind.
 local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
-local epoch = ARGV[1]
+local epoch, seen_seq = read_epoch(ARGV[1])
 local events = bind_events()
 local event, holds_max, forget_ms = events[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 if #events ~= 1 or not holds_max or holds_max < 1 or holds_max > 1000 or not forget_ms then
@@ -48,7 +48,7 @@ if #events ~= 1 or not holds_max or holds_max < 1 or holds_max > 1000 or not for
 end
 
 -- Fence.
-local shard, shut = enter(meta, journal, epoch)
+local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
 
 -- Check: what is overdue, what is forgotten, and when to come again.

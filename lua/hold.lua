@@ -26,7 +26,7 @@ KEYS (one hash tag: the shard's; 4..14 repeat for each event)
  14 promos     hash    promo codes and their uses                            read, write
 
 ARGV
-  1 epoch        int     the epoch the caller believes in
+  1 epoch        string  epoch[:seq] the caller believes in
   2 event_id     string  one per event, in the order of KEYS
   then for each order, up to 128:
   3 event_no     int     1.. which of the events
@@ -65,13 +65,13 @@ Emits        journal `held`: hold_id, user_id, fingerprint, items, expires_at_ms
 
 -- Bind.
 local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
-local epoch = ARGV[1]
+local epoch, seen_seq = read_epoch(ARGV[1])
 local events, figure = bind_events(), figures()
 local orders = bind_orders(events, figure, 2 + #events)
 if not orders then return redis.error_reply('BADARG order') end
 
 -- Fence, and read all that the checks need.
-local shard, shut = enter(meta, journal, epoch)
+local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
 read_orders(events, orders, 'holds')
 

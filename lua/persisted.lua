@@ -12,7 +12,7 @@ KEYS (one hash tag: the shard's)
   2 journal        stream  one record per change                           trim
 
 ARGV
-  1 epoch          int     the epoch the caller believes in
+  1 epoch          string  epoch[:seq] the caller believes in
   2 persisted_seq  int     0.. the checkpoint, after its commit
   3 trim_seq       int     0..persisted_seq; records up to this one may go
 
@@ -25,14 +25,15 @@ Emits        nothing
 
 -- Bind.
 local meta, journal = KEYS[1], KEYS[2]
-local epoch, persisted_seq, trim_seq = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local epoch, seen_seq = read_epoch(ARGV[1])
+local persisted_seq, trim_seq = tonumber(ARGV[2]), tonumber(ARGV[3])
 if not (persisted_seq and trim_seq) or trim_seq < 0 or trim_seq > persisted_seq
   or persisted_seq % 1 ~= 0 or trim_seq % 1 ~= 0 then
   return redis.error_reply('BADARG trim ' .. tostring(ARGV[3]) .. ' of ' .. tostring(ARGV[2]))
 end
 
 -- Fence and check.
-local shard, shut = enter(meta, journal, epoch)
+local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
 if persisted_seq > shard.seq then
   return redis.error_reply('BADARG persisted ' .. ARGV[2] .. ' of ' .. tostring(shard.seq))

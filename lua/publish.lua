@@ -17,7 +17,7 @@ KEYS (one hash tag: the shard's)
   6 promos    hash    promo codes and their uses                      read, write
 
 ARGV
-  1 epoch         int     the epoch the caller believes in
+  1 epoch         string  epoch[:seq] the caller believes in
   2 event_id      string
   3 fingerprint   string  hash of what is loaded
   4 opens_at_ms   int     sale window, Unix ms
@@ -53,7 +53,8 @@ Emits        journal `published`: opens_at_ms, closes_at_ms, person_max, tiers, 
 -- Bind.
 local meta, journal, events, stock, seats = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local promos = KEYS[6]
-local epoch, event_id, fingerprint = ARGV[1], ARGV[2], ARGV[3]
+local epoch, seen_seq = read_epoch(ARGV[1])
+local event_id, fingerprint = ARGV[2], ARGV[3]
 local opens_at_ms, closes_at_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local person_max, tier_count = tonumber(ARGV[6]), tonumber(ARGV[7])
 local codes = string.find(ARGV[#ARGV], '^[A-Z0-9_-]+:') and ARGV[#ARGV]
@@ -86,7 +87,7 @@ if codes then promo_words, promo_rows = bind_promos(codes, tiers) end
 if not promo_words then return redis.error_reply('BADARG promos') end
 
 -- Fence and replay.
-local shard, shut = enter(meta, journal, epoch)
+local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
 local known = redis.call('HMGET', stock, 'fingerprint', 'epoch', 'seq', 'at_ms')
 if known[1] then

@@ -13,7 +13,7 @@ KEYS (one hash tag: the shard's)
   3 seats         hash    of each section its seats, see docs/SEATS.md        read, write
 
 ARGV
-  1 epoch         int     the epoch the caller believes in
+  1 epoch         string  epoch[:seq] the caller believes in
   2 section_no    int     1..200
   3 tier_no       int     1..100 the tier whose places the seats are
   4 rows          string  seats of each row, joined by commas; 1..2000 seats in all
@@ -31,7 +31,8 @@ Emits        nothing: `published` says what is sold
 
 -- Bind.
 local meta, stock, seats = KEYS[1], KEYS[2], KEYS[3]
-local epoch, section_no, tier_no, rows, kinds = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local epoch, seen_seq = read_epoch(ARGV[1])
+local section_no, tier_no, rows, kinds = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local section_number, tier_number = tonumber(section_no), tonumber(tier_no)
 if not string.find(section_no, '^[1-9]%d*$') or not string.find(tier_no, '^[1-9]%d*$')
   or section_number > 200 or tier_number > 100 or #rows > 10000 then
@@ -50,7 +51,7 @@ if kinds ~= '' and string.gsub(kinds, '[0-7]', 'f') ~= status then
 end
 
 -- Fence and replay.
-local _, shut = enter(meta, nil, epoch)
+local _, shut = enter(meta, nil, epoch, seen_seq)
 if shut then return shut end
 local layout = tier_no .. ' ' .. rows
 local published = redis.call('HEXISTS', stock, 'fingerprint')

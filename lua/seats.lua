@@ -15,7 +15,7 @@ KEYS (one hash tag: the shard's)
   4 promos         hash    promo codes and their uses                         read
 
 ARGV
-  1 epoch          int     the epoch the caller believes in
+  1 epoch          string  epoch[:seq] the caller believes in
   2 since          int     a version of the map; -1 for all of it
   3 code           string  a promo code, empty for none, or * for all, to organizers
 
@@ -31,11 +31,12 @@ Emits        nothing
 
 -- Bind.
 local meta, seats, stock, promos = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local epoch, since, code = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local epoch, seen_seq = read_epoch(ARGV[1])
+local since, code = tonumber(ARGV[2]), ARGV[3]
 if not since or not code then return redis.error_reply('BADARG since') end
 
 -- Fence.
-local shard, shut = enter(meta, nil, epoch)
+local shard, shut = enter(meta, nil, epoch, seen_seq)
 if shut then return shut end
 
 -- Reply.

@@ -26,7 +26,7 @@ KEYS (one hash tag: the shard's; 4..14 repeat for each event)
  14 promos     hash    promo codes and their uses
 
 ARGV
-  1 epoch         int     the epoch the caller believes in
+  1 epoch         string  epoch[:seq] the caller believes in
   2 event_id      string  one per event, in the order of KEYS
   then for each command, up to 128:
   3 event_no      int     1.. which of the events
@@ -49,13 +49,13 @@ Emits        journal `transferred`: as `checked_in`; holder_id is the receiver, 
 
 -- Bind.
 local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
-local epoch = ARGV[1]
+local epoch, seen_seq = read_epoch(ARGV[1])
 local events = bind_events()
 local commands = bind_commands(events, 2 + #events, 5)
 if not commands then return redis.error_reply('BADARG command') end
 
 -- Fence, and read all that the checks need.
-local shard, shut = enter(meta, journal, epoch)
+local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
 find_tickets(events, commands)
 

@@ -24,7 +24,7 @@ KEYS (one hash tag: the shard's; 4..14 repeat for each event)
  14 promos     hash    promo codes and their uses                            read, write
 
 ARGV
-  1 epoch      int     the epoch the caller believes in
+  1 epoch      string  epoch[:seq] the caller believes in
   2 event_id   string  which event
   then for each seat, 1..500, all distinct:
   3 seat_id    string  s<section>-<seat>
@@ -43,7 +43,7 @@ Emits        journal `unblocked`: seats
 
 -- Bind.
 local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
-local epoch = ARGV[1]
+local epoch, seen_seq = read_epoch(ARGV[1])
 local events = bind_events()
 local event, seat_ids, seen = events[1], {}, {}
 for a = 3, #ARGV do
@@ -56,7 +56,7 @@ if #events ~= 1 or #seat_ids < 1 or #seat_ids > 500 then
 end
 
 -- Fence.
-local shard, shut = enter(meta, journal, epoch)
+local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
 read_stock(event, {})
 

@@ -8,6 +8,7 @@ import signal
 
 import uvloop
 
+from engine import porter
 from engine.redis_client import connect
 from evently.logs import configure
 from evently.settings import Settings
@@ -16,8 +17,9 @@ from persister.persister import Options, Persister
 
 async def serve(settings: Settings, shard: int) -> None:
     """Run the persister of *shard* until SIGTERM or SIGINT."""
-    urls = settings.redis_urls
+    urls = settings.redis_urls_as("persister")
     redis = connect(urls[shard % len(urls)], timeout_ms=None, connections_max=2)
+    porter.post(redis, level="fsync")
     persister = Persister(
         redis,
         settings.database_url,

@@ -227,7 +227,8 @@ class _Reign:
                 2,
                 keys.meta(self._options.shard),
                 self._journal,
-                self._epoch,
+                # A Redis with fewer records than PostgreSQL has must refuse (F5, F10).
+                f"{self._epoch}:{self._last_seq}",
                 self._last_seq,
                 trim_seq,
             )

@@ -69,7 +69,7 @@ def explain_waitlist(event: str, entry: Annotated[str | None, typer.Argument()] 
     try:
         lines = asyncio.run(
             story.explain_waitlist(
-                redis_urls=settings.redis_urls,
+                redis_urls=settings.redis_urls_as("coordinator"),
                 database_url=settings.database_url,
                 event_id=event,
                 entry_id=entry,
@@ -102,7 +102,7 @@ def recover(
 
     code = asyncio.run(
         recovery.run(
-            redis_urls=settings.redis_urls,
+            redis_urls=settings.redis_urls_as("coordinator"),
             database_url=settings.database_url,
             shards=shards,
             watch=watch,
@@ -123,7 +123,7 @@ def _checked(settings: Settings, event: str | None, shard: int | None) -> Result
         return Result(errors=[error.message])
     return asyncio.run(
         run_check(
-            redis_urls=settings.redis_urls,
+            redis_urls=settings.redis_urls_as("coordinator"),
             database_url=settings.database_url,
             shards=settings.shards,
             shard=shard,

@@ -13,9 +13,12 @@ Each step may crash: the door stays shut, and the sequence can be repeated from 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import secrets
 import signal
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +27,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from engine import keys, scripts
+from engine import acl, guard, keys, porter, scripts
 from engine.errors import CorruptRecord
+from engine.guard import Durability
 from engine.records import read_entries
 from engine.redis_client import connect as connect_redis
 from store import ledger, reigns
@@ -38,12 +42,8 @@ WATCH_INTERVAL_S = 0.25
 RETRY_INTERVAL_S = 1.0
 #: Stream entries, of up to 128 records each, that are written in one transaction.
 DRAIN_ENTRIES_MAX = 50
-#: What Redis must be told for an acknowledged booking to survive power loss (docs/RELIABILITY.md).
-REQUIRED_CONFIG = {
-    "appendonly": "yes",
-    "appendfsync": "always",
-    "maxmemory-policy": "noeviction",
-}
+#: How often an open shard's server is looked at anew: settings and rights may change under it.
+GUARD_INTERVAL_S = 5.0
 
 
 class CannotOpen(Exception):
@@ -67,7 +67,13 @@ class Coordinator:
     """Opens one shard."""
 
     def __init__(
-        self, shard: int, redis: Redis, database: asyncpg.Connection, *, backlog_records_max: int
+        self,
+        shard: int,
+        redis: Redis,
+        database: asyncpg.Connection,
+        *,
+        backlog_records_max: int,
+        durability: Durability = "fsync",
     ) -> None:
         """
         Args:
@@ -78,25 +84,41 @@ class Coordinator:
             database: A connection of one's own.
 
             backlog_records_max: Records that may wait for PostgreSQL before sales pause.
+
+            durability: What answers promise; a server that cannot keep it is not opened.
         """
         self._shard = shard
         self._redis = redis
         self._database = database
         self._backlog_records_max = backlog_records_max
+        self._durability: Durability = durability
+        self._guarded_at_s = -math.inf
         self._holder = f"recover-{secrets.token_hex(8)}"
 
     async def is_well(self) -> bool:
-        """Tell whether the shard is open and Redis is still the Redis that was opened."""
+        """
+        Tell whether the shard is open and Redis is still the Redis that was opened.
+
+        Raises:
+            CannotOpen: Redis is not configured to keep a booking; the shard is shut.
+        """
+        if time.monotonic() - self._guarded_at_s >= GUARD_INTERVAL_S:
+            await self._require_safe_config()
         row = await reigns.read(self._database, self._shard)
         if row is None or row.state != "open":
             return False
         shas = list(scripts.shas(row.nonce).values())
-        epoch, state = await self._redis.hmget(keys.meta(self._shard), ["epoch", "state"])
+        # Before Redis is asked: what PostgreSQL has, Redis must have had by then.
+        checkpoint = await self._database.fetchval(query("read_checkpoint"), self._shard, row.epoch)
+        epoch, state, seq = await self._redis.hmget(
+            keys.meta(self._shard), ["epoch", "state", "seq"]
+        )
         known: Any = await self._redis.script_exists(*shas)
         return (
             (epoch, state) == (str(row.epoch).encode(), b"open")
             and all(known)
-            and await self._run_id() == row.redis_run_id
+            and int(seq or 0) >= (checkpoint or 0)
+            and await self._identity() == (row.redis_run_id, row.redis_replid)
         )
 
     async def recover(self) -> int | None:
@@ -120,16 +142,16 @@ class Coordinator:
         if epoch is None:
             return None
         log.info("shard claimed", action="recover_claim", shard=self._shard, epoch=epoch)
-        run_id = await self._run_id()
+        identity = await self._identity()
         meta = await self._fence()
         try:
-            await self._agree(meta, epoch)
+            await self._agree(meta, epoch, await self._seen_seq())
         except (Drift, ledger.JournalGap, CorruptRecord) as error:
             await reigns.freeze(
                 self._database, self._shard, epoch=epoch, holder=self._holder, reason=str(error)
             )
             raise CannotOpen(f"shard {self._shard} is frozen: {error}") from error
-        await self._open(epoch, nonce, run_id)
+        await self._open(epoch, nonce, identity)
         log.info("shard open", action="recover_open", shard=self._shard, epoch=epoch)
         return epoch
 
@@ -155,14 +177,14 @@ class Coordinator:
         except (KeyError, ValueError) as error:
             raise CannotOpen(f"{meta_key} is damaged: {fields!r}") from error
 
-    async def _agree(self, meta: Meta | None, epoch: int) -> None:
+    async def _agree(self, meta: Meta | None, epoch: int, seen_seq: int) -> None:
         """Drain the journal and make sure that PostgreSQL and Redis end at the same record."""
         checkpoints = {
             row["epoch"]: row["last_seq"]
             for row in await self._database.fetch(query("checkpoints"), self._shard)
         }
         if meta is None:
-            if any(checkpoints.values()):
+            if any(checkpoints.values()) or seen_seq:
                 raise Drift("Redis has lost the shard, PostgreSQL has not: it must be rebuilt")
             return
         if meta.layout != keys.LAYOUT_VERSION:
@@ -181,6 +203,14 @@ class Coordinator:
         if last_seq != meta.seq:
             raise Drift(f"epoch {meta.epoch} ends at record {meta.seq} in Redis and at "
                         f"{last_seq} in PostgreSQL")  # fmt: skip
+        if last_seq < seen_seq:
+            raise Drift(f"epoch {meta.epoch} ends at record {last_seq}, but a worker saw record "
+                        f"{seen_seq} acknowledged")  # fmt: skip
+
+    async def _seen_seq(self) -> int:
+        """Return the last record that a fenced worker had seen acknowledged."""
+        row = await reigns.read(self._database, self._shard)
+        return 0 if row is None else row.seen_seq
 
     async def _drain(self, epoch: int) -> int:
         last_seq = await ledger.read_checkpoint(self._database, shard=self._shard, epoch=epoch)
@@ -201,12 +231,13 @@ class Coordinator:
             log.info("journal drained", action="recover_drain", shard=self._shard,
                      epoch=epoch, last_seq=last_seq)  # fmt: skip
 
-    async def _open(self, epoch: int, nonce: str, run_id: str) -> None:
+    async def _open(self, epoch: int, nonce: str, identity: tuple[str, str]) -> None:
         """
         Start the new epoch in Redis, then publish it.
 
         Workers learn the nonce from PostgreSQL alone, so a crash between the two leaves the door
-        shut. A Redis that restarted meanwhile shows another run id and is fenced again.
+        shut. A Redis that restarted meanwhile, or was a replica, shows another run
+        id or history and is fenced again.
         """
         await ledger.read_checkpoint(self._database, shard=self._shard, epoch=epoch)
         for name in scripts.NAMES:
@@ -220,27 +251,33 @@ class Coordinator:
             # The journal before the last is drained for good; the last one stays for inspection.
             pipeline.unlink(keys.journal(self._shard, epoch - 2))
             await pipeline.execute()
-        if await self._run_id() != run_id:
-            raise CannotOpen("Redis restarted during recovery")
+        if await self._identity() != identity:
+            raise CannotOpen("Redis restarted, or changed its history, during recovery")
+        run_id, replid = identity
         published = await reigns.publish_open(
-            self._database, self._shard, epoch=epoch, holder=self._holder, redis_run_id=run_id
-        )
+            self._database, self._shard, epoch=epoch, holder=self._holder, redis_run_id=run_id,
+            redis_replid=replid,
+        )  # fmt: skip
         if not published:
             raise CannotOpen("another coordinator took the shard")
 
     async def _require_safe_config(self) -> None:
-        config: Any = await self._redis.config_get(*REQUIRED_CONFIG)
-        wrong = [
-            f"{name} is {config.get(name)!r}, must be {value!r}"
-            for name, value in REQUIRED_CONFIG.items()
-            if config.get(name) != value
-        ]
-        if wrong:
-            raise CannotOpen("Redis is not configured to keep a booking: " + "; ".join(wrong))
+        """Shut a shard whose Redis cannot keep a booking, or lets a role do less than it must."""
+        server = await porter.examine_server(self._redis, users=True)
+        findings = [*guard.judge(server, self._durability), *await acl.drift(self._redis)]
+        wrong = [finding for finding in findings if finding.refuses]
+        self._guarded_at_s = time.monotonic()
+        if not wrong:
+            return
+        with contextlib.suppress(RedisError):  # A server that takes no writes sells nothing.
+            if await self._redis.exists(keys.meta(self._shard)):
+                await self._redis.hset(keys.meta(self._shard), "state", "recovering")
+        raise CannotOpen(str(porter.UnsafeServer(wrong)))
 
-    async def _run_id(self) -> str:
-        server: Mapping[str, Any] = await self._redis.info("server")
-        return str(server["run_id"])
+    async def _identity(self) -> tuple[str, str]:
+        """Return the run id and the replication history of the server as it is now."""
+        server = await porter.examine_server(self._redis)
+        return server.run_id, server.replid
 
 
 async def run(

@@ -1,10 +1,14 @@
 """
 Connections to PostgreSQL: bounded pool, bounded statements, commits that are on disk.
+
+Every new connection is looked at by the config guard before it is used.
 """
 
 from __future__ import annotations
 
 import asyncpg
+
+from store import guard
 
 APPLICATION_NAME = "evently"
 
@@ -25,13 +29,24 @@ def server_settings(timeout_ms: int) -> dict[str, str]:
 
 
 async def connect(url: str, *, timeout_ms: int) -> asyncpg.Connection:
-    """Open one connection, for work that must stay on it (session locks, the persister)."""
-    return await asyncpg.connect(
+    """
+    Open one connection, for work that must stay on it (session locks, the persister).
+
+    Raises:
+        guard.UnsafeDatabase: the server may lose what it commits.
+    """
+    connection = await asyncpg.connect(
         url,
         timeout=timeout_ms / 1000,
         command_timeout=2 * timeout_ms / 1000,
         server_settings=server_settings(timeout_ms),
     )
+    try:
+        await guard.require_safe(connection)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
 
 
 async def create_pool(url: str, *, connections_max: int, timeout_ms: int) -> asyncpg.Pool:
@@ -39,12 +54,13 @@ async def create_pool(url: str, *, connections_max: int, timeout_ms: int) -> asy
     Make a pool that opens its connections when first needed.
 
     Nothing is opened here, so that a service starts (and says it is not ready) while PostgreSQL
-    is away.
+    is away. Taking a connection raises `guard.UnsafeDatabase` if the server may lose commits.
     """
     return await asyncpg.create_pool(
         url,
         min_size=0,
         max_size=connections_max,
+        init=guard.require_safe,
         timeout=timeout_ms / 1000,
         command_timeout=2 * timeout_ms / 1000,
         server_settings=server_settings(timeout_ms),

@@ -26,6 +26,9 @@ class ReignRow(NamedTuple):
     state: str
     nonce: str
     redis_run_id: str
+    redis_replid: str
+    #: The last record that a fenced worker had seen acknowledged; 0 if none has said.
+    seen_seq: int
     reason: str
 
 
@@ -63,11 +66,33 @@ async def claim(
 
 
 async def publish_open(
-    database: Executor, shard: int, *, epoch: int, holder: str, redis_run_id: str
+    database: Executor, shard: int, *, epoch: int, holder: str, redis_run_id: str, redis_replid: str
 ) -> bool:
     """Publish the shard as open; False if the claim was lost meanwhile."""
-    row = await database.fetchval(query("open_reign"), shard, epoch, holder, redis_run_id)
+    row = await database.fetchval(
+        query("open_reign"), shard, epoch, holder, redis_run_id, redis_replid
+    )
     return row is not None
+
+
+async def note_seen(
+    database: Executor, shard: int, *, epoch: int, seen_seq: int, has_lost: bool
+) -> None:
+    """
+    Say what a worker that was fenced has seen, so that recovery does not open over its loss.
+
+    Idempotency: repeating changes nothing; an epoch that is long over is left alone.
+
+    Args:
+        seen_seq: The last record seen acknowledged in *epoch*.
+
+        has_lost: Redis has shown that it has fewer: shut the shard, since it may look well to
+            everybody else.
+    """
+    await database.execute(query("note_seen"), shard, epoch, seen_seq)
+    if has_lost:
+        reason = f"a worker saw record {seen_seq} acknowledged, and Redis has it no more"
+        await database.execute(query("doubt_reign"), shard, epoch, reason)
 
 
 async def freeze(database: Executor, shard: int, *, epoch: int, holder: str, reason: str) -> bool:

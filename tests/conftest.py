@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -132,7 +133,7 @@ async def engine(valkey: ValkeyServer, reign: Reign) -> AsyncIterator[Engine]:
     await engine.stop(timeout_s=5)
 
 
-async def start_engine(client: Redis, reign: Reign, **limits: int) -> Engine:
+async def start_engine(client: Redis, reign: Reign, **options: Any) -> Engine:
     """Start an engine that acts under *reign*, and wait until its door is open."""
 
     async def read_reign(shard: int) -> Reign | None:
@@ -140,7 +141,7 @@ async def start_engine(client: Redis, reign: Reign, **limits: int) -> Engine:
             await asyncio.Event().wait()  # The other shards belong to other tests.
         return reign
 
-    engine = Engine([client], read_reign, shards=reign.shard + 1, **limits)
+    engine = Engine([client], read_reign, shards=reign.shard + 1, **options)
     engine.start()
     while True:
         try:

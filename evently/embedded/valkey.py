@@ -3,7 +3,8 @@ The embedded Valkey (or Redis) of one folder.
 
 Owns its instance settings on top of `deploy/redis/valkey.conf` and its readiness. Guarantees: every
 acknowledged write is on disk (`appendonly yes`, `appendfsync always`) and is found again after
-`stop()`, `kill()` or a power cut; clients reach it by a unix socket that only its owner may open.
+`stop()`, `kill()` or a power cut; clients reach it by a unix socket that only its owner may open,
+and with passwords, each role as its own user (`engine.acl`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
 
+from engine import acl
 from evently.embedded import place
 from evently.embedded.binaries import find_valkey
 from evently.embedded.config import VALKEY_CONFIG, read_config
@@ -24,6 +26,7 @@ from evently.embedded.lock import DataLock
 from evently.embedded.server import Server
 
 SOCKET_NAME = "valkey.sock"
+USERS_FILE = "users.acl"
 PROBE_TIMEOUT_S = 0.5
 
 
@@ -41,6 +44,8 @@ class ValkeyServer(Server):
         port: TCP port on 127.0.0.1 besides the socket; 0 for none.
 
         log_path: Where its output goes; `<directory>/server.log` if left out.
+
+        passwords: Of each role of `engine.acl`; None for a server that asks for none.
     """
 
     title: ClassVar[str] = "Valkey"
@@ -54,11 +59,13 @@ class ValkeyServer(Server):
         settings: Mapping[str, str] | None = None,
         port: int = 0,
         log_path: Path | None = None,
+        passwords: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory.absolute()
         super().__init__(lock_fd=lock_fd, log_path=log_path or self.directory / "server.log")
         self.port = port
         self._settings = dict(settings or {})
+        self._passwords = passwords
         self._socket_folder: Path | None = None
 
     @property
@@ -77,7 +84,7 @@ class ValkeyServer(Server):
 
     @property
     def url(self) -> str:
-        """The URL that redis-py understands."""
+        """The URL that redis-py understands; it names no user."""
         return f"unix://{quote(str(self.socket_path))}"
 
     def _lock_data(self) -> None:
@@ -96,6 +103,11 @@ class ValkeyServer(Server):
         ]
         if self.port:
             lines += ["bind 127.0.0.1", f"port {self.port}"]
+        if self._passwords is not None:
+            users = self.directory / USERS_FILE
+            words = {role: acl.credential(self._passwords[role]) for role in acl.ROLES}
+            place.write_atomically(users, acl.file(words).encode())
+            lines.append(f"aclfile {_quoted(users)}")
         lines += [f"{name} {value or _quoted('')}" for name, value in self._settings.items()]
         config = self.directory / "valkey.conf"
         place.write_atomically(config, ("\n".join(lines) + "\n").encode())
@@ -107,13 +119,24 @@ class ValkeyServer(Server):
             client.settimeout(PROBE_TIMEOUT_S)
             try:
                 client.connect(str(self.socket_path))
-                client.sendall(b"PING\r\n")
+                if self._passwords is not None:
+                    password = self._passwords[acl.COORDINATOR]
+                    client.sendall(_command("AUTH", acl.COORDINATOR, password))
+                    if not client.recv(128).startswith(b"+OK"):
+                        raise ServerError("the embedded Valkey refuses its own coordinator")
+                client.sendall(_command("PING"))
                 answer = client.recv(128)
             except OSError:
                 return False
         if answer.startswith(b"-NOAUTH"):
-            raise ServerError("the embedded Valkey takes no password; its socket is private")
+            raise ServerError("the embedded Valkey asks for a password that it was not given")
         return answer.startswith(b"+PONG")
+
+
+def _command(*words: str) -> bytes:
+    """Return a command as it is sent."""
+    parts = [word.encode() for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts)
 
 
 def _quoted(value: object) -> str:

@@ -1,11 +1,15 @@
 -- Pass the shard's door, or return the error that says it is shut. Guards against a worker of an
--- older epoch, a wiped Redis, and a shard under recovery (I13, I17).
-local function enter(meta, journal, epoch)
+-- older epoch, a wiped Redis, a shard under recovery, and a Redis that has lost records which the
+-- caller has seen (I13, I17; F5, F10, F12).
+local function enter(meta, journal, epoch, seen_seq)
   local door = redis.call('HMGET', meta, 'epoch', 'state', 'seq', 'persisted_seq', 'backlog_max')
   if door[1] ~= epoch or door[2] ~= 'open' then
     return nil, redis.error_reply('FENCED ' .. tostring(door[1]) .. ' ' .. tostring(door[2]))
   end
   local time, seq = redis.call('TIME'), tonumber(door[3])
+  if seq < seen_seq then
+    return nil, redis.error_reply('FENCED ' .. epoch .. ' lost: it ends at ' .. door[3])
+  end
   local at_ms = time[1] * 1000 + math.floor(time[2] / 1000)
   return {
     meta = meta, journal = journal, epoch = epoch, seq = seq, records = {}, count = 0,

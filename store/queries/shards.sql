@@ -1,6 +1,7 @@
 -- read_reign --
 -- What workers need to act on a shard; no row while nobody opened it.
-SELECT epoch, state::text AS state, nonce, redis_run_id, reason FROM shard_epoch WHERE shard = $1;
+SELECT epoch, state::text AS state, nonce, redis_run_id, redis_replid, seen_seq, reason
+FROM shard_epoch WHERE shard = $1;
 
 -- first_claim --
 -- Make the shard's row, for the coordinator that gets there first.
@@ -21,7 +22,8 @@ RETURNING epoch;
 -- open_reign --
 -- Publish the shard as open; one row, or the claim was lost meanwhile.
 UPDATE shard_epoch
-SET state = 'open', redis_run_id = $4, reason = '', changed_at = now()
+SET state = 'open', redis_run_id = $4, redis_replid = $5, seen_seq = 0, reason = '',
+    changed_at = now()
 WHERE shard = $1 AND epoch = $2 AND holder = $3 AND state = 'recovering'
 RETURNING epoch;
 
@@ -31,6 +33,18 @@ UPDATE shard_epoch
 SET state = 'frozen', reason = $4, changed_at = now()
 WHERE shard = $1 AND epoch = $2 AND holder = $3
 RETURNING epoch;
+
+-- note_seen --
+-- What a worker that was fenced has seen acknowledged in epoch $2: recovery must find as much. It
+-- may have claimed the next epoch meanwhile.
+UPDATE shard_epoch SET seen_seq = greatest(seen_seq, $3), changed_at = now()
+WHERE shard = $1 AND (epoch = $2 OR (epoch = $2 + 1 AND state = 'recovering'));
+
+-- doubt_reign --
+-- Shut an open shard because Redis has lost records that were acknowledged; recovery takes it from
+-- there. No row: it is shut already.
+UPDATE shard_epoch SET state = 'recovering', lease_until = now(), reason = $3, changed_at = now()
+WHERE shard = $1 AND epoch = $2 AND state = 'open';
 
 -- share_reign --
 -- Hold the shard's epoch still for the length of one ledger transaction (I13).

@@ -107,6 +107,68 @@ async def test_i17_only_a_higher_epoch_reopens(door: Door, reigns: Reigns) -> No
     assert 6 == door.reign().epoch
 
 
+async def test_a_passing_cause_reopens_the_same_reign(door: Door, reigns: Reigns) -> None:
+    """A door shut for a cause that passes opens under the same epoch once the probe says so."""
+    reigns.reign = reign(5)
+    door.look()
+    await opened(door)
+    has_passed = False
+
+    async def probe(probed: Reign) -> bool:
+        assert 5 == probed.epoch
+        return has_passed
+
+    door.shut(door.reign(), "MISCONF", probe=probe)
+    await looks(reigns)
+    assert not door.is_open
+    has_passed = True
+    await opened(door)
+    assert 5 == door.reign().epoch
+
+
+@pytest.mark.parametrize("order", ["cause first", "reason first", "during the probe"])
+async def test_i17_a_passing_cause_does_not_outweigh_a_final_one(
+    door: Door, reigns: Reigns, order: str
+) -> None:
+    """I17: fenced as well, in whatever order it was noticed, the door waits for a higher epoch."""
+    old = reigns.reign = reign(5)
+    door.look()
+    await opened(door)
+
+    async def probe(_: Reign) -> bool:
+        if order == "during the probe":
+            door.shut(old, "FENCED")
+        return True
+
+    reasons = [("MISCONF", probe), ("FENCED", None)]
+    for reason, its_probe in reversed(reasons) if order == "reason first" else reasons:
+        if order != "during the probe" or its_probe:
+            door.shut(old, reason, probe=its_probe)
+    await looks(reigns)
+    assert not door.is_open
+    reigns.reign = reign(6)
+    await opened(door)
+
+
+async def test_a_loss_is_reported_until_heard(reigns: Reigns) -> None:
+    """What a fenced door has seen is told until it is taken down, and then no more."""
+    told: list[tuple[int, int, int, bool]] = []
+
+    async def report(shard: int, epoch: int, seen_seq: int, has_lost: bool) -> None:
+        told.append((shard, epoch, seen_seq, has_lost))
+        if len(told) < 3:
+            raise OSError("away")
+
+    door = Door(3, reigns, report)
+    reigns.reign = reign(5)
+    door.look()
+    await opened(door)
+    door.shut(door.reign(), "FENCED 5 lost", seen_seq=41, has_lost=True)
+    await looks(reigns)
+    await door.close()
+    assert [(3, 5, 41, True)] * 3 == told
+
+
 async def test_late_error_of_an_old_reign_leaves_the_new_one_open(
     door: Door, reigns: Reigns
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from engine import acl
 from evently.embedded.config import POSTGRES_CONFIG, VALKEY_CONFIG
 from evently.settings import ENV_PREFIX, Settings
 
@@ -64,7 +65,7 @@ def test_command_line_weakens_no_promise(compose: dict[str, Any], service: str) 
     command = " ".join(compose["services"][service]["command"])
     added = set(re.findall(r"--([a-z-]+)|-c ([a-z_]+)=", command))
 
-    allowed = {"dir", "port", "protected-mode", "config_file", "listen_addresses"}
+    allowed = {"dir", "port", "aclfile", "protected-mode", "config_file", "listen_addresses"}
     assert set() == {one or other for one, other in added} - allowed
 
 
@@ -98,6 +99,24 @@ def test_promises(config: Path, promises: list[str]) -> None:
     lines = config.read_text().splitlines()
 
     assert [1] * len(promises) == [lines.count(promise) for promise in promises]
+
+
+def test_redis_users(compose: dict[str, Any]) -> None:
+    """The users of the container are those of `engine.acl`, with the passwords of the roles."""
+    words = {role: f">${{EVENTLY_REDIS_{role.upper()}_PASSWORD:?set it}}" for role in acl.ROLES}
+
+    assert acl.file(words) == compose["configs"]["redis_users"]["content"].replace("$$", "$")
+    mount = {"source": "redis_users", "target": "/etc/valkey/users.acl"}
+    assert [mount] == compose["services"]["redis"]["configs"]
+    assert mount["target"] in compose["services"]["redis"]["command"]
+
+
+@pytest.mark.parametrize("role", acl.ROLES)
+def test_each_part_has_its_own_password(compose: dict[str, Any], role: str) -> None:
+    """A container is given the password of its role and of no other."""
+    given = {name for name in compose["services"][role]["environment"] if "REDIS_" in name}
+
+    assert {"EVENTLY_REDIS_URL", f"EVENTLY_REDIS_{role.upper()}_PASSWORD"} == given
 
 
 def test_environment_names_are_settings(compose: dict[str, Any]) -> None:

@@ -270,7 +270,8 @@ def test_secrets_are_made_once(folder: Path) -> None:
     assert first == up.keep_secrets(settings)
     assert 0o600 == stat.S_IMODE((folder / up.SECRETS_FILE).stat().st_mode)
     assert len(first.jwt_secret) >= up.JWT_SECRET_BYTES
-    given = Settings(data_dir=str(folder), jwt_secret="g" * 32, ticket_signing_key="t" * 43)
+    given = Settings(data_dir=str(folder), jwt_secret="g" * 32, ticket_signing_key="t" * 43,
+                     redis_url="redis://own")  # fmt: skip
     assert given == up.keep_secrets(given)
 
 
@@ -321,7 +322,11 @@ async def test_up(folder: Path) -> None:
         assert process.pid == noted["pid"]
         assert 0o600 == stat.S_IMODE(running.stat().st_mode)
         assert "made-up-password" in log.read_text()
-        with redis.Redis.from_url(noted["redis_url"]) as client:
+        url = settings.with_running().redis_urls_as("api")[0]
+        stranger = redis.Redis.from_url(noted["redis_url"])
+        with stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+        with redis.Redis.from_url(url) as client:
             assert client.ping()
 
         second = await asyncio.create_subprocess_exec(

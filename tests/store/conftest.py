@@ -50,4 +50,6 @@ async def open_row(database: asyncpg.Pool, shard: int) -> None:
     """Publish the shard as open under epoch 1."""
     epoch = await reigns.claim(database, shard, seen=None, holder="test", nonce="n")
     assert 1 == epoch
-    assert await reigns.publish_open(database, shard, epoch=1, holder="test", redis_run_id="r")
+    assert await reigns.publish_open(
+        database, shard, epoch=1, holder="test", redis_run_id="r", redis_replid="h"
+    )

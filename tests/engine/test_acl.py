@@ -1,0 +1,124 @@
+"""Who may do what on Redis: exactly what each role needs (S24, F23)."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from engine import acl, scripts
+from engine.redis_client import connect
+from evently.embedded import ValkeyServer
+from tests.checks import ask
+from tests.conftest import TIMEOUT_MS
+
+LUA = Path(__file__).parents[2] / "lua"
+#: Over a unix socket redis-py makes a failed login a failed connection, so its words must do.
+REFUSED = "Authentication required|invalid username-password"
+PASSWORDS = {role: f"password of {role}" for role in acl.ROLES}
+
+
+@pytest.fixture(scope="module")
+def guarded(server_dir: Path) -> Iterator[ValkeyServer]:
+    """Run a Valkey with users."""
+    server = ValkeyServer(Path(tempfile.mkdtemp(dir=server_dir)), passwords=PASSWORDS)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def coordinator(guarded: ValkeyServer) -> AsyncIterator[Redis]:
+    """Log in as the coordinator."""
+    client = log_in(guarded, "coordinator")
+    yield client
+    await client.aclose()
+
+
+def log_in(server: ValkeyServer, role: str) -> Redis:
+    """Make a client of a role."""
+    scheme, _, path = server.url.partition("://")
+    password = PASSWORDS[role].replace(" ", "%20")
+    return connect(f"{scheme}://{role}:{password}@{path}", timeout_ms=TIMEOUT_MS)
+
+
+def called() -> set[str]:
+    """Return the commands that the scripts call."""
+    found: set[str] = set()
+    for path in LUA.rglob("*.lua"):
+        text = path.read_text()
+        calls = re.findall(r"redis\.p?call\(\s*'([A-Z]+)'", text)
+        found |= {*calls, *re.findall(r"write_rows\(\s*'([A-Z]+)'", text)}
+        # Whatever else a script may call must be seen here too.
+        assert len(re.findall(r"redis\.p?call\(", text)) == len(calls) + (path.stem == "write_rows")
+    return {name.lower() for name in found}
+
+
+def test_scripts_call_what_is_listed() -> None:
+    """The commands of the scripts and those of the list are the same."""
+    assert called() == set(acl.SCRIPTS)
+
+
+def test_persister_may_run_its_script() -> None:
+    """The persister's rights cover the one script that it calls."""
+    names = set(re.findall(r"redis\.call\(\s*'([A-Z]+)'", scripts.source("persisted")))
+    assert {name.lower() for name in names} <= set(acl.COMMANDS["persister"])
+
+
+async def test_each_role_may_do_what_it_needs(coordinator: Redis) -> None:
+    """A server with the generated file lacks nothing."""
+    assert [] == await acl.drift(coordinator)
+
+
+async def test_server_without_users_has_no_drift(redis: Redis) -> None:
+    """A Redis of one's own without these users is left alone."""
+    assert [] == await acl.drift(redis)
+
+
+@pytest.mark.parametrize("role", acl.COMMANDS)
+async def test_s24_each_role_may_do_nothing_else(coordinator: Redis, role: str) -> None:
+    """S24: of all commands of the server, a role may send its own; no EVAL, SCRIPT, FLUSHALL."""
+    user = await ask(coordinator, "ACL GETUSER", role)
+    granted = {*user["commands"], *user["categories"]}
+    expected = {f"+{command}" for command in (*acl.CONNECTION, *acl.COMMANDS[role])}
+    assert {"-@all", *expected} == granted
+    for words in (
+        "eval x 0", "eval_ro x 0", "script load x", "script flush", "function load x",
+        "flushall", "flushdb", "config set appendonly no", "config rewrite", "replicaof no one",
+        "debug sleep 0", "shutdown", "acl setuser x", "client kill 1", "keys *", "scan 0",
+        "del {s0}:meta", "unlink {s0}:meta", "rename {s0}:meta {s0}:x", "swapdb 0 1", "save",
+        "restore {s0}:x 0 y", "migrate h 1 k 0 1", "failover", "module load x", "monitor",
+    ):  # fmt: skip
+        answer = await ask(coordinator, "ACL DRYRUN", role, *words.split())
+        assert b"no permissions" in answer, words
+    outside = await ask(coordinator, "ACL DRYRUN", role, "hmget", "secrets", "f")
+    assert b"no permissions" in outside
+
+
+async def test_nobody_gets_in_without_a_password(guarded: ValkeyServer) -> None:
+    """The default user is off, and a wrong password is no password."""
+    stranger = connect(guarded.url, timeout_ms=TIMEOUT_MS)
+    with pytest.raises(RedisConnectionError, match=REFUSED):
+        await stranger.ping()
+    await stranger.aclose()
+    scheme, _, path = guarded.url.partition("://")
+    liar = connect(f"{scheme}://api:wrong@{path}", timeout_ms=TIMEOUT_MS)
+    with pytest.raises(RedisConnectionError, match=REFUSED):
+        await liar.ping()
+    await liar.aclose()
+
+
+async def test_drift_is_named(coordinator: Redis) -> None:
+    """F23: a right that a role has lost is named with the role."""
+    await ask(coordinator, "ACL SETUSER", "sweeper", "-zrem", "resetkeys", "~other:*")
+    found = await acl.drift(coordinator)
+    await ask(coordinator, "ACL LOAD")
+    assert {"user sweeper"} == {finding.setting for finding in found}
+    assert any("zrem" in finding.value for finding in found)
+    assert any("access the" in finding.value for finding in found)
+    assert [] == await acl.drift(coordinator)
