@@ -9,8 +9,9 @@ A record is JSON with a `kind` and a `version`, preceded by eight hex digits of 
 check is made in the script from the very bytes it appends, and verified here after every read:
 an AOF has no checksum of its own, so a flipped bit would otherwise load as truth (F9).
 
-Records are written by Lua only. This module decodes them strictly, so that an unknown kind, a
-missing field or an extra one is a `CorruptRecord` and never a guess.
+Records are written by Lua, and by recovery where a record is lost. This module decodes them
+strictly, so that an unknown kind, a missing field or an extra one is a `CorruptRecord` and never a
+guess.
 """
 
 from __future__ import annotations
@@ -312,6 +313,17 @@ class EventCancelled(_Record, frozen=True, tag="event_cancelled"):
     closes_at_ms: int
 
 
+class Lost(_Record, frozen=True, tag="lost"):
+    """
+    No record: recovery could not find what stood here, or it contradicts the ledger (`conflicts`).
+
+    Written by recovery alone, so that the journal in PostgreSQL has no gap (I7). `event_id` is
+    empty: nobody knows whose it was.
+    """
+
+    why: Literal["unknown", "conflict"]
+
+
 TicketChange = CheckedIn | CheckInUndone | Transferred
 SaleChange = CapacitySet | Closed | Reopened | EventCancelled
 
@@ -320,6 +332,7 @@ Record = (
     | Blocked | Unblocked | Waiting
     | ItemCancelled | CheckedIn | CheckInUndone | Transferred
     | CapacitySet | Closed | Reopened | EventCancelled
+    | Lost
 )  # fmt: skip
 
 _DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
@@ -331,6 +344,12 @@ class Entry(msgspec.Struct, frozen=True):
     seq: int
     record: Record
     raw: bytes
+
+
+def encode(record: Record) -> bytes:
+    """Write a record as the scripts do: its check, then its JSON."""
+    body = msgspec.json.encode(record)
+    return sha1(body, usedforsecurity=False).hexdigest()[:CHECK_CHARS].encode() + body
 
 
 def decode(raw: bytes) -> Record:

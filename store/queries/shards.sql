@@ -32,6 +32,20 @@ SET state = 'frozen', reason = $4, changed_at = now()
 WHERE shard = $1 AND epoch = $2 AND holder = $3
 RETURNING epoch;
 
+-- renew_claim --
+-- The recovery goes on; no row: the claim was lost.
+UPDATE shard_epoch SET lease_until = now() + $4::interval
+WHERE shard = $1 AND epoch = $2 AND holder = $3 AND state = 'recovering'
+RETURNING epoch;
+
+-- thaw_reign --
+-- A human has looked: any coordinator may try again.
+UPDATE shard_epoch
+SET state = 'recovering', lease_until = now() - interval '1 second', reason = '',
+    changed_at = now()
+WHERE shard = $1 AND state = 'frozen'
+RETURNING epoch;
+
 -- share_reign --
 -- Hold the shard's epoch still for the length of one ledger transaction (I13).
 SELECT epoch, state::text AS state, holder FROM shard_epoch WHERE shard = $1 FOR SHARE;
