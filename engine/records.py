@@ -368,6 +368,14 @@ def decode(raw: bytes) -> Record:
         raise CorruptRecord(f"record does not decode: {error}") from error
 
 
+def examine(raw: bytes) -> Record | str:
+    """Decode one record, or say what is wrong with it: for those who go on either way."""
+    try:
+        return decode(raw)
+    except CorruptRecord as error:
+        return str(error)
+
+
 def read_entries(entry_id: bytes, fields: dict[bytes, bytes] | list[Any]) -> list[Entry]:
     """
     Turn one stream entry, as redis-py returns it, into the records of its script call.

@@ -96,7 +96,6 @@ def recover(
 ) -> None:
     """Open shards: fence Redis, drain its journal, keep or rebuild it, open a new epoch."""
     settings = Settings.load()
-    logs.configure(settings.log_level, "reconciler")
     _require_servers(settings)
     if thaw is not None and (watch or shard != "all"):
         raise typer.BadParameter("--thaw names its shard, and stands without --watch and --shard")
@@ -109,6 +108,7 @@ def recover(
         shards = [int(word)]
     else:
         raise typer.BadParameter(f"there are {settings.shards} shards, from 0")
+    logs.configure(settings.log_level, "reconciler")
     from reconciler import recovery  # noqa: PLC0415  `check` needs none of it.
 
     if thaw is not None:

@@ -146,7 +146,7 @@ async def check_rebuilt(
     """
     Judge a shard that is shut by the invariants of `check`, without proving its journal again.
 
-    Cost: reads the bookings once from both stores, and Redis' share of nothing else.
+    Cost: reads the bookings of *events* from both stores, and no journal.
     """
     result = Result()
     checker = _Shard(shard, redis, database, progress, result)

@@ -45,6 +45,8 @@ class Rebuilt:
 
     events: list[str] = field(default_factory=list)
     published: dict[str, Published] = field(default_factory=dict)
+    #: Bookings that PostgreSQL has of each event.
+    counts: dict[str, int] = field(default_factory=dict)
     bookings: int = 0
     holds: int = 0
     dropped_holds: int = 0
@@ -85,7 +87,7 @@ class Rebuild:
         seconds, micros = await self.redis.time()
         self._now_ms = seconds * 1000 + micros // 1000
         rows = await rebuild.events(self.database, self.shard)
-        counts = await rebuild.booking_counts(self.database, self.shard)
+        counts = self._result.counts = await rebuild.booking_counts(self.database, self.shard)
         self._total = sum(counts.values())
         sales = await self._read_sales()
         for event_id in [row.id for row in rows if row.status != "draft"]:
@@ -197,8 +199,10 @@ class Rebuild:
                 self._result.bookings += len(rows) // 3
                 self.progress(self._result.bookings, self._total)
             self.check_claim()
-            if len(group) == 1:
-                event_id = rows[0]
+            event_id = rows[0]
+            if rows.count(event_id) * 3 == len(
+                rows
+            ):  # All of one event: no need to tell them apart.
                 del rows[::3]
                 waiting[event_id] += rows
             else:

@@ -30,14 +30,13 @@ from engine import keys, scripts
 from engine.errors import CorruptRecord
 from engine.records import read_entries
 from engine.redis_client import connect as connect_redis
-from reconciler.check import check_rebuilt
 from reconciler.decide import Drift, Evidence, Meta, Path, decide, require_past
 from reconciler.event_state import CannotRebuild
 from reconciler.lease import Lease
 from reconciler.loader import ClaimLost, change_door
-from reconciler.proof import Ledger
 from reconciler.rebuild import Rebuild
 from reconciler.recovered import Progress, Recovered
+from reconciler.verify import verify
 from store import ledger, redo, reigns
 from store.pool import connect as connect_database
 from store.sql import query
@@ -292,15 +291,18 @@ class Coordinator:
                 hold_life_max_ms=self._hold_life_max_ms, check_claim=claim.check,
                 progress=progress.loaded,
             )  # fmt: skip
-            rebuilt = await rebuild.run()
-            recovered.rebuilt = rebuilt
-            known = Ledger(checkpoints, published=rebuilt.published)
-            result = await check_rebuilt(
-                self._shard, self._redis, self._database, known, rebuilt.events, progress.said
-            )
-        if result.violations:
-            first = result.violations[0]
-            raise Drift(f"what was rebuilt is not what PostgreSQL has: {len(result.violations)} "
+            began_s = time.monotonic()
+            rebuilt = recovered.rebuilt = await rebuild.run()
+            loaded_s = time.monotonic()
+            violations = await verify(
+                self._shard, self._redis, self._database, rebuilt, checkpoints,
+                check_claim=claim.check, progress=progress.said,
+            )  # fmt: skip
+        recovered.load_seconds = loaded_s - began_s
+        recovered.verify_seconds = time.monotonic() - loaded_s
+        if violations:
+            first = violations[0]
+            raise Drift(f"what was rebuilt is not what PostgreSQL has: {len(violations)} "
                         f"differences, first {first.code} of {first.event_id}: "
                         f"{first.message}")  # fmt: skip
         claim.check()

@@ -193,14 +193,9 @@ async def _write_rows(
     await gate.cut_bookings(connection, changes, booked)
     earlier = [end for key, end in cancelled.items() if key not in booked]
     if earlier:
-        await connection.execute(
-            query("cancel_bookings"),
-            [record.event_id for _, record in earlier],
-            [record.booking_id for _, record in earlier],
-            [_at(record.at_ms) for _, record in earlier],
-            epoch,
-            [seq for seq, _ in earlier],
-        )
+        rows = [(end.event_id, end.booking_id, _at(end.at_ms), seq) for seq, end in earlier]
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        await connection.execute(query("cancel_bookings"), epoch, *columns)
         await seats.end_tickets(connection, [record for _, record in earlier])
     if blocked:
         await seats.write_blocked(connection, blocked)

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from engine.errors import CorruptRecord
-from engine.records import Booked, Cancelled, Confirmed, Entry, Lost, Record, decode, encode
+from engine.records import Booked, Cancelled, Confirmed, Entry, Lost, Record, encode, examine
 from store import ledger
 from store.sql import query
 
@@ -37,6 +36,11 @@ class Row(NamedTuple):
     seq: int
     #: As in the journal: check and JSON.
     record: str
+
+    @property
+    def decoded(self) -> Record | str:
+        """The record, or what is wrong with it."""
+        return examine(self.record.encode())
 
 
 @dataclass(slots=True)
@@ -139,7 +143,7 @@ class _Judge:
     async def prepare(cls, connection: asyncpg.Connection, rows: Sequence[Row]) -> _Judge:
         """Read what the records are judged by."""
         judge = cls()
-        records = [record for record in map(_decoded, rows) if isinstance(record, Record)]
+        records = [record for row in rows if isinstance(record := row.decoded, Record)]
         sales = [record for record in records if isinstance(record, Booked | Confirmed)]
         named = sorted({
             (record.event_id, record.booking_id)
@@ -230,7 +234,7 @@ class _Epoch:
         behind = [row for row in rows if row.seq <= last_seq]
         conflicts = []
         for row in behind:
-            record = _decoded(row)
+            record = row.decoded
             if not isinstance(record, str) and self.judge.is_known(row, record):
                 self.merged.known += 1
             else:
@@ -252,7 +256,7 @@ class _Epoch:
         entries: dict[int, Entry] = {}
         known: set[int] = set()
         for row in rows:
-            record = _decoded(row)
+            record = row.decoded
             if row.seq in entries:
                 conflicts.append((row, "another worker knows another record at its place"))
             elif not isinstance(record, str) and self.judge.is_known(row, record):
@@ -303,14 +307,6 @@ class _Epoch:
                     entries=batch, holder=self.holder,
                 )  # fmt: skip
             await self.connection.execute(query("delete_redo"), self.shard, *_columns(done, 3))
-
-
-def _decoded(row: Row) -> Record | str:
-    """Return the record, or what is wrong with it."""
-    try:
-        return decode(row.record.encode())
-    except CorruptRecord as error:
-        return str(error)
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:

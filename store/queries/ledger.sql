@@ -33,8 +33,8 @@ ON CONFLICT (event_id, id) DO NOTHING;
 -- The guard of the status makes a replay change nothing and keeps `cancelled` final (I10).
 UPDATE bookings
 SET status = 'cancelled', version = version + 1, cancelled_at = gone.at,
-    cancelled_epoch = $4, cancelled_seq = gone.seq
-FROM unnest($1::text[], $2::text[], $3::timestamptz[], $5::bigint[]) AS gone (event_id, id, at, seq)
+    cancelled_epoch = $1, cancelled_seq = gone.seq
+FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::bigint[]) AS gone (event_id, id, at, seq)
 WHERE bookings.event_id = gone.event_id AND bookings.id = gone.id AND bookings.status = 'confirmed';
 
 -- publish_events --

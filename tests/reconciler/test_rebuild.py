@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
 
 from engine import keys
-from engine.commands import Order, Own, TierStock
+from engine.commands import Order, Own, ShiftSeats, TierStock
 from engine.ids import hold_id, new_id
 from engine.outcomes import Booked, Held
 from engine.records import Booked as BookedRecord
@@ -56,8 +57,8 @@ async def everything(office: BoxOffice) -> None:
     assert isinstance(await test_seats.book(office, hall, users[1], "b", "s1-3"), Booked)
     own = Own(hall, make_booking_id(hall, users[1], "b"), users[1])
     await office.engine.cancel(office.shard, own)
-    await office.engine.block(office.shard, test_seats.ShiftSeats(hall, ("s2-7", "s2-8")))
-    await office.engine.unblock(office.shard, test_seats.ShiftSeats(hall, ("s2-8",)))
+    await office.engine.block(office.shard, ShiftSeats(hall, ("s2-7", "s2-8")))
+    await office.engine.unblock(office.shard, ShiftSeats(hall, ("s2-8",)))
     held = Order(hall, hold_id(event_id=hall, user_id=users[2], idempotency_key="h"), users[2],
                  "f", DETAIL, ((1, 2, "best"),), 600_000)  # fmt: skip
     assert isinstance(await office.engine.hold(office.shard, held), Held)
@@ -69,7 +70,7 @@ async def everything(office: BoxOffice) -> None:
     await test_promos.sell(office)
     limited = await office.add_event(tiers=test_tier_rules.TIERS)
     for seed in range(3):
-        chance = test_tier_rules.random.Random(seed)
+        chance = random.Random(seed)
         await test_tier_rules.sell(office, limited, new_id("usr"), chance)
     for seed, policy in enumerate(("strict", "skip", "strict")):
         await waiting_people(office, policy, 100 * seed)
