@@ -1,5 +1,5 @@
 """
-Rebuilding a shard's Redis from PostgreSQL, in place (docs/decisions/0006).
+Rebuilding a shard's Redis from PostgreSQL, in place (docs/decisions/0008).
 
 Runs under a claim, behind a shut door: `meta` says `rebuilding` until the shard opens, so that a
 crash on the way always ends in another rebuild. All that the ledger has comes back to the letter;

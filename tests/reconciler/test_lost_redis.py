@@ -20,6 +20,7 @@ from engine.commands import Order
 from engine.errors import ShardRecovering
 from engine.ids import new_id
 from engine.outcomes import Booked
+from engine.records import read_entries
 from engine.redis_client import connect as connect_redis
 from evently.embedded import PostgresServer, ValkeyServer
 from store import redo, reigns
@@ -162,7 +163,7 @@ async def test_f5_workers_remember(own_office: BoxOffice, own_valkey: ValkeyServ
     acked |= await sell(own_office, event, BOOKINGS - PERSISTED)
     rows = await ask(own_office.redis, "XRANGE", own_office.journal, f"({PERSISTED + 2}-1", "+")
     memory = [
-        redo.Row(1, int(key.split(b"-")[0]), fields[b"record"].decode()) for key, fields in rows
+        redo.Row(1, entry.seq, entry.raw.decode()) for row in rows for entry in read_entries(*row)
     ]
     own_valkey.kill()
     log = log_of(own_valkey).read_bytes()
