@@ -3,7 +3,7 @@ The claim of one recovery, kept for as long as it works.
 
 Renewed over a connection of its own, since the recovery's may be busy for minutes. Losing it is
 noticed here and ends the recovery early; that it then changes nothing any more is guaranteed by
-the stores (`lua/recovery/load.lua`, `store.ledger`), not by this.
+the stores (`reconciler.loader`, `store.ledger`), not by this.
 """
 
 from __future__ import annotations

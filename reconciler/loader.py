@@ -1,9 +1,8 @@
 """
 What a recovery writes to Redis: the door, and the rows of a shard that is being rebuilt.
 
-Every command is one call of `lua/recovery/load.lua`, which compares the claim first, so that a
-recovery which has lost its shard changes nothing any more (F41). Calls are pipelined; a window
-bounds what is under way, and each is short.
+Whatever it writes passes only while its claim stands in `meta`, compared by Redis itself, so that
+a recovery which has lost its shard changes nothing any more, however late it wakes up (F41).
 """
 
 from __future__ import annotations
@@ -19,11 +18,13 @@ from redis.exceptions import ResponseError
 
 from engine import keys
 
-#: Fields of one command: well under 5 ms in Redis, and under what Lua's `unpack` can take.
+#: Fields of one command: well under 5 ms in Redis.
 PAIRS_MAX = 500
-#: Bytes that are packed before they leave, and calls that may be unanswered.
-SEND_BYTES = 262_144
-WINDOW_CALLS = 32
+#: Bytes of one transaction: some thousand rows, a few ms in Redis.
+BATCH_BYTES = 524_288
+
+_no_words: Any = (b"MULTI",), (b"EXEC",)
+_MULTI, _EXEC = map(hiredis.pack_command, _no_words)
 
 
 class ClaimLost(Exception):
@@ -50,7 +51,12 @@ async def change_door(
 
 
 class Loader:
-    """Writes one shard over one connection; an async context."""
+    """
+    Writes one shard over one connection; an async context.
+
+    Batches are transactions that watch `meta`: the claim is read and found ours, then nothing but
+    an unchanged `meta` lets the batch pass. While one is on its way the next is put together.
+    """
 
     def __init__(self, redis: Redis, shard: int, epoch: int) -> None:
         """
@@ -59,29 +65,35 @@ class Loader:
 
             epoch: The claim.
         """
-        self._redis = redis
-        self._meta = keys.meta(shard).encode()
+        self._pool: Any = redis.connection_pool
+        self._meta = keys.meta(shard)
         self._claim = str(epoch).encode()
         self._connection: Any = None
-        self._sha = b""
         self._packed: list[bytes] = []
         self._packed_bytes = 0
-        self._packed_calls = 0
-        self._unanswered = 0
+        #: Commands of the batch that is on its way; None if there is none.
+        self._under_way: int | None = None
 
     async def __aenter__(self) -> Loader:
-        self._sha = str(await self._redis.script_load(_script("load"))).encode()
-        pool: Any = self._redis.connection_pool
-        self._connection = await pool.get_connection()
+        self._connection = await self._pool.get_connection()
+        try:
+            await self._connection.send_packed_command(self._look())
+            await self._judge()
+        except BaseException:
+            await self._leave()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        if self._unanswered:
-            await self._connection.disconnect()  # Its answers are nobody's.
-        await self._redis.connection_pool.release(self._connection)
+        await self._leave()
+
+    async def _leave(self) -> None:
+        # It watches a key, and answers of a batch may be on their way: not for others to use.
+        await self._connection.disconnect()
+        await self._pool.release(self._connection)
 
     async def put(self, key: str, fields: Mapping[Any, Any]) -> None:
         """Set fields of a hash, in commands of at most `PAIRS_MAX`."""
@@ -114,39 +126,56 @@ class Loader:
         await self._call(b"UNLINK", key, [])
 
     async def flush(self) -> None:
-        """Send what is packed and wait for all answers."""
+        """Send what is packed and wait until Redis has it."""
         await self._send()
-        await self._settle(0)
+        await self._settle()
 
     async def _call(self, verb: bytes, key: str, words: list[bytes]) -> None:
-        command: Any = (
-            b"EVALSHA", self._sha, b"2", self._meta, key.encode(), self._claim, verb, *words,
-        )  # fmt: skip
-        packed = hiredis.pack_command(command)
+        packed = _pack(verb, key, *words)
         self._packed.append(packed)
         self._packed_bytes += len(packed)
-        self._packed_calls += 1
-        if self._packed_bytes >= SEND_BYTES or self._packed_calls >= WINDOW_CALLS:
+        if self._packed_bytes >= BATCH_BYTES:
             await self._send()
-            await self._settle(WINDOW_CALLS)
 
     async def _send(self) -> None:
+        await self._settle()
         if self._packed:
-            packed, calls = self._packed, self._packed_calls
-            self._packed, self._packed_bytes, self._packed_calls = [], 0, 0
-            await self._connection.send_packed_command(packed)
-            self._unanswered += calls
+            count = len(self._packed)
+            batch = [_MULTI, *self._packed, _EXEC, *self._look()]
+            self._packed, self._packed_bytes = [], 0
+            await self._connection.send_packed_command(batch)
+            self._under_way = count
 
-    async def _settle(self, unanswered_max: int) -> None:
-        while self._unanswered > unanswered_max:
-            try:
-                await self._connection.read_response()
-            except ResponseError as error:
-                self._unanswered -= 1
-                if str(error).startswith("FENCED"):
-                    raise ClaimLost(str(error)) from error
-                raise
-            self._unanswered -= 1
+    async def _settle(self) -> None:
+        """Wait for the batch that is on its way."""
+        if self._under_way is None:
+            return
+        for _ in range(self._under_way + 1):  # OK of MULTI, and QUEUED for each.
+            await self._connection.read_response()
+        done = await self._connection.read_response()
+        self._under_way = None
+        await self._judge()
+        if done is None:
+            raise ClaimLost("the door was touched by somebody else")
+        for reply in done:
+            if isinstance(reply, Exception):
+                raise reply
+
+    def _look(self) -> list[bytes]:
+        return [_pack(b"WATCH", self._meta), _pack(b"HMGET", self._meta, b"claim", b"state")]
+
+    async def _judge(self) -> None:
+        """Read the answers of `_look`: from here on the claim is ours, or the next batch fails."""
+        await self._connection.read_response()
+        claim, state = await self._connection.read_response()
+        if (claim, state) != (self._claim, b"rebuilding"):
+            raise ClaimLost(f"Redis is {state!r} under claim {claim!r}")
+
+
+def _pack(verb: bytes, key: str, *words: bytes) -> bytes:
+    command: Any = (verb, key.encode(), *words)
+    packed: bytes = hiredis.pack_command(command)
+    return packed
 
 
 def _script(name: str) -> str:

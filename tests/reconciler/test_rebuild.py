@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from engine import keys
 from engine.commands import Order, Own, ShiftSeats, TierStock
@@ -102,7 +103,7 @@ async def test_f6_small_groups_and_commands(
     monkeypatch.setattr(rebuilding, "GROUP_EVENTS_MAX", 2)
     monkeypatch.setattr("reconciler.rebuild.PAIRS_MAX", 2)
     monkeypatch.setattr("reconciler.loader.PAIRS_MAX", 3)
-    monkeypatch.setattr("reconciler.loader.WINDOW_CALLS", 2)
+    monkeypatch.setattr("reconciler.loader.BATCH_BYTES", 100)
     for _ in range(3):
         event = await office.add_event()
         users = [new_id("usr") for _ in range(20)]
@@ -287,16 +288,32 @@ async def test_f41_who_lost_the_claim_changes_nothing(office: BoxOffice) -> None
     assert ("open", 3) == (row.state, row.epoch)
 
 
-async def test_loader_obeys_the_claim(office: BoxOffice) -> None:
-    """Rows are written only while `meta` says `rebuilding` under that very claim."""
-    meta = keys.meta(office.shard)
+async def test_f41_loader_obeys_the_claim(office: BoxOffice) -> None:
+    """F41: rows are written only while `meta` says `rebuilding` under that very claim."""
+    meta, due = keys.meta(office.shard), keys.due(office.shard)
     for state, claim in (("open", 7), ("rebuilding", 8), ("recovering", 7)):
         await ask(office.redis, "HSET", meta, "state", state, "claim", claim)
-        async with Loader(office.redis, office.shard, 7) as loader:
-            await loader.put(keys.due(office.shard), {"a": 1})
-            with pytest.raises(ClaimLost):
-                await loader.flush()
-    assert 0 == await ask(office.redis, "EXISTS", keys.due(office.shard))
+        with pytest.raises(ClaimLost):
+            await Loader(office.redis, office.shard, 7).__aenter__()
+    await ask(office.redis, "HSET", meta, "state", "rebuilding", "claim", 7)
+    async with Loader(office.redis, office.shard, 7) as loader:
+        await loader.score(due, {"a": 1})
+        await loader.flush()
+        await ask(office.redis, "HSET", meta, "claim", 8)
+        await loader.score(due, {"b": 1})
+        with pytest.raises(ClaimLost):
+            await loader.flush()
+    assert [b"a"] == await ask(office.redis, "ZRANGE", due, 0, -1)
+
+
+async def test_loader_tells_what_redis_refused(office: BoxOffice) -> None:
+    """A command that Redis refuses within a batch is an error, and never passed over."""
+    await ask(office.redis, "HSET", keys.meta(office.shard), "state", "rebuilding", "claim", 7)
+    async with Loader(office.redis, office.shard, 7) as loader:
+        await loader.add(keys.due(office.shard), ["a"])
+        await loader.score(keys.due(office.shard), {"a": 1})
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            await loader.flush()
 
 
 async def test_wrong_rows_freeze_the_shard(office: BoxOffice) -> None:
