@@ -15,6 +15,7 @@ lost the claim changes nothing any more: claims only grow, in both stores (F41).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import signal
 import time
@@ -28,9 +29,9 @@ from redis.exceptions import RedisError
 
 from engine import keys, scripts
 from engine.errors import CorruptRecord
-from engine.records import read_entries
 from engine.redis_client import connect as connect_redis
-from reconciler.decide import Drift, Evidence, Meta, Path, decide, require_past
+from reconciler.decide import REPAIR_HINT, Drift, Evidence, Meta, Path, decide, require_past
+from reconciler.drain import JOURNALS_KEPT, Drain
 from reconciler.event_state import CannotRebuild
 from reconciler.lease import Lease
 from reconciler.loader import ClaimLost, change_door
@@ -45,12 +46,8 @@ log = structlog.get_logger()
 
 WATCH_INTERVAL_S = 0.25
 RETRY_INTERVAL_S = 0.5
-#: Stream entries, of up to 128 records each, that are written in one transaction.
-DRAIN_ENTRIES_MAX = 50
 #: Time that workers get to write what they hold, once Redis may have lost something.
 REDO_GRACE_S = 0.5
-#: Journals of earlier epochs that stay for inspection.
-JOURNALS_KEPT = 2
 #: Longest life of a hold, in ms, where the caller does not say.
 HOLD_LIFE_MAX_MS = 1_800_000
 #: What Redis must be told for an acknowledged booking to survive power loss (docs/RELIABILITY.md).
@@ -62,6 +59,13 @@ REQUIRED_CONFIG = {
 
 #: Further acknowledged records of a shard, such as signed receipts; the last source of all.
 MoreRecords = Callable[[int], Awaitable[Sequence[redo.Row]]]
+
+
+#: What no repetition mends: the shard is frozen, and a human looks.
+_CONTRADICTIONS = (
+    Drift, CannotRebuild, ledger.JournalGap, CorruptRecord,
+    asyncpg.IntegrityConstraintViolationError,
+)  # fmt: skip
 
 
 class CannotOpen(Exception):
@@ -161,13 +165,17 @@ class Coordinator:
         try:
             async with claim:
                 recovered = await self._recover(claim, seen, nonce, is_rebuild_forced)
-        except (Drift, CannotRebuild, ledger.JournalGap, CorruptRecord) as error:
+        except _CONTRADICTIONS as error:
             await reigns.freeze(
                 self._database, self._shard, epoch=epoch, holder=self._holder, reason=str(error)
             )
             raise CannotOpen(f"shard {self._shard} is frozen: {error}") from error
         except ClaimLost as error:
             raise CannotOpen(f"shard {self._shard}: the claim was lost: {error}") from error
+        except BaseException:
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await reigns.release(self._database, self._shard, epoch=epoch, holder=self._holder)
+            raise
         recovered.seconds = time.monotonic() - began_s
         self.recovered = recovered
         log.info("shard open", action="recover_open", shard=self._shard, epoch=epoch,
@@ -182,7 +190,9 @@ class Coordinator:
         known = await self._checkpoints()
         if not is_forced:
             require_past(meta, claim.epoch, known)
-        await self._drain_all(meta, known, is_forced)
+        await Drain(self._shard, self._redis, self._database, self._holder).run(
+            meta, known, is_forced=is_forced
+        )
         may_have_lost = seen is not None and (
             meta is None or run_id != seen.redis_run_id or meta.seq < known.get(meta.epoch, 0)
         )
@@ -208,7 +218,17 @@ class Coordinator:
         Scripts of earlier reigns stay loaded: their epoch is over and they refuse to run under
         any other, while flushing would shut the other shards of the same server as well.
         """
-        fields = await change_door(self._redis, self._shard, epoch, "fence", {})
+        try:
+            fields = await change_door(self._redis, self._shard, epoch, "fence", {})
+        except ClaimLost as error:
+            if not await reigns.renew(
+                self._database, self._shard, epoch=epoch, holder=self._holder
+            ):
+                raise
+            # The claim is ours, and Redis knows later ones: it is PostgreSQL that is behind.
+            await self._redis.execute_command("HSET", keys.meta(self._shard), "state", "recovering")  # type: ignore[no-untyped-call]
+            raise Drift(f"{error}, PostgreSQL had only reached {epoch - 1}: "
+                        f"{REPAIR_HINT}") from error  # fmt: skip
         try:
             return Meta.of(fields)
         except Drift:
@@ -219,45 +239,6 @@ class Coordinator:
     async def _checkpoints(self) -> dict[int, int]:
         rows = await self._database.fetch(query("checkpoints"), self._shard)
         return {row["epoch"]: row["last_seq"] for row in rows}
-
-    async def _drain_all(self, meta: Meta | None, known: dict[int, int], is_forced: bool) -> None:
-        """
-        Bring what Redis' journals have into PostgreSQL.
-
-        Without `meta` nobody knows which epoch Redis was in, so that each of the last is looked at.
-        A journal of an epoch that was over when it went on is merged as redo: its records may
-        contradict the ledger (F11).
-        """
-        epochs = sorted(known)[-JOURNALS_KEPT:] if meta is None else [meta.epoch]
-        for epoch in epochs:
-            is_over = any(seq for later, seq in known.items() if later > epoch)
-            try:
-                await self._drain(epoch, is_over=is_over)
-            except (ledger.JournalGap, CorruptRecord) as error:
-                if not is_forced:
-                    raise
-                log.error("journal is broken", action="recover_drain", shard=self._shard,
-                          epoch=epoch, error=str(error))  # fmt: skip
-
-    async def _drain(self, epoch: int, *, is_over: bool) -> None:
-        last_seq = await ledger.read_checkpoint(self._database, shard=self._shard, epoch=epoch)
-        journal = keys.journal(self._shard, epoch)
-        while True:
-            rows: Any = await self._redis.xrange(journal, f"({last_seq}-1", count=DRAIN_ENTRIES_MAX)
-            if not rows:
-                return
-            entries = [entry for row in rows for entry in read_entries(*row)]
-            if is_over:
-                left = [redo.Row(epoch, entry.seq, entry.raw.decode()) for entry in entries]
-                await redo.write(self._database, shard=self._shard, worker="journal", rows=left)
-                last_seq = entries[-1].seq
-            else:
-                last_seq = await ledger.write(
-                    self._database, shard=self._shard, epoch=epoch, last_seq=last_seq,
-                    entries=entries, holder=self._holder,
-                )  # fmt: skip
-            log.info("journal drained", action="recover_drain", shard=self._shard,
-                     epoch=epoch, last_seq=last_seq)  # fmt: skip
 
     async def _merge(
         self, known: dict[int, int], epoch: int, *, may_have_lost: bool

@@ -83,6 +83,11 @@ async def renew(database: Executor, shard: int, *, epoch: int, holder: str) -> b
     return row is not None
 
 
+async def release(database: Executor, shard: int, *, epoch: int, holder: str) -> None:
+    """Give up a claim, so that the next recovery may begin at once; nothing if it was lost."""
+    await database.execute(query("release_claim"), shard, epoch, holder)
+
+
 async def thaw(database: Executor, shard: int) -> bool:
     """Let coordinators try a frozen shard again; False if it is not frozen."""
     return await database.fetchval(query("thaw_reign"), shard) is not None

@@ -38,6 +38,11 @@ UPDATE shard_epoch SET lease_until = now() + $4::interval
 WHERE shard = $1 AND epoch = $2 AND holder = $3 AND state = 'recovering'
 RETURNING epoch;
 
+-- release_claim --
+-- The recovery failed and says so: the next one need not wait for the lease to end.
+UPDATE shard_epoch SET lease_until = now() - interval '1 second'
+WHERE shard = $1 AND epoch = $2 AND holder = $3 AND state = 'recovering';
+
 -- thaw_reign --
 -- A human has looked: any coordinator may try again.
 UPDATE shard_epoch

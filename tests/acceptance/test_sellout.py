@@ -209,16 +209,21 @@ async def persisted(server: Server, history: History) -> None:
         await connection.close()
 
 
-async def test_f5_log_cut(server: Server) -> None:
-    """F5: Redis killed and its log cut short during the sale: rebuilt, sold out, nobody helped."""
+def cut_log(folder: Path) -> None:
+    """Lose the last third of what Redis has logged."""
+    log = max(folder.glob("appendonlydir/*.incr.aof"))
+    os.truncate(log, log.stat().st_size * 2 // 3)
+
+
+async def lose_redis(server: Server, harm: Callable[[Path], object]) -> None:
+    """Sell out while Redis is killed and its folder harmed; nobody helps."""
 
     async def trouble(server: Server, history: History) -> None:
         apis = pids_of(server, "api")
         send(apis, signal.SIGSTOP)
         await persisted(server, history)
         async with redis_down(server) as folder:
-            log = max(folder.glob("appendonlydir/*.incr.aof"))
-            os.truncate(log, log.stat().st_size * 2 // 3)
+            harm(folder)
         send(apis, signal.SIGCONT)
 
     verdict, history = await sale(server, trouble)
@@ -226,24 +231,16 @@ async def test_f5_log_cut(server: Server) -> None:
     assert_holds(verdict, history)
     assert history.shut_s > 0
     assert '"path":"rebuild"' in log_text(server)
+
+
+async def test_f5_log_cut(server: Server) -> None:
+    """F5: Redis killed and its log cut short during the sale: rebuilt, and correctly sold out."""
+    await lose_redis(server, cut_log)
 
 
 async def test_f6_data_deleted(server: Server) -> None:
-    """F6: Redis killed and its folder deleted during the sale: rebuilt, sold out, nobody helped."""
-
-    async def trouble(server: Server, history: History) -> None:
-        apis = pids_of(server, "api")
-        send(apis, signal.SIGSTOP)
-        await persisted(server, history)
-        async with redis_down(server) as folder:
-            shutil.rmtree(folder)
-        send(apis, signal.SIGCONT)
-
-    verdict, history = await sale(server, trouble)
-
-    assert_holds(verdict, history)
-    assert history.shut_s > 0
-    assert '"path":"rebuild"' in log_text(server)
+    """F6: Redis killed and its folder deleted during the sale: rebuilt, correctly sold out."""
+    await lose_redis(server, shutil.rmtree)
 
 
 async def test_stop_leaves_nothing_and_data_stays(data_path: Path) -> None:

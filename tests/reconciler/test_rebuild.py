@@ -242,9 +242,6 @@ async def test_f41_a_crashed_rebuild_is_begun_anew(
             with pytest.raises(ConnectionError, match="crashed here"):
                 await one.recover()
     assert b"rebuilding" == await ask(office.redis, "HGET", keys.meta(office.shard), "state")
-    await office.database.execute(
-        "UPDATE shard_epoch SET lease_until = now() WHERE shard = $1", office.shard
-    )
 
     again = await recover(office)
 

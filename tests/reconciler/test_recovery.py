@@ -146,6 +146,24 @@ async def test_f31_postgres_that_went_back_is_frozen(
     assert "recovering" == (await meta(own_redis, shard))["state"]
 
 
+async def test_f31_postgres_behind_by_epochs(
+    shard: int, own_redis: Redis, connection: asyncpg.Connection
+) -> None:
+    """F31: a Redis that later claims have passed is shut, and frozen with the way to repair."""
+    one = coordinator(shard, own_redis, connection)
+    for _ in range(3):
+        await own_redis.script_flush("SYNC")
+        await one.recover()
+    await connection.execute("DELETE FROM shard_epoch WHERE shard = $1", shard)
+    await connection.execute("DELETE FROM shard_checkpoint WHERE shard = $1", shard)
+
+    with pytest.raises(CannotOpen, match="gone back in time; see `reconciler repair --repair-pg`"):
+        await one.recover()
+
+    door = await meta(own_redis, shard)
+    assert ("recovering", "3", "3") == (door["state"], door["epoch"], door["claim"])
+
+
 async def test_f31_trimmed_records_that_postgres_lost(
     shard: int, own_redis: Redis, connection: asyncpg.Connection
 ) -> None:
