@@ -9,8 +9,9 @@ A record is JSON with a `kind` and a `version`, preceded by eight hex digits of 
 check is made in the script from the very bytes it appends, and verified here after every read:
 an AOF has no checksum of its own, so a flipped bit would otherwise load as truth (F9).
 
-Records are written by Lua only. This module decodes them strictly, so that an unknown kind, a
-missing field or an extra one is a `CorruptRecord` and never a guess.
+Records are written by Lua, and by recovery where a record is lost. This module decodes them
+strictly, so that an unknown kind, a missing field or an extra one is a `CorruptRecord` and never a
+guess.
 """
 
 from __future__ import annotations
@@ -314,6 +315,17 @@ class EventCancelled(_Record, frozen=True, tag="event_cancelled"):
     closes_at_ms: int
 
 
+class Lost(_Record, frozen=True, tag="lost"):
+    """
+    No record: recovery could not find what stood here, or it contradicts the ledger (`conflicts`).
+
+    Written by recovery alone, so that the journal in PostgreSQL has no gap (I7). `event_id` is
+    empty: nobody knows whose it was.
+    """
+
+    why: Literal["unknown", "conflict"]
+
+
 TicketChange = CheckedIn | CheckInUndone | Transferred
 SaleChange = CapacitySet | Closed | Reopened | EventCancelled
 
@@ -322,6 +334,7 @@ Record = (
     | Blocked | Unblocked | Waiting
     | ItemCancelled | CheckedIn | CheckInUndone | Transferred
     | CapacitySet | Closed | Reopened | EventCancelled
+    | Lost
 )  # fmt: skip
 
 _DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
@@ -333,6 +346,12 @@ class Entry(msgspec.Struct, frozen=True):
     seq: int
     record: Record
     raw: bytes
+
+
+def encode(record: Record) -> bytes:
+    """Write a record as the scripts do: its check, then its JSON."""
+    body = msgspec.json.encode(record)
+    return sha1(body, usedforsecurity=False).hexdigest()[:CHECK_CHARS].encode() + body
 
 
 def decode(raw: bytes) -> Record:
@@ -349,6 +368,14 @@ def decode(raw: bytes) -> Record:
         return _DECODER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptRecord(f"record does not decode: {error}") from error
+
+
+def examine(raw: bytes) -> Record | str:
+    """Decode one record, or say what is wrong with it: for those who go on either way."""
+    try:
+        return decode(raw)
+    except CorruptRecord as error:
+        return str(error)
 
 
 def read_entries(entry_id: bytes, fields: dict[bytes, bytes] | list[Any]) -> list[Entry]:

@@ -40,6 +40,10 @@ class History:
     #: Buyers who gave up without an answer.
     unanswered: int = 0
     latencies_s: list[float] = field(default_factory=list)
+    #: Seconds during which the sale was shut: from the first 503 to the next answer to a request
+    #: that was sent after it.
+    shut_s: float = 0.0
+    shut_since_s: float | None = None
     started_s: float = field(default_factory=time.perf_counter)
 
     @property
@@ -51,6 +55,17 @@ class History:
     def requests(self) -> int:
         """Requests answered so far."""
         return len(self.latencies_s)
+
+    def note_shut(self, now_s: float) -> None:
+        """The service said that it is shut, or said nothing."""
+        if self.shut_since_s is None:
+            self.shut_since_s = now_s
+
+    def note_open(self, sent_s: float, now_s: float) -> None:
+        """A request that was sent at *sent_s* was answered."""
+        if self.shut_since_s is not None and sent_s > self.shut_since_s:
+            self.shut_s += now_s - self.shut_since_s
+            self.shut_since_s = None
 
     def percentile_ms(self, share: float) -> float:
         """Return the latency that *share* of the answered requests stayed under, in ms."""
@@ -157,9 +172,11 @@ class Crowd:
             except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError):
                 status, answer = 0, {}
             if status not in {0, 500, 503}:
+                self.history.note_open(started_s, time.perf_counter())
                 self.history.latencies_s.append(time.perf_counter() - started_s)
                 self._note(key, status, answer)
                 return answer if isinstance(answer, dict) else {}
+            self.history.note_shut(time.perf_counter())
             self.history.repeated += 1
             await asyncio.sleep(REPEAT_PAUSE_S)
         self.history.unanswered += 1

@@ -198,7 +198,7 @@ def _summary(history: History, seconds: float) -> str:
         f"({history.requests / seconds:.0f}/s, p50 {history.percentile_ms(0.5):.0f} ms, "
         f"p99 {history.percentile_ms(0.99):.0f} ms); "
         f"{len(history.confirmed)} bookings, {history.repeated} repetitions; "
-        f"refused: {refused or 'nobody'}"
+        f"refused: {refused or 'nobody'}; doors shut for {history.shut_s:.1f} s"
     )
 
 

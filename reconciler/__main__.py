@@ -87,19 +87,37 @@ def recover(
     *,
     watch: Annotated[bool, typer.Option(help="Keep the shards open until SIGTERM.")] = False,
     shard: Annotated[str, typer.Option(help="Number of a shard, or `all`.")] = "all",
+    thaw: Annotated[
+        int | None, typer.Option(min=0, help="Try this frozen shard again: you have looked.")
+    ] = None,
+    rebuild: Annotated[
+        bool, typer.Option(help="With --thaw: take PostgreSQL alone; what only Redis has is lost.")
+    ] = False,
 ) -> None:
-    """Open shards: fence Redis, drain its journal, compare, and open a new epoch."""
+    """Open shards: fence Redis, drain its journal, keep or rebuild it, open a new epoch."""
     settings = Settings.load()
-    logs.configure(settings.log_level, "reconciler")
     _require_servers(settings)
-    if shard == "all":
+    if thaw is not None and (watch or shard != "all"):
+        raise typer.BadParameter("--thaw names its shard, and stands without --watch and --shard")
+    if rebuild and thaw is None:
+        raise typer.BadParameter("--rebuild needs --thaw and the number of a frozen shard")
+    word = shard if thaw is None else str(thaw)
+    if word == "all":
         shards = list(range(settings.shards))
-    elif shard.isdigit() and int(shard) < settings.shards:
-        shards = [int(shard)]
+    elif word.isdigit() and int(word) < settings.shards:
+        shards = [int(word)]
     else:
         raise typer.BadParameter(f"there are {settings.shards} shards, from 0")
+    logs.configure(settings.log_level, "reconciler")
     from reconciler import recovery  # noqa: PLC0415  `check` needs none of it.
 
+    if thaw is not None:
+        is_thawed = asyncio.run(recovery.thaw(
+            database_url=settings.database_url, shard=thaw,
+            database_timeout_ms=settings.database_timeout_ms,
+        ))  # fmt: skip
+        if not is_thawed:
+            raise typer.BadParameter(f"shard {thaw} is not frozen")
     code = asyncio.run(
         recovery.run(
             redis_urls=settings.redis_urls_as("coordinator"),
@@ -107,8 +125,11 @@ def recover(
             shards=shards,
             watch=watch,
             journal_backlog_records_max=settings.journal_backlog_records_max,
+            hold_life_max_ms=settings.hold_life_max_ms,
             redis_timeout_ms=settings.redis_timeout_ms,
             database_timeout_ms=settings.database_timeout_ms,
+            is_rebuild_forced=rebuild,
+            tell=lambda recovered: typer.echo("\n".join(recovered.lines())),
         )
     )
     raise typer.Exit(code)

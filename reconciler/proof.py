@@ -30,6 +30,7 @@ from engine.records import (
     EventCancelled,
     Item,
     ItemCancelled,
+    Lost,
     Published,
     Record,
     Reopened,
@@ -72,6 +73,8 @@ class Ledger:
 
     checkpoints: dict[int, int]
     records: int = 0
+    #: Records that recovery could not find.
+    lost: int = 0
     events: dict[str, EventSums] = field(default_factory=dict)
     #: The last `published` record of each event.
     published: dict[str, Published] = field(default_factory=dict)
@@ -99,7 +102,8 @@ async def prove(connection: asyncpg.Connection, shard: int, progress: Progress) 
                 ledger.fairness.follow(seq, record)
         reader.finish()
         ledger.broken, ledger.violations = reader.broken, reader.violations
-        if not ledger.broken:
+        if not ledger.broken and not ledger.lost:
+            # Who left a list in a lost record cannot have been overtaken: nothing can be said.
             ledger.violations += [
                 unfair_violation(shard, unfair) for unfair in ledger.fairness.unfair
             ]
@@ -196,6 +200,8 @@ def _add_record(ledger: Ledger, epoch: int, seq: int, record: Record) -> None:
             ledger.published[record.event_id] = folded
     elif isinstance(record, OfBooking):
         ledger.sums(record.event_id).records_sum += _hash(_record_part(epoch, seq, record))
+    elif isinstance(record, Lost):
+        ledger.lost += 1
 
 
 def _record_part(

@@ -3,11 +3,13 @@ The coordinator: opens a shard, and opens it again whenever Redis is not what it
 
 A shard is open only while PostgreSQL says so (`shard_epoch`), Redis is in that epoch, is the very
 process that was opened, and knows the reign's scripts. If any of it fails, the coordinator claims
-the shard under a new epoch, fences Redis, drains the journal into PostgreSQL, and decides: where
-both agree, the state is kept and the shard opens; where they do not, it stays shut (`frozen`),
-because a shut door is an outage and a wrong one is an oversale (I13, I17).
+the shard under a new epoch, fences Redis, drains the journal into PostgreSQL, merges what workers
+still knew, and decides (`reconciler.decide`): where both stores end alike, the state is kept; where
+PostgreSQL is ahead, Redis is rebuilt from it; where neither can be right, the shard stays shut
+(`frozen`), because a shut door is an outage and a wrong one is an oversale (I13, I17).
 
-Each step may crash: the door stays shut, and the sequence can be repeated from its start (F41).
+Each step may crash: the door stays shut, and the sequence can be repeated from its start. Whoever
+lost the claim changes nothing any more: claims only grow, in both stores (F41).
 """
 
 from __future__ import annotations
@@ -18,8 +20,7 @@ import math
 import secrets
 import signal
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -30,37 +31,43 @@ from redis.exceptions import RedisError
 from engine import acl, guard, keys, porter, scripts
 from engine.errors import CorruptRecord
 from engine.guard import Durability
-from engine.records import read_entries
 from engine.redis_client import connect as connect_redis
-from store import ledger, reigns
+from reconciler.decide import REPAIR_HINT, Drift, Evidence, Meta, Path, decide, require_past
+from reconciler.drain import JOURNALS_KEPT, Drain
+from reconciler.event_state import CannotRebuild
+from reconciler.lease import Lease
+from reconciler.loader import ClaimLost, change_door
+from reconciler.rebuild import Rebuild
+from reconciler.recovered import Progress, Recovered
+from reconciler.verify import verify
+from store import ledger, redo, reigns
 from store.pool import connect as connect_database
 from store.sql import query
 
 log = structlog.get_logger()
 
 WATCH_INTERVAL_S = 0.25
-RETRY_INTERVAL_S = 1.0
-#: Stream entries, of up to 128 records each, that are written in one transaction.
-DRAIN_ENTRIES_MAX = 50
+RETRY_INTERVAL_S = 0.5
+#: Time that workers get to write what they hold, once Redis may have lost something.
+REDO_GRACE_S = 0.5
+#: Longest life of a hold, in ms, where the caller does not say.
+HOLD_LIFE_MAX_MS = 1_800_000
 #: How often an open shard's server is looked at anew: settings and rights may change under it.
 GUARD_INTERVAL_S = 5.0
+
+#: Further acknowledged records of a shard, such as signed receipts; the last source of all.
+MoreRecords = Callable[[int], Awaitable[Sequence[redo.Row]]]
+
+
+#: What no repetition mends: the shard is frozen, and a human looks.
+_CONTRADICTIONS = (
+    Drift, CannotRebuild, ledger.JournalGap, CorruptRecord,
+    asyncpg.IntegrityConstraintViolationError,
+)  # fmt: skip
 
 
 class CannotOpen(Exception):
     """The shard stays shut; the message says why and what to do."""
-
-
-class Drift(CannotOpen):
-    """Redis and PostgreSQL do not agree on what happened: frozen until a human has looked."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Meta:
-    """A shard's `meta` hash, as far as recovery judges it."""
-
-    epoch: int
-    seq: int
-    layout: int
 
 
 class Coordinator:
@@ -74,6 +81,10 @@ class Coordinator:
         *,
         backlog_records_max: int,
         durability: Durability = "fsync",
+        hold_life_max_ms: int = HOLD_LIFE_MAX_MS,
+        database_url: str = "",
+        database_timeout_ms: int = 10_000,
+        more_records: MoreRecords | None = None,
     ) -> None:
         """
         Args:
@@ -86,6 +97,14 @@ class Coordinator:
             backlog_records_max: Records that may wait for PostgreSQL before sales pause.
 
             durability: What answers promise; a server that cannot keep it is not opened.
+
+            hold_life_max_ms: Longest life of a hold, in ms.
+
+            database_url: Where the claim is renewed over a connection beside; empty: not renewed.
+
+            database_timeout_ms: Time one statement of that connection may take.
+
+            more_records: Called after the workers' redo was read; see `MoreRecords`.
         """
         self._shard = shard
         self._redis = redis
@@ -93,11 +112,17 @@ class Coordinator:
         self._backlog_records_max = backlog_records_max
         self._durability: Durability = durability
         self._guarded_at_s = -math.inf
+        self._hold_life_max_ms = hold_life_max_ms
+        self._database_url = database_url
+        self._database_timeout_ms = database_timeout_ms
+        self._more_records = more_records
         self._holder = f"recover-{secrets.token_hex(8)}"
+        #: What the last recovery did.
+        self.recovered: Recovered | None = None
 
     async def is_well(self) -> bool:
         """
-        Tell whether the shard is open and Redis is still the Redis that was opened.
+        Tell whether the shard is open, Redis the one that was opened, and nothing to merge.
 
         Raises:
             CannotOpen: Redis is not configured to keep a booking; the shard is shut.
@@ -119,11 +144,16 @@ class Coordinator:
             and all(known)
             and int(seq or 0) >= (checkpoint or 0)
             and await self._identity() == (row.redis_run_id, row.redis_replid)
+            and not await redo.has_rows(self._database, self._shard)
         )
 
-    async def recover(self) -> int | None:
+    async def recover(self, *, is_rebuild_forced: bool = False) -> int | None:
         """
         Bring the shard from whatever state it is in to open.
+
+        Args:
+            is_rebuild_forced: Load Redis anew from PostgreSQL whatever it has: a human's decision,
+                which loses what Redis alone knows.
 
         Returns:
             The new epoch, or None if another coordinator has the shard.
@@ -131,6 +161,7 @@ class Coordinator:
         Raises:
             CannotOpen: the shard stays shut.
         """
+        began_s = time.monotonic()
         await self._require_safe_config()
         seen = await reigns.read(self._database, self._shard)
         if seen is not None and seen.state == "frozen":
@@ -142,124 +173,179 @@ class Coordinator:
         if epoch is None:
             return None
         log.info("shard claimed", action="recover_claim", shard=self._shard, epoch=epoch)
-        identity = await self._identity()
-        meta = await self._fence()
+        claim = Lease(
+            self._shard, epoch, self._holder, database_url=self._database_url,
+            timeout_ms=self._database_timeout_ms,
+        )  # fmt: skip
         try:
-            await self._agree(meta, epoch, await self._seen_seq())
-        except (Drift, ledger.JournalGap, CorruptRecord) as error:
+            async with claim:
+                recovered = await self._recover(claim, seen, nonce, is_rebuild_forced)
+        except _CONTRADICTIONS as error:
             await reigns.freeze(
                 self._database, self._shard, epoch=epoch, holder=self._holder, reason=str(error)
             )
             raise CannotOpen(f"shard {self._shard} is frozen: {error}") from error
-        await self._open(epoch, nonce, identity)
-        log.info("shard open", action="recover_open", shard=self._shard, epoch=epoch)
+        except ClaimLost as error:
+            raise CannotOpen(f"shard {self._shard}: the claim was lost: {error}") from error
+        except BaseException:
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await reigns.release(self._database, self._shard, epoch=epoch, holder=self._holder)
+            raise
+        recovered.seconds = time.monotonic() - began_s
+        self.recovered = recovered
+        log.info("shard open", action="recover_open", shard=self._shard, epoch=epoch,
+                 **recovered.figures())  # fmt: skip
         return epoch
 
-    async def _fence(self) -> Meta | None:
+    async def _recover(
+        self, claim: Lease, seen: reigns.ReignRow | None, nonce: str, is_forced: bool
+    ) -> Recovered:
+        identity = await self._identity()
+        meta = await self._fence(claim.epoch, is_forced=is_forced)
+        known = await self._checkpoints()
+        if not is_forced:
+            require_past(meta, claim.epoch, known)
+        await Drain(self._shard, self._redis, self._database, self._holder).run(
+            meta, known, is_forced=is_forced
+        )
+        may_have_lost = seen is not None and (
+            meta is None
+            or identity != (seen.redis_run_id, seen.redis_replid)
+            or meta.seq < max(seen.seen_seq, known.get(meta.epoch, 0))
+        )
+        merged = await self._merge(known, claim.epoch, may_have_lost=may_have_lost)
+        checkpoints = await self._checkpoints()
+        # Read last: workers note what they have seen when they notice that the door is shut.
+        evidence = Evidence(meta, checkpoints, merged.has_changed, await self._seen_seq())
+        path = Path("rebuild", "a human asked for it") if is_forced else decide(evidence)
+        recovered = Recovered(self._shard, claim.epoch, path, evidence.lost_range, merged)
+        claim.check()
+        # The epoch is known to PostgreSQL before Redis is: it is never used twice (F31, F33).
+        await ledger.read_checkpoint(self._database, shard=self._shard, epoch=claim.epoch)
+        log.info("path chosen", action="recover_path", shard=self._shard, epoch=claim.epoch,
+                 path=path.name, reason=path.reason)  # fmt: skip
+        if path.name == "rebuild":
+            await self._rebuild(claim, recovered, checkpoints)
+        await self._open(claim, nonce, identity, known)
+        return recovered
+
+    async def _fence(self, epoch: int, *, is_forced: bool) -> Meta | None:
         """
         Shut Redis: everything earlier is in the journal, everything later is refused.
 
         Scripts of earlier reigns stay loaded: their epoch is over and they refuse to run under
         any other, while flushing would shut the other shards of the same server as well.
         """
-        meta_key = keys.meta(self._shard)
-        if await self._redis.exists(meta_key):
-            await self._redis.hset(meta_key, "state", "recovering")
-        fields: Any = await self._redis.hgetall(meta_key)
-        if not fields:
-            return None
         try:
-            return Meta(
-                epoch=int(fields[b"epoch"]),
-                seq=int(fields[b"seq"]),
-                layout=int(fields[b"layout"]),
-            )
-        except (KeyError, ValueError) as error:
-            raise CannotOpen(f"{meta_key} is damaged: {fields!r}") from error
+            fields = await change_door(self._redis, self._shard, epoch, "fence", {})
+        except ClaimLost as error:
+            if not await reigns.renew(
+                self._database, self._shard, epoch=epoch, holder=self._holder
+            ):
+                raise
+            # The claim is ours, and Redis knows later ones: it is PostgreSQL that is behind.
+            await self._redis.execute_command("HSET", keys.meta(self._shard), "state", "recovering")  # type: ignore[no-untyped-call]
+            raise Drift(f"{error}, PostgreSQL had only reached {epoch - 1}: "
+                        f"{REPAIR_HINT}") from error  # fmt: skip
+        try:
+            return Meta.of(fields)
+        except Drift:
+            if not is_forced:
+                raise
+            return None
 
-    async def _agree(self, meta: Meta | None, epoch: int, seen_seq: int) -> None:
-        """Drain the journal and make sure that PostgreSQL and Redis end at the same record."""
-        checkpoints = {
-            row["epoch"]: row["last_seq"]
-            for row in await self._database.fetch(query("checkpoints"), self._shard)
-        }
-        if meta is None:
-            if any(checkpoints.values()) or seen_seq:
-                raise Drift("Redis has lost the shard, PostgreSQL has not: it must be rebuilt")
-            return
-        if meta.layout != keys.LAYOUT_VERSION:
-            raise Drift(f"keys have layout {meta.layout}, this version needs "
-                        f"{keys.LAYOUT_VERSION}")  # fmt: skip
-        if meta.epoch >= epoch:
-            # A new epoch would reuse the name of a journal, and its ids with it (F31, F33).
-            raise Drift(
-                f"Redis is in epoch {meta.epoch}, PostgreSQL had only reached {epoch - 1}: it has "
-                "gone back in time, or is not the PostgreSQL that this Redis belongs to"
-            )
-        newer = [older for older, seq in checkpoints.items() if older > meta.epoch and seq]
-        if newer:
-            raise Drift(f"Redis is in epoch {meta.epoch}, PostgreSQL has records of {newer}")
-        last_seq = await self._drain(meta.epoch)
-        if last_seq != meta.seq:
-            raise Drift(f"epoch {meta.epoch} ends at record {meta.seq} in Redis and at "
-                        f"{last_seq} in PostgreSQL")  # fmt: skip
-        if last_seq < seen_seq:
-            raise Drift(f"epoch {meta.epoch} ends at record {last_seq}, but a worker saw record "
-                        f"{seen_seq} acknowledged")  # fmt: skip
+    async def _checkpoints(self) -> dict[int, int]:
+        rows = await self._database.fetch(query("checkpoints"), self._shard)
+        return {row["epoch"]: row["last_seq"] for row in rows}
+
+    async def _merge(
+        self, known: dict[int, int], epoch: int, *, may_have_lost: bool
+    ) -> redo.Merged:
+        """Merge what workers know; wait for them a little if Redis may have lost something."""
+        if may_have_lost:
+            await asyncio.sleep(REDO_GRACE_S)
+        rows = await redo.read(self._database, self._shard)
+        if self._more_records is not None:
+            rows += await self._more_records(self._shard)
+        if not rows:
+            return redo.Merged()
+        merged = await redo.merge(
+            self._database, shard=self._shard, holder=self._holder,
+            epochs=[older for older in known if older < epoch], rows=rows,
+        )  # fmt: skip
+        log.warning("redo merged", action="recover_redo", shard=self._shard,
+                    found=merged.found, known=merged.known, conflicts=merged.conflicts,
+                    lost=merged.lost)  # fmt: skip
+        return merged
+
+    async def _rebuild(
+        self, claim: Lease, recovered: Recovered, checkpoints: dict[int, int]
+    ) -> None:
+        """Load Redis anew from PostgreSQL, and prove that it is the same."""
+        fresh = self._fresh_meta(claim.epoch, "rebuilding")
+        await change_door(self._redis, self._shard, claim.epoch, "set", fresh)
+        with Progress(self._shard) as progress:
+            rebuild = Rebuild(
+                shard=self._shard, epoch=claim.epoch, redis=self._redis, database=self._database,
+                hold_life_max_ms=self._hold_life_max_ms, check_claim=claim.check,
+                progress=progress.loaded,
+            )  # fmt: skip
+            began_s = time.monotonic()
+            rebuilt = recovered.rebuilt = await rebuild.run()
+            loaded_s = time.monotonic()
+            violations = await verify(
+                self._shard, self._redis, self._database, rebuilt, checkpoints,
+                check_claim=claim.check, progress=progress.said,
+            )  # fmt: skip
+        recovered.load_seconds = loaded_s - began_s
+        recovered.verify_seconds = time.monotonic() - loaded_s
+        if violations:
+            first = violations[0]
+            raise Drift(f"what was rebuilt is not what PostgreSQL has: {len(violations)} "
+                        f"differences, first {first.code} of {first.event_id}: "
+                        f"{first.message}")  # fmt: skip
+        claim.check()
+
+    def _fresh_meta(self, epoch: int, state: str) -> dict[str, Any]:
+        return {
+            "epoch": epoch, "state": state, "seq": 0, "persisted_seq": 0, "trimmed_seq": 0,
+            "backlog_max": self._backlog_records_max, "layout": keys.LAYOUT_VERSION,
+        }  # fmt: skip
+
+    async def _open(
+        self, claim: Lease, nonce: str, identity: tuple[str, str], known: dict[int, int]
+    ) -> None:
+        """
+        Start the new epoch in Redis, then publish it.
+
+        Workers learn the nonce from PostgreSQL alone, so a crash between the two leaves the door
+        shut. A Redis that restarted meanwhile, or was a replica, shows another run id or history
+        and is fenced again: its reply to the last write was the barrier, since that is on disk
+        before it is sent.
+        """
+        for name in scripts.NAMES:
+            await self._redis.script_load(scripts.render(name, nonce))
+        claim.check()
+        fresh = self._fresh_meta(claim.epoch, "open")
+        await change_door(self._redis, self._shard, claim.epoch, "set", fresh)
+        # Drained for good; the last ones stay for inspection.
+        old = [keys.journal(self._shard, epoch) for epoch in sorted(known)[:-JOURNALS_KEPT]]
+        if old:
+            await self._redis.unlink(*old)
+        if await self._identity() != identity:
+            raise CannotOpen("Redis restarted, or changed its history, during recovery")
+        run_id, replid = identity
+        published = await reigns.publish_open(
+            self._database, self._shard, epoch=claim.epoch, holder=self._holder,
+            redis_run_id=run_id, redis_replid=replid,
+        )  # fmt: skip
+        if not published:
+            raise CannotOpen("another coordinator took the shard")
 
     async def _seen_seq(self) -> int:
         """Return the last record that a fenced worker had seen acknowledged."""
         row = await reigns.read(self._database, self._shard)
         return 0 if row is None else row.seen_seq
-
-    async def _drain(self, epoch: int) -> int:
-        last_seq = await ledger.read_checkpoint(self._database, shard=self._shard, epoch=epoch)
-        journal = keys.journal(self._shard, epoch)
-        while True:
-            rows: Any = await self._redis.xrange(journal, f"({last_seq}-1", count=DRAIN_ENTRIES_MAX)
-            entries = [entry for row in rows for entry in read_entries(*row)]
-            if not entries:
-                return last_seq
-            last_seq = await ledger.write(
-                self._database,
-                shard=self._shard,
-                epoch=epoch,
-                last_seq=last_seq,
-                entries=entries,
-                holder=self._holder,
-            )
-            log.info("journal drained", action="recover_drain", shard=self._shard,
-                     epoch=epoch, last_seq=last_seq)  # fmt: skip
-
-    async def _open(self, epoch: int, nonce: str, identity: tuple[str, str]) -> None:
-        """
-        Start the new epoch in Redis, then publish it.
-
-        Workers learn the nonce from PostgreSQL alone, so a crash between the two leaves the door
-        shut. A Redis that restarted meanwhile, or was a replica, shows another run
-        id or history and is fenced again.
-        """
-        await ledger.read_checkpoint(self._database, shard=self._shard, epoch=epoch)
-        for name in scripts.NAMES:
-            await self._redis.script_load(scripts.render(name, nonce))
-        fresh: dict[Any, Any] = {
-            "epoch": epoch, "state": "open", "seq": 0, "persisted_seq": 0, "trimmed_seq": 0,
-            "backlog_max": self._backlog_records_max, "layout": keys.LAYOUT_VERSION,
-        }  # fmt: skip
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.hset(keys.meta(self._shard), mapping=fresh)
-            # The journal before the last is drained for good; the last one stays for inspection.
-            pipeline.unlink(keys.journal(self._shard, epoch - 2))
-            await pipeline.execute()
-        if await self._identity() != identity:
-            raise CannotOpen("Redis restarted, or changed its history, during recovery")
-        run_id, replid = identity
-        published = await reigns.publish_open(
-            self._database, self._shard, epoch=epoch, holder=self._holder, redis_run_id=run_id,
-            redis_replid=replid,
-        )  # fmt: skip
-        if not published:
-            raise CannotOpen("another coordinator took the shard")
 
     async def _require_safe_config(self) -> None:
         """Shut a shard whose Redis cannot keep a booking, or lets a role do less than it must."""
@@ -287,11 +373,20 @@ async def run(
     shards: Sequence[int],
     watch: bool,
     journal_backlog_records_max: int,
+    hold_life_max_ms: int,
     redis_timeout_ms: int,
     database_timeout_ms: int,
+    is_rebuild_forced: bool = False,
+    more_records: MoreRecords | None = None,
+    tell: Callable[[Recovered], None] = lambda _: None,
 ) -> int:
     """
     Open the shards; with *watch*, keep them open until SIGTERM.
+
+    Args:
+        is_rebuild_forced, more_records, hold_life_max_ms: See `Coordinator`.
+
+        tell: Takes what was done, once per shard that was opened.
 
     Returns:
         Exit code: 0 all open, 2 at least one could not be opened.
@@ -310,9 +405,15 @@ async def run(
                 database = await connect_database(database_url, timeout_ms=database_timeout_ms)
                 try:
                     coordinator = Coordinator(
-                        shard, redis, database, backlog_records_max=journal_backlog_records_max
-                    )
+                        shard, redis, database, backlog_records_max=journal_backlog_records_max,
+                        hold_life_max_ms=hold_life_max_ms, database_url=database_url,
+                        database_timeout_ms=database_timeout_ms, more_records=more_records,
+                    )  # fmt: skip
+                    if is_rebuild_forced:
+                        await coordinator.recover(is_rebuild_forced=True)
                     await _keep_open(coordinator, stopping, watch=watch)
+                    if coordinator.recovered is not None:
+                        tell(coordinator.recovered)
                 finally:
                     await database.close(timeout=database_timeout_ms / 1000)
                 return True
@@ -331,6 +432,15 @@ async def run(
     for client in clients:
         await client.aclose()
     return 0 if all(opened) else 2
+
+
+async def thaw(*, database_url: str, database_timeout_ms: int, shard: int) -> bool:
+    """Let coordinators try a frozen shard again; a human has looked. False if it is not frozen."""
+    database = await connect_database(database_url, timeout_ms=database_timeout_ms)
+    try:
+        return await reigns.thaw(database, shard)
+    finally:
+        await database.close(timeout=database_timeout_ms / 1000)
 
 
 async def _keep_open(coordinator: Coordinator, stopping: asyncio.Event, *, watch: bool) -> None:

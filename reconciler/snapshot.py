@@ -46,6 +46,7 @@ from engine.records import (
     ItemCancelled,
     Joined,
     Left,
+    Lost,
     Offered,
     Published,
     Record,
@@ -466,7 +467,7 @@ def _fold(rows: _Rows, epoch: int, records: Sequence[tuple[int, Record]]) -> Non
             rows.tiers[event_id] = fold_tiers(rows.tiers[event_id], record)
         elif isinstance(record, CheckedIn | CheckInUndone | Transferred):
             rows.tickets[record.event_id][record.ticket_id] = ticket_of(epoch, seq, record)
-        elif isinstance(record, Held | Extended | Released | Expired):
+        elif isinstance(record, Held | Extended | Released | Expired | Lost):
             pass  # Redis' own rows tell what each hold was at the watermark.
         elif isinstance(record, Joined | Stalled | Offered | Left):
             pass  # `waitlist.fold` has them.

@@ -34,6 +34,7 @@ from engine.records import (
     ItemCancelled,
     Joined,
     Left,
+    Lost,
     Offered,
     Published,
     Released,
@@ -146,7 +147,7 @@ async def _write_rows(
     have been sold again within the same batch.
     """
     booked: dict[str, tuple[int, Booked | Confirmed]] = {}
-    cancelled: dict[str, Cancelled] = {}
+    cancelled: dict[str, tuple[int, Cancelled]] = {}
     published: list[Published] = []
     blocked: list[Blocked | Unblocked] = []
     changes = gate.Changes()
@@ -156,7 +157,7 @@ async def _write_rows(
             case Booked() | Confirmed():
                 booked[record.booking_id] = (entry.seq, record)
             case Cancelled():
-                cancelled[record.booking_id] = record
+                cancelled[record.booking_id] = (entry.seq, record)
             case Published():
                 published.append(record)
             case Blocked() | Unblocked():
@@ -166,7 +167,7 @@ async def _write_rows(
                 | CapacitySet() | Closed() | Reopened() | EventCancelled()
             ):  # fmt: skip
                 changes.add(entry.seq, record)
-            case Held() | Extended() | Released() | Expired():
+            case Held() | Extended() | Released() | Expired() | Lost():
                 pass  # Holds live in Redis alone; the journal's own row keeps their story.
             case Joined() | Stalled() | Offered() | Left():
                 pass  # `store.waitlist` writes them, and how their offers ended.
@@ -190,15 +191,12 @@ async def _write_rows(
         )
     await gate.change_sales(connection, changes)
     await gate.cut_bookings(connection, changes, booked)
-    earlier = [record for key, record in cancelled.items() if key not in booked]
+    earlier = [end for key, end in cancelled.items() if key not in booked]
     if earlier:
-        await connection.execute(
-            query("cancel_bookings"),
-            [record.event_id for record in earlier],
-            [record.booking_id for record in earlier],
-            [_at(record.at_ms) for record in earlier],
-        )
-        await seats.end_tickets(connection, earlier)
+        rows = [(end.event_id, end.booking_id, _at(end.at_ms), seq) for seq, end in earlier]
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        await connection.execute(query("cancel_bookings"), epoch, *columns)
+        await seats.end_tickets(connection, [record for _, record in earlier])
     if blocked:
         await seats.write_blocked(connection, blocked)
     if booked:
@@ -212,14 +210,14 @@ async def _insert_bookings(
     shard: int,
     epoch: int,
     booked: dict[str, tuple[int, Booked | Confirmed]],
-    cancelled: dict[str, Cancelled],
+    cancelled: dict[str, tuple[int, Cancelled]],
     cuts: dict[str, ItemCancelled],
 ) -> None:
     rows = []
     items = []
     tickets = []
     for booking_id, (seq, record) in booked.items():
-        end = cancelled.get(booking_id)
+        end_seq, end = cancelled.get(booking_id, (None, None))
         detail, cut = record.detail, cuts.get(booking_id)
         left = cut.left if cut else record.items
         rows.append((
@@ -236,6 +234,7 @@ async def _insert_bookings(
             detail.special_requests or None,
             json.dumps(detail.metadata, ensure_ascii=False) if detail.metadata else None,
             cut.cuts if cut else None,
+            end_seq,
         ))  # fmt: skip
         number = 0
         kept = {item.tier_no: item.quantity for item in left}

@@ -13,8 +13,9 @@ import asyncpg
 
 from store.sql import query
 
-#: Time a claim lasts; another coordinator may take the shard after it.
-CLAIM_LEASE = dt.timedelta(seconds=30)
+#: Time a claim lasts unless it is renewed; another coordinator may take the shard after it. Safety
+#: never rests on it: whoever lost the claim can change nothing (F41).
+CLAIM_LEASE = dt.timedelta(seconds=10)
 
 Executor = asyncpg.Connection | asyncpg.Pool
 
@@ -99,3 +100,19 @@ async def freeze(database: Executor, shard: int, *, epoch: int, holder: str, rea
     """Leave the shard shut until a human has looked; False if the claim was lost meanwhile."""
     row = await database.fetchval(query("freeze_reign"), shard, epoch, holder, reason)
     return row is not None
+
+
+async def renew(database: Executor, shard: int, *, epoch: int, holder: str) -> bool:
+    """Keep a claim for another `CLAIM_LEASE`; False if it was lost."""
+    row = await database.fetchval(query("renew_claim"), shard, epoch, holder, CLAIM_LEASE)
+    return row is not None
+
+
+async def release(database: Executor, shard: int, *, epoch: int, holder: str) -> None:
+    """Give up a claim, so that the next recovery may begin at once; nothing if it was lost."""
+    await database.execute(query("release_claim"), shard, epoch, holder)
+
+
+async def thaw(database: Executor, shard: int) -> bool:
+    """Let coordinators try a frozen shard again; False if it is not frozen."""
+    return await database.fetchval(query("thaw_reign"), shard) is not None

@@ -110,7 +110,7 @@ def open_shard(redis: Redis, shard: int) -> OpenShard:
         nonce = f"test-{shard}-{epoch}"
         await ask(
             redis, "HSET", keys.meta(shard), "epoch", epoch, "state", "open", "seq", 0,
-            "persisted_seq", 0, "backlog_max", backlog_max,
+            "persisted_seq", 0, "backlog_max", backlog_max, "layout", keys.LAYOUT_VERSION,
         )  # fmt: skip
         for name in scripts.NAMES:
             await ask(redis, "SCRIPT LOAD", scripts.render(name, nonce))

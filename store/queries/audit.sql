@@ -57,8 +57,13 @@ WHERE event_id = ANY($1::text[]) AND NOT EXISTS (
 ORDER BY event_id, booking_id, line LIMIT $2;
 
 -- audit_sale_changes --
--- Batches of the journal from a place on that may say something of an event's sale, in order.
+-- Batches of the journal from a place on that may say something of an event's sale, in order. The
+-- condition is that of the index `journal_sales`, word for word.
 SELECT epoch, first_seq, last_seq, records FROM journal
 WHERE shard = $1 AND (epoch, first_seq) > ($2::bigint, $3::bigint)
-  AND records ~ '"kind":"(published|capacity_set|closed|reopened|event_cancelled)"'
+  AND (strpos(records, '"kind":"published"') > 0
+       OR strpos(records, '"kind":"capacity_set"') > 0
+       OR strpos(records, '"kind":"closed"') > 0
+       OR strpos(records, '"kind":"reopened"') > 0
+       OR strpos(records, '"kind":"event_cancelled"') > 0)
 ORDER BY epoch, first_seq;

@@ -5,14 +5,16 @@ VALUES ($1, $2, $3, $4, $5, $6);
 -- insert_bookings --
 -- The conflict target is the booking alone: a conflict of any other kind must raise (F29).
 INSERT INTO bookings (id, event_id, user_id, status, version, total_minor, shard, epoch, seq,
-                      created_at, cancelled_at, fingerprint, special_requests, metadata, cuts)
-SELECT id, event_id, user_id, status::booking_status, version, total_minor, $1, $2, seq,
-       created_at, cancelled_at, fingerprint, special_requests, metadata::jsonb, cuts
+                      created_at, cancelled_at, fingerprint, special_requests, metadata, cuts,
+                      cancelled_epoch, cancelled_seq)
+SELECT id, event_id, user_id, status::booking_status, version, total_minor, $1, $2::bigint, seq,
+       created_at, cancelled_at, fingerprint, special_requests, metadata::jsonb, cuts,
+       CASE WHEN cancelled_seq IS NOT NULL THEN $2::bigint END, cancelled_seq
 FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::bigint[],
             $9::bigint[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[],
-            $14::text[], $15::text[])
+            $14::text[], $15::text[], $16::bigint[])
     AS new (id, event_id, user_id, status, version, total_minor, seq, created_at, cancelled_at,
-            fingerprint, special_requests, metadata, cuts)
+            fingerprint, special_requests, metadata, cuts, cancelled_seq)
 ON CONFLICT (event_id, id) DO NOTHING;
 
 -- insert_items --
@@ -30,8 +32,9 @@ ON CONFLICT (event_id, id) DO NOTHING;
 -- cancel_bookings --
 -- The guard of the status makes a replay change nothing and keeps `cancelled` final (I10).
 UPDATE bookings
-SET status = 'cancelled', version = version + 1, cancelled_at = gone.at
-FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS gone (event_id, id, at)
+SET status = 'cancelled', version = version + 1, cancelled_at = gone.at,
+    cancelled_epoch = $1, cancelled_seq = gone.seq
+FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::bigint[]) AS gone (event_id, id, at, seq)
 WHERE bookings.event_id = gone.event_id AND bookings.id = gone.id AND bookings.status = 'confirmed';
 
 -- publish_events --

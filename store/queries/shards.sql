@@ -46,6 +46,25 @@ WHERE shard = $1 AND (epoch = $2 OR (epoch = $2 + 1 AND state = 'recovering'));
 UPDATE shard_epoch SET state = 'recovering', lease_until = now(), reason = $3, changed_at = now()
 WHERE shard = $1 AND epoch = $2 AND state = 'open';
 
+-- renew_claim --
+-- The recovery goes on; no row: the claim was lost.
+UPDATE shard_epoch SET lease_until = now() + $4::interval
+WHERE shard = $1 AND epoch = $2 AND holder = $3 AND state = 'recovering'
+RETURNING epoch;
+
+-- release_claim --
+-- The recovery failed and says so: the next one need not wait for the lease to end.
+UPDATE shard_epoch SET lease_until = now() - interval '1 second'
+WHERE shard = $1 AND epoch = $2 AND holder = $3 AND state = 'recovering';
+
+-- thaw_reign --
+-- A human has looked: any coordinator may try again.
+UPDATE shard_epoch
+SET state = 'recovering', lease_until = now() - interval '1 second', reason = '',
+    changed_at = now()
+WHERE shard = $1 AND state = 'frozen'
+RETURNING epoch;
+
 -- share_reign --
 -- Hold the shard's epoch still for the length of one ledger transaction (I13).
 SELECT epoch, state::text AS state, holder FROM shard_epoch WHERE shard = $1 FOR SHARE;

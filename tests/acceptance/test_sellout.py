@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import tempfile
 import time
@@ -17,6 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 import pytest
 
 from loadtests.backstage import Backstage
@@ -105,6 +107,11 @@ def send(pids: Sequence[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
+def log_text(server: Server) -> str:
+    """Return what the supervisor and its parts have logged."""
+    return server.log_path.read_text(errors="replace")
+
+
 async def test_a_quiet_sale_ends_sold(server: Server) -> None:
     """Without trouble, every place is sold exactly once."""
 
@@ -171,6 +178,69 @@ async def test_kill_redis(server: Server) -> None:
 
     assert_holds(verdict, history)
     assert history.repeated > 0
+
+
+@contextlib.asynccontextmanager
+async def redis_down(server: Server) -> AsyncIterator[Path]:
+    """Kill Redis, let nobody start it meanwhile, and yield its folder."""
+    assert server.process is not None
+    supervisor = server.process.pid
+    pids = [pid for pid, command in descendants(supervisor).items()
+            if "valkey-server" in command or "redis-server" in command]  # fmt: skip
+    send([supervisor], signal.SIGSTOP)
+    try:
+        send(pids, signal.SIGKILL)
+        yield server.data_path / "redis"
+    finally:
+        send([supervisor], signal.SIGCONT)
+
+
+async def persisted(server: Server, history: History) -> None:
+    """Wait until PostgreSQL has every record that the crowd was told of."""
+    told_seq = max(seq for answers in history.confirmed.values() for _, _, seq in answers)
+    connection = await asyncpg.connect(server.settings.database_url)
+    try:
+        while True:
+            last_seq = await connection.fetchval("SELECT max(last_seq) FROM shard_checkpoint")
+            if last_seq >= told_seq:
+                return
+            await asyncio.sleep(0.01)
+    finally:
+        await connection.close()
+
+
+def cut_log(folder: Path) -> None:
+    """Lose the last third of what Redis has logged."""
+    log = max(folder.glob("appendonlydir/*.incr.aof"))
+    os.truncate(log, log.stat().st_size * 2 // 3)
+
+
+async def lose_redis(server: Server, harm: Callable[[Path], object]) -> None:
+    """Sell out while Redis is killed and its folder harmed; nobody helps."""
+
+    async def trouble(server: Server, history: History) -> None:
+        apis = pids_of(server, "api")
+        send(apis, signal.SIGSTOP)
+        await persisted(server, history)
+        async with redis_down(server) as folder:
+            harm(folder)
+        send(apis, signal.SIGCONT)
+
+    verdict, history = await sale(server, trouble)
+
+    assert_holds(verdict, history)
+    assert history.shut_s > 0
+    assert '"path":"rebuild"' in log_text(server)
+
+
+async def test_f5_log_cut(server: Server) -> None:
+    """F5: Redis killed and its log cut short during the sale: rebuilt, and correctly sold out."""
+    await lose_redis(server, cut_log)
+
+
+async def test_f6_data_deleted(server: Server) -> None:
+    """F6: Redis killed and its folder deleted during the sale: rebuilt, correctly sold out."""
+    await lose_redis(server, shutil.rmtree)
 
 
 async def test_stop_leaves_nothing_and_data_stays(data_path: Path) -> None:

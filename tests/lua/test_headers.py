@@ -126,6 +126,15 @@ def test_errors_name_what_is_raised(header: Header) -> None:
     assert made | {"FENCED"} == told
 
 
+@pytest.mark.parametrize("path", sorted(LUA.glob("recovery/*.lua")), ids=lambda path: path.stem)
+def test_recovery_has_headers_too(path: Path) -> None:
+    """What only a recovery calls has the same header, and compares the claim before it writes."""
+    header = read_header(f"recovery/{path.stem}")
+    assert header.summary.startswith(f"{path.stem}: ")
+    assert list(SECTIONS) == list(header.sections)
+    assert 0 < header.body.index("error_reply('FENCED") < header.body.index("-- Apply.")
+
+
 @pytest.mark.parametrize("path", sorted(LUA.rglob("*.lua")), ids=lambda path: path.stem)
 def test_f30_no_maxlen(path: Path) -> None:
     """F30: no script bounds the journal by length, which would drop records nobody has read."""

@@ -124,6 +124,48 @@ async def test_options_exclude_each_other(office: BoxOffice) -> None:
     assert 2 == code
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["--thaw", "0", "--watch"], ["--rebuild"], ["--thaw", "0", "--shard", "0"], ["--thaw", "999"]],
+)
+async def test_thaw_names_one_shard(office: BoxOffice, words: list[str]) -> None:
+    """What a human allows is said of one shard, and of nothing else."""
+    code, _ = await run(office, "recover", *words)
+    assert 2 == code
+
+
+@pytest.mark.processes
+async def test_recover_says_what_it_did(office: BoxOffice) -> None:
+    """A frozen shard is thawed by its number, once; the path taken is told."""
+    event = await office.add_event()
+    await office.drain()
+    await ask(office.redis, "UNLINK", keys.meta(office.shard))
+    freeze = "UPDATE shard_epoch SET state = 'frozen', reason = 'x' WHERE shard = $1"
+    await office.database.execute(freeze, office.shard)
+    words = ("recover", "--thaw", str(office.shard))
+
+    code, text = await run_process(office, *words)
+    again, _ = await run_process(office, *words)
+
+    assert (0, 2) == (code, again)
+    assert "rebuild: Redis has lost the shard, PostgreSQL has it" in text
+    assert "rebuilt 1 events, 0 bookings" in text
+    assert {event.event_id.encode()} == await ask(
+        office.redis, "SMEMBERS", keys.events(office.shard)
+    )
+
+
+async def run_process(office: BoxOffice, *words: str) -> tuple[int | None, str]:
+    """Run the command in a process of its own, and return its exit code and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "reconciler", *words,
+        env={**os.environ, **environment(office)}, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    stdout, _ = await process.communicate()
+    return process.returncode, stdout.decode()
+
+
 @pytest.mark.processes
 async def test_as_a_process(sold: Sold) -> None:
     """The same from outside: `python -m reconciler check`."""

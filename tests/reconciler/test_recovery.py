@@ -115,27 +115,6 @@ async def test_f15_flushed_scripts_are_not_well(
     assert 2 == await one.recover()
 
 
-async def test_f13_wiped_redis_is_frozen(
-    shard: int, own_redis: Redis, connection: asyncpg.Connection
-) -> None:
-    """F6, F13: Redis without what PostgreSQL has stays shut, and says why."""
-    one = coordinator(shard, own_redis, connection)
-    await one.recover()
-    await append(own_redis, shard, 1, 1, "evt_x")
-    await own_redis.script_flush("SYNC")
-    await one.recover()
-    await own_redis.flushall()
-
-    with pytest.raises(CannotOpen, match="rebuilt"):
-        await one.recover()
-
-    row = await reigns.read(connection, shard)
-    assert row is not None
-    assert "frozen" == row.state
-    with pytest.raises(CannotOpen, match="frozen"):
-        await one.recover()
-
-
 async def test_lost_record_is_frozen(
     shard: int, own_redis: Redis, connection: asyncpg.Connection
 ) -> None:
@@ -161,10 +140,44 @@ async def test_f31_postgres_that_went_back_is_frozen(
     await connection.execute("DELETE FROM shard_epoch WHERE shard = $1", shard)
     await connection.execute("DELETE FROM shard_checkpoint WHERE shard = $1", shard)
 
-    with pytest.raises(CannotOpen, match="gone back in time"):
+    with pytest.raises(CannotOpen, match="gone back in time; see `reconciler repair --repair-pg`"):
         await one.recover()
 
     assert "recovering" == (await meta(own_redis, shard))["state"]
+
+
+async def test_f31_postgres_behind_by_epochs(
+    shard: int, own_redis: Redis, connection: asyncpg.Connection
+) -> None:
+    """F31: a Redis that later claims have passed is shut, and frozen with the way to repair."""
+    one = coordinator(shard, own_redis, connection)
+    for _ in range(3):
+        await own_redis.script_flush("SYNC")
+        await one.recover()
+    await connection.execute("DELETE FROM shard_epoch WHERE shard = $1", shard)
+    await connection.execute("DELETE FROM shard_checkpoint WHERE shard = $1", shard)
+
+    with pytest.raises(CannotOpen, match="gone back in time; see `reconciler repair --repair-pg`"):
+        await one.recover()
+
+    door = await meta(own_redis, shard)
+    assert ("recovering", "3", "3") == (door["state"], door["epoch"], door["claim"])
+
+
+async def test_f31_trimmed_records_that_postgres_lost(
+    shard: int, own_redis: Redis, connection: asyncpg.Connection
+) -> None:
+    """F31: records that Redis dropped because PostgreSQL had them, and it has them no more."""
+    one = coordinator(shard, own_redis, connection)
+    await one.recover()
+    for seq in (1, 2, 3):
+        await append(own_redis, shard, 1, seq, "evt_x")
+    await ask(own_redis, "XTRIM", keys.journal(shard, 1), "MINID", "3-1")
+    await ask(own_redis, "HSET", keys.meta(shard), "trimmed_seq", 2)
+    await own_redis.script_flush("SYNC")
+
+    with pytest.raises(CannotOpen, match=r"PostgreSQL has only 0: .*--repair-pg"):
+        await one.recover()
 
 
 async def test_f17_unsafe_redis_is_refused(

@@ -1,0 +1,186 @@
+"""
+What a recovery writes to Redis: the door, and the rows of a shard that is being rebuilt.
+
+Whatever it writes passes only while its claim stands in `meta`, compared by Redis itself, so that
+a recovery which has lost its shard changes nothing any more, however late it wakes up (F41).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from types import TracebackType
+from typing import Any
+
+import hiredis
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from engine import keys
+
+#: Fields of one command: well under 5 ms in Redis.
+PAIRS_MAX = 500
+#: Bytes of one transaction: some thousand rows, a few ms in Redis.
+BATCH_BYTES = 524_288
+
+_no_words: Any = (b"MULTI",), (b"EXEC",)
+_MULTI, _EXEC = map(hiredis.pack_command, _no_words)
+
+
+class ClaimLost(Exception):
+    """Another recovery has claimed the shard, or Redis lost what was written: begin anew."""
+
+
+async def change_door(
+    redis: Redis, shard: int, epoch: int, verb: str, fields: Mapping[str, Any]
+) -> dict[bytes, bytes]:
+    """
+    Run `lua/recovery/claim.lua`: change `meta` and return what it was.
+
+    Raises:
+        ClaimLost: a later claim is there already.
+    """
+    words = [word for pair in fields.items() for word in pair]
+    try:
+        before: Any = await redis.eval(_script("claim"), 1, keys.meta(shard), epoch, verb, *words)
+    except ResponseError as error:
+        if str(error).startswith("FENCED"):
+            raise ClaimLost(f"Redis is claimed under epoch {str(error).split()[1]}") from error
+        raise
+    return dict(zip(before[::2], before[1::2], strict=True))
+
+
+class Loader:
+    """
+    Writes one shard over one connection; an async context.
+
+    Batches are transactions that watch `meta`: the claim is read and found ours, then nothing but
+    an unchanged `meta` lets the batch pass. While one is on its way the next is put together.
+    """
+
+    def __init__(self, redis: Redis, shard: int, epoch: int) -> None:
+        """
+        Args:
+            redis: Client of the shard's master.
+
+            epoch: The claim.
+        """
+        self._pool: Any = redis.connection_pool
+        self._meta = keys.meta(shard)
+        self._claim = str(epoch).encode()
+        self._connection: Any = None
+        self._packed: list[bytes] = []
+        self._packed_bytes = 0
+        #: Commands of the batch that is on its way; None if there is none.
+        self._under_way: int | None = None
+
+    async def __aenter__(self) -> Loader:
+        self._connection = await self._pool.get_connection()
+        try:
+            await self._connection.send_packed_command(self._look())
+            await self._judge()
+        except BaseException:
+            await self._leave()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        await self._leave()
+
+    async def _leave(self) -> None:
+        # It watches a key, and answers of a batch may be on their way: not for others to use.
+        await self._connection.disconnect()
+        await self._pool.release(self._connection)
+
+    async def put(self, key: str, fields: Mapping[Any, Any]) -> None:
+        """Set fields of a hash, in commands of at most `PAIRS_MAX`."""
+        words = [_word(word) for pair in fields.items() for word in pair]
+        await self.put_words(key, words)
+
+    async def put_words(self, key: str, words: list[bytes]) -> None:
+        """Set fields of a hash: field, value, field, value, ..."""
+        for start in range(0, len(words), 2 * PAIRS_MAX):
+            await self._call(b"HSET", key, words[start : start + 2 * PAIRS_MAX])
+
+    async def score(self, key: str, scores: Mapping[str, float]) -> None:
+        """Add members to a sorted set."""
+        words = [_word(word) for name, score in scores.items() for word in (f"{score:.0f}", name)]
+        for start in range(0, len(words), 2 * PAIRS_MAX):
+            await self._call(b"ZADD", key, words[start : start + 2 * PAIRS_MAX])
+
+    async def add(self, key: str, members: Iterable[str]) -> None:
+        """Add members to a set."""
+        words = [member.encode() for member in members]
+        for start in range(0, len(words), PAIRS_MAX):
+            await self._call(b"SADD", key, words[start : start + PAIRS_MAX])
+
+    async def count(self, key: str, field: str, by: int) -> None:
+        """Add to a counter of a hash."""
+        await self._call(b"HINCRBY", key, [field.encode(), b"%d" % by])
+
+    async def remove(self, key: str) -> None:
+        """Remove a key; Redis frees its memory in the background."""
+        await self._call(b"UNLINK", key, [])
+
+    async def flush(self) -> None:
+        """Send what is packed and wait until Redis has it."""
+        await self._send()
+        await self._settle()
+
+    async def _call(self, verb: bytes, key: str, words: list[bytes]) -> None:
+        packed = _pack(verb, key, *words)
+        self._packed.append(packed)
+        self._packed_bytes += len(packed)
+        if self._packed_bytes >= BATCH_BYTES:
+            await self._send()
+
+    async def _send(self) -> None:
+        await self._settle()
+        if self._packed:
+            count = len(self._packed)
+            batch = [_MULTI, *self._packed, _EXEC, *self._look()]
+            self._packed, self._packed_bytes = [], 0
+            await self._connection.send_packed_command(batch)
+            self._under_way = count
+
+    async def _settle(self) -> None:
+        """Wait for the batch that is on its way."""
+        if self._under_way is None:
+            return
+        for _ in range(self._under_way + 1):  # OK of MULTI, and QUEUED for each.
+            await self._connection.read_response()
+        done = await self._connection.read_response()
+        self._under_way = None
+        await self._judge()
+        if done is None:
+            raise ClaimLost("the door was touched by somebody else")
+        for reply in done:
+            if isinstance(reply, Exception):
+                raise reply
+
+    def _look(self) -> list[bytes]:
+        return [_pack(b"WATCH", self._meta), _pack(b"HMGET", self._meta, b"claim", b"state")]
+
+    async def _judge(self) -> None:
+        """Read the answers of `_look`: from here on the claim is ours, or the next batch fails."""
+        await self._connection.read_response()
+        claim, state = await self._connection.read_response()
+        if (claim, state) != (self._claim, b"rebuilding"):
+            raise ClaimLost(f"Redis is {state!r} under claim {claim!r}")
+
+
+def _pack(verb: bytes, key: str, *words: bytes) -> bytes:
+    command: Any = (verb, key.encode(), *words)
+    packed: bytes = hiredis.pack_command(command)
+    return packed
+
+
+def _script(name: str) -> str:
+    return resources.files("lua").joinpath("recovery", f"{name}.lua").read_text("utf-8")
+
+
+def _word(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()

@@ -1,0 +1,328 @@
+"""Redis killed, cut, emptied, replaced by a stale copy: what was acknowledged is there again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from engine import keys
+from engine.commands import Order
+from engine.errors import ShardRecovering
+from engine.ids import new_id
+from engine.outcomes import Booked
+from engine.records import read_entries
+from engine.redis_client import connect as connect_redis
+from evently.embedded import PostgresServer, ValkeyServer
+from store import redo, reigns
+from tests.checks import ask, make_booking_id, snapshot
+from tests.conftest import TIMEOUT_MS
+from tests.reconciler.conftest import DETAIL, BoxOffice, Shown
+from tests.reconciler.recovering import content, coordinating, opened, recover, wait_open
+
+BOOKINGS = 12
+PERSISTED = 8
+
+
+@pytest.fixture
+def own_valkey(server_dir: Path) -> Iterator[ValkeyServer]:
+    """Run a Valkey that the test may kill; it also listens on a port, for a replica."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = ValkeyServer(Path(tempfile.mkdtemp(dir=server_dir)), port=port)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def own_office(
+    shard: int, own_valkey: ValkeyServer, postgres: PostgresServer, database: asyncpg.Pool
+) -> AsyncIterator[BoxOffice]:
+    """Open a shard on the test's own Valkey."""
+    async with opened(shard, own_valkey, postgres, database) as office:
+        yield office
+
+
+async def sell(office: BoxOffice, event: Shown, count: int) -> dict[str, Booked]:
+    """Book, one after another; return what was acknowledged."""
+    acked: dict[str, Booked] = {}
+    for _ in range(count):
+        user = new_id("usr")
+        own = make_booking_id(event.event_id, user, "k")
+        order = Order(event.event_id, own, user, "print", DETAIL, ((1, 1), (2, 2)))
+        outcome = await office.engine.book(office.shard, order)
+        assert isinstance(outcome, Booked)
+        acked[own] = outcome
+    return acked
+
+
+async def bookings(office: BoxOffice, event: Shown) -> dict[str, tuple[int, int]]:
+    """Return the places in the journal of all bookings that Redis has."""
+    rows = await ask(office.redis, "HGETALL", keys.event(office.shard, event.event_id).bookings)
+    return {key.decode(): (int(row.split()[2]), int(row.split()[3])) for key, row in rows.items()}
+
+
+def log_of(server: ValkeyServer) -> Path:
+    """Return the log of a stopped server that is written last."""
+    return max(server.directory.glob("appendonlydir/*.incr.aof"))
+
+
+async def until_equal(office: BoxOffice, copy: Redis) -> None:
+    """Wait until a replica has all that its primary has of the shard."""
+    while True:
+        if await snapshot(copy, office.shard) == await snapshot(office.redis, office.shard):
+            return
+        await asyncio.sleep(0.02)
+
+
+async def restart(office: BoxOffice, server: ValkeyServer) -> None:
+    """Start a killed Redis, and forget connections to the dead one."""
+    server.start()
+    await office.redis.connection_pool.disconnect()
+
+
+async def assert_shut_then_open(office: BoxOffice, event: Shown) -> None:
+    """I17: nothing is sold before the recovery, and everything after it."""
+    with pytest.raises(ShardRecovering):
+        await sell(office, event, 1)
+    await recover(office)
+    row = await reigns.read(office.database, office.shard)
+    assert row is not None
+    await wait_open(office.engine, office.shard, epoch=row.epoch)
+    await sell(office, event, 1)
+
+
+async def test_f4_restart_with_its_log(own_office: BoxOffice, own_valkey: ValkeyServer) -> None:
+    """F4, I17: killed and started again with its log, Redis has all, holds too, and reopens."""
+    event = await own_office.add_event()
+    acked = await sell(own_office, event, BOOKINGS)
+    before = await content(own_office)
+    own_valkey.kill()
+    await restart(own_office, own_valkey)
+    with pytest.raises(ShardRecovering):
+        await sell(own_office, event, 1)
+
+    one = await recover(own_office)
+
+    assert one.recovered is not None
+    assert "keep" == one.recovered.path.name
+    assert before == await content(own_office)
+    assert acked.keys() == (await bookings(own_office, event)).keys()
+
+
+async def test_f5_cut_logs(own_office: BoxOffice, own_valkey: ValkeyServer) -> None:
+    """F5, I4: wherever the log is cut, all that PostgreSQL or the log has is there afterwards."""
+    event = await own_office.add_event()
+    acked = await sell(own_office, event, PERSISTED)
+    assert 1 + PERSISTED == await own_office.drain()
+    acked |= await sell(own_office, event, BOOKINGS - PERSISTED)
+    own_valkey.kill()
+    original = log_of(own_valkey).read_bytes()
+    spread = random.Random(5)
+    sizes = sorted({0, len(original), *(spread.randrange(len(original)) for _ in range(5)),
+                    *(len(original) - spread.randrange(1, 400) for _ in range(3))})  # fmt: skip
+    known = PERSISTED
+    for size in sizes:
+        log_of(own_valkey).write_bytes(original[:size])
+        await restart(own_office, own_valkey)
+        meta = await ask(own_office.redis, "HMGET", keys.meta(own_office.shard), "epoch", "seq")
+        if meta[0] is not None:
+            known = max(known, int(meta[1]) - 1)
+
+        await recover(own_office)
+
+        found = await bookings(own_office, event)
+        assert {
+            key: (1, outcome.seq) for key, outcome in acked.items() if outcome.seq <= known + 1
+        } == found
+        result = await own_office.check()
+        assert ([], []) == (result.violations, result.errors)
+        own_valkey.kill()
+        shutil.rmtree(own_valkey.directory / "appendonlydir")
+        own_valkey.start()  # Makes the files anew, under the same names.
+        own_valkey.kill()
+    assert len(acked) == known
+
+
+async def test_f5_workers_remember(own_office: BoxOffice, own_valkey: ValkeyServer) -> None:
+    """F5, I4, I6: what neither PostgreSQL nor the cut log has, workers bring back in its place."""
+    event = await own_office.add_event()
+    acked = await sell(own_office, event, PERSISTED)
+    await own_office.drain()
+    acked |= await sell(own_office, event, BOOKINGS - PERSISTED)
+    rows = await ask(own_office.redis, "XRANGE", own_office.journal, f"({PERSISTED + 2}-1", "+")
+    memory = [
+        redo.Row(1, entry.seq, entry.raw.decode()) for row in rows for entry in read_entries(*row)
+    ]
+    own_valkey.kill()
+    log = log_of(own_valkey).read_bytes()
+    log_of(own_valkey).write_bytes(log[: len(log) // 2])
+    await restart(own_office, own_valkey)
+    with pytest.raises(ShardRecovering):
+        await sell(own_office, event, 1)
+    await redo.write(own_office.database, shard=own_office.shard, worker="w", rows=memory)
+
+    one = await recover(own_office)
+
+    assert one.recovered is not None
+    assert ("rebuild", len(memory), 1) == (
+        one.recovered.path.name, one.recovered.merged.found, one.recovered.merged.lost
+    )  # fmt: skip
+    found = await bookings(own_office, event)
+    assert {
+        key: (1, outcome.seq) for key, outcome in acked.items() if outcome.seq != PERSISTED + 2
+    } == found
+    assert ([], []) == ((result := await own_office.check()).violations, result.errors)
+
+
+@pytest.mark.parametrize("how", ["wiped", "flushed", "meta deleted"])
+async def test_f6_f13_emptied(own_office: BoxOffice, own_valkey: ValkeyServer, how: str) -> None:
+    """F6, F13: Redis without its disk, flushed, or without its door is shut until rebuilt."""
+    event = await own_office.add_event()
+    acked = await sell(own_office, event, BOOKINGS)
+    if how != "meta deleted":
+        await own_office.drain()
+    if how == "wiped":
+        own_valkey.kill()
+        shutil.rmtree(own_valkey.directory)
+        await restart(own_office, own_valkey)
+    elif how == "flushed":
+        await own_office.redis.flushall()
+    else:
+        await own_office.redis.delete(keys.meta(own_office.shard))
+
+    await assert_shut_then_open(own_office, event)
+
+    found = await bookings(own_office, event)
+    assert {key: (1, outcome.seq) for key, outcome in acked.items()} == {
+        key: place for key, place in found.items() if key in acked
+    }
+    assert len(found) == len(acked) + 1
+    assert [] == (await own_office.check()).violations
+
+
+@pytest.mark.parametrize("is_empty", [False, True])
+async def test_f10_f14_stale_copy(
+    own_office: BoxOffice, own_valkey: ValkeyServer, server_dir: Path, is_empty: bool
+) -> None:
+    """F10, F14: a replica that fell behind, or was emptied with its primary, is rebuilt."""
+    event = await own_office.add_event()
+    acked = await sell(own_office, event, 2)
+    replica = ValkeyServer(
+        Path(tempfile.mkdtemp(dir=server_dir)),
+        settings={"replicaof": f"127.0.0.1 {own_valkey.port}"},
+    )
+    replica.start()
+    copy = connect_redis(replica.url, timeout_ms=TIMEOUT_MS)
+    try:
+        await until_equal(own_office, copy)
+        if is_empty:
+            await own_office.drain()
+            await own_office.redis.flushall()
+            await until_equal(own_office, copy)
+            await ask(copy, "REPLICAOF", "NO", "ONE")
+        else:
+            await ask(copy, "REPLICAOF", "NO", "ONE")
+            acked |= await sell(own_office, event, BOOKINGS)
+            await own_office.drain()
+        own_valkey.kill()
+        promoted = BoxOffice(
+            shard=own_office.shard, redis=copy, database=own_office.database,
+            engine=own_office.engine, redis_url=replica.url,
+            database_url=own_office.database_url,
+        )  # fmt: skip
+
+        one = await recover(promoted)
+
+        assert one.recovered is not None
+        assert "rebuild" == one.recovered.path.name
+        assert {key: (1, outcome.seq) for key, outcome in acked.items()} == await bookings(
+            promoted, event
+        )
+        assert [] == (await promoted.check()).violations
+    finally:
+        await copy.aclose()
+        replica.stop()
+
+
+async def test_f11_journal_that_went_on_in_an_old_epoch(
+    own_office: BoxOffice, own_valkey: ValkeyServer
+) -> None:
+    """F11: bookings of a Redis that went on after its epoch was over join, or are conflicts."""
+    event = await own_office.add_event()
+    await sell(own_office, event, 1)
+    await own_office.drain()
+    acked = await sell(own_office, event, 2)
+    # Somewhere else the shard was opened under epoch 2, and sold what only two can have.
+    async with own_office.database.acquire() as connection:
+        await connection.execute(
+            "UPDATE shard_epoch SET epoch = 2 WHERE shard = $1", own_office.shard
+        )
+        await connection.execute(
+            "INSERT INTO shard_checkpoint (shard, epoch, last_seq) VALUES ($1, 2, 1)",
+            own_office.shard,
+        )
+        await connection.execute(
+            "UPDATE tiers SET capacity = 5 WHERE event_id = $1 AND tier_no = 2", event.event_id
+        )
+
+    async with coordinating(
+        own_office.shard, own_office.redis, own_office.database_url
+    ) as one, own_office.database.acquire() as connection:  # fmt: skip
+        with pytest.raises(Exception, match="frozen"):
+            await one.recover()  # The capacity was changed behind the journal's back.
+        rows = await connection.fetch(
+            "SELECT seq, reason FROM conflicts WHERE shard = $1", own_office.shard
+        )
+        kept = await connection.fetch(
+            "SELECT seq FROM bookings WHERE event_id = $1 ORDER BY seq", event.event_id
+        )
+
+    seqs: Sequence[Any] = sorted(outcome.seq for outcome in acked.values())
+    assert [(seqs[1], "tier 2 has 1 places left")] == [tuple(row) for row in rows]
+    assert [2, seqs[0]] == [row["seq"] for row in kept]
+
+
+async def test_f41_coordinators_that_die(own_office: BoxOffice, own_valkey: ValkeyServer) -> None:
+    """F41: coordinators at once, ended at random: one epoch in the end, and all is there."""
+    event = await own_office.add_event()
+    acked = await sell(own_office, event, BOOKINGS)
+    await own_office.drain()
+    before = await content(own_office)
+    chance = random.Random(41)
+    for _ in range(4):
+        await own_office.redis.flushall()
+
+        async def run() -> None:
+            async with coordinating(
+                own_office.shard, own_office.redis, own_office.database_url
+            ) as one:
+                await one.recover()
+
+        tasks = [asyncio.create_task(run()) for _ in range(3)]
+        for task in tasks:
+            await asyncio.sleep(chance.random() * 0.5)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await own_office.database.execute(
+            "UPDATE shard_epoch SET lease_until = now() WHERE shard = $1", own_office.shard
+        )
+    async with coordinating(own_office.shard, own_office.redis, own_office.database_url) as last:
+        if not await last.is_well():
+            await last.recover()
+        assert await last.is_well()
+
+    assert before == await content(own_office)
+    assert acked.keys() == (await bookings(own_office, event)).keys()
+    assert [] == (await own_office.check()).violations
