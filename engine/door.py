@@ -39,15 +39,24 @@ ReadReign = Callable[[int], Awaitable[Reign | None]]
 class Door:
     """Holds the current reign of one shard and looks for the next one while shut."""
 
-    def __init__(self, shard: int, read_reign: ReadReign) -> None:
+    def __init__(
+        self,
+        shard: int,
+        read_reign: ReadReign,
+        *,
+        on_shut: Callable[[int], None] | None = None,
+    ) -> None:
         """
         Args:
             shard: Number of the shard.
 
             read_reign: Returns the shard's published reign, or None while it is not open.
+
+            on_shut: Told the epoch that proved to be over.
         """
         self.shard = shard
         self._read_reign = read_reign
+        self._on_shut = on_shut
         self._reign: Reign | None = None
         self._epoch_min = 0
         self._looking: asyncio.Task[None] | None = None
@@ -76,6 +85,8 @@ class Door:
                     reason=reason)  # fmt: skip
         self._reign = None
         self._epoch_min = reign.epoch + 1
+        if self._on_shut is not None:
+            self._on_shut(reign.epoch)
         self.look()
 
     def look(self) -> None:

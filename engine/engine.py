@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -41,6 +41,7 @@ from engine.outcomes import (
     SeatChanges,
     SeatMap,
 )  # fmt: skip
+from engine.redo import RedoBuffer
 from engine.seats import Section
 from engine.shard import Shard
 from engine.wire import Wire
@@ -60,6 +61,7 @@ class Engine:
         commands_max: int = BATCH_COMMANDS_MAX,
         in_flight_max: int = 2,
         waiting_max: int = 20_000,
+        make_redo: Callable[[int], RedoBuffer] | None = None,
     ) -> None:
         """
         Args:
@@ -75,6 +77,9 @@ class Engine:
             in_flight_max: Script calls of one verb and shard under way at once at most.
 
             waiting_max: Commands of one verb and shard that may wait in this process.
+
+            make_redo: Makes the buffer that keeps a shard's acknowledged bookings until
+                PostgreSQL has them; None to keep none.
         """
         assert 1 <= commands_max <= BATCH_COMMANDS_MAX
         self._clients = clients
@@ -88,6 +93,7 @@ class Engine:
                 commands_max=commands_max,
                 in_flight_max=in_flight_max,
                 waiting_max=waiting_max,
+                redo=make_redo(number) if make_redo is not None else None,
             )
             for number in range(shards)
         ]
@@ -104,7 +110,7 @@ class Engine:
                 asyncio.gather(*(shard.drain() for shard in self._shards)), timeout_s
             )
         for shard in self._shards:
-            await shard.door.close()
+            await shard.close()
         for wire in self._wires:
             wire.close()
         for client in self._clients:

@@ -13,7 +13,7 @@ from typing import Any
 from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 
-from engine import keys
+from engine import batches, keys
 from engine.coalescer import Coalescer
 from engine.commands import Batched, Publish, ShiftSeats
 from engine.door import Door, ReadReign, Reign
@@ -25,6 +25,7 @@ from engine.errors import (
     ShardRecovering,
     ShardUnavailable,
 )
+from engine.redo import RedoBuffer
 from engine.seats import Section
 from engine.wire import Wire
 
@@ -56,6 +57,7 @@ class Shard:
         commands_max: int,
         in_flight_max: int,
         waiting_max: int,
+        redo: RedoBuffer | None = None,
     ) -> None:
         """
         Args:
@@ -68,11 +70,14 @@ class Shard:
             read_reign: Returns the shard's published reign, or None while it is not open.
 
             commands_max, in_flight_max, waiting_max: See `Coalescer`; each verb has its own.
+
+            redo: Keeps what was acknowledged; None to keep nothing.
         """
         self.number = number
         self.client = client
         self._wire = wire
-        self.door = Door(number, read_reign)
+        self._redo = redo
+        self.door = Door(number, read_reign, on_shut=None if redo is None else redo.shut)
         limits = {
             "commands_max": commands_max,
             "in_flight_max": in_flight_max,
@@ -148,8 +153,16 @@ class Shard:
             self._availability.drain(),
         )
 
+    async def close(self) -> None:
+        """Stop what runs beside the commands."""
+        await self.door.close()
+        if self._redo is not None:
+            await self._redo.close()
+
     def _sender(self, verb: str) -> Any:
-        async def send(batch: Sequence[Batched]) -> list[Any]:
+        is_witnessed = verb in batches.WITNESSED_VERBS
+
+        async def send(batch: Sequence[Batched]) -> Sequence[Any]:
             reign = self.door.reign()
             numbers: dict[str, int] = {}
             words: list[Any] = []
@@ -159,7 +172,13 @@ class Shard:
             key_names = self._keys_of(reign, list(numbers))
             reply: Any = await self._call(verb, reign, key_names, [reign.epoch, *numbers, *words])
             # `book` replies with a line for each order, the others with an array.
-            return reply.split(b"\n") if isinstance(reply, bytes) else reply
+            replies = reply.split(b"\n") if isinstance(reply, bytes) else reply
+            if not is_witnessed:
+                return replies
+            landed, replies = batches.land(self.number, reign.epoch, verb, batch, replies)
+            if landed is not None and self._redo is not None:
+                self._redo.keep(landed)
+            return replies
 
         return send
 

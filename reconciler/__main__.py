@@ -16,7 +16,7 @@ from rich.console import Console
 
 from evently import logs
 from evently.settings import Settings, SettingsError
-from reconciler import report
+from reconciler import commands_receipts, report
 from reconciler.check import Result
 from reconciler.check import check as run_check
 
@@ -34,6 +34,7 @@ app = typer.Typer(
 
 explain = typer.Typer(help="Tell why things came as they did.", no_args_is_help=True)
 app.add_typer(explain, name="explain")
+commands_receipts.register(app, lambda: Settings.load().ticket_signing_key)
 
 
 @app.command()

@@ -23,6 +23,7 @@ from engine.door import Reign
 from engine.engine import Engine
 from engine.errors import ShardRecovering
 from engine.redis_client import connect
+from engine.redo import RedoBuffer
 from evently.embedded import PostgresServer, ValkeyServer
 from store.migrate import migrate
 from store.pool import create_pool
@@ -132,7 +133,13 @@ async def engine(valkey: ValkeyServer, reign: Reign) -> AsyncIterator[Engine]:
     await engine.stop(timeout_s=5)
 
 
-async def start_engine(client: Redis, reign: Reign, **limits: int) -> Engine:
+async def start_engine(
+    client: Redis,
+    reign: Reign,
+    *,
+    make_redo: Callable[[int], RedoBuffer] | None = None,
+    **limits: int,
+) -> Engine:
     """Start an engine that acts under *reign*, and wait until its door is open."""
 
     async def read_reign(shard: int) -> Reign | None:
@@ -140,7 +147,7 @@ async def start_engine(client: Redis, reign: Reign, **limits: int) -> Engine:
             await asyncio.Event().wait()  # The other shards belong to other tests.
         return reign
 
-    engine = Engine([client], read_reign, shards=reign.shard + 1, **limits)
+    engine = Engine([client], read_reign, shards=reign.shard + 1, make_redo=make_redo, **limits)
     engine.start()
     while True:
         try:
