@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import asyncpg
+import structlog
 from aiohttp import web
 
 from api import metrics
+from api.acks import Acks
 from api.catalog import Catalog
 from api.handlers.ops import OPENAPI
 from api.middleware import middleware
 from api.openapi import describe
 from api.passwords import Passwords
 from api.policy import enforce
+from api.receipts import Receipts
 from api.routes import ROUTES
 from api.services import SERVICES, Services
 from api.ticket_codes import TicketCodes
 from api.tokens import Tokens
 from engine import scripts
 from engine.door import ReadReign, Reign, ReportSeen
+from engine.durability import Durability
 from engine.engine import Engine
 from engine.redis_client import connect
-from store import reigns
+from engine.redo import Horizon, Redo, RedoBuffer
+from engine.replicas import ROUND_MS, GroupWaiter
+from store import journal, redo, reigns
 from store.pool import create_pool
 from store.watermark import Watermark
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +65,12 @@ class Options:
     waitlist_entries_max: int
     body_bytes_max: int
     drain_timeout_s: int
+    durability: Durability
+    durability_timeout_ms: int
+    replicas_min: int
+    redo_records_max: int
+    redo_bytes_max: int
+    receipts: Literal["on", "off"]
 
 
 def create_app(options: Options) -> web.Application:
@@ -77,16 +96,29 @@ def create_app(options: Options) -> web.Application:
             commands_max=options.batch_commands_max,
             in_flight_max=options.batches_in_flight_max,
             waiting_max=options.commands_waiting_max,
+            durability=options.durability,
+            make_redo=redo_maker(pool, options),
+        )
+        watermark = Watermark(pool)
+        acks = Acks(
+            floor=options.durability,
+            replicas_min=options.replicas_min,
+            timeout_ms=options.durability_timeout_ms,
+            engine=engine,
+            watermark=watermark,
+            waiters=group_waiters(engine, options),
         )
         passwords = Passwords(at_once_max=options.password_hashes_max)
         app[SERVICES] = Services(
             engine=engine,
             pool=pool,
-            watermark=Watermark(pool),
+            watermark=watermark,
+            acks=acks,
             catalog=Catalog(pool),
             tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
             passwords=passwords,
             ticket_codes=TicketCodes(options.ticket_signing_key),
+            receipts=Receipts(options.ticket_signing_key) if options.receipts == "on" else None,
             shards=options.shards,
             hold_ttl_ms=options.hold_ttl_ms,
             hold_life_max_ms=options.hold_life_max_ms,
@@ -98,6 +130,7 @@ def create_app(options: Options) -> web.Application:
         flushing = asyncio.create_task(metrics.keep_flushing())
         yield
         flushing.cancel()
+        await acks.close()
         await engine.stop(timeout_s=options.drain_timeout_s)
         passwords.close()
         await pool.close()
@@ -107,6 +140,58 @@ def create_app(options: Options) -> web.Application:
     for route in ROUTES:
         app.router.add_route(route.method, route.path, enforce(route.policy, route.handler))
     return app
+
+
+def group_waiters(engine: Engine, options: Options) -> list[GroupWaiter]:
+    """Return who waits for replicas: one per Redis master, on a connection of its own."""
+    if not options.replicas_min:
+        return []
+    timeout_ms = options.redis_timeout_ms + ROUND_MS
+    return [
+        GroupWaiter(
+            connect(url, timeout_ms=timeout_ms, connections_max=1),
+            engine.reign,
+            replicas_min=options.replicas_min,
+        )
+        for url in options.redis_urls
+    ]
+
+
+def redo_maker(pool: asyncpg.Pool, options: Options) -> Callable[[int], RedoBuffer] | None:
+    """Return what makes each shard's redo buffer; None if this deployment has none."""
+    if not options.redo_records_max:
+        return None
+    worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+    def make(shard: int) -> RedoBuffer:
+        label = str(shard)
+
+        async def read_horizon(epoch: int) -> Horizon:
+            return Horizon(*await reigns.horizon(pool, shard, epoch))
+
+        async def write(rows: Sequence[Redo]) -> None:
+            first_seq, last_seq = rows[0].seq, rows[-1].seq
+            known = await journal.records(
+                pool, shard=shard, epoch=rows[0].epoch, first_seq=first_seq, last_seq=last_seq
+            )
+            # To the letter: recovery journals what it gives up for lost under the same seqs.
+            kept = [redo.Row(*row) for row in rows if known.get(row.seq) != row.record]
+            if kept:
+                await redo.write(pool, shard=shard, worker=worker, rows=kept)
+                metrics.REDO_WRITTEN.labels(label).inc(len(kept))
+                log.warning("redo written", action="redo_written", shard=shard,
+                            epoch=kept[0].epoch, records=len(kept))  # fmt: skip
+
+        return RedoBuffer(
+            shard,
+            read_horizon=read_horizon,
+            write=write,
+            records_max=options.redo_records_max,
+            bytes_max=options.redo_bytes_max,
+            on_drop=metrics.REDO_DROPPED.labels(label).inc,
+        )
+
+    return make
 
 
 def reign_reader(pool: reigns.Executor) -> ReadReign:

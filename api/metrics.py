@@ -28,6 +28,13 @@ SECONDS = Histogram(
 )
 BOOKINGS = Counter("evently_booking_outcomes_total", "Booking attempts by outcome", ["outcome"])
 
+ACKS = Counter("evently_durability_total", "Levels waited for", ["level", "result"])
+REDO_DROPPED = Counter(
+    "evently_redo_dropped_total", "Acknowledged records that a worker could not keep", ["shard"]
+)
+REDO_WRITTEN = Counter(
+    "evently_redo_written_total", "Acknowledged records written for recovery", ["shard"]
+)
 HOLDS = Counter("evently_hold_outcomes_total", "Hold attempts by outcome", ["outcome"])
 WAITLIST = Counter("evently_waitlist_total", "Waitlist requests by outcome", ["outcome"])
 
@@ -89,6 +96,12 @@ async def keep_flushing() -> None:
 def holds_of(outcome: str) -> Counter:
     """Return the counter of one hold outcome."""
     return HOLDS.labels(outcome)
+
+
+@cache
+def acks_of(level: str, result: str) -> Counter:
+    """Return the counter of one level and whether it was reached."""
+    return ACKS.labels(level, result)
 
 
 @cache

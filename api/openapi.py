@@ -80,6 +80,14 @@ def _parameters(row: Route) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "schema": _QUERY_SCHEMAS.get(name, {"type": "string"})}
         for name in row.query
     ]
+    if row.prefers:
+        found.append({
+            "name": "Prefer",
+            "in": "header",
+            "description": "`durability=replicated` or `durability=database`: answer when that is "
+                           "reached; never less than the server's own level (RFC 7240).",
+            "schema": {"type": "string"},
+        })  # fmt: skip
     if row.needs_key:
         found.append({
             "name": "Idempotency-Key",

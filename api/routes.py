@@ -17,6 +17,7 @@ from api.handlers import (
     gate,
     holds,
     ops,
+    receipts,
     seats,
     waitlist,
 )
@@ -40,6 +41,8 @@ class Route(NamedTuple):
     problems: tuple[tuple[int, str], ...] = ()
     #: Whether the request must carry an Idempotency-Key.
     needs_key: bool = False
+    #: Whether it heeds `Prefer: durability=...`.
+    prefers: bool = False
     #: Names of query parameters.
     query: tuple[str, ...] = ()
 
@@ -64,12 +67,12 @@ ROUTES: tuple[Route, ...] = (
     # The hot path stands first: the router tries routes in order.
     Route("POST", "/v1/events/{event_id}/bookings", bookings.book, Policy.USER, schemas.Order,
           schemas.Booking, 201, ((400, "idempotency_key_missing"), (404, "not_found"), *_SALE),
-          needs_key=True),
+          needs_key=True, prefers=True),
     Route("POST", "/v1/events/{event_id}/holds", holds.create, Policy.USER, schemas.Order,
           schemas.Hold, 201, ((400, "idempotency_key_missing"), (404, "not_found"), *_SALE),
-          needs_key=True),
+          needs_key=True, prefers=True),
     Route("POST", "/v1/holds/{hold_id}/confirm", holds.confirm, Policy.USER, None,
-          schemas.Booking, 201, ((404, "not_found"), *_HOLD, *_SHUT)),
+          schemas.Booking, 201, ((404, "not_found"), *_HOLD, *_SHUT), prefers=True),
     Route("GET", "/v1/events/{event_id}/availability", events.availability, Policy.PUBLIC, None,
           schemas.Availability, 200, ((404, "not_found"), (409, "not_on_sale"), *_SHUT),
           query=("promo_code",)),
@@ -117,7 +120,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/v1/waitlist/{entry_id}", waitlist.leave, Policy.USER, None, None,
           204, ((404, "not_found"), (409, "hold_confirmed"), *_SHUT)),
     Route("POST", "/v1/offers/{offer_id}/accept", waitlist.accept, Policy.USER, None,
-          schemas.Booking, 201, ((404, "not_found"), *_HOLD, *_SHUT)),
+          schemas.Booking, 201, ((404, "not_found"), *_HOLD, *_SHUT), prefers=True),
     Route("POST", "/v1/offers/{offer_id}/decline", waitlist.decline, Policy.USER, None,
           schemas.WaitlistEntry, 200, ((404, "not_found"), (409, "hold_confirmed"), *_SHUT)),
 
@@ -130,6 +133,7 @@ ROUTES: tuple[Route, ...] = (
           ((404, "not_found"), (409, "version_changed"), (409, "not_in_booking"),
            (409, "already_checked_in"), (428, "precondition_required"), *_SHUT)),
 
+    Route("GET", "/v1/receipt-key", receipts.keys, Policy.PUBLIC, None, schemas.ReceiptKeys),
     Route("GET", "/v1/ticket-key", gate.keys, Policy.PUBLIC, None, schemas.TicketKeys),
     Route("GET", "/v1/tickets", gate.listing, Policy.USER, None, schemas.TicketList),
     Route("POST", "/v1/tickets/{code}/check-in", gate.check_in, Policy.STAFF, None,

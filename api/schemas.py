@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from engine.commands import ORDER_LINES_MAX, ORDER_PLACES_MAX
+from engine.durability import Durability
 from engine.seats import BLOCK_SEATS_MAX, SECTION_SEATS_MAX, SECTIONS_MAX
 
 Moment = Annotated[dt.datetime, Meta(tz=True)]
@@ -300,8 +301,9 @@ class Booking(_Answer, frozen=True, kw_only=True):
     total: Money
     created_at: dt.datetime
     cancelled_at: dt.datetime | None = None
-    #: What the booking survives: `fsync` is on Redis's disk, `database` in PostgreSQL.
-    durability: Literal["fsync", "database"]
+    #: What the booking survives: `memory` a process, `fsync` the power, `replicated` a server,
+    #: `database` all of Redis.
+    durability: Durability
     #: Place in the shard's journal.
     seq: int
     #: Signed receipt; null while the server makes none.
@@ -377,6 +379,22 @@ class TicketKey(_Answer, frozen=True, kw_only=True):
     public_key: str
 
 
+class ReceiptKey(_Answer, frozen=True, kw_only=True):
+    """A key that verifies receipts."""
+
+    #: Bytes 2 to 5 of a receipt's proof, as hex.
+    key_id: str
+    algorithm: Literal["Ed25519"] = "Ed25519"
+    #: 32 bytes in base64url.
+    public_key: str
+
+
+class ReceiptKeys(_Answer, frozen=True, kw_only=True):
+    """All keys that verify receipts."""
+
+    data: list[ReceiptKey]
+
+
 class TicketKeys(_Answer, frozen=True, kw_only=True):
     """All keys that verify ticket codes."""
 
@@ -443,6 +461,8 @@ class Hold(_Answer, frozen=True, kw_only=True):
     booking_id: str | None
     #: Place in the shard's journal.
     seq: int
+    #: What the answer to the request that made it promises, as of a booking; else null.
+    durability: Durability | None = None
 
 
 class SeatRow(_Answer, frozen=True, kw_only=True):

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import asyncpg
 from aiohttp import web
 
+from api.acks import Acks
 from api.catalog import Catalog
 from api.passwords import Passwords
+from api.receipts import Receipts
 from api.ticket_codes import TicketCodes
 from api.tokens import Tokens
 from engine.engine import Engine
@@ -22,10 +24,13 @@ class Services:
     engine: Engine
     pool: asyncpg.Pool
     watermark: Watermark
+    acks: Acks
     catalog: Catalog
     tokens: Tokens
     passwords: Passwords
     ticket_codes: TicketCodes
+    #: None while bookings are answered without a receipt.
+    receipts: Receipts | None
     shards: int
     #: How long a hold lasts, and how long it may be extended to, in ms.
     hold_ttl_ms: int

@@ -20,9 +20,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from engine.ids import ID_CHARS, TIME_CHARS, ticket_id
+from engine.receipts import signing_seed
 
 FORMAT = 1
-SEED_BYTES = 32
 _HEAD = struct.Struct(">B4s17s10sBBH")
 _SIGNATURE_BYTES = 64
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
@@ -60,13 +60,7 @@ class TicketCodes:
         Raises:
             ValueError: it is not that.
         """
-        try:
-            seed = base64.urlsafe_b64decode(signing_key + "=" * (-len(signing_key) % 4))
-        except binascii.Error:
-            seed = b""
-        if len(seed) != SEED_BYTES:
-            raise ValueError(f"a ticket signing key has {SEED_BYTES} bytes, not {len(seed)}")
-        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self._key = Ed25519PrivateKey.from_private_bytes(signing_seed(signing_key))
         self._public = self._key.public_key()
         self._key_id = sha256(self._public.public_bytes_raw()).digest()[:4]
 

@@ -27,8 +27,8 @@ COORDINATOR = "coordinator"
 CONNECTION = ("client|setname", "config|get", "info", "ping", "select")
 #: What the scripts call, all of them together.
 SCRIPTS = (
-    "hdel", "hexists", "hget", "hgetall", "hmget", "hset", "sadd", "sismember", "srem", "time",
-    "xadd", "xtrim", "zadd", "zcard", "zrange", "zrangebylex", "zrangebyscore", "zrem", "zscore",
+    "hdel", "hexists", "hget", "hgetall", "hincrby", "hmget", "hset", "sadd", "sismember",
+    "srem", "time", "xadd", "xtrim", "zadd", "zcard", "zrange", "zrangebylex", "zrangebyscore", "zrem", "zscore",
 )  # fmt: skip
 #: Commands of each role, beside `CONNECTION`.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -52,6 +52,7 @@ _CALLS: Mapping[str, tuple[str, ...]] = {
     "hexists": ("hexists", _KEY, "f"),
     "hget": ("hget", _KEY, "f"),
     "hgetall": ("hgetall", _KEY),
+    "hincrby": ("hincrby", _KEY, "f", "1"),
     "hmget": ("hmget", _KEY, "f"),
     "hscan": ("hscan", _KEY, "0"),
     "hset": ("hset", _KEY, "f", "v"),

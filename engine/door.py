@@ -52,7 +52,12 @@ class Door:
     """Holds the current reign of one shard and looks for the next one while shut."""
 
     def __init__(
-        self, shard: int, read_reign: ReadReign, report_seen: ReportSeen | None = None
+        self,
+        shard: int,
+        read_reign: ReadReign,
+        *,
+        report_seen: ReportSeen | None = None,
+        on_shut: Callable[[int], None] | None = None,
     ) -> None:
         """
         Args:
@@ -62,9 +67,12 @@ class Door:
 
             report_seen: Told, when the door is shut for good, what was seen acknowledged, so
                 that recovery does not open over a loss that nobody else has noticed.
+
+            on_shut: Told the epoch that proved to be over.
         """
         self.shard = shard
         self._read_reign = read_reign
+        self._on_shut = on_shut
         self._reign: Reign | None = None
         self._epoch_min = 0
         self._probe: Probe | None = None
@@ -119,6 +127,8 @@ class Door:
         self._epoch_min, self._probe = epoch_min, probe
         if seen_seq and probe is None:
             self._seen = (reign.epoch, seen_seq, has_lost)
+        if probe is None and self._on_shut is not None:
+            self._on_shut(reign.epoch)
         self.look()
 
     def look(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -30,7 +30,8 @@ from engine.commands import (
     Transfer,
 )
 from engine.door import ReadReign, Reign, ReportSeen
-from engine.guard import Durability, Facts
+from engine.durability import Durability
+from engine.guard import Facts
 from engine.outcomes import (
     Applied,
     Availability,
@@ -42,6 +43,7 @@ from engine.outcomes import (
     SeatChanges,
     SeatMap,
 )  # fmt: skip
+from engine.redo import RedoBuffer
 from engine.seats import Section
 from engine.shard import Shard
 from engine.wire import Wire
@@ -65,6 +67,7 @@ class Engine:
         in_flight_max: int = 2,
         waiting_max: int = 20_000,
         durability: Durability = "fsync",
+        make_redo: Callable[[int], RedoBuffer] | None = None,
     ) -> None:
         """
         Args:
@@ -84,6 +87,9 @@ class Engine:
             waiting_max: Commands of one verb and shard that may wait in this process.
 
             durability: What answers promise; a server that cannot keep it gets no command.
+
+            make_redo: Makes the buffer that keeps a shard's acknowledged bookings until
+                PostgreSQL has them; None to keep none.
         """
         assert 1 <= commands_max <= BATCH_COMMANDS_MAX
         self._clients = clients
@@ -98,6 +104,7 @@ class Engine:
                 commands_max=commands_max,
                 in_flight_max=in_flight_max,
                 waiting_max=waiting_max,
+                redo=make_redo(number) if make_redo is not None else None,
             )
             for number in range(shards)
         ]
@@ -116,7 +123,7 @@ class Engine:
                 asyncio.gather(*(shard.drain() for shard in self._shards)), timeout_s
             )
         for shard in self._shards:
-            await shard.door.close()
+            await shard.close()
         for wire in self._wires:
             wire.close()
         for client in self._clients:

@@ -11,10 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-#: What an answer promises; see docs/RELIABILITY.md.
-Durability = Literal["memory", "fsync", "replicated", "database"]
+from engine.durability import Durability
 
 Version = tuple[int, ...]
 

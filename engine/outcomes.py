@@ -10,8 +10,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from engine.batches import Batch, Landed
 from engine.records import Item
 from engine.status import Status
+
+_BETWEEN = '","'
 
 #: What follows a refusing status in a reply, in order; the Lua headers say the same.
 REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
@@ -83,6 +86,8 @@ class Booked(NamedTuple):
     #: True if an earlier call with the same key, or of the same hold, made the booking.
     is_replay: bool
     items: tuple[Item, ...]
+    #: The script call that said so, with the bookings it told others of.
+    batch: Batch | None = None
 
 
 class Held(NamedTuple):
@@ -159,10 +164,8 @@ def parse_items(text: str) -> tuple[Item, ...]:
     Of a booking that has lost places since (`lua/lib/layout.lua`), those it was made with: what
     the first reply said.
     """
-    live, _, past = text.partition("/")
-    text = past.partition("/")[0].replace("x", ":") or live
     items = []
-    for line in text.split(","):
+    for line in _made_with(text).split(","):
         tier_no, quantity, price_minor, *seats = line.split(":")
         seat_ids = tuple(seats[0].split("+")) if seats else ()
         items.append(Item(int(tier_no), int(quantity), int(price_minor), seat_ids))
@@ -173,6 +176,24 @@ def parse_items(text: str) -> tuple[Item, ...]:
 def _items_of_line(text: bytes) -> tuple[Item, ...]:
     """Read items as `parse_items` does; in a rush the same few come again and again."""
     return parse_items(text.decode())
+
+
+def item_rows(text: str) -> str:
+    """Turn items as Redis keeps them into the JSON rows of a record, as the scripts write them."""
+    if "," not in text and "/" not in text and ":s" not in text:
+        return f"[[{text.replace(':', ',')}]]"  # One line without seats, as most are.
+    rows = []
+    for line in _made_with(text).split(","):
+        head, colon, seats = line.partition(":s")
+        row = head.replace(":", ",")
+        rows.append(f'[{row},["s{seats.replace("+", _BETWEEN)}"]]' if colon else f"[{row}]")
+    return f"[{','.join(rows)}]"
+
+
+def _made_with(text: str) -> str:
+    """Return the items that a booking was made with, as they were kept then."""
+    live, _, past = text.partition("/")
+    return past.partition("/")[0].replace("x", ":") or live
 
 
 def parse_hold(row: bytes) -> Hold:
@@ -226,8 +247,11 @@ def applied(reply: list[Any]) -> Applied | Refused:
     )
 
 
-def booked(reply: list[Any] | bytes) -> Booked | Refused:
-    """Read `STATUS epoch seq at_ms items`, an array or a line."""
+def booked(reply: list[Any] | bytes | Landed) -> Booked | Refused:
+    """Read `STATUS epoch seq at_ms items`, an array or a line, perhaps with its batch."""
+    batch = None
+    if isinstance(reply, Landed):
+        reply, batch = reply
     if isinstance(reply, bytes):
         words = reply.split(b" ")
         if words[0] == b"BOOKED":
@@ -237,7 +261,7 @@ def booked(reply: list[Any] | bytes) -> Booked | Refused:
         reply = [int(word) if word.isdigit() else word for word in words]
     return refused(reply) or Booked(
         int(reply[1]), int(reply[2]), int(reply[3]), status_of(reply) is Status.REPLAYED,
-        parse_items(reply[4].decode()),
+        parse_items(reply[4].decode()), batch,
     )  # fmt: skip
 
 

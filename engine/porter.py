@@ -17,7 +17,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoPermissionError, RedisError
 
 from engine import guard
-from engine.guard import Durability, Facts, Finding, User
+from engine.durability import Durability
+from engine.guard import Facts, Finding, User
 
 #: Called with the server of a new connection; raises `ServerRefused` if it is the wrong one.
 Look = Callable[[Facts], None]

@@ -23,6 +23,7 @@ NAMES = (
     "availability", "block", "book", "cancel", "cancel_event", "cancel_item", "checkin", "close",
     "confirm", "empty_event", "expire", "extend", "hold", "join", "leave", "persisted", "publish",
     "release", "reopen", "seat", "seats", "set_capacity", "transfer", "unblock", "undo_checkin",
+    "waitmark",
 )  # fmt: skip
 
 _HEADER_END = "\n]]\n"

@@ -15,7 +15,7 @@ from typing import Any
 from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 
-from engine import keys
+from engine import batches, keys
 from engine.coalescer import Coalescer
 from engine.commands import Batched, Publish, ShiftSeats
 from engine.door import Door, ReadReign, Reign, ReportSeen
@@ -29,6 +29,7 @@ from engine.errors import (
 )
 from engine.guard import Facts
 from engine.porter import OtherServer, ServerRefused
+from engine.redo import RedoBuffer
 from engine.seats import Section
 from engine.wire import Wire
 
@@ -75,6 +76,7 @@ class Shard:
         commands_max: int,
         in_flight_max: int,
         waiting_max: int,
+        redo: RedoBuffer | None = None,
     ) -> None:
         """
         Args:
@@ -89,11 +91,17 @@ class Shard:
             report_seen: Told, when fenced, what was seen acknowledged.
 
             commands_max, in_flight_max, waiting_max: See `Coalescer`; each verb has its own.
+
+            redo: Keeps what was acknowledged; None to keep nothing.
         """
         self.number = number
         self.client = client
         self._wire = wire
-        self.door = Door(number, read_reign, report_seen)
+        self._redo = redo
+        self.door = Door(
+            number, read_reign, report_seen=report_seen,
+            on_shut=None if redo is None else redo.shut,
+        )  # fmt: skip
         #: The last record seen acknowledged, and in which epoch.
         self._seen_epoch, self._seen_seq = 0, 0
         self._silences = 0
@@ -174,8 +182,16 @@ class Shard:
             self._availability.drain(),
         )
 
+    async def close(self) -> None:
+        """Stop what runs beside the commands."""
+        await self.door.close()
+        if self._redo is not None:
+            await self._redo.close()
+
     def _sender(self, verb: str) -> Any:
-        async def send(batch: Sequence[Batched]) -> list[Any]:
+        is_witnessed = verb in batches.WITNESSED_VERBS
+
+        async def send(batch: Sequence[Batched]) -> Sequence[Any]:
             reign = self.door.reign()
             numbers: dict[str, int] = {}
             words: list[Any] = []
@@ -185,7 +201,13 @@ class Shard:
             key_names = self._keys_of(reign, list(numbers))
             reply: Any = await self._call(verb, reign, key_names, [*numbers, *words])
             # `book` replies with a line for each order, the others with an array.
-            return reply.split(b"\n") if isinstance(reply, bytes) else reply
+            replies = reply.split(b"\n") if isinstance(reply, bytes) else reply
+            if not is_witnessed:
+                return replies
+            landed, replies = batches.land(self.number, reign.epoch, verb, batch, replies)
+            if landed is not None and self._redo is not None:
+                self._redo.keep(landed)
+            return replies
 
         return send
 

@@ -42,6 +42,8 @@ class Status(StrEnum):
     PUBLISHED = "PUBLISHED"
     #: The note of what PostgreSQL has was taken.
     PERSISTED = "PERSISTED"
+    #: A mark was written, for `WAIT` to wait for.
+    MARKED = "MARKED"
     #: What is left of an event, as asked.
     STOCK = "STOCK"
     #: The person waits for places, by this call.
@@ -173,6 +175,7 @@ class Status(StrEnum):
                 | Status.SEAT_TAKEN
                 | Status.NOT_TOGETHER
                 | Status.PERSISTED
+                | Status.MARKED
                 | Status.STOCK
                 | Status.REPLAYED
                 | Status.IDEMPOTENCY_KEY_REUSED

@@ -112,6 +112,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     #: Time a read waits for PostgreSQL to catch up with Redis, in milliseconds.
     catch_up_timeout_ms: Annotated[int, Meta(ge=0, le=60_000)] = 3_000
 
+    #: What every answer of a booking promises; a request may ask for more, never for less.
+    durability: Literal["memory", "fsync", "replicated", "database"] = "fsync"
+    #: Time an answer waits for the level promised before it is `outcome_unknown`, in milliseconds.
+    durability_timeout_ms: Annotated[int, Meta(ge=1, le=60_000)] = 3_000
+    #: Replicas that must have a booking at level `replicated`. 0: there are none to ask.
+    replicas_min: Annotated[int, Meta(ge=0, le=16)] = 0
+    #: Acknowledged records a worker keeps per shard until PostgreSQL has them. 0: none.
+    redo_records_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 20_000
+    #: Memory that they may take, in bytes, about.
+    redo_bytes_max: Annotated[int, Meta(ge=1_048_576)] = 67_108_864
+    #: Whether the answer of a booking carries a signed receipt.
+    receipts: Literal["on", "off"] = "on"
+
     #: Least severe level that is logged.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -122,6 +135,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             raise ValueError("EVENTLY_TICKET_SIGNING_KEY is not 32 bytes in base64url")
         if len(self.redis_urls) > self.shards:
             raise ValueError("EVENTLY_REDIS_URL names more servers than EVENTLY_SHARDS")
+        if self.durability == "replicated" and not self.replicas_min:
+            raise ValueError("EVENTLY_DURABILITY is replicated, but EVENTLY_REPLICAS_MIN is 0")
         if self.hold_ttl_ms > self.hold_life_max_ms:
             raise ValueError("EVENTLY_HOLD_TTL_MS is above EVENTLY_HOLD_LIFE_MAX_MS")
         if self.persist_records_max > self.journal_backlog_records_max:

@@ -26,6 +26,7 @@ async def sweep(settings: Settings) -> None:
         reign_reader(pool),
         report_seen=seen_reporter(pool),
         shards=settings.shards,
+        durability=settings.durability,
     )
     engine.start()
     sweepers = [Sweeper(shard) for shard in engine.shards]

@@ -37,7 +37,7 @@ Returns one array per command, in order (first that applies)
   NOT_FOUND                           no such booking of that user
   REPLAYED       epoch, seq, at_ms    cancelled before
   BACKPRESSURE                        transient: PostgreSQL is too far behind
-  CANCELLED      epoch, seq, at_ms
+  CANCELLED      epoch, seq, at_ms, record    record: its JSON as journalled
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `cancelled`: booking_id, user_id, items
@@ -75,7 +75,8 @@ for n, command in ipairs(commands) do
   elseif shard.room < 1 then
     replies[n] = { 'BACKPRESSURE' }
   else
-    replies[n] = { 'CANCELLED', epoch, end_booking(shard, event, booking_id, ''), shard.at_ms }
+    local its_seq = end_booking(shard, event, booking_id, '')
+    replies[n] = { 'CANCELLED', epoch, its_seq, shard.at_ms, shard.records[shard.count] }
   end
 end
 promote(shard, events)

@@ -35,12 +35,13 @@ ARGV
 
 Returns one array per command, in order (first that applies)
   NOT_FOUND                                          no such hold of that user
-  REPLAYED       epoch, seq, at_ms, items            confirmed before
+  REPLAYED       epoch, seq, at_ms, items, fingerprint    confirmed before
   HOLD_RELEASED                                      its owner gave it back
   EVENT_CANCELLED                                    the event was called off
   BACKPRESSURE                                       transient: PostgreSQL is too far behind
   HOLD_EXPIRED   expired_at_ms                       too late, and the places are gone
-  CONFIRMED      epoch, seq, at_ms, items            even late, where the places were still there
+  CONFIRMED      epoch, seq, at_ms, items, fingerprint, record    record: its JSON as journalled;
+                                                     even late, where the places were still there
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `confirmed`: hold_id, booking_id, user_id, fingerprint, items, detail,
@@ -108,13 +109,14 @@ local function confirm(command, hold)
     .. '","booking_id":"' .. command.booking_id .. '","user_id":"' .. hold.user_id
     .. '","fingerprint":"' .. hold.fingerprint .. '","items":' .. rows
     .. ',"detail":' .. hold.detail .. ',"was_expired":' .. tostring(was_expired))
+  local record = shard.records[shard.count]
   local row = table.concat({ 'confirmed', 1, epoch, seq, shard.at_ms, hold.user_id,
     hold.fingerprint, hold.items }, ' ')
   keep_booking(event, command.booking_id, row)
   hold.status, hold.version = 'confirmed', hold.version + 1
   keep_hold(shard, event, hold, seq)
   end_offer(shard, event, hold, seq)
-  return { 'CONFIRMED', epoch, seq, shard.at_ms, hold.items }
+  return { 'CONFIRMED', epoch, seq, shard.at_ms, hold.items, hold.fingerprint, record }
 end
 
 local replies = {}
@@ -123,10 +125,10 @@ for n, command in ipairs(commands) do
   local row, booking = event.hold_of[command.hold_id], event.booking_of[command.booking_id]
   local hold = row and parse_hold(command.hold_id, row)
   if booking then
-    local its_epoch, seq, at_ms, user_id, items =
-      string.match(booking, '^%S+ %S+ (%S+) (%S+) (%S+) (%S+) %S+ (%S+)')
+    local its_epoch, seq, at_ms, user_id, fingerprint, items =
+      string.match(booking, '^%S+ %S+ (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
     replies[n] = user_id == command.user_id
-      and { 'REPLAYED', its_epoch, seq, at_ms, items } or { 'NOT_FOUND' }
+      and { 'REPLAYED', its_epoch, seq, at_ms, items, fingerprint } or { 'NOT_FOUND' }
   elseif not hold or hold.user_id ~= command.user_id then
     replies[n] = { 'NOT_FOUND' }
   elseif hold.status == 'released' then

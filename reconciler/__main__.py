@@ -16,7 +16,7 @@ from rich.console import Console
 
 from evently import logs
 from evently.settings import Settings, SettingsError
-from reconciler import report
+from reconciler import commands_receipts, report
 from reconciler.check import Result
 from reconciler.check import check as run_check
 
@@ -34,6 +34,7 @@ app = typer.Typer(
 
 explain = typer.Typer(help="Tell why things came as they did.", no_args_is_help=True)
 app.add_typer(explain, name="explain")
+commands_receipts.register(app, lambda: Settings.load().ticket_signing_key)
 
 
 @app.command()
@@ -126,6 +127,7 @@ def recover(
             watch=watch,
             journal_backlog_records_max=settings.journal_backlog_records_max,
             hold_life_max_ms=settings.hold_life_max_ms,
+            durability=settings.durability,
             redis_timeout_ms=settings.redis_timeout_ms,
             database_timeout_ms=settings.database_timeout_ms,
             is_rebuild_forced=rebuild,

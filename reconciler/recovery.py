@@ -29,8 +29,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from engine import acl, guard, keys, porter, scripts
+from engine.durability import Durability
 from engine.errors import CorruptRecord
-from engine.guard import Durability
 from engine.redis_client import connect as connect_redis
 from reconciler.decide import REPAIR_HINT, Drift, Evidence, Meta, Path, decide, require_past
 from reconciler.drain import JOURNALS_KEPT, Drain
@@ -374,6 +374,7 @@ async def run(
     watch: bool,
     journal_backlog_records_max: int,
     hold_life_max_ms: int,
+    durability: Durability = "fsync",
     redis_timeout_ms: int,
     database_timeout_ms: int,
     is_rebuild_forced: bool = False,
@@ -406,7 +407,8 @@ async def run(
                 try:
                     coordinator = Coordinator(
                         shard, redis, database, backlog_records_max=journal_backlog_records_max,
-                        hold_life_max_ms=hold_life_max_ms, database_url=database_url,
+                        durability=durability, hold_life_max_ms=hold_life_max_ms,
+                        database_url=database_url,
                         database_timeout_ms=database_timeout_ms, more_records=more_records,
                     )  # fmt: skip
                     if is_rebuild_forced:

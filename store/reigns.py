@@ -39,6 +39,13 @@ async def read(database: Executor, shard: int) -> ReignRow | None:
     return None if row is None else ReignRow(**row)
 
 
+async def horizon(database: Executor, shard: int, epoch: int) -> tuple[int, bool]:
+    """Return the last record that PostgreSQL has of *epoch* (-1: none), and whether it reigns."""
+    row = await database.fetchrow(query("horizon"), shard, epoch)
+    assert row is not None, "the query always returns one row"
+    return row["last_seq"], row["is_open"]
+
+
 async def claim(
     database: Executor, shard: int, *, seen: ReignRow | None, holder: str, nonce: str
 ) -> int | None:

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from api import metrics
+from api.acks import Promise
 from api.catalog import Known
 from api.http import (
     PERSONAL,
@@ -22,13 +23,13 @@ from api.http import (
 )
 from api.lean import LeanAnswer
 from api.moments import moment_of
-from api.orders import Received, find_event, items_of, receive, total_of
+from api.orders import find_event, items_of, receive, total_of
 from api.problems import Problem, invalid, not_found, refusal, unavailable
 from api.schemas import Booking, BookingPage, CancelBooking, Money, Scalar
 from api.services import SERVICES, Services
 from api.tickets import show
 from engine import keys
-from engine.commands import CancelItem, Own
+from engine.commands import CancelItem, Order, Own
 from engine.ids import booking_id, is_id
 from engine.outcomes import Booked, Refused
 from engine.records import Item
@@ -42,29 +43,22 @@ async def book(request: web.Request) -> web.StreamResponse:
     """
     Book places at once.
 
-    Answers when the booking is on Redis's disk. Repeating the request with the same
-    Idempotency-Key gives the same booking, with the header `Idempotent-Replayed: true`.
+    Answers when the booking is on Redis's disk, or where `Prefer` asks for it to be. Repeating
+    the request with the same Idempotency-Key gives the same booking, with the header
+    `Idempotent-Replayed: true`.
     """
+    services = request.app[SERVICES]
     received = await receive(request, booking_id)
-    outcome = await request.app[SERVICES].engine.book(received.known.shard, received.command)
-    return _booked(received, outcome)
-
-
-def _booked(received: Received, outcome: Booked | Refused) -> LeanAnswer:
+    command, shard = received.command, received.known.shard
+    promise = services.acks.promise(request, shard)
+    outcome = await services.engine.book(shard, command)
     if isinstance(outcome, Refused):
         metrics.count(metrics.bookings_of(outcome.status.value.lower()))
         raise received.refusal(outcome)
     metrics.count(metrics.bookings_of("replayed" if outcome.is_replay else "booked"))
-    command = received.command
     # What the buyer wrote is in the request, equal to the first one's by fingerprint.
-    body = new_booking(
-        received.known,
-        command.event_id,
-        command.id,
-        outcome,
-        (received.body.special_requests, received.body.metadata),
-    )
-    return answer_booking(body, is_replay=outcome.is_replay)
+    detail = (received.body.special_requests, received.body.metadata)
+    return await answer_booking(services, received.known, command, promise, outcome, detail)
 
 
 async def read(request: web.Request) -> web.Response:
@@ -174,33 +168,48 @@ async def _with_tickets(services: Services, row: bookings.Booking, body: Booking
     return msgspec.structs.replace(body, tickets=shown)
 
 
-def new_booking(
+async def answer_booking(
+    services: Services,
     known: Known,
-    event_id: str,
-    own_id: str,
+    own: Order | Own,
+    promise: Promise,
     outcome: Booked,
     detail: tuple[str, dict[str, Scalar]],
-) -> Booking:
-    """Return a booking as the script's reply has it, before PostgreSQL knows of it."""
+) -> LeanAnswer:
+    """
+    Answer that a booking was made, by this request or an earlier one like it.
+
+    The booking is as the script's reply has it, before PostgreSQL knows of it.
+
+    Args:
+        own: Names event and booking.
+
+        promise: What is waited for first.
+
+        detail: Special requests and metadata.
+
+    Raises:
+        Problem: what was promised is not true in time.
+    """
+    await services.acks.keep(promise, known.shard, outcome)
     special_requests, metadata = detail
-    return Booking(
-        id=own_id,
-        event_id=event_id,
+    body = Booking(
+        id=own.id,
+        event_id=own.event_id,
         status="confirmed",
         items=items_of(known, outcome.items),
         total=total_of(known, outcome.items),
         created_at=moment_of(outcome.at_ms),
-        durability="fsync",
+        durability=promise.level,
         seq=outcome.seq,
+        receipt=services.receipts.of(outcome, own.id) if services.receipts else None,
         special_requests=special_requests,
         metadata=metadata,
     )
-
-
-def answer_booking(body: Booking, *, is_replay: bool) -> LeanAnswer:
-    """Answer that the booking was made, by this request or an earlier one like it."""
-    headers = f"Cache-Control: private, no-store\r\nLocation: /v1/bookings/{body.id}\r\n"
-    if is_replay:
+    headers = f"Cache-Control: private, no-store\r\nLocation: /v1/bookings/{own.id}\r\n"
+    for name, value in promise.headers.items():
+        headers += f"{name}: {value}\r\n"
+    if outcome.is_replay:
         headers += "Idempotent-Replayed: true\r\n"
     return LeanAnswer(201, encode(body), headers)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
 from aiohttp import web
 
 from api import metrics
 from api.catalog import Known
-from api.handlers.bookings import answer_booking, new_booking
+from api.handlers.bookings import answer_booking
 from api.http import PERSONAL, PRINCIPAL, answer
 from api.moments import moment_of
 from api.orders import detail_of, find_event, items_of, receive, total_of
@@ -32,12 +33,14 @@ async def create(request: web.Request) -> web.Response:
     """
     services = request.app[SERVICES]
     received = await receive(request, hold_id, ttl_ms=services.hold_ttl_ms)
+    promise = services.acks.promise(request, received.known.shard)
     outcome = await services.engine.hold(received.known.shard, received.command)
     if isinstance(outcome, Refused):
         metrics.count(metrics.holds_of(outcome.status.value.lower()))
         raise received.refusal(outcome)
     metrics.count(metrics.holds_of("replayed" if outcome.is_replay else "held"))
     command, known = received.command, received.known
+    await services.acks.keep(promise, known.shard, outcome)
     body = Hold(
         id=command.id,
         event_id=command.event_id,
@@ -48,11 +51,13 @@ async def create(request: web.Request) -> web.Response:
         expires_at=moment_of(outcome.expires_at_ms),
         booking_id=None,
         seq=outcome.seq,
+        durability=promise.level,
     )
-    headers = {"Location": f"/v1/holds/{command.id}", **PERSONAL}
+    headers = {"Location": f"/v1/holds/{command.id}", **PERSONAL, **promise.headers}
     if outcome.is_replay:
         # It may have ended since: tell what it is now.
-        body = _answer(await _find(request, command.id))
+        now = _answer(await _find(request, command.id))
+        body = msgspec.structs.replace(now, durability=promise.level)
         headers["Idempotent-Replayed"] = "true"
     return answer(body, status=201, headers=headers)
 
@@ -69,8 +74,10 @@ async def confirm(request: web.Request) -> web.StreamResponse:
     Late is not too late while the places are still there. May be repeated: the booking is the
     answer to every further confirmation.
     """
+    services = request.app[SERVICES]
     found = await _own(request)
-    outcome = await request.app[SERVICES].engine.confirm(found.known.shard, found.own)
+    promise = services.acks.promise(request, found.known.shard)
+    outcome = await services.engine.confirm(found.known.shard, found.own)
     if isinstance(outcome, Refused):
         metrics.count(metrics.bookings_of(outcome.status.value.lower()))
         problem = refusal(outcome)
@@ -79,14 +86,10 @@ async def confirm(request: web.Request) -> web.StreamResponse:
             problem.members["after_hold"] = found.own.id
         raise problem
     metrics.count(metrics.bookings_of("replayed" if outcome.is_replay else "confirmed"))
-    body = new_booking(
-        found.known,
-        found.own.event_id,
-        booking_of_hold(found.own.id),
-        outcome,
-        detail_of(found.hold.detail),
+    made = found.own._replace(id=booking_of_hold(found.own.id))
+    return await answer_booking(
+        services, found.known, made, promise, outcome, detail_of(found.hold.detail)
     )
-    return answer_booking(body, is_replay=outcome.is_replay)
 
 
 async def extend(request: web.Request) -> web.Response:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from api import metrics
 from api.catalog import Known
-from api.handlers.bookings import answer_booking, catch_up, new_booking
+from api.handlers.bookings import answer_booking, catch_up
 from api.http import (
     PERSONAL,
     PRINCIPAL,
@@ -154,14 +154,16 @@ async def accept(request: web.Request) -> web.StreamResponse:
     """
     offer_id = request.match_info["offer_id"]
     found = await _own(request, "offer", offer_id)
+    services = request.app[SERVICES]
     own = found.own._replace(id=offer_id)
-    outcome = await request.app[SERVICES].engine.confirm(found.known.shard, own)
+    promise = services.acks.promise(request, found.known.shard)
+    outcome = await services.engine.confirm(found.known.shard, own)
     if isinstance(outcome, Refused):
         metrics.count(metrics.waitlist_of(outcome.status.value.lower()))
         raise refusal(outcome)
     metrics.count(metrics.waitlist_of("replayed" if outcome.is_replay else "accepted"))
-    body = new_booking(found.known, own.event_id, booking_of_offer(offer_id), outcome, ("", {}))
-    return answer_booking(body, is_replay=outcome.is_replay)
+    made = own._replace(id=booking_of_offer(offer_id))
+    return await answer_booking(services, found.known, made, promise, outcome, ("", {}))
 
 
 async def decline(request: web.Request) -> web.Response:

@@ -79,6 +79,14 @@ SELECT last_seq FROM shard_checkpoint WHERE shard = $1 AND epoch = $2 FOR UPDATE
 -- read_checkpoint --
 SELECT last_seq FROM shard_checkpoint WHERE shard = $1 AND epoch = $2;
 
+-- horizon --
+-- What PostgreSQL has of an epoch, and whether the shard is open under it.
+SELECT
+    coalesce((SELECT last_seq FROM shard_checkpoint WHERE shard = $1 AND epoch = $2), -1)
+        AS last_seq,
+    EXISTS (SELECT FROM shard_epoch WHERE shard = $1 AND epoch = $2 AND state = 'open')
+        AS is_open;
+
 -- move_checkpoint --
 -- Compare-and-set: a persister that was overtaken changes no row and must abort (F27).
 UPDATE shard_checkpoint SET last_seq = $4, changed_at = now()

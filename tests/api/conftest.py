@@ -101,6 +101,12 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         catch_up_timeout_ms=TIMEOUT_MS,
         body_bytes_max=BODY_BYTES_MAX,
         drain_timeout_s=5,
+        durability="fsync",
+        durability_timeout_ms=TIMEOUT_MS,
+        replicas_min=0,
+        redo_records_max=20_000,
+        redo_bytes_max=32 * 1024 * 1024,
+        receipts="on",
     )
 
 

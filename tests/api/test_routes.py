@@ -22,7 +22,7 @@ PUBLIC = {
     ("GET", "/v1/events/{event_id}"), ("GET", "/v1/events/{event_id}/availability"),
     ("GET", "/v1/events/{event_id}/seats"), ("GET", "/openapi.json"), ("GET", "/healthz"),
     ("GET", "/readyz"), ("GET", "/metrics"),
-    ("GET", "/v1/ticket-key"),
+    ("GET", "/v1/ticket-key"), ("GET", "/v1/receipt-key"),
     ("GET", "/openapi.json"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"),
 }  # fmt: skip
 

@@ -159,7 +159,7 @@ async def test_a_loss_is_reported_until_heard(reigns: Reigns) -> None:
         if len(told) < 3:
             raise OSError("away")
 
-    door = Door(3, reigns, report)
+    door = Door(3, reigns, report_seen=report)
     reigns.reign = reign(5)
     door.look()
     await opened(door)

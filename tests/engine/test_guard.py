@@ -8,7 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from engine import guard, porter
-from engine.guard import Durability, Facts, User, facts, judge, read_info
+from engine.durability import Durability
+from engine.guard import Facts, User, facts, judge, read_info
 from evently.embedded import ValkeyServer
 from evently.embedded.config import VALKEY_CONFIG
 

@@ -83,6 +83,8 @@ def test_round_trip_through_the_environment() -> None:
         ("EVENTLY_JWT_SECRET", "short"),
         ("EVENTLY_SHARD", "1"),
         ("EVENTLY_REDIS_URL", "redis://a,redis://b"),
+        ("EVENTLY_DURABILITY", "replicated"),
+        ("EVENTLY_RECEIPTS", "maybe"),
     ],
 )
 def test_bad_value_names_its_variable(variable: str, value: str) -> None:

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from engine import keys
 from engine.ids import new_id
-from engine.records import Cancelled, Item
+from engine.records import CHECK_CHARS, Cancelled, Item
 from tests.checks import Tier, ask, check_consistent, journal, persons, snapshot, stock, users
 from tests.lua.conftest import Command, Till
 
@@ -26,10 +26,11 @@ async def booked(till: Till, *items: tuple[int, int]) -> Command:
 
 
 async def test_cancelled_reply(till: Till) -> None:
-    """A cancellation replies epoch, seq and a Redis time."""
+    """A cancellation replies epoch, seq, a Redis time, and the record that it wrote."""
     command = await booked(till)
     start_ms = await till.now_ms()
-    [[status, epoch, seq, at_ms]] = await till.cancel(command)
+    [[status, epoch, seq, at_ms, record]] = await till.cancel(command)
+    assert record.encode() == (await journal(till.redis, till.shard))[-1].raw[CHECK_CHARS:]
     assert ("CANCELLED", "1", "3") == (status, epoch, seq)
     assert start_ms <= at_ms <= await till.now_ms()
 
@@ -62,7 +63,7 @@ async def test_not_found_precedes_backpressure(till: Till) -> None:
 async def test_replayed_precedes_backpressure(till: Till) -> None:
     """A repeated cancellation gives its first reply even when PostgreSQL is too far behind."""
     command = await booked(till)
-    [[_, *first]] = await till.cancel(command)
+    [[_, *first, _]] = await till.cancel(command)
     await till.set_meta(backlog_max=1)
     before = await snapshot(till.redis, till.shard)
     assert [["REPLAYED", *map(str, first)]] == await till.cancel(command)
@@ -83,7 +84,7 @@ async def test_i10_replay_in_the_same_batch(till: Till) -> None:
     command = await booked(till)
     first, second = await till.cancel(command, command)
     assert ["CANCELLED", "REPLAYED"] == [first[0], second[0]]
-    assert [*map(str, first[1:])] == second[1:]
+    assert [*map(str, first[1:-1])] == second[1:]
     await check_consistent(till.redis, till.shard)
 
 
@@ -92,7 +93,7 @@ async def test_state_left_behind(till: Till) -> None:
     command = await booked(till)
     row_key = keys.event(till.shard, till.event).bookings
     was = (await ask(till.redis, "HGET", row_key, till.booking(command))).decode()
-    [[_, _, _, at_ms]] = await till.cancel(command)
+    [[_, _, _, at_ms, _]] = await till.cancel(command)
     assert {1: Tier(10, 0, 0), 2: Tier(5, 0, 0), 3: Tier(0, 0, 0)} == await stock(
         till.redis, till.shard, till.event
     )

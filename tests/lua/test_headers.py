@@ -111,8 +111,8 @@ def test_every_status_is_replied() -> None:
     assert {status.value for status in Status} == replied
     changes = {
         "BLOCKED", "BOOKED", "CANCELLED", "CONFIRMED", "EXTENDED", "HELD", "JOINED", "LEFT",
-        "PERSISTED", "PUBLISHED", "RELEASED", "REPLAYED", "SEATED", "SEATS", "SEATS_CHANGED",
-        "STOCK", "SWEPT", "UNBLOCKED",
+        "MARKED", "PERSISTED", "PUBLISHED", "RELEASED", "REPLAYED", "SEATED", "SEATS",
+        "SEATS_CHANGED", "STOCK", "SWEPT", "UNBLOCKED",
         "CAPACITY_SET", "CHECKED_IN", "CHECK_IN_UNDONE",
         "CLOSED", "EMPTIED", "ITEM_CANCELLED", "REOPENED", "TRANSFERRED",
     }  # fmt: skip

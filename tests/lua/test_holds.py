@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from engine import keys
 from engine.ids import booking_of_hold, hold_id, new_id
-from engine.records import Confirmed, Expired, Extended, Held, Released
+from engine.records import CHECK_CHARS, Confirmed, Expired, Extended, Held, Released
 from tests.checks import (
     FAR_MS,
     Tier,
@@ -163,13 +163,18 @@ async def test_confirm_makes_the_booking(desk: Desk, user: str) -> None:
     again = await desk.on("confirm", command)
 
     assert ["CONFIRMED", "1", "3"] == first[:3]
-    assert ["REPLAYED", *map(str, first[1:])] == [str(value) for value in again]
+    assert ["REPLAYED", *map(str, first[1:-1])] == [str(value) for value in again]
+    assert (
+        first[-1].encode()
+        == (await journal(desk.till.redis, desk.till.shard))[-1].raw[CHECK_CHARS:]
+    )
     assert Tier(8, 0, 2) == (await desk.tiers())[1]
     assert {user: 2} == await desk.people()
     record = await desk.last()
     assert isinstance(record, Confirmed)
     assert booking_of_hold(desk.hold_id(command)) == record.booking_id
     assert ("a b", False) == (record.detail.special_requests, record.was_expired)
+    assert record.fingerprint == first[5]
 
 
 async def test_complaint_2_two_confirms_of_one_hold(desk: Desk, user: str) -> None:

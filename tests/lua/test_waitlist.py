@@ -48,7 +48,7 @@ async def test_accepted_offer_is_a_booking(till: Till) -> None:
     await till.cancel(booking)
     reply = await queue.accept(waiter)
     assert ("CONFIRMED", "1:2:2500") == (reply[0], reply[4])
-    assert ["REPLAYED", *map(str, reply[1:])] == await queue.accept(waiter)
+    assert ["REPLAYED", *map(str, reply[1:-1])] == await queue.accept(waiter)
     assert ["accepted"] == await queue.statuses(waiter)
     own_id = booking_of_offer(waiter.offer)
     assert 1 == await ask(till.redis, "HEXISTS", queue.names.bookings, own_id)

@@ -338,8 +338,8 @@ async def test_cfg_guard_coordinator(
     server = start_valkey({setting: value})
     code = await recovery.run(
         redis_urls=[server.url], database_url=postgres.url, shards=[shard], watch=False,
-        journal_backlog_records_max=BACKLOG_MAX, hold_life_max_ms=1_800_000, redis_timeout_ms=TIMEOUT_MS,
-        database_timeout_ms=TIMEOUT_MS,
+        journal_backlog_records_max=BACKLOG_MAX, hold_life_max_ms=1_800_000,
+        redis_timeout_ms=TIMEOUT_MS, database_timeout_ms=TIMEOUT_MS,
     )  # fmt: skip
     assert 2 == code
     redis = connect(server.url, timeout_ms=TIMEOUT_MS)

@@ -6,7 +6,7 @@ import asyncio
 
 import asyncpg
 
-from store import ledger
+from store import ledger, reigns
 from store.pool import create_pool
 from store.watermark import Watermark
 from tests.conftest import TIMEOUT_MS
@@ -64,7 +64,7 @@ async def test_waiters_share_one_poll(
     reads = 0
     read = watermark._read
 
-    async def counted(shard: int, epoch: int) -> int:
+    async def counted(shard: int, epoch: int) -> tuple[int, bool]:
         nonlocal reads
         reads += 1
         return await read(shard, epoch)
@@ -76,6 +76,26 @@ async def test_waiters_share_one_poll(
     assert [True] * 100 == await asyncio.gather(*waits)
     assert 1 == reads
     await pool.close()
+
+
+async def test_recovery_checkpoint_proves_nothing(
+    database: asyncpg.Pool, shard: int, open_row: None
+) -> None:
+    """I4: once a coordinator has claimed the shard, a checkpoint that moves is no promise."""
+    watermark = Watermark(database)
+    await set_checkpoint(database, shard, 4)
+    place = {"shard": shard, "epoch": 1}
+    assert await watermark.reach_while_open(**place, seq=4, timeout_ms=TIMEOUT_MS)
+    waiting = asyncio.create_task(watermark.reach_while_open(**place, seq=5, timeout_ms=TIMEOUT_MS))
+    await asyncio.sleep(0)
+    row = await reigns.read(database, shard)
+    assert 2 == await reigns.claim(database, shard, seen=row, holder="other", nonce="m")
+    # What recovery does with a record that nobody knows any more: it passes it.
+    await set_checkpoint(database, shard, 5)
+    assert not await waiting
+    assert not await watermark.reach_while_open(**place, seq=5, timeout_ms=TIMEOUT_MS)
+    assert await watermark.reach(**place, seq=5, timeout_ms=TIMEOUT_MS)
+    assert await watermark.reach_while_open(**place, seq=4, timeout_ms=TIMEOUT_MS)
 
 
 async def test_dead_database_is_a_no_and_not_an_error(database_url: str, shard: int) -> None:

@@ -1,0 +1,17 @@
+"""Receipts: the key that verifies them."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from api.http import answer
+from api.schemas import ReceiptKey, ReceiptKeys
+from api.services import SERVICES
+
+
+async def keys(request: web.Request) -> web.Response:
+    """Tell the key that verifies receipts; none while the server makes none."""
+    receipts = request.app[SERVICES].receipts
+    found = [] if receipts is None else [receipts]
+    data = [ReceiptKey(key_id=one.key_id, public_key=one.public_key) for one in found]
+    return answer(ReceiptKeys(data=data), headers={"Cache-Control": "public, max-age=3600"})

@@ -1,0 +1,246 @@
+"""
+The redo buffer of one shard: what this worker has acknowledged and PostgreSQL does not have yet.
+
+If Redis loses the end of its log, the workers that answered still know (witnesses, as CURP has
+them). Each keeps the bookings, confirmations and cancellations it told, until PostgreSQL's
+checkpoint has passed them; when their epoch is over it hands the rest to whoever writes them for
+recovery to merge (I4, F5, F10). Losing an acknowledged booking then takes the loss of Redis's tail
+and the death of the worker within the same few milliseconds.
+
+The hot path pays one append per batch. Records are built only when an epoch is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha1
+from typing import NamedTuple
+
+import structlog
+
+from engine.batches import Batch, Told
+from engine.commands import Order
+from engine.outcomes import item_rows
+from engine.records import CHECK_CHARS
+
+log = structlog.get_logger()
+
+#: Pause between two looks at PostgreSQL while anything is kept, in seconds.
+LOOK_INTERVAL_S = 0.1
+#: The same after a failure.
+RETRY_INTERVAL_S = 0.5
+#: Longest time one look or one write may take, in seconds.
+STEP_TIMEOUT_S = 5.0
+WRITE_RECORDS_MAX = 1_000
+#: What a record costs beside its text: the command, the reply, the receipt.
+RECORD_BYTES = 1_500
+#: Where a reply has the record's JSON, if it has.
+_RECORD_AT = {b"CANCELLED": 4, b"CONFIRMED": 6}
+
+
+class Redo(NamedTuple):
+    """A record that PostgreSQL may lack, at its place."""
+
+    epoch: int
+    seq: int
+    #: As in the journal: check and JSON.
+    record: str
+
+
+class Horizon(NamedTuple):
+    """What PostgreSQL has of an epoch."""
+
+    #: Its last record of that epoch; -1 if there is none.
+    seq: int
+    #: Whether the shard was open under that epoch at the same moment.
+    is_open: bool
+
+
+ReadHorizon = Callable[[int], Awaitable[Horizon]]
+WriteRedo = Callable[[Sequence[Redo]], Awaitable[None]]
+
+
+class _Kept(NamedTuple):
+    batch: Batch
+    #: Of its youngest record.
+    seq: int
+    bytes: int
+
+
+class RedoBuffer:
+    """Keeps one shard's batches until PostgreSQL has them, or has them as redo."""
+
+    def __init__(
+        self,
+        shard: int,
+        *,
+        read_horizon: ReadHorizon,
+        write: WriteRedo,
+        records_max: int,
+        bytes_max: int,
+        on_drop: Callable[[int], None],
+    ) -> None:
+        """
+        Args:
+            shard: Number of the shard.
+
+            read_horizon: Tells what PostgreSQL has of an epoch; may fail while it is away.
+
+            write: Takes records of one epoch, in order: writes for recovery to merge what
+                PostgreSQL lacks of them. May be called again with the same ones.
+
+            records_max, bytes_max: Most that is kept; beyond it the oldest go.
+
+            on_drop: Told how many records went so, unwitnessed from then on.
+        """
+        self._shard = shard
+        self._read_horizon = read_horizon
+        self._write = write
+        self._records_max = records_max
+        self._bytes_max = bytes_max
+        self._on_drop = on_drop
+        self._kept: deque[_Kept] = deque()
+        self._records = 0
+        self._bytes = 0
+        #: Epochs up to this one are over: this worker saw the fence, or PostgreSQL says so.
+        self._over_epoch = 0
+        self._has_news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def records(self) -> int:
+        """Records that are kept now."""
+        return self._records
+
+    def keep(self, batch: Batch) -> None:
+        """Keep what *batch* changed. Cost: one append; replies that repeat an earlier one go by."""
+        seq = _last_seq(batch.told)
+        if not seq:
+            return
+        size = sum(RECORD_BYTES + _text_bytes(told) for told in batch.told)
+        self._kept.append(_Kept(batch, seq, size))
+        self._records += len(batch.told)
+        self._bytes += size
+        while self._records > self._records_max or self._bytes > self._bytes_max:
+            self._on_drop(self._drop_oldest())
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._tend())
+
+    def shut(self, epoch: int) -> None:
+        """Hear that the shard's door was shut on *epoch*: write what is left of it, at once."""
+        self._over_epoch = max(self._over_epoch, epoch)
+        self._has_news.set()
+
+    async def close(self) -> None:
+        """Let go of everything; PostgreSQL has it, or Redis still has."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _tend(self) -> None:
+        """Look again and again until nothing is kept; the next batch starts it anew."""
+        waits_for = ""
+        try:
+            while self._kept:
+                pause_s = RETRY_INTERVAL_S if waits_for else LOOK_INTERVAL_S
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._has_news.wait(), pause_s)
+                self._has_news.clear()
+                try:
+                    async with asyncio.timeout(STEP_TIMEOUT_S):
+                        await self._step()
+                    waits_for = ""
+                except Exception as error:  # noqa: BLE001  PostgreSQL may be away for any reason.
+                    if repr(error) != waits_for:  # Said once, however long it takes.
+                        waits_for = repr(error)
+                        log.warning("redo waits", action="redo_wait", shard=self._shard,
+                                    records=self._records, error=waits_for)  # fmt: skip
+        finally:
+            self._task = None
+
+    async def _step(self) -> None:
+        """Drop what PostgreSQL has of the oldest epoch; write the rest of it if it is over."""
+        epoch = self._kept[0].batch.epoch
+        horizon = await self._read_horizon(epoch)
+        # Once recovery has begun, the checkpoint also passes what it has given up for lost.
+        has_seq = horizon.seq if horizon.is_open else 0
+        while self._kept and self._kept[0].batch.epoch == epoch and self._kept[0].seq <= has_seq:
+            self._drop_oldest()
+        if horizon.is_open and epoch > self._over_epoch:
+            return
+        while self._kept and self._kept[0].batch.epoch == epoch:
+            # Not dropped before it is written: a failure leaves it for the next step.
+            parts = self._first(epoch)
+            rows = [
+                row
+                for kept in parts
+                for row in _records(kept.batch)
+                if row.seq > has_seq
+            ]  # fmt: skip
+            if rows:
+                await self._write(sorted(rows))
+            written = set(map(id, parts))
+            while self._kept and id(self._kept[0]) in written:
+                self._drop_oldest()
+
+    def _first(self, epoch: int) -> list[_Kept]:
+        """Return the oldest batches of one epoch, as many as are written together."""
+        parts: list[_Kept] = []
+        count = 0
+        for kept in self._kept:
+            count += len(kept.batch.told)
+            if kept.batch.epoch != epoch or (parts and count > WRITE_RECORDS_MAX):
+                break
+            parts.append(kept)
+        return parts
+
+    def _drop_oldest(self) -> int:
+        kept = self._kept.popleft()
+        self._records -= len(kept.batch.told)
+        self._bytes -= kept.bytes
+        return len(kept.batch.told)
+
+
+def _last_seq(told: Sequence[Told]) -> int:
+    """Return the seq of the youngest change; 0 if all replies repeat earlier ones."""
+    for one in reversed(told):
+        if one.is_made:
+            return int(one.words[2])
+    return 0
+
+
+def _text_bytes(told: Told) -> int:
+    """Return the length of what may be long about a change."""
+    if isinstance(told.command, Order):
+        return len(told.command.detail)
+    return len(told.words[_RECORD_AT[told.words[0]]]) if told.is_made else 0
+
+
+def _records(batch: Batch) -> list[Redo]:
+    """Build the records of what *batch* changed, to the letter as the script wrote them."""
+    return [
+        Redo(batch.epoch, int(told.words[2]), record_of(told))
+        for told in batch.told
+        if told.is_made
+    ]
+
+
+def record_of(told: Told) -> str:
+    """Return the journal's record of a change, from the command and the reply to it."""
+    command, words = told.command, told.words
+    if isinstance(command, Order):
+        body = (
+            f'{{"kind":"booked","version":1,"at_ms":{int(words[3])},'
+            f'"event_id":"{command.event_id}","booking_id":"{command.id}",'
+            f'"user_id":"{command.user_id}","fingerprint":"{command.fingerprint}",'
+            f'"items":{item_rows(words[4].decode())},"detail":{command.detail.decode()}}}'
+        )
+    else:
+        record: bytes = words[_RECORD_AT[words[0]]]
+        body = record.decode()
+    check = sha1(body.encode(), usedforsecurity=False).hexdigest()[:CHECK_CHARS]
+    return check + body

@@ -1,0 +1,171 @@
+"""
+The group waiter: waits, on behalf of many, until replicas have what a primary has acknowledged.
+
+Redis's `WAIT` tells of the writes of its own connection alone, and on Valkey only of such as were
+really propagated (fact 8). So each round makes a small write of its own (`lua/waitmark.lua`) and
+waits behind it, in one pipeline on one connection that nothing else uses. Replication is in order:
+whatever was answered before the mark was sent stands before it, so the round vouches for everyone
+who waited when it was sent, and for nobody who came later. Nobody waiting means no round.
+
+The mark is made under the epoch that its waiters acted in. A Redis that has been replaced or
+reopened since marks nothing, and vouches for nothing (F10, F12, I17).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from engine import keys
+from engine.door import Reign
+from engine.errors import ShardRecovering
+
+log = structlog.get_logger()
+
+#: Longest time one round waits for replicas, in ms; who came meanwhile waits for the next.
+ROUND_MS = 250
+#: Pause after a round that failed, in seconds.
+RETRY_INTERVAL_S = 0.05
+
+Place = tuple[int, int]
+
+
+class GroupWaiter:
+    """Waits for the replicas of one primary."""
+
+    def __init__(
+        self, client: Redis, read_reign: Callable[[int], Reign], *, replicas_min: int
+    ) -> None:
+        """
+        Args:
+            client: A client of the primary that nothing else uses, of one connection; it may
+                wait for an answer longer than `ROUND_MS`.
+
+            read_reign: Returns the reign this process acts under; raises `ShardRecovering`.
+
+            replicas_min: Replicas that must have a write.
+        """
+        assert replicas_min >= 1, "a wait for no replica would vouch for nothing"
+        self._client = client
+        self._read_reign = read_reign
+        self._replicas_min = replicas_min
+        self._waiting: dict[Place, list[asyncio.Future[bool]]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._failure = ""
+
+    async def reach(self, *, shard: int, epoch: int, timeout_ms: int) -> bool:
+        """
+        Wait until replicas have all that the primary had answered when this was called.
+
+        Args:
+            shard: A shard of this primary.
+
+            epoch: The epoch under which the answer was given.
+
+            timeout_ms: Longest wait, in ms.
+
+        Returns:
+            True if so; False if not in time, or if that epoch is over.
+        """
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault((shard, epoch), []).append(future)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        try:
+            return await asyncio.wait_for(future, timeout_ms / 1000)
+        except TimeoutError:
+            return False
+
+    async def close(self) -> None:
+        """Stop waiting and close the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._client.aclose()
+
+    async def _run(self) -> None:
+        """Make rounds until nobody waits."""
+        try:
+            while self._forget_gone():
+                try:
+                    await self._round()
+                    self._failure = ""
+                except (RedisError, OSError) as error:
+                    if repr(error) != self._failure:  # Said once, however long it takes.
+                        self._failure = repr(error)
+                        log.warning("replicas are not asked", action="replicas_failed",
+                                    error=self._failure)  # fmt: skip
+                    await asyncio.sleep(RETRY_INTERVAL_S)
+        finally:
+            self._task = None
+
+    def _forget_gone(self) -> bool:
+        """Drop those who wait no longer; tell whether anybody does."""
+        for place, futures in list(self._waiting.items()):
+            futures[:] = [future for future in futures if not future.done()]
+            if not futures:
+                del self._waiting[place]
+        return bool(self._waiting)
+
+    async def _round(self) -> None:
+        """Mark each shard that is waited for, wait once, and tell whom the marks vouch for."""
+        reigns = {place: self._reign(*place) for place in self._waiting}
+        for place in [place for place, reign in reigns.items() if reign is None]:
+            self._tell(self._waiting.pop(place), reached=False)
+        asked = {place: reign for place, reign in reigns.items() if reign is not None}
+        if not asked:
+            return
+        # Exactly those whose answers arrived before the marks are sent; later ones wait on.
+        covered = {place: self._waiting.pop(place) for place in asked}
+        try:
+            replies = await self._ask(asked)
+        except BaseException:
+            self._put_back(covered)
+            raise
+        replicas = replies[-1]
+        has_enough = isinstance(replicas, int) and replicas >= self._replicas_min
+        for (place, futures), reply in zip(covered.items(), replies[:-1], strict=True):
+            if isinstance(reply, Exception):
+                # Without a mark the wait says nothing, whatever number it gave.
+                self._tell(futures, reached=False)
+            elif has_enough:
+                self._tell(futures, reached=True)
+            else:
+                self._put_back({place: futures})
+
+    async def _ask(self, asked: dict[Place, Reign]) -> list[Any]:
+        """Send all marks and one `WAIT` behind them; return the replies, errors as values."""
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for (shard, epoch), reign in asked.items():
+                pipeline.execute_command(
+                    "EVALSHA", reign.script_shas["waitmark"], 2, keys.meta(shard),
+                    keys.journal(shard, epoch), epoch,
+                )  # fmt: skip
+            pipeline.execute_command("WAIT", self._replicas_min, ROUND_MS)
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
+
+    def _reign(self, shard: int, epoch: int) -> Reign | None:
+        """Return the reign of *epoch* if it still is the shard's."""
+        try:
+            reign = self._read_reign(shard)
+        except ShardRecovering:
+            return None
+        return reign if reign.epoch == epoch else None
+
+    def _put_back(self, covered: dict[Place, list[asyncio.Future[bool]]]) -> None:
+        for place, futures in covered.items():
+            self._waiting.setdefault(place, []).extend(futures)
+
+    @staticmethod
+    def _tell(futures: list[asyncio.Future[bool]], *, reached: bool) -> None:
+        for future in futures:
+            if not future.done():
+                future.set_result(reached)

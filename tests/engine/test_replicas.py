@@ -1,0 +1,267 @@
+"""The group waiter: replicas vouch for what they have, and never for anything else (fact 8)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from redis.asyncio import Redis
+
+from engine import keys, scripts
+from engine.door import Reign
+from engine.engine import Engine
+from engine.errors import ShardRecovering
+from engine.outcomes import Booked
+from engine.redis_client import connect
+from engine.replicas import GroupWaiter
+from evently.embedded import ValkeyServer
+from loadtests.server import free_port
+from tests.checks import ask, users
+from tests.conftest import TIMEOUT_MS, start_engine
+from tests.engine.conftest import CHUNK_BYTES, order, publish
+
+SHARD = 0
+SHORT_MS = 300
+
+
+class Link:
+    """A TCP way from replica to primary that can swallow everything without closing (rig R4)."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target_port = target_port
+        self._is_clear = asyncio.Event()
+        self._is_clear.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> int:
+        """Listen; return the port."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    def block(self) -> None:
+        """Carry nothing more, and break nothing."""
+        self._is_clear.clear()
+
+    def clear(self) -> None:
+        """Carry on."""
+        self._is_clear.set()
+
+    async def stop(self) -> None:
+        """Break all connections."""
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        for source, sink in ((reader, up_writer), (up_reader, writer)):
+            task = asyncio.create_task(self._carry(source, sink))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            try:
+                while data := await source.read(CHUNK_BYTES):
+                    await self._is_clear.wait()
+                    sink.write(data)
+                    await sink.drain()
+            finally:
+                sink.close()
+
+
+class Pair(NamedTuple):
+    """A primary with an open shard, a replica, the way between them, and who sells."""
+
+    primary: Redis
+    replica: Redis
+    link: Link
+    reign: Reign
+    engine: Engine
+    waiter: GroupWaiter
+
+    async def reach(self, timeout_ms: int = TIMEOUT_MS, *, epoch: int = 1) -> bool:
+        """Wait for the replica."""
+        return await self.waiter.reach(shard=SHARD, epoch=epoch, timeout_ms=timeout_ms)
+
+    async def marks(self) -> int:
+        """Return how many marks were made."""
+        return int(await ask(self.primary, "HGET", keys.meta(SHARD), "waitmarks") or 0)
+
+
+@pytest.fixture(scope="module")
+def primary_server(server_dir: Path) -> Iterator[ValkeyServer]:
+    """Run a primary that replicas can reach."""
+    server = ValkeyServer(
+        Path(tempfile.mkdtemp(dir=server_dir)),
+        port=free_port(),
+        settings={"repl-diskless-sync-delay": "0"},
+    )
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def replica_server(server_dir: Path) -> Iterator[ValkeyServer]:
+    """Run what becomes a replica."""
+    server = ValkeyServer(Path(tempfile.mkdtemp(dir=server_dir)))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def pair(primary_server: ValkeyServer, replica_server: ValkeyServer) -> AsyncIterator[Pair]:
+    """Open a shard on the primary and let the replica follow."""
+    primary, replica, client, own = (
+        connect(server.url, timeout_ms=TIMEOUT_MS, connections_max=count)
+        for server, count in (
+            (primary_server, 4), (replica_server, 4), (primary_server, 4), (primary_server, 1),
+        )
+    )  # fmt: skip
+    await ask(primary, "FLUSHALL")
+    await ask(
+        primary, "HSET", keys.meta(SHARD), "epoch", 1, "state", "open", "seq", 0,
+        "persisted_seq", 0, "backlog_max", 1_000_000,
+    )  # fmt: skip
+    for name in scripts.NAMES:
+        await ask(primary, "SCRIPT LOAD", scripts.render(name, "nonce"))
+    reign = Reign(shard=SHARD, epoch=1, script_shas=scripts.shas("nonce"))
+    link = Link(primary_server.port)
+    await ask(replica, "REPLICAOF", "127.0.0.1", await link.start())
+    engine = await start_engine(client, reign)
+    pair = Pair(
+        primary, replica, link, reign, engine, GroupWaiter(own, engine.reign, replicas_min=1)
+    )
+    while not await is_online(primary):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    yield pair
+    await pair.waiter.close()
+    await engine.stop(timeout_s=5)
+    await ask(replica, "REPLICAOF", "NO", "ONE")
+    await link.stop()
+    for one in (primary, replica):
+        await one.aclose()
+
+
+async def is_online(primary: Redis) -> bool:
+    """Ask whether the replica has caught up with the primary."""
+    info = await primary.info("replication")
+    return "online" in str(info.get("slave0"))
+
+
+async def test_replica_has_what_is_vouched_for(pair: Pair, event: str) -> None:
+    """When the waiter says so, the booking stands on the replica."""
+    await publish(pair.engine, SHARD, event, 100)
+    for user in users(5):
+        buy = order(event, user)
+        assert isinstance(await pair.engine.book(SHARD, buy), Booked)
+        assert await pair.reach()
+        row = await ask(pair.replica, "HGET", keys.event(SHARD, event).bookings, buy.id)
+        assert row is not None
+
+
+async def test_a_round_serves_all_who_wait(pair: Pair, event: str) -> None:
+    """A thousand waiters need a few marks; and while nobody waits, none is made."""
+    await publish(pair.engine, SHARD, event, 100)
+    assert [True] * 1000 == await asyncio.gather(*(pair.reach() for _ in range(1000)))
+    marks = await pair.marks()
+    assert 1 <= marks <= 3
+    await asyncio.sleep(0.05)
+    assert marks == await pair.marks()
+
+
+async def test_f10_black_hole_vouches_for_nothing(pair: Pair, event: str) -> None:
+    """F10: with replication swallowed the level is not reached; carried on, the same wait ends."""
+    await publish(pair.engine, SHARD, event, 100)
+    assert await pair.reach()
+    pair.link.block()
+    buy = order(event, "usr")
+    assert isinstance(await pair.engine.book(SHARD, buy), Booked)
+    assert not await pair.reach(SHORT_MS)
+    assert await ask(pair.replica, "HGET", keys.event(SHARD, event).bookings, buy.id) is None
+    waiting = asyncio.create_task(pair.reach())
+    pair.link.clear()
+    assert await waiting
+    assert await ask(pair.replica, "HGET", keys.event(SHARD, event).bookings, buy.id) is not None
+
+
+async def test_fact_8_plain_wait_is_vacuous(
+    pair: Pair, primary_server: ValkeyServer, event: str
+) -> None:
+    """Fact 8: what we avoid is real: WAIT on a fresh connection vouches for what is not there."""
+    await publish(pair.engine, SHARD, event, 100)
+    assert await pair.reach()
+    pair.link.block()
+    assert isinstance(await pair.engine.book(SHARD, order(event, "usr")), Booked)
+    fresh = connect(primary_server.url, timeout_ms=TIMEOUT_MS, connections_max=1)
+    assert 1 == await ask(fresh, "WAIT", 1, SHORT_MS)
+    assert not await pair.reach(SHORT_MS)
+    await fresh.aclose()
+    pair.link.clear()
+
+
+async def test_who_comes_during_a_round_waits_for_the_next(pair: Pair, event: str) -> None:
+    """A booking answered after the mark was sent is not covered by that mark."""
+    await publish(pair.engine, SHARD, event, 100)
+    pair.link.block()
+    first = asyncio.create_task(pair.reach())
+    while not await pair.marks():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    marks = await pair.marks()
+    second = asyncio.create_task(pair.reach())
+    await asyncio.sleep(0)
+    pair.link.clear()
+    assert await first
+    assert await second
+    assert await pair.marks() > marks
+
+
+@pytest.mark.parametrize("field", ["epoch", "state"])
+async def test_f12_another_epoch_vouches_for_nothing(pair: Pair, event: str, field: str) -> None:
+    """F12: a Redis that is not of the epoch marks nothing, and its replicas do not count."""
+    await publish(pair.engine, SHARD, event, 100)
+    assert await pair.reach()
+    await ask(pair.primary, "HSET", keys.meta(SHARD), field, "9")
+    assert not await pair.reach()
+
+
+async def test_f15_flushed_scripts_vouch_for_nothing(pair: Pair) -> None:
+    """F15: where the mark's script is gone, WAIT alone counts for nothing."""
+    await ask(pair.primary, "SCRIPT FLUSH")
+    assert not await pair.reach()
+
+
+async def test_epoch_that_is_over_is_not_waited_for(pair: Pair) -> None:
+    """I17: a wait under an epoch that this worker has left ends at once, without a mark."""
+    marks = await pair.marks()
+    assert not await pair.reach(epoch=0)
+    pair.engine.shards[SHARD].door.shut(pair.reign, "test")
+    with pytest.raises(ShardRecovering):
+        pair.engine.reign(SHARD)
+    assert not await pair.reach()
+    assert marks == await pair.marks()
+
+
+async def test_lost_connection_is_tried_again(pair: Pair) -> None:
+    """A round that is cut off decides nothing; the next one does."""
+    assert await pair.reach()
+    await ask(pair.primary, "CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert await pair.reach()
+
+
+def test_no_replica_is_no_promise() -> None:
+    """A waiter for no replica at all cannot be made: WAIT 0 is always true."""
+    with pytest.raises(AssertionError):
+        GroupWaiter(Redis(), lambda shard: Reign(shard=shard, epoch=1, script_shas={}),
+                    replicas_min=0)  # fmt: skip
