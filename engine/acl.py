@@ -28,7 +28,8 @@ CONNECTION = ("client|setname", "config|get", "info", "ping", "select")
 #: What the scripts call, all of them together.
 SCRIPTS = (
     "hdel", "hexists", "hget", "hgetall", "hincrby", "hmget", "hset", "sadd", "sismember",
-    "srem", "time", "xadd", "xtrim", "zadd", "zcard", "zrange", "zrangebylex", "zrangebyscore", "zrem", "zscore",
+    "srem", "time", "xadd", "xtrim", "zadd", "zcard", "zrange", "zrangebylex", "zrangebyscore",
+    "zrem", "zscore",
 )  # fmt: skip
 #: Commands of each role, beside `CONNECTION`.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
