@@ -26,9 +26,9 @@ from redis.exceptions import RedisError
 
 from engine import keys, scripts
 from engine.errors import CorruptRecord
-from engine.records import read_entries
+from engine.records import read_call
 from engine.redis_client import connect as connect_redis
-from store import ledger, reigns
+from store import ledger, quarantine, reigns
 from store.pool import connect as connect_database
 from store.sql import query
 
@@ -38,6 +38,9 @@ WATCH_INTERVAL_S = 0.25
 RETRY_INTERVAL_S = 1.0
 #: Stream entries, of up to 128 records each, that are written in one transaction.
 DRAIN_ENTRIES_MAX = 50
+#: Bytes and age in ms of the records that may wait for PostgreSQL, where nothing else is said.
+BACKLOG_BYTES_MAX = 536_870_912
+BACKLOG_AGE_MS_MAX = 1_800_000
 #: What Redis must be told for an acknowledged booking to survive power loss (docs/RELIABILITY.md).
 REQUIRED_CONFIG = {
     "appendonly": "yes",
@@ -67,7 +70,14 @@ class Coordinator:
     """Opens one shard."""
 
     def __init__(
-        self, shard: int, redis: Redis, database: asyncpg.Connection, *, backlog_records_max: int
+        self,
+        shard: int,
+        redis: Redis,
+        database: asyncpg.Connection,
+        *,
+        backlog_records_max: int,
+        backlog_bytes_max: int = BACKLOG_BYTES_MAX,
+        backlog_age_ms_max: int = BACKLOG_AGE_MS_MAX,
     ) -> None:
         """
         Args:
@@ -78,11 +88,17 @@ class Coordinator:
             database: A connection of one's own.
 
             backlog_records_max: Records that may wait for PostgreSQL before sales pause.
+
+            backlog_bytes_max: Bytes of such records.
+
+            backlog_age_ms_max: Age of the oldest such record, in ms.
         """
         self._shard = shard
         self._redis = redis
         self._database = database
         self._backlog_records_max = backlog_records_max
+        self._backlog_bytes_max = backlog_bytes_max
+        self._backlog_age_ms_max = backlog_age_ms_max
         self._holder = f"recover-{secrets.token_hex(8)}"
 
     async def is_well(self) -> bool:
@@ -112,6 +128,7 @@ class Coordinator:
         await self._require_safe_config()
         seen = await reigns.read(self._database, self._shard)
         if seen is not None and seen.state == "frozen":
+            await self._stop_sales(seen.epoch)
             raise CannotOpen(f"shard {self._shard} is frozen: {seen.reason}")
         nonce = secrets.token_hex(16)
         epoch = await reigns.claim(
@@ -132,6 +149,13 @@ class Coordinator:
         await self._open(epoch, nonce, run_id)
         log.info("shard open", action="recover_open", shard=self._shard, epoch=epoch)
         return epoch
+
+    async def _stop_sales(self, epoch: int) -> None:
+        """Shut Redis for a shard that was frozen, should nobody have done so yet (I17)."""
+        meta_key = keys.meta(self._shard)
+        found = await self._redis.hmget(meta_key, ["epoch", "state"])
+        if found == [str(epoch).encode(), b"open"]:
+            await self._redis.hset(meta_key, "state", "frozen")
 
     async def _fence(self) -> Meta | None:
         """
@@ -178,6 +202,9 @@ class Coordinator:
         if newer:
             raise Drift(f"Redis is in epoch {meta.epoch}, PostgreSQL has records of {newer}")
         last_seq = await self._drain(meta.epoch)
+        held = await quarantine.held(self._database, self._shard)
+        if held:
+            raise Drift(f"{held} records are in quarantine: `reconciler quarantine list`")
         if last_seq != meta.seq:
             raise Drift(f"epoch {meta.epoch} ends at record {meta.seq} in Redis and at "
                         f"{last_seq} in PostgreSQL")  # fmt: skip
@@ -187,7 +214,7 @@ class Coordinator:
         journal = keys.journal(self._shard, epoch)
         while True:
             rows: Any = await self._redis.xrange(journal, f"({last_seq}-1", count=DRAIN_ENTRIES_MAX)
-            entries = [entry for row in rows for entry in read_entries(*row)]
+            entries = [entry for row in rows for entry in read_call(*row)]
             if not entries:
                 return last_seq
             last_seq = await ledger.write(
@@ -214,6 +241,9 @@ class Coordinator:
         fresh: dict[Any, Any] = {
             "epoch": epoch, "state": "open", "seq": 0, "persisted_seq": 0, "trimmed_seq": 0,
             "backlog_max": self._backlog_records_max, "layout": keys.LAYOUT_VERSION,
+            "bytes": 0, "persisted_bytes": 0, "oldest_at_ms": 0,
+            "backlog_bytes_max": self._backlog_bytes_max, "bytes_end": self._backlog_bytes_max,
+            "backlog_age_ms_max": self._backlog_age_ms_max,
         }  # fmt: skip
         async with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.hset(keys.meta(self._shard), mapping=fresh)
@@ -250,6 +280,8 @@ async def run(
     shards: Sequence[int],
     watch: bool,
     journal_backlog_records_max: int,
+    journal_backlog_bytes_max: int,
+    journal_backlog_age_ms_max: int,
     redis_timeout_ms: int,
     database_timeout_ms: int,
 ) -> int:
@@ -273,8 +305,11 @@ async def run(
                 database = await connect_database(database_url, timeout_ms=database_timeout_ms)
                 try:
                     coordinator = Coordinator(
-                        shard, redis, database, backlog_records_max=journal_backlog_records_max
-                    )
+                        shard, redis, database,
+                        backlog_records_max=journal_backlog_records_max,
+                        backlog_bytes_max=journal_backlog_bytes_max,
+                        backlog_age_ms_max=journal_backlog_age_ms_max,
+                    )  # fmt: skip
                     await _keep_open(coordinator, stopping, watch=watch)
                 finally:
                     await database.close(timeout=database_timeout_ms / 1000)

@@ -74,3 +74,8 @@ async def freeze(database: Executor, shard: int, *, epoch: int, holder: str, rea
     """Leave the shard shut until a human has looked; False if the claim was lost meanwhile."""
     row = await database.fetchval(query("freeze_reign"), shard, epoch, holder, reason)
     return row is not None
+
+
+async def thaw(database: Executor, shard: int) -> bool:
+    """Let the coordinator take a frozen shard up again; False if it is not frozen."""
+    return await database.fetchval(query("thaw_reign"), shard) is not None

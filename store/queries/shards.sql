@@ -32,6 +32,20 @@ SET state = 'frozen', reason = $4, changed_at = now()
 WHERE shard = $1 AND epoch = $2 AND holder = $3
 RETURNING epoch;
 
+-- freeze_open --
+-- Stop the sales of an open shard, from within the ledger transaction that found the reason.
+UPDATE shard_epoch SET state = 'frozen', reason = $3, changed_at = now()
+WHERE shard = $1 AND epoch = $2 AND state = 'open';
+
+-- thaw_reign --
+-- Let the coordinator try again: a frozen shard becomes one whose claim has run out.
+UPDATE shard_epoch SET state = 'recovering', lease_until = now(), changed_at = now()
+WHERE shard = $1 AND state = 'frozen'
+RETURNING epoch;
+
+-- lock_reign --
+SELECT epoch, state::text AS state FROM shard_epoch WHERE shard = $1 FOR UPDATE;
+
 -- share_reign --
 -- Hold the shard's epoch still for the length of one ledger transaction (I13).
 SELECT epoch, state::text AS state, holder FROM shard_epoch WHERE shard = $1 FOR SHARE;
@@ -41,15 +55,17 @@ INSERT INTO shard_checkpoint (shard, epoch, last_seq) VALUES ($1, $2, 0)
 ON CONFLICT (shard, epoch) DO NOTHING;
 
 -- lock_checkpoint --
-SELECT last_seq FROM shard_checkpoint WHERE shard = $1 AND epoch = $2 FOR UPDATE;
+-- Waits for a commit under way, even one whose client is gone, and tells what came of it (F26).
+SELECT last_seq, bytes FROM shard_checkpoint WHERE shard = $1 AND epoch = $2 FOR UPDATE;
 
 -- read_checkpoint --
 SELECT last_seq FROM shard_checkpoint WHERE shard = $1 AND epoch = $2;
 
 -- move_checkpoint --
 -- Compare-and-set: a persister that was overtaken changes no row and must abort (F27).
-UPDATE shard_checkpoint SET last_seq = $4, changed_at = now()
-WHERE shard = $1 AND epoch = $2 AND last_seq = $3;
+UPDATE shard_checkpoint SET last_seq = $4, bytes = bytes + $5, changed_at = now()
+WHERE shard = $1 AND epoch = $2 AND last_seq = $3
+RETURNING bytes;
 
 -- checkpoints --
 SELECT epoch, last_seq FROM shard_checkpoint WHERE shard = $1 ORDER BY epoch;
