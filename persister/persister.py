@@ -45,7 +45,7 @@ def calm_collector() -> None:
     """
     Let Python look for cycles rarely: a batch is many small objects in none, gone a moment later.
 
-    For the whole process, so a service calls it once, at its start (docs/decisions/0006).
+    For the whole process, so a service calls it once, at its start (docs/decisions/0007).
     """
     gc.collect()
     gc.freeze()

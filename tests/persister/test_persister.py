@@ -219,6 +219,7 @@ async def test_second_persister_waits(
     await check_persisted(database, redis, shard, bookings)
 
 
+@pytest.mark.parametrize("is_poisoned", [False, True])
 @pytest.mark.parametrize("fault", [asyncio.CancelledError, ConnectionResetError])
 async def test_stops_at_every_point(
     blocking_redis: Redis,
@@ -229,8 +230,11 @@ async def test_stops_at_every_point(
     bookings: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     fault: type[BaseException],
+    is_poisoned: bool,
 ) -> None:
     """F25, F26: killed or cut off at the nth point, for each n, then resumed: rows are exact."""
+    if is_poisoned:
+        await poison(redis, shard, "records", "0badc0de{}")
     left = 0
     points: list[str] = []
 
@@ -255,7 +259,21 @@ async def test_stops_at_every_point(
     left = 0  # Nothing fails from here on.
     persister = Persister(blocking_redis, database_url, make_options(shard))
     await run_until_done(persister, database, redis, shard)
-    await check_persisted(database, redis, shard, bookings)
+    assert int(is_poisoned) == len(await quarantine.rows_of(database, shard))
+    if is_poisoned:
+        rows = await database.fetch("SELECT id, status FROM bookings WHERE shard = $1", shard)
+        assert bookings == {row["id"]: row["status"] for row in rows}
+        assert b"frozen" == await ask(redis, "HGET", keys.meta(shard), "state")
+    else:
+        await check_persisted(database, redis, shard, bookings)
+
+
+async def poison(redis: Redis, shard: int, name: str, value: str) -> int:
+    """Append an entry that is no record of ours; return its seq."""
+    seq = await last_seq(redis, shard) + 1
+    await ask(redis, "XADD", keys.journal(shard, 1), f"{seq}-1", name, value)
+    await ask(redis, "HSET", keys.meta(shard), "seq", seq)
+    return seq
 
 
 async def run_until_hit(
@@ -396,25 +414,22 @@ async def test_f9_f28_poison_record_is_parked(
     record: str | None,
 ) -> None:
     """F9, F28: what does not decode is parked, all around it is persisted, and sales stop."""
-    seq = await last_seq(redis, shard)
     name, value = ("records", record) if record is not None else ("other", "x")
-    await ask(redis, "XADD", keys.journal(shard, 1), f"{seq + 1}-1", name, value)
-    await ask(redis, "HSET", keys.meta(shard), "seq", seq + 1)
+    seq = await poison(redis, shard, name, value)
     later = await sell(engine, shard)
     await run_until_done(persister, database, redis, shard)
     rows = await database.fetch("SELECT id, status FROM bookings WHERE shard = $1", shard)
     assert bookings | later == {row["id"]: row["status"] for row in rows}
     (held,) = await quarantine.rows_of(database, shard)
-    assert (shard, 1, seq + 1, "held") == (held.shard, held.epoch, held.seq, held.state)
+    assert (shard, 1, seq, "held") == (held.shard, held.epoch, held.seq, held.state)
     assert (b"other x" if record is None else record.encode()) == held.record
     row = await reigns.read(database, shard)
     assert row is not None
     assert "frozen" == row.state
-    assert f"record {seq + 1} of epoch 1 cannot be persisted" in row.reason
+    assert f"record {seq} of epoch 1 cannot be persisted" in row.reason
     assert b"frozen" == await ask(redis, "HGET", keys.meta(shard), "state")
-    order_ = order(new_id("evt"), users(1)[0], (1, 1))
     with pytest.raises(ShardRecovering):
-        await engine.book(shard, order_)
+        await engine.book(shard, order(new_id("evt"), users(1)[0], (1, 1)))
 
 
 async def test_f9_flipped_bit_is_parked(
