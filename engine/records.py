@@ -11,7 +11,8 @@ an AOF has no checksum of its own, so a flipped bit would otherwise load as trut
 
 Records are written by Lua, and by recovery where a record is lost. This module decodes them
 strictly, so that an unknown kind, a missing field or an extra one is a `CorruptRecord` and never a
-guess.
+guess. A record holds no reference to what could hold it, so Python's collector of cycles need not
+look at it (`gc=False`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ CHECK_CHARS = 8
 FIELD = b"records"
 
 
-class Item(msgspec.Struct, frozen=True, array_like=True):
+class Item(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One line of a booking: `[tier_no, quantity, unit_price_minor]`, and its seats if it has."""
 
     tier_no: int
@@ -38,7 +39,7 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     seat_ids: tuple[str, ...] = ()
 
 
-class Tier(msgspec.Struct, frozen=True, array_like=True):
+class Tier(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """
     One tier as loaded: `[tier_no, capacity, price_minor, order_max]`, and its rules if it has.
 
@@ -57,7 +58,7 @@ class Tier(msgspec.Struct, frozen=True, array_like=True):
     is_hidden: int = 0
 
 
-class Promo(msgspec.Struct, frozen=True, array_like=True):
+class Promo(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One promo code as loaded: `[code, uses_max, percent, amount_minor, tier_nos]`."""
 
     code: str
@@ -67,14 +68,14 @@ class Promo(msgspec.Struct, frozen=True, array_like=True):
     tier_nos: list[int]
 
 
-class Seats(msgspec.Struct, frozen=True, array_like=True):
+class Seats(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Seats of one tier: `[tier_no, seat_ids]`."""
 
     tier_no: int
     seat_ids: tuple[str, ...]
 
 
-class Section(msgspec.Struct, frozen=True, array_like=True):
+class Section(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One section as loaded: `[section_no, tier_no, seats]`."""
 
     section_no: int
@@ -82,13 +83,13 @@ class Section(msgspec.Struct, frozen=True, array_like=True):
     seats: int
 
 
-class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+class _Record(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, tag_field="kind"):
     version: Literal[1]
     at_ms: int
     event_id: str
 
 
-class Published(_Record, frozen=True, tag="published"):
+class Published(_Record, frozen=True, gc=False, tag="published"):
     """An event's stock was loaded and may be sold."""
 
     fingerprint: str
@@ -100,14 +101,14 @@ class Published(_Record, frozen=True, tag="published"):
     promos: list[Promo] = []
 
 
-class Detail(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Detail(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
     """What the buyer wrote beside the order; no rule depends on it."""
 
     special_requests: str = ""
     metadata: dict[str, str | int | float | bool | None] = {}
 
 
-class Booked(_Record, frozen=True, tag="booked"):
+class Booked(_Record, frozen=True, gc=False, tag="booked"):
     """Places became a confirmed booking."""
 
     booking_id: str
@@ -117,7 +118,7 @@ class Booked(_Record, frozen=True, tag="booked"):
     detail: Detail = Detail()
 
 
-class Held(_Record, frozen=True, tag="held"):
+class Held(_Record, frozen=True, gc=False, tag="held"):
     """Places were set aside until `expires_at_ms`."""
 
     hold_id: str
@@ -128,7 +129,7 @@ class Held(_Record, frozen=True, tag="held"):
     detail: Detail = Detail()
 
 
-class Extended(_Record, frozen=True, tag="extended"):
+class Extended(_Record, frozen=True, gc=False, tag="extended"):
     """A live hold's deadline was moved to `expires_at_ms`."""
 
     hold_id: str
@@ -136,7 +137,7 @@ class Extended(_Record, frozen=True, tag="extended"):
     expires_at_ms: int
 
 
-class Released(_Record, frozen=True, tag="released"):
+class Released(_Record, frozen=True, gc=False, tag="released"):
     """A live hold was given back by its owner."""
 
     hold_id: str
@@ -144,7 +145,7 @@ class Released(_Record, frozen=True, tag="released"):
     items: list[Item]
 
 
-class Expired(_Record, frozen=True, tag="expired"):
+class Expired(_Record, frozen=True, gc=False, tag="expired"):
     """A live hold ended by its deadline."""
 
     hold_id: str
@@ -152,7 +153,7 @@ class Expired(_Record, frozen=True, tag="expired"):
     items: list[Item]
 
 
-class Confirmed(_Record, frozen=True, tag="confirmed"):
+class Confirmed(_Record, frozen=True, gc=False, tag="confirmed"):
     """A hold became a confirmed booking; `was_expired`: its places had to be taken anew."""
 
     hold_id: str
@@ -164,7 +165,7 @@ class Confirmed(_Record, frozen=True, tag="confirmed"):
     detail: Detail = Detail()
 
 
-class Cancelled(_Record, frozen=True, tag="cancelled"):
+class Cancelled(_Record, frozen=True, gc=False, tag="cancelled"):
     """A confirmed booking ended; its places are available again."""
 
     booking_id: str
@@ -174,19 +175,19 @@ class Cancelled(_Record, frozen=True, tag="cancelled"):
     reason: Literal["", "event_cancelled"] = ""
 
 
-class Blocked(_Record, frozen=True, tag="blocked"):
+class Blocked(_Record, frozen=True, gc=False, tag="blocked"):
     """Free seats were taken out of sale by the organizer."""
 
     seats: list[Seats]
 
 
-class Unblocked(_Record, frozen=True, tag="unblocked"):
+class Unblocked(_Record, frozen=True, gc=False, tag="unblocked"):
     """Blocked seats were put back on sale."""
 
     seats: list[Seats]
 
 
-class Joined(_Record, frozen=True, tag="joined"):
+class Joined(_Record, frozen=True, gc=False, tag="joined"):
     """A person began to wait; `join_no` (twelve digits) orders the list of the tier."""
 
     entry_id: str
@@ -202,7 +203,7 @@ class Joined(_Record, frozen=True, tag="joined"):
     after_hold: str
 
 
-class Stalled(_Record, frozen=True, tag="stalled"):
+class Stalled(_Record, frozen=True, gc=False, tag="stalled"):
     """A strict list stopped at this entry: fewer places were free than its party needs."""
 
     entry_id: str
@@ -212,7 +213,7 @@ class Stalled(_Record, frozen=True, tag="stalled"):
     available: int
 
 
-class Offered(_Record, frozen=True, tag="offered"):
+class Offered(_Record, frozen=True, gc=False, tag="offered"):
     """
     Free places were set aside for an entry, as hold `hold_id`.
 
@@ -233,7 +234,7 @@ class Offered(_Record, frozen=True, tag="offered"):
     passed: list[str]
 
 
-class Left(_Record, frozen=True, tag="left"):
+class Left(_Record, frozen=True, gc=False, tag="left"):
     """A waiting entry ended: by its owner, or since they may have no more places (`limit`)."""
 
     entry_id: str
@@ -246,7 +247,7 @@ class Left(_Record, frozen=True, tag="left"):
 Waiting = Joined | Stalled | Offered | Left
 
 
-class ItemCancelled(_Record, frozen=True, tag="item_cancelled"):
+class ItemCancelled(_Record, frozen=True, gc=False, tag="item_cancelled"):
     """Some places of a confirmed booking are available again; others it keeps."""
 
     booking_id: str
@@ -261,7 +262,7 @@ class ItemCancelled(_Record, frozen=True, tag="item_cancelled"):
     cuts: str
 
 
-class _TicketRecord(_Record, frozen=True):
+class _TicketRecord(_Record, frozen=True, gc=False):
     ticket_id: str
     booking_id: str
     number: int
@@ -272,50 +273,50 @@ class _TicketRecord(_Record, frozen=True):
     by: str
 
 
-class CheckedIn(_TicketRecord, frozen=True, tag="checked_in"):
+class CheckedIn(_TicketRecord, frozen=True, gc=False, tag="checked_in"):
     """A ticket's bearer was let in."""
 
 
-class CheckInUndone(_TicketRecord, frozen=True, tag="check_in_undone"):
+class CheckInUndone(_TicketRecord, frozen=True, gc=False, tag="check_in_undone"):
     """A check-in was taken back: the ticket passes again."""
 
 
-class Transferred(_TicketRecord, frozen=True, tag="transferred"):
+class Transferred(_TicketRecord, frozen=True, gc=False, tag="transferred"):
     """A ticket was given to `holder_id`; codes of earlier versions no longer pass."""
 
 
-class TierCapacity(msgspec.Struct, frozen=True, array_like=True):
+class TierCapacity(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A tier's new capacity: `[tier_no, capacity]`."""
 
     tier_no: int
     capacity: int
 
 
-class CapacitySet(_Record, frozen=True, tag="capacity_set"):
+class CapacitySet(_Record, frozen=True, gc=False, tag="capacity_set"):
     """Tiers' capacities were changed while they are sold."""
 
     tiers: list[TierCapacity]
 
 
-class Closed(_Record, frozen=True, tag="closed"):
+class Closed(_Record, frozen=True, gc=False, tag="closed"):
     """The sale was ended by its organizer."""
 
     closes_at_ms: int
 
 
-class Reopened(_Record, frozen=True, tag="reopened"):
+class Reopened(_Record, frozen=True, gc=False, tag="reopened"):
     """The sale's end was moved to a later time, whether or not it was over."""
 
     closes_at_ms: int
 
 
-class EventCancelled(_Record, frozen=True, tag="event_cancelled"):
+class EventCancelled(_Record, frozen=True, gc=False, tag="event_cancelled"):
     """The event was called off; its holds and bookings end by records of their own."""
 
     closes_at_ms: int
 
 
-class Lost(_Record, frozen=True, tag="lost"):
+class Lost(_Record, frozen=True, gc=False, tag="lost"):
     """
     No record: recovery could not find what stood here, or it contradicts the ledger (`conflicts`).
 
@@ -340,7 +341,7 @@ Record = (
 _DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A record at its place in the journal."""
 
     seq: int
@@ -348,10 +349,17 @@ class Entry(msgspec.Struct, frozen=True):
     raw: bytes
 
 
+class Damaged(msgspec.Struct, frozen=True):
+    """What stands at a place in the journal and is no record: its bytes, and why it is none."""
+
+    seq: int
+    raw: bytes
+    reason: str
+
+
 def encode(record: Record) -> bytes:
     """Write a record as the scripts do: its check, then its JSON."""
-    body = msgspec.json.encode(record)
-    return sha1(body, usedforsecurity=False).hexdigest()[:CHECK_CHARS].encode() + body
+    return seal(msgspec.json.encode(record))
 
 
 def decode(raw: bytes) -> Record:
@@ -391,6 +399,27 @@ def read_entries(entry_id: bytes, fields: dict[bytes, bytes] | list[Any]) -> lis
     return [Entry(seq, decode(raw), raw) for seq, raw in lines]
 
 
+def read_call(entry_id: bytes, fields: dict[bytes, bytes] | list[Any]) -> list[Entry | Damaged]:
+    """
+    Turn one stream entry into its records as `read_entries` does; one that is none is told apart.
+
+    Raises:
+        CorruptRecord: the id is not `<seq>-1`: no script has written it, and it has no place.
+    """
+    try:
+        lines = raw_records(entry_id, fields)
+    except CorruptRecord as error:
+        whole = b" ".join(word for pair in dict(fields).items() for word in pair)
+        return [Damaged(last_seq(entry_id), whole, str(error))]
+    found: list[Entry | Damaged] = []
+    for seq, raw in lines:
+        try:
+            found.append(Entry(seq, decode(raw), raw))
+        except CorruptRecord as error:
+            found.append(Damaged(seq, raw, str(error)))
+    return found
+
+
 def raw_records(entry_id: bytes, fields: dict[bytes, bytes] | list[Any]) -> list[tuple[int, bytes]]:
     """Return the records of a stream entry with their seqs, undecoded; raises as `read_entries`."""
     text = dict(fields).get(FIELD)
@@ -414,3 +443,8 @@ def last_seq(entry_id: bytes) -> int:
     if dash != b"-" or one != b"1" or not seq.isdigit():
         raise CorruptRecord(f"journal id {entry_id!r} is not <seq>-1")
     return int(seq)
+
+
+def seal(body: bytes) -> bytes:
+    """Return a record's JSON with its check before it, as the scripts append it."""
+    return sha1(body, usedforsecurity=False).hexdigest()[:CHECK_CHARS].encode() + body

@@ -100,6 +100,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     waitlist_entries_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
     #: Records a journal may hold that PostgreSQL does not have yet; then sales pause.
     journal_backlog_records_max: Annotated[int, Meta(ge=1_000)] = 1_000_000
+    #: Bytes of such records; then sales pause.
+    journal_backlog_bytes_max: Annotated[int, Meta(ge=1_048_576)] = 536_870_912
+    #: Age of the oldest such record, in milliseconds; then sales pause.
+    journal_backlog_age_ms_max: Annotated[int, Meta(ge=1_000, le=604_800_000)] = 1_800_000
     #: Time a record stays in the journal after PostgreSQL has it, in seconds.
     journal_retention_s: Annotated[int, Meta(ge=0, le=604_800)] = 600
 
@@ -108,7 +112,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     #: Time one SQL statement may take, in milliseconds.
     database_timeout_ms: Annotated[int, Meta(ge=100, le=600_000)] = 10_000
     #: Records the persister writes in one transaction at most.
-    persist_records_max: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    persist_records_max: Annotated[int, Meta(ge=1, le=10_000)] = 4_000
     #: Time a read waits for PostgreSQL to catch up with Redis, in milliseconds.
     catch_up_timeout_ms: Annotated[int, Meta(ge=0, le=60_000)] = 3_000
 

@@ -12,7 +12,7 @@ from engine import porter
 from engine.redis_client import connect
 from evently.logs import configure
 from evently.settings import Settings
-from persister.persister import Options, Persister
+from persister.persister import Options, Persister, calm_collector
 
 
 async def serve(settings: Settings, shard: int) -> None:
@@ -46,6 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = Settings.load()
     configure(settings.log_level, f"persister-{arguments.shard}")
+    calm_collector()
     uvloop.run(serve(settings, arguments.shard))
 
 

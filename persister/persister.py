@@ -3,17 +3,18 @@ One shard's persister: read, decode, write, note; again.
 
 Guarantees I4 and I7 by the ledger writer it calls: rows and checkpoint move in one transaction,
 under compare-and-set. Killing it at any point, or running two, loses and doubles nothing (F25 to
-F27). It leaves alone what it cannot explain: a gap or a record that does not decode stops it with
-an error, and sales stop by themselves when the backlog is full.
+F27). A record that cannot become rows is parked by the ledger and the shard frozen, and what else
+was acknowledged is written on (F9, F28, F29). A gap is never stepped over: Redis is told that
+records are lost, which stops sales, and the persister tries again until a recovery has come (F32).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,21 +25,31 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from engine import keys, scripts
 from engine.errors import CorruptRecord
-from engine.records import Entry, read_entries
 from persister import metrics
+from persister.lag import observe
+from persister.reader import Reader
 from store import ledger, reigns
 from store.pool import connect
 
 log = structlog.get_logger()
 
-#: A read asks for one stream entry (of 1..128 records) per this many records of a transaction.
-RECORDS_PER_ENTRY = 8
-#: How long one read waits for news, in ms; bounds how fast `stop` is heard.
-READ_BLOCK_MS = 500
 BACK_OFF_S_MIN = 0.1
 BACK_OFF_S_MAX = 5.0
+#: New objects between two looks for cycles: some batches' worth.
+COLLECT_AFTER_OBJECTS = 200_000
 #: Advisory lock that keeps a second persister from doing work in vain: this and the shard.
 LOCK_SPACE = 0x45565045
+
+
+def calm_collector() -> None:
+    """
+    Let Python look for cycles rarely: a batch is many small objects in none, gone a moment later.
+
+    For the whole process, so a service calls it once, at its start (docs/decisions/0009).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_OBJECTS)
 
 
 class NotOpen(Exception):
@@ -106,6 +117,8 @@ class Persister:
                 metrics.FAILURES.labels(self._label, "unforeseen").inc()
                 log.exception("batch failed", action="persist_failed", shard=self._label)
                 back_off_s = min(2 * back_off_s, BACK_OFF_S_MAX)
+            with contextlib.suppress(RedisError, OSError, ValueError):
+                await observe(self._redis, self._options.shard)  # Also while PostgreSQL is away.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), back_off_s)
 
@@ -119,12 +132,15 @@ class Persister:
             if not locked:
                 raise NotOpen("another persister has the shard")
             row = await reigns.read(connection, options.shard)
-            if row is None or row.state != "open":
+            if row is None or row.state not in {"open", "frozen"}:
                 raise NotOpen("the shard is not open")
-            reign = _Reign(connection, self._redis, row.epoch, scripts.shas(row.nonce), options)
-            await reign.begin()
-            while not self._stopping.is_set():
-                await reign.step()
+            reign = _Reign(connection, self._redis, row, options)
+            try:
+                await reign.begin()
+                while not self._stopping.is_set():
+                    await reign.step()
+            finally:
+                await reign.end()
         finally:
             await connection.close(timeout=options.database_timeout_ms / 1000)
 
@@ -136,104 +152,115 @@ class _Reign:
         self,
         connection: asyncpg.Connection,
         redis: Redis,
-        epoch: int,
-        shas: Mapping[str, str],
+        row: reigns.ReignRow,
         options: Options,
     ) -> None:
         self._connection = connection
         self._redis = redis
-        self._epoch = epoch
-        self._shas = shas
+        self._epoch = row.epoch
+        self._shas = scripts.shas(row.nonce)
+        self._is_frozen = row.state == "frozen"
         self._options = options
-        self._journal = keys.journal(options.shard, epoch)
+        self._journal = keys.journal(options.shard, row.epoch)
         self._label = str(options.shard)
-        self._last_seq = 0
-        #: Script calls that were read and not written yet, whole: a checkpoint in the middle of
-        #: one would hide an overlap of two histories.
-        self._ahead: deque[list[Entry]] = deque()
+        self._place = ledger.Place(0, 0)
+        self._reader = Reader(redis, self._journal, records_max=options.records_max)
         #: (when written, up to which seq), oldest first: tells what may be trimmed.
         self._written: deque[tuple[float, int]] = deque()
 
     async def begin(self) -> None:
         """Take up where PostgreSQL is, and tell Redis, in case the last note was lost."""
-        self._last_seq = await ledger.read_checkpoint(
+        self._place = await ledger.read_place(
             self._connection, shard=self._options.shard, epoch=self._epoch
         )
         log.info("persister follows", action="persist_begin", shard=self._label,
-                 epoch=self._epoch, last_seq=self._last_seq)  # fmt: skip
-        self._written.append((time.monotonic(), self._last_seq))
+                 epoch=self._epoch, last_seq=self._place.last_seq)  # fmt: skip
+        self._written.append((time.monotonic(), self._place.last_seq))
         await self._note()
 
     async def step(self) -> None:
-        """Read one batch, write it, note it."""
-        entries = await self._read()
+        """
+        Take one batch, write it, note it.
+
+        Raises:
+            JournalGap: records are gone. Redis was told, so that nothing more is sold and the
+                coordinator sets to work (F32); nothing is ever made in their place.
+        """
+        try:
+            await self._step()
+        except ledger.JournalGap:
+            await self._note(is_lost=True)
+            raise
+
+    async def _step(self) -> None:
+        entries = await self._reader.next_batch(self._place.last_seq)
         if not entries:
             await self._explain_silence()
             return
         with metrics.BATCH_SECONDS.labels(self._label).time():
-            self._last_seq = await ledger.write(
+            written = await ledger.write_batch(
                 self._connection,
                 shard=self._options.shard,
                 epoch=self._epoch,
-                last_seq=self._last_seq,
+                last_seq=self._place.last_seq,
                 entries=entries,
             )
+        self._place = written.place
+        if written.is_frozen and not self._is_frozen:
+            log.error("shard frozen", action="persist_frozen", shard=self._label,
+                      epoch=self._epoch, last_seq=self._place.last_seq)  # fmt: skip
+        self._is_frozen = written.is_frozen
         metrics.RECORDS.labels(self._label).inc(len(entries))
-        self._written.append((time.monotonic(), self._last_seq))
+        self._written.append((time.monotonic(), self._place.last_seq))
         await self._note()
 
-    async def _read(self) -> list[Entry]:
-        """Return the next whole calls, together at most `records_max` records or one call."""
-        if not self._ahead:
-            streams: Any = await self._redis.xread(
-                {self._journal: f"{self._last_seq}-1"},
-                count=max(1, self._options.records_max // RECORDS_PER_ENTRY),
-                block=READ_BLOCK_MS,
-            )
-            rows: Sequence[Any] = streams[0][1] if streams else ()
-            self._ahead.extend(read_entries(*row) for row in rows)
-        batch: list[Entry] = []
-        while self._ahead and (
-            not batch or len(batch) + len(self._ahead[0]) <= self._options.records_max
-        ):
-            batch += self._ahead.popleft()
-        return batch
+    async def end(self) -> None:
+        """Stop reading ahead."""
+        await self._reader.close()
 
     async def _explain_silence(self) -> None:
         """Tell a quiet journal from a lost one: the shard's own count must not be ahead."""
-        epoch, seq = await self._redis.hmget(keys.meta(self._options.shard), ["epoch", "seq"])
-        if epoch is None or int(epoch) != self._epoch:
-            raise NotOpen(f"Redis is in epoch {epoch!r}, not {self._epoch}")
-        if seq is None or int(seq) <= self._last_seq:
-            metrics.LAG_RECORDS.labels(self._label).set(0)
+        lag = await observe(self._redis, self._options.shard)
+        if lag.epoch != self._epoch:
+            raise NotOpen(f"Redis is in epoch {lag.epoch}, not {self._epoch}")
+        last_seq = self._place.last_seq
+        if lag.seq <= last_seq:
             return
-        rows: Any = await self._redis.xrange(self._journal, f"({self._last_seq}-1", count=1)
+        rows: Any = await self._redis.xrange(self._journal, f"({last_seq}-1", count=1)
         if not rows:
             raise ledger.JournalGap(
-                f"shard {self._label} epoch {self._epoch}: records {self._last_seq + 1}.."
-                f"{int(seq)} are gone from the journal"
+                f"shard {self._label} epoch {self._epoch}: records {last_seq + 1}.."
+                f"{lag.seq} are gone from the journal"
             )
 
-    async def _note(self) -> None:
-        """Tell Redis what PostgreSQL has. A failure here is harmless: the next note covers it."""
+    async def _note(self, *, is_lost: bool = False) -> None:
+        """
+        Tell Redis what PostgreSQL has, and whether sales must stop.
+
+        A failure here is harmless: the next note, also of the next persister, covers it.
+        """
         horizon = time.monotonic() - self._options.retention_s
         trim_seq = 0
         while self._written and self._written[0][0] <= horizon:
             trim_seq = self._written.popleft()[1]
+        verdict = "frozen" if self._is_frozen else "lost" if is_lost else "open"
         try:
-            _, seq = await self._redis.execute_command(  # type: ignore[no-untyped-call]
+            await self._redis.execute_command(  # type: ignore[no-untyped-call]
                 "EVALSHA",
                 self._shas["persisted"],
                 2,
                 keys.meta(self._options.shard),
                 self._journal,
                 # A Redis with fewer records than PostgreSQL has must refuse (F5, F10).
-                f"{self._epoch}:{self._last_seq}",
-                self._last_seq,
+                f"{self._epoch}:{self._place.last_seq}",
+                self._place.last_seq,
                 trim_seq,
+                self._place.bytes,
+                verdict,
             )
         except ResponseError as error:
             if isinstance(error, NoScriptError) or str(error).startswith("FENCED"):
                 raise NotOpen("Redis is not in this reign any more") from error
             raise
-        metrics.LAG_RECORDS.labels(self._label).set(max(0, int(seq) - self._last_seq))
+        metrics.FROZEN.labels(self._label).set(self._is_frozen)
+        await observe(self._redis, self._options.shard)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from evently import logs
 from evently.settings import Settings, SettingsError
-from reconciler import commands_receipts, report
+from reconciler import commands_quarantine, commands_receipts, report
 from reconciler.check import Result
 from reconciler.check import check as run_check
 
@@ -128,6 +128,8 @@ def recover(
             journal_backlog_records_max=settings.journal_backlog_records_max,
             hold_life_max_ms=settings.hold_life_max_ms,
             durability=settings.durability,
+            journal_backlog_bytes_max=settings.journal_backlog_bytes_max,
+            journal_backlog_age_ms_max=settings.journal_backlog_age_ms_max,
             redis_timeout_ms=settings.redis_timeout_ms,
             database_timeout_ms=settings.database_timeout_ms,
             is_rebuild_forced=rebuild,
@@ -158,6 +160,12 @@ def _checked(settings: Settings, event: str | None, shard: int | None) -> Result
     )
 
 
+def _find_database() -> tuple[str, int]:
+    settings = Settings.load()
+    _require_servers(settings)
+    return settings.database_url, settings.database_timeout_ms
+
+
 def _require_servers(settings: Settings) -> None:
     if not settings.redis_urls or not settings.database_url:
         raise typer.BadParameter(
@@ -176,6 +184,9 @@ class _Progress:
         if now - self._said_at >= PROGRESS_INTERVAL_S:
             self._said_at = now
             sys.stderr.write(text + "\n")
+
+
+app.add_typer(commands_quarantine.make(_find_database), name="quarantine")
 
 
 def main() -> None:

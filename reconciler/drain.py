@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.errors import CorruptRecord
-from engine.records import read_entries
+from engine.records import Damaged, read_call
 from reconciler.decide import Meta
 from store import ledger, redo
 
@@ -68,10 +68,13 @@ class Drain:
         journal = keys.journal(self.shard, epoch)
         while True:
             rows: Any = await self.redis.xrange(journal, f"({last_seq}-1", count=ENTRIES_MAX)
-            entries = [entry for row in rows for entry in read_entries(*row)]
+            entries = [entry for row in rows for entry in read_call(*row)]
             if not entries:
                 return
             if is_over:
+                damaged = [entry for entry in entries if isinstance(entry, Damaged)]
+                if damaged:
+                    raise CorruptRecord(damaged[0].reason)
                 left = [redo.Row(epoch, entry.seq, entry.raw.decode()) for entry in entries]
                 await redo.write(self.database, shard=self.shard, worker="journal", rows=left)
                 last_seq = entries[-1].seq

@@ -38,10 +38,12 @@ from engine.records import (
     decode,
 )
 from reconciler.gate import fold_sale, split_cuts
+from reconciler.quarantine import parked_violations
 from reconciler.seats import compare_blocked, fold_blocked
 from reconciler.view import CANCELLED, Broken, Violation
 from reconciler.waitlist import Fairness, unfair_violation
 from store import audit
+from store.quarantine import MARKS
 
 #: Events whose differing bookings are named; of the rest the event alone is reported.
 NAMED_EVENTS_MAX = 20
@@ -102,7 +104,8 @@ async def prove(connection: asyncpg.Connection, shard: int, progress: Progress) 
                 ledger.fairness.follow(seq, record)
         reader.finish()
         ledger.broken, ledger.violations = reader.broken, reader.violations
-        if not ledger.broken and not ledger.lost:
+        ledger.violations += await parked_violations(connection, shard, reader.parked)
+        if not ledger.broken and not ledger.lost and not reader.parked:
             # Who left a list in a lost record cannot have been overtaken: nothing can be said.
             ledger.violations += [
                 unfair_violation(shard, unfair) for unfair in ledger.fairness.unfair
@@ -130,6 +133,8 @@ class JournalReader:
         self._last: dict[int, int] = {}
         self.broken: list[Broken] = []
         self.violations: list[Violation] = []
+        #: Places (epoch, seq) whose record was parked, and the mark that stands there.
+        self.parked: dict[tuple[int, int], str] = {}
 
     def begin_after(self, epoch: int, seq: int) -> None:
         """Expect the record after *seq* first: the earlier ones are not read."""
@@ -152,6 +157,10 @@ class JournalReader:
             self._violate("journal_batch_size", batch.first_seq, count, len(lines),
                           f"a batch of epoch {epoch} has not the records it counts")  # fmt: skip
         for seq, line in enumerate(lines, start=batch.first_seq):
+            if line in MARKS:
+                if len(self.parked) < BROKEN_MAX:
+                    self.parked[epoch, seq] = line
+                continue
             try:
                 yield epoch, seq, decode(line.encode())
             except CorruptRecord as error:

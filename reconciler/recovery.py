@@ -40,7 +40,7 @@ from reconciler.loader import ClaimLost, change_door
 from reconciler.rebuild import Rebuild
 from reconciler.recovered import Progress, Recovered
 from reconciler.verify import verify
-from store import ledger, redo, reigns
+from store import ledger, quarantine, redo, reigns
 from store.pool import connect as connect_database
 from store.sql import query
 
@@ -52,6 +52,9 @@ RETRY_INTERVAL_S = 0.5
 REDO_GRACE_S = 0.5
 #: Longest life of a hold, in ms, where the caller does not say.
 HOLD_LIFE_MAX_MS = 1_800_000
+#: Bytes and age in ms of the records that may wait for PostgreSQL, where nothing else is said.
+BACKLOG_BYTES_MAX = 536_870_912
+BACKLOG_AGE_MS_MAX = 1_800_000
 #: How often an open shard's server is looked at anew: settings and rights may change under it.
 GUARD_INTERVAL_S = 5.0
 
@@ -80,6 +83,8 @@ class Coordinator:
         database: asyncpg.Connection,
         *,
         backlog_records_max: int,
+        backlog_bytes_max: int = BACKLOG_BYTES_MAX,
+        backlog_age_ms_max: int = BACKLOG_AGE_MS_MAX,
         durability: Durability = "fsync",
         hold_life_max_ms: int = HOLD_LIFE_MAX_MS,
         database_url: str = "",
@@ -96,6 +101,10 @@ class Coordinator:
 
             backlog_records_max: Records that may wait for PostgreSQL before sales pause.
 
+            backlog_bytes_max: Bytes of such records.
+
+            backlog_age_ms_max: Age of the oldest such record, in ms.
+
             durability: What answers promise; a server that cannot keep it is not opened.
 
             hold_life_max_ms: Longest life of a hold, in ms.
@@ -110,6 +119,8 @@ class Coordinator:
         self._redis = redis
         self._database = database
         self._backlog_records_max = backlog_records_max
+        self._backlog_bytes_max = backlog_bytes_max
+        self._backlog_age_ms_max = backlog_age_ms_max
         self._durability: Durability = durability
         self._guarded_at_s = -math.inf
         self._hold_life_max_ms = hold_life_max_ms
@@ -165,6 +176,7 @@ class Coordinator:
         await self._require_safe_config()
         seen = await reigns.read(self._database, self._shard)
         if seen is not None and seen.state == "frozen":
+            await self._stop_sales(seen.epoch)
             raise CannotOpen(f"shard {self._shard} is frozen: {seen.reason}")
         nonce = secrets.token_hex(16)
         epoch = await reigns.claim(
@@ -208,6 +220,9 @@ class Coordinator:
         await Drain(self._shard, self._redis, self._database, self._holder).run(
             meta, known, is_forced=is_forced
         )
+        held = await quarantine.held(self._database, self._shard)
+        if held and not is_forced:
+            raise Drift(f"{held} records are in quarantine: `reconciler quarantine list`")
         may_have_lost = seen is not None and (
             meta is None
             or identity != (seen.redis_run_id, seen.redis_replid)
@@ -228,6 +243,13 @@ class Coordinator:
             await self._rebuild(claim, recovered, checkpoints)
         await self._open(claim, nonce, identity, known)
         return recovered
+
+    async def _stop_sales(self, epoch: int) -> None:
+        """Shut Redis for a shard that was frozen, should nobody have done so yet (I17)."""
+        meta_key = keys.meta(self._shard)
+        found = await self._redis.hmget(meta_key, ["epoch", "state"])
+        if found == [str(epoch).encode(), b"open"]:
+            await self._redis.hset(meta_key, "state", "frozen")
 
     async def _fence(self, epoch: int, *, is_forced: bool) -> Meta | None:
         """
@@ -310,6 +332,9 @@ class Coordinator:
         return {
             "epoch": epoch, "state": state, "seq": 0, "persisted_seq": 0, "trimmed_seq": 0,
             "backlog_max": self._backlog_records_max, "layout": keys.LAYOUT_VERSION,
+            "bytes": 0, "persisted_bytes": 0, "oldest_at_ms": 0,
+            "backlog_bytes_max": self._backlog_bytes_max, "bytes_end": self._backlog_bytes_max,
+            "backlog_age_ms_max": self._backlog_age_ms_max,
         }  # fmt: skip
 
     async def _open(
@@ -373,6 +398,8 @@ async def run(
     shards: Sequence[int],
     watch: bool,
     journal_backlog_records_max: int,
+    journal_backlog_bytes_max: int = BACKLOG_BYTES_MAX,
+    journal_backlog_age_ms_max: int = BACKLOG_AGE_MS_MAX,
     hold_life_max_ms: int,
     durability: Durability = "fsync",
     redis_timeout_ms: int,
@@ -407,6 +434,8 @@ async def run(
                 try:
                     coordinator = Coordinator(
                         shard, redis, database, backlog_records_max=journal_backlog_records_max,
+                        backlog_bytes_max=journal_backlog_bytes_max,
+                        backlog_age_ms_max=journal_backlog_age_ms_max,
                         durability=durability, hold_life_max_ms=hold_life_max_ms,
                         database_url=database_url,
                         database_timeout_ms=database_timeout_ms, more_records=more_records,

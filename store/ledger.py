@@ -5,45 +5,22 @@ Persister and recovery share it. One transaction holds the rows, the journal's o
 moved checkpoint, so that where to read on is decided by what was written (I4, I7). Safety rests
 on the checkpoint's compare-and-set and on the shard's epoch row, held FOR SHARE until commit: a
 writer that was overtaken changes nothing (F25, F26, F27, I13).
+
+A record that cannot become rows does not stop the others: it is parked with its bytes
+(`store.quarantine`), its place in the journal is marked, and the shard's sales are stopped
+(F9, F28, F29).
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import json
 from collections.abc import Sequence
-from typing import assert_never
+from typing import NamedTuple
 
 import asyncpg
 
-from engine.ids import ticket_id
-from engine.records import (
-    Blocked,
-    Booked,
-    Cancelled,
-    CapacitySet,
-    CheckedIn,
-    CheckInUndone,
-    Closed,
-    Confirmed,
-    Entry,
-    EventCancelled,
-    Expired,
-    Extended,
-    Held,
-    ItemCancelled,
-    Joined,
-    Left,
-    Lost,
-    Offered,
-    Published,
-    Released,
-    Reopened,
-    Stalled,
-    Transferred,
-    Unblocked,
-)
-from store import gate, seats, waitlist
+from engine.records import Damaged, Entry
+from store import quarantine, rows
+from store.quarantine import Parked
 from store.sql import query
 
 
@@ -52,7 +29,7 @@ class LedgerError(Exception):
 
 
 class EpochOver(LedgerError):
-    """The shard is no longer open under this epoch, or not claimed by this holder."""
+    """The shard is no longer this writer's: neither open nor frozen under its epoch, or claimed."""
 
 
 class CheckpointMoved(LedgerError):
@@ -63,11 +40,37 @@ class JournalGap(LedgerError):
     """The records do not continue the checkpoint one by one: some are lost (F30, F32)."""
 
 
-async def read_checkpoint(connection: asyncpg.Connection, *, shard: int, epoch: int) -> int:
-    """Return the last record that PostgreSQL has, making the checkpoint at 0 if there is none."""
+class Place(NamedTuple):
+    """How far PostgreSQL is in the journal of an epoch."""
+
+    last_seq: int
+    #: Of all records up to there.
+    bytes: int
+
+
+class Written(NamedTuple):
+    """Where a batch ended."""
+
+    place: Place
+    #: Sales of the shard must stop, or have stopped: a human must look.
+    is_frozen: bool
+
+
+async def read_place(connection: asyncpg.Connection, *, shard: int, epoch: int) -> Place:
+    """
+    Return how far PostgreSQL is, making the checkpoint at 0 if there is none.
+
+    Waits for a commit under way whose outcome nobody knows, and then tells what came of it (F26).
+    """
     await connection.execute(query("ensure_checkpoint"), shard, epoch)
-    last_seq: int = await connection.fetchval(query("read_checkpoint"), shard, epoch)
-    return last_seq
+    row = await connection.fetchrow(query("lock_checkpoint"), shard, epoch)
+    assert row is not None
+    return Place(row["last_seq"], row["bytes"])
+
+
+async def read_checkpoint(connection: asyncpg.Connection, *, shard: int, epoch: int) -> int:
+    """Return the last record that PostgreSQL has, as `read_place` does."""
+    return (await read_place(connection, shard=shard, epoch=epoch)).last_seq
 
 
 async def write(
@@ -76,15 +79,32 @@ async def write(
     shard: int,
     epoch: int,
     last_seq: int,
-    entries: Sequence[Entry],
+    entries: Sequence[Entry | Damaged],
     holder: str | None = None,
 ) -> int:
+    """Write one batch as `write_batch` does; return the new checkpoint."""
+    written = await write_batch(
+        connection, shard=shard, epoch=epoch, last_seq=last_seq, entries=entries, holder=holder
+    )
+    return written.place.last_seq
+
+
+async def write_batch(
+    connection: asyncpg.Connection,
+    *,
+    shard: int,
+    epoch: int,
+    last_seq: int,
+    entries: Sequence[Entry | Damaged],
+    holder: str | None = None,
+) -> Written:
     """
     Write one batch of records and move the checkpoint behind it.
 
     Atomicity: one transaction.
     Idempotency: a batch that is already written raises `CheckpointMoved` and changes nothing.
-    Cost: about ten round trips, whatever the size of the batch.
+    Cost: about ten round trips, whatever the size of the batch; with a record that cannot be
+    written, some more per halving of the batch until it is found.
 
     Args:
         connection: A connection of one's own; not in a transaction.
@@ -97,169 +117,141 @@ async def write(
 
         entries: At least one; seqs `last_seq + 1`, `last_seq + 2`, ...
 
-        holder: Name of the recovery that claims the shard; None for the persister, which may
-            write only while the shard is open under *epoch*.
+        holder: Name of the recovery that claims the shard, which then freezes it if a record is
+            parked; None for the persister, which may write only while the shard is open, or
+            frozen, under *epoch*.
 
     Returns:
-        The new checkpoint.
+        The new checkpoint, and whether the shard is frozen.
 
     Raises:
         EpochOver, CheckpointMoved, JournalGap: see their docstrings.
-        asyncpg.PostgresError: a constraint refused a row; nothing was written.
+        asyncpg.PostgresError: PostgreSQL could not; nothing was written.
     """
     for expected, entry in enumerate(entries, start=last_seq + 1):
         if entry.seq != expected:
             raise JournalGap(f"shard {shard} epoch {epoch}: record {expected} is missing, "
                              f"next is {entry.seq}")  # fmt: skip
-    new_seq = entries[-1].seq
-    async with connection.transaction():
-        await _hold_reign(connection, shard, epoch, holder)
-        stored = await connection.fetchval(query("lock_checkpoint"), shard, epoch)
-        if stored != last_seq:
-            raise CheckpointMoved(f"checkpoint is {stored}, not {last_seq}")
-        await _write_rows(connection, shard, epoch, entries)
-        moved = await connection.execute(query("move_checkpoint"), shard, epoch, last_seq, new_seq)
-        if moved != "UPDATE 1":
-            raise CheckpointMoved(f"checkpoint left {last_seq} during the batch")
-    return new_seq
+    writer = _Writer(connection, shard, epoch, last_seq, holder)
+    sound = [entry for entry in entries if isinstance(entry, Entry)]
+    if len(sound) == len(entries):
+        try:
+            return await writer.write_all(sound)
+        except rows.REFUSALS:
+            pass  # Nothing was written; now find out which records cannot be.
+    return await writer.write_what_can_be(entries, sound)
+
+
+class _Writer:
+    """Writes one batch: as a whole, or but for the records that cannot be written."""
+
+    def __init__(
+        self, connection: asyncpg.Connection, shard: int, epoch: int, last_seq: int,
+        holder: str | None,
+    ) -> None:  # fmt: skip
+        self._connection = connection
+        self._shard = shard
+        self._epoch = epoch
+        self._last_seq = last_seq
+        self._holder = holder
+        self._parked: dict[int, Parked] = {}
+
+    async def write_all(self, entries: Sequence[Entry]) -> Written:
+        """Write every record, or nothing."""
+        connection, shard, epoch = self._connection, self._shard, self._epoch
+        async with connection.transaction():
+            is_frozen = await self._enter()
+            await rows.write(connection, shard, epoch, entries, copies=True)
+            return await self._finish(entries, is_frozen=is_frozen)
+
+    async def write_what_can_be(
+        self, entries: Sequence[Entry | Damaged], sound: Sequence[Entry]
+    ) -> Written:
+        """Write the records that can be written, in order, and park the others (F28)."""
+        self._parked = {
+            entry.seq: Parked(entry.seq, entry.raw, entry.reason)
+            for entry in entries
+            if isinstance(entry, Damaged)
+        }
+        async with self._connection.transaction():
+            is_frozen = await self._enter()
+            if sound:
+                await self._write_or_park(sound)
+            if self._parked:
+                await quarantine.park(
+                    self._connection, self._shard, self._epoch, list(self._parked.values())
+                )
+                if self._holder is None:
+                    first = next(iter(self._parked.values()))
+                    reason = f"record {first.seq} of epoch {self._epoch} cannot be persisted: "
+                    await self._connection.execute(
+                        query("freeze_open"), self._shard, self._epoch,
+                        quarantine.clean(reason + first.reason),
+                    )  # fmt: skip
+                is_frozen = True
+            return await self._finish(entries, is_frozen=is_frozen)
+
+    async def _write_or_park(self, entries: Sequence[Entry]) -> None:
+        """Write these records; where PostgreSQL refuses, halve until the one is found."""
+        try:
+            async with self._connection.transaction():
+                await rows.write(self._connection, self._shard, self._epoch, entries, copies=False)
+        except rows.REFUSALS as error:
+            if len(entries) > 1:
+                half = len(entries) // 2
+                await self._write_or_park(entries[:half])
+                await self._write_or_park(entries[half:])
+                return
+            seq, raw = entries[0].seq, entries[0].raw
+            is_conflict = isinstance(error, asyncpg.UniqueViolationError | rows.BookingTaken)
+            detail = getattr(error, "detail", None)
+            reason = f"{type(error).__name__}: {error}" + (f" ({detail})" if detail else "")
+            self._parked[seq] = Parked(seq, raw, reason, is_conflict=is_conflict)
+
+    async def _enter(self) -> bool:
+        """Hold the shard and its checkpoint still; return whether the shard is frozen."""
+        stored = await self._connection.fetchval(query("lock_checkpoint"), self._shard, self._epoch)
+        state = await _hold_reign(self._connection, self._shard, self._epoch, self._holder)
+        if stored != self._last_seq:
+            raise CheckpointMoved(f"checkpoint is {stored}, not {self._last_seq}")
+        return state == "frozen"
+
+    async def _finish(self, entries: Sequence[Entry | Damaged], *, is_frozen: bool) -> Written:
+        """Keep the journal's own text, with a mark for every parked record; move the checkpoint."""
+        first_seq, new_seq = entries[0].seq, entries[-1].seq
+        lines = [
+            self._parked[entry.seq].mark if entry.seq in self._parked else entry.raw
+            for entry in entries
+        ] if self._parked else [entry.raw for entry in entries]  # fmt: skip
+        first_at_ms = next(
+            (entry.record.at_ms for entry in entries if isinstance(entry, Entry)), None
+        )
+        await self._connection.execute(
+            query("insert_journal"), self._shard, self._epoch, first_seq, new_seq, first_at_ms,
+            b"\n".join(lines).decode(),
+        )  # fmt: skip
+        total = await self._connection.fetchval(
+            query("move_checkpoint"), self._shard, self._epoch, self._last_seq, new_seq,
+            sum(len(entry.raw) + 1 for entry in entries),
+        )  # fmt: skip
+        if total is None:
+            raise CheckpointMoved(f"checkpoint left {self._last_seq} during the batch")
+        return Written(Place(new_seq, total), is_frozen)
 
 
 async def _hold_reign(
     connection: asyncpg.Connection, shard: int, epoch: int, holder: str | None
-) -> None:
+) -> str:
+    """Hold the shard's row FOR SHARE; return its state if this writer may write (I13)."""
     row = await connection.fetchrow(query("share_reign"), shard)
+    if row is None:
+        raise EpochOver(f"shard {shard} epoch {epoch}: there is no such shard")
     if holder is None:
-        allowed = row is not None and row["state"] == "open" and row["epoch"] == epoch
+        # Of a frozen epoch all that was acknowledged is still taken down.
+        allowed = row["state"] in {"open", "frozen"} and row["epoch"] == epoch
     else:
-        allowed = row is not None and row["state"] == "recovering" and row["holder"] == holder
+        allowed = row["state"] == "recovering" and row["holder"] == holder
     if not allowed:
-        raise EpochOver(f"shard {shard} epoch {epoch}: row is {dict(row) if row else None}")
-
-
-async def _write_rows(
-    connection: asyncpg.Connection, shard: int, epoch: int, entries: Sequence[Entry]
-) -> None:
-    """
-    Write the rows of a batch in three ordered steps.
-
-    Bookings made and cancelled within the batch are written as cancelled at once; then those of
-    earlier batches are cancelled, before new ones are inserted, since a place that came back may
-    have been sold again within the same batch.
-    """
-    booked: dict[str, tuple[int, Booked | Confirmed]] = {}
-    cancelled: dict[str, tuple[int, Cancelled]] = {}
-    published: list[Published] = []
-    blocked: list[Blocked | Unblocked] = []
-    changes = gate.Changes()
-    for entry in entries:
-        record = entry.record
-        match record:
-            case Booked() | Confirmed():
-                booked[record.booking_id] = (entry.seq, record)
-            case Cancelled():
-                cancelled[record.booking_id] = (entry.seq, record)
-            case Published():
-                published.append(record)
-            case Blocked() | Unblocked():
-                blocked.append(record)
-            case (
-                ItemCancelled() | CheckedIn() | CheckInUndone() | Transferred()
-                | CapacitySet() | Closed() | Reopened() | EventCancelled()
-            ):  # fmt: skip
-                changes.add(entry.seq, record)
-            case Held() | Extended() | Released() | Expired() | Lost():
-                pass  # Holds live in Redis alone; the journal's own row keeps their story.
-            case Joined() | Stalled() | Offered() | Left():
-                pass  # `store.waitlist` writes them, and how their offers ended.
-            case _:
-                assert_never(record)
-    first = entries[0]
-    await connection.execute(
-        query("insert_journal"),
-        shard,
-        epoch,
-        first.seq,
-        entries[-1].seq,
-        _at(first.record.at_ms),
-        b"\n".join(entry.raw for entry in entries).decode(),
-    )
-    if published:
-        await connection.execute(
-            query("publish_events"),
-            [record.event_id for record in published],
-            [_at(record.at_ms) for record in published],
-        )
-    await gate.change_sales(connection, changes)
-    await gate.cut_bookings(connection, changes, booked)
-    earlier = [end for key, end in cancelled.items() if key not in booked]
-    if earlier:
-        rows = [(end.event_id, end.booking_id, _at(end.at_ms), seq) for seq, end in earlier]
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        await connection.execute(query("cancel_bookings"), epoch, *columns)
-        await seats.end_tickets(connection, [record for _, record in earlier])
-    if blocked:
-        await seats.write_blocked(connection, blocked)
-    if booked:
-        await _insert_bookings(connection, shard, epoch, booked, cancelled, changes.cuts)
-    await waitlist.write(connection, shard, epoch, entries)
-    await gate.change_tickets(connection, epoch, changes)
-
-
-async def _insert_bookings(
-    connection: asyncpg.Connection,
-    shard: int,
-    epoch: int,
-    booked: dict[str, tuple[int, Booked | Confirmed]],
-    cancelled: dict[str, tuple[int, Cancelled]],
-    cuts: dict[str, ItemCancelled],
-) -> None:
-    rows = []
-    items = []
-    tickets = []
-    for booking_id, (seq, record) in booked.items():
-        end_seq, end = cancelled.get(booking_id, (None, None))
-        detail, cut = record.detail, cuts.get(booking_id)
-        left = cut.left if cut else record.items
-        rows.append((
-            booking_id,
-            record.event_id,
-            record.user_id,
-            "cancelled" if end else "confirmed",
-            (cut.booking_version if cut else 1) + (1 if end else 0),
-            sum(item.quantity * item.unit_price_minor for item in left),
-            seq,
-            _at(record.at_ms),
-            _at(end.at_ms) if end else None,
-            record.fingerprint,
-            detail.special_requests or None,
-            json.dumps(detail.metadata, ensure_ascii=False) if detail.metadata else None,
-            cut.cuts if cut else None,
-            end_seq,
-        ))  # fmt: skip
-        number = 0
-        kept = {item.tier_no: item.quantity for item in left}
-        for line, item in enumerate(record.items, start=1):
-            if item.tier_no in kept:
-                items.append((record.event_id, booking_id, line, item.tier_no,
-                              kept[item.tier_no], item.unit_price_minor,
-                              "+".join(item.seat_ids)))  # fmt: skip
-            for seat in item.seat_ids or (None,) * item.quantity:
-                number += 1
-                tickets.append((record.event_id, ticket_id(booking_id, number), booking_id,
-                                item.tier_no, seat, end is None or seat is None))  # fmt: skip
-    await connection.execute(
-        query("insert_bookings"),
-        shard,
-        epoch,
-        *(list(column) for column in zip(*rows, strict=True)),
-    )
-    await connection.execute(
-        query("insert_items"), *(list(column) for column in zip(*items, strict=True))
-    )
-    await connection.execute(
-        query("insert_tickets"), *(list(column) for column in zip(*tickets, strict=True))
-    )
-
-
-def _at(at_ms: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)
+        raise EpochOver(f"shard {shard} epoch {epoch}: row is {dict(row)}")
+    state: str = row["state"]
+    return state

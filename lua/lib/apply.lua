@@ -20,9 +20,10 @@ local function apply(shard, events, due)
   end
   local records, sha1hex, sub = shard.records, redis.sha1hex, string.sub
   for n = 1, shard.count do records[n] = sub(sha1hex(records[n]), 1, 8) .. records[n] end
-  redis.call('XADD', shard.journal, string.format('%.0f-1', shard.seq), 'records',
-    table.concat(records, '\n'))
-  redis.call('HSET', shard.meta, 'seq', string.format('%.0f', shard.seq))
+  local text = table.concat(records, '\n')
+  redis.call('XADD', shard.journal, string.format('%.0f-1', shard.seq), 'records', text)
+  redis.call('HSET', shard.meta, 'seq', string.format('%.0f', shard.seq),
+    'bytes', string.format('%.0f', shard.bytes + #text + 1), 'oldest_at_ms', shard.oldest_at_ms)
   for _, event in ipairs(events) do
     local stock, persons = {}, {}
     for tier_no, tier in pairs(event.tiers) do

@@ -1,9 +1,11 @@
 -- insert_journal --
+-- A batch of which no record reads has no moment of its own.
 INSERT INTO journal (shard, epoch, first_seq, last_seq, first_at, records)
-VALUES ($1, $2, $3, $4, $5, $6);
+VALUES ($1, $2, $3, $4, coalesce(to_timestamp($5::bigint / 1000.0), now()), $6);
 
 -- insert_bookings --
 -- The conflict target is the booking alone: a conflict of any other kind must raise (F29).
+-- One row comes back per booking that was not there.
 INSERT INTO bookings (id, event_id, user_id, status, version, total_minor, shard, epoch, seq,
                       created_at, cancelled_at, fingerprint, special_requests, metadata, cuts,
                       cancelled_epoch, cancelled_seq)
@@ -15,7 +17,15 @@ FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::
             $14::text[], $15::text[], $16::bigint[])
     AS new (id, event_id, user_id, status, version, total_minor, seq, created_at, cancelled_at,
             fingerprint, special_requests, metadata, cuts, cancelled_seq)
-ON CONFLICT (event_id, id) DO NOTHING;
+ON CONFLICT (event_id, id) DO NOTHING
+RETURNING id;
+
+-- foreign_bookings --
+-- Of some bookings those that another record has made.
+SELECT bookings.id
+FROM bookings JOIN unnest($3::text[], $4::text[], $5::bigint[]) AS own (event_id, id, seq)
+    ON bookings.event_id = own.event_id AND bookings.id = own.id
+WHERE (bookings.shard, bookings.epoch, bookings.seq) <> ($1, $2, own.seq);
 
 -- insert_items --
 INSERT INTO items (event_id, booking_id, line, tier_no, quantity, unit_price_minor, seat_ids)

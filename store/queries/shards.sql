@@ -65,6 +65,14 @@ SET state = 'recovering', lease_until = now() - interval '1 second', reason = ''
 WHERE shard = $1 AND state = 'frozen'
 RETURNING epoch;
 
+-- freeze_open --
+-- Stop the sales of an open shard, from within the ledger transaction that found the reason.
+UPDATE shard_epoch SET state = 'frozen', reason = $3, changed_at = now()
+WHERE shard = $1 AND epoch = $2 AND state = 'open';
+
+-- lock_reign --
+SELECT epoch, state::text AS state FROM shard_epoch WHERE shard = $1 FOR UPDATE;
+
 -- share_reign --
 -- Hold the shard's epoch still for the length of one ledger transaction (I13).
 SELECT epoch, state::text AS state, holder FROM shard_epoch WHERE shard = $1 FOR SHARE;
@@ -74,7 +82,8 @@ INSERT INTO shard_checkpoint (shard, epoch, last_seq) VALUES ($1, $2, 0)
 ON CONFLICT (shard, epoch) DO NOTHING;
 
 -- lock_checkpoint --
-SELECT last_seq FROM shard_checkpoint WHERE shard = $1 AND epoch = $2 FOR UPDATE;
+-- Waits for a commit under way, even one whose client is gone, and tells what came of it (F26).
+SELECT last_seq, bytes FROM shard_checkpoint WHERE shard = $1 AND epoch = $2 FOR UPDATE;
 
 -- read_checkpoint --
 SELECT last_seq FROM shard_checkpoint WHERE shard = $1 AND epoch = $2;
@@ -89,8 +98,9 @@ SELECT
 
 -- move_checkpoint --
 -- Compare-and-set: a persister that was overtaken changes no row and must abort (F27).
-UPDATE shard_checkpoint SET last_seq = $4, changed_at = now()
-WHERE shard = $1 AND epoch = $2 AND last_seq = $3;
+UPDATE shard_checkpoint SET last_seq = $4, bytes = bytes + $5, changed_at = now()
+WHERE shard = $1 AND epoch = $2 AND last_seq = $3
+RETURNING bytes;
 
 -- checkpoints --
 SELECT epoch, last_seq FROM shard_checkpoint WHERE shard = $1 ORDER BY epoch;

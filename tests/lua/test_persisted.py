@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from tests.checks import ask, snapshot, users
 from tests.lua.conftest import Command, Till
 
 
-async def persisted(till: Till, *args: Any) -> Any:
+async def persisted(till: Till, *args: Any, size: Any = 0, verdict: str = "open") -> Any:
     """Call the script."""
-    return await till.call("persisted", [till.meta, till.journal], till.epoch, *args)
+    words = [till.epoch, *args, size, verdict]
+    return await till.call("persisted", [till.meta, till.journal], *words)
 
 
 async def notes(till: Till) -> tuple[int, int, list[int]]:
@@ -53,6 +55,73 @@ async def test_f24_makes_room(five: Till) -> None:
     assert [["BACKPRESSURE"]] == await five.book(command)
     await persisted(five, 1, 0)
     assert "BOOKED" == (await five.book(command))[0][0]
+
+
+async def sizes(till: Till) -> list[int]:
+    """Return the bytes of each entry of the journal, and one more for its end."""
+    rows = await ask(till.redis, "XRANGE", till.journal, "-", "+")
+    return [len(fields[b"records"]) + 1 for _, fields in rows]
+
+
+async def test_f24_backlog_in_bytes(five: Till) -> None:
+    """F24: sales stop when the records that wait have as many bytes as they may, and go on then."""
+    records = await sizes(five)
+    assert sum(records) == int(await ask(five.redis, "HGET", five.meta, "bytes"))
+    await five.set_meta(backlog_bytes_max=sum(records), bytes_end=sum(records))
+    command = Command(users(1)[0], (1, 1))
+    assert [["BACKPRESSURE"]] == await five.book(command)
+    await persisted(five, 1, 0, size=records[0])
+    assert "BOOKED" == (await five.book(command))[0][0]
+    more = Command(users(1)[0], (1, 1))
+    await persisted(five, 1, 0, size=records[0])
+    assert "BACKPRESSURE" == (await five.book(more))[0][0]
+    await persisted(five, 6, 0, size=sum(await sizes(five)))
+    assert "BOOKED" == (await five.book(more))[0][0]
+
+
+async def test_f24_backlog_in_age(five: Till) -> None:
+    """F24: sales stop when the oldest record that waits is as old as may be, and go on then."""
+    rows = await ask(five.redis, "XRANGE", five.journal, "-", "+")
+    moments = [json.loads(fields[b"records"][8:])["at_ms"] for _, fields in rows]
+
+    async def oldest() -> int:
+        return int(await ask(five.redis, "HGET", five.meta, "oldest_at_ms"))
+
+    assert moments[0] == await oldest()
+    await persisted(five, 2, 0)
+    assert moments[2] == await oldest()
+    # As if the records had waited for an hour.
+    await five.set_meta(oldest_at_ms=moments[2] - 3_600_000, backlog_age_ms_max=3_600_000)
+    command = Command(users(1)[0], (1, 1))
+    assert [["BACKPRESSURE"]] == await five.book(command)
+    await persisted(five, 5, 0)
+    replies = await five.book(command)
+    assert "BOOKED" == replies[0][0]
+    assert int(replies[0][3]) == await oldest()
+
+
+@pytest.mark.parametrize("verdict", ["frozen", "lost"])
+async def test_f28_f32_stops_sales(five: Till, verdict: str) -> None:
+    """F28, F32: told why, it shuts the shard; what was sold is noted on, and nothing reopens it."""
+    await persisted(five, 2, 0, verdict=verdict)
+    before = await snapshot(five.redis, five.shard)
+    with pytest.raises(ResponseError, match=f"^FENCED 1 {verdict}$"):
+        await five.book(Command(users(1)[0], (1, 1)))
+    assert before == await snapshot(five.redis, five.shard)
+    assert ["PERSISTED", "5"] == await persisted(five, 4, 2, verdict="open")
+    assert (4, 2, [3, 4, 5]) == await notes(five)
+    assert verdict.encode() == await ask(five.redis, "HGET", five.meta, "state")
+
+
+@pytest.mark.parametrize(
+    "options", [{"size": -1}, {"size": "x"}, {"size": "1.5"}, {"verdict": "shut"}, {"verdict": ""}]
+)
+async def test_bad_note_is_refused(five: Till, options: dict[str, Any]) -> None:
+    """A size or a verdict that is none changes nothing."""
+    before = await snapshot(five.redis, five.shard)
+    with pytest.raises(ResponseError, match="BADARG"):
+        await persisted(five, 1, 0, **options)
+    assert before == await snapshot(five.redis, five.shard)
 
 
 @pytest.mark.parametrize("args", [(6, 0), (3, 4), ("x", 0), (3, "x"), (-1, -1), ("1.5", 0)])

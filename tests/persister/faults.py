@@ -58,7 +58,7 @@ class Faulty:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._real, name)
-        if name not in {"execute", "fetch", "fetchrow", "fetchval"}:
+        if name not in {"execute", "fetch", "fetchrow", "fetchval", "copy_records_to_table"}:
             return method
 
         async def faulty(*args: Any, **options: Any) -> Any:

@@ -15,17 +15,18 @@ from engine import keys, scripts
 from engine.commands import Own
 from engine.door import Reign
 from engine.engine import Engine
-from engine.errors import CorruptRecord
+from engine.errors import ShardRecovering
 from engine.ids import new_id
 from engine.outcomes import Applied, Booked
 from engine.records import read_entries
 from engine.redis_client import connect
 from evently.embedded import ValkeyServer
-from persister import metrics
+from persister import metrics, reader
 from persister import persister as module
+from persister.lag import observe
 from persister.persister import Persister
-from reconciler.recovery import Coordinator
-from store import ledger, reigns
+from reconciler.recovery import CannotOpen, Coordinator
+from store import ledger, quarantine, reigns
 from tests.checks import ask, journal, snapshot, users
 from tests.conftest import TIMEOUT_MS, start_engine
 from tests.engine.conftest import order, publish
@@ -42,7 +43,7 @@ POINTS = 40
 @pytest.fixture(autouse=True)
 def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing wait for news or back off for long."""
-    monkeypatch.setattr(module, "READ_BLOCK_MS", 20)
+    monkeypatch.setattr(reader, "READ_BLOCK_MS", 20)
     monkeypatch.setattr(module, "BACK_OFF_S_MIN", 0.001)
     monkeypatch.setattr(module, "BACK_OFF_S_MAX", 0.002)
 
@@ -218,6 +219,7 @@ async def test_second_persister_waits(
     await check_persisted(database, redis, shard, bookings)
 
 
+@pytest.mark.parametrize("is_poisoned", [False, True])
 @pytest.mark.parametrize("fault", [asyncio.CancelledError, ConnectionResetError])
 async def test_stops_at_every_point(
     blocking_redis: Redis,
@@ -228,8 +230,11 @@ async def test_stops_at_every_point(
     bookings: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     fault: type[BaseException],
+    is_poisoned: bool,
 ) -> None:
     """F25, F26: killed or cut off at the nth point, for each n, then resumed: rows are exact."""
+    if is_poisoned:
+        await poison(redis, shard, "records", "0badc0de{}")
     left = 0
     points: list[str] = []
 
@@ -251,9 +256,24 @@ async def test_stops_at_every_point(
             break  # All was written before this point.
     assert "after commit" in points
     assert "before commit" in points
+    left = 0  # Nothing fails from here on.
     persister = Persister(blocking_redis, database_url, make_options(shard))
     await run_until_done(persister, database, redis, shard)
-    await check_persisted(database, redis, shard, bookings)
+    assert int(is_poisoned) == len(await quarantine.rows_of(database, shard))
+    if is_poisoned:
+        rows = await database.fetch("SELECT id, status FROM bookings WHERE shard = $1", shard)
+        assert bookings == {row["id"]: row["status"] for row in rows}
+        assert b"frozen" == await ask(redis, "HGET", keys.meta(shard), "state")
+    else:
+        await check_persisted(database, redis, shard, bookings)
+
+
+async def poison(redis: Redis, shard: int, name: str, value: str) -> int:
+    """Append an entry that is no record of ours; return its seq."""
+    seq = await last_seq(redis, shard) + 1
+    await ask(redis, "XADD", keys.journal(shard, 1), f"{seq}-1", name, value)
+    await ask(redis, "HSET", keys.meta(shard), "seq", seq)
+    return seq
 
 
 async def run_until_hit(
@@ -384,25 +404,177 @@ async def test_gap_stops_it(
 
 
 @pytest.mark.parametrize("record", ["0badc0de{}", "", "not even long enough", None])
-async def test_corrupt_record_stops_it(
+async def test_f9_f28_poison_record_is_parked(
     persister: Persister,
+    engine: Engine,
     database: asyncpg.Pool,
     redis: Redis,
     shard: int,
     bookings: dict[str, str],
     record: str | None,
 ) -> None:
-    """F9, F28: a record that does not decode is never stepped over, and nothing dies of it."""
-    seq = await last_seq(redis, shard)
-    field = ("records", record) if record is not None else ("other", "x")
-    await ask(redis, "XADD", keys.journal(shard, 1), f"{seq + 1}-1", *field)
-    await ask(redis, "HSET", keys.meta(shard), "seq", seq + 1)
-    with pytest.raises(CorruptRecord):
+    """F9, F28: what does not decode is parked, all around it is persisted, and sales stop."""
+    name, value = ("records", record) if record is not None else ("other", "x")
+    seq = await poison(redis, shard, name, value)
+    later = await sell(engine, shard)
+    await run_until_done(persister, database, redis, shard)
+    rows = await database.fetch("SELECT id, status FROM bookings WHERE shard = $1", shard)
+    assert bookings | later == {row["id"]: row["status"] for row in rows}
+    (held,) = await quarantine.rows_of(database, shard)
+    assert (shard, 1, seq, "held") == (held.shard, held.epoch, held.seq, held.state)
+    assert (b"other x" if record is None else record.encode()) == held.record
+    row = await reigns.read(database, shard)
+    assert row is not None
+    assert "frozen" == row.state
+    assert f"record {seq} of epoch 1 cannot be persisted" in row.reason
+    assert b"frozen" == await ask(redis, "HGET", keys.meta(shard), "state")
+    with pytest.raises(ShardRecovering):
+        await engine.book(shard, order(new_id("evt"), users(1)[0], (1, 1)))
+
+
+async def test_f9_flipped_bit_is_parked(
+    persister: Persister,
+    database: asyncpg.Pool,
+    redis: Redis,
+    shard: int,
+    bookings: dict[str, str],
+) -> None:
+    """F9: of a script call whose text has one flipped bit, the one record it is in is parked."""
+    log = keys.journal(shard, 1)
+    rows = await ask(redis, "XRANGE", log, "-", "+")
+    assert any(len(read_entries(*row)) > 2 for row in rows)
+    await ask(redis, "DEL", log)
+    spoilt = ""
+    for entry_id, fields in rows:
+        text = fields[b"records"]
+        lines = text.split(b"\n")
+        if not spoilt and len(lines) > 2:
+            spoilt = read_entries(entry_id, fields)[1].record.booking_id  # type: ignore[union-attr]
+            at = len(lines[0]) + 1 + lines[1].index(b"bk_") + 9
+            text = text[:at] + bytes([text[at] ^ 1]) + text[at + 1 :]
+        await ask(redis, "XADD", log, entry_id, "records", text)
+    await run_until_done(persister, database, redis, shard)
+    (held,) = await quarantine.rows_of(database, shard)
+    assert "fails its check" in held.reason
+    rows_ = await database.fetch("SELECT id FROM bookings WHERE shard = $1", shard)
+    assert bookings.keys() - {spoilt} == {row["id"] for row in rows_}
+    assert b"frozen" == await ask(redis, "HGET", keys.meta(shard), "state")
+
+
+async def test_f28_frozen_shard_is_drained_and_stays_shut(
+    persister: Persister,
+    coordinator: Coordinator,
+    database: asyncpg.Pool,
+    redis: Redis,
+    shard: int,
+    bookings: dict[str, str],
+) -> None:
+    """F28: killed between the freezing commit and its note, the next persister shuts the door."""
+    await database.execute("UPDATE shard_epoch SET state = 'frozen' WHERE shard = $1", shard)
+    assert b"open" == await ask(redis, "HGET", keys.meta(shard), "state")
+    await run_until_done(persister, database, redis, shard)
+    await check_persisted(database, redis, shard, bookings)
+    assert b"frozen" == await ask(redis, "HGET", keys.meta(shard), "state")
+    with pytest.raises(CannotOpen, match="frozen"):
+        await coordinator.recover()
+
+
+async def test_f28_coordinator_shuts_a_frozen_shard(
+    coordinator: Coordinator,
+    engine: Engine,
+    database: asyncpg.Pool,
+    redis: Redis,
+    shard: int,
+) -> None:
+    """I17: a frozen row shuts the doors of workers though no persister is there to tell them."""
+    await database.execute("UPDATE shard_epoch SET state = 'frozen' WHERE shard = $1", shard)
+    with pytest.raises(CannotOpen, match="frozen"):
+        await coordinator.recover()
+    assert b"frozen" == await ask(redis, "HGET", keys.meta(shard), "state")
+    with pytest.raises(ShardRecovering):
+        await engine.book(shard, order(new_id("evt"), users(1)[0], (1, 1)))
+
+
+async def test_f29_conflict_freezes_the_shard(
+    persister: Persister,
+    database: asyncpg.Pool,
+    redis: Redis,
+    shard: int,
+    bookings: dict[str, str],
+) -> None:
+    """F29: a booking that another record made stands once; the rival is kept, and sales stop."""
+    rival, *others = bookings
+    await database.execute(
+        "INSERT INTO bookings (id, event_id, user_id, status, version, total_minor, shard, epoch,"
+        " seq, created_at, fingerprint) SELECT $1, $2, 'usr', 'confirmed', 1, 0, $3, 99, 1, now(),"
+        " 'f'", rival, (await journal(redis, shard))[0].record.event_id, shard,
+    )  # fmt: skip
+    await run_until_done(persister, database, redis, shard)
+    (conflict,) = await quarantine.conflicts(database, shard)
+    assert rival in conflict.record
+    rows = await database.fetch("SELECT id FROM bookings WHERE shard = $1 AND epoch = 1", shard)
+    assert set(others) == {row["id"] for row in rows}
+    assert b"frozen" == await ask(redis, "HGET", keys.meta(shard), "state")
+
+
+async def test_f32_lost_stream_is_told_and_not_made_anew(
+    persister: Persister,
+    coordinator: Coordinator,
+    engine: Engine,
+    database: asyncpg.Pool,
+    redis: Redis,
+    shard: int,
+    bookings: dict[str, str],
+) -> None:
+    """F32: a journal that is gone shuts the shard, nothing is made in its place, recovery acts."""
+    await ask(redis, "DEL", keys.journal(shard, 1))
+    with pytest.raises(ledger.JournalGap):
         await persister._follow_one_reign()
-    assert await checkpoint(database, shard) <= seq
-    before = await content(database)
-    await run_until_failures(persister, shard, "CorruptRecord")
-    assert before == await content(database)
+    assert b"lost" == await ask(redis, "HGET", keys.meta(shard), "state")
+    assert 0 == await ask(redis, "EXISTS", keys.journal(shard, 1))
+    with pytest.raises(ShardRecovering):
+        await engine.book(shard, order(new_id("evt"), users(1)[0], (1, 1)))
+    assert not await coordinator.is_well()
+    assert 0 == await checkpoint(database, shard)
+    assert bookings
+
+
+async def test_lag_is_told(
+    persister: Persister, database: asyncpg.Pool, redis: Redis, shard: int,
+    bookings: dict[str, str],
+) -> None:  # fmt: skip
+    """Records, bytes and age of what PostgreSQL lacks are told, and are nothing at the end."""
+    entries = await journal(redis, shard)
+    lag = await observe(redis, shard)
+    assert (1, len(entries), len(entries)) == (lag.epoch, lag.seq, lag.records)
+    assert sum(len(entry.raw) + 1 for entry in entries) == lag.bytes
+    now_s, _ = await redis.time()
+    assert 0 <= lag.seconds <= now_s + 1 - entries[0].record.at_ms / 1000
+    await run_until_done(persister, database, redis, shard)
+    lag = await observe(redis, shard)
+    assert (len(entries), 0, 0, 0) == (lag.seq, lag.records, lag.bytes, lag.seconds)
+    assert 0 == metrics.CONSISTENCY_LAG_SECONDS.labels(str(shard))._value.get()
+    assert bookings
+
+
+async def test_outbox_has_what_is_to_be_told(
+    persister: Persister,
+    database: asyncpg.Pool,
+    redis: Redis,
+    shard: int,
+    bookings: dict[str, str],
+) -> None:
+    """I19: each booking and each cancellation has one row, written with it, nothing has two."""
+    await run_until_done(persister, database, redis, shard)
+    rows = await database.fetch(
+        "SELECT kind, subject_id FROM outbox WHERE shard = $1 ORDER BY seq", shard
+    )
+    told = Counter((row["kind"], row["subject_id"]) for row in rows)
+    expected = Counter(("booking.confirmed", own_id) for own_id in bookings) + Counter(
+        ("booking.cancelled", own_id)
+        for own_id, status in bookings.items() if status == "cancelled"
+    )  # fmt: skip
+    assert expected == told
 
 
 async def take_out(redis: Redis, log: str, seq: int) -> None:
@@ -456,8 +628,8 @@ async def test_waits_for_a_shard_to_open(
     bookings: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """While the shard is frozen nothing is written; run() keeps asking and does not die."""
-    await database.execute("UPDATE shard_epoch SET state = 'frozen' WHERE shard = $1", shard)
+    """While the shard is recovered nothing is written; run() keeps asking and does not die."""
+    await database.execute("UPDATE shard_epoch SET state = 'recovering' WHERE shard = $1", shard)
     with pytest.raises(module.NotOpen, match="the shard is not open"):
         await persister._follow_one_reign()
     waits = 0

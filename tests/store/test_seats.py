@@ -9,7 +9,7 @@ import pytest
 
 from engine.ids import new_id
 from engine.records import Blocked, Booked, Item, Record, Seats, Unblocked
-from store import ledger, seats
+from store import ledger, quarantine, reigns, seats
 from tests.store.records import AT_MS, booked, cancelled, entries
 
 pytestmark = pytest.mark.usefixtures("open_row")
@@ -83,19 +83,24 @@ async def test_cancelled_seat_is_sold_again(
 
 
 @pytest.mark.parametrize("batches", [1, 2])
-async def test_f29_doubly_sold_seat_raises(
+async def test_f29_doubly_sold_seat_is_a_conflict(
     connection: asyncpg.Connection, shard: int, event: str, batches: int
 ) -> None:
-    """F29: a seat sold to two live bookings stops the ledger; nothing of the batch is written."""
+    """F29: of a seat sold to two live bookings the first has it, the second is a conflict."""
     first, second = seated(event, "s1-1"), seated(event, "s1-2", "s1-1")
     last_seq = 0
     if batches == 2:
         last_seq = await write(connection, shard, first)
-    with pytest.raises(asyncpg.UniqueViolationError, match="seat"):
-        await write(connection, shard, *([first] if batches == 1 else []), second,
-                    last_seq=last_seq)  # fmt: skip
-    found = await tickets(connection, event)
-    assert (2 if batches == 2 else 0) == len(found)
+    await write(connection, shard, *([first] if batches == 1 else []), second, last_seq=last_seq)
+    query = "SELECT DISTINCT booking_id FROM tickets WHERE event_id = $1"
+    assert [first.booking_id] == [row[0] for row in await connection.fetch(query, event)]
+    (conflict,) = await quarantine.conflicts(connection, shard)
+    assert (1, 2) == conflict[1:3]
+    assert second.booking_id in conflict.record
+    assert "tickets" in conflict.reason
+    row = await reigns.read(connection, shard)
+    assert row is not None
+    assert "frozen" == row.state
 
 
 async def test_same_seat_of_another_event(

@@ -19,7 +19,7 @@ from engine.records import (
     Released,
     Stalled,
 )
-from store import ledger
+from store import ledger, quarantine
 from tests.store.records import AT_MS, entries
 
 pytestmark = pytest.mark.usefixtures("open_row")
@@ -134,11 +134,14 @@ async def test_end_and_new_start_in_one_batch(
 async def test_i9_is_restated(
     connection: asyncpg.Connection, shard: int, event: str, is_same_person: bool
 ) -> None:
-    """I9: PostgreSQL refuses two live entries of a person, and two entries of one place."""
+    """I9, F29: two live entries of a person, and two entries of one place, are a conflict."""
     first, second = new_id("usr"), new_id("usr")
     other = (
         record("joined", event, "b", first, 2) if is_same_person
         else record("joined", event, "b", second, 1)
     )  # fmt: skip
-    with pytest.raises(asyncpg.UniqueViolationError):
-        await write(connection, shard, [record("joined", event, "a", first), other])
+    await write(connection, shard, [record("joined", event, "a", first), other])
+    rows = await connection.fetch("SELECT id FROM waitlist_entries WHERE event_id = $1", event)
+    assert ["wl_a"] == [row["id"] for row in rows]
+    (conflict,) = await quarantine.conflicts(connection, shard)
+    assert "wl_b" in conflict.record

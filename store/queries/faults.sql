@@ -1,0 +1,52 @@
+-- insert_outbox --
+INSERT INTO outbox (kind, event_id, user_id, subject_id, shard, epoch, seq)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::bigint[],
+                     $7::bigint[])
+ON CONFLICT (shard, epoch, seq, subject_id) DO NOTHING;
+
+-- insert_quarantine --
+INSERT INTO quarantine (shard, epoch, seq, record, reason)
+SELECT $1, $2, * FROM unnest($3::bigint[], $4::bytea[], $5::text[])
+ON CONFLICT (shard, epoch, seq) DO NOTHING;
+
+-- insert_conflicts --
+INSERT INTO conflicts (shard, epoch, seq, record, reason)
+SELECT $1, $2, * FROM unnest($3::bigint[], $4::text[], $5::text[])
+ON CONFLICT (shard, epoch, seq, record) DO NOTHING;
+
+-- list_quarantine --
+SELECT shard, epoch, seq, record, reason, state::text AS state, found_at, changed_at, changed_by,
+       note
+FROM quarantine
+WHERE ($1::smallint IS NULL OR shard = $1) AND ($2 OR state = 'held')
+ORDER BY shard, epoch, seq LIMIT $3;
+
+-- lock_quarantine --
+SELECT shard, epoch, seq, record, reason, state::text AS state, found_at, changed_at, changed_by,
+       note
+FROM quarantine WHERE shard = $1 AND epoch = $2 AND seq = $3 FOR UPDATE;
+
+-- count_held --
+-- Records of a shard that wait for a human.
+SELECT count(*) FROM quarantine WHERE shard = $1 AND state = 'held';
+
+-- resolve_quarantine --
+UPDATE quarantine
+SET state = $4::quarantine_state, changed_by = $5, note = $6, changed_at = now()
+WHERE shard = $1 AND epoch = $2 AND seq = $3 AND state = 'held';
+
+-- list_conflicts --
+SELECT shard, epoch, seq, record, reason, found_at FROM conflicts
+WHERE $1::smallint IS NULL OR shard = $1
+ORDER BY shard, epoch, seq, id LIMIT $2;
+
+-- lock_batch --
+-- The archive's batch that has a record.
+SELECT first_seq, last_seq, first_at, records FROM journal
+WHERE shard = $1 AND epoch = $2 AND first_seq <= $3 AND last_seq >= $3
+ORDER BY first_seq FOR UPDATE;
+
+-- rewrite_batch --
+-- A mended record takes the place of its mark; nothing else of the archive ever changes.
+UPDATE journal SET records = $5
+WHERE shard = $1 AND epoch = $2 AND first_seq = $3 AND first_at = $4;
