@@ -266,7 +266,7 @@ class Coordinator:
             ):
                 raise
             # The claim is ours, and Redis knows later ones: it is PostgreSQL that is behind.
-            await self._redis.execute_command("HSET", keys.meta(self._shard), "state", "recovering")  # type: ignore[no-untyped-call]
+            await self._redis.hset(keys.meta(self._shard), "state", "recovering")
             raise Drift(f"{error}, PostgreSQL had only reached {epoch - 1}: "
                         f"{REPAIR_HINT}") from error  # fmt: skip
         try:
@@ -419,11 +419,7 @@ async def run(
     Returns:
         Exit code: 0 all open, 2 at least one could not be opened.
     """
-    stopping = asyncio.Event()
-    if watch:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
+    stopping = _told_to_stop() if watch else asyncio.Event()
     clients = [connect_redis(url, timeout_ms=redis_timeout_ms) for url in redis_urls]
 
     async def tend(shard: int) -> bool:
@@ -463,6 +459,15 @@ async def run(
     for client in clients:
         await client.aclose()
     return 0 if all(opened) else 2
+
+
+def _told_to_stop() -> asyncio.Event:
+    """Return what SIGTERM and SIGINT set from now on."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
 
 
 async def thaw(*, database_url: str, database_timeout_ms: int, shard: int) -> bool:

@@ -103,7 +103,7 @@ async def park(
     rivals = [one for one in parked if one.is_conflict]
     if rivals:
         await connection.execute(
-            query("insert_conflicts"), shard, epoch, [one.seq for one in rivals],
+            query("insert_conflicts"), shard, [epoch] * len(rivals), [one.seq for one in rivals],
             [clean(one.raw.decode(errors="replace"), len(one.raw)) for one in rivals],
             [clean(one.reason) for one in rivals],
         )  # fmt: skip

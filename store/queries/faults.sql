@@ -9,11 +9,6 @@ INSERT INTO quarantine (shard, epoch, seq, record, reason)
 SELECT $1, $2, * FROM unnest($3::bigint[], $4::bytea[], $5::text[])
 ON CONFLICT (shard, epoch, seq) DO NOTHING;
 
--- insert_conflicts --
-INSERT INTO conflicts (shard, epoch, seq, record, reason)
-SELECT $1, $2, * FROM unnest($3::bigint[], $4::text[], $5::text[])
-ON CONFLICT (shard, epoch, seq, record) DO NOTHING;
-
 -- list_quarantine --
 SELECT shard, epoch, seq, record, reason, state::text AS state, found_at, changed_at, changed_by,
        note
