@@ -148,12 +148,12 @@ def group_waiters(engine: Engine, options: Options) -> list[GroupWaiter]:
         return []
     timeout_ms = options.redis_timeout_ms + ROUND_MS
     return [
-        GroupWaiter(
+        engine.wait_for_replicas(
             connect(url, timeout_ms=timeout_ms, connections_max=1),
-            engine.reign,
+            master,
             replicas_min=options.replicas_min,
         )
-        for url in options.redis_urls
+        for master, url in enumerate(options.redis_urls)
     ]
 
 

@@ -44,6 +44,7 @@ from engine.outcomes import (
     SeatMap,
 )  # fmt: skip
 from engine.redo import RedoBuffer
+from engine.replicas import GroupWaiter, Standing
 from engine.seats import Section
 from engine.shard import Shard
 from engine.wire import Wire
@@ -93,6 +94,7 @@ class Engine:
         """
         assert 1 <= commands_max <= BATCH_COMMANDS_MAX
         self._clients = clients
+        self._durability = durability
         self._wires = [Wire(client) for client in clients]
         self._shards = [
             Shard(
@@ -110,6 +112,22 @@ class Engine:
         ]
         for client in clients:
             porter.post(client, level=durability, look=self._looker(client))
+
+    def wait_for_replicas(self, client: Redis, master: int, *, replicas_min: int) -> GroupWaiter:
+        """
+        Make who waits for the replicas of a master.
+
+        Args:
+            client: A client of that master of one connection, not open yet and used for nothing
+                else; its server is examined as those of the engine's own are.
+
+            master: Its number among the engine's clients.
+
+            replicas_min: Replicas that must have a write.
+        """
+        look = self._looker(self._clients[master])
+        porter.post(client, level=self._durability, look=look)
+        return GroupWaiter(client, self._standing, replicas_min=replicas_min)
 
     def start(self) -> None:
         """Look for the shards' reigns; commands are refused until one is found."""
@@ -449,6 +467,10 @@ class Engine:
         self.reign(shard)
         row: Any = await self.client(shard).hget(keys.event(shard, event_id).holds, hold_id)
         return None if row is None else outcomes.parse_hold(row)
+
+    def _standing(self, shard: int) -> Standing:
+        reign = self.reign(shard)
+        return Standing(reign, self._shards[shard].seen_in(reign))
 
     def _looker(self, client: Redis) -> porter.Look:
         """Return what shows a new connection's server to the shards that live there."""

@@ -256,7 +256,7 @@ def booked(reply: list[Any] | bytes | Landed) -> Booked | Refused:
         words = reply.split(b" ")
         if words[0] == b"BOOKED":
             return Booked(
-                int(words[1]), int(words[2]), int(words[3]), False, _items_of_line(words[4])
+                int(words[1]), int(words[2]), int(words[3]), False, _items_of_line(words[4]), batch
             )
         reply = [int(word) if word.isdigit() else word for word in words]
     return refused(reply) or Booked(

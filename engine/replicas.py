@@ -7,8 +7,9 @@ waits behind it, in one pipeline on one connection that nothing else uses. Repli
 whatever was answered before the mark was sent stands before it, so the round vouches for everyone
 who waited when it was sent, and for nobody who came later. Nobody waiting means no round.
 
-The mark is made under the epoch that its waiters acted in. A Redis that has been replaced or
-reopened since marks nothing, and vouches for nothing (F10, F12, I17).
+The mark is made under the epoch that its waiters acted in, by a Redis that has all they have seen
+acknowledged. One that has been replaced or reopened since marks nothing, and vouches for nothing
+(F10, F12, I17).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from redis.asyncio import Redis
@@ -36,24 +37,33 @@ RETRY_INTERVAL_S = 0.05
 Place = tuple[int, int]
 
 
+class Standing(NamedTuple):
+    """Where a process stands in a shard."""
+
+    #: What it acts under.
+    reign: Reign
+    #: The last record that it has seen acknowledged in it.
+    seen_seq: int
+
+
 class GroupWaiter:
     """Waits for the replicas of one primary."""
 
     def __init__(
-        self, client: Redis, read_reign: Callable[[int], Reign], *, replicas_min: int
+        self, client: Redis, read_standing: Callable[[int], Standing], *, replicas_min: int
     ) -> None:
         """
         Args:
             client: A client of the primary that nothing else uses, of one connection; it may
                 wait for an answer longer than `ROUND_MS`.
 
-            read_reign: Returns the reign this process acts under; raises `ShardRecovering`.
+            read_standing: Returns where this process stands; raises `ShardRecovering`.
 
             replicas_min: Replicas that must have a write.
         """
         assert replicas_min >= 1, "a wait for no replica would vouch for nothing"
         self._client = client
-        self._read_reign = read_reign
+        self._read_standing = read_standing
         self._replicas_min = replicas_min
         self._waiting: dict[Place, list[asyncio.Future[bool]]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -116,10 +126,13 @@ class GroupWaiter:
 
     async def _round(self) -> None:
         """Mark each shard that is waited for, wait once, and tell whom the marks vouch for."""
-        reigns = {place: self._reign(*place) for place in self._waiting}
-        for place in [place for place, reign in reigns.items() if reign is None]:
-            self._tell(self._waiting.pop(place), reached=False)
-        asked = {place: reign for place, reign in reigns.items() if reign is not None}
+        asked: dict[Place, Standing] = {}
+        for place in list(self._waiting):
+            standing = self._standing(*place)
+            if standing is None:
+                self._tell(self._waiting.pop(place), reached=False)
+            else:
+                asked[place] = standing
         if not asked:
             return
         # Exactly those whose answers arrived before the marks are sent; later ones wait on.
@@ -140,25 +153,25 @@ class GroupWaiter:
             else:
                 self._put_back({place: futures})
 
-    async def _ask(self, asked: dict[Place, Reign]) -> list[Any]:
+    async def _ask(self, asked: dict[Place, Standing]) -> list[Any]:
         """Send all marks and one `WAIT` behind them; return the replies, errors as values."""
         async with self._client.pipeline(transaction=False) as pipeline:
-            for (shard, epoch), reign in asked.items():
+            for (shard, epoch), (reign, seen_seq) in asked.items():
                 pipeline.execute_command(
                     "EVALSHA", reign.script_shas["waitmark"], 2, keys.meta(shard),
-                    keys.journal(shard, epoch), epoch,
+                    keys.journal(shard, epoch), f"{epoch}:{seen_seq}",
                 )  # fmt: skip
             pipeline.execute_command("WAIT", self._replicas_min, ROUND_MS)
             replies: list[Any] = await pipeline.execute(raise_on_error=False)
         return replies
 
-    def _reign(self, shard: int, epoch: int) -> Reign | None:
-        """Return the reign of *epoch* if it still is the shard's."""
+    def _standing(self, shard: int, epoch: int) -> Standing | None:
+        """Return where this process stands, if still in *epoch*."""
         try:
-            reign = self._read_reign(shard)
+            standing = self._read_standing(shard)
         except ShardRecovering:
             return None
-        return reign if reign.epoch == epoch else None
+        return standing if standing.reign.epoch == epoch else None
 
     def _put_back(self, covered: dict[Place, list[asyncio.Future[bool]]]) -> None:
         for place, futures in covered.items():

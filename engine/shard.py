@@ -244,14 +244,14 @@ class Shard:
         if reign.is_of(server.run_id, server.replid):
             return None
         reason = f"Redis is run {server.run_id}, history {server.replid}, not what was opened"
-        self.door.shut(reign, reason, seen_seq=self._seen_in(reign))
+        self.door.shut(reign, reason, seen_seq=self.seen_in(reign))
         return OtherServer(reason)
 
     async def _call(
         self, name: str, reign: Reign, key_names: Sequence[str], args: Sequence[Any]
     ) -> list[Any]:
         """Run one script once; translate what Redis says into what it means for the caller."""
-        seen_seq = self._seen_in(reign)
+        seen_seq = self.seen_in(reign)
         try:
             reply: list[Any] = await self._wire.call(
                 "EVALSHA", reign.script_shas[name], len(key_names), *key_names,
@@ -265,7 +265,8 @@ class Shard:
         self._learn(reign, reply)
         return reply
 
-    def _seen_in(self, reign: Reign) -> int:
+    def seen_in(self, reign: Reign) -> int:
+        """Return the last record that this process has seen acknowledged in *reign*; 0 if none."""
         return self._seen_seq if self._seen_epoch == reign.epoch else 0
 
     def _learn(self, reign: Reign, reply: list[Any] | bytes) -> None:
@@ -287,7 +288,7 @@ class Shard:
             or "ACL failure in script" in text
         ):
             has_lost = text.startswith(f"FENCED {reign.epoch} lost")
-            self.door.shut(reign, reason, seen_seq=self._seen_in(reign), has_lost=has_lost)
+            self.door.shut(reign, reason, seen_seq=self.seen_in(reign), has_lost=has_lost)
             return ShardRecovering()
         if (
             isinstance(error, ServerRefused)
