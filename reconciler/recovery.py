@@ -266,7 +266,8 @@ class Coordinator:
             ):
                 raise
             # The claim is ours, and Redis knows later ones: it is PostgreSQL that is behind.
-            await self._redis.execute_command("HSET", keys.meta(self._shard), "state", "recovering")  # type: ignore[no-untyped-call]
+            shut: Any = self._redis.hset(keys.meta(self._shard), "state", "recovering")
+            await shut
             raise Drift(f"{error}, PostgreSQL had only reached {epoch - 1}: "
                         f"{REPAIR_HINT}") from error  # fmt: skip
         try:
