@@ -110,17 +110,17 @@ def recover(
     else:
         raise typer.BadParameter(f"there are {settings.shards} shards, from 0")
     logs.configure(settings.log_level, "reconciler")
-    from reconciler import recovery  # noqa: PLC0415  `check` needs none of it.
+    from reconciler import keeper  # noqa: PLC0415  `check` needs none of it.
 
     if thaw is not None:
-        is_thawed = asyncio.run(recovery.thaw(
+        is_thawed = asyncio.run(keeper.thaw(
             database_url=settings.database_url, shard=thaw,
             database_timeout_ms=settings.database_timeout_ms,
         ))  # fmt: skip
         if not is_thawed:
             raise typer.BadParameter(f"shard {thaw} is not frozen")
     code = asyncio.run(
-        recovery.run(
+        keeper.run(
             redis_urls=settings.redis_urls_as("coordinator"),
             database_url=settings.database_url,
             shards=shards,

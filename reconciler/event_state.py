@@ -145,11 +145,11 @@ class EventState:
             if sections:
                 fields[f"{n}.sections"] = ",".join(sections)
             rules = {f"{n}.{name}": getattr(tier, name) for name in TIER_RULES}
-            if any(rules.values()) or tier.is_hidden:
+            if tier.is_hidden or any(rules.values()):
                 fields |= rules
-        hidden = [f"{tier.tier_no}+" for tier in record.tiers if tier.is_hidden]
+        hidden = [str(tier.tier_no) for tier in record.tiers if tier.is_hidden]
         if hidden:
-            fields["hidden"] = "+" + "".join(hidden)
+            fields["hidden"] = f"+{'+'.join(hidden)}+"
         if sale.changed is not None:
             names = ("changed_epoch", "changed_seq", "changed_at_ms")
             fields |= dict(zip(names, sale.changed, strict=True))

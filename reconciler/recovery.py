@@ -18,7 +18,6 @@ import asyncio
 import contextlib
 import math
 import secrets
-import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -31,7 +30,6 @@ from redis.exceptions import RedisError
 from engine import acl, guard, keys, porter, scripts
 from engine.durability import Durability
 from engine.errors import CorruptRecord
-from engine.redis_client import connect as connect_redis
 from reconciler.decide import REPAIR_HINT, Drift, Evidence, Meta, Path, decide, require_past
 from reconciler.drain import JOURNALS_KEPT, Drain
 from reconciler.event_state import CannotRebuild
@@ -41,13 +39,10 @@ from reconciler.rebuild import Rebuild
 from reconciler.recovered import Progress, Recovered
 from reconciler.verify import verify
 from store import ledger, quarantine, redo, reigns
-from store.pool import connect as connect_database
 from store.sql import query
 
 log = structlog.get_logger()
 
-WATCH_INTERVAL_S = 0.25
-RETRY_INTERVAL_S = 0.5
 #: Time that workers get to write what they hold, once Redis may have lost something.
 REDO_GRACE_S = 0.5
 #: Longest life of a hold, in ms, where the caller does not say.
@@ -266,7 +261,8 @@ class Coordinator:
             ):
                 raise
             # The claim is ours, and Redis knows later ones: it is PostgreSQL that is behind.
-            await self._redis.hset(keys.meta(self._shard), "state", "recovering")
+            shut: Any = self._redis.hset(keys.meta(self._shard), "state", "recovering")
+            await shut
             raise Drift(f"{error}, PostgreSQL had only reached {epoch - 1}: "
                         f"{REPAIR_HINT}") from error  # fmt: skip
         try:
@@ -389,109 +385,3 @@ class Coordinator:
         """Return the run id and the replication history of the server as it is now."""
         server = await porter.examine_server(self._redis)
         return server.run_id, server.replid
-
-
-async def run(
-    *,
-    redis_urls: Sequence[str],
-    database_url: str,
-    shards: Sequence[int],
-    watch: bool,
-    journal_backlog_records_max: int,
-    journal_backlog_bytes_max: int = BACKLOG_BYTES_MAX,
-    journal_backlog_age_ms_max: int = BACKLOG_AGE_MS_MAX,
-    hold_life_max_ms: int,
-    durability: Durability = "fsync",
-    redis_timeout_ms: int,
-    database_timeout_ms: int,
-    is_rebuild_forced: bool = False,
-    more_records: MoreRecords | None = None,
-    tell: Callable[[Recovered], None] = lambda _: None,
-) -> int:
-    """
-    Open the shards; with *watch*, keep them open until SIGTERM.
-
-    Args:
-        is_rebuild_forced, more_records, hold_life_max_ms: See `Coordinator`.
-
-        tell: Takes what was done, once per shard that was opened.
-
-    Returns:
-        Exit code: 0 all open, 2 at least one could not be opened.
-    """
-    stopping = _told_to_stop() if watch else asyncio.Event()
-    clients = [connect_redis(url, timeout_ms=redis_timeout_ms) for url in redis_urls]
-
-    async def tend(shard: int) -> bool:
-        redis = clients[shard % len(clients)]
-        while not stopping.is_set():
-            try:
-                database = await connect_database(database_url, timeout_ms=database_timeout_ms)
-                try:
-                    coordinator = Coordinator(
-                        shard, redis, database, backlog_records_max=journal_backlog_records_max,
-                        backlog_bytes_max=journal_backlog_bytes_max,
-                        backlog_age_ms_max=journal_backlog_age_ms_max,
-                        durability=durability, hold_life_max_ms=hold_life_max_ms,
-                        database_url=database_url,
-                        database_timeout_ms=database_timeout_ms, more_records=more_records,
-                    )  # fmt: skip
-                    if is_rebuild_forced:
-                        await coordinator.recover(is_rebuild_forced=True)
-                    await _keep_open(coordinator, stopping, watch=watch)
-                    if coordinator.recovered is not None:
-                        tell(coordinator.recovered)
-                finally:
-                    await database.close(timeout=database_timeout_ms / 1000)
-                return True
-            except (
-                CannotOpen, ledger.LedgerError, RedisError, OSError, asyncpg.PostgresError,
-                asyncpg.InterfaceError, asyncpg.InternalClientError,
-            ) as error:  # fmt: skip
-                log.error("shard is shut", action="recover_failed", shard=shard,
-                          error=f"{type(error).__name__}: {error}")  # fmt: skip
-                if not watch:
-                    return False
-                await _pause(stopping, RETRY_INTERVAL_S)
-        return True
-
-    opened = await asyncio.gather(*(tend(shard) for shard in shards))
-    for client in clients:
-        await client.aclose()
-    return 0 if all(opened) else 2
-
-
-def _told_to_stop() -> asyncio.Event:
-    """Return what SIGTERM and SIGINT set from now on."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    return stopping
-
-
-async def thaw(*, database_url: str, database_timeout_ms: int, shard: int) -> bool:
-    """Let coordinators try a frozen shard again; a human has looked. False if it is not frozen."""
-    database = await connect_database(database_url, timeout_ms=database_timeout_ms)
-    try:
-        return await reigns.thaw(database, shard)
-    finally:
-        await database.close(timeout=database_timeout_ms / 1000)
-
-
-async def _keep_open(coordinator: Coordinator, stopping: asyncio.Event, *, watch: bool) -> None:
-    while not stopping.is_set():
-        if not await coordinator.is_well():
-            await coordinator.recover()
-        if not watch:
-            if await coordinator.is_well():
-                return
-            raise CannotOpen("another coordinator has the shard; try again")
-        await _pause(stopping, WATCH_INTERVAL_S)
-
-
-async def _pause(stopping: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stopping.wait(), seconds)
-    except TimeoutError:
-        return

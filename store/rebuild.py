@@ -83,17 +83,24 @@ async def _copy(
     connection: asyncpg.Connection, statement: str, event_ids: Sequence[str], sink: Sink
 ) -> None:
     rest = b""
+    failure: Exception | None = None
 
     async def take(data: bytes) -> None:
-        nonlocal rest
+        nonlocal rest, failure
         whole, newline, rest = (rest + data).rpartition(b"\n")
-        if newline:
+        if not newline or failure is not None:
+            return
+        try:
             # No value of these columns has a blank but a space, or a backslash.
             await sink(whole.replace(b"\n", b"\t").split(b"\t"))
+        except Exception as error:  # noqa: BLE001  The connection must read the COPY to its end.
+            failure = error
 
     await connection.copy_from_query(
         statement.rstrip(";"), list(event_ids), output=take, timeout=COPY_TIMEOUT_S
     )
+    if failure is not None:
+        raise failure
 
 
 async def sold(

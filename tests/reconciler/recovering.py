@@ -37,7 +37,7 @@ async def coordinating(
             database_timeout_ms=TIMEOUT_MS, **options,
         )  # fmt: skip
     finally:
-        await connection.close()
+        connection.terminate()  # As a coordinator that dies does: whatever was under way is left.
 
 
 async def recover(office: BoxOffice, **options: Any) -> Coordinator:

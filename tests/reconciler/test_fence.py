@@ -29,7 +29,7 @@ from engine.outcomes import Applied, Booked
 from engine.redis_client import connect
 from evently.embedded import PostgresServer, ValkeyServer
 from loadtests.server import free_port
-from reconciler import recovery
+from reconciler import keeper, recovery
 from reconciler.recovery import CannotOpen, Coordinator
 from store import reigns
 from store.pool import connect as connect_database
@@ -336,7 +336,7 @@ async def test_cfg_guard_coordinator(
 ) -> None:
     """F16 to F20: `recover` on a server started like this ends with 2, and opens nothing."""
     server = start_valkey({setting: value})
-    code = await recovery.run(
+    code = await keeper.run(
         redis_urls=[server.url], database_url=postgres.url, shards=[shard], watch=False,
         journal_backlog_records_max=BACKLOG_MAX, hold_life_max_ms=1_800_000,
         redis_timeout_ms=TIMEOUT_MS, database_timeout_ms=TIMEOUT_MS,

@@ -52,6 +52,7 @@ async def everything(office: BoxOffice) -> None:
     """Make each kind of thing that Redis may have, in several events."""
     await office.add_event()
     await office.add_event(publish=False)
+    await office.add_event(tiers=(TierStock(5, 1, 5), TierStock(5, 1, 5, is_hidden=True)))
     hall = await test_seats.open_hall(office)
     users = [new_id("usr") for _ in range(3)]
     assert isinstance(await test_seats.book(office, hall, users[0], "a", "s1-2+s2-1"), Booked)
