@@ -105,7 +105,9 @@ class Proxy:
         self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen; calm at first."""
+        """Listen; again, if the address was taken over by another meanwhile."""
+        if self._server is not None:
+            self._server.close()
         if isinstance(self.listen, Path):
             # Bound beside and moved into place: whoever looks finds a socket that listens.
             beside = self.listen.with_name(self.listen.name + "~")
@@ -180,13 +182,14 @@ class Proxy:
             opening = asyncio.open_unix_connection(str(self.target))
         else:
             opening = asyncio.open_connection(*self.target)
-        server_reader, link.server = await asyncio.wait_for(opening, CONNECT_TIMEOUT_S)
-        for writer in (link.client, link.server):
+        server_reader, server = await asyncio.wait_for(opening, CONNECT_TIMEOUT_S)
+        link.server = server
+        for writer in (link.client, server):
             own = writer.get_extra_info("socket")
             if own is not None and own.family != socket.AF_UNIX:
                 own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         loop = asyncio.get_running_loop()
-        request = loop.create_task(self._pump(link, "request", reader, link.server))
+        request = loop.create_task(self._pump(link, "request", reader, server))
         reply = loop.create_task(self._pump(link, "reply", server_reader, link.client))
         try:
             done, _ = await asyncio.wait({request, reply}, return_when=asyncio.FIRST_COMPLETED)
@@ -221,8 +224,10 @@ class Proxy:
             await self._send(link, direction, trouble, piece, writer)
 
     async def _pass_when_allowed(self, link: Link, direction: str) -> Trouble:
-        while (trouble := self._trouble_of(link, direction)).is_black_hole:
+        trouble = self._trouble_of(link, direction)
+        while trouble.is_black_hole:
             await asyncio.sleep(LOOK_INTERVAL_S)
+            trouble = self._trouble_of(link, direction)
         if trouble.delay_s:
             await asyncio.sleep(trouble.delay_s)
         return trouble
@@ -290,7 +295,7 @@ async def _write(writer: asyncio.StreamWriter, piece: bytes, trouble: Trouble) -
 async def _delivered(writer: asyncio.StreamWriter) -> None:
     """Wait until the kernel has all that was written, so that a reset does not take it back."""
     transport = writer.transport
-    while transport.get_write_buffer_size() and not transport.is_closing():
+    while transport.get_write_buffer_size() and not transport.is_closing():  # noqa: ASYNC110
         await asyncio.sleep(0)
     own = writer.get_extra_info("socket")
     if own is not None and own.family != socket.AF_UNIX:
