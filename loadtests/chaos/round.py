@@ -168,13 +168,11 @@ class Round:
         ]
 
     async def _publish(self, headers: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:
-        async with aiohttp.ClientSession(
-            self._site.server.base_url, headers=headers, raise_for_status=True
-        ) as session:
-            async with session.post("/v1/events", json=body) as response:
-                event: dict[str, Any] = await response.json()
-            async with session.post(f"/v1/events/{event['id']}/publish"):
-                return event
+        """Make and publish an event; patient, since the proxies have just thrown everybody out."""
+        async with aiohttp.ClientSession(self._site.server.base_url, headers=headers) as session:
+            event = await _ask_until(session, "/v1/events", 201, body)
+            await _ask_until(session, f"/v1/events/{event['id']}/publish", 200)
+        return event
 
     async def _work(self, verdict: Verdict) -> None:
         """Let clients and nemesis loose for their time."""
@@ -226,21 +224,12 @@ class Round:
             "Idempotency-Key": str(uuid.UUID(int=self.seed, version=4)),
         }
         order = {"items": [{"tier_id": event["tiers"][0]["id"], "quantity": 1}]}
-        answer = "nothing was sent"
-        deadline_s = time.monotonic() + WELL_TIMEOUT_S
-        while time.monotonic() < deadline_s:
+        async with aiohttp.ClientSession(self._site.server.base_url, headers=headers) as session:
             try:
-                async with (
-                    aiohttp.ClientSession(self._site.server.base_url, headers=headers) as session,
-                    session.post(f"/v1/events/{event['id']}/bookings", json=order) as response,
-                ):
-                    if response.status == 201:
-                        return ""
-                    answer = f"{response.status} {(await response.text())[:300]}"
-            except (aiohttp.ClientError, TimeoutError) as error:
-                answer = repr(error)
-            await asyncio.sleep(0.2)
-        return f"a free place could not be sold: {answer}"
+                await _ask_until(session, f"/v1/events/{event['id']}/bookings", 201, order)
+            except TimeoutError as error:
+                return f"a free place could not be sold: {error}"
+        return ""
 
     async def _judge(self, verdict: Verdict, wrong: str) -> None:
         lines = history.read(self._history_path)
@@ -310,6 +299,26 @@ class Round:
             seats=[tuple(row) for row in seats],
             capacities={(row["event_id"], row["tier_no"]): row["capacity"] for row in capacities},
         )
+
+
+async def _ask_until(
+    session: aiohttp.ClientSession, path: str, status: int, body: Any = None
+) -> dict[str, Any]:
+    """Post until the answer has that status; raise TimeoutError with the last one otherwise."""
+    deadline_s = time.monotonic() + WELL_TIMEOUT_S
+    told = "nothing was answered"
+    while time.monotonic() < deadline_s:
+        try:
+            async with session.post(path, json=body) as response:
+                text = await response.text()
+                if response.status == status:
+                    answer: dict[str, Any] = orjson.loads(text)
+                    return answer
+                told = f"{response.status} {text[:300]}"
+        except (aiohttp.ClientError, OSError) as error:
+            told = repr(error)
+        await asyncio.sleep(0.1)
+    raise TimeoutError(f"{path}: {told}")
 
 
 def person_of(token: str) -> Person:
