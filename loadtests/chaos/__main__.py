@@ -24,9 +24,14 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from evently.embedded import PostgresServer
+from loadtests.chaos.aof_cut import Sweep
+from loadtests.chaos.checkers import Violation
 from loadtests.chaos.nemesis import CATALOGUE
 from loadtests.chaos.round import Progress, Round, Verdict
 
+#: Part of the time that cutting logs may take.
+SWEEP_SHARE = 0.2
 REFRESH_INTERVAL_S = 0.25
 TIMELINE_LINES_MAX = 80
 #: Nothing in a round may take longer than this altogether.
@@ -63,6 +68,33 @@ async def chaos(seed: int, *, minutes: float, rounds_max: int, only: list[str]) 
         if verdict.violations:
             break
     return verdicts
+
+
+async def _sweep(console: Console, seed: int, budget_s: float) -> Verdict:
+    """Cut Redis's log at as many bytes of its last commands as the time allows (R2)."""
+    verdict = Verdict(seed)
+    folder = _folder()
+    postgres = PostgresServer(folder / "postgres")
+    try:
+        postgres.start()
+        sweep = Sweep(folder, postgres.url, seed=seed)
+        await sweep.prepare()
+        offsets = [*sweep.borders(), *sweep.offsets()]
+        deadline_s = time.monotonic() + budget_s
+        for log_bytes in offsets:
+            if verdict.faults and time.monotonic() >= deadline_s:
+                break
+            for text in await sweep.cut(log_bytes):
+                verdict.violations.append(Violation("other", "I8", text))
+            verdict.faults += 1
+    finally:
+        postgres.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    console.print(f"log cut at {verdict.faults} of {len(offsets)} bytes of its last commands, "
+                  f"{len(verdict.violations)} violations")  # fmt: skip
+    for violation in verdict.violations[:20]:
+        console.print(violation.text, markup=False)
+    return verdict
 
 
 def seeds(seed: int) -> Iterator[int]:

@@ -228,3 +228,13 @@ def failed_closed(calls: Sequence[Call], shut: Sequence[Shut]) -> list[Violation
         if call.outcome == "ok" and call.verb != "misuse"
         and time.from_s <= call.invoked_s and call.ended_s <= time.to_s
     ]  # fmt: skip
+
+
+def unforeseen(calls: Sequence[Call]) -> list[Violation]:
+    """An answer 500 is a bug, whatever the fault: what is foreseen is refused or 503."""
+    found = {call.booking_id: call for call in calls if call.code == "internal"}
+    return [
+        Violation("other", "500", f"{booking_id}: {call.verb} met an unforeseen error",
+                  (booking_id,))
+        for booking_id, call in sorted(found.items())
+    ]  # fmt: skip

@@ -116,6 +116,7 @@ class Round:
         *,
         progress: Progress,
         only: Collection[str] = (),
+        work_s: float = WORK_S,
     ) -> None:
         """
         Args:
@@ -126,7 +127,10 @@ class Round:
             progress: Kept up to date while the round runs.
 
             only: Names of faults to choose from; empty for all.
+
+            work_s: How long clients work at least, in seconds.
         """
+        self._work_s = work_s
         self.seed = seed
         self.faults = plan(seed, window_s=FAULTS_S, only=only)
         self._traits = traits(seed)
@@ -188,7 +192,7 @@ class Round:
         self._nemesis = Nemesis(self._site, self._recorder, on_fault=self._note_fault)
         try:
             struck, _ = await asyncio.gather(
-                self._nemesis.run(self.faults), asyncio.sleep(WORK_S), return_exceptions=True
+                self._nemesis.run(self.faults), asyncio.sleep(self._work_s), return_exceptions=True
             )
             if isinstance(struck, BaseException):
                 raise struck
@@ -253,6 +257,7 @@ class Round:
                 *checkers.oversold(calls, ledger),
                 *checkers.holds_kept(calls, holds_may_end=may_end),
                 *checkers.failed_closed(calls, self._site.shut),
+                *checkers.unforeseen(calls),
                 *seats,
             ]
         if not wrong:

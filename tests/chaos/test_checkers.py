@@ -185,6 +185,17 @@ def test_i17_sale_behind_a_shut_door_is_caught() -> None:
     ]
 
 
+def test_unforeseen_errors_are_caught() -> None:
+    """An answer 500 is named, once for each booking; 503 is not."""
+    calls = [
+        call("book", "a", (0, 1), "info", code="internal"),
+        call("book", "a", (2, 3), "info", code="internal"),
+        call("book", "b", (2, 3), "info", code="shard_recovering"),
+    ]
+
+    assert ["500"] == invariants(checkers.unforeseen(calls))
+
+
 def seat(verb: str, owner: str, times: tuple[float, float], outcome: str = "ok") -> SeatCall:
     """Return a call as one seat sees it."""
     ended_s = math.inf if outcome == "info" else times[1]
