@@ -37,6 +37,8 @@ DURATION_S = (0.3, 4.0)
 FAMILIES = {"kill": 5, "restart": 2, "stop": 3, "double": 1, "network": 8, "refuse": 1, "cut": 2,
             "flush": 2, "fill": 2, "wipe": 1}  # fmt: skip
 MIB = 1024 * 1024
+#: Starts of a supervisor whose start other faults may disturb.
+STARTS_MAX = 5
 
 
 class Fault(NamedTuple):
@@ -159,7 +161,7 @@ class Nemesis:
         await self.restore_memory()
         supervisor = self.site.server.process
         if supervisor is None or supervisor.poll() is not None:
-            await self.site.server.start()
+            await self._start_supervisor()
         self.note("healed")
 
     def note(self, what: str) -> None:
@@ -199,6 +201,15 @@ class Nemesis:
         if self.site.server.process is None or self.site.server.process.poll() is not None:
             return
         self.site.server.kill()
+        await self._start_supervisor()
+
+    async def _start_supervisor(self) -> None:
+        """Start it as whoever watches over it would: again, if another fault struck meanwhile."""
+        for _ in range(STARTS_MAX - 1):
+            with contextlib.suppress(RuntimeError):
+                await self.site.server.start()
+                return
+            self.note("the supervisor did not come up")
         await self.site.server.start()
 
     async def restart(self, fault: Fault) -> None:
