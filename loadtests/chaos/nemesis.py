@@ -28,8 +28,8 @@ from loadtests.chaos.history import Recorder
 from loadtests.chaos.proxy import CALM, Proxy, Trouble
 from loadtests.chaos.site import DATABASE_ERRORS, PROCESSES, Site
 
-#: What the engine can survive today. `rebuild`: a Redis that lost acknowledged bookings is built
-#: anew from PostgreSQL and the workers' redo buffers (F5, F6, F13).
+#: What the engine can survive today. `redo`: workers remember what they acknowledged, so that a
+#: Redis that lost it is rebuilt from them and PostgreSQL without a loss (F5, F6, F13).
 CAPABILITIES = frozenset[str]()
 FAULTS_MIN, FAULTS_MAX = 3, 6
 DURATION_S = (0.3, 4.0)
@@ -86,13 +86,13 @@ def plan(
 
         capabilities: What the engine can survive.
 
-        only: Names of faults to choose from; empty for all.
+        only: Names of faults to choose from, whatever they need; empty for all.
     """
     choices = random.Random(f"nemesis-{seed}")
     names = [
         name
         for name, kind in CATALOGUE.items()
-        if (not kind.needs or kind.needs in capabilities) and (not only or name in only)
+        if (name in only if only else not kind.needs or kind.needs in capabilities)
     ]
     chosen: list[str] = []
     for _ in range(choices.randint(FAULTS_MIN, FAULTS_MAX)):
@@ -413,7 +413,7 @@ CATALOGUE: dict[str, Kind] = {
     "flush scripts": Kind(Nemesis.flush_scripts),
     "fill memory": Kind(Nemesis.fill_memory),
     "fill disk": Kind(Nemesis.fill_disk),
-    "flush all": Kind(Nemesis.flush_all, needs="rebuild", loses_data=True),
-    "cut log": Kind(Nemesis.cut_log, needs="rebuild", loses_data=True),
-    "wipe redis": Kind(Nemesis.wipe_redis, needs="rebuild", loses_data=True),
+    "flush all": Kind(Nemesis.flush_all, needs="redo", loses_data=True),
+    "cut log": Kind(Nemesis.cut_log, needs="redo", loses_data=True),
+    "wipe redis": Kind(Nemesis.wipe_redis, needs="redo", loses_data=True),
 }

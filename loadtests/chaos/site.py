@@ -66,7 +66,7 @@ class Site:
         self.redis_proxy = Proxy(redis_path, redis_path.with_name("aside.sock"))
         self.postgres_proxy = Proxy(folder / f".s.PGSQL.{port}", folder / f".s.PGSQL.{port + 1}")
         self._direct = _past_proxies(settings, self.redis_proxy, folder, port)
-        self._redis = connect_redis(self._direct.redis_url, timeout_ms=DIRECT_TIMEOUT_MS)
+        self._redis = connect_redis(self._redis_url, timeout_ms=DIRECT_TIMEOUT_MS)
         self._placed = asyncio.Event()
         self._tasks = [
             asyncio.create_task(self._keep_in_place()),
@@ -98,6 +98,11 @@ class Site:
     def settings(self) -> Settings:
         """Settings that lead past the proxies."""
         return self._direct
+
+    @property
+    def _redis_url(self) -> str:
+        """Redis itself, as the role that may do everything."""
+        return self._direct.redis_urls_as("coordinator")[0]
 
     async def database(self) -> asyncpg.Connection:
         """Connect to PostgreSQL itself, past the proxy."""
@@ -237,7 +242,7 @@ class Site:
 
     async def _watch_door(self) -> None:
         """Note the times during which Redis was seen shut: the same epoch, never open (I17)."""
-        redis = connect_redis(self._direct.redis_url, timeout_ms=500)
+        redis = connect_redis(self._redis_url, timeout_ms=500)
         since: tuple[object, float] | None = None
         seen_s = 0.0
         try:
