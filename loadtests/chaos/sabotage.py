@@ -284,7 +284,7 @@ def sabotage(safeguards: list[Safeguard], console: Console) -> bool:
         tree = Path(name) / "tree"
         _copy(tree)
         for safeguard in safeguards:
-            _check(tree, safeguard)
+            edited(safeguard)
         if not _rigs_pass(tree, safeguards, console):
             return False
         all_caught = True
@@ -318,28 +318,22 @@ def document() -> str:
     )
 
 
-def apply(tree: Path, safeguard: Safeguard) -> None:
+def edited(safeguard: Safeguard) -> dict[str, str]:
     """
-    Take a safeguard out of the code in *tree*.
+    Return the text of each file that lacks the safeguard.
 
     Raises:
-        DoesNotFit: the code has changed; nothing was written.
+        DoesNotFit: the code has changed.
     """
     texts: dict[str, str] = {}
     for edit in safeguard.edits:
-        text = texts.get(edit.file) or (tree / edit.file).read_text()
+        text = texts.get(edit.file) or (ROOT / edit.file).read_text()
         if text.count(edit.old) != 1:
             raise DoesNotFit(
                 f"{safeguard.name}: {edit.file} has {text.count(edit.old)} times {edit.old!r}"
             )
         texts[edit.file] = text.replace(edit.old, edit.new)
-    for file, text in texts.items():
-        (tree / file).write_text(text)
-
-
-def _check(tree: Path, safeguard: Safeguard) -> None:
-    apply(tree, safeguard)
-    _restore(tree, safeguard)
+    return texts
 
 
 def _restore(tree: Path, safeguard: Safeguard) -> None:
@@ -362,7 +356,8 @@ def _rigs_pass(tree: Path, safeguards: list[Safeguard], console: Console) -> boo
 
 
 def _run_without(tree: Path, safeguard: Safeguard) -> str:
-    apply(tree, safeguard)
+    for file, text in edited(safeguard).items():
+        (tree / file).write_text(text)
     try:
         code, output = _run(tree, safeguard.rig)
     finally:
