@@ -30,7 +30,7 @@ from loadtests.chaos.site import DATABASE_ERRORS, PROCESSES, Site
 
 #: What the engine can survive today. `redo`: workers remember what they acknowledged, so that a
 #: Redis that lost it is rebuilt from them and PostgreSQL without a loss (F5, F6, F13).
-CAPABILITIES = frozenset[str]()
+CAPABILITIES = frozenset({"redo"})
 FAULTS_MIN, FAULTS_MAX = 3, 6
 DURATION_S = (0.3, 4.0)
 #: How often each family of faults is chosen, by the first word of its names.
