@@ -1,10 +1,10 @@
 """
 `make sabotage` (rig R6): each safeguard is taken out of a copy of the code, and a rig must miss it.
 
-Owns the table of safeguards: the edit that removes each, and the test or chaos round that has to
-fail then. Guarantees: a rig is believed only if it passes on the code as it is; an edit that does
-not fit the code any more is an error, and so is a rig that broke down instead of failing.
-`docs/SABOTAGE.md` is this table as text.
+Owns running the table of safeguards (`sabotage.toml`): the edits that remove each, and the test or
+chaos round that has to fail then. Guarantees: a rig is believed only if it passes on the code as
+it is; an edit that does not fit the code any more is an error, and so is a rig that broke down
+instead of failing. `docs/SABOTAGE.md` is this table as text.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,216 +53,22 @@ class Safeguard(NamedTuple):
     rig: str
 
 
+def _read(path: Path) -> tuple[Safeguard, ...]:
+    """Return the table."""
+    rows = tomllib.loads(path.read_text())["safeguard"]
+    return tuple(
+        Safeguard(
+            row["name"], row["against"], tuple(Edit(**edit) for edit in row["edit"]), row["rig"]
+        )
+        for row in rows
+    )
+
+
+SAFEGUARDS = _read(Path(__file__).with_suffix(".toml"))
+
+
 class DoesNotFit(Exception):
     """An edit's text is not in its file, or more than once: the table must follow the code."""
-
-
-SAFEGUARDS = (
-    Safeguard(
-        "epoch check in every script",
-        "F13, I13",
-        (Edit("lua/lib/enter.lua", "if door[1] ~= epoch or door[2]", "if door[2]"),),
-        "tests/lua/test_book.py -k fenced",
-    ),
-    Safeguard(
-        "state check in every script",
-        "I17",
-        (Edit("lua/lib/enter.lua", "or door[2] ~= 'open' then", "then"),),
-        "tests/lua/test_book.py -k fenced",
-    ),
-    Safeguard(
-        "nonce in the scripts' text",
-        "F10, F12",
-        (Edit("engine/scripts.py", "-- nonce {nonce}{newline}", "-- nonce{newline}"),),
-        "tests/engine/test_nonce.py",
-    ),
-    Safeguard(
-        "door opens under a higher epoch alone",
-        "I17",
-        (Edit("engine/door.py", "self._epoch_min = reign.epoch + 1", "self._epoch_min = 0"),),
-        "tests/engine/test_door.py -k i17",
-    ),
-    Safeguard(
-        "missing scripts shut the door",
-        "F4, F15",
-        (Edit("engine/shard.py", "    redis_errors.NoScriptError,\n", ""),),
-        "tests/engine/test_engine.py -k f15",
-    ),
-    Safeguard(
-        "the driver never repeats a command",
-        "F2",
-        (Edit("engine/redis_client.py", "Retry(NoBackoff(), 0)", "Retry(NoBackoff(), 3)"),),
-        "tests/engine/test_engine.py -k f2",
-    ),
-    Safeguard(
-        "journal ids of our own",
-        "F33",
-        (Edit("lua/lib/apply.lua", "string.format('%.0f-1', shard.seq), 'records'",
-              "'*', 'records'"),),
-        "tests/lua/test_book.py -k state_left_behind",
-    ),
-    Safeguard(
-        "journal is written first",
-        "F22, F33",
-        (
-            Edit("lua/lib/apply.lua",
-                 "  redis.call('XADD', shard.journal, string.format('%.0f-1', shard.seq), "
-                 "'records',\n    table.concat(records, '\\n'))\n"
-                 "  redis.call('HSET', shard.meta, 'seq', string.format('%.0f', shard.seq))\n",
-                 "  redis.call('HSET', shard.meta, 'seq', string.format('%.0f', shard.seq))\n"
-                 "  redis.call('XADD', shard.journal, string.format('%.0f-1', shard.seq), "
-                 "'records',\n    table.concat(records, '\\n'))\n"),
-        ),
-        "tests/lua/test_book.py -k 'f22 or f33'",
-    ),
-    Safeguard(
-        "what will be written is read first",
-        "F22",
-        (
-            Edit("lua/lib/apply.lua",
-                 "      redis.call('HEXISTS', event.holds, '')\n"
-                 "      redis.call('ZCARD', event.deadlines)\n"
-                 "      redis.call('ZCARD', event.ended)\n", ""),
-        ),
-        "tests/lua/test_holds.py -k f22",
-    ),
-    Safeguard(
-        "idempotency: a known booking is replayed",
-        "F1, F2, I6",
-        (Edit("lua/book.lua", "    if row then\n", "    if false then\n"),
-         Edit("lua/book.lua", "local function take_plain(event, a, number)\n",
-              "local function take_plain(event, a, number)\n  if true then return nil end\n")),
-        "chaos --seed 1 --rounds 1 --only 'network swallow api redis'",
-    ),
-    Safeguard(
-        "fingerprint of the request",
-        "F37, I6",
-        (Edit("lua/book.lua", "fingerprint == order.fingerprint and", "true and"),),
-        "tests/lua/test_book.py -k 'i6 or refusal'",
-    ),
-    Safeguard(
-        "only the owner confirms a hold",
-        "I11",
-        (Edit("lua/confirm.lua", "not hold or hold.user_id ~= command.user_id", "not hold"),),
-        "tests/lua/test_holds.py -k i11",
-    ),
-    Safeguard(
-        "only the owner cancels a booking",
-        "I10",
-        (Edit("lua/cancel.lua", "if user_id ~= command[2] then", "if not user_id then"),),
-        "tests/lua/test_cancel.py -k not_found",
-    ),
-    Safeguard(
-        "a seat that is not free is refused",
-        "I3, I16",
-        (Edit("lua/lib/check_seats.lua", "if letter ~= 'f' then", "if letter == 'h' then"),
-         Edit("lua/lib/move_seats.lua", "if string.sub(status, at, at) ~= letters[from] then",
-              "if false then")),
-        "chaos --seed 2 --rounds 1 --only 'kill sweeper'",
-    ),
-    Safeguard(
-        "back-pressure while PostgreSQL is away",
-        "F24",
-        (Edit("lua/lib/enter.lua", "room = tonumber(door[5]) - seq + tonumber(door[4])",
-              "room = 1000000"),),
-        "tests/lua/test_book.py -k f24",
-    ),
-    Safeguard(
-        "checkpoint's compare-and-set",
-        "F25, F27",
-        (Edit("store/ledger.py", "        if stored != last_seq:\n", "        if False:\n"),
-         Edit("store/queries/shards.sql",
-              "WHERE shard = $1 AND epoch = $2 AND last_seq = $3;",
-              "WHERE shard = $1 AND epoch = $2 AND $3::bigint IS NOT NULL;")),
-        "tests/store/test_ledger.py",
-    ),
-    Safeguard(
-        "checkpoint moves within the batch's transaction",
-        "F25, F26",
-        (Edit("store/ledger.py", "    async with connection.transaction():\n", "    if True:\n"),),
-        "tests/persister/test_persister.py -k 'every_point or around_commit'",
-    ),
-    Safeguard(
-        "epoch row is checked by every batch",
-        "F27, I13",
-        (Edit("store/ledger.py", "    if not allowed:\n", "    if False:\n"),),
-        "tests/store/test_ledger.py",
-    ),
-    Safeguard(
-        "epoch row is held FOR SHARE",
-        "F27, I13",
-        (Edit("store/queries/shards.sql", "WHERE shard = $1 FOR SHARE;", "WHERE shard = $1;"),),
-        "tests/store/test_ledger.py -k claim_waits",
-    ),
-    Safeguard(
-        "Redis is told after the commit",
-        "F25, F30",
-        (
-            Edit("persister/persister.py",
-                 "        with metrics.BATCH_SECONDS.labels(self._label).time():\n",
-                 "        written, self._last_seq = self._last_seq, entries[-1].seq\n"
-                 "        await self._note()\n"
-                 "        self._last_seq = written\n"
-                 "        with metrics.BATCH_SECONDS.labels(self._label).time():\n"),
-        ),
-        "tests/persister/test_order.py",
-    ),
-    Safeguard(
-        "trimming stays behind the checkpoint",
-        "F30, I7",
-        (Edit("lua/persisted.lua", " or trim_seq > persisted_seq\n", "\n"),),
-        "tests/lua/test_persisted.py -k f30",
-    ),
-    Safeguard(
-        "records are kept for their retention",
-        "F31",
-        (Edit("persister/persister.py", "- self._options.retention_s", "+ 0"),),
-        "tests/persister/test_persister.py -k retention",
-    ),
-    Safeguard(
-        "a gap in the journal stops the ledger",
-        "F30, F32, I7",
-        (Edit("store/ledger.py", "        if entry.seq != expected:\n", "        if False:\n"),),
-        "tests/store/test_ledger.py",
-    ),
-    Safeguard(
-        "each record's check is verified",
-        "F9",
-        (Edit("engine/records.py",
-              "    if sha1(body, usedforsecurity=False).hexdigest()[:CHECK_CHARS].encode() != "
-              "check:\n", "    if False:\n"),),
-        "tests/engine/test_records.py",
-    ),
-    Safeguard(
-        "conflict target of the tickets",
-        "F29, I3",
-        (Edit("store/queries/ledger.sql",
-              "                     $6::boolean[])\nON CONFLICT (event_id, id) DO NOTHING;",
-              "                     $6::boolean[])\nON CONFLICT DO NOTHING;"),),
-        "tests/store/test_seats.py -k f29",
-    ),
-    Safeguard(
-        "Redis must be configured to keep a booking",
-        "F17",
-        (Edit("reconciler/recovery.py", "        if wrong:\n", "        if False:\n"),),
-        "tests/reconciler/test_recovery.py -k f17",
-    ),
-    Safeguard(
-        "a lost record is never passed over",
-        "F5, F30",
-        (Edit("reconciler/recovery.py", "        if last_seq != meta.seq:\n",
-              "        if False:\n"),),
-        "tests/reconciler/test_recovery.py -k lost_record",
-    ),
-    Safeguard(
-        "claim of a shard is compare-and-set",
-        "F41",
-        (Edit("store/queries/shards.sql",
-              "WHERE shard = $1 AND epoch = $2 AND (state <> 'recovering' OR lease_until < now())",
-              "WHERE shard = $1 AND $2::bigint IS NOT NULL"),),
-        "tests/store/test_ledger.py tests/reconciler/test_recovery.py",
-    ),
-)  # fmt: skip
 
 
 def main() -> None:
