@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: help up test check format simulate demo bench chaos loadtest lock clean docs
+.PHONY: help up test check format simulate demo bench chaos sabotage loadtest lock clean docs
 
 help:            ## list what there is
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -32,10 +32,15 @@ simulate: $(DEV) ## random histories of all scripts against the model, nightly s
 	@seed=$${SEED:-$$(date +%s)}; echo "make simulate SEED=$$seed"; \
 	    $(BIN)/pytest tests/simulation --large --hypothesis-show-statistics --hypothesis-seed=$$seed
 
-bench chaos loadtest:
+chaos: $(DEV)    ## faults against a whole Evently, judged by history (SEED=n MINUTES=m)
+	@$(BIN)/python -m loadtests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+sabotage: $(DEV) ## take each safeguard out of a copy and see a rig miss it
+	@$(BIN)/python -m loadtests.chaos.sabotage
+
+bench loadtest:
 	@echo "make $@ does not exist yet: it comes with the work on $(or $(WHY_$@),it)" >&2; exit 1
 WHY_bench    := speed
-WHY_chaos    := durability and recovery
 WHY_loadtest := speed
 
 docs: $(DEV)     ## write the documents that are made from the code

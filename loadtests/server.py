@@ -46,7 +46,7 @@ class Server:
     @property
     def settings(self) -> Settings:
         """Return the settings that commands need to reach the running servers."""
-        environ = self._environ()
+        environ = self.environ
         fields = {name: environ[name] for name in environ if name.startswith("EVENTLY_")}
         return Settings.from_env(fields).with_running()
 
@@ -61,7 +61,7 @@ class Server:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: ASYNC220  Starting takes a millisecond.
                 [sys.executable, "-m", "evently", "up"],
-                env=self._environ(),
+                env=self.environ,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -105,7 +105,9 @@ class Server:
         """Return the end of the log."""
         return self.log_path.read_text(errors="replace")[-4000:]
 
-    def _environ(self) -> dict[str, str]:
+    @property
+    def environ(self) -> dict[str, str]:
+        """Return the environment of the supervisor: ours, and this server's settings."""
         plain = {name: value for name, value in os.environ.items() if "EVENTLY_" not in name}
         own = {"data_dir": str(self.data_path), "http_port": str(self.port)} | self._settings
         return plain | {f"EVENTLY_{name.upper()}": value for name, value in own.items()}

@@ -1,0 +1,231 @@
+"""
+Clients that keep a history: they book, hold and confirm, cancel, and repeat what was not answered.
+
+Owns what they ask for and how they read answers. Guarantees: each attempt is written down before
+it is sent; an attempt without a clear answer is repeated with the same key; the choices of a
+client depend on the seed and on what it was told alone. They do not think between requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import aiohttp
+import orjson
+
+from engine.ids import booking_id, booking_of_hold, hold_id
+from loadtests.chaos.history import Line, Recorder, Verb
+
+#: Attempts at one request before a client gives up and moves on.
+ATTEMPTS_MAX = 8
+#: Pause before the second attempt; doubles with each.
+PAUSE_FIRST_S = 0.05
+PAUSE_MAX_S = 1.0
+TIMEOUT_S = 5.0
+#: Share of attempts whose client hangs up after this, while the server works on.
+IMPATIENT_SHARE = 0.05
+IMPATIENT_TIMEOUT_S = (0.005, 0.1)
+#: Share of bookings after which another order is sent under the same key.
+MISUSE_SHARE = 0.05
+#: Share of holds that are not confirmed.
+ABANDON_SHARE = 0.2
+#: What a client does next, and how often.
+ACTIONS = {"book_places": 6, "book_seats": 6, "hold_places": 2, "hold_seats": 3, "cancel": 6}
+
+
+class Tier(NamedTuple):
+    """Something to buy from: places, or seats by name."""
+
+    event_id: str
+    tier_no: int
+    tier_id: str
+    seats: tuple[str, ...] = ()
+
+
+class Wish(NamedTuple):
+    """One order, as text for the server and as figures for the history."""
+
+    tier: Tier
+    places: int
+    seats: tuple[str, ...] = ()
+
+    @property
+    def body(self) -> bytes:
+        """The request's body."""
+        if self.seats:
+            return orjson.dumps({"items": [{"seat_ids": self.seats}]})
+        return orjson.dumps({"items": [{"tier_id": self.tier.tier_id, "quantity": self.places}]})
+
+
+class Person(NamedTuple):
+    """An account and its token."""
+
+    user_id: str
+    token: str
+
+
+class _Request(NamedTuple):
+    path: str
+    body: bytes | None = None
+    key: str = ""
+
+
+class Client:
+    """One client: one request at a time, one connection."""
+
+    def __init__(
+        self,
+        number: int,
+        base_url: str,
+        tiers: Sequence[Tier],
+        people: Sequence[Person],
+        recorder: Recorder,
+        *,
+        seed: int,
+    ) -> None:
+        """
+        Args:
+            number: Which client; it is a part of the seed.
+
+            base_url: Where the API is.
+
+            tiers: What there is to buy.
+
+            people: On whose behalf it asks; nobody else may.
+
+            recorder: Where the history goes.
+
+            seed: Of the round.
+        """
+        self._choices = random.Random(f"{seed}-{number}")
+        self._base_url = base_url
+        self._places = [tier for tier in tiers if not tier.seats]
+        self._seated = [tier for tier in tiers if tier.seats]
+        self._people = people
+        self._recorder = recorder
+        #: Bookings that were acknowledged and not cancelled, with their owner.
+        self._own: list[tuple[str, Wish, Person]] = []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Buy and cancel until told to stop."""
+        names, weights = list(ACTIONS), list(ACTIONS.values())
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        async with aiohttp.ClientSession(self._base_url, timeout=timeout) as session:
+            self._session = session
+            while not stop.is_set():
+                action = self._choices.choices(names, weights)[0]
+                if action == "cancel":
+                    await self._cancel()
+                elif action.startswith("book"):
+                    await self._book(self._wish(is_seated=action == "book_seats"))
+                else:
+                    await self._hold(self._wish(is_seated=action == "hold_seats"))
+                await asyncio.sleep(0)  # A server that refuses at once must not stop the others.
+
+    def _wish(self, *, is_seated: bool) -> Wish:
+        tier = self._choices.choice(self._seated if is_seated else self._places)
+        places = self._choices.choice((1, 1, 2, 3))
+        if not is_seated:
+            return Wish(tier, places)
+        seats = tuple(self._choices.sample(tier.seats, min(places, 2)))
+        return Wish(tier, len(seats), seats)
+
+    async def _book(self, wish: Wish) -> None:
+        person, key = self._choices.choice(self._people), self._key()
+        own_id = booking_id(
+            event_id=wish.tier.event_id, user_id=person.user_id, idempotency_key=key
+        )
+        request = _Request(f"/v1/events/{wish.tier.event_id}/bookings", wish.body, key)
+        end = await self._ask_until_answered("book", own_id, wish, person, request)
+        if end.kind != "ok":
+            return
+        self._own.append((own_id, wish, person))
+        if self._choices.random() < MISUSE_SHARE:
+            other = self._wish(is_seated=not wish.seats and bool(self._seated))
+            if other.tier.event_id == wish.tier.event_id and other.body != wish.body:
+                request = request._replace(body=other.body)
+                await self._ask("misuse", own_id, other, person, request)
+
+    async def _hold(self, wish: Wish) -> None:
+        person, key = self._choices.choice(self._people), self._key()
+        own_hold = hold_id(event_id=wish.tier.event_id, user_id=person.user_id, idempotency_key=key)
+        own_id = booking_of_hold(own_hold)
+        request = _Request(f"/v1/events/{wish.tier.event_id}/holds", wish.body, key)
+        end = await self._ask_until_answered("hold", own_id, wish, person, request)
+        if end.kind != "ok" or self._choices.random() < ABANDON_SHARE:
+            return
+        request = _Request(f"/v1/holds/{own_hold}/confirm")
+        end = await self._ask_until_answered("confirm", own_id, wish, person, request)
+        if end.kind == "ok":
+            self._own.append((own_id, wish, person))
+
+    async def _cancel(self) -> None:
+        if not self._own:
+            return
+        at = self._choices.randrange(len(self._own))
+        own_id, wish, person = self._own.pop(at)
+        request = _Request(f"/v1/bookings/{own_id}/cancel")
+        await self._ask_until_answered("cancel", own_id, wish, person, request)
+
+    async def _ask_until_answered(
+        self, verb: Verb, own_id: str, wish: Wish, person: Person, request: _Request
+    ) -> Line:
+        """Send a request and repeat it with the same key until it is answered, or give up."""
+        pause_s = PAUSE_FIRST_S
+        for _ in range(ATTEMPTS_MAX):
+            end = await self._ask(verb, own_id, wish, person, request)
+            if end.kind != "info":
+                break
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_MAX_S)
+        return end
+
+    async def _ask(
+        self, verb: Verb, own_id: str, wish: Wish, person: Person, request: _Request
+    ) -> Line:
+        """Send a request once and write down how it ended."""
+        headers = {"Authorization": f"Bearer {person.token}"}
+        if request.key:
+            headers["Idempotency-Key"] = request.key
+        timeout_s = TIMEOUT_S
+        if self._choices.random() < IMPATIENT_SHARE:
+            timeout_s = self._choices.uniform(*IMPATIENT_TIMEOUT_S)
+        invoked = self._recorder.invoke(
+            Line(
+                at_s=time.monotonic(),
+                kind="invoke",
+                verb=verb,
+                booking_id=own_id,
+                event_id=wish.tier.event_id,
+                tier_no=wish.tier.tier_no,
+                places=wish.places,
+                seats=wish.seats,
+            )
+        )
+        try:
+            async with self._session.post(
+                request.path,
+                data=request.body,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+            ) as response:
+                answer: dict[str, Any] = orjson.loads(await response.read())
+                worker = response.headers.get("X-Request-Id", "").partition("-")[0]
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            return self._recorder.end(invoked, "info", type(error).__name__)
+        if status >= 500:
+            return self._recorder.end(invoked, "info", str(answer.get("code", status)))
+        if status >= 400:
+            code, seat = str(answer.get("code", status)), str(answer.get("seat_id", ""))
+            return self._recorder.end(invoked, "fail", code, seat=seat, worker=worker)
+        told = {"told_id": answer["id"], "told_seq": answer["seq"]} if verb != "hold" else {}
+        return self._recorder.end(invoked, "ok", worker=worker, **told)
+
+    def _key(self) -> str:
+        return str(uuid.UUID(int=self._choices.getrandbits(128), version=4))

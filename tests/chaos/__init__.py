@@ -1,0 +1,1 @@
+"""The chaos rigs can fail, and what they find stays found."""
