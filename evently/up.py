@@ -222,8 +222,15 @@ def parts(settings: Settings, environ: Mapping[str, str], *, metrics_path: Path)
     def part(name: str, *words: str) -> Part:
         return Part(name=name, argv=(python, "-m", *words), env=env)
 
+    watch_s = settings.reconciler_watch_s
     return [
         part("coordinator", "reconciler", "recover", "--watch"),
+        # Without a port of its own: its metrics meet the others' in the common folder.
+        *(
+            [part("watch", "reconciler", "watch", "--port", "0", "--interval", str(watch_s))]
+            if watch_s
+            else []
+        ),
         *(
             part(f"persister-{shard}", "persister", "--shard", str(shard))
             for shard in range(settings.shards)

@@ -1,5 +1,5 @@
 """
-The commands `python -m reconciler check` and `python -m reconciler recover`.
+The commands of `python -m reconciler`; `check` and `recover` stand here, others in `commands_*`.
 
 The one place of this package that knows the settings; all else takes plain values.
 """
@@ -11,14 +11,23 @@ import sys
 import time
 from typing import Annotated
 
+import structlog
 import typer
 from rich.console import Console
 
 from evently import logs
 from evently.settings import Settings, SettingsError
-from reconciler import commands_quarantine, commands_receipts, report
+from reconciler import (
+    commands_explain,
+    commands_quarantine,
+    commands_receipts,
+    commands_repair,
+    commands_watch,
+    report,
+)
 from reconciler.check import Result
 from reconciler.check import check as run_check
+from reconciler.servers import Servers
 
 #: Seconds between two words on progress.
 PROGRESS_INTERVAL_S = 1.0
@@ -32,8 +41,34 @@ app = typer.Typer(
 )
 
 
-explain = typer.Typer(help="Tell why things came as they did.", no_args_is_help=True)
-app.add_typer(explain, name="explain")
+def _servers(*, with_logs: bool = False) -> Servers:
+    """Read where the servers are from the settings; what each registered command is given."""
+    try:
+        settings = Settings.load()
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from error
+    _require_servers(settings)
+    if with_logs:
+        logs.configure(settings.log_level, "reconciler")
+    else:  # Stdout is the answer's.
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    return Servers(
+        redis_urls=settings.redis_urls_as("coordinator"),
+        database_url=settings.database_url,
+        shards=settings.shards,
+        redis_timeout_ms=settings.redis_timeout_ms,
+        database_timeout_ms=settings.database_timeout_ms,
+        journal_backlog_records_max=settings.journal_backlog_records_max,
+        journal_backlog_bytes_max=settings.journal_backlog_bytes_max,
+        journal_backlog_age_ms_max=settings.journal_backlog_age_ms_max,
+        durability=settings.durability,
+        hold_life_max_ms=settings.hold_life_max_ms,
+    )
+
+
+commands_explain.register(app, _servers)
+commands_repair.register(app, _servers)
+commands_watch.register(app, _servers)
 commands_receipts.register(app, lambda: Settings.load().ticket_signing_key)
 
 
@@ -58,29 +93,6 @@ def check(
     else:
         report.show(result, Console(file=sys.stdout))
     raise typer.Exit(result.exit_code)
-
-
-@explain.command("waitlist")
-def explain_waitlist(event: str, entry: Annotated[str | None, typer.Argument()] = None) -> None:
-    """Tell why entries of an event's waitlist were promoted or not, from the journal."""
-    settings = Settings.load()
-    _require_servers(settings)
-    from reconciler import explain as story  # noqa: PLC0415  `check` needs none of it.
-
-    try:
-        lines = asyncio.run(
-            story.explain_waitlist(
-                redis_urls=settings.redis_urls_as("coordinator"),
-                database_url=settings.database_url,
-                event_id=event,
-                entry_id=entry,
-                redis_timeout_ms=settings.redis_timeout_ms,
-                database_timeout_ms=settings.database_timeout_ms,
-            )
-        )
-    except LookupError as error:
-        raise typer.BadParameter(str(error)) from error
-    sys.stdout.write("\n".join(lines) + "\n")
 
 
 @app.command()

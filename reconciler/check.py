@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import asyncpg
 from redis.asyncio import Redis
@@ -40,7 +41,8 @@ GROUP_EVENTS_MAX = 64
 GROUP_VIOLATIONS_MAX = 1_000
 
 _BROKEN = ("record_missing", "record_corrupt")
-_AWAY = (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+#: What tells that a server does not answer.
+AWAY = (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class CannotCheck(Exception):
@@ -118,17 +120,17 @@ async def check(
         database = await connect_database(database_url, timeout_ms=database_timeout_ms)
         try:
             if event_id is not None:
-                shard = await _find_shard(database, clients, shards, event_id)
+                shard = await find_shard(database, clients, shards, event_id)
             for number in range(shards) if shard is None else [shard]:
                 redis = clients[number % len(clients)]
                 try:
                     await _Shard(number, redis, database, progress, result).check(event_id)
-                except (*_AWAY, CannotCheck) as error:
-                    result.errors.append(f"shard {number}: {_said(error)}")
+                except (*AWAY, CannotCheck) as error:
+                    result.errors.append(f"shard {number}: {said(error)}")
         finally:
             await database.close(timeout=database_timeout_ms / 1000)
-    except (*_AWAY, CannotCheck) as error:
-        result.errors.append(_said(error))
+    except (*AWAY, CannotCheck) as error:
+        result.errors.append(said(error))
     finally:
         for client in clients:
             await client.aclose()
@@ -149,12 +151,12 @@ async def check_rebuilt(
     Cost: reads the bookings of *events* from both stores, and no journal.
     """
     result = Result()
-    checker = _Shard(shard, redis, database, progress, result)
     reader = Reader(shard, redis, database, ledger, bool(events))
-    for group in _groups(events, ledger):
-        _, violations = await checker.examine(reader, group)
-        result.violations += violations
+    for group in groups(events, ledger):
+        seen = await examine(reader, group)
+        result.violations += seen.violations
         result.events += len(group)
+        result.bookings += seen.bookings
         progress(f"shard {shard}: {result.events} of {len(events)} events compared")
     return result
 
@@ -193,55 +195,70 @@ class _Shard:
             if event_id is None or violation.event_id in {None, event_id}
         ]
         done = 0
-        view: ShardView | None = None
-        for group in _groups(events, ledger):
-            view, violations = await self.examine(reader, group)
-            found += violations
+        seen: Examined | None = None
+        for group in groups(events, ledger):
+            seen = await examine(reader, group)
+            found += seen.violations
+            result.bookings += seen.bookings
             done += len(group)
             self._progress(f"shard {self._number}: {done} of {len(events)} events compared")
-        assert view is not None  # A shard without events is one empty group.
+        assert seen is not None  # A shard without events is one empty group.
+        view = seen.shard
         result.events += len(events)
         result.records += ledger.records + view.tail_records
         result.shards.append(ShardSummary(
             shard=self._number, epoch=view.epoch, watermark_seq=view.watermark_seq,
             checkpoint_seq=view.checkpoint_seq,
         ))  # fmt: skip
-        result.violations += _without_named(found)
-
-    async def examine(
-        self, reader: Reader, group: Sequence[str]
-    ) -> tuple[ShardView, list[Violation]]:
-        """Read a group and judge it; again from the start, as long as anything is found."""
-        suspects: dict[tuple[object, ...], Violation] | None = None
-        first: ShardView | None = None
-        for _ in range(EXAMINATIONS):
-            shard_view, views = await self._read(reader, group)
-            if first is None:
-                first = shard_view
-                self._result.bookings += sum(len(view.expected) for view in views)
-            found = {v.identity: v for v in _judge(shard_view, views)}
-            if suspects is not None:
-                found = {key: value for key, value in found.items() if key in suspects}
-            suspects = found
-            if not suspects:
-                break
-            group = sorted({v.event_id for v in suspects.values() if v.event_id is not None})
-        assert first is not None
-        assert suspects is not None
-        return first, list(suspects.values())[:GROUP_VIOLATIONS_MAX]
-
-    async def _read(
-        self, reader: Reader, group: Sequence[str]
-    ) -> tuple[ShardView, list[EventView]]:
-        for _ in range(TORN_MAX):
-            try:
-                return await reader.read(group)
-            except Torn:
-                await asyncio.sleep(TORN_PAUSE_S)
-        raise CannotCheck(f"the shard changed its epoch during each of {TORN_MAX} readings")
+        result.violations += without_named(found)
 
 
-def _judge(shard_view: ShardView, views: Sequence[EventView]) -> list[Violation]:
+class Examined(NamedTuple):
+    """A group as it was first read, and what every look at it has found."""
+
+    shard: ShardView
+    bookings: int
+    violations: list[Violation]
+
+
+async def examine(reader: Reader, group: Sequence[str]) -> Examined:
+    """
+    Read a group and judge it; again from the start, as long as anything is found (F40).
+
+    Raises:
+        CannotCheck: the shard goes from epoch to epoch.
+    """
+    suspects: dict[tuple[object, ...], Violation] | None = None
+    first: ShardView | None = None
+    bookings = 0
+    for _ in range(EXAMINATIONS):
+        shard_view, views = await read_group(reader, group)
+        if first is None:
+            first, bookings = shard_view, sum(len(view.expected) for view in views)
+        found = {v.identity: v for v in judge(shard_view, views)}
+        if suspects is not None:
+            found = {key: value for key, value in found.items() if key in suspects}
+        suspects = found
+        if not suspects:
+            break
+        group = sorted({v.event_id for v in suspects.values() if v.event_id is not None})
+    assert first is not None
+    assert suspects is not None
+    return Examined(first, bookings, list(suspects.values())[:GROUP_VIOLATIONS_MAX])
+
+
+async def read_group(reader: Reader, group: Sequence[str]) -> tuple[ShardView, list[EventView]]:
+    """Read a group, as often as it takes for one epoch to last that long."""
+    for _ in range(TORN_MAX):
+        try:
+            return await reader.read(group)
+        except Torn:
+            await asyncio.sleep(TORN_PAUSE_S)
+    raise CannotCheck(f"the shard changed its epoch during each of {TORN_MAX} readings")
+
+
+def judge(shard_view: ShardView, views: Sequence[EventView]) -> list[Violation]:
+    """Return what the invariants find in a group, once read."""
     found: list[Violation] = []
     for check_shard in SHARD_CHECKS:
         found += check_shard(shard_view)
@@ -259,7 +276,7 @@ def _judge(shard_view: ShardView, views: Sequence[EventView]) -> list[Violation]
     return found
 
 
-def _without_named(found: Sequence[Violation]) -> list[Violation]:
+def without_named(found: Sequence[Violation]) -> list[Violation]:
     """Leave out what groups found alike, and broken records whose owner is named beside."""
     distinct = {(*violation.identity, violation.seq): violation for violation in found}.values()
     named = [
@@ -281,24 +298,26 @@ def _without_named(found: Sequence[Violation]) -> list[Violation]:
     return kept
 
 
-def _groups(events: Sequence[str], ledger: Ledger) -> list[list[str]]:
-    groups: list[list[str]] = [[]]
+def groups(events: Sequence[str], ledger: Ledger) -> list[list[str]]:
+    """Divide events into groups that are read together; there is at least one, if empty."""
+    found: list[list[str]] = [[]]
     bookings = 0
     for event_id in events:
         sums = ledger.events.get(event_id)
         count = sums.bookings if sums else 0
-        full = len(groups[-1]) >= GROUP_EVENTS_MAX or bookings + count > GROUP_BOOKINGS_MAX
-        if full and groups[-1]:
-            groups.append([])
+        full = len(found[-1]) >= GROUP_EVENTS_MAX or bookings + count > GROUP_BOOKINGS_MAX
+        if full and found[-1]:
+            found.append([])
             bookings = 0
-        groups[-1].append(event_id)
+        found[-1].append(event_id)
         bookings += count
-    return groups
+    return found
 
 
-async def _find_shard(
+async def find_shard(
     database: asyncpg.Connection, clients: Sequence[Redis], shards: int, event_id: str
 ) -> int:
+    """Return the shard that an event lives on, from either store."""
     row = (await audit.event_rows(database, [event_id])).get(event_id)
     if row is not None:
         if row.shard >= shards:
@@ -310,7 +329,8 @@ async def _find_shard(
     raise CannotCheck(f"no such event: {event_id}")
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """Say why nothing could be said."""
     if isinstance(error, CannotCheck):
         return str(error)
     return f"a server did not answer: {type(error).__name__}: {error}"

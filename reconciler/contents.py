@@ -7,9 +7,9 @@ Beside `reconciler.invariants`, which has the counters and the list of all.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from engine.ids import ticket_id
+from engine.ids import TIME_CHARS, ticket_id
 from engine.outcomes import Hold
 from reconciler.gate import wanted_tickets
 from reconciler.view import Booking, EventView, Row, Violation, lines_of, of_booking, of_event
@@ -101,21 +101,11 @@ def check_persons(view: EventView) -> list[Violation]:
     if not view.stock:
         return []
     limited = _limited_tiers(view)
-    at_watermark: Counter[str] = Counter()
-    owners: dict[str, tuple[str, Booking]] = {}
-    for booking_id, booking in view.expected.items():
-        if booking.is_live:
-            for name, places in _counts(limited, booking.user_id, booking.lines):
-                at_watermark[name] += places
-            owners[booking.user_id] = (booking_id, booking)
-        else:
-            owners.setdefault(booking.user_id, (booking_id, booking))
+    at_watermark, owners = taken_by_person(view)
     later: dict[str, list[tuple[int, int]]] = {}
     for hold in view.holds.values():
         lines = [(item.tier_no, item.quantity) for item in hold.items]
         for name, places in _counts(limited, hold.user_id, lines):
-            if view.was_live(hold):
-                at_watermark[name] += places
             later.setdefault(name, []).extend(_later_hold_changes(view, hold, places))
     for booking in view.bookings.values():
         for seq, sign, items in view.changes_after(booking):
@@ -137,7 +127,66 @@ def check_persons(view: EventView) -> list[Violation]:
                 subject=name,
                 message=f"places counted for {name} are not those of their live bookings",
             ))  # fmt: skip
+    return found + _over_limit(view, at_watermark, owners)
+
+
+def _over_limit(
+    view: EventView, taken: Counter[str], owners: Mapping[str, tuple[str, Booking]]
+) -> list[Violation]:
+    """I12: no person's live holds and bookings exceed what one may have, of the event or a tier."""
+    if view.published is None:
+        return []
+    most = {tier.tier_no: tier.person_max for tier in view.published.tiers}
+    found: list[Violation] = []
+    for name, places in taken.items():
+        user_id, _, tier_text = name.partition("/")
+        tier_no = int(tier_text) if tier_text else None
+        limit = view.published.person_max if tier_no is None else most[tier_no]
+        if places > limit:
+            booking_id, booking = owners.get(user_id, (None, None))
+            found.append(of_event(
+                view, "I12", "limit_exceeded", booking_id=booking_id, subject=name,
+                tier_no=tier_no or (booking.tier_no if booking else None), expected=limit,
+                found=places, seq=booking.seq if booking else None,
+                message=f"{user_id} has more places than one may have of "
+                        f"{'the event' if tier_no is None else 'the tier'}",
+            ))  # fmt: skip
     return found
+
+
+def check_ids(view: EventView) -> list[Violation]:
+    """I6: a booking's id is of its event: it was derived for a request of no other."""
+    first, last = slice(len("evt_"), len("evt_") + TIME_CHARS), slice(3, 3 + TIME_CHARS)
+    return [
+        of_booking(
+            view, "I6", "id_of_another_event", booking_id, booking,
+            expected=view.event_id[first], found=booking_id[last],
+            message="the booking's id was derived for another event",
+        )
+        for booking_id, booking in view.expected.items()
+        if booking_id[last] != view.event_id[first]
+    ]  # fmt: skip
+
+
+def taken_by_person(view: EventView) -> tuple[Counter[str], dict[str, tuple[str, Booking]]]:
+    """Return `persons` as it must be at the watermark, and a booking of each person that has."""
+    limited = _limited_tiers(view)
+    taken: Counter[str] = Counter()
+    owners: dict[str, tuple[str, Booking]] = {}
+    # In order, so that a second look names the same booking: rows come in any.
+    for booking_id, booking in sorted(view.expected.items()):
+        if booking.is_live:
+            for name, places in _counts(limited, booking.user_id, booking.lines):
+                taken[name] += places
+            owners[booking.user_id] = (booking_id, booking)
+        else:
+            owners.setdefault(booking.user_id, (booking_id, booking))
+    for hold in view.holds.values():
+        if view.was_live(hold):
+            lines = [(item.tier_no, item.quantity) for item in hold.items]
+            for name, places in _counts(limited, hold.user_id, lines):
+                taken[name] += places
+    return taken, owners
 
 
 def _limited_tiers(view: EventView) -> frozenset[int]:

@@ -10,14 +10,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
-import asyncpg
-from redis.asyncio import Redis
-
-from engine import keys
-from engine.errors import CorruptRecord
 from engine.ids import entry_of_offer
 from engine.records import (
     Booked,
@@ -33,19 +28,13 @@ from engine.records import (
     Record,
     Released,
     Stalled,
-    last_seq,
-    read_entries,
 )
-from engine.redis_client import connect as connect_redis
-from reconciler.proof import JournalReader
+from reconciler.servers import Servers
+from reconciler.story import records
 from store import audit
-from store.pool import connect as connect_database
 from store.waitlist import OFFER_PREFIX
 
 _Tell = Callable[..., None]
-
-#: Entries of a read from the stream.
-STREAM_CHUNK = 1_000
 
 
 class Line(NamedTuple):
@@ -213,13 +202,7 @@ class Story:
 
 
 async def explain_waitlist(
-    *,
-    redis_urls: Sequence[str],
-    database_url: str,
-    event_id: str,
-    entry_id: str | None = None,
-    redis_timeout_ms: int,
-    database_timeout_ms: int,
+    servers: Servers, event_id: str, entry_id: str | None = None
 ) -> list[str]:
     """
     Return the story of an event's waitlist, or of one entry of it, and the verdict at its end.
@@ -229,21 +212,14 @@ async def explain_waitlist(
     Raises:
         LookupError: there is no such event.
     """
-    database = await connect_database(database_url, timeout_ms=database_timeout_ms)
-    try:
-        async with audit.begin(database):
-            row = (await audit.event_rows(database, [event_id])).get(event_id)
-            if row is None:
-                raise LookupError(f"no such event: {event_id}")
-            story = Story()
-            last = await _follow_journal(database, row.shard, event_id, story)
-    finally:
-        await database.close(timeout=database_timeout_ms / 1000)
-    redis = connect_redis(redis_urls[row.shard % len(redis_urls)], timeout_ms=redis_timeout_ms)
-    try:
-        await _follow_stream(redis, row.shard, event_id, last, story)
-    finally:
-        await redis.aclose()
+    async with servers.database() as database:
+        row = (await audit.event_rows(database, [event_id])).get(event_id)
+    if row is None:
+        raise LookupError(f"no such event: {event_id}")
+    story = Story()
+    async for epoch, seq, record in records(servers, row.shard):
+        if record.event_id == event_id:
+            story.follow(epoch, seq, record)
     lines = [line for line in story.lines if entry_id is None or _concerns(line, entry_id, story)]
     return [*map(str, lines), *story.verdict(entry_id)]
 
@@ -256,42 +232,6 @@ def _concerns(line: Line, entry_id: str, story: Story) -> bool:
     last = max((one.epoch, one.seq) for one in story.lines if entry_id in one.entries)
     place = (line.epoch, line.seq)
     return (own.epoch, own.seq) <= place and (story.is_waiting(entry_id) or place <= last)
-
-
-async def _follow_journal(
-    database: asyncpg.Connection, shard: int, event_id: str, story: Story
-) -> tuple[int, int]:
-    last = (0, 0)
-    reader = JournalReader(shard, {})
-    async for batch in audit.journal(database, shard):
-        for epoch, seq, record in reader.read(batch):
-            if record.event_id == event_id:
-                story.follow(epoch, seq, record)
-        last = (batch.epoch, batch.last_seq)
-    return last
-
-
-async def _follow_stream(
-    redis: Redis, shard: int, event_id: str, last: tuple[int, int], story: Story
-) -> None:
-    """Follow what PostgreSQL does not have yet; a record that does not read is left out."""
-    epoch = int(await redis.hget(keys.meta(shard), "epoch") or 0)
-    seq = last[1] if last[0] == epoch else 0
-    while True:
-        rows: Any = await redis.xrange(
-            keys.journal(shard, epoch), f"({seq}-1", "+", count=STREAM_CHUNK
-        )
-        for own_id, fields in rows:
-            before, seq = seq, last_seq(own_id)
-            try:
-                entries = read_entries(own_id, fields)
-            except CorruptRecord:
-                continue
-            for entry in entries:
-                if entry.record.event_id == event_id and entry.seq > before:
-                    story.follow(epoch, entry.seq, entry.record)
-        if not rows:
-            return
 
 
 def _places(count: int) -> str:

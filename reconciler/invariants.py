@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from reconciler.contents import check_bookings, check_persons, check_rows, check_tickets
+from reconciler.contents import (
+    check_bookings,
+    check_ids,
+    check_persons,
+    check_rows,
+    check_tickets,
+)
 from reconciler.promos import check_promos
 from reconciler.seats import check_seats
 from reconciler.view import EventView, ShardView, Violation, number, of_event, sold
@@ -75,6 +81,11 @@ def check_journal(view: ShardView) -> list[Violation]:
     if persisted_seq is None or persisted_seq > view.checkpoint_after_seq:
         add("persisted_seq_ahead", view.checkpoint_after_seq, str(view.meta.get("persisted_seq")),
             "Redis believes that PostgreSQL has more records than it has")  # fmt: skip
+    trimmed_seq = number(view.meta.get("trimmed_seq")) or 0
+    if trimmed_seq > view.checkpoint_after_seq:
+        add("trimmed_ahead", view.checkpoint_after_seq, trimmed_seq,
+            "records were trimmed that PostgreSQL does not have: it went back in time "
+            "(`repair --pg`)")  # fmt: skip
     return found
 
 
@@ -255,6 +266,7 @@ EVENT_CHECKS: tuple[Callable[[EventView], list[Violation]], ...] = (
     check_seats,
     check_bookings,
     check_rows,
+    check_ids,
     check_persons,
     check_promos,
     check_waitlist,

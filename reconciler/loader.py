@@ -42,7 +42,9 @@ async def change_door(
     """
     words = [word for pair in fields.items() for word in pair]
     try:
-        before: Any = await redis.eval(_script("claim"), 1, keys.meta(shard), epoch, verb, *words)
+        before: Any = await redis.eval(
+            recovery_script("claim"), 1, keys.meta(shard), epoch, verb, *words
+        )
     except ResponseError as error:
         if str(error).startswith("FENCED"):
             raise ClaimLost(f"Redis is claimed under epoch {str(error).split()[1]}") from error
@@ -178,7 +180,8 @@ def _pack(verb: bytes, key: str, *words: bytes) -> bytes:
     return packed
 
 
-def _script(name: str) -> str:
+def recovery_script(name: str) -> str:
+    """Return the text of `lua/recovery/<name>.lua`: sent as it is, and loaded by no worker."""
     return resources.files("lua").joinpath("recovery", f"{name}.lua").read_text("utf-8")
 
 

@@ -1,5 +1,5 @@
 """
-PostgreSQL against itself: the journal's text, folded, is the rows (I7, I8), per shard.
+PostgreSQL against itself: the journal's text, folded, is the rows (I5, I7, I8), per shard.
 
 All is read in one snapshot, so nothing found here can be torn. A shard may have more bookings
 than memory holds, hence each event keeps only sums: every booking adds the hash of its content,
@@ -11,7 +11,7 @@ Memory: O(events of the shard), and O(bookings of one event) while its differenc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -40,9 +40,10 @@ from engine.records import (
 from reconciler.gate import fold_sale, split_cuts
 from reconciler.quarantine import parked_violations
 from reconciler.seats import compare_blocked, fold_blocked
+from reconciler.transitions import Transitions
 from reconciler.view import CANCELLED, Broken, Violation
 from reconciler.waitlist import Fairness, unfair_violation
-from store import audit
+from store import audit, reigns
 from store.quarantine import MARKS
 
 #: Events whose differing bookings are named; of the rest the event alone is reported.
@@ -53,6 +54,8 @@ NAMED_BOOKINGS_MAX = 1_000
 BROKEN_MAX = 10_000
 #: Records between two words on progress.
 PROGRESS_RECORDS = 100_000
+
+_INVARIANTS = {"row_missing": "I4", "row_without_record": "I5"}
 
 #: Records that make or change a booking.
 OfBooking = Booked | Confirmed | Cancelled | ItemCancelled
@@ -85,39 +88,75 @@ class Ledger:
     broken: list[Broken] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
     fairness: Fairness = field(default_factory=Fairness)
+    transitions: Transitions = field(default_factory=lambda: Transitions(0))
 
     def sums(self, event_id: str) -> EventSums:
         return self.events.setdefault(event_id, EventSums())
+
+    def add(self, epoch: int, seq: int, record: Record) -> None:
+        """Take the next record of the journal."""
+        self.records += 1
+        self.fairness.follow(seq, record)
+        self.transitions.follow(epoch, seq, record)
+        if isinstance(record, Published):
+            self.published[record.event_id] = record
+        elif isinstance(record, Blocked | Unblocked):
+            fold_blocked(self.blocked, record)
+        elif isinstance(record, CapacitySet | Closed | Reopened | EventCancelled):
+            folded = fold_sale(self.published.get(record.event_id), record)
+            if folded is not None:
+                self.published[record.event_id] = folded
+        elif isinstance(record, OfBooking):
+            self.sums(record.event_id).records_sum += _hash(_record_part(epoch, seq, record))
+        elif isinstance(record, Lost):
+            self.lost += 1
+
+    def add_row(self, row: audit.BookingRow, shard: int) -> None:
+        """Take a booking's row; one that no record can have made is drift by itself (I14)."""
+        sums = self.sums(row.event_id)
+        sums.bookings += 1
+        sums.rows_sum += sum(map(_hash, _row_parts(row)))
+        checkpoint = self.checkpoints.get(row.epoch, 0)
+        if row.seq > checkpoint and len(self.violations) < BROKEN_MAX:
+            self.violations.append(Violation(
+                invariant="I14", code="row_beyond_checkpoint", shard=shard, seq=row.seq,
+                event_id=row.event_id, booking_id=row.id, expected=checkpoint, found=row.seq,
+                tier_no=int(row.items.partition(":")[0]) if row.items else None,
+                message=f"the booking's row is of a record that epoch {row.epoch} has not reached",
+            ))  # fmt: skip
+
+    def judge_history(self, shard: int) -> list[Violation]:
+        """I1, I9, I10, I11: what the records did in their order; unjudged if any is missing."""
+        if self.broken:
+            return []
+        unfair = [unfair_violation(shard, unfair) for unfair in self.fairness.unfair]
+        return unfair + self.transitions.illegal
 
 
 async def prove(connection: asyncpg.Connection, shard: int, progress: Progress) -> Ledger:
     """Read a shard's journal and rows in one snapshot and compare them."""
     async with audit.begin(connection):
-        ledger = Ledger(await audit.checkpoints(connection, shard))
+        ledger = Ledger(await audit.checkpoints(connection, shard), transitions=Transitions(shard))
         reader = JournalReader(shard, ledger.checkpoints)
         async for batch in audit.journal(connection, shard):
             for epoch, seq, record in reader.read(batch):
-                ledger.records += 1
+                ledger.add(epoch, seq, record)
                 if ledger.records % PROGRESS_RECORDS == 0:
                     progress(f"shard {shard}: {ledger.records} records of the journal read")
-                _add_record(ledger, epoch, seq, record)
-                ledger.fairness.follow(seq, record)
         reader.finish()
         ledger.broken, ledger.violations = reader.broken, reader.violations
         ledger.violations += await parked_violations(connection, shard, reader.parked)
-        if not ledger.broken and not ledger.lost and not reader.parked:
-            # Who left a list in a lost record cannot have been overtaken: nothing can be said.
-            ledger.violations += [
-                unfair_violation(shard, unfair) for unfair in ledger.fairness.unfair
-            ]
+        if not reader.parked:
+            ledger.violations += ledger.judge_history(shard)
+        ledger.violations += check_epochs(
+            shard, ledger.checkpoints, await reigns.read(connection, shard)
+        )
         count = 0
         async for row in audit.shard_bookings(connection, shard):
             count += 1
             if count % PROGRESS_RECORDS == 0:
                 progress(f"shard {shard}: {count} bookings read")
-            sums = ledger.sums(row.event_id)
-            sums.bookings += 1
-            sums.rows_sum += sum(map(_hash, _row_parts(row)))
+            ledger.add_row(row, shard)
         await _name_differences(connection, shard, ledger)
         rows = await audit.shard_blocked_seats(connection, shard)
         ledger.violations += compare_blocked(shard, ledger.blocked, rows)
@@ -135,6 +174,15 @@ class JournalReader:
         self.violations: list[Violation] = []
         #: Places (epoch, seq) whose record was parked, and the mark that stands there.
         self.parked: dict[tuple[int, int], str] = {}
+
+    def ended(self) -> JournalReader:
+        """Return what `finish` makes of what was read so far; this reader may read on."""
+        reader = JournalReader(self._shard, self._checkpoints)
+        reader._last = self._last
+        reader.broken, reader.violations = [*self.broken], [*self.violations]
+        reader.parked = self.parked
+        reader.finish()
+        return reader
 
     def begin_after(self, epoch: int, seq: int) -> None:
         """Expect the record after *seq* first: the earlier ones are not read."""
@@ -198,19 +246,18 @@ def items_text(items: list[Item]) -> str:
     )
 
 
-def _add_record(ledger: Ledger, epoch: int, seq: int, record: Record) -> None:
-    if isinstance(record, Published):
-        ledger.published[record.event_id] = record
-    elif isinstance(record, Blocked | Unblocked):
-        fold_blocked(ledger.blocked, record)
-    elif isinstance(record, CapacitySet | Closed | Reopened | EventCancelled):
-        folded = fold_sale(ledger.published.get(record.event_id), record)
-        if folded is not None:
-            ledger.published[record.event_id] = folded
-    elif isinstance(record, OfBooking):
-        ledger.sums(record.event_id).records_sum += _hash(_record_part(epoch, seq, record))
-    elif isinstance(record, Lost):
-        ledger.lost += 1
+def check_epochs(
+    shard: int, checkpoints: Mapping[int, int], reign: reigns.ReignRow | None
+) -> list[Violation]:
+    """I13, I14: nothing was persisted under an epoch that nobody has opened yet."""
+    newest = max((epoch for epoch, seq in checkpoints.items() if seq), default=0)
+    if newest <= (reign.epoch if reign else 0):
+        return []
+    return [Violation(
+        invariant="I13", code="epoch_behind", shard=shard, expected=newest,
+        found=reign.epoch if reign else 0,
+        message=f"PostgreSQL has records of epoch {newest}, its own shard_epoch is behind",
+    )]  # fmt: skip
 
 
 def _record_part(
@@ -274,7 +321,7 @@ async def _name_differences(connection: asyncpg.Connection, shard: int, ledger: 
         if sums.records_sum != sums.rows_sum
     )  # fmt: skip
     for event_id in differing[:NAMED_EVENTS_MAX]:
-        found = await _compare_event(connection, shard, event_id)
+        found = await compare_event(connection, shard, event_id)
         ledger.violations += found[:NAMED_BOOKINGS_MAX]
     for event_id in differing[NAMED_EVENTS_MAX:]:
         ledger.violations.append(Violation(
@@ -284,9 +331,10 @@ async def _name_differences(connection: asyncpg.Connection, shard: int, ledger: 
         ))  # fmt: skip
 
 
-async def _compare_event(
+async def compare_event(
     connection: asyncpg.Connection, shard: int, event_id: str
 ) -> list[Violation]:
+    """Name the bookings of one event whose rows are not what their records say."""
     recorded: dict[str, set[str]] = {}
     places: dict[str, tuple[int, int | None]] = {}
     reader = JournalReader(shard, {})
@@ -304,7 +352,7 @@ async def _compare_event(
     def add(code: str, booking_id: str, expected: object, got: object, message: str) -> None:
         seq, tier_no = places[booking_id]
         found.append(Violation(
-            invariant="I4" if code == "row_missing" else "I8", code=code, shard=shard,
+            invariant=_INVARIANTS.get(code, "I8"), code=code, shard=shard,
             event_id=event_id, tier_no=tier_no, tier_id=tier_ids.get(tier_no or 0),
             booking_id=booking_id, seq=seq, expected=_shown(expected), found=_shown(got),
             message=message,

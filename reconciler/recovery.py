@@ -139,11 +139,15 @@ class Coordinator:
         if row is None or row.state != "open":
             return False
         shas = list(scripts.shas(row.nonce).values())
+        # Before PostgreSQL is asked: what was trimmed by then, it must have.
+        trimmed = await self._redis.hget(keys.meta(self._shard), "trimmed_seq")
         # Before Redis is asked: what PostgreSQL has, Redis must have had by then.
         checkpoint = await self._database.fetchval(query("read_checkpoint"), self._shard, row.epoch)
         epoch, state, seq = await self._redis.hmget(
             keys.meta(self._shard), ["epoch", "state", "seq"]
         )
+        if int(trimmed or 0) > (checkpoint or 0):
+            return False  # It has not: it went back in time (F31).
         known: Any = await self._redis.script_exists(*shas)
         return (
             (epoch, state) == (str(row.epoch).encode(), b"open")

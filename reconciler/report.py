@@ -39,7 +39,7 @@ def document(result: Result) -> bytes:
                     for shard in result.shards
                 ],
             },
-            "violations": [_violation(violation) for violation in result.violations],
+            "violations": [as_document(violation) for violation in result.violations],
             "errors": result.errors,
         },
         option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
@@ -68,6 +68,11 @@ def show(result: Result, console: Console) -> None:
     console.print(f"{result.verdict}: {summary(result)}", markup=False)
 
 
+def line_json(violation: Violation) -> str:
+    """Return a violation as one line of JSON, with the keys that `check --json` has."""
+    return orjson.dumps(as_document(violation)).decode()
+
+
 def summary(result: Result) -> str:
     """Return one line on what was checked."""
     reached = ", ".join(
@@ -81,7 +86,8 @@ def summary(result: Result) -> str:
     )
 
 
-def _violation(violation: Violation) -> dict[str, Any]:
+def as_document(violation: Violation) -> dict[str, Any]:
+    """Return a violation with the keys of the document."""
     return {
         "invariant": violation.invariant,
         "code": violation.code,

@@ -344,20 +344,20 @@ class Reader:
         persons: dict[str, int] = {}
         bookings: dict[str, Booking] = {}
         # Persons first: what a count includes is then seen among the bookings.
-        async for user_id, value in _scan(self.redis, names.persons):
+        async for user_id, value in scan_hash(self.redis, names.persons):
             try:
                 persons[user_id] = int(value)
             except ValueError:
                 unreadable.append((user_id, f"not a count: {value[:200]!r}"))
         tickets: dict[str, Ticket] = {}
-        async for own_id, value in _scan(self.redis, names.tickets):
+        async for own_id, value in scan_hash(self.redis, names.tickets):
             try:
                 tickets[own_id] = parse_ticket(value)
             except ValueError as error:
                 unreadable.append((own_id, str(error)))
         holds, endless = await self._read_holds(names, unreadable)
         members, entries = await self._read_waitlist(names, unreadable)
-        async for booking_id, value in _scan(self.redis, names.bookings):
+        async for booking_id, value in scan_hash(self.redis, names.bookings):
             try:
                 bookings[booking_id] = parse_booking(value)
             except Unreadable as error:
@@ -401,7 +401,7 @@ class Reader:
             if int(cursor) == 0:
                 break
         entries: dict[str, Waiting] = {}
-        async for entry_id, value in _scan(self.redis, names.entries):
+        async for entry_id, value in scan_hash(self.redis, names.entries):
             # Beside the entries stand pointers from persons and holds to them.
             if entry_id.startswith("wl_"):
                 try:
@@ -414,7 +414,7 @@ class Reader:
         self, names: keys.EventKeys, unreadable: list[tuple[str, str]]
     ) -> tuple[dict[str, Hold], list[str]]:
         holds: dict[str, Hold] = {}
-        async for hold_id, value in _scan(self.redis, names.holds):
+        async for hold_id, value in scan_hash(self.redis, names.holds):
             try:
                 holds[hold_id] = parse_hold(value)
             except ValueError as error:
@@ -469,8 +469,8 @@ def _fold(rows: _Rows, epoch: int, records: Sequence[tuple[int, Record]]) -> Non
             rows.tickets[record.event_id][record.ticket_id] = ticket_of(epoch, seq, record)
         elif isinstance(record, Held | Extended | Released | Expired | Lost):
             pass  # Redis' own rows tell what each hold was at the watermark.
-        elif isinstance(record, Joined | Stalled | Offered | Left):
-            pass  # `waitlist.fold` has them.
+        elif isinstance(record, Joined | Stalled | Offered | Left | Lost):
+            pass  # `waitlist.fold` has them; of the last nobody knows.
         else:
             assert_never(record)
 
@@ -487,7 +487,7 @@ async def scan_events(redis: Redis, shard: int) -> set[str]:
             return found
 
 
-async def _scan(redis: Redis, key: str) -> Any:
+async def scan_hash(redis: Redis, key: str) -> Any:
     """Yield (field, value) of a hash; a field that is there all the time comes at least once."""
     cursor: Any = 0
     while True:
@@ -496,6 +496,11 @@ async def _scan(redis: Redis, key: str) -> Any:
             yield name.decode(), value
         if int(cursor) == 0:
             return
+
+
+async def read_texts(redis: Redis, key: str) -> dict[str, str]:
+    """Return a hash of figures and words, which is as large as an event has tiers or sections."""
+    return _texts(await _ask(redis, "HGETALL", key))
 
 
 async def _ask(redis: Redis, *words: Any) -> Any:

@@ -19,6 +19,7 @@ from engine.records import (
     Held,
     Joined,
     Left,
+    Lost,
     Offered,
     Record,
     Stalled,
@@ -97,6 +98,7 @@ class Fairness:
         self._lists: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
         self._policies: dict[str, str] = {}
         self.unfair: list[Unfair] = []
+        self._is_blind = False
 
     def follow(self, seq: int, record: Record) -> None:
         """Take the next record of the journal."""
@@ -120,6 +122,9 @@ class Fairness:
                     )
         elif isinstance(record, Left):
             self._lists[event_id, record.tier_no].pop(record.entry_id, None)
+        elif isinstance(record, Lost):
+            # Who joined, left or was passed here is not known: what follows cannot be judged.
+            self._is_blind = True
 
     def _offer(self, seq: int, record: Offered) -> None:
         tier_no = record.items[0].tier_no
@@ -132,6 +137,8 @@ class Fairness:
                 "offer_without_entry",
                 f"{record.entry_id} was offered places, but did not wait",
             )
+        if record.cause_seq < 0:
+            return  # Derived after a loss: whom it passed is not known (`reconciler.derive`).
         before = {key for key, join_no in waiting.items() if join_no < record.join_no}
         if before != set(record.passed):
             self._note(
@@ -154,7 +161,7 @@ class Fairness:
             )
 
     def _note(self, seq: int, record: Record, tier_no: int, code: str, message: str) -> None:
-        if len(self.unfair) < UNFAIR_MAX:
+        if not self._is_blind and len(self.unfair) < UNFAIR_MAX:
             self.unfair.append(Unfair(record.event_id, tier_no, seq, code, message))
 
 

@@ -118,6 +118,14 @@ async def events(connection: asyncpg.Connection, shard: int) -> list[EventRow]:
     return [EventRow(*row) for row in await connection.fetch(query("audit_events"), shard)]
 
 
+async def shards_of_events(
+    connection: asyncpg.Connection, first_id: str, last_id: str
+) -> list[int]:
+    """Return the shards of the events from one id to another; needs no transaction."""
+    rows = await connection.fetch(query("audit_shards_of_events"), first_id, last_id)
+    return [row["shard"] for row in rows]
+
+
 async def event_rows(
     connection: asyncpg.Connection, event_ids: Sequence[str]
 ) -> dict[str, EventRow]:

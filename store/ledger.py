@@ -13,13 +13,13 @@ A record that cannot become rows does not stop the others: it is parked with its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import asyncpg
 
-from engine.records import Damaged, Entry
-from store import quarantine, rows
+from engine.records import Blocked, Damaged, Entry, Unblocked
+from store import quarantine, rows, seats
 from store.quarantine import Parked
 from store.sql import query
 
@@ -140,6 +140,64 @@ async def write_batch(
         except rows.REFUSALS:
             pass  # Nothing was written; now find out which records cannot be.
     return await writer.write_what_can_be(entries, sound)
+
+
+async def rederive(
+    connection: asyncpg.Connection,
+    *,
+    shard: int,
+    holder: str,
+    event_id: str,
+    booking_ids: Sequence[str],
+    entries: Mapping[int, Sequence[Entry]],
+) -> None:
+    """
+    Write the rows of some bookings again, from the records that the journal has of them.
+
+    Atomicity: one transaction.
+    Idempotency: the same records make the same rows.
+    Cost: some ten round trips per epoch.
+
+    Args:
+        connection: A connection of one's own; not in a transaction.
+
+        shard: Number of the shard.
+
+        holder: Name of the recovery that claims the shard: nobody else may.
+
+        event_id: Event of the bookings.
+
+        booking_ids: Bookings whose rows are put away.
+
+        entries: All records of these bookings and their tickets, by epoch, in order.
+
+    Raises:
+        EpochOver: the claim was lost.
+        asyncpg.PostgresError, BookingTaken: a row was refused; nothing was changed.
+    """
+    async with connection.transaction():
+        await _hold_reign(connection, shard, 0, holder)
+        await connection.execute(query("drop_tickets_of"), event_id, booking_ids)
+        await connection.execute(query("drop_items_of"), event_id, booking_ids)
+        await connection.execute(query("drop_bookings_of"), event_id, booking_ids)
+        for epoch in sorted(entries):
+            await rows.write(connection, shard, epoch, entries[epoch], copies=False)
+
+
+async def reblock(
+    connection: asyncpg.Connection,
+    *,
+    shard: int,
+    holder: str,
+    event_id: str,
+    records: Sequence[Blocked | Unblocked],
+) -> None:
+    """Write an event's blocked seats again, from all records of them; as `rederive` otherwise."""
+    async with connection.transaction():
+        await _hold_reign(connection, shard, 0, holder)
+        await connection.execute(query("drop_blocked_of"), event_id)
+        if records:
+            await seats.write_blocked(connection, records)
 
 
 class _Writer:

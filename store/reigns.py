@@ -123,3 +123,11 @@ async def release(database: Executor, shard: int, *, epoch: int, holder: str) ->
 async def thaw(database: Executor, shard: int) -> bool:
     """Let coordinators try a frozen shard again; False if it is not frozen."""
     return await database.fetchval(query("thaw_reign"), shard) is not None
+
+
+async def raise_epoch(
+    database: Executor, shard: int, *, epoch: int, holder: str, to_epoch: int
+) -> bool:
+    """Lift a claim to a later epoch (F31); False if the claim was lost meanwhile."""
+    row = await database.fetchval(query("raise_epoch"), shard, epoch, holder, to_epoch)
+    return row is not None

@@ -67,3 +67,6 @@ WHERE shard = $1 AND (epoch, first_seq) > ($2::bigint, $3::bigint)
        OR strpos(records, '"kind":"reopened"') > 0
        OR strpos(records, '"kind":"event_cancelled"') > 0)
 ORDER BY epoch, first_seq;
+
+-- audit_shards_of_events --
+SELECT DISTINCT shard FROM events WHERE id BETWEEN $1 AND $2 ORDER BY shard;

@@ -51,3 +51,16 @@ WHERE bookings.event_id = gone.event_id AND bookings.id = gone.id AND bookings.s
 UPDATE events SET status = 'published', published_at = new.at
 FROM unnest($1::text[], $2::timestamptz[]) AS new (id, at)
 WHERE events.id = new.id AND events.status = 'draft';
+
+-- drop_bookings_of --
+-- For `rederive` alone: within the transaction that writes them again from their records.
+DELETE FROM bookings WHERE event_id = $1 AND id = ANY($2::text[]);
+
+-- drop_items_of --
+DELETE FROM items WHERE event_id = $1 AND booking_id = ANY($2::text[]);
+
+-- drop_tickets_of --
+DELETE FROM tickets WHERE event_id = $1 AND booking_id = ANY($2::text[]);
+
+-- drop_blocked_of --
+DELETE FROM blocked_seats WHERE event_id = $1;

@@ -104,3 +104,9 @@ RETURNING bytes;
 
 -- checkpoints --
 SELECT epoch, last_seq FROM shard_checkpoint WHERE shard = $1 ORDER BY epoch;
+
+-- raise_epoch --
+-- Lift a claim past an epoch that Redis has used, so that no journal's name is used twice (F31).
+UPDATE shard_epoch SET epoch = $4, changed_at = now()
+WHERE shard = $1 AND epoch = $2 AND holder = $3 AND state = 'recovering' AND epoch <= $4
+RETURNING epoch;

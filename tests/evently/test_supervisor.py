@@ -261,6 +261,15 @@ def test_parts_of_the_service(folder: Path) -> None:
     assert "EVENTLY" not in repr(parts[0])
 
 
+def test_watch_is_a_part_where_it_is_asked_for(folder: Path) -> None:
+    """The continuous check runs at the interval that is set, and not at all by default."""
+    settings = Settings(reconciler_watch_s=7, data_dir=str(folder))
+
+    [one] = [one for one in up.parts(settings, {}, metrics_path=folder) if one.name == "watch"]
+
+    assert ("watch", "--port", "0", "--interval", "7") == one.argv[3:]
+
+
 def test_secrets_are_made_once(folder: Path) -> None:
     """The token key is made at the first start, kept for the next, and readable by us alone."""
     settings = Settings(data_dir=str(folder))

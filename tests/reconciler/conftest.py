@@ -23,11 +23,12 @@ from engine.outcomes import Applied, Booked
 from engine.records import read_entries
 from evently.embedded import PostgresServer, ValkeyServer
 from reconciler.check import Result, check
+from reconciler.servers import Servers
 from reconciler.view import Violation
 from store import ledger
 from store.pool import connect
 from tests.checks import FAR_MS, ask, make_booking_id
-from tests.conftest import TIMEOUT_MS
+from tests.conftest import BACKLOG_MAX, TIMEOUT_MS
 
 #: tier_no 1 and 2.
 TIERS = (TierStock(2_000, 2500, 10), TierStock(1_000, 9900, 10))
@@ -124,6 +125,16 @@ class BoxOffice:
             redis_timeout_ms=TIMEOUT_MS,
             database_timeout_ms=TIMEOUT_MS,
         )
+
+    @property
+    def servers(self) -> Servers:
+        """Where the commands find the servers."""
+        return Servers(
+            redis_urls=(self.redis_url,), database_url=self.database_url, shards=self.shard + 1,
+            redis_timeout_ms=TIMEOUT_MS, database_timeout_ms=TIMEOUT_MS,
+            journal_backlog_records_max=BACKLOG_MAX, journal_backlog_bytes_max=1 << 30,
+            journal_backlog_age_ms_max=3_600_000, durability="fsync", hold_life_max_ms=1_800_000,
+        )  # fmt: skip
 
     @property
     def journal(self) -> str:

@@ -8,7 +8,6 @@ from engine.commands import Join, Own, TierStock
 from engine.ids import entry_id, new_id, offer_of_entry
 from engine.outcomes import Applied
 from reconciler.explain import explain_waitlist
-from tests.conftest import TIMEOUT_MS
 from tests.reconciler import conftest
 from tests.reconciler.conftest import BoxOffice
 from tests.reconciler.test_cli import run
@@ -41,14 +40,7 @@ class Scene:
 
     async def explain(self, own_id: str | None = None) -> list[str]:
         """Ask for the story."""
-        return await explain_waitlist(
-            redis_urls=[self.office.redis_url],
-            database_url=self.office.database_url,
-            event_id=self.event_id,
-            entry_id=own_id,
-            redis_timeout_ms=TIMEOUT_MS,
-            database_timeout_ms=TIMEOUT_MS,
-        )
+        return await explain_waitlist(self.office.servers, self.event_id, own_id)
 
 
 async def scene(office: BoxOffice, policy: str) -> tuple[Scene, list[tuple[str, str]]]:

@@ -20,7 +20,7 @@ from reconciler.view import (
 from store.audit import EventRow, TierRow
 
 EVENT = "evt_" + "0" * 26
-KEPT, LATE, NEW = (f"bk_{letter * 26}" for letter in "abc")
+KEPT, LATE, NEW = (f"bk_{'0' * 10}{letter * 16}" for letter in "abc")
 USER = "usr_" + "0" * 26
 
 SHARD = ShardView(

@@ -1,0 +1,227 @@
+"""`repair`: nothing before the fence, each cure the right one, and `check` is clean afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+
+import pytest
+from redis.exceptions import ResponseError
+
+from engine import keys
+from engine.commands import Order
+from engine.ids import new_id
+from engine.outcomes import Held
+from reconciler.image import Change
+from reconciler.repair import Outcome, put_right, run
+from store import reigns
+from tests.checks import ask, snapshot
+from tests.reconciler.conftest import DETAIL, BoxOffice, Sold
+from tests.reconciler.test_cli import run as run_command
+
+BACKLOG_MAX = 1_000_000
+
+
+@pytest.fixture
+async def sold(sold: Sold) -> Sold:
+    """Return the sale on a shard whose keys have the layout that a coordinator looks for."""
+    meta = keys.meta(sold.office.shard)
+    await ask(sold.office.redis, "HSET", meta, "layout", keys.LAYOUT_VERSION)
+    return sold
+
+
+async def repair(office: BoxOffice, *, applies: bool = True, rewinds: bool = False) -> Outcome:
+    """Run the command's work on the office's shard."""
+    [outcome] = await run(office.servers, shards=[office.shard], applies=applies, rewinds=rewinds)
+    return outcome
+
+
+def codes(outcome: Outcome) -> set[str]:
+    """Return what the plan's actions are for."""
+    return {v.code for action in outcome.plan.actions for v in action.violations}
+
+
+Plant = Callable[[Sold], Awaitable[object]]
+
+
+def _sql(text: str, number: int) -> Plant:
+    return lambda sold: sold.office.database.execute(text, sold.bookings[number])
+
+
+def _stock(field: str, change: int) -> Plant:
+    return lambda sold: ask(
+        sold.office.redis, "HINCRBY",
+        keys.event(sold.office.shard, sold.event.event_id).stock, field, change,
+    )  # fmt: skip
+
+
+def _redis(command: str, key: str, *words: object) -> Plant:
+    def plant(sold: Sold) -> Awaitable[object]:
+        names = keys.event(sold.office.shard, sold.event.event_id)
+        told = [
+            sold.bookings[word[1]] if isinstance(word, tuple) and word[0] == "booking"
+            else sold.users[word[1]] if isinstance(word, tuple) else word
+            for word in words
+        ]  # fmt: skip
+        return ask(sold.office.redis, command, getattr(names, key), *told)
+
+    return plant
+
+
+PLANTS: dict[str, tuple[Plant, str]] = {
+    "lost row": (_sql("DELETE FROM bookings WHERE id = $1", 1), "row_missing"),
+    "lost ticket": (_sql("DELETE FROM tickets WHERE booking_id = $1", 0), "tickets_differ"),
+    "lost line": (_sql("DELETE FROM items WHERE booking_id = $1", 0), "tickets_differ"),
+    "wrong total": (_sql("UPDATE bookings SET total_minor = 7 WHERE id = $1", 0), "total_differs"),
+    "wrong remark": (
+        _sql("UPDATE bookings SET special_requests = 'x' WHERE id = $1", 0), "row_differs",
+    ),
+    "place from nowhere": (_stock("1.available", 3), "places_not_conserved"),
+    "sold too few": (_stock("2.sold", -2), "sold_differs"),
+    "held by nobody": (_stock("2.held", 4), "held_without_owner"),
+    "wrong price": (_stock("1.price_minor", 1), "stock_differs"),
+    "hidden by nobody": (_redis("HSET", "stock", "hidden", "+1+"), "stock_differs"),
+    "lost booking": (_redis("HDEL", "bookings", ("booking", 0)), "booking_not_in_redis"),
+    "lost cancelled booking": (_redis("HDEL", "bookings", ("booking", 2)), "booking_not_in_redis"),
+    "unreadable booking": (
+        _redis("HSET", "bookings", ("booking", 1), "x y z"), "value_unreadable",
+    ),
+    "wrong person": (_redis("HINCRBY", "persons", ("user", 3), 5), "person_differs"),
+    "person of nobody": (_redis("HSET", "persons", "usr_x", 5), "person_differs"),
+    "promo of nobody": (_redis("HSET", "promos", "X.used", 5), "promo_differs"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS.keys())
+async def test_each_drift_is_put_right(sold: Sold, plant: tuple[Plant, str]) -> None:
+    """A planted drift is planned, changed by `--apply`, and the shard opens clean."""
+    office, (make, code) = sold.office, plant
+    await make(sold)
+
+    dry = await repair(office, applies=False)
+    assert [] == dry.errors
+    assert code in codes(dry) | {v.code for v, _ in dry.plan.hopeless}
+    assert code in await sold.found()
+
+    outcome = await repair(office)
+    assert ([], []) == (outcome.left, outcome.errors)
+    assert code in codes(outcome)
+    assert outcome.epoch is not None
+    assert {} == await sold.found()
+
+
+async def test_dry_run_changes_nothing(sold: Sold) -> None:
+    """Without `--apply` both stores are as they were, and the shard stays open."""
+    office = sold.office
+    await _stock("1.available", 3)(sold)
+    before = await snapshot(office.redis, office.shard)
+    code, text = await run_command(office, "repair", "--json", "--shard", str(office.shard))
+    document = json.loads(text)
+    assert (1, False) == (code, document["applied"])
+    [action] = document["shards"][0]["actions"]
+    assert ["stock 1.available: 1997 -> 1994"] == action["effects"]
+    assert before == await snapshot(office.redis, office.shard)
+    reign = await reigns.read(office.database, office.shard)
+    assert reign is not None
+    assert (1, "open") == (reign.epoch, reign.state)
+
+
+async def test_clean_shard_is_not_shut(sold: Sold) -> None:
+    """Where nothing is wrong, `--apply` shuts nobody out: the shard keeps its epoch."""
+    outcome = await repair(sold.office)
+    assert ([], [], False, 1) == (
+        outcome.plan.violations, outcome.errors, outcome.is_applied, outcome.epoch
+    )  # fmt: skip
+    door = await ask(sold.office.redis, "HMGET", keys.meta(sold.office.shard), "epoch", "state")
+    assert [b"1", b"open"] == door
+
+
+async def test_f40_refuses_without_the_fence(sold: Sold) -> None:
+    """F40: while another coordinator has the shard, nothing is repaired."""
+    office = sold.office
+    await _stock("1.available", 3)(sold)
+    await office.database.execute(
+        "UPDATE shard_epoch SET state = 'recovering', lease_until = now() + interval '1 hour'"
+        " WHERE shard = $1", office.shard,
+    )  # fmt: skip
+    before = await snapshot(office.redis, office.shard)
+    outcome = await repair(office)
+    assert "another coordinator has shard" in outcome.errors[0]
+    assert before == await snapshot(office.redis, office.shard)
+
+
+async def test_f40_script_refuses_an_open_shard(sold: Sold) -> None:
+    """F40, F41: the script itself writes nothing unless the shard is shut under its own claim."""
+    office = sold.office
+    change = Change("stock", "1.available", "1994", "1")
+    meta = keys.meta(office.shard)
+
+    async def try_it(*changes: Change) -> int:
+        return await put_right(office.redis, office.shard, 7, sold.event.event_id, changes)
+
+    await ask(office.redis, "HSET", meta, "claim", 7)
+    with pytest.raises(ResponseError, match="FENCED 7 open"):
+        await try_it(change)
+    await ask(office.redis, "HSET", meta, "state", "recovering", "claim", 8)
+    with pytest.raises(ResponseError, match="FENCED 8 recovering"):
+        await try_it(change)
+    await ask(office.redis, "HSET", meta, "claim", 7)
+    before = await snapshot(office.redis, office.shard)
+    with pytest.raises(ResponseError, match="CHANGED stock"):
+        await try_it(change, Change("stock", "1.available", "1", "2"))
+    assert before == await snapshot(office.redis, office.shard)
+    assert 1 == await try_it(change)
+    assert 0 == await try_it(change)
+
+
+async def test_endless_hold_gets_its_deadline(sold: Sold) -> None:
+    """A hold that would never end gets the deadline that its own row says."""
+    office = sold.office
+    outcome = await office.engine.hold(
+        office.shard,
+        Order(sold.event.event_id, new_id("hold"), sold.users[0], "p", DETAIL, ((1, 2),), 60_000),
+    )
+    assert isinstance(outcome, Held)
+    names = keys.event(office.shard, sold.event.event_id)
+    [hold_id] = await ask(office.redis, "ZRANGE", names.deadlines, 0, -1)
+    await ask(office.redis, "ZREM", names.deadlines, hold_id)
+    await ask(office.redis, "DEL", keys.due(office.shard))
+    assert {"hold_endless"} == set(await sold.found())
+    assert (await repair(office)).epoch is not None
+    score = await ask(office.redis, "ZSCORE", names.deadlines, hold_id)
+    assert outcome.expires_at_ms == int(float(score))
+    due = await ask(office.redis, "ZSCORE", keys.due(office.shard), sold.event.event_id)
+    assert outcome.expires_at_ms == int(float(due))
+    assert {} == await sold.found()
+
+
+async def test_what_cannot_be_repaired_stays_shut(sold: Sold) -> None:
+    """A booking that nobody made is no program's to judge: it is told, and the shard is frozen."""
+    office = sold.office
+    await office.database.execute(
+        "INSERT INTO bookings (id, event_id, user_id, status, version, total_minor, shard, epoch,"
+        " seq, created_at, fingerprint) VALUES ($1, $2, 'usr_x', 'confirmed', 1, 0, $3, 1, 1,"
+        " now(), 'f')",
+        "bk_" + sold.event.event_id[4:], sold.event.event_id, office.shard,
+    )  # fmt: skip
+    outcome = await repair(office)
+    assert "row_without_record" in {v.code for v in outcome.left}
+    why = {v.code: why for v, why in outcome.plan.hopeless}
+    assert "no record made it" in why["row_without_record"]
+    # Counters are left alone: what they must be cannot be told.
+    assert not any(action.verb == "set" for action in outcome.plan.actions)
+    reign = await reigns.read(office.database, office.shard)
+    assert reign is not None
+    assert "frozen" == reign.state
+
+
+async def test_acknowledged_booking_without_record_is_not_sold_again(sold: Sold) -> None:
+    """A record that vanished: the places of its booking are not given back to the counters."""
+    office = sold.office
+    await ask(office.redis, "XDEL", office.journal, "6-1")
+    before = await ask(office.redis, "HGETALL", keys.event(office.shard, sold.event.event_id).stock)
+    outcome = await repair(office)
+    assert outcome.epoch is None
+    assert before == await ask(
+        office.redis, "HGETALL", keys.event(office.shard, sold.event.event_id).stock
+    )

@@ -1,0 +1,146 @@
+"""`watch`: the check without an end finds drift while sales run, and says how far behind it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from prometheus_client import start_http_server
+
+from engine import keys
+from reconciler import watch_metrics as metrics
+from reconciler.watch import ShardWatch
+from store.pool import connect
+from tests.checks import ask
+from tests.conftest import TIMEOUT_MS
+from tests.reconciler.conftest import BoxOffice, Sold
+from tests.reconciler.test_cli import run
+from tests.reconciler.test_live import buy, persist
+
+
+@pytest.fixture
+async def connection(office: BoxOffice) -> AsyncIterator[asyncpg.Connection]:
+    """Open a connection for one watch."""
+    connection = await connect(office.database_url, timeout_ms=TIMEOUT_MS)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def watch(office: BoxOffice, connection: asyncpg.Connection) -> ShardWatch:
+    """Watch the office's shard."""
+    return ShardWatch(office.shard, office.redis, connection)
+
+
+async def whole_pass(watch: ShardWatch) -> set[str]:
+    """Let every event have its turn; return the codes of what is known then."""
+    passes = watch.passes
+    while watch.passes == passes:
+        await watch.step()
+    return {violation.code for violation in watch.known.all()}
+
+
+def value(gauge: str, shard: int) -> float | None:
+    """Return a metric as Prometheus would read it."""
+    return metrics.REGISTRY.get_sample_value(gauge, {"shard": str(shard)})
+
+
+async def test_clean_and_then_drift_and_then_clean(sold: Sold, watch: ShardWatch) -> None:
+    """What was found is forgotten when it is put right, event by event."""
+    office = sold.office
+    stock = keys.event(office.shard, sold.event.event_id).stock
+    assert set() == await whole_pass(watch)
+    await ask(office.redis, "HINCRBY", stock, "1.available", 1)
+    assert {"places_not_conserved", "available_differs"} == await whole_pass(watch)
+    await ask(office.redis, "HINCRBY", stock, "1.available", -1)
+    assert set() == await whole_pass(watch)
+
+
+async def test_follows_what_is_persisted(sold: Sold, watch: ShardWatch) -> None:
+    """Rows that go wrong after the first pass are found, and named by their booking."""
+    office = sold.office
+    assert set() == await whole_pass(watch)
+    await office.drain()
+    assert set() == await whole_pass(watch)
+    await office.database.execute("DELETE FROM bookings WHERE id = $1", sold.bookings[3])
+    assert "row_missing" in await whole_pass(watch)
+    assert sold.bookings[3] in {v.booking_id for v in watch.known.all()}
+
+
+async def test_i14_f31_checkpoint_that_went_back(sold: Sold, watch: ShardWatch) -> None:
+    """I14, F31: a PostgreSQL that was further at an earlier look is drift, whatever it says."""
+    assert set() == await whole_pass(watch)
+    await sold.office.database.execute(
+        "UPDATE shard_checkpoint SET last_seq = 2 WHERE shard = $1", sold.office.shard
+    )
+    assert "checkpoint_went_back" in await whole_pass(watch)
+
+
+async def test_lag_and_places(sold: Sold, watch: ShardWatch) -> None:
+    """The age of the oldest record that PostgreSQL lacks, by Redis time; none, and it is 0."""
+    office = sold.office
+    await watch.measure()
+    first = value("evently_consistency_lag_seconds", office.shard)
+    await watch.measure()
+    later = value("evently_consistency_lag_seconds", office.shard)
+    assert first is not None
+    assert later is not None
+    assert 0 <= first <= later
+    assert (8, 5) == (
+        value("evently_watch_watermark_seq", office.shard),
+        value("evently_watch_checkpoint_seq", office.shard),
+    )
+    await office.drain()
+    await watch.measure()
+    assert 0 == value("evently_consistency_lag_seconds", office.shard)
+
+
+async def test_f40_watch_live(office: BoxOffice, watch: ShardWatch) -> None:
+    """F40: passes beside a sale that books, cancels, persists and trims never see drift."""
+    events = [await office.add_event() for _ in range(3)]
+    stop = asyncio.Event()
+    people = [f"usr_{number:026}" for number in range(20)]
+    bought = [0]
+    tasks = [asyncio.create_task(buy(office, events, people, n, stop, bought)) for n in range(8)]
+    tasks.append(asyncio.create_task(persist(office, stop)))
+    try:
+        for _ in range(20):
+            assert set() == await whole_pass(watch)
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
+    assert bought[0] > 0
+
+
+async def test_command_once(sold: Sold) -> None:
+    """`--once` ends after a pass; `--fail` makes drift its exit code, and the line names it."""
+    office = sold.office
+    words = ("watch", "--once", "--fail", "--json", "--port", "0", "--shard", str(office.shard))
+    assert (0, "") == await run(office, *words)
+    stock = keys.event(office.shard, sold.event.event_id).stock
+    await ask(office.redis, "HINCRBY", stock, "2.sold", 1)
+    code, text = await run(office, *words)
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert 1 == code
+    assert {"sold_differs", "sold_without_owner", "places_not_conserved"} == {
+        line["code"] for line in lines
+    }
+    assert {sold.event.event_id} == {line["event_id"] for line in lines}
+
+
+def test_metrics_are_served() -> None:
+    """The registry is served over HTTP with the drift of every invariant in it."""
+    metrics.DRIFT.labels("I1").set(0)
+    server, thread = start_http_server(0, addr="127.0.0.1", registry=metrics.REGISTRY)
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert b'evently_drift{invariant="I1"}' in answer.read()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
