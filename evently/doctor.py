@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from engine import acl, guard, porter
-from engine.guard import Durability, Facts
+from engine.durability import Durability
+from engine.guard import Facts
 from engine.redis_client import connect
 from evently import canary
 from evently.embedded import ServerError
@@ -82,7 +83,7 @@ class Report:
         ]  # fmt: skip
 
 
-async def examine(settings: Settings, level: Durability = "fsync") -> Report:
+async def examine(settings: Settings) -> Report:
     """Ask all servers; what does not answer becomes an error of the report."""
     report = Report()
     database: asyncpg.Connection | None = None
@@ -98,7 +99,7 @@ async def examine(settings: Settings, level: Durability = "fsync") -> Report:
         subject = f"Redis {number}"
         client = connect(url, timeout_ms=settings.redis_timeout_ms)
         try:
-            await _examine_redis(report, subject, client, level)
+            await _examine_redis(report, subject, client, settings.durability)
             if database is not None:
                 await _compare_clocks(report, subject, client, database)
         except (OSError, RedisError) as error:
