@@ -79,6 +79,22 @@ def sweeper() -> None:
 
 
 @app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    canary: Annotated[bool, typer.Option(help="Try a replay on a scratch server.")] = True,
+) -> None:
+    """Say whether the servers keep what is booked: 0 yes, 1 no, 2 could not be asked."""
+    from evently import doctor as practice  # noqa: PLC0415
+
+    settings = _load_with_database()
+    report = asyncio.run(practice.examine(settings))
+    if canary:
+        practice.add_canary(report)
+    practice.show(report, as_json=as_json)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
 def acl() -> None:
     """Print the ACL file for a Redis of one's own, from EVENTLY_REDIS_*_PASSWORD."""
     from engine import acl as users  # noqa: PLC0415

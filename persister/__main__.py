@@ -19,7 +19,7 @@ async def serve(settings: Settings, shard: int) -> None:
     """Run the persister of *shard* until SIGTERM or SIGINT."""
     urls = settings.redis_urls_as("persister")
     redis = connect(urls[shard % len(urls)], timeout_ms=None, connections_max=2)
-    porter.post(redis, level="fsync")
+    porter.post(redis, level=settings.durability)
     persister = Persister(
         redis,
         settings.database_url,

@@ -86,6 +86,12 @@ async def read_settings(connection: asyncpg.Connection) -> dict[str, str]:
     return {row["name"]: row["setting"] for row in rows}
 
 
+async def read_clock_ms(connection: asyncpg.Connection) -> int:
+    """Ask what time the server has, Unix ms."""
+    now_ms: int = await connection.fetchval(query("guard_clock"))
+    return now_ms
+
+
 async def require_safe(connection: asyncpg.Connection) -> None:
     """
     Refuse a connection to a database that may lose what it commits.

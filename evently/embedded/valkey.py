@@ -46,6 +46,8 @@ class ValkeyServer(Server):
         log_path: Where its output goes; `<directory>/server.log` if left out.
 
         passwords: Of each role of `engine.acl`; None for a server that asks for none.
+
+        users: ACL file to use in place of the one made of *passwords*; the coordinator's must fit.
     """
 
     title: ClassVar[str] = "Valkey"
@@ -60,12 +62,14 @@ class ValkeyServer(Server):
         port: int = 0,
         log_path: Path | None = None,
         passwords: Mapping[str, str] | None = None,
+        users: str | None = None,
     ) -> None:
         self.directory = directory.absolute()
         super().__init__(lock_fd=lock_fd, log_path=log_path or self.directory / "server.log")
         self.port = port
         self._settings = dict(settings or {})
         self._passwords = passwords
+        self._users = users
         self._socket_folder: Path | None = None
 
     @property
@@ -104,10 +108,12 @@ class ValkeyServer(Server):
         if self.port:
             lines += ["bind 127.0.0.1", f"port {self.port}"]
         if self._passwords is not None:
-            users = self.directory / USERS_FILE
-            words = {role: acl.credential(self._passwords[role]) for role in acl.ROLES}
-            place.write_atomically(users, acl.file(words).encode())
-            lines.append(f"aclfile {_quoted(users)}")
+            users = self._users or acl.file(
+                {role: acl.credential(self._passwords[role]) for role in acl.ROLES}
+            )
+            path = self.directory / USERS_FILE
+            place.write_atomically(path, users.encode())
+            lines.append(f"aclfile {_quoted(path)}")
         lines += [f"{name} {value or _quoted('')}" for name, value in self._settings.items()]
         config = self.directory / "valkey.conf"
         place.write_atomically(config, ("\n".join(lines) + "\n").encode())

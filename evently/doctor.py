@@ -1,0 +1,243 @@
+"""
+`evently doctor`: whether the servers, as they are configured now, keep what is booked.
+
+Asks Redis and PostgreSQL, lets the config guards judge, tries each role's rights, compares the
+clocks, looks at shards and disk, and sends out the canary. Reads only; what is wrong is told with
+its reason and its remedy. Guarantees nothing by itself: the guards on every connection do.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import asyncpg
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.table import Table
+
+from engine import acl, guard, porter
+from engine.durability import Durability
+from engine.guard import Facts
+from engine.redis_client import connect
+from evently import canary
+from evently.embedded import ServerError
+from evently.embedded.binaries import find_valkey
+from evently.settings import Settings
+from store import guard as database_guard
+from store import reigns
+
+#: Difference between the clocks from which on people are told wrong times, in ms.
+CLOCK_DIFFERENCE_MS_MAX = 1_000
+#: Share of the disk that must be free: both logs are rewritten beside the old ones.
+DISK_FREE_SHARE_MIN = 0.1
+
+Grade = Literal["good", "advice", "bad"]
+_COLOURS: dict[Grade, str] = {"good": "green", "advice": "yellow", "bad": "red"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One thing that was looked at."""
+
+    subject: str
+    what: str
+    value: str
+    grade: Grade = "good"
+    must_be: str = ""
+    why: str = ""
+    fix: str = ""
+
+
+@dataclass(kw_only=True)
+class Report:
+    """All that was found."""
+
+    rows: list[Row] = field(default_factory=list)
+    #: What could not be asked.
+    errors: list[str] = field(default_factory=list)
+    #: By server: what it said, and the lines of its ACL, for the canary.
+    servers: dict[str, tuple[Facts, dict[str, str], list[str]]] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0: all that matters is as it must be; 1: something is not; 2: could not be asked."""
+        if self.errors:
+            return 2
+        return 1 if any(row.grade == "bad" for row in self.rows) else 0
+
+    def add(self, subject: str, findings: Iterable[guard.Finding | database_guard.Finding]) -> None:
+        """Take in what a guard has found."""
+        self.rows += [
+            Row(
+                subject=subject, what=finding.setting, value=finding.value,
+                grade="bad" if finding.refuses else "advice", must_be=finding.must_be,
+                why=finding.why, fix=finding.fix,
+            )
+            for finding in findings
+        ]  # fmt: skip
+
+
+async def examine(settings: Settings) -> Report:
+    """Ask all servers; what does not answer becomes an error of the report."""
+    report = Report()
+    database: asyncpg.Connection | None = None
+    try:
+        # Not by `store.pool`, whose guard would refuse the very patient.
+        database = await asyncpg.connect(
+            settings.database_url, timeout=settings.database_timeout_ms / 1000
+        )
+        await _examine_database(report, database, settings)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        report.errors.append(f"PostgreSQL: {error!r}")
+    for number, url in enumerate(settings.redis_urls_as(acl.COORDINATOR)):
+        subject = f"Redis {number}"
+        client = connect(url, timeout_ms=settings.redis_timeout_ms)
+        try:
+            await _examine_redis(report, subject, client, settings.durability)
+            if database is not None:
+                await _compare_clocks(report, subject, client, database)
+        except (OSError, RedisError) as error:
+            report.errors.append(f"{subject}: {error}")
+        finally:
+            await client.aclose()
+    if database is not None:
+        await database.close(timeout=settings.database_timeout_ms / 1000)
+    _look_at_disk(report, settings)
+    return report
+
+
+async def _examine_redis(report: Report, subject: str, client: Redis, level: Durability) -> None:
+    facts = await porter.examine_server(client, users=True)
+    report.rows.append(Row(subject=subject, what="version", value=guard.version_text(facts)))
+    findings = guard.judge(facts, level)
+    report.add(subject, findings)
+    if not any(finding.refuses for finding in findings):
+        report.rows.append(Row(subject=subject, what="settings", value=f"keep level {level}"))
+    drift = await acl.drift(client)
+    report.add(subject, drift)
+    if not drift:
+        report.rows.append(Row(subject=subject, what="users", value="may do what they need"))
+    config: Any = await client.config_get(*canary.SETTINGS)
+    users: Any = await client.execute_command("ACL LIST")  # type: ignore[no-untyped-call]
+    lines = [line.decode() if isinstance(line, bytes) else line for line in users]
+    report.servers[subject] = (facts, config, lines)
+
+
+async def _examine_database(
+    report: Report, database: asyncpg.Connection, settings: Settings
+) -> None:
+    subject = "PostgreSQL"
+    version = database.get_server_version()
+    report.rows.append(
+        Row(subject=subject, what="version", value=f"{version.major}.{version.minor}")
+    )
+    findings = database_guard.judge(await database_guard.read_settings(database))
+    report.add(subject, findings)
+    if not findings:
+        report.rows.append(Row(subject=subject, what="settings", value="keep what is committed"))
+    for shard in range(settings.shards):
+        row = await reigns.read(database, shard)
+        is_open = row is not None and row.state == "open"
+        report.rows.append(
+            Row(
+                subject=f"shard {shard}",
+                what="state",
+                value="never opened" if row is None else f"{row.state}, epoch {row.epoch}",
+                grade="good" if is_open else "bad",
+                must_be="" if is_open else "open",
+                why="" if row is None else row.reason,
+                fix="" if is_open else "python -m reconciler recover; docs/OPERATIONS.md",
+            )
+        )
+
+
+async def _compare_clocks(
+    report: Report, subject: str, client: Redis, database: asyncpg.Connection
+) -> None:
+    """Put PostgreSQL's time between two of Redis's: what is outside is a difference for sure."""
+    before_ms = _ms(await client.time())
+    at_ms = await database_guard.read_clock_ms(database)
+    after_ms = _ms(await client.time())
+    difference_ms = max(0, before_ms - at_ms, at_ms - after_ms)
+    is_good = difference_ms <= CLOCK_DIFFERENCE_MS_MAX
+    report.rows.append(
+        Row(
+            subject=subject, what="clock", value=f"{difference_ms} ms from PostgreSQL's",
+            grade="good" if is_good else "advice",
+            must_be="" if is_good else f"at most {CLOCK_DIFFERENCE_MS_MAX} ms",
+            why="" if is_good else "holds end by Redis's clock, reports by the other",
+            fix="" if is_good else "run a time daemon on both machines",
+        )
+    )  # fmt: skip
+
+
+def _ms(time: tuple[int, int]) -> int:
+    seconds, micros = time
+    return seconds * 1000 + micros // 1000
+
+
+def _look_at_disk(report: Report, settings: Settings) -> None:
+    if not settings.data_path.exists():
+        return  # The servers are elsewhere, and neither tells of its disk.
+    usage = shutil.disk_usage(settings.data_path)
+    share = usage.free / usage.total
+    is_good = share >= DISK_FREE_SHARE_MIN
+    report.rows.append(
+        Row(
+            subject="disk", what=str(settings.data_path), value=f"{share:.0%} free",
+            grade="good" if is_good else "advice",
+            must_be="" if is_good else f"at least {DISK_FREE_SHARE_MIN:.0%} free",
+            why="" if is_good else "a Redis that cannot write its log ends (F18)",
+            fix="" if is_good else "make room, or move EVENTLY_DATA_DIR",
+        )
+    )  # fmt: skip
+
+
+def add_canary(report: Report) -> None:
+    """
+    Try for each Redis whether its configuration brings back what a script wrote (F7).
+
+    Starts servers, so it must be called from the main thread, outside a running loop.
+    """
+    for subject, (facts, config, users) in report.servers.items():
+        try:
+            song = canary.sing(config, users)
+        except (ServerError, RedisError, OSError) as error:
+            report.errors.append(f"canary of {subject}: {error}")
+            continue
+        is_good = song is canary.Song.KEPT
+        report.rows.append(
+            Row(
+                subject=subject, what="canary", grade="good" if is_good else "bad",
+                value=f"{song}, on {find_valkey().name} for {guard.version_text(facts)}",
+                must_be="" if is_good else str(canary.Song.KEPT),
+                why="" if is_good else "a restart does not bring back what scripts wrote (F7)",
+                fix="" if is_good else "compare settings and users with deploy/ and `evently acl`",
+            )
+        )  # fmt: skip
+
+
+def show(report: Report, *, as_json: bool) -> None:
+    """Print the report, worst first within each subject's order of asking."""
+    if as_json:
+        document = {
+            "exit_code": report.exit_code,
+            "rows": [asdict(row) for row in report.rows],
+            "errors": report.errors,
+        }
+        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        return
+    table = Table("subject", "what", "found", "must be", "why", "remedy")
+    for row in report.rows:
+        cells = (row.value, row.must_be, row.why, row.fix)
+        table.add_row(row.subject, row.what, *cells, style=_COLOURS[row.grade])
+    console = Console()
+    console.print(table)
+    for error in report.errors:
+        console.print(f"could not ask {error}", style="red", markup=False)
