@@ -32,9 +32,12 @@ simulate: $(DEV) ## random histories of all scripts against the model, nightly s
 	@seed=$${SEED:-$$(date +%s)}; echo "make simulate SEED=$$seed"; \
 	    $(BIN)/pytest tests/simulation --large --hypothesis-show-statistics --hypothesis-seed=$$seed
 
-bench chaos loadtest:
+bench: $(DEV)    ## measure P1..P11, report in loadtests/results (ONLY=P1,P4 COMPARE=file QUICK=1)
+	@$(BIN)/python -m loadtests.bench $(if $(ONLY),--only $(ONLY)) $(if $(COMPARE),--compare $(COMPARE)) \
+	    $(if $(QUICK),--quick)
+
+chaos loadtest:
 	@echo "make $@ does not exist yet: it comes with the work on $(or $(WHY_$@),it)" >&2; exit 1
-WHY_bench    := speed
 WHY_chaos    := durability and recovery
 WHY_loadtest := speed
 
