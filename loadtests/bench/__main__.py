@@ -1,8 +1,9 @@
 """
 `make bench`: measures P1 to P11, writes `loadtests/results`, prints a table with verdicts.
 
-`--only P1,P4` makes some, `--compare FILE` says better, same or worse than an earlier document,
-`--quick` tries everything in small.
+`--only P1,P4` makes some, `--compare FILE` says better, same or worse than an earlier document
+(and ends with 1 if anything is worse), `--quick` tries everything in small. `growth` instead of
+measures makes the page on how costs grow.
 """
 
 from __future__ import annotations
@@ -11,27 +12,51 @@ import argparse
 import contextlib
 import sys
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
-import orjson
 import uvloop
+from rich.console import Console
 
-from loadtests.bench import answers, booking, contract, script
+from evently.logs import configure
+from loadtests.bench import (
+    answers,
+    booking,
+    contract,
+    crowd,
+    growth,
+    memory,
+    report,
+    rivals,
+    scale,
+    script,
+    storage,
+)
+from loadtests.bench.compare import compare, has_regressed
 from loadtests.bench.contract import TARGETS, Result
-from loadtests.bench.stage import FULL, QUICK, Stage
+from loadtests.bench.stage import FULL, QUICK, Sizes, Stage
 
 MEASURES: dict[str, Callable[[Stage], Awaitable[Result]]] = {
     "P1": booking.measure_p1,
     "P2": booking.measure_p2,
+    "P3": rivals.measure_p3,
     "P4": script.measure_p4,
     "P5": answers.measure_p5,
+    "P6": storage.measure_p6,
+    "P7": crowd.measure_p7,
+    "P8": memory.measure_p8,
+    "P9": scale.measure_p9,
+    "P10": storage.measure_p10,
+    "P11": memory.measure_p11,
 }
 
 
 def main() -> None:
     """Read the arguments, measure, report."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("measures", "growth"), default="measures")
     parser.add_argument("--only", default=",".join(TARGETS), help="measures, such as P1,P4")
     parser.add_argument("--quick", action="store_true", help="small and short, for trying")
     parser.add_argument("--compare", type=Path, help="an earlier document to compare with")
@@ -39,29 +64,62 @@ def main() -> None:
     names = [name.strip().upper() for name in arguments.only.split(",") if name.strip()]
     if unknown := [name for name in names if name not in TARGETS]:
         parser.error(f"there is no {unknown[0]}; there are {', '.join(TARGETS)}")
+    before = report.read(arguments.compare) if arguments.compare else None
+    configure("warning", "bench")
+    crowd.raise_file_limit()
+    sizes = QUICK if arguments.quick else FULL
+    if arguments.what == "growth":
+        _grow(sizes)
+    else:
+        sys.exit(_measure(names, sizes, before))
+
+
+def _measure(names: list[str], sizes: Sizes, before: dict[str, Any] | None) -> int:
+    """Make the measures, write and show the report; return the exit code."""
     machine = contract.this_machine()
-    results = uvloop.run(measure(names, is_quick=arguments.quick))
-    found = contract.document(results, machine=machine, extra={})
-    contract.RESULTS_PATH.mkdir(exist_ok=True)
-    (contract.RESULTS_PATH / "latest.json").write_bytes(
-        orjson.dumps(found, option=orjson.OPT_INDENT_2)
-    )
-    for name, result in results.items():
-        print(name, result.value, result.target, result.met, result.runs)
+    results = uvloop.run(measure(names, sizes))
+    is_whole = sizes == FULL and set(names) == set(TARGETS)
+    extra = {"is_quick": sizes == QUICK}
+    latest = contract.RESULTS_PATH / "latest.json"
+    if latest.exists() and (grown := report.read(latest).get("growth")):
+        extra["growth"] = grown
+    document = contract.document(results, machine=machine, extra=extra)
+    path = report.write(document, is_whole=is_whole)
+    changes = compare(contract.results_in(before), results) if before else []
+    console = Console()
+    report.show(results, changes, console)
+    console.print(f"{path} and .html", highlight=False, soft_wrap=True)
+    return 1 if has_regressed(changes) else 0
 
 
-async def measure(names: list[str], *, is_quick: bool) -> dict[str, Result]:
-    """Make the measures *names*, one after another."""
+def _grow(sizes: Sizes) -> None:
+    """Make the growth page and put it into the latest report, or a partial one."""
+    grown = uvloop.run(growth.measure(sizes))
+    latest = contract.RESULTS_PATH / "latest.json"
+    is_whole = latest.exists() and sizes == FULL
+    if is_whole:
+        document = report.read(latest)
+    else:
+        document = contract.document({}, machine=contract.this_machine(), extra={})
+    path = report.write(document | {"growth": grown}, is_whole=is_whole)
+    for axis in grown["axes"]:
+        print(f"{axis['title']}: {axis['slope']}")
+    print(f"{path} and .html")
+
+
+async def measure(names: list[str], sizes: Sizes) -> dict[str, Result]:
+    """Make the measures *names*, one after another; one that fails is missing, with its error."""
     results = {}
     async with contextlib.AsyncExitStack() as stack:
-        stage = Stage(QUICK if is_quick else FULL, stack)
+        stage = Stage(sizes, stack)
         for name in names:
             started_s = time.monotonic()
-            if name in MEASURES:
+            try:
                 results[name] = await MEASURES[name](stage)
-            else:
-                results[name] = contract.missing(name, "not written yet")
-            print(f"{name} took {time.monotonic() - started_s:.1f} s", file=sys.stderr)
+            except Exception as error:  # noqa: BLE001  The other measures are worth having.
+                traceback.print_exc()
+                results[name] = contract.missing(name, f"{type(error).__name__}: {error}")
+            print(f"{name} took {time.monotonic() - started_s:.0f} s", file=sys.stderr)
     return results
 
 

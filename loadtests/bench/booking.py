@@ -105,6 +105,7 @@ async def _drive_persisted(
     """Drive bookings; return the run, the lag over time, and how long the rest took."""
     lag: list[tuple[float, int]] = []
     started_s = time.monotonic()
+    is_over = asyncio.Event()
 
     async def sample(backstage: Any) -> int:
         records: int = await backstage.backlog_records()
@@ -112,7 +113,8 @@ async def _drive_persisted(
         return records
 
     async def watch(backstage: Any) -> None:
-        while True:
+        # Asked to end, not cancelled: drivers may swallow a cancellation while they connect.
+        while not is_over.is_set():
             await sample(backstage)
             await asyncio.sleep(SAMPLE_S)
 
@@ -121,8 +123,8 @@ async def _drive_persisted(
         try:
             driven = await drive_bookings(rig, sale, buyers, seconds=seconds)
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            is_over.set()
+            await watching
         ended_s = time.monotonic()
         deadline_s = ended_s + DRAIN_TIMEOUT_S
         while await sample(backstage) and time.monotonic() < deadline_s:  # noqa: ASYNC110  Polled.

@@ -57,7 +57,7 @@ class Rig:
         self._given = {
             "api_processes": api_processes, "http_port": free_port(),
             "data_dir": str(self.path), "database_timeout_ms": DATABASE_TIMEOUT_MS,
-            "access_token_ttl_s": 86_400, "log_level": "warning",
+            "access_token_ttl_s": 86_400,
         } | settings  # fmt: skip
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
