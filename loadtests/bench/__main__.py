@@ -102,8 +102,8 @@ def _grow(sizes: Sizes) -> None:
     else:
         document = contract.document({}, machine=contract.this_machine(), extra={})
     path = report.write(document | {"growth": grown}, is_whole=is_whole)
-    for axis in grown["axes"]:
-        print(f"{axis['title']}: {axis['slope']}")
+    for chart in grown["charts"]:
+        print(f"{chart['title']}: {chart['slope']}")
     print(f"{path} and .html")
 
 

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from loadtests.bench.contract import Result, Run, result_of
+from loadtests.bench.load import tools
 from loadtests.bench.rig import Rig
 from loadtests.bench.sale import (
     Buyers,
@@ -24,6 +25,7 @@ from loadtests.verdict import DRAIN_TIMEOUT_S
 #: Time that the persister may take after the last booking (P2), in seconds.
 DRAIN_S_MAX = 2.0
 SAMPLE_S = 0.1
+CURVE_CONNECTIONS = (1, 4, 16, 64, 256)
 
 
 async def measure_p1(stage: Stage) -> Result:
@@ -47,7 +49,8 @@ async def measure_p1(stage: Stage) -> Result:
         "connections": CONNECTIONS,
         "cpu_ratios": [cpu_ratio(bare, full) for bare, full, _, _ in pairs],
         "pairs": [{"bare": bare.facts(), "booking": full.facts()} for bare, full, _, _ in pairs],
-        "generator_ceiling_per_s": ceiling_per_s([bare for bare, _, _, _ in pairs]),
+        "generators": await _generators(stage, buyers),
+        "curve": await _curve(stage, rig, buyers),
     })  # fmt: skip
 
 
@@ -81,12 +84,21 @@ async def measure_p2(stage: Stage) -> Result:
     return result_of("P2", runs, {"connections": CONNECTIONS, "pairs": pairs}, conditions=drained)
 
 
-async def drive_bare(stage: Stage, buyers: Buyers) -> Driven:
+async def drive_bare(
+    stage: Stage,
+    buyers: Buyers,
+    *,
+    connections: int = CONNECTIONS,
+    seconds: float = 0.0,
+    tool: str = "",
+) -> Driven:
     """Saturate the bare handler with requests that are bookings to the last byte but the path."""
     bare = await stage.bare()
     order = Sale("", "tier_" + 26 * "0", 0).order
     request = post_as_buyer(bare.host, bare.port, bare.path, order, buyers, first=0)
-    return await bare.drive(request, seconds=stage.sizes.run_s, connections=CONNECTIONS)
+    return await bare.drive(
+        request, seconds=seconds or stage.sizes.run_s, connections=connections, tool=tool
+    )
 
 
 def cpu_ratio(bare: Driven, full: Driven) -> float:
@@ -94,9 +106,34 @@ def cpu_ratio(bare: Driven, full: Driven) -> float:
     return round(bare.us_per_answer("bare") / full.us_per_answer("api"), 4)
 
 
-def ceiling_per_s(runs: list[Driven]) -> float:
-    """Return what the generator alone could send: it had this much more to give than it gave."""
-    return round(min(run.load.answered / run.load.cpu_s for run in runs), 0)
+async def _generators(stage: Stage, buyers: Buyers) -> dict[str, Any]:
+    """
+    Show of each generator that it is not the bottleneck.
+
+    Its ceiling is what it could send with a core of its own: answers per second of its CPU time.
+    """
+    found = {}
+    for tool in tools():
+        driven = await drive_bare(stage, buyers, tool=tool)
+        ceiling_per_s = driven.load.answered / driven.load.cpu_s
+        found[tool] = driven.facts() | {"ceiling_per_s": round(ceiling_per_s)}
+    return found
+
+
+async def _curve(stage: Stage, rig: Rig, buyers: Buyers) -> list[dict[str, float]]:
+    """Return answers a second of both sides by number of connections."""
+    rows = []
+    seconds = stage.sizes.run_s / 2
+    for connections in CURVE_CONNECTIONS:
+        bare = await drive_bare(stage, buyers, connections=connections, seconds=seconds)
+        full = await drive_bookings(
+            rig, await make_sale(rig), buyers, seconds=seconds, connections=connections
+        )
+        rows.append({
+            "connections": connections, "bare": round(bare.load.per_s, 1),
+            "booking": round(full.load.per_s, 1),
+        })  # fmt: skip
+    return rows
 
 
 async def _drive_persisted(

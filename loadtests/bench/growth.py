@@ -14,13 +14,15 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from engine.redis_client import connect
 from loadtests.bench import contract
 from loadtests.bench.load import send_each_once
+from loadtests.bench.memory import settled_bytes
 from loadtests.bench.rig import Rig
-from loadtests.bench.sale import Buyers, booking_request, find_drift, make_sale, warm_up
+from loadtests.bench.sale import Buyers, Sale, booking_request, find_drift, make_sale, warm_up
 from loadtests.bench.scale import (
-    PARTS,
     Side,
     add_events,
     cost,
@@ -29,7 +31,7 @@ from loadtests.bench.scale import (
     side,
 )
 from loadtests.bench.script import TIMEOUT_MS, open_engine
-from loadtests.bench.stage import QUICK, Sizes, drive_bookings
+from loadtests.bench.stage import Driven, Sizes, drive_bookings
 
 #: A change per tenfold below this is called flat.
 FLAT = 0.05
@@ -38,17 +40,21 @@ API_PROCESSES = (1, 2, 4)
 #: More connections than one process needs, so that four have full batches too.
 API_CONNECTIONS = 256
 
-Rows = list[dict[str, Any]]
+Rows = list[dict[str, float]]
+Charts = list[dict[str, Any]]
+#: Points of an axis that grows by equal parts.
+STEPS = 8
 
 
 async def measure(sizes: Sizes) -> dict[str, Any]:
     """Let each thing grow in turn; return what the report shows."""
-    axes = []
+    charts: list[dict[str, Any]] = []
     for name, axis in AXES.items():
         started_s = time.monotonic()
-        axes.append(await axis(sizes))
+        charts += await axis(sizes)
         print(f"growth by {name} took {time.monotonic() - started_s:.0f} s", file=sys.stderr)
-    return {"axes": axes, "commit": contract.commit()}
+    machine = msgspec.to_builtins(contract.this_machine())
+    return {"charts": charts, "commit": contract.commit(), "machine": machine}
 
 
 def slope_of(points: Sequence[tuple[float, float]]) -> str:
@@ -66,85 +72,91 @@ def slope_of(points: Sequence[tuple[float, float]]) -> str:
     return f"{word}: {rise:+.1%} of the mean with each tenfold"
 
 
-async def by_events(sizes: Sizes) -> dict[str, Any]:
+async def by_events(sizes: Sizes) -> Charts:
     """Grow the events in PostgreSQL, a hundredth of them published."""
     rows: Rows = []
     bookings = sizes.bookings // 2
     async with side(bookings) as one:
         await cost(one, bookings)  # Warms up.
-        rows.append({"at": 1} | parts_us((await cost(one, bookings))[0]))
+        rows.append(await _row(one, 1, bookings))
         have = 0
         for events in (sizes.events // 100, sizes.events // 10, sizes.events):
-            published, wanted = have // 100, events // 100
             await add_events(one.rig, first=have + 1, last=events)
             async with open_engine(one.rig) as engine:
-                await publish_events(engine, first=published + 1, last=wanted)
+                await publish_events(engine, first=have // 100 + 1, last=events // 100)
             await find_drift(one.rig, [])
             have = events
-            rows.append({"at": events} | parts_us((await cost(one, bookings))[0]))
-    return _axis("Cost of a booking as events grow", "events (1 % of them published)", rows)
+            rows.append(await _row(one, events, bookings))
+    return [_chart("Cost of a booking as events grow", "events, 1 % of them published", rows)]
 
 
-async def by_bookings(sizes: Sizes) -> dict[str, Any]:
+async def by_bookings(sizes: Sizes) -> Charts:
     """Grow the bookings of one event: the cost of each further part, and bytes per booking."""
     rows: Rows = []
+    sizes_rows: Rows = []
     bookings = sizes.bookings // 2
-    async with side(bookings) as one:
+    async with side(bookings, journal_retention_s=0) as one, open_engine(one.rig) as engine:
         await cost(one, bookings)
         sale = await make_sale(one.rig)
         redis = connect(one.rig.valkey.url, timeout_ms=TIMEOUT_MS)
-        before = (await redis.info("memory"))["used_memory"]
-        for number in range(1, 9):
-            driven, _ = await cost(one, bookings, sale=sale)
-            used = (await redis.info("memory"))["used_memory"] - before
-            rows.append(
-                {"at": number * bookings} | parts_us(driven)
-                | {"bytes with journal": round(used / (number * bookings), 1)}
-            )  # fmt: skip
+        before = await settled_bytes(one.rig, redis, engine)
+        for number in range(1, STEPS + 1):
+            rows.append(await _row(one, number * bookings, bookings, sale=sale))
+            used = await settled_bytes(one.rig, redis, engine) - before
+            sizes_rows.append(
+                {"at": number * bookings, "total": round(used / (number * bookings), 1)}
+            )
         await redis.aclose()
-    return _axis("Cost of a booking as one event's bookings grow", "bookings of the event", rows)
+        if faults := await find_drift(one.rig, [sale]):
+            raise RuntimeError(f"growth is void: {faults}")
+    x = "bookings of the event"
+    return [
+        _chart("Cost of a booking as one event's bookings grow", x, rows),
+        _chart("Redis memory per booking as one event's bookings grow", x, sizes_rows, y="bytes"),
+    ]
 
 
-async def by_persons(sizes: Sizes) -> dict[str, Any]:
+async def by_persons(sizes: Sizes) -> Charts:
     """Grow the number of distinct persons among whom the same bookings are spread."""
     rows: Rows = []
-    bookings = sizes.bookings // 2
-    async with side(sizes.buyers) as one:
+    bookings = sizes.bookings // 4
+    async with side(3 * bookings) as one:
         await cost(one, bookings)
-        for persons in (bookings // 8, bookings // 2, bookings, sizes.buyers):
-            few = Side(one.rig, Buyers(one.buyers.tokens_path, persons))
-            tokens = one.buyers.tokens_path.read_text().split()[:persons]
+        tokens = one.buyers.tokens_path.read_text().split()[bookings:]
+        for persons in (bookings // 8, bookings // 2, bookings):
+            # Nobody is among two of the groups: the rate limit is a person's own.
+            group, tokens = tokens[:persons], tokens[persons:]
             path = one.rig.path / f"tokens-{persons}"
-            path.write_text("\n".join(tokens) + "\n")
-            few = Side(one.rig, Buyers(path, persons))
-            rows.append({"at": persons} | parts_us((await cost(few, bookings))[0]))
-    return _axis("Cost of a booking as persons grow", "distinct persons", rows)
+            path.write_text("".join(f"{token}\n" for token in group))
+            rows.append(await _row(Side(one.rig, Buyers(path, persons)), persons, bookings))
+    return [_chart("Cost of a booking as persons grow", "distinct persons", rows)]
 
 
-async def by_journal(sizes: Sizes) -> dict[str, Any]:
+async def by_journal(sizes: Sizes) -> Charts:
     """Grow the records that wait for a persister that does not run."""
     rows: Rows = []
     bookings = sizes.bookings // 2
     async with Rig() as rig:
         buyers = await Buyers.make(rig, bookings)
         await warm_up(rig, await make_sale(rig), buyers)
-        for number in range(1, 9):
+        for number in range(1, STEPS + 1):
             sale = await make_sale(rig)
             before = rig.cpu()
             request = booking_request(rig, sale, buyers, first=0)
             load = await send_each_once(rig.host, rig.port, request, count=bookings)
             after = rig.cpu()
-            us = {
-                name: round(1e6 * (after[name] - before[name]) / load.answered, 2)
-                for name in ("api", "valkey")
-            }
-            rows.append({"at": number * bookings} | us | {"total": round(sum(us.values()), 2)})
-    return _axis("Cost of a booking as the journal grows", "records that wait", rows[1:])
+            if load.succeeded != bookings:
+                raise RuntimeError(f"growth is void: {load.succeeded} of {bookings} booked")
+            used = {name: after[name] - before[name] for name in after}
+            rows.append({"at": number * bookings} | _two_parts(Driven(load, used)))
+    # The first round warmed up.
+    return [_chart("Cost of a booking as the journal grows", "records that wait", rows[1:])]
 
 
-async def by_processes(sizes: Sizes) -> dict[str, Any]:
+async def by_processes(sizes: Sizes) -> Charts:
     """Grow the number of API processes; more of them make smaller batches."""
     rows: Rows = []
+    rates: Rows = []
     async with Rig() as rig:
         buyers = await Buyers.make(rig, sizes.buyers)
         for processes in API_PROCESSES:
@@ -155,20 +167,18 @@ async def by_processes(sizes: Sizes) -> dict[str, Any]:
             driven = await drive_bookings(
                 rig, await make_sale(rig), buyers, seconds=sizes.run_s, connections=API_CONNECTIONS
             )
-            us = {name: round(driven.us_per_answer(name), 2) for name in ("api", "valkey")}
-            rows.append(
-                {"at": processes} | us
-                | {"total": round(sum(us.values()), 2), "per_s": round(driven.load.per_s, 1)}
-            )  # fmt: skip
-    axis = _axis("Cost of a booking as API processes grow", "API processes", rows)
-    rates = ", ".join(f"{row['at']}: {row['per_s']:.0f}/s" for row in rows)
-    axis["slope"] += f"; bookings a second by processes: {rates}"
-    axis["rows"] = [{key: row[key] for key in row if key != "per_s"} for row in rows]
-    axis["per_s"] = {str(row["at"]): row["per_s"] for row in rows}
-    return axis
+            rows.append({"at": processes} | _two_parts(driven))
+            rates.append({"at": processes, "total": round(driven.load.per_s, 1)})
+    x = "API processes"
+    return [
+        _chart("Cost of a booking as API processes grow", x, rows),
+        _chart(
+            "Bookings as API processes grow, all on these cores", x, rates, y="bookings a second"
+        ),
+    ]
 
 
-AXES: dict[str, Callable[[Sizes], Awaitable[dict[str, Any]]]] = {
+AXES: dict[str, Callable[[Sizes], Awaitable[Charts]]] = {
     "events": by_events,
     "bookings": by_bookings,
     "persons": by_persons,
@@ -177,14 +187,18 @@ AXES: dict[str, Callable[[Sizes], Awaitable[dict[str, Any]]]] = {
 }
 
 
-def _axis(title: str, x: str, rows: Rows) -> dict[str, Any]:
-    return {
-        "title": title,
-        "x": x,
-        "y": "CPU µs a booking",
-        "rows": rows,
-        "slope": slope_of([(row["at"], row["total"]) for row in rows]),
-    }
+async def _row(one: Side, at: int, bookings: int, *, sale: Sale | None = None) -> dict[str, float]:
+    driven, fault = await cost(one, bookings, sale=sale)
+    if fault:
+        raise RuntimeError(f"growth is void: {fault}")
+    return {"at": at} | parts_us(driven)
 
 
-__all__ = ["AXES", "PARTS", "QUICK", "measure", "slope_of"]
+def _two_parts(driven: Driven) -> dict[str, float]:
+    us = {name: round(driven.us_per_answer(name), 2) for name in ("api", "valkey")}
+    return us | {"total": round(sum(us.values()), 2)}
+
+
+def _chart(title: str, x: str, rows: Rows, *, y: str = "CPU µs a booking") -> dict[str, Any]:
+    slope = slope_of([(row["at"], row["total"]) for row in rows])
+    return {"title": title, "x": x, "y": y, "rows": rows, "slope": slope}

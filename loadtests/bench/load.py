@@ -40,7 +40,8 @@ end
 function done(summary, latency)
   local e = summary.errors
   io.stderr:write(format(
-    '{{"requests":%d,"us":%d,"refused":%d,"errors":%d,"p50":%f,"p90":%f,"p99":%f,"p999":%f,"max":%f}}',
+    '{{"requests":%d,"us":%d,"refused":%d,"errors":%d,'
+      .. '"p50":%f,"p90":%f,"p99":%f,"p999":%f,"max":%f}}',
     summary.requests, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
     latency:percentile(50), latency:percentile(90), latency:percentile(99),
     latency:percentile(99.9), latency.max))
@@ -84,16 +85,16 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def best_tool() -> str:
-    """Return `wrk` where it is installed, else `built-in`."""
-    return "wrk" if shutil.which("wrk") else "built-in"
+def tools() -> list[str]:
+    """Return the generators that are there, the one that is used by default first."""
+    return (["wrk"] if shutil.which("wrk") else []) + ["built-in"]
 
 
 async def saturate(
     host: str, port: int, request: Request, *, connections: int, seconds: float, tool: str = ""
 ) -> Load:
     """Send as fast as the server answers: the closed loop."""
-    if (tool or best_tool()) == "wrk":
+    if (tool or tools()[0]) == "wrk":
         return await _wrk(host, port, request, connections=connections, seconds=seconds)
     return await _built_in(
         Job(

@@ -40,10 +40,10 @@ async def measure_p8(stage: Stage) -> Result:
         redis = connect(rig.valkey.url, timeout_ms=TIMEOUT_MS)
         for _ in range(stage.sizes.pairs):
             event_id = await publish(engine, capacity=count)
-            before = await _settled_bytes(rig, redis, engine)
+            before = await settled_bytes(rig, redis, engine)
             orders = [order_of(event_id, new_id("usr")) for _ in range(count)]
             booked = await book_all(engine, orders)
-            after = await _settled_bytes(rig, redis, engine)
+            after = await settled_bytes(rig, redis, engine)
             fault = "" if booked == count else f"lost: {booked} of {count} booked"
             runs.append(Run((after - before) / count, fault))
             rows.append({"before": before, "after": after, "bookings": booked})
@@ -73,13 +73,13 @@ async def measure_p11(stage: Stage) -> Result:
 async def _bytes_per_event(
     rig: Rig, redis: Redis, engine: Engine, count: int, *, tiers: int
 ) -> float:
-    before = await _settled_bytes(rig, redis, engine)
+    before = await settled_bytes(rig, redis, engine)
     for _ in range(count):
         await publish(engine, capacity=1_000, tiers=tiers)
-    return (await _settled_bytes(rig, redis, engine) - before) / count
+    return (await settled_bytes(rig, redis, engine) - before) / count
 
 
-async def _settled_bytes(rig: Rig, redis: Redis, engine: Engine) -> int:
+async def settled_bytes(rig: Rig, redis: Redis, engine: Engine) -> int:
     """
     Return the bytes that Redis keeps for its data, once nothing is under way.
 

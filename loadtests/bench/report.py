@@ -33,7 +33,7 @@ fill: none }
 """
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Evently: benchmark</title>
-<meta name="viewport" content="width=device-width"><style>{style}</style></head><body>
+<meta name="viewport" content="width=device-width"><style>{css}</style></head><body>
 <h1>Evently: benchmark</h1>
 <p>Commit {commit} on {machine}. Ratios are taken within one run; see loadtests/README.md.</p>
 {table}
@@ -107,7 +107,7 @@ def page(document: dict[str, Any]) -> str:
     machine = document["machine"]
     growth = document.get("growth")
     return _PAGE.format(
-        style=_STYLE,
+        css=_STYLE,
         commit=escape(document["commit"]),
         machine=escape(
             f"{machine['cores']} × {machine['cpu']}, {machine['memory_mib'] // 1024} GiB, "
@@ -172,13 +172,12 @@ def _latency(rows: list[dict[str, Any]]) -> dict[str, Points]:
 
 def _growth(growth: dict[str, Any]) -> str:
     parts = [f"<p>Commit {escape(growth['commit'])}.</p>"]
-    for axis in growth["axes"]:
-        rows = axis["rows"]
-        names = [name for name in rows[0] if name != "at"]
+    for chart in growth["charts"]:
         series: dict[str, Points] = {
-            name: [(row["at"], row[name]) for row in rows if row[name] is not None]
-            for name in names
+            name: [(row["at"], row[name]) for row in chart["rows"]]
+            for name in chart["rows"][0]
+            if name != "at"
         }
-        parts.append(line_chart(axis["title"], axis["x"], axis["y"], series, log_x=True))
-        parts.append(f"<p>Slope: {escape(axis['slope'])}</p>")
+        parts.append(line_chart(chart["title"], chart["x"], chart["y"], series, log_x=True))
+        parts.append(f"<p>Slope of the total: {escape(chart['slope'])}</p>")
     return "\n".join(parts)

@@ -174,6 +174,8 @@ async def find_fault(rig: Rig, sale: Sale, load: Load, *, connections: int) -> s
     now = await availability(rig, sale)
     # wrk leaves while its last requests are under way: they may be sold and unanswered.
     unheard_max = 0 if load.is_exact else connections
+    if load.succeeded != load.answered:
+        return f"{load.answered - load.succeeded} of {load.answered} orders were refused"
     if now["sold"] > sale.capacity or now["sold"] + now["available"] + now["held"] != sale.capacity:
         return f"oversold: {now}"
     if now["sold"] < load.succeeded:
@@ -195,7 +197,7 @@ async def find_drift(rig: Rig, sales: list[Sale]) -> dict[str, str]:
         await drain(rig, backstage)
         for sale in sales:
             sold = (await availability(rig, sale))["sold"]
-            places = sum((await backstage.live_places(sale.event_id)).values())
+            places = await backstage.places(sale.event_id)
             drift = await count_drift(backstage, sale.event_id)
             if places != sold:
                 faults[sale.event_id] = f"lost: {sold} sold in Redis, {places} in PostgreSQL"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from engine.commands import Publish, TierStock
 from engine.engine import Engine
@@ -81,9 +81,9 @@ async def measure_p9(stage: Stage) -> Result:
 
 
 @contextlib.asynccontextmanager
-async def side(buyers_count: int) -> AsyncIterator[Side]:
+async def side(buyers_count: int, *, journal_retention_s: int = 600) -> AsyncIterator[Side]:
     """Start a rig with its persister and a pool of buyers that its API knows."""
-    async with Rig() as rig:
+    async with Rig(journal_retention_s=journal_retention_s) as rig:
         buyers = await Buyers.make(rig, buyers_count)
         await warm_up(rig, await make_sale(rig), buyers)
         rig.start_persister()
@@ -115,7 +115,7 @@ async def cost(one: Side, bookings: int, *, sale: Sale | None = None) -> tuple[D
     Make *bookings* bookings of one event and wait until PostgreSQL has them.
 
     Args:
-        sale: An event that has sold before; a new one if left out.
+        sale: An event that the caller checks; a new one, checked here, if left out.
 
     Returns:
         The run with the CPU time of all parts, and what was wrong.
@@ -133,12 +133,13 @@ async def cost(one: Side, bookings: int, *, sale: Sale | None = None) -> tuple[D
     driven = Driven(load, {name: after[name] - before[name] for name in PARTS})
     if load.succeeded != bookings:
         return driven, f"lost: {load.succeeded} of {bookings} booked"
-    fault = await find_fault(rig, sale, load, connections=CONNECTIONS) if fresh else ""
-    fault = fault or (await find_drift(rig, [sale])).get(sale.event_id, "")
-    return driven, fault
+    if not fresh:
+        return driven, ""
+    fault = await find_fault(rig, sale, load, connections=CONNECTIONS)
+    return driven, fault or (await find_drift(rig, [sale])).get(sale.event_id, "")
 
 
-def parts_us(driven: Driven) -> dict[str, Any]:
+def parts_us(driven: Driven) -> dict[str, float]:
     """Return the cost of a booking by part, in µs."""
     parts = {name: round(driven.us_per_answer(name), 2) for name in PARTS}
     return parts | {"total": round(driven.us_per_answer(*PARTS), 2)}

@@ -34,7 +34,7 @@ class Sizes(NamedTuple):
     #: Bookings of a measure that counts bytes, or fills a journal.
     bookings: int = 50_000
     #: Open connections of P7.
-    crowd: int = 9_900
+    crowd: int = 10_000
     #: Events in PostgreSQL, and published, of P9.
     events: int = 1_000_000
     events_published: int = 10_000
@@ -101,11 +101,13 @@ class Bare(NamedTuple):
     host: str = LOOPBACK
     path: str = bare.PATH
 
-    async def drive(self, request: Request, *, seconds: float, connections: int) -> Driven:
+    async def drive(
+        self, request: Request, *, seconds: float, connections: int, tool: str = ""
+    ) -> Driven:
         """Saturate it."""
         before_s = cpu_s(self.pid)
         load = await saturate(
-            self.host, self.port, request, connections=connections, seconds=seconds
+            self.host, self.port, request, connections=connections, seconds=seconds, tool=tool
         )
         return Driven(load, {"bare": cpu_s(self.pid) - before_s})
 
