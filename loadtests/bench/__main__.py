@@ -61,9 +61,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small and short, for trying")
     parser.add_argument("--compare", type=Path, help="an earlier document to compare with")
     arguments = parser.parse_args()
-    names = [name.strip().upper() for name in arguments.only.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in TARGETS]:
-        parser.error(f"there is no {unknown[0]}; there are {', '.join(TARGETS)}")
+    asked = {name.strip().upper() for name in arguments.only.split(",") if name.strip()}
+    if unknown := asked - TARGETS.keys():
+        parser.error(f"there is no {min(unknown)}; there are {', '.join(TARGETS)}")
+    names = [name for name in TARGETS if name in asked]
     before = report.read(arguments.compare) if arguments.compare else None
     configure("warning", "bench")
     crowd.raise_file_limit()
@@ -78,7 +79,7 @@ def _measure(names: list[str], sizes: Sizes, before: dict[str, Any] | None) -> i
     """Make the measures, write and show the report; return the exit code."""
     machine = contract.this_machine()
     results = uvloop.run(measure(names, sizes))
-    is_whole = sizes == FULL and set(names) == set(TARGETS)
+    is_whole = sizes == FULL and names == list(TARGETS)
     extra = {"is_quick": sizes == QUICK}
     latest = contract.RESULTS_PATH / "latest.json"
     if latest.exists() and (grown := report.read(latest).get("growth")):
@@ -86,7 +87,8 @@ def _measure(names: list[str], sizes: Sizes, before: dict[str, Any] | None) -> i
     document = contract.document(results, machine=machine, extra=extra)
     path = report.write(document, is_whole=is_whole)
     changes = compare(contract.results_in(before), results) if before else []
-    console = Console()
+    # A table in a log is as wide as it needs.
+    console = Console() if sys.stdout.isatty() else Console(width=140)
     report.show(results, changes, console)
     console.print(f"{path} and .html", highlight=False, soft_wrap=True)
     return 1 if has_regressed(changes) else 0

@@ -98,7 +98,7 @@ async def by_bookings(sizes: Sizes) -> Charts:
     async with side(bookings, journal_retention_s=0) as one, open_engine(one.rig) as engine:
         await cost(one, bookings)
         sale = await make_sale(one.rig)
-        redis = connect(one.rig.valkey.url, timeout_ms=TIMEOUT_MS)
+        redis = connect(one.rig.redis_url(), timeout_ms=TIMEOUT_MS)
         before = await settled_bytes(one.rig, redis, engine)
         for number in range(1, STEPS + 1):
             rows.append(await _row(one, number * bookings, bookings, sale=sale))

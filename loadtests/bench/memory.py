@@ -37,7 +37,7 @@ async def measure_p8(stage: Stage) -> Result:
     runs, rows = [], []
     async with Rig(journal_retention_s=0) as rig, open_engine(rig) as engine:
         rig.start_persister()
-        redis = connect(rig.valkey.url, timeout_ms=TIMEOUT_MS)
+        redis = connect(rig.redis_url(), timeout_ms=TIMEOUT_MS)
         for _ in range(stage.sizes.pairs):
             event_id = await publish(engine, capacity=count)
             before = await settled_bytes(rig, redis, engine)
@@ -58,7 +58,7 @@ async def measure_p11(stage: Stage) -> Result:
     others: dict[int, float] = {}
     async with Rig(journal_retention_s=0) as rig, open_engine(rig) as engine:
         rig.start_persister()
-        redis = connect(rig.valkey.url, timeout_ms=TIMEOUT_MS)
+        redis = connect(rig.redis_url(), timeout_ms=TIMEOUT_MS)
         for _ in range(stage.sizes.pairs):
             bytes_each = await _bytes_per_event(rig, redis, engine, count, tiers=TIERS)
             runs.append(Run(bytes_each))

@@ -22,7 +22,7 @@ import msgspec
 
 from evently.admin import ensure_admin
 from evently.embedded import PostgresServer, ValkeyServer, process
-from evently.settings import Settings
+from evently.settings import REDIS_PASSWORDS, REDIS_ROLES, Settings
 from evently.supervisor import Part
 from evently.up import keep_secrets, parts
 from loadtests.backstage import Backstage
@@ -51,14 +51,19 @@ class Rig:
         self.path = Path(self._folder.name)
         # PostgreSQL runs as another user where we are root, and must get in.
         self.path.chmod(0o755)
-        self.valkey = ValkeyServer(self.path / "redis")
-        self.postgres = PostgresServer(self.path)
-        self.settings = Settings.from_env({})
-        self._given = {
+        given = {
             "api_processes": api_processes, "http_port": free_port(),
             "data_dir": str(self.path), "database_timeout_ms": DATABASE_TIMEOUT_MS,
             "access_token_ttl_s": 86_400,
         } | settings  # fmt: skip
+        # Redis has the users of production, each with its password and its rights.
+        self.settings = keep_secrets(msgspec.structs.replace(Settings.from_env({}), **given))
+        passwords = zip(REDIS_ROLES, REDIS_PASSWORDS, strict=True)
+        self.valkey = ValkeyServer(
+            self.path / "redis",
+            passwords={role: getattr(self.settings, field) for role, field in passwords},
+        )
+        self.postgres = PostgresServer(self.path)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -76,6 +81,10 @@ class Rig:
         """Where the API is."""
         return f"http://{self.host}:{self.port}"
 
+    def redis_url(self, role: str = "coordinator") -> str:
+        """Return where *role* finds Redis; the coordinator may do all."""
+        return self.settings.redis_urls_as(role)[0]
+
     def backstage(self) -> Backstage:
         """Return direct access to the servers."""
         return Backstage(self.settings)
@@ -84,9 +93,8 @@ class Rig:
         try:
             self.valkey.start()
             self.postgres.start()
-            urls = {"redis_url": self.valkey.url, "database_url": self.postgres.url}
-            self.settings = keep_secrets(
-                msgspec.structs.replace(self.settings, **(self._given | urls))
+            self.settings = msgspec.structs.replace(
+                self.settings, redis_url=self.valkey.url, database_url=self.postgres.url
             )
             await migrate(self.settings.database_url)
             await ensure_admin(self.settings)

@@ -93,9 +93,7 @@ async def _serve(rig: Rig) -> AsyncIterator[Rivals]:
     try:
         assert process.stdin is not None
         assert process.stdout is not None
-        options = Options(
-            rig.settings.database_url, rig.settings.redis_urls[0], rig.settings.jwt_secret
-        )
+        options = Options(rig.settings.database_url, rig.redis_url(), rig.settings.jwt_secret)
         process.stdin.write(msgspec.json.encode(options) + b"\n")
         yield Rivals(process.pid, int(await asyncio.wait_for(process.stdout.readline(), 30)))
     finally:

@@ -44,7 +44,7 @@ async def measure_p4(stage: Stage) -> Result:
     calls = stage.sizes.bookings // CALL_COMMANDS
     runs, pairs = [], []
     async with Rig() as rig, open_engine(rig) as engine:
-        redis = connect(rig.valkey.url, timeout_ms=TIMEOUT_MS)
+        redis = connect(rig.redis_url(), timeout_ms=TIMEOUT_MS)
         # A rewrite would fall to whichever side is at work when the file has doubled.
         await redis.config_set("auto-aof-rewrite-percentage", 0)
         for number in range(PAIRS + 1):
@@ -72,7 +72,7 @@ async def open_engine(rig: Rig, *, commands_max: int = CALL_COMMANDS) -> AsyncIt
     """Connect to the rig's shard as an API process does, one call at a time."""
     pool = await create_pool(rig.settings.database_url, connections_max=2, timeout_ms=TIMEOUT_MS)
     engine = Engine(
-        [connect(rig.valkey.url, timeout_ms=TIMEOUT_MS)],
+        [connect(rig.redis_url("api"), timeout_ms=TIMEOUT_MS)],
         reign_reader(pool),
         shards=1,
         commands_max=commands_max,
