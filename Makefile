@@ -32,8 +32,8 @@ simulate: $(DEV) ## random histories of all scripts against the model, nightly s
 	@seed=$${SEED:-$$(date +%s)}; echo "make simulate SEED=$$seed"; \
 	    $(BIN)/pytest tests/simulation --large --hypothesis-show-statistics --hypothesis-seed=$$seed
 
-bench: $(DEV)    ## measure P1..P11, report in loadtests/results (ONLY=P1,P4 COMPARE=file QUICK=1)
-	@$(BIN)/python -m loadtests.bench $(if $(ONLY),--only $(ONLY)) $(if $(COMPARE),--compare $(COMPARE)) \
+bench: $(DEV)    ## measure P1..P11, report in loadtests/results (ONLY=P1,P4 COMPARE=file QUICK=1 WHAT=growth)
+	@$(BIN)/python -m loadtests.bench $(WHAT) $(if $(ONLY),--only $(ONLY)) $(if $(COMPARE),--compare $(COMPARE)) \
 	    $(if $(QUICK),--quick)
 
 chaos loadtest:

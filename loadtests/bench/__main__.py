@@ -9,7 +9,9 @@ measures makes the page on how costs grow.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
+import signal
 import sys
 import time
 import traceback
@@ -38,6 +40,8 @@ from loadtests.bench.compare import compare, has_regressed
 from loadtests.bench.contract import TARGETS, Result
 from loadtests.bench.stage import FULL, QUICK, Sizes, Stage
 
+#: A measure that takes this long is stuck; the others are worth having.
+MEASURE_TIMEOUT_S = 600.0
 MEASURES: dict[str, Callable[[Stage], Awaitable[Result]]] = {
     "P1": booking.measure_p1,
     "P2": booking.measure_p2,
@@ -112,12 +116,17 @@ def _grow(sizes: Sizes) -> None:
 async def measure(names: list[str], sizes: Sizes) -> dict[str, Result]:
     """Make the measures *names*, one after another; one that fails is missing, with its error."""
     results = {}
+    task = asyncio.current_task()
+    assert task is not None
+    # As Ctrl-C does: stop the servers, remove their data.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with contextlib.AsyncExitStack() as stack:
         stage = Stage(sizes, stack)
         for name in names:
             started_s = time.monotonic()
             try:
-                results[name] = await MEASURES[name](stage)
+                async with asyncio.timeout(MEASURE_TIMEOUT_S):
+                    results[name] = await MEASURES[name](stage)
             except Exception as error:  # noqa: BLE001  The other measures are worth having.
                 traceback.print_exc()
                 results[name] = contract.missing(name, f"{type(error).__name__}: {error}")

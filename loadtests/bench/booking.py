@@ -38,9 +38,8 @@ async def measure_p1(stage: Stage) -> Result:
         full = await drive_bookings(rig, sale, buyers, seconds=stage.sizes.run_s)
         fault = await find_fault(rig, sale, full.load, connections=CONNECTIONS)
         pairs.append((bare, full, sale, fault))
-    rig.start_persister()
-    drift = await find_drift(rig, [sale for _, _, sale, _ in pairs])
-    await rig.stop_persister()
+    async with rig.persisting():
+        drift = await find_drift(rig, [sale for _, _, sale, _ in pairs])
     runs = [
         Run(full.load.per_s / bare.load.per_s, fault or drift.get(sale.event_id, ""))
         for bare, full, sale, fault in pairs
@@ -62,24 +61,23 @@ async def measure_p2(stage: Stage) -> Result:
     makes the rate as much lower as the run would have had to be for it to keep up.
     """
     rig, buyers = await stage.rig()
-    rig.start_persister()
     runs: list[Run] = []
     pairs: list[dict[str, Any]] = []
-    for _ in range(stage.sizes.pairs):
-        bare = await drive_bare(stage, buyers)
-        sale = await make_sale(rig)
-        full, lag, drain_s = await _drive_persisted(rig, sale, buyers, stage.sizes.run_s)
-        late_s = max(0.0, drain_s - DRAIN_S_MAX)
-        kept_per_s = full.load.answered / (full.load.seconds + late_s)
-        fault = await find_fault(rig, sale, full.load, connections=CONNECTIONS)
-        fault = fault or (await find_drift(rig, [sale])).get(sale.event_id, "")
-        runs.append(Run(kept_per_s / bare.load.per_s, fault))
-        pairs.append({
-            "bare": bare.facts(), "booking": full.facts(), "drain_s": round(drain_s, 2),
-            "kept_per_s": round(kept_per_s, 1), "lag_records_max": max(n for _, n in lag),
-            "lag": lag,
-        })  # fmt: skip
-    await rig.stop_persister()
+    async with rig.persisting():
+        for _ in range(stage.sizes.pairs):
+            bare = await drive_bare(stage, buyers)
+            sale = await make_sale(rig)
+            full, lag, drain_s = await _drive_persisted(rig, sale, buyers, stage.sizes.run_s)
+            late_s = max(0.0, drain_s - DRAIN_S_MAX)
+            kept_per_s = full.load.answered / (full.load.seconds + late_s)
+            fault = await find_fault(rig, sale, full.load, connections=CONNECTIONS)
+            fault = fault or (await find_drift(rig, [sale])).get(sale.event_id, "")
+            runs.append(Run(kept_per_s / bare.load.per_s, fault))
+            pairs.append({
+                "bare": bare.facts(), "booking": full.facts(), "drain_s": round(drain_s, 2),
+                "kept_per_s": round(kept_per_s, 1), "lag_records_max": max(n for _, n in lag),
+                "lag": lag,
+            })  # fmt: skip
     drained = {"drained within 2 s": all(pair["drain_s"] <= DRAIN_S_MAX for pair in pairs)}
     return result_of("P2", runs, {"connections": CONNECTIONS, "pairs": pairs}, conditions=drained)
 

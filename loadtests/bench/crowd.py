@@ -54,9 +54,8 @@ async def measure_p7(stage: Stage) -> Result:
             fault = await find_fault(rig, sale, load, connections=crowd)
             runs.append((load.latency_ms["p99"], fault or _error(load)))
             sales.append(sale)
-    rig.start_persister()
-    drift = await find_drift(rig, sales)
-    await rig.stop_persister()
+    async with rig.persisting():
+        drift = await find_drift(rig, sales)
     judged = [
         Run(p99_ms, fault or drift.get(sale.event_id, ""))
         for (p99_ms, fault), sale in zip(runs, sales, strict=True)

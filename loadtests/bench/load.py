@@ -163,7 +163,7 @@ async def _wrk(host: str, port: int, request: Request, *, connections: int, seco
         script.flush()
         used_s = _children_cpu_s()
         _, complaints = await _run(
-            ["wrk", "-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "10s",
+            ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s",
              "-s", script.name, f"http://{host}:{port}"], b"", seconds,
         )  # fmt: skip
         used_s = _children_cpu_s() - used_s

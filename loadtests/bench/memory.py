@@ -8,7 +8,9 @@ journal is trimmed, which the rig does at once (`EVENTLY_JOURNAL_RETENTION_S=0`)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 from redis.asyncio import Redis
@@ -35,8 +37,7 @@ async def measure_p8(stage: Stage) -> Result:
     """Book by distinct persons, one place each; divide what Redis has grown by."""
     count = stage.sizes.bookings
     runs, rows = [], []
-    async with Rig(journal_retention_s=0) as rig, open_engine(rig) as engine:
-        rig.start_persister()
+    async with _trimming() as (rig, engine):
         redis = connect(rig.redis_url(), timeout_ms=TIMEOUT_MS)
         for _ in range(stage.sizes.pairs):
             event_id = await publish(engine, capacity=count)
@@ -56,8 +57,7 @@ async def measure_p11(stage: Stage) -> Result:
     count = stage.sizes.events_published // 4
     runs: list[Run] = []
     others: dict[int, float] = {}
-    async with Rig(journal_retention_s=0) as rig, open_engine(rig) as engine:
-        rig.start_persister()
+    async with _trimming() as (rig, engine):
         redis = connect(rig.redis_url(), timeout_ms=TIMEOUT_MS)
         for _ in range(stage.sizes.pairs):
             bytes_each = await _bytes_per_event(rig, redis, engine, count, tiers=TIERS)
@@ -68,6 +68,13 @@ async def measure_p11(stage: Stage) -> Result:
             )
         await redis.aclose()
     return result_of("P11", runs, {"events": count, "tiers": TIERS, "bytes_by_tiers": others})
+
+
+@contextlib.asynccontextmanager
+async def _trimming() -> AsyncIterator[tuple[Rig, Engine]]:
+    """Run a rig whose persister trims the journal as soon as PostgreSQL has it."""
+    async with Rig(journal_retention_s=0) as rig, open_engine(rig) as engine, rig.persisting():
+        yield rig, engine
 
 
 async def _bytes_per_event(

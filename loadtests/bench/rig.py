@@ -8,12 +8,13 @@ measure says so. Every figure of CPU time comes from here. Leaves no process and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -121,14 +122,15 @@ class Rig:
         self.valkey.stop()
         self._folder.cleanup()
 
-    def start_persister(self) -> None:
-        """Start the persisters of all shards."""
+    @contextlib.asynccontextmanager
+    async def persisting(self) -> AsyncIterator[None]:
+        """Run the persisters of all shards for as long as the block lasts."""
         self._start(lambda part: part.name.startswith("persister"))
-
-    async def stop_persister(self) -> None:
-        """Stop the persisters as the supervisor would."""
-        for name in [name for name in self._running if name.startswith("persister")]:
-            await self._stop_part(name)
+        try:
+            yield
+        finally:
+            for name in [name for name in self._running if name.startswith("persister")]:
+                await self._stop_part(name)
 
     async def restart_api(self, api_processes: int) -> None:
         """Stop the API and start it with another number of processes."""

@@ -69,9 +69,8 @@ async def measure_p3(stage: Stage) -> Result:
                 "rivals": {name: one.facts() | {"succeeded_per_s": round(succeeded_per_s(one), 1)}
                            for name, one in driven.items()},
             })  # fmt: skip
-    rig.start_persister()
-    drift = await find_drift(rig, sales)
-    await rig.stop_persister()
+    async with rig.persisting():
+        drift = await find_drift(rig, sales)
     judged = [
         Run(ratio, fault or drift.get(sale.event_id, ""))
         for (ratio, fault), sale in zip(runs, sales, strict=True)

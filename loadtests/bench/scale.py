@@ -86,8 +86,8 @@ async def side(buyers_count: int, *, journal_retention_s: int = 600) -> AsyncIte
     async with Rig(journal_retention_s=journal_retention_s) as rig:
         buyers = await Buyers.make(rig, buyers_count)
         await warm_up(rig, await make_sale(rig), buyers)
-        rig.start_persister()
-        yield Side(rig, buyers)
+        async with rig.persisting():
+            yield Side(rig, buyers)
 
 
 async def add_events(rig: Rig, *, first: int, last: int) -> None:

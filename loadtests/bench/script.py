@@ -61,8 +61,8 @@ async def measure_p4(stage: Stage) -> Result:
                 "record_bytes": round(sum(map(len, records)) / max(1, len(records)), 1),
             })  # fmt: skip
         await redis.aclose()
-        rig.start_persister()
-        await find_drift(rig, [])
+        async with rig.persisting():
+            await find_drift(rig, [])
     return result_of("P4", runs, {"commands_per_call": CALL_COMMANDS, "calls": calls,
                                   "pairs": pairs})  # fmt: skip
 
