@@ -38,9 +38,12 @@ chaos: $(DEV)    ## faults against a whole Evently, judged by history (SEED=n MI
 sabotage: $(DEV) ## take each safeguard out of a copy and see a rig miss it
 	@$(BIN)/python -m loadtests.chaos.sabotage
 
-bench loadtest:
+bench: $(DEV)    ## measure P1..P11, report in loadtests/results (ONLY=P1,P4 COMPARE=file QUICK=1 WHAT=growth)
+	@$(BIN)/python -m loadtests.bench $(WHAT) $(if $(ONLY),--only $(ONLY)) $(if $(COMPARE),--compare $(COMPARE)) \
+	    $(if $(QUICK),--quick)
+
+loadtest:
 	@echo "make $@ does not exist yet: it comes with the work on $(or $(WHY_$@),it)" >&2; exit 1
-WHY_bench    := speed
 WHY_loadtest := speed
 
 docs: $(DEV)     ## write the documents that are made from the code

@@ -1,0 +1,148 @@
+"""
+What the measures over HTTP share: one rig with its buyers, the bare handler, and a timed run.
+
+The rig is started when a measure first needs it and serves all of them, as one service would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+from loadtests.bench import bare
+from loadtests.bench.cpu import cpu_s
+from loadtests.bench.http_client import Request
+from loadtests.bench.load import Load, saturate
+from loadtests.bench.rig import Rig
+from loadtests.bench.sale import Buyers, Sale, booking_request, make_sale, warm_up
+from loadtests.server import LOOPBACK
+
+CONNECTIONS = 64
+
+
+class Sizes(NamedTuple):
+    """How much is done; `--quick` does less, for trying."""
+
+    #: Paired runs of a measure.
+    pairs: int = 3
+    #: Length of a saturating run, in seconds.
+    run_s: float = 4.0
+    buyers: int = 60_000
+    #: Bookings of a measure that counts bytes, or fills a journal.
+    bookings: int = 50_000
+    #: Open connections of P7.
+    crowd: int = 10_000
+    #: Events in PostgreSQL, and published, of P9.
+    events: int = 1_000_000
+    events_published: int = 10_000
+
+
+FULL = Sizes()
+QUICK = Sizes(
+    run_s=1.0, buyers=10_000, bookings=10_000, crowd=2_000, events=20_000, events_published=1_000
+)
+
+
+class Driven(NamedTuple):
+    """A run of load with the CPU time that the servers used for it."""
+
+    load: Load
+    #: Seconds by part: api, valkey, persister, postgres; or bare.
+    cpu: dict[str, float]
+
+    def us_per_answer(self, *names: str) -> float:
+        """Return the CPU time per answer of some parts, in µs."""
+        return 1e6 * sum(self.cpu[name] for name in names) / max(1, self.load.answered)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what belongs into a result's detail."""
+        return self.load.facts() | {
+            "cpu_us": {name: round(self.us_per_answer(name), 2) for name in self.cpu},
+            # Near 1: the server's process, and not the generator, was the bottleneck.
+            "server_cpu_share": round(
+                self.cpu.get("bare", self.cpu.get("api", 0.0)) / self.load.seconds, 3
+            ),
+        }
+
+
+class Stage:
+    """One rig, its buyers and the bare handler, for as long as the benchmark runs."""
+
+    def __init__(self, sizes: Sizes, stack: contextlib.AsyncExitStack) -> None:
+        self.sizes = sizes
+        self._stack = stack
+        self._rig: Rig | None = None
+        self._buyers: Buyers | None = None
+        self._bare: Bare | None = None
+
+    async def rig(self) -> tuple[Rig, Buyers]:
+        """Return the rig, with every buyer's token known to its API."""
+        if self._rig is None or self._buyers is None:
+            self._rig = await self._stack.enter_async_context(Rig())
+            self._buyers = await Buyers.make(self._rig, self.sizes.buyers)
+            await warm_up(self._rig, await make_sale(self._rig), self._buyers)
+        return self._rig, self._buyers
+
+    async def bare(self) -> Bare:
+        """Return the bare handler."""
+        if self._bare is None:
+            self._bare = await self._stack.enter_async_context(serve_bare())
+        return self._bare
+
+
+class Bare(NamedTuple):
+    """The bare handler's process."""
+
+    pid: int
+    port: int
+    host: str = LOOPBACK
+    path: str = bare.PATH
+
+    async def drive(
+        self, request: Request, *, seconds: float, connections: int, tool: str = ""
+    ) -> Driven:
+        """Saturate it."""
+        before_s = cpu_s(self.pid)
+        load = await saturate(
+            self.host, self.port, request, connections=connections, seconds=seconds, tool=tool
+        )
+        return Driven(load, {"bare": cpu_s(self.pid) - before_s})
+
+
+@contextlib.asynccontextmanager
+async def serve_bare() -> AsyncIterator[Bare]:
+    """Run the bare handler."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "loadtests.bench.bare", stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        port = int(await asyncio.wait_for(process.stdout.readline(), 30))
+        yield Bare(process.pid, port)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def drive(
+    rig: Rig, request: Request, *, seconds: float, connections: int = CONNECTIONS
+) -> Driven:
+    """Saturate the rig's API."""
+    before = rig.cpu()
+    load = await saturate(rig.host, rig.port, request, connections=connections, seconds=seconds)
+    after = rig.cpu()
+    return Driven(load, {name: after[name] - before[name] for name in after})
+
+
+async def drive_bookings(
+    rig: Rig, sale: Sale, buyers: Buyers, *, seconds: float, connections: int = CONNECTIONS
+) -> Driven:
+    """Saturate the rig's API with bookings of one place by distinct buyers in turn."""
+    first = buyers.take(0)
+    request = booking_request(rig, sale, buyers, first=first)
+    driven = await drive(rig, request, seconds=seconds, connections=connections)
+    buyers.give_back(first + driven.load.answered + driven.load.errors + connections)
+    return driven

@@ -1,0 +1,1 @@
+"""Tests of the benchmark: its arithmetic, its load generators, and the rivals it compares with."""
