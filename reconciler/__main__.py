@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -69,7 +70,13 @@ def _servers(*, with_logs: bool = False) -> Servers:
 commands_explain.register(app, _servers)
 commands_repair.register(app, _servers)
 commands_watch.register(app, _servers)
-commands_receipts.register(app, lambda: Settings.load().ticket_signing_key)
+
+
+def _own_key() -> str:
+    return Settings.load().ticket_signing_key
+
+
+commands_receipts.register(app, _own_key)
 
 
 @app.command()
@@ -106,6 +113,9 @@ def recover(
     rebuild: Annotated[
         bool, typer.Option(help="With --thaw: take PostgreSQL alone; what only Redis has is lost.")
     ] = False,
+    receipts: Annotated[
+        Path | None, typer.Option(help="File of receipts, one a line, as the last source.")
+    ] = None,
 ) -> None:
     """Open shards: fence Redis, drain its journal, keep or rebuild it, open a new epoch."""
     settings = Settings.load()
@@ -145,6 +155,7 @@ def recover(
             redis_timeout_ms=settings.redis_timeout_ms,
             database_timeout_ms=settings.database_timeout_ms,
             is_rebuild_forced=rebuild,
+            more_records=None if receipts is None else commands_receipts.read(receipts, _own_key),
             tell=lambda recovered: typer.echo("\n".join(recovered.lines())),
         )
     )

@@ -8,7 +8,7 @@ detail, and recovery takes it only where neither the ledger nor a worker knows b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha1
 from pathlib import Path
 from typing import NamedTuple
@@ -56,6 +56,28 @@ def read_receipts(path: Path, public_keys: Mapping[bytes, bytes], report: Report
             else:
                 found[Proven(receipt.shard, record_of(receipt))] = None
     return list(found)
+
+
+def provider(
+    path: Path, public_keys: Mapping[bytes, bytes], report: Report
+) -> Callable[[int], Awaitable[Sequence[redo.Row]]]:
+    """Read a file as `read_receipts` does, and return what gives a recovery its shard's records."""
+    found = read_receipts(path, public_keys, report)
+
+    async def of_shard(shard: int) -> Sequence[redo.Row]:
+        return [proven.row for proven in found if proven.shard == shard]
+
+    return of_shard
+
+
+def not_told(told: Sequence[redo.Row], more: Sequence[redo.Row]) -> list[redo.Row]:
+    """Return those of *more* that say something new: workers remember the same booking better."""
+    known = {_booking_at(row) for row in told}
+    return [row for row in more if _booking_at(row) not in known]
+
+
+def _booking_at(row: redo.Row) -> tuple[int, int, str]:
+    return row.epoch, row.seq, getattr(row.decoded, "booking_id", "")
 
 
 def record_of(receipt: Receipt) -> redo.Row:

@@ -36,6 +36,7 @@ from reconciler.event_state import CannotRebuild
 from reconciler.lease import Lease
 from reconciler.loader import ClaimLost, change_door
 from reconciler.rebuild import Rebuild
+from reconciler.receipts import not_told
 from reconciler.recovered import Progress, Recovered
 from reconciler.verify import verify
 from store import ledger, quarantine, redo, reigns
@@ -288,7 +289,7 @@ class Coordinator:
             await asyncio.sleep(REDO_GRACE_S)
         rows = await redo.read(self._database, self._shard)
         if self._more_records is not None:
-            rows += await self._more_records(self._shard)
+            rows += not_told(rows, await self._more_records(self._shard))
         if not rows:
             return redo.Merged()
         merged = await redo.merge(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -20,9 +21,12 @@ from engine.commands import Order
 from engine.errors import ShardRecovering
 from engine.ids import new_id
 from engine.outcomes import Booked
-from engine.records import read_entries
+from engine.receipts import Sealer, derive_key, key_id
+from engine.records import Booked as BookedRecord
+from engine.records import Detail, encode, read_entries
 from engine.redis_client import connect as connect_redis
 from evently.embedded import PostgresServer, ValkeyServer
+from reconciler.receipts import provider
 from store import redo, reigns
 from tests.checks import ask, make_booking_id, snapshot
 from tests.conftest import TIMEOUT_MS
@@ -52,6 +56,16 @@ async def own_office(
     """Open a shard on the test's own Valkey."""
     async with opened(shard, own_valkey, postgres, database) as office:
         yield office
+
+
+def receipts_of(acked: dict[str, Booked], path: Path) -> dict[bytes, bytes]:
+    """Write the receipts of what was acknowledged to a file; return the keys that verify them."""
+    key = derive_key("s" * 43)
+    public = key.public_key().public_bytes_raw()
+    sealer = Sealer(key.sign, public)
+    batches = [(own, outcome.batch) for own, outcome in acked.items() if outcome.batch is not None]
+    path.write_text("\n".join(sealer.receipt(batch, own) for own, batch in batches))
+    return {key_id(public): public}
 
 
 async def sell(office: BoxOffice, event: Shown, count: int) -> dict[str, Booked]:
@@ -326,3 +340,65 @@ async def test_f41_coordinators_that_die(own_office: BoxOffice, own_valkey: Valk
     assert before == await content(own_office)
     assert acked.keys() == (await bookings(own_office, event)).keys()
     assert [] == (await own_office.check()).violations
+
+
+async def test_f6_receipts_bring_back_what_nobody_else_knows(
+    own_office: BoxOffice, own_valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    """F6, I4: Redis empty, every worker gone: what buyers can prove is there again, once."""
+    event = await own_office.add_event()
+    acked = await sell(own_office, event, PERSISTED)
+    while await own_office.drain():
+        pass
+    acked |= await sell(own_office, event, BOOKINGS - PERSISTED)
+    path = tmp_path / "receipts"
+    keys_of = receipts_of(acked, path)
+    with path.open("a") as file:
+        file.write("\nnot.a-receipt\n")
+    refused: list[int] = []
+    provide = provider(path, keys_of, lambda number, why: refused.append(number))
+    await ask(own_office.redis, "FLUSHALL")
+
+    await recover(own_office, more_records=provide)
+
+    assert [BOOKINGS + 1] == refused
+    rows = await own_office.database.fetch(
+        "SELECT id, epoch, seq FROM bookings WHERE event_id = $1", event.event_id
+    )
+    assert {own: (one.epoch, one.seq) for own, one in acked.items()} == {
+        row["id"]: (row["epoch"], row["seq"]) for row in rows
+    }
+    assert set(acked) == set(await bookings(own_office, event))
+    assert 0 == await own_office.database.fetchval(
+        "SELECT count(*) FROM conflicts WHERE shard = $1", own_office.shard
+    )
+
+
+async def test_receipts_beside_what_workers_know(own_office: BoxOffice, tmp_path: Path) -> None:
+    """A worker's record of the same booking is the better one, and no conflict with its receipt."""
+    event = await own_office.add_event()
+    while await own_office.drain():
+        pass
+    acked = await sell(own_office, event, 3)
+    path = tmp_path / "receipts"
+    provide = provider(path, receipts_of(acked, path), lambda number, why: None)
+    told = list(await provide(own_office.shard))[:2]
+    richer = []
+    for row in told:
+        record = row.decoded
+        assert isinstance(record, BookedRecord)
+        record = msgspec.structs.replace(record, detail=Detail(special_requests="aisle"))
+        richer.append(redo.Row(row.epoch, row.seq, encode(record).decode()))
+    await redo.write(own_office.database, shard=own_office.shard, worker="w", rows=richer)
+    await ask(own_office.redis, "FLUSHALL")
+
+    await recover(own_office, more_records=provide)
+
+    rows = await own_office.database.fetch(
+        "SELECT seq, special_requests FROM bookings WHERE event_id = $1 ORDER BY seq",
+        event.event_id,
+    )
+    assert ["aisle", "aisle", None] == [row["special_requests"] for row in rows]
+    assert 0 == await own_office.database.fetchval(
+        "SELECT count(*) FROM conflicts WHERE shard = $1", own_office.shard
+    )
