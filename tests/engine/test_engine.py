@@ -492,7 +492,7 @@ async def test_f11_noreplicas_shuts_the_door_until_it_has_passed(
         assert before == await snapshot(redis, shard)
     finally:
         await ask(redis, "CONFIG SET", "min-replicas-to-write", "0")
-    while not engine.shards[shard].door.is_open:  # noqa: ASYNC110  A door tells nobody that it opened.
+    while not engine.shards[shard].door.is_open:  # noqa: ASYNC110  No door tells that it opened.
         await asyncio.sleep(0.01)
     booked = await engine.book(shard, order(event, "usr"))
     assert isinstance(booked, Booked)
