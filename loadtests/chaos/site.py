@@ -80,7 +80,12 @@ class Site:
         self._continue()
         # Cancelling is not enough: redis-py may swallow it while it connects.
         self._is_stopped = True
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await asyncio.gather(*self._tasks)
+        finally:
+            await self._stop_server()
+
+    async def _stop_server(self) -> None:
         try:
             await self.server.stop()
         finally:
