@@ -18,6 +18,7 @@ from pathlib import Path
 
 import aiohttp
 
+from evently.embedded.process import spawn
 from evently.settings import RUNNING_FILE, Settings
 
 READY_TIMEOUT_S = 60.0
@@ -58,15 +59,12 @@ class Server:
             RuntimeError: it ended or was not ready in time; the message has its last words.
         """
         self.data_path.mkdir(parents=True, exist_ok=True)
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: ASYNC220  Starting takes a millisecond.
-                [sys.executable, "-m", "evently", "up"],
-                env=self.environ,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        self.process = spawn(
+            [sys.executable, "-m", "evently", "up"],
+            death_signal=signal.SIGTERM,
+            env=self.environ,
+            log_path=self.log_path,
+        )
         await self.wait_until_ready()
 
     async def wait_until_ready(self) -> None:

@@ -56,9 +56,23 @@ def main() -> None:
 
 
 async def chaos(seed: int, *, minutes: float, rounds_max: int, only: list[str]) -> list[Verdict]:
-    """Run rounds until the time is up or one fails; return their verdicts."""
+    """Run the sweep, then rounds until the time is up or one fails; return their verdicts."""
     console = Console(stderr=True)
     deadline_s = time.monotonic() + 60 * minutes
+    swept = None
+    if minutes > 0 and not only:
+        swept = await _sweep(console, seed, 60 * SWEEP_SHARE * minutes)
+        if swept.violations:
+            return [swept]
+    verdicts = await _rounds(console, seed, deadline_s, rounds_max, only)
+    if swept is not None:
+        verdicts[0].faults += swept.faults  # It had the first round's seed.
+    return verdicts
+
+
+async def _rounds(
+    console: Console, seed: int, deadline_s: float, rounds_max: int, only: list[str]
+) -> list[Verdict]:
     verdicts: list[Verdict] = []
     for one in seeds(seed):
         if len(verdicts) >= rounds_max or (verdicts and time.monotonic() >= deadline_s):

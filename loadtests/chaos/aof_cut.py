@@ -135,8 +135,15 @@ class Sweep:
     async def _judge(self, log_bytes: int, redis: Redis, url: str) -> list[str]:
         whole = [mark for mark in self._marks if mark.log_bytes <= log_bytes][-1]
         wrong = []
-        if await snapshot(redis) != whole.state:
-            wrong.append(f"the state is not the one that record {whole.seq} left behind")
+        state = await snapshot(redis)
+        if state != whole.state:
+            keys_changed = sorted(
+                key.decode()
+                for key in state.keys() | whole.state.keys()
+                if state.get(key) != whole.state.get(key)
+            )
+            wrong.append(f"the state is not the one that record {whole.seq} left behind: "
+                         f"{', '.join(keys_changed)}")  # fmt: skip
         for sha in self._shas:
             try:
                 await _ask(redis, "EVALSHA", sha, 1, keys.meta(SHARD), 1)
@@ -250,7 +257,8 @@ class Sweep:
             await connection.close()
 
 
-_NOTES = {b"persisted_seq", b"trimmed_seq"}
+#: Of `meta`, what commands of the sale write.
+_OWN_FIELDS = (b"epoch", b"state", b"seq", b"bytes")
 _STATUSES = "SELECT id, status::text FROM bookings"
 
 
@@ -261,8 +269,10 @@ async def snapshot(redis: Redis) -> State:
         match await redis.type(key):
             case b"hash":
                 fields = await _ask(redis, "HGETALL", key)
-                # What PostgreSQL has is noted between the commands, not by them.
-                found[key] = {name: fields[name] for name in fields if name not in _NOTES}
+                if key == keys.meta(SHARD).encode():
+                    # What PostgreSQL has is noted between the commands, not by them.
+                    fields = {name: fields.get(name) for name in _OWN_FIELDS}
+                found[key] = fields
             case b"set":
                 found[key] = await _ask(redis, "SMEMBERS", key)
             case b"zset":

@@ -88,16 +88,18 @@ def sabotage(safeguards: list[Safeguard], console: Console) -> bool:
     """Take each out and run its rig; print the table; tell whether every one was missed."""
     with tempfile.TemporaryDirectory(prefix="evt-sab-") as name:
         Path(name).chmod(0o755)
-        tree = Path(name) / "tree"
-        _copy(tree)
+        # A copy to come back to as well: the code may be edited while this runs.
+        clean, tree = Path(name) / "clean", Path(name) / "tree"
+        for copy in (clean, tree):
+            shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*LEFT_OUT), symlinks=True)
         for safeguard in safeguards:
-            edited(safeguard)
+            edited(clean, safeguard)
         if not _rigs_pass(tree, safeguards, console):
             return False
         all_caught = True
         for safeguard in safeguards:
             started_s = time.monotonic()
-            word = _run_without(tree, safeguard)
+            word = _run_without(clean, tree, safeguard)
             all_caught &= word == "caught"
             console.print(
                 f"{word:<8} {time.monotonic() - started_s:5.1f} s  {safeguard.name:<50} "
@@ -125,31 +127,22 @@ def document() -> str:
     )
 
 
-def edited(safeguard: Safeguard) -> dict[str, str]:
+def edited(root: Path, safeguard: Safeguard) -> dict[str, str]:
     """
-    Return the text of each file that lacks the safeguard.
+    Return the text of each file below *root* without the safeguard.
 
     Raises:
         DoesNotFit: the code has changed.
     """
     texts: dict[str, str] = {}
     for edit in safeguard.edits:
-        text = texts.get(edit.file) or (ROOT / edit.file).read_text()
+        text = texts.get(edit.file) or (root / edit.file).read_text()
         if text.count(edit.old) != 1:
             raise DoesNotFit(
                 f"{safeguard.name}: {edit.file} has {text.count(edit.old)} times {edit.old!r}"
             )
         texts[edit.file] = text.replace(edit.old, edit.new)
     return texts
-
-
-def _restore(tree: Path, safeguard: Safeguard) -> None:
-    for edit in safeguard.edits:
-        shutil.copyfile(ROOT / edit.file, tree / edit.file)
-
-
-def _copy(tree: Path) -> None:
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_OUT), symlinks=True)
 
 
 def _rigs_pass(tree: Path, safeguards: list[Safeguard], console: Console) -> bool:
@@ -162,13 +155,13 @@ def _rigs_pass(tree: Path, safeguards: list[Safeguard], console: Console) -> boo
     return True
 
 
-def _run_without(tree: Path, safeguard: Safeguard) -> str:
-    for file, text in edited(safeguard).items():
+def _run_without(clean: Path, tree: Path, safeguard: Safeguard) -> str:
+    texts = edited(clean, safeguard)
+    for file, text in texts.items():
         (tree / file).write_text(text)
-    try:
-        code, output = _run(tree, safeguard.rig)
-    finally:
-        _restore(tree, safeguard)
+    code, output = _run(tree, safeguard.rig)
+    for file in texts:
+        shutil.copyfile(clean / file, tree / file)
     if code == 0:
         return "SURVIVED"
     # A chaos round that fails says so in its last line; pytest has a code for failed tests alone.

@@ -56,6 +56,7 @@ class Site:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped: set[int] = set()
         self._redis: Redis | None = None
+        self._is_stopped = False
 
     async def start(self) -> None:
         """Start Evently and put the proxies in place."""
@@ -77,9 +78,14 @@ class Site:
     async def stop(self) -> None:
         """Stop Evently, whatever state it is in."""
         self._continue()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Cancelling is not enough: redis-py may swallow it while it connects.
+        self._is_stopped = True
+        try:
+            await asyncio.gather(*self._tasks)
+        finally:
+            await self._stop_server()
+
+    async def _stop_server(self) -> None:
         try:
             await self.server.stop()
         finally:
@@ -210,7 +216,7 @@ class Site:
         """Put a proxy before each socket that a server has bound, and throw direct clients out."""
         inodes = {self.redis_proxy: 0, self.postgres_proxy: 0}
         to_kick: set[Proxy] = set()
-        while True:
+        while not self._is_stopped:
             for proxy, own in list(inodes.items()):
                 inode = _inode(proxy.listen)
                 if inode and inode != own:
@@ -246,7 +252,7 @@ class Site:
         since: tuple[object, float] | None = None
         seen_s = 0.0
         try:
-            while True:
+            while not self._is_stopped:
                 asked_s = time.monotonic()
                 try:
                     door: object = tuple(await redis.hmget(keys.meta(0), ["epoch", "state"]))

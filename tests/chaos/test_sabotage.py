@@ -11,7 +11,7 @@ from loadtests.chaos.sabotage import CHAOS, DOCUMENT, ROOT, SAFEGUARDS, DoesNotF
 @pytest.mark.parametrize("safeguard", SAFEGUARDS, ids=lambda one: one.name)
 def test_each_edit_fits_the_code(safeguard: Safeguard) -> None:
     """Every edit finds its text exactly once and changes it, and its rig exists."""
-    for file, text in sabotage.edited(safeguard).items():
+    for file, text in sabotage.edited(ROOT, safeguard).items():
         assert (ROOT / file).read_text() != text
     if not safeguard.rig.startswith(CHAOS):
         words = safeguard.rig.split(" -k ")[0].split()
@@ -25,7 +25,7 @@ def test_an_edit_that_does_not_fit_is_an_error() -> None:
 
     for one in (stale, twice):
         with pytest.raises(DoesNotFit):
-            sabotage.edited(one)
+            sabotage.edited(ROOT, one)
 
 
 def test_names_are_distinct() -> None:
