@@ -25,10 +25,10 @@ COORDINATOR = "coordinator"
 #: What redis-py sends by itself, and what the porter asks (`engine.porter`). CONFIG GET tells
 #: the passwords `requirepass` and `masterauth` as well; with these users the first is not set.
 CONNECTION = ("client|setname", "config|get", "info", "ping", "select")
-#: What the scripts call, all of them together.
+#: What the scripts call, all of them together, but for the persister's own.
 SCRIPTS = (
     "hdel", "hexists", "hget", "hgetall", "hincrby", "hmget", "hset", "sadd", "sismember",
-    "srem", "time", "xadd", "xtrim", "zadd", "zcard", "zrange", "zrangebylex", "zrangebyscore",
+    "srem", "time", "xadd", "zadd", "zcard", "zrange", "zrangebylex", "zrangebyscore",
     "zrem", "zscore",
 )  # fmt: skip
 #: Commands of each role, beside `CONNECTION`.

@@ -309,10 +309,10 @@ class Shard:
         return EngineError(f"script failed: {text}")
 
     async def _gets_through(self, reign: Reign) -> bool:
-        """Tell whether Redis takes writes again, by one that changes nothing."""
+        """Tell whether Redis takes writes again, by one that means nothing."""
         key_names = [keys.meta(self.number), keys.journal(self.number, reign.epoch)]
         try:
-            await self._call("persisted", reign, key_names, [0, 0])
+            await self._call("waitmark", reign, key_names, [])
         except EngineError:
             return False
         return True

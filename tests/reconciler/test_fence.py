@@ -16,6 +16,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog.testing
 from redis.asyncio import Redis
 
 from api.app import reign_reader, seen_reporter
@@ -262,12 +263,18 @@ async def test_f10_another_server_is_refused_before_a_command(
 async def test_lost_records_are_not_opened_over(
     start_valkey: StartValkey, furnish: Furnish
 ) -> None:
-    """F5: what a worker saw and nobody else has is not forgotten: the shard freezes, saying so."""
+    """F5: what one worker alone saw shuts the shard for all; recovery keeps no such state."""
     async with furnish(start_valkey()) as house:
+        await _announce(house)
         await reigns.note_seen(house.pool, house.shard, epoch=1, seen_seq=57, has_lost=True)
         assert not await house.coordinator.is_well()
-        with pytest.raises(CannotOpen, match=r"ends at record .*, but a worker saw record 57"):
-            await house.coordinator.recover()
+        assert "recovering" == (await house.row()).state
+        with structlog.testing.capture_logs() as logs:
+            assert 2 == await house.coordinator.recover()
+        [path] = [entry for entry in logs if entry.get("action") == "recover_path"]
+        assert "rebuild" == path["path"]
+        assert "a worker saw record 57 of epoch 1" in path["reason"]
+        assert 0 == (await house.row()).seen_seq
 
 
 async def test_checkpoint_ahead_of_redis_is_not_well(
@@ -286,22 +293,21 @@ async def test_checkpoint_ahead_of_redis_is_not_well(
 async def test_f13_f15_live(start_valkey: StartValkey, furnish: Furnish, fault: str) -> None:
     """F13, F15: wiped or without its scripts under a running worker, Redis sells nothing."""
     async with furnish(start_valkey()) as house:
+        await _announce(house)
         first = await house.book("usr_a")
         await ask(house.redis, *fault.split())
         with pytest.raises(ShardRecovering):
             await house.book("usr_b")
+        while not (row := await house.row()).seen_seq:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert (first.seq, "open") == (row.seen_seq, row.state)
         assert not await house.coordinator.is_well()
-        if fault == "FLUSHALL":
-            while not (await house.row()).seen_seq:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-            with pytest.raises(CannotOpen, match="Redis has lost the shard"):
-                await house.coordinator.recover()
-            return
-        await _announce(house)
-        assert 2 == await house.coordinator.recover()
-        assert 2 == (await house.opened()).epoch
-        again = await house.book("usr_a")
-        assert (first.epoch, first.seq, True) == (again.epoch, again.seq, again.is_replay)
+        assert not house.engine.is_open
+        if fault == "SCRIPT FLUSH":
+            assert 2 == await house.coordinator.recover()
+            assert 2 == (await house.opened()).epoch
+            again = await house.book("usr_a")
+            assert (first.epoch, first.seq, True) == (again.epoch, again.seq, again.is_replay)
 
 
 async def _announce(house: House) -> None:
@@ -315,7 +321,7 @@ async def _announce(house: House) -> None:
         house.event, house.shard, organizer,
     )  # fmt: skip
     await house.pool.execute(
-        "INSERT INTO tiers VALUES ($1, 1, $2, 'Floor', 100, 1000000, 10, 1, 0)",
+        "INSERT INTO tiers VALUES ($1, 1, $2, 'Floor', 100, 1000000, 10, 0, 0)",
         house.event, new_id("tier"),
     )  # fmt: skip
 
