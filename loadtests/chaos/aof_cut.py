@@ -81,7 +81,7 @@ class Sweep:
 
     async def prepare(self) -> None:
         """Run the workload; PostgreSQL has all of it but the last commands."""
-        await self._execute(self._server_url, f"CREATE DATABASE {self._template}")
+        await self._execute(self._server_url, "CREATE DATABASE", self._template)
         url = self._url(self._template)
         await migrate(url)
         valkey = ValkeyServer(self._folder / "first")
@@ -119,7 +119,7 @@ class Sweep:
         with _newest_log(folder).open("r+b") as log:
             log.truncate(log_bytes)
         name = f"cut_{secrets.token_hex(6)}"
-        await self._execute(self._server_url, f"CREATE DATABASE {name} TEMPLATE {self._template}")
+        await self._execute(self._server_url, "CREATE DATABASE", name, "TEMPLATE", self._template)
         valkey = ValkeyServer(folder)
         valkey.start()
         redis = connect_redis(valkey.url, timeout_ms=TIMEOUT_MS)
@@ -130,7 +130,7 @@ class Sweep:
             await redis.aclose()
             valkey.kill()
             shutil.rmtree(folder)
-            await self._execute(self._server_url, f"DROP DATABASE {name} WITH (FORCE)")
+            await self._execute(self._server_url, "DROP DATABASE", name, "WITH (FORCE)")
 
     async def _judge(self, log_bytes: int, redis: Redis, url: str) -> list[str]:
         whole = [mark for mark in self._marks if mark.log_bytes <= log_bytes][-1]
@@ -249,10 +249,11 @@ class Sweep:
     def _url(self, name: str) -> str:
         return urlsplit(self._server_url)._replace(path=f"/{name}").geturl()
 
-    async def _execute(self, url: str, statement: str) -> None:
+    async def _execute(self, url: str, *words: str) -> None:
+        """Run a statement about a database; its name, which is ours, cannot be a parameter."""
         connection = await asyncpg.connect(url)
         try:
-            await connection.execute(statement)
+            await connection.execute(" ".join(words))
         finally:
             await connection.close()
 

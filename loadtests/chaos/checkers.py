@@ -186,7 +186,13 @@ def linearizable(
     for call in calls:
         for seat, outcome in _seats_of(call):
             histories[call.event_id, seat].append(
-                SeatCall(call.verb, call.booking_id, call.invoked_s, call.ended_s, outcome)  # type: ignore[arg-type]
+                SeatCall(
+                    call.verb,  # type: ignore[arg-type]  # A seat's verbs are among all.
+                    call.booking_id,
+                    call.invoked_s,
+                    call.ended_s,
+                    outcome,
+                )
             )
     found, undecided = [], 0
     for (event_id, seat), history in sorted(histories.items()):

@@ -29,7 +29,8 @@ def call(
 ) -> Call:
     """Return one attempt; an answer tells the booking's own id and seq 1 unless told otherwise."""
     told = {"told_id": owner, "told_seq": 1} if outcome == "ok" else {}
-    line = Line(at_s=times[1], kind=outcome, seats=seats, **{**told, **end})  # type: ignore[arg-type]
+    fields: dict[str, Any] = {**told, **end, "kind": outcome}
+    line = Line(at_s=times[1], seats=seats, **fields)
     return Call(
         verb=verb,  # type: ignore[arg-type]
         booking_id=owner,

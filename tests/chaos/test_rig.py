@@ -6,6 +6,7 @@ import asyncio
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,7 @@ async def test_faults_strike_and_heal(site: Site, folder: Path) -> None:
         await eventually(lambda: bool(set(site.pids(process)) - before))
 
     for name in ("kill api", "kill persister", "kill redis", "kill postgres", "kill coordinator"):
-        process = name.split()[1]
-        await changes(process, lambda name=name: nemesis.run([Fault(0, name, 0.1, 1)]))  # type: ignore[misc]
+        await changes(name.split()[1], partial(nemesis.run, [Fault(0, name, 0.1, 1)]))
     await well()
     await changes("redis", lambda: nemesis.run([Fault(0, "restart redis", 0.1, 1)]))
     await well()

@@ -28,7 +28,7 @@ CALLS = {
     "checkin": 14, "undo_checkin": 14, "transfer": 14, "close": 14, "reopen": 14,
     "set_capacity": 14, "expire": 14, "block": 14, "unblock": 14, "cancel_event": 15,
     "empty_event": 15, "seats": 4, "availability": 3, "persisted": 2, "seat": 3, "publish": 6,
-    "waitmark": 1,
+    "waitmark": 2,
 }  # fmt: skip
 
 
