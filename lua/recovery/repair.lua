@@ -2,8 +2,8 @@
 --[[
 repair: put single values of one event right, each only if it is still what the plan saw.
 
-Guarantees   I13, F40, F41: writes only while the shard is shut, and claimed by this repair. I8: what
-             is written is what the journal's records make, so no record is needed, none is made.
+Guarantees   I13, F40, F41: writes only while the shard is shut, and claimed by this repair. I8:
+             what is written is what the journal's records make, so no record is needed.
 Atomicity    All or nothing; every check precedes the first write.
 Idempotency  A value that is as wanted already counts as repaired.
 Cost         O(changes): one read and at most one write each.
