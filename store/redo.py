@@ -299,7 +299,7 @@ class _Epoch:
             if conflicts:
                 lines = [(*row, reason) for row, reason in conflicts]
                 await self.connection.execute(
-                    query("insert_redo_conflicts"), self.shard, *_columns(lines, 4)
+                    query("insert_conflicts"), self.shard, *_columns(lines, 4)
                 )
             if batch:
                 await ledger.write(

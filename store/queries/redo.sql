@@ -17,7 +17,7 @@ DELETE FROM redo USING unnest($2::bigint[], $3::bigint[], $4::text[]) AS done (e
 WHERE redo.shard = $1 AND redo.epoch = done.epoch AND redo.seq = done.seq
   AND redo.record = done.record;
 
--- insert_redo_conflicts --
+-- insert_conflicts --
 INSERT INTO conflicts (shard, epoch, seq, record, reason)
 SELECT $1, epoch, seq, record, reason
 FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[])
