@@ -24,7 +24,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from engine import keys
+from engine import keys, scripts
 from engine.redis_client import connect as connect_redis
 from evently.settings import Settings
 from loadtests.chaos.checkers import Shut
@@ -188,13 +188,21 @@ class Site:
         try:
             for shard in range(self._direct.shards):
                 row = await database.fetchrow(
-                    "SELECT epoch, state::text, reason FROM shard_epoch WHERE shard = $1", shard
+                    "SELECT epoch, state::text, reason, nonce, redis_run_id FROM shard_epoch "
+                    "WHERE shard = $1",
+                    shard,
                 )
                 if row is None or row["state"] != "open":
                     return f"shard {shard} is {dict(row) if row else None}"
                 epoch, seq = await self.redis.hmget(keys.meta(shard), ["epoch", "seq"])
                 if epoch is None or int(epoch) != row["epoch"]:
                     return f"shard {shard} is open under {row['epoch']}, Redis has {epoch!r}"
+                # It may look open because nobody has asked since Redis became another.
+                server = await self.redis.info("server")
+                if server["run_id"] != row["redis_run_id"]:
+                    return f"shard {shard} was opened on another run of Redis"
+                if not all(await self.redis.script_exists(*scripts.shas(row["nonce"]).values())):
+                    return f"Redis does not know the scripts of shard {shard}"
                 last_seq = await database.fetchval(
                     "SELECT last_seq FROM shard_checkpoint WHERE shard = $1 AND epoch = $2",
                     shard,
