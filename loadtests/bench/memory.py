@@ -59,6 +59,8 @@ async def measure_p11(stage: Stage) -> Result:
     others: dict[int, float] = {}
     async with _trimming() as (rig, engine):
         redis = connect(rig.redis_url(), timeout_ms=TIMEOUT_MS)
+        # The first events grow what all of them share.
+        await _bytes_per_event(rig, redis, engine, count // 4, tiers=TIERS)
         for _ in range(stage.sizes.pairs):
             bytes_each = await _bytes_per_event(rig, redis, engine, count, tiers=TIERS)
             runs.append(Run(bytes_each))

@@ -7,11 +7,9 @@ here their figures become results of the contract.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from typing import Any
 
-from loadtests.bench import contract
+from loadtests import bench_persister, bench_rebuild
 from loadtests.bench.contract import Result, Run, result_of
 from loadtests.bench.stage import QUICK, Stage
 
@@ -22,11 +20,8 @@ QUICK_BOOKINGS = 10_000
 
 async def measure_p6(stage: Stage) -> Result:
     """Let the persister empty a journal, and COPY the rows that it made."""
-    module = _module("loadtests.bench_persister")
-    if module is None:
-        return contract.missing("P6", "loadtests/bench_persister.py is not there yet")
-    options = {"bookings": QUICK_BOOKINGS} if stage.sizes == QUICK else {}
-    found: dict[str, Any] = await module.measure(**options)
+    bookings = QUICK_BOOKINGS if stage.sizes == QUICK else bench_persister.BOOKINGS
+    found = await bench_persister.measure(bookings=bookings, pairs=stage.sizes.pairs)
     return result_of("P6", [Run(float(value)) for value in found["runs"]], found["detail"])
 
 
@@ -36,16 +31,8 @@ async def measure_p10(stage: Stage) -> Result:
 
     The proof that follows every rebuild is not part of the ratio; the detail has its seconds.
     """
-    module = _module("loadtests.bench_rebuild")
-    if module is None:
-        return contract.missing("P10", "loadtests/bench_rebuild.py is not there yet")
     bookings = QUICK_BOOKINGS if stage.sizes == QUICK else REBUILD_BOOKINGS
     rounds: list[dict[str, Any]] = [
-        await module.measure(bookings=bookings) for _ in range(stage.sizes.pairs)
+        await bench_rebuild.measure(bookings=bookings) for _ in range(stage.sizes.pairs)
     ]
     return result_of("P10", [Run(float(one["ratio"])) for one in rounds], {"rounds": rounds})
-
-
-def _module(name: str) -> Any:
-    """Return a module that measures, or None if it is not there."""
-    return importlib.import_module(name) if importlib.util.find_spec(name) else None
