@@ -33,7 +33,8 @@ SCRIPTS = (
 )  # fmt: skip
 #: Commands of each role, beside `CONNECTION`.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
-    "api": ("evalsha", "wait", *SCRIPTS),
+    # The position on a waitlist is read beside the scripts, in a transaction.
+    "api": ("evalsha", "exec", "multi", "wait", "zlexcount", *SCRIPTS),
     "persister": ("evalsha", "hmget", "hset", "time", "xrange", "xread", "xtrim"),
     "sweeper": ("evalsha", "hscan", "srandmember", *SCRIPTS),
 }
@@ -48,6 +49,9 @@ _KEY = "KEY"
 _CALLS: Mapping[str, tuple[str, ...]] = {
     "client|setname": ("client", "setname", "evently"),
     "config|get": ("config", "get", "appendonly"),
+    "exec": ("exec",),
+    "multi": ("multi",),
+    "zlexcount": ("zlexcount", _KEY, "-", "+"),
     "evalsha": ("evalsha", "0" * 40, "1", _KEY),
     "hdel": ("hdel", _KEY, "f"),
     "hexists": ("hexists", _KEY, "f"),
