@@ -11,8 +11,10 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from engine import acl, scripts
+from engine import acl, keys, scripts
+from engine.ids import new_id
 from engine.redis_client import connect
+from engine.waitlist import Entry, Position, member, read_entries
 from evently.embedded import ValkeyServer
 from tests.checks import ask
 from tests.conftest import TIMEOUT_MS
@@ -73,6 +75,21 @@ def test_persister_may_run_its_script() -> None:
 async def test_each_role_may_do_what_it_needs(coordinator: Redis) -> None:
     """A server with the generated file lacks nothing."""
     assert [] == await acl.drift(coordinator)
+
+
+async def test_f23_api_reads_waitlists_as_its_user(
+    guarded: ValkeyServer, coordinator: Redis
+) -> None:
+    """F23: what the API reads beside the scripts, it may read: where each entry stands."""
+    names, ids = keys.event(0, new_id("evt")), [new_id("wl") for _ in range(2)]
+    for number, own_id in enumerate(ids, start=1):
+        entry = Entry("waiting", 1, 1, number, 1, "usr", "f", 1, 3, f"{number:012}", 0, 1, 1, 1)
+        await coordinator.hset(names.entries, own_id, " ".join(map(str, entry)))
+        await coordinator.zadd(names.waitlist, {member(own_id, entry): 0})
+    api = log_in(guarded, "api")
+    found = await read_entries(api, names, ids)
+    assert [Position(1, 0), Position(2, 3)] == [found[own_id][1] for own_id in ids]
+    await api.aclose()
 
 
 async def test_server_without_users_has_no_drift(redis: Redis) -> None:
