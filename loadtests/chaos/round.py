@@ -73,9 +73,6 @@ class Progress:
 
     stage: str = "starting"
     fault: str = ""
-    faults: int = 0
-    recorder_path: Path | None = None
-    acked: int = 0
 
 
 @dataclass
@@ -203,7 +200,6 @@ class Round:
 
     def _note_fault(self, name: str) -> None:
         self._progress.fault = name
-        self._progress.faults += 1
 
     async def _heal(self) -> str:
         """Heal and wait until all is well; return what is not."""
@@ -266,7 +262,6 @@ class Round:
         verdict.calls = len(calls)
         verdict.acked = len({call.booking_id for call in calls
                              if call.verb in checkers.MAKES and call.outcome == "ok"})  # fmt: skip
-        self._progress.acked = verdict.acked
         if found:
             shortest = min(found, key=lambda one: len(one.booking_ids) or 1_000)
             verdict.timeline = history.timeline(
