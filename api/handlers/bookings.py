@@ -242,15 +242,24 @@ async def find_booking(services: Services, own_id: str) -> bookings.Booking:
 
 
 async def catch_up(services: Services) -> bool:
-    """Wait until PostgreSQL has all that Redis has now; False if it takes too long."""
+    """
+    Wait until PostgreSQL has all that Redis has now; False if it takes too long.
+
+    A Redis that is not in the reign, say for a FLUSHALL that nobody has noticed yet, cannot tell
+    what there was: what it lacks must not be denied (F13).
+    """
 
     async def one(shard: int) -> bool:
         reign = services.engine.reign(shard)
-        seq = await services.engine.client(shard).hget(keys.meta(shard), "seq")
+        epoch, state, seq = await services.engine.client(shard).hmget(
+            keys.meta(shard), ["epoch", "state", "seq"]
+        )
+        if (epoch, state) != (str(reign.epoch).encode(), b"open"):
+            return False
         return await services.watermark.reach(
             shard=shard,
             epoch=reign.epoch,
-            seq=int(seq or 0),
+            seq=int(seq),
             timeout_ms=services.catch_up_timeout_ms,
         )
 

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from api.acks import Acks
 from api.app import Options, create_app
 from api.services import SERVICES
-from engine import redo
+from engine import keys, redo
 from engine.durability import Durability
 from engine.receipts import derive_key, key_id, verify
 from engine.redo import RedoBuffer
@@ -352,3 +352,29 @@ async def test_receipts_can_be_switched_off(serve: Serve, event: Event, user: st
         assert (201, None) == (made.status, made.body["receipt"])
         assert [] == (await world.call("GET", "/v1/receipt-key")).body["data"]
         assert world.client.app[SERVICES].engine.shards[SHARD]._redo is None
+
+
+async def test_f13_a_wiped_shard_denies_no_booking(
+    world: World, event: Event, database: asyncpg.Pool, redis: Redis
+) -> None:
+    """F13: of a booking that PostgreSQL lacks, a Redis that has lost its shard is no witness."""
+    token = world.token()
+    await world.settle()
+    epoch = world.client.app[SERVICES].engine.reign(SHARD).epoch
+    meta, aside = keys.meta(SHARD), f"{keys.meta(SHARD)}:aside"
+    async with database.acquire() as connection, connection.transaction():
+        # The persister gets no further than this.
+        await connection.fetchval(
+            "SELECT last_seq FROM shard_checkpoint WHERE shard = $1 AND epoch = $2 FOR UPDATE",
+            SHARD, epoch,
+        )  # fmt: skip
+        made = await world.book(event, token, (1, 1))
+        assert 201 == made.status
+        await ask(redis, "RENAME", meta, aside)
+        try:
+            read = await world.call("GET", made.headers["Location"], token=token)
+            gone = await world.cancel(made.body["id"], token)
+        finally:
+            await ask(redis, "RENAME", aside, meta)
+    check_problem(read, 503, "catching_up")
+    check_problem(gone, 503, "catching_up")
