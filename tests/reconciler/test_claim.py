@@ -1,0 +1,53 @@
+"""Claims of a shard: of any number of coordinators at most one gets on, in either store (F41)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from engine import keys
+from reconciler.loader import ClaimLost, change_door
+from store import reigns
+from tests.checks import ask
+
+RIVALS = 5
+
+
+async def test_f41_one_claim_of_what_was_seen(database: asyncpg.Pool, shard: int) -> None:
+    """F41: of claims that rest on the same look at the row, one succeeds; under its lease none."""
+    first = await reigns.claim(database, shard, seen=None, holder="first", nonce="n")
+    seen = await reigns.read(database, shard)
+
+    assert 1 == first
+    assert await reigns.claim(database, shard, seen=seen, holder="hasty", nonce="n") is None
+    assert await reigns.publish_open(
+        database, shard, epoch=1, holder="first", redis_run_id="r", redis_replid="h"
+    )
+    seen = await reigns.read(database, shard)
+    claims = await asyncio.gather(
+        *(
+            reigns.claim(database, shard, seen=seen, holder=f"rival {number}", nonce="n")
+            for number in range(RIVALS)
+        )
+    )
+    assert [2] == [claim for claim in claims if claim is not None]
+
+
+async def test_f41_claims_in_redis_only_grow(redis: Redis, shard: int) -> None:
+    """F41: a coordinator that wakes up late changes nothing of what a later one has fenced."""
+    meta = keys.meta(shard)
+    await ask(redis, "HSET", meta, "epoch", 4, "state", "open", "seq", 0)
+    await change_door(redis, shard, 6, "fence", {})
+    before = await ask(redis, "HGETALL", meta)
+
+    late: dict[str, Any] = {"state": "open", "epoch": 5}
+    for verb, fields in (("fence", {}), ("set", late)):
+        with pytest.raises(ClaimLost):
+            await change_door(redis, shard, 5, verb, fields)
+    assert before == await ask(redis, "HGETALL", meta)
+    await change_door(redis, shard, 6, "set", {"state": "open", "epoch": 6})
+    assert b"6" == await ask(redis, "HGET", meta, "epoch")
