@@ -259,7 +259,7 @@ async def catch_up(services: Services) -> bool:
         return await services.watermark.reach(
             shard=shard,
             epoch=reign.epoch,
-            seq=int(seq),
+            seq=int(seq or 0),
             timeout_ms=services.catch_up_timeout_ms,
         )
 
