@@ -12,6 +12,7 @@ import uvloop
 from aiohttp import web
 
 from api.app import Options, create_app
+from api.lane import LaneRunner
 from evently.logs import configure
 from evently.settings import Settings
 
@@ -26,7 +27,7 @@ async def serve(settings: Settings) -> None:
     fields = msgspec.structs.asdict(settings) | {"redis_urls": settings.redis_urls_as("api")}
     options = Options(**{name: fields[name] for name in Options.__slots__})
     # No access log: it costs more than half the throughput. Metrics count instead.
-    runner = web.AppRunner(
+    runner = LaneRunner(
         create_app(options),
         access_log=None,
         keepalive_timeout=KEEPALIVE_TIMEOUT_S,

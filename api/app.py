@@ -18,6 +18,7 @@ from api import metrics
 from api.acks import Acks
 from api.catalog import Catalog
 from api.handlers.ops import OPENAPI
+from api.lane import HOT_ROUTES, HotRoute, hot_route
 from api.middleware import middleware
 from api.openapi import describe
 from api.passwords import Passwords
@@ -137,9 +138,19 @@ def create_app(options: Options) -> web.Application:
 
     app.cleanup_ctx.append(services)
     app[OPENAPI] = describe(ROUTES)
-    for route in ROUTES:
-        app.router.add_route(route.method, route.path, enforce(route.policy, route.handler))
+    add_routes(app)
     return app
+
+
+def add_routes(app: web.Application) -> None:
+    """Put every route behind its policy, and the hot ones onto the fast lane as well."""
+    hot: list[HotRoute] = []
+    for route in ROUTES:
+        handler = enforce(route.policy, route.handler)
+        app.router.add_route(route.method, route.path, handler)
+        if route.is_hot:
+            hot.append(hot_route(route.method, route.path, handler))
+    app[HOT_ROUTES] = hot
 
 
 def group_waiters(engine: Engine, options: Options) -> list[GroupWaiter]:

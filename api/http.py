@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 from multidict import istr
 
+from api.lean import LeanAnswer
 from api.problems import Problem, from_validation, invalid
 from api.tokens import Principal
 from engine.ids import IDEMPOTENCY_KEY_CHARS_MAX
@@ -56,14 +57,10 @@ async def read_body(request: web.Request, decoder: msgspec.json.Decoder[Body]) -
         raise Problem(400, "malformed", "The body is not JSON.", detail=str(error)) from error
 
 
-def answer(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """Answer with JSON."""
-    return web.Response(
-        status=status,
-        body=_ENCODER.encode(body),
-        content_type="application/json",
-        headers=headers,
-    )
+def answer(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> LeanAnswer:
+    """Answer with JSON; headers must be safe to write as they are."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()]) if headers else ""
+    return LeanAnswer(status, _ENCODER.encode(body), lines)
 
 
 def encode(body: Any) -> bytes:

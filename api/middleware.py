@@ -36,6 +36,12 @@ _COUNT = itertools.count(1)
 @web.middleware
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer *request*, whatever happens."""
+    resource = request.match_info.route.resource
+    return await respond(request, handler, resource.canonical if resource else "unknown")
+
+
+async def respond(request: web.Request, handler: Handler, route: str) -> web.StreamResponse:
+    """Answer *request*, whatever happens, and count it under *route*."""
     started_s = time.perf_counter()
     given = request.headers.get(_X_REQUEST_ID)
     request_id = given if given and _REQUEST_ID.fullmatch(given) else f"{_PROCESS}-{next(_COUNT)}"
@@ -43,17 +49,15 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
     try:
         response = await handler(request)
     except Problem as problem:
-        response = problem.response(request, request_id)
+        response = problem.response(request.path, request_id)
     except web.HTTPException as error:
-        response = _of_http(error).response(request, request_id)
+        response = _of_http(error).response(request.path, request_id)
     except Exception as error:  # noqa: BLE001  The last resort, for all handlers.
-        response = _of_failure(error, request, request_id).response(request, request_id)
+        response = _of_failure(error, request, request_id).response(request.path, request_id)
     if isinstance(response, LeanAnswer):
         response.add_header("X-Request-Id", request_id)
     else:
         response.headers["X-Request-Id"] = request_id
-    resource = request.match_info.route.resource
-    route = resource.canonical if resource is not None else "unknown"
     metrics.count_request(route, response.status, time.perf_counter() - started_s)
     return response
 

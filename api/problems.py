@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 import orjson
-from aiohttp import web
 
+from api.lean import LeanAnswer
 from api.moments import moment_of
 from engine.outcomes import Refused
 from engine.status import Status
@@ -63,14 +63,14 @@ class Problem(Exception):
         self.headers = dict(headers or {})
         self.members = members
 
-    def response(self, request: web.Request, request_id: str) -> web.Response:
-        """Render the problem as the answer to *request*."""
+    def response(self, path: str, request_id: str) -> LeanAnswer:
+        """Render the problem as the answer to a request for *path*."""
         body: dict[str, Any] = {
             "type": TYPE_PREFIX + self.code,
             "title": self.title,
             "status": self.status,
             "code": self.code,
-            "instance": request.path,
+            "instance": path,
             "request_id": request_id,
         }
         if self.detail:
@@ -79,11 +79,11 @@ class Problem(Exception):
             body["errors"] = [
                 {"pointer": pointer, "detail": detail} for pointer, detail in self.errors
             ]
-        return web.Response(
-            status=self.status,
-            body=orjson.dumps(body | self.members, option=orjson.OPT_UTC_Z),
+        return LeanAnswer(
+            self.status,
+            orjson.dumps(body | self.members, option=orjson.OPT_UTC_Z),
+            "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()]),
             content_type=CONTENT_TYPE,
-            headers=self.headers,
         )
 
 

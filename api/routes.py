@@ -43,6 +43,8 @@ class Route(NamedTuple):
     needs_key: bool = False
     #: Whether it heeds `Prefer: durability=...`.
     prefers: bool = False
+    #: Whether it is served on the fast lane (`api.lane`); its answers are lean.
+    is_hot: bool = False
     #: Names of query parameters.
     query: tuple[str, ...] = ()
 
@@ -67,15 +69,16 @@ ROUTES: tuple[Route, ...] = (
     # The hot path stands first: the router tries routes in order.
     Route("POST", "/v1/events/{event_id}/bookings", bookings.book, Policy.USER, schemas.Order,
           schemas.Booking, 201, ((400, "idempotency_key_missing"), (404, "not_found"), *_SALE),
-          needs_key=True, prefers=True),
+          needs_key=True, prefers=True, is_hot=True),
     Route("POST", "/v1/events/{event_id}/holds", holds.create, Policy.USER, schemas.Order,
           schemas.Hold, 201, ((400, "idempotency_key_missing"), (404, "not_found"), *_SALE),
-          needs_key=True, prefers=True),
+          needs_key=True, prefers=True, is_hot=True),
     Route("POST", "/v1/holds/{hold_id}/confirm", holds.confirm, Policy.USER, None,
-          schemas.Booking, 201, ((404, "not_found"), *_HOLD, *_SHUT), prefers=True),
+          schemas.Booking, 201, ((404, "not_found"), *_HOLD, *_SHUT), prefers=True,
+          is_hot=True),
     Route("GET", "/v1/events/{event_id}/availability", events.availability, Policy.PUBLIC, None,
           schemas.Availability, 200, ((404, "not_found"), (409, "not_on_sale"), *_SHUT),
-          query=("promo_code",)),
+          query=("promo_code",), is_hot=True),
 
     Route("GET", "/v1/events/{event_id}/seats", seats.read, Policy.PUBLIC, None, schemas.SeatMap,
           200, ((404, "not_found"), (409, "not_on_sale"), *_SHUT), query=("since", "promo_code")),

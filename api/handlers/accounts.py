@@ -21,7 +21,7 @@ _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>\"(),:;\\\[\]]+@[A-Za-z0-9.-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-async def register(request: web.Request) -> web.Response:
+async def register(request: web.Request) -> web.StreamResponse:
     """Make an account; answer with an access token for it."""
     body = await read_body(request, _REGISTER)
     services = request.app[SERVICES]
@@ -43,7 +43,7 @@ async def register(request: web.Request) -> web.Response:
     return _token(services, Principal(user_id, "user", None), status=201)
 
 
-async def login(request: web.Request) -> web.Response:
+async def login(request: web.Request) -> web.StreamResponse:
     """Exchange address and password for an access token."""
     body = await read_body(request, _LOGIN)
     services = request.app[SERVICES]
@@ -56,7 +56,7 @@ async def login(request: web.Request) -> web.Response:
     return _token(services, Principal(user.id, user.role, user.organizer_id))
 
 
-async def me(request: web.Request) -> web.Response:
+async def me(request: web.Request) -> web.StreamResponse:
     """Return the caller's account."""
     user = await users.by_id(request.app[SERVICES].pool, request[PRINCIPAL].user_id)
     if user is None:
@@ -73,6 +73,6 @@ async def me(request: web.Request) -> web.Response:
     )
 
 
-def _token(services: Services, principal: Principal, *, status: int = 200) -> web.Response:
+def _token(services: Services, principal: Principal, *, status: int = 200) -> web.StreamResponse:
     token = Token(access_token=services.tokens.issue(principal), expires_in=services.tokens.ttl_s)
     return answer(token, status=status, headers=PERSONAL)

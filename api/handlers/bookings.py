@@ -61,7 +61,7 @@ async def book(request: web.Request) -> web.StreamResponse:
     return await answer_booking(services, received.known, command, promise, outcome, detail)
 
 
-async def read(request: web.Request) -> web.Response:
+async def read(request: web.Request) -> web.StreamResponse:
     """Read one booking of one's own."""
     services = request.app[SERVICES]
     row = await _own_booking(request)
@@ -69,7 +69,7 @@ async def read(request: web.Request) -> web.Response:
     return answer(await _with_tickets(services, row, body), headers=PERSONAL)
 
 
-async def listing(request: web.Request) -> web.Response:
+async def listing(request: web.Request) -> web.StreamResponse:
     """List one's bookings, newest first."""
     services = request.app[SERVICES]
     limit = page_limit(request)
@@ -89,7 +89,7 @@ async def listing(request: web.Request) -> web.Response:
     return answer(body, headers=PERSONAL)
 
 
-async def cancel(request: web.Request) -> web.Response:
+async def cancel(request: web.Request) -> web.StreamResponse:
     """
     Cancel a booking of one's own, or some of its places; they are on sale again at once.
 
@@ -124,7 +124,7 @@ async def cancel(request: web.Request) -> web.Response:
     return answer(body, headers=headers)
 
 
-async def _cancel_items(request: web.Request, row: bookings.Booking) -> web.Response:
+async def _cancel_items(request: web.Request, row: bookings.Booking) -> web.StreamResponse:
     """Give back some places; the version that the request names makes a repetition harmless."""
     services = request.app[SERVICES]
     body = await read_body(request, _CANCEL)

@@ -24,7 +24,7 @@ _REOPENING = msgspec.json.Decoder(Reopening)
 _TEXTS = ("name", "description", "category", "venue")
 
 
-async def change(request: web.Request) -> web.Response:
+async def change(request: web.Request) -> web.StreamResponse:
     """
     Change an event: texts at any time; capacities and the sale's end also while it is sold.
 
@@ -64,7 +64,7 @@ async def change(request: web.Request) -> web.Response:
     return await _answer(services, event.id)
 
 
-async def close(request: web.Request) -> web.Response:
+async def close(request: web.Request) -> web.StreamResponse:
     """End the sale now; live holds may still be confirmed. May be repeated."""
     services = request.app[SERVICES]
     event = await _own_event(request)
@@ -72,7 +72,7 @@ async def close(request: web.Request) -> web.Response:
     return await _answer(services, event.id)
 
 
-async def reopen(request: web.Request) -> web.Response:
+async def reopen(request: web.Request) -> web.StreamResponse:
     """Sell on until a later time. May be repeated."""
     services = request.app[SERVICES]
     event = await _own_event(request)
@@ -82,7 +82,7 @@ async def reopen(request: web.Request) -> web.Response:
     return await _answer(services, event.id)
 
 
-async def cancel(request: web.Request) -> web.Response:
+async def cancel(request: web.Request) -> web.StreamResponse:
     """
     Call the event off, for good. Nobody gets a place from now on.
 
@@ -97,7 +97,7 @@ async def cancel(request: web.Request) -> web.Response:
     return await _progress(services, event, status=202)
 
 
-async def cancellation(request: web.Request) -> web.Response:
+async def cancellation(request: web.Request) -> web.StreamResponse:
     """Tell how many places of a cancelled event are still to be given back."""
     services = request.app[SERVICES]
     event = await _own_event(request)
@@ -106,7 +106,7 @@ async def cancellation(request: web.Request) -> web.Response:
     return await _progress(services, event, status=200)
 
 
-async def _progress(services: Services, event: events.Event, *, status: int) -> web.Response:
+async def _progress(services: Services, event: events.Event, *, status: int) -> web.StreamResponse:
     outcome = await services.engine.availability(event.shard, event.id, promo_code=ALL_TIERS)
     if isinstance(outcome, Refused):
         raise refusal(outcome)
@@ -185,6 +185,6 @@ def _utc(moment: dt.datetime) -> dt.datetime:
         raise invalid("/sale_closes_at", "is out of range") from error
 
 
-async def _answer(services: Services, event_id: str) -> web.Response:
+async def _answer(services: Services, event_id: str) -> web.StreamResponse:
     event = await _find(services, event_id)
     return answer(await _load(services, event_id), headers={"ETag": _etag(event)})

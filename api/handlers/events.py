@@ -54,7 +54,7 @@ PRIVATE = {"Cache-Control": "private, no-store"}
 PUBLIC = {"Cache-Control": "public, max-age=1, stale-while-revalidate=5"}
 
 
-async def create(request: web.Request) -> web.Response:
+async def create(request: web.Request) -> web.StreamResponse:
     """Make a draft."""
     body = await read_body(request, _NEW_EVENT)
     principal = request[PRINCIPAL]
@@ -69,7 +69,7 @@ async def create(request: web.Request) -> web.Response:
     return answer(made, status=201, headers={"Location": f"/v1/events/{event.id}"})
 
 
-async def publish(request: web.Request) -> web.Response:
+async def publish(request: web.Request) -> web.StreamResponse:
     """
     Load the event's stock; from its opening on it may be sold.
 
@@ -115,7 +115,7 @@ async def publish(request: web.Request) -> web.Response:
     return answer(body)
 
 
-async def listing(request: web.Request) -> web.Response:
+async def listing(request: web.Request) -> web.StreamResponse:
     """List published events by start; filter by text, category and time."""
     services = request.app[SERVICES]
     limit = page_limit(request)
@@ -139,7 +139,7 @@ async def listing(request: web.Request) -> web.Response:
     return answer(body, headers=PUBLIC)
 
 
-async def read(request: web.Request) -> web.Response:
+async def read(request: web.Request) -> web.StreamResponse:
     """
     Read one event; a draft only by its organizer.
 
@@ -161,7 +161,7 @@ async def read(request: web.Request) -> web.Response:
     return answer(_event(event, tiers), headers={"ETag": etag, "Cache-Control": cache})
 
 
-async def availability(request: web.Request) -> web.Response:
+async def availability(request: web.Request) -> web.StreamResponse:
     """
     Tell what is left, all counters of one moment.
 

@@ -34,14 +34,14 @@ TICKET_NUMBER_MAX = 10
 _PUBLIC = {"Cache-Control": "public, max-age=300"}
 
 
-async def keys(request: web.Request) -> web.Response:
+async def keys(request: web.Request) -> web.StreamResponse:
     """Return the keys that verify ticket codes, also without a network."""
     codes = request.app[SERVICES].ticket_codes
     body = TicketKeys(data=[TicketKey(key_id=codes.key_id, public_key=codes.public_key)])
     return answer(body, headers=_PUBLIC)
 
 
-async def check_in(request: web.Request) -> web.Response:
+async def check_in(request: web.Request) -> web.StreamResponse:
     """
     Let the bearer of a ticket in, once.
 
@@ -53,14 +53,14 @@ async def check_in(request: web.Request) -> web.Response:
     return await _scanned(request, code, scan, outcome, "checked_in")
 
 
-async def undo(request: web.Request) -> web.Response:
+async def undo(request: web.Request) -> web.StreamResponse:
     """Take a check-in back, so that the ticket passes again. May be repeated."""
     code, shard, scan = await _scan(request)
     outcome = await request.app[SERVICES].engine.undo_checkin(shard, scan)
     return await _scanned(request, code, scan, outcome, "valid")
 
 
-async def transfer(request: web.Request) -> web.Response:
+async def transfer(request: web.Request) -> web.StreamResponse:
     """
     Give a ticket to another person, who must have an account.
 
@@ -102,7 +102,7 @@ async def transfer(request: web.Request) -> web.Response:
     return answer(made, headers=PERSONAL | _replayed(outcome))
 
 
-async def listing(request: web.Request) -> web.Response:
+async def listing(request: web.Request) -> web.StreamResponse:
     """List the tickets that others gave to the caller, the latest first."""
     services = request.app[SERVICES]
     found = await tickets.given_to(services.pool, request[PRINCIPAL].user_id, limit=TICKETS_MAX)
@@ -128,7 +128,7 @@ async def _scan(request: web.Request) -> tuple[TicketCode, int, Scan]:
 
 async def _scanned(
     request: web.Request, code: TicketCode, scan: Scan, outcome: Applied | Refused, status: str
-) -> web.Response:
+) -> web.StreamResponse:
     if isinstance(outcome, Refused):
         if "gate" in outcome.fields:
             outcome.fields["gate"] = gate_of(str(outcome.fields["gate"])) or ""

@@ -24,7 +24,7 @@ from engine.status import Status
 from store import events
 
 
-async def create(request: web.Request) -> web.Response:
+async def create(request: web.Request) -> web.StreamResponse:
     """
     Set places aside.
 
@@ -62,7 +62,7 @@ async def create(request: web.Request) -> web.Response:
     return answer(body, status=201, headers=headers)
 
 
-async def read(request: web.Request) -> web.Response:
+async def read(request: web.Request) -> web.StreamResponse:
     """Read a hold of one's own; what became of it is remembered for a day."""
     return answer(_answer(await _own(request)), headers=PERSONAL)
 
@@ -92,7 +92,7 @@ async def confirm(request: web.Request) -> web.StreamResponse:
     )
 
 
-async def extend(request: web.Request) -> web.Response:
+async def extend(request: web.Request) -> web.StreamResponse:
     """Move the deadline of a hold of one's own, up to the longest life of a hold."""
     services = request.app[SERVICES]
     found = await _own(request)
@@ -104,7 +104,7 @@ async def extend(request: web.Request) -> web.Response:
     return answer(_answer(found._replace(hold=hold)), headers=PERSONAL)
 
 
-async def release(request: web.Request) -> web.Response:
+async def release(request: web.Request) -> web.StreamResponse:
     """Give a hold of one's own back. May be repeated; a hold that is over stays over."""
     found = await _own(request)
     outcome = await request.app[SERVICES].engine.release(found.known.shard, found.own)

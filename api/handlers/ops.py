@@ -20,12 +20,12 @@ NO_STORE = {"Cache-Control": "no-store"}
 OPENAPI: web.AppKey[bytes] = web.AppKey("openapi", bytes)
 
 
-async def healthz(_: web.Request) -> web.Response:
+async def healthz(_: web.Request) -> web.StreamResponse:
     """Tell that the process answers; it says nothing about what is below."""
     return answer(Health(status="ok"), headers=NO_STORE)
 
 
-async def readyz(request: web.Request) -> web.Response:
+async def readyz(request: web.Request) -> web.StreamResponse:
     """Tell whether bookings can be taken and read: every shard open, PostgreSQL there."""
     services = request.app[SERVICES]
     checks = {"shards": "ok" if services.engine.is_open else "shut", "database": "ok"}
@@ -39,7 +39,7 @@ async def readyz(request: web.Request) -> web.Response:
     return answer(body, status=200 if is_ready else 503, headers=NO_STORE)
 
 
-async def metrics_text(request: web.Request) -> web.Response:
+async def metrics_text(request: web.Request) -> web.StreamResponse:
     """Return all metrics in Prometheus's text format."""
     # Whoever reads them finds overdue holds even if no sweeper runs that would count them.
     with contextlib.suppress(RedisError, OSError, TimeoutError):
@@ -51,6 +51,6 @@ async def metrics_text(request: web.Request) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE} | NO_STORE)
 
 
-async def openapi(request: web.Request) -> web.Response:
+async def openapi(request: web.Request) -> web.StreamResponse:
     """Return the OpenAPI 3.1 description of this API."""
     return web.Response(body=request.app[OPENAPI], content_type="application/json")

@@ -9,7 +9,7 @@ from api.schemas import ReceiptKey, ReceiptKeys
 from api.services import SERVICES
 
 
-async def keys(request: web.Request) -> web.Response:
+async def keys(request: web.Request) -> web.StreamResponse:
     """Tell the key that verifies receipts; none while the server makes none."""
     receipts = request.app[SERVICES].receipts
     found = [] if receipts is None else [receipts]

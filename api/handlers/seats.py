@@ -24,7 +24,7 @@ _SEAT_IDS = msgspec.json.Decoder(SeatIds)
 SINCE_CHARS_MAX = 15
 
 
-async def read(request: web.Request) -> web.Response:
+async def read(request: web.Request) -> web.StreamResponse:
     """
     Read the seat map, or with `since` what changed after that version.
 
@@ -65,17 +65,17 @@ async def read(request: web.Request) -> web.Response:
     return answer(body, headers=headers)
 
 
-async def block(request: web.Request) -> web.Response:
+async def block(request: web.Request) -> web.StreamResponse:
     """Take free seats out of sale, all or none. May be repeated."""
     return await _shift(request, "block")
 
 
-async def unblock(request: web.Request) -> web.Response:
+async def unblock(request: web.Request) -> web.StreamResponse:
     """Put blocked seats back on sale, all or none. May be repeated."""
     return await _shift(request, "unblock")
 
 
-async def _shift(request: web.Request, verb: str) -> web.Response:
+async def _shift(request: web.Request, verb: str) -> web.StreamResponse:
     services = request.app[SERVICES]
     event = await _own_event(request)
     seat_ids = (await read_body(request, _SEAT_IDS)).seat_ids

@@ -59,7 +59,7 @@ class Found(NamedTuple):
     position: Position | None
 
 
-async def join(request: web.Request) -> web.Response:
+async def join(request: web.Request) -> web.StreamResponse:
     """
     Wait for places of a tier, for the whole party or none.
 
@@ -103,7 +103,7 @@ async def join(request: web.Request) -> web.Response:
     return answer(await _answer(services, found), status=201, headers=headers)
 
 
-async def listing(request: web.Request) -> web.Response:
+async def listing(request: web.Request) -> web.StreamResponse:
     """List one's entries, newest first, each as it is now."""
     services = request.app[SERVICES]
     limit, user_id = page_limit(request), request[PRINCIPAL].user_id
@@ -130,13 +130,13 @@ async def listing(request: web.Request) -> web.Response:
     return answer(body, headers=PERSONAL)
 
 
-async def read(request: web.Request) -> web.Response:
+async def read(request: web.Request) -> web.StreamResponse:
     """Read an entry of one's own: where it stands, or what it was offered."""
     found = await _own(request, "wl", request.match_info["entry_id"])
     return answer(await _answer(request.app[SERVICES], found), headers=PERSONAL)
 
 
-async def leave(request: web.Request) -> web.Response:
+async def leave(request: web.Request) -> web.StreamResponse:
     """Leave the waitlist; an offer is declined by it. May be repeated."""
     found = await _own(request, "wl", request.match_info["entry_id"])
     outcome = await request.app[SERVICES].engine.leave(found.known.shard, found.own)
@@ -166,7 +166,7 @@ async def accept(request: web.Request) -> web.StreamResponse:
     return await answer_booking(services, found.known, made, promise, outcome, ("", {}))
 
 
-async def decline(request: web.Request) -> web.Response:
+async def decline(request: web.Request) -> web.StreamResponse:
     """Give an offer of one's own back, for good; the next who waits gets the places."""
     services = request.app[SERVICES]
     offer_id = request.match_info["offer_id"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 from redis.asyncio import Redis
 
 from api.app import Options, create_app
@@ -19,7 +19,7 @@ from engine.redis_client import connect
 from evently.embedded import PostgresServer, ValkeyServer
 from persister import persister
 from store.pool import create_pool
-from tests.api.world import JWT_SECRET, SHARD, TICKET_SIGNING_KEY, World, recover
+from tests.api.world import JWT_SECRET, SHARD, TICKET_SIGNING_KEY, Server, World, recover
 from tests.conftest import TIMEOUT_MS
 from tests.store.databases import migrated_database
 
@@ -115,7 +115,7 @@ async def world(
     options: Options, database: asyncpg.Pool, redis: Redis, persisting: None
 ) -> AsyncIterator[World]:
     """Serve the application and wait until it is ready."""
-    async with TestClient(TestServer(create_app(options))) as client:
+    async with TestClient(Server(create_app(options))) as client:
         made = World(
             client=client, database=database, database_url=options.database_url, redis=redis
         )

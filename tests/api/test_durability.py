@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+from aiohttp.test_utils import TestClient, make_mocked_request
 from redis.asyncio import Redis
 
 from api.acks import Acks
@@ -25,7 +25,7 @@ from engine.receipts import derive_key, key_id, verify
 from engine.redo import RedoBuffer
 from evently.embedded import PostgresServer, ValkeyServer
 from loadtests.server import free_port
-from tests.api.world import SHARD, TICKET_SIGNING_KEY, Answer, World, check_problem
+from tests.api.world import SHARD, TICKET_SIGNING_KEY, Answer, Server, World, check_problem
 from tests.checks import ask, journal
 
 Event = dict[str, Any]
@@ -40,7 +40,7 @@ def serve(world: World, options: Options) -> Serve:
 
     @asynccontextmanager
     async def serving(**changes: Any) -> AsyncIterator[World]:
-        async with TestClient(TestServer(create_app(replace(options, **changes)))) as client:
+        async with TestClient(Server(create_app(replace(options, **changes)))) as client:
             other = replace(world, client=client)
             while not await other.is_ready():  # noqa: ASYNC110
                 await asyncio.sleep(0)
