@@ -12,13 +12,11 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TypeVar
 
 import asyncpg
 
+from api.memory import remember
 from store import events, seats
-
-Value = TypeVar("Value")
 
 EVENTS_MAX = 20_000
 #: Events whose sections are remembered: a stadium's take about 100 kB.
@@ -90,13 +88,13 @@ class Catalog:
         found = self._sections.get(event_id)
         if found is None:
             found = await seats.of_event(self._pool, event_id)
-            _remember(self._sections, event_id, found, most=SECTIONS_EVENTS_MAX)
+            remember(self._sections, event_id, found, most=SECTIONS_EVENTS_MAX)
         return found
 
     async def _read(self, event_id: str) -> Known | None:
         event = await events.by_id(self._pool, event_id)
         if event is None:
-            _remember(self._missing, event_id, time.monotonic())
+            remember(self._missing, event_id, time.monotonic(), most=EVENTS_MAX)
             return None
         tiers = (await events.tiers_of(self._pool, [event_id])).get(event_id, [])
         known = Known(
@@ -110,11 +108,5 @@ class Catalog:
             waitlist_policy=event.waitlist_policy,
             waitlist_patience_ms=event.waitlist_patience_ms,
         )
-        _remember(self._known, event_id, known)
+        remember(self._known, event_id, known, most=EVENTS_MAX)
         return known
-
-
-def _remember(memory: dict[str, Value], key: str, value: Value, *, most: int = EVENTS_MAX) -> None:
-    if key not in memory and len(memory) >= most:
-        del memory[next(iter(memory))]
-    memory[key] = value

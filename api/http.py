@@ -43,12 +43,31 @@ async def read_body(request: web.Request, decoder: msgspec.json.Decoder[Body]) -
     Read and validate the request's JSON.
 
     Raises:
-        Problem: 400 if it is not JSON, 422 with a pointer if it is not what is expected.
+        Problem: see `read_raw` and `decode`.
+    """
+    return decode(await read_raw(request), decoder)
+
+
+async def read_raw(request: web.Request) -> bytes:
+    """
+    Read the request's body.
+
+    Raises:
+        Problem: 400 if it cannot be read.
     """
     try:
-        raw = await request.read()
+        return await request.read()
     except (aiohttp.ClientPayloadError, web.RequestPayloadError) as error:
         raise Problem(400, "malformed", "The body cannot be read.", detail=str(error)) from error
+
+
+def decode(raw: bytes, decoder: msgspec.json.Decoder[Body]) -> Body:
+    """
+    Validate a request's JSON.
+
+    Raises:
+        Problem: 400 if it is not JSON, 422 with a pointer if it is not what is expected.
+    """
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:

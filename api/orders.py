@@ -12,7 +12,8 @@ import msgspec
 from aiohttp import web
 
 from api.catalog import Known
-from api.http import PRINCIPAL, idempotency_key, read_body
+from api.http import PRINCIPAL, decode, encode, idempotency_key, read_raw
+from api.memory import remember
 from api.problems import Problem, invalid, not_found
 from api.schemas import BookingItem, Money, Order, Scalar
 from api.seating import lines_of, refusal_of
@@ -30,19 +31,45 @@ METADATA_VALUE_CHARS_MAX = 500
 FINGERPRINT_BYTES = 8
 
 
-class Received(NamedTuple):
-    """A valid order, ready to be sent."""
+class Wish(NamedTuple):
+    """A valid body of an order of a known event, and what the engine needs of it."""
 
     known: Known
     body: Order
-    command: commands.Order
-    #: For each line of the command, the item that it came from.
+    fingerprint: str
+    detail: bytes
+    lines: tuple[commands.Line, ...]
+    #: For each line, the item that it came from.
     origins: tuple[int, ...]
+
+
+class Received(NamedTuple):
+    """A valid order, ready to be sent."""
+
+    wish: Wish
+    command: commands.Order
+
+    @property
+    def known(self) -> Known:
+        """The event that it is for."""
+        return self.wish.known
 
     def refusal(self, refused: Refused) -> Problem:
         """Turn the refusal of the order into the answer."""
-        tier_nos = [line[0] for line in self.command.lines]
-        return refusal_of(self.known, self.body, tier_nos, self.origins, refused)
+        wish = self.wish
+        tier_nos = [line[0] for line in wish.lines]
+        return refusal_of(wish.known, wish.body, tier_nos, wish.origins, refused)
+
+
+#: Bodies of orders of an event: in a rush the same few come again and again. An entry holds for
+#: the very `Known` that it was made with.
+_wishes: dict[tuple[str, bytes], Wish] = {}
+#: What orders' items cost, as JSON, by event; neither tiers' ids nor an event's currency change.
+_priced: dict[tuple[str, tuple[Item, ...]], str] = {}
+MEMORY_ENTRIES_MAX = 4_096
+#: Longer bodies are not worth remembering.
+WISH_BYTES_MAX = 512
+_PLAIN_DETAIL = b"{}"
 
 
 async def receive(
@@ -62,26 +89,35 @@ async def receive(
     services = request.app[SERVICES]
     event_id = request.match_info["event_id"]
     key = idempotency_key(request)
-    body = await read_body(request, _ORDER)
+    raw = await read_raw(request)
+    wish = _wishes.get((event_id, raw))
+    if wish is None or wish.known is not services.catalog.get(event_id):
+        wish = await _understand(services, event_id, raw)
+        if wish.detail == _PLAIN_DETAIL and len(raw) <= WISH_BYTES_MAX:
+            remember(_wishes, (event_id, raw), wish, most=MEMORY_ENTRIES_MAX)
+    user_id = request[PRINCIPAL].user_id
+    own_id = make_id(event_id=event_id, user_id=user_id, idempotency_key=key)
+    return Received(
+        wish,
+        commands.Order(
+            event_id, own_id, user_id, wish.fingerprint, wish.detail, wish.lines, ttl_ms
+        ),
+    )
+
+
+async def _understand(services: Services, event_id: str, raw: bytes) -> Wish:
+    """Validate an order's body and translate it."""
+    body = decode(raw, _ORDER)
     known = services.catalog.get(event_id) or await find_event(services, event_id)
     if not all(item.tier_id is None or item.tier_id in known.tier_nos for item in body.items):
         wanted = frozenset(item.tier_id for item in body.items if item.tier_id is not None)
         known = await find_event(services, event_id, wanted)
     lines, origins = lines_of(known, body)
-    user_id = request[PRINCIPAL].user_id
-    command = commands.Order(
-        event_id=event_id,
-        id=make_id(event_id=event_id, user_id=user_id, idempotency_key=key),
-        user_id=user_id,
-        fingerprint=with_promo(
-            blake2b(_CANONICAL.encode(body), digest_size=FINGERPRINT_BYTES).hexdigest(),
-            body.promo_code and body.promo_code.upper(),
-        ),
-        detail=_detail(body),
-        lines=lines,
-        ttl_ms=ttl_ms,
+    fingerprint = with_promo(
+        blake2b(_CANONICAL.encode(body), digest_size=FINGERPRINT_BYTES).hexdigest(),
+        body.promo_code and body.promo_code.upper(),
     )
-    return Received(known, body, command, origins)
+    return Wish(known, body, fingerprint, _detail(body), lines, origins)
 
 
 async def find_event(
@@ -112,6 +148,16 @@ def items_of(known: Known, items: tuple[Item, ...]) -> list[BookingItem]:
 def total_of(known: Known, items: tuple[Item, ...]) -> Money:
     """Return what an order's items cost together."""
     return Money(sum(item.quantity * item.unit_price_minor for item in items), known.currency)
+
+
+def priced(known: Known, event_id: str, items: tuple[Item, ...]) -> str:
+    """Return the members `items` and `total` of an answer, as JSON."""
+    text = _priced.get((event_id, items))
+    if text is None:
+        rows, total = encode(items_of(known, items)), encode(total_of(known, items))
+        text = f'"items":{rows.decode()},"total":{total.decode()}'
+        remember(_priced, (event_id, items), text, most=MEMORY_ENTRIES_MAX)
+    return text
 
 
 def detail_of(raw: bytes | str | None) -> tuple[str, dict[str, Scalar]]:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import jwt
 
+from api.memory import remember
+
 ALGORITHM = "HS256"
 ISSUER = "evently"
 AUDIENCE = "evently-api"
@@ -76,10 +78,7 @@ class Tokens:
             del self._remembered[token]
             raise InvalidToken("expired")
         principal, expires_s = self._verify(token)
-        if len(self._remembered) >= REMEMBERED_MAX:
-            # Oldest first: dictionaries keep the order of insertion.
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[token] = (principal, expires_s)
+        remember(self._remembered, token, (principal, expires_s), most=REMEMBERED_MAX)
         return principal
 
     def _verify(self, token: str) -> tuple[Principal, float]:

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from api import metrics
-from api.acks import Promise
+from api.acks import IMMEDIATE, Promise
 from api.catalog import Known
 from api.http import (
     PERSONAL,
@@ -22,8 +22,8 @@ from api.http import (
     read_body,
 )
 from api.lean import LeanAnswer
-from api.moments import moment_of
-from api.orders import find_event, items_of, receive, total_of
+from api.moments import moment_of, moment_text
+from api.orders import find_event, items_of, priced, receive
 from api.problems import Problem, invalid, not_found, refusal, unavailable
 from api.schemas import Booking, BookingPage, CancelBooking, Money, Scalar
 from api.services import SERVICES, Services
@@ -49,16 +49,16 @@ async def book(request: web.Request) -> web.StreamResponse:
     """
     services = request.app[SERVICES]
     received = await receive(request, booking_id)
-    command, shard = received.command, received.known.shard
-    promise = services.acks.promise(request, shard)
-    outcome = await services.engine.book(shard, command)
+    wish, command = received
+    promise = services.acks.promise(request, wish.known.shard)
+    outcome = await services.engine.book(wish.known.shard, command)
     if isinstance(outcome, Refused):
         metrics.count(metrics.bookings_of(outcome.status.value.lower()))
         raise received.refusal(outcome)
     metrics.count(metrics.bookings_of("replayed" if outcome.is_replay else "booked"))
     # What the buyer wrote is in the request, equal to the first one's by fingerprint.
-    detail = (received.body.special_requests, received.body.metadata)
-    return await answer_booking(services, received.known, command, promise, outcome, detail)
+    detail = (wish.body.special_requests, wish.body.metadata)
+    return await answer_booking(services, wish.known, command, promise, outcome, detail)
 
 
 async def read(request: web.Request) -> web.StreamResponse:
@@ -191,27 +191,46 @@ async def answer_booking(
     Raises:
         Problem: what was promised is not true in time.
     """
-    await services.acks.keep(promise, known.shard, outcome)
-    special_requests, metadata = detail
-    body = Booking(
-        id=own.id,
-        event_id=own.event_id,
-        status="confirmed",
-        items=items_of(known, outcome.items),
-        total=total_of(known, outcome.items),
-        created_at=moment_of(outcome.at_ms),
-        durability=promise.level,
-        seq=outcome.seq,
-        receipt=services.receipts.of(outcome, own.id) if services.receipts else None,
-        special_requests=special_requests,
-        metadata=metadata,
-    )
+    if promise.level not in IMMEDIATE:
+        await services.acks.keep(promise, known.shard, outcome)
+    receipt = services.receipts.of(outcome, own.id) if services.receipts else None
     headers = f"Cache-Control: private, no-store\r\nLocation: /v1/bookings/{own.id}\r\n"
     for name, value in promise.headers.items():
         headers += f"{name}: {value}\r\n"
     if outcome.is_replay:
         headers += "Idempotent-Replayed: true\r\n"
-    return LeanAnswer(201, encode(body), headers)
+    return LeanAnswer(201, _confirmed(known, own, promise, outcome, receipt, detail), headers)
+
+
+def _confirmed(
+    known: Known,
+    own: Order | Own,
+    promise: Promise,
+    outcome: Booked,
+    receipt: str | None,
+    detail: tuple[str, dict[str, Scalar]],
+) -> bytes:
+    """
+    Write a new booking's answer: a `Booking` as JSON.
+
+    By hand, since most of it is the same for all who order the same; ids, levels and receipts
+    have no character to escape.
+    """
+    special_requests, metadata = detail
+    quoted = f'"{receipt}"' if receipt else "null"
+    noted = '"special_requests":"","metadata":{}'
+    if special_requests or metadata:
+        noted = (
+            f'"special_requests":{encode(special_requests).decode()},'
+            f'"metadata":{encode(metadata).decode()}'
+        )
+    return (
+        f'{{"id":"{own.id}","event_id":"{own.event_id}","status":"confirmed",'
+        f"{priced(known, own.event_id, outcome.items)},"
+        f'"created_at":"{moment_text(outcome.at_ms)}","cancelled_at":null,'
+        f'"durability":"{promise.level}","seq":{outcome.seq},'
+        f'"receipt":{quoted},{noted},"version":1,"tickets":[]}}'
+    ).encode()
 
 
 async def _own_booking(request: web.Request) -> bookings.Booking:
