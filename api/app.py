@@ -6,9 +6,9 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import asyncpg
 import structlog
@@ -19,6 +19,7 @@ from api.acks import Acks
 from api.catalog import Catalog
 from api.handlers.ops import OPENAPI
 from api.lane import HOT_ROUTES, HotRoute, hot_route
+from api.leftovers import Leftovers
 from api.middleware import middleware
 from api.openapi import describe
 from api.passwords import Passwords
@@ -41,6 +42,8 @@ from store.watermark import Watermark
 
 log = structlog.get_logger()
 
+WebHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
@@ -60,6 +63,7 @@ class Options:
     database_pool_max: int
     database_timeout_ms: int
     catch_up_timeout_ms: int
+    availability_age_ms_max: int
     hold_ttl_ms: int
     hold_life_max_ms: int
     offer_ttl_ms: int
@@ -116,6 +120,7 @@ def create_app(options: Options) -> web.Application:
             watermark=watermark,
             acks=acks,
             catalog=Catalog(pool),
+            leftovers=Leftovers(age_ms_max=options.availability_age_ms_max),
             tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
             passwords=passwords,
             ticket_codes=TicketCodes(options.ticket_signing_key),
@@ -147,7 +152,8 @@ def add_routes(app: web.Application) -> None:
     hot: list[HotRoute] = []
     for route in ROUTES:
         handler = enforce(route.policy, route.handler)
-        app.router.add_route(route.method, route.path, handler)
+        # The middleware turns problems that are returned into responses.
+        app.router.add_route(route.method, route.path, cast("WebHandler", handler))
         if route.is_hot:
             hot.append(hot_route(route.method, route.path, handler))
     app[HOT_ROUTES] = hot

@@ -45,15 +45,17 @@ async def respond(request: web.Request, handler: Handler, route: str) -> web.Str
     started_s = time.perf_counter()
     given = request.headers.get(_X_REQUEST_ID)
     request_id = given if given and _REQUEST_ID.fullmatch(given) else f"{_PROCESS}-{next(_COUNT)}"
-    response: web.StreamResponse
+    response: web.StreamResponse | Problem
     try:
         response = await handler(request)
     except Problem as problem:
-        response = problem.response(request.path, request_id)
+        response = problem
     except web.HTTPException as error:
-        response = _of_http(error).response(request.path, request_id)
+        response = _of_http(error)
     except Exception as error:  # noqa: BLE001  The last resort, for all handlers.
-        response = _of_failure(error, request, request_id).response(request.path, request_id)
+        response = _of_failure(error, request, request_id)
+    if isinstance(response, Problem):
+        response = response.response(request.path, request_id)
     if isinstance(response, LeanAnswer):
         response.add_header("X-Request-Id", request_id)
     else:

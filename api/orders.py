@@ -55,10 +55,15 @@ class Received(NamedTuple):
         return self.wish.known
 
     def refusal(self, refused: Refused) -> Problem:
-        """Turn the refusal of the order into the answer."""
+        """Turn the refusal of the order into the answer; to be returned, since others share it."""
         wish = self.wish
-        tier_nos = [line[0] for line in wish.lines]
-        return refusal_of(wish.known, wish.body, tier_nos, wish.origins, refused)
+        key = (self.command.event_id, wish.fingerprint, refused.status, *refused.fields.values())
+        problem = _refusals.get(key)
+        if problem is None:
+            tier_nos = [line[0] for line in wish.lines]
+            problem = refusal_of(wish.known, wish.body, tier_nos, wish.origins, refused)
+            remember(_refusals, key, problem, most=MEMORY_ENTRIES_MAX)
+        return problem
 
 
 #: Bodies of orders of an event: in a rush the same few come again and again. An entry holds for
@@ -66,6 +71,8 @@ class Received(NamedTuple):
 _wishes: dict[tuple[str, bytes], Wish] = {}
 #: What orders' items cost, as JSON, by event; neither tiers' ids nor an event's currency change.
 _priced: dict[tuple[str, tuple[Item, ...]], str] = {}
+#: Refusals of orders, by event, request and all that the script said.
+_refusals: dict[tuple[int | str, ...], Problem] = {}
 MEMORY_ENTRIES_MAX = 4_096
 #: Longer bodies are not worth remembering.
 WISH_BYTES_MAX = 512

@@ -17,7 +17,8 @@ from api.problems import Problem
 from api.services import SERVICES
 from api.tokens import InvalidToken, Principal
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+#: A problem may be returned as well as raised: most of a rush is told that it is sold out.
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse | Problem]]
 _SCHEME = "Bearer "
 
 
@@ -45,7 +46,7 @@ def enforce(policy: Policy, handler: Handler) -> Handler:
     if policy is Policy.OPS:
         return handler
 
-    async def guarded(request: web.Request) -> web.StreamResponse:
+    async def guarded(request: web.Request) -> web.StreamResponse | Problem:
         try:
             principal = _principal(request)
         except Problem:

@@ -62,16 +62,23 @@ class Problem(Exception):
         self.errors = errors
         self.headers = dict(headers or {})
         self.members = members
+        self._shared: tuple[bytes, str] | None = None
 
     def response(self, path: str, request_id: str) -> LeanAnswer:
         """Render the problem as the answer to a request for *path*."""
+        own = orjson.dumps({"instance": path, "request_id": request_id})
+        if self._shared is None:
+            self._shared = self._render()
+        head, headers = self._shared
+        return LeanAnswer(self.status, head + b"," + own[1:], headers, content_type=CONTENT_TYPE)
+
+    def _render(self) -> tuple[bytes, str]:
+        """Return what is alike for all who are told: the body but for its end, and headers."""
         body: dict[str, Any] = {
             "type": TYPE_PREFIX + self.code,
             "title": self.title,
             "status": self.status,
             "code": self.code,
-            "instance": path,
-            "request_id": request_id,
         }
         if self.detail:
             body["detail"] = self.detail
@@ -79,12 +86,9 @@ class Problem(Exception):
             body["errors"] = [
                 {"pointer": pointer, "detail": detail} for pointer, detail in self.errors
             ]
-        return LeanAnswer(
-            self.status,
-            orjson.dumps(body | self.members, option=orjson.OPT_UTC_Z),
-            "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()]),
-            content_type=CONTENT_TYPE,
-        )
+        text = orjson.dumps(body | self.members, option=orjson.OPT_UTC_Z)
+        lines = [f"{name}: {value}\r\n" for name, value in self.headers.items()]
+        return text[:-1], "".join(lines)
 
 
 class Refusal(NamedTuple):

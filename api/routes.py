@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from api import schemas
 from api.handlers import (
     accounts,
+    availability,
     bookings,
     changes,
     events,
@@ -76,7 +77,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/holds/{hold_id}/confirm", holds.confirm, Policy.USER, None,
           schemas.Booking, 201, ((404, "not_found"), *_HOLD, *_SHUT), prefers=True,
           is_hot=True),
-    Route("GET", "/v1/events/{event_id}/availability", events.availability, Policy.PUBLIC, None,
+    Route("GET", "/v1/events/{event_id}/availability", availability.read, Policy.PUBLIC, None,
           schemas.Availability, 200, ((404, "not_found"), (409, "not_on_sale"), *_SHUT),
           query=("promo_code",), is_hot=True),
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from api.acks import Acks
 from api.catalog import Catalog
+from api.leftovers import Leftovers
 from api.passwords import Passwords
 from api.receipts import Receipts
 from api.ticket_codes import TicketCodes
@@ -29,6 +30,7 @@ class Services:
     tokens: Tokens
     passwords: Passwords
     ticket_codes: TicketCodes
+    leftovers: Leftovers
     #: None while bookings are answered without a receipt.
     receipts: Receipts | None
     shards: int

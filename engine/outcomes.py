@@ -258,11 +258,22 @@ def booked(reply: list[Any] | bytes | Landed) -> Booked | Refused:
             return Booked(
                 int(words[1]), int(words[2]), int(words[3]), False, _items_of_line(words[4]), batch
             )
-        reply = [int(word) if word.isdigit() else word for word in words]
+        if words[0] != b"REPLAYED":
+            return _refused_line(reply)
+        reply = list(words)
     return refused(reply) or Booked(
         int(reply[1]), int(reply[2]), int(reply[3]), status_of(reply) is Status.REPLAYED,
         parse_items(reply[4].decode()), batch,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=4_096)
+def _refused_line(line: bytes) -> Refused:
+    """Read a refusal; once an event is sold out, all are told the same."""
+    refusal = refused([int(word) if word.isdigit() else word for word in line.split(b" ")])
+    if refusal is None:
+        raise ValueError(f"not a refusal: {line!r}")
+    return refusal
 
 
 def held(reply: list[Any]) -> Held | Refused:

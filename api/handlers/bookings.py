@@ -39,7 +39,7 @@ _CANCEL = msgspec.json.Decoder(CancelBooking)
 _FAR_AHEAD = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 
 
-async def book(request: web.Request) -> web.StreamResponse:
+async def book(request: web.Request) -> web.StreamResponse | Problem:
     """
     Book places at once.
 
@@ -54,7 +54,7 @@ async def book(request: web.Request) -> web.StreamResponse:
     outcome = await services.engine.book(wish.known.shard, command)
     if isinstance(outcome, Refused):
         metrics.count(metrics.bookings_of(outcome.status.value.lower()))
-        raise received.refusal(outcome)
+        return received.refusal(outcome)
     metrics.count(metrics.bookings_of("replayed" if outcome.is_replay else "booked"))
     # What the buyer wrote is in the request, equal to the first one's by fingerprint.
     detail = (wish.body.special_requests, wish.body.metadata)

@@ -26,14 +26,12 @@ from api.moments import moment_of, ms_of
 from api.problems import Problem, invalid, not_found, refusal
 from api.schemas import (
     PROMO_CODE,
-    Availability,
     Event,
     EventPage,
     Money,
     NewEvent,
     NewTier,
     Tier,
-    TierAvailability,
 )
 from api.seating import as_loaded, capacities, draft_sections
 from api.services import SERVICES, Services
@@ -159,32 +157,6 @@ async def read(request: web.Request) -> web.StreamResponse:
         tiers = _shown(tiers, {no for one in promos if one.code == code for no in one.tier_nos})
     cache = "private, no-cache" if code else "no-cache"
     return answer(_event(event, tiers), headers={"ETag": etag, "Cache-Control": cache})
-
-
-async def availability(request: web.Request) -> web.StreamResponse:
-    """
-    Tell what is left, all counters of one moment.
-
-    Hidden tiers are told to the event's organizer, and with `promo_code` those that it unlocks.
-    """
-    services = request.app[SERVICES]
-    event_id = request.match_info["event_id"]
-    known = services.catalog.get(event_id)
-    if known is None:
-        known = await services.catalog.find(event_id) if is_id("evt", event_id) else None
-    if known is None:
-        raise not_found()
-    code = promo_code(request, known)
-    outcome = await services.engine.availability(known.shard, event_id, promo_code=code)
-    if isinstance(outcome, Refused):
-        raise refusal(outcome)
-    tiers = [
-        _tier_availability(tier_id, tier_no, outcome.stock)
-        for tier_id, tier_no in known.tier_nos.items()
-        if f"{tier_no}.available" in outcome.stock
-    ]
-    body = Availability(event_id=event_id, as_of=moment_of(outcome.at_ms), tiers=tiers)
-    return answer(body, headers=PRIVATE if code else PUBLIC)
 
 
 def promo_code(request: web.Request, event: events.Event | Known) -> str:
@@ -411,22 +383,4 @@ def _event(event: events.Event, tiers: list[events.Tier]) -> Event:
             )
             for tier in tiers
         ],
-    )
-
-
-def _tier_availability(tier_id: str, tier_no: int, stock: dict[str, str]) -> TierAvailability:
-    available, held = int(stock[f"{tier_no}.available"]), int(stock[f"{tier_no}.held"])
-    waiting = int(stock.get(f"{tier_no}.waiting", 0))
-    return TierAvailability(
-        tier_id=tier_id,
-        capacity=int(stock[f"{tier_no}.capacity"]),
-        available=available,
-        held=held,
-        sold=int(stock[f"{tier_no}.sold"]),
-        waiting=waiting,
-        status="available"
-        if available and not waiting
-        else "all_held"
-        if available or held
-        else "sold_out",
     )

@@ -13,7 +13,7 @@ from api.handlers.bookings import answer_booking
 from api.http import PERSONAL, PRINCIPAL, answer
 from api.moments import moment_of
 from api.orders import detail_of, find_event, items_of, receive, total_of
-from api.problems import not_found, refusal
+from api.problems import Problem, not_found, refusal
 from api.schemas import Hold
 from api.services import SERVICES
 from engine import commands, outcomes
@@ -24,7 +24,7 @@ from engine.status import Status
 from store import events
 
 
-async def create(request: web.Request) -> web.StreamResponse:
+async def create(request: web.Request) -> web.StreamResponse | Problem:
     """
     Set places aside.
 
@@ -37,7 +37,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     outcome = await services.engine.hold(received.known.shard, received.command)
     if isinstance(outcome, Refused):
         metrics.count(metrics.holds_of(outcome.status.value.lower()))
-        raise received.refusal(outcome)
+        return received.refusal(outcome)
     metrics.count(metrics.holds_of("replayed" if outcome.is_replay else "held"))
     command, known = received.command, received.known
     await services.acks.keep(promise, known.shard, outcome)

@@ -163,7 +163,7 @@ async def availability(rig: Rig, sale: Sale) -> dict[str, Any]:
     """Return the counters of the one tier."""
     async with (
         aiohttp.ClientSession(rig.base_url, raise_for_status=True) as session,
-        session.get(sale.availability_path) as response,
+        session.get(sale.availability_path, headers={"Cache-Control": "no-cache"}) as response,
     ):
         tier: dict[str, Any] = (await response.json())["tiers"][0]
         return tier

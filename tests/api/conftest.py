@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from engine.redis_client import connect
 from evently.embedded import PostgresServer, ValkeyServer
 from persister import persister
 from store.pool import create_pool
-from tests.api.world import JWT_SECRET, SHARD, TICKET_SIGNING_KEY, Server, World, recover
+from tests.api.world import JWT_SECRET, SHARD, TICKET_SIGNING_KEY, Serve, Server, World, recover
 from tests.conftest import TIMEOUT_MS
 from tests.store.databases import migrated_database
 
@@ -99,6 +100,7 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         offer_ttl_ms=60_000,
         waitlist_entries_max=1_000,
         catch_up_timeout_ms=TIMEOUT_MS,
+        availability_age_ms_max=0,
         body_bytes_max=BODY_BYTES_MAX,
         drain_timeout_s=5,
         durability="fsync",
@@ -122,6 +124,21 @@ async def world(
         while not await made.is_ready():  # noqa: ASYNC110
             await asyncio.sleep(0)
         yield made
+
+
+@pytest.fixture
+def serve(world: World, options: Options) -> Serve:
+    """Return what serves the application a second time, with other options."""
+
+    @contextlib.asynccontextmanager
+    async def serving(**changes: Any) -> AsyncIterator[World]:
+        async with TestClient(Server(create_app(replace(options, **changes)))) as client:
+            other = replace(world, client=client)
+            while not await other.is_ready():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            yield other
+
+    return serving
 
 
 @pytest.fixture

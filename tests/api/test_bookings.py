@@ -428,7 +428,7 @@ async def test_journal_agrees_with_everything(world: World) -> None:
         if number % 2 and booking.status == 201:
             await world.cancel(booking.body["id"], token)
     epoch = int(await ask(world.redis, "HGET", keys.meta(SHARD), "epoch"))
-    await check_consistent(world.redis, SHARD, epoch)
+    await check_consistent(world.redis, SHARD, epoch, event_id=event["id"])
 
 
 async def test_unknown_booking_is_not_found(world: World, user: str) -> None:

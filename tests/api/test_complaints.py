@@ -80,7 +80,7 @@ async def test_complaint_13_carts_of_several_tiers(world: World) -> None:
             assert len(answer.body["items"]) in (1, 2)
         else:
             assert "sold_out" == answer.body["code"]
-    await check_consistent(world.redis, SHARD)
+    await check_consistent(world.redis, SHARD, event_id=event["id"])
 
 
 async def test_complaint_14_metrics_tell_the_two_apart(world: World) -> None:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-from aiohttp.test_utils import TestClient, make_mocked_request
+from aiohttp.test_utils import make_mocked_request
 from redis.asyncio import Redis
 
 from api.acks import Acks
-from api.app import Options, create_app
 from api.services import SERVICES
 from engine import keys, redo
 from engine.durability import Durability
@@ -25,28 +20,11 @@ from engine.receipts import derive_key, key_id, verify
 from engine.redo import RedoBuffer
 from evently.embedded import PostgresServer, ValkeyServer
 from loadtests.server import free_port
-from tests.api.world import SHARD, TICKET_SIGNING_KEY, Answer, Server, World, check_problem
+from tests.api.world import SHARD, TICKET_SIGNING_KEY, Answer, Serve, World, check_problem
 from tests.checks import ask, journal
 
 Event = dict[str, Any]
 SHORT_MS = 200
-
-Serve = Callable[..., contextlib.AbstractAsyncContextManager[World]]
-
-
-@pytest.fixture
-def serve(world: World, options: Options) -> Serve:
-    """Return what serves the application a second time, with other options."""
-
-    @asynccontextmanager
-    async def serving(**changes: Any) -> AsyncIterator[World]:
-        async with TestClient(Server(create_app(replace(options, **changes)))) as client:
-            other = replace(world, client=client)
-            while not await other.is_ready():  # noqa: ASYNC110
-                await asyncio.sleep(0)
-            yield other
-
-    return serving
 
 
 async def book(world: World, event: Event, token: str, prefer: str = "", key: str = "k") -> Answer:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import Any
 
 import pytest
 
 from engine.ids import is_id, new_id
-from tests.api.world import World, check_problem, from_now, new_event
+from tests.api.world import Serve, World, check_problem, from_now, new_event
 
 Event = dict[str, Any]
 
@@ -106,6 +107,30 @@ async def test_availability(world: World) -> None:
     assert [tier["id"] for tier in event["tiers"]] == [
         tier["tier_id"] for tier in answer.body["tiers"]
     ]
+
+
+async def test_availability_is_remembered(world: World, serve: Serve) -> None:
+    """What is left may be told from memory while it is young; `no-cache` asks Redis itself."""
+    event = await world.event(5)
+    path = f"/v1/events/{event['id']}/availability"
+
+    async def left(served: World, **headers: str) -> int:
+        answer = await served.call("GET", path, headers=headers)
+        assert 200 == answer.status
+        found: int = answer.body["tiers"][0]["available"]
+        return found
+
+    async with serve(availability_age_ms_max=10_000) as other:
+        assert 5 == await left(other)
+        await world.book(event, world.token(), (1, 2))
+        assert 5 == await left(other)
+        assert 3 == await left(other, **{"Cache-Control": "no-cache"})
+        assert 3 == await left(other)
+    async with serve(availability_age_ms_max=1) as other:
+        assert 3 == await left(other)
+        await world.book(event, world.token(), (1, 1))
+        await asyncio.sleep(0.002)
+        assert 2 == await left(other)
 
 
 async def test_availability_of_a_draft(world: World, organizer: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -188,6 +188,10 @@ async def recover(redis: Redis, database_url: str) -> int:
         return epoch
     finally:
         await connection.close()
+
+
+#: What serves the application a second time, with other options.
+Serve = Callable[..., contextlib.AbstractAsyncContextManager["World"]]
 
 
 def from_now(**delta: float) -> str:
