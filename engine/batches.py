@@ -17,20 +17,15 @@ from engine.commands import Order, Own
 WITNESSED_VERBS = frozenset({"book", "confirm", "cancel"})
 
 _MADE = frozenset({b"BOOKED", b"CONFIRMED", b"CANCELLED"})
-_BOOKINGS = frozenset({b"BOOKED", b"CONFIRMED", b"REPLAYED"})
-_BOOKING_LINES = (b"BOOKED ", b"REPLAYED ")
+#: Statuses that tell of a booking.
+BOOKINGS = frozenset({b"BOOKED", b"CONFIRMED", b"REPLAYED"})
 
 
 class Told(NamedTuple):
-    """A command and the reply to it, an array or a line, that did not refuse it."""
+    """A command and the reply to it that did not refuse it, word by word; numbers may be text."""
 
     command: Order | Own
-    reply: list[Any] | bytes
-
-    @property
-    def words(self) -> list[Any]:
-        """The reply's words; numbers may be text."""
-        return self.reply.split(b" ") if isinstance(self.reply, bytes) else self.reply
+    words: list[Any]
 
     @property
     def is_made(self) -> bool:
@@ -60,9 +55,9 @@ class Batch:
 
 
 class Landed(NamedTuple):
-    """A reply that tells of a booking, and the batch that it came in."""
+    """The words of a reply that tells of a booking, and the batch that it came in."""
 
-    reply: list[Any] | bytes
+    words: list[Any]
     batch: Batch
 
 
@@ -84,10 +79,10 @@ def land(
     told = batch.told
     landed: list[Any] = []
     for command, reply in zip(commands, replies, strict=True):
-        is_line = isinstance(reply, bytes)
-        if reply.startswith(_BOOKING_LINES) if is_line else reply[0] in _BOOKINGS:
-            told.append(Told(command, reply))
-            landed.append(Landed(reply, batch))
+        words = reply.split(b" ") if isinstance(reply, bytes) else reply
+        if words[0] in BOOKINGS:
+            told.append(Told(command, words))
+            landed.append(Landed(words, batch))
         else:
             landed.append(reply)
     return (batch if told else None), landed

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from engine.batches import Batch, Landed
+from engine.batches import BOOKINGS, Batch, Landed
 from engine.records import Item
 from engine.status import Status
 
@@ -251,29 +251,31 @@ def booked(reply: list[Any] | bytes | Landed) -> Booked | Refused:
     """Read `STATUS epoch seq at_ms items`, an array or a line, perhaps with its batch."""
     batch = None
     if isinstance(reply, Landed):
-        reply, batch = reply
-    if isinstance(reply, bytes):
+        words, batch = reply
+    elif isinstance(reply, bytes):
         words = reply.split(b" ")
-        if words[0] == b"BOOKED":
-            return Booked(
-                int(words[1]), int(words[2]), int(words[3]), False, _items_of_line(words[4]), batch
-            )
-        if words[0] != b"REPLAYED":
-            return _refused_line(reply)
-        reply = list(words)
-    return refused(reply) or Booked(
-        int(reply[1]), int(reply[2]), int(reply[3]), status_of(reply) is Status.REPLAYED,
-        parse_items(reply[4].decode()), batch,
-    )  # fmt: skip
+    else:
+        words = reply
+    status = words[0]
+    if status in BOOKINGS:
+        return Booked(
+            int(words[1]), int(words[2]), int(words[3]), status == b"REPLAYED",
+            _items_of_line(words[4]), batch,
+        )  # fmt: skip
+    return _refused_line(reply) if isinstance(reply, bytes) else _refused_array(words)
+
+
+def _refused_array(words: list[Any]) -> Refused:
+    refusal = refused(words)
+    if refusal is None:
+        raise ValueError(f"not a refusal: {words!r}")
+    return refusal
 
 
 @lru_cache(maxsize=4_096)
 def _refused_line(line: bytes) -> Refused:
     """Read a refusal; once an event is sold out, all are told the same."""
-    refusal = refused([int(word) if word.isdigit() else word for word in line.split(b" ")])
-    if refusal is None:
-        raise ValueError(f"not a refusal: {line!r}")
-    return refusal
+    return _refused_array([int(word) if word.isdigit() else word for word in line.split(b" ")])
 
 
 def held(reply: list[Any]) -> Held | Refused:

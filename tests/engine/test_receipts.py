@@ -254,7 +254,7 @@ def test_refused_commands_are_no_part_of_a_batch() -> None:
     refusal, made = b"SOLD_OUT 1 0", b"BOOKED 7 1 %d 1:1:100" % AT_MS
     batch, replies = batches.land(3, 7, "book", orders, [refusal, made])
     assert batch is not None
-    assert [refusal, batches.Landed(made, batch)] == replies
+    assert [refusal, batches.Landed(made.split(), batch)] == replies
     assert [orders[1]] == [told.command for told in batch.told]
     assert (None, [refusal] * 2) == batches.land(3, 7, "book", orders, [refusal] * 2)
 

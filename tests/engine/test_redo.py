@@ -221,7 +221,7 @@ async def test_replays_are_not_kept(shelf: Shelf) -> None:
     buffer.keep(batch(1, 2, status=b"REPLAYED"))
     assert 0 == buffer.records
     mixed = batch(3)
-    mixed.told.append(Told(mixed.told[0].command, b"REPLAYED 1 1 9 1:1:100"))
+    mixed.told.append(Told(mixed.told[0].command, b"REPLAYED 1 1 9 1:1:100".split()))
     buffer.keep(mixed)
     buffer.shut(1)
     await empty(buffer)
