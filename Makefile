@@ -24,9 +24,9 @@ format: $(DEV)   ## put the code into the house's form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-demo: $(DEV)     ## sell out an event over HTTP and judge it (SCENARIO=rush|stadium BUYERS=n CAPACITY=n SEED=n)
+demo: $(DEV)     ## sell out an event over HTTP and judge it (SCENARIO= BUYERS= CAPACITY= SEED= FAULT=redis_tail|redis_deleted)
 	@$(BIN)/python -m loadtests.demo $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(BUYERS),--buyers $(BUYERS)) \
-	    $(if $(CAPACITY),--capacity $(CAPACITY)) $(if $(SEED),--seed $(SEED))
+	    $(if $(CAPACITY),--capacity $(CAPACITY)) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
 
 simulate: $(DEV) ## random histories of all scripts against the model, nightly size (SEED=n)
 	@seed=$${SEED:-$$(date +%s)}; echo "make simulate SEED=$$seed"; \

@@ -197,7 +197,11 @@ class Supervisor:
         backoff = Backoff()
         while True:
             started_s = time.monotonic()
-            await _ended(lambda: not server.is_running)
+            await _ended(lambda: not (server.is_running and server.has_data))
+            if server.is_running:
+                # It acknowledges what is on no disk: recovery is to be had while workers remember.
+                log.error("server lost its data", action="server_lost_data", server=server.title)
+                server.kill()
             wait_s = backoff.after(alive_s=time.monotonic() - started_s)
             log.error("server died", action="server_died", server=server.title, restart_in_s=wait_s)
             await asyncio.sleep(wait_s)

@@ -6,18 +6,22 @@ Everything else it does over HTTP, like any client.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import sys
+from collections.abc import AsyncIterator
 from types import TracebackType
 
 import asyncpg
+from redis.asyncio import Redis
 
 from api.tokens import Principal, Tokens
 from engine import keys
 from engine.redis_client import connect as connect_redis
 from evently.seed import seed_tokens
 from evently.settings import Settings
+from store import reigns
 from store.pool import connect
 from store.sql import query
 
@@ -91,21 +95,47 @@ class Backstage:
         return plain | self.settings.to_env()
 
     async def backlog_records(self) -> int:
-        """Return how many journal records PostgreSQL does not have yet, over all shards."""
+        """
+        Return how many journal records PostgreSQL does not have yet, over all shards.
+
+        Raises:
+            RedisError: Redis is away.
+        """
         backlog = 0
         for shard in range(self.settings.shards):
-            urls = self.settings.redis_urls_as("coordinator")
-            redis = connect_redis(urls[shard % len(urls)], timeout_ms=2_000)
-            try:
+            async with self._redis(shard) as redis:
                 epoch, seq = await redis.hmget(keys.meta(shard), ["epoch", "seq"])
-            finally:
-                await redis.aclose()
             if epoch is not None and seq is not None:
                 last_seq = await self._database.fetchval(
                     query("read_checkpoint"), shard, int(epoch)
                 )
                 backlog += int(seq) - (last_seq or 0)
         return backlog
+
+    async def shut_shards(self) -> list[int]:
+        """
+        Return the shards that are not open on the Redis that runs now.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        shut = []
+        for shard in range(self.settings.shards):
+            row = await reigns.read(self._database, shard)
+            async with self._redis(shard) as redis:
+                server = await redis.info("server")
+            if row is None or row.state != "open" or row.redis_run_id != server["run_id"]:
+                shut.append(shard)
+        return shut
+
+    @contextlib.asynccontextmanager
+    async def _redis(self, shard: int) -> AsyncIterator[Redis]:
+        urls = self.settings.redis_urls_as("coordinator")
+        redis = connect_redis(urls[shard % len(urls)], timeout_ms=2_000)
+        try:
+            yield redis
+        finally:
+            await redis.aclose()
 
 
 def in_a_month() -> str:

@@ -23,6 +23,8 @@ import orjson
 REQUEST_TIMEOUT_S = 10.0
 #: Pause before a repetition, so that a server that is down is not asked in a tight loop.
 REPEAT_PAUSE_S = 0.02
+#: Answers of a service that does not sell for the moment.
+SHUT_CODES = frozenset({"shard_recovering", "outcome_unknown"})
 DUPLICATE_SHARE = 0.2
 PLACES_PER_ORDER = (1, 1, 2, 2, 3, 4)
 
@@ -40,8 +42,8 @@ class History:
     #: Buyers who gave up without an answer.
     unanswered: int = 0
     latencies_s: list[float] = field(default_factory=list)
-    #: Seconds during which the sale was shut: from the first 503 to the next answer to a request
-    #: that was sent after it.
+    #: Seconds during which the sale was shut: from the first answer that said so (or the first
+    #: that did not come) to the next answer to a request that was sent after it.
     shut_s: float = 0.0
     shut_since_s: float | None = None
     started_s: float = field(default_factory=time.perf_counter)
@@ -176,7 +178,8 @@ class Crowd:
                 self.history.latencies_s.append(time.perf_counter() - started_s)
                 self._note(key, status, answer)
                 return answer if isinstance(answer, dict) else {}
-            self.history.note_shut(time.perf_counter())
+            if status == 0 or answer.get("code") in SHUT_CODES:
+                self.history.note_shut(time.perf_counter())
             self.history.repeated += 1
             await asyncio.sleep(REPEAT_PAUSE_S)
         self.history.unanswered += 1

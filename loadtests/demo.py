@@ -2,10 +2,12 @@
 `make demo`: an event sells out over real HTTP, live, and is then judged.
 
 Scenarios: `rush` (general admission, the default) and `stadium` (seats by best available, then a
-waitlist that refills what is cancelled).
+waitlist that refills what is cancelled). With a fault, Redis is killed once a quarter is sold, and
+its log loses its end (`redis_tail`) or its folder is deleted (`redis_deleted`); nobody helps.
 
-Runs against the Evently that is running, or else starts one of its own in a temporary folder. The
-last line is the verdict; the exit code is 0 only if everything in it holds.
+Runs against the Evently that is running, or else starts one of its own in a temporary folder; with
+a fault always the latter. The last line is the verdict; the exit code is 0 only if everything in it
+holds.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import uvloop
@@ -27,7 +29,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from evently.settings import Settings
-from loadtests import stadium
+from loadtests import harm, stadium
 from loadtests.backstage import Backstage, in_a_month
 from loadtests.crowd import Crowd, History
 from loadtests.server import Server
@@ -41,6 +43,9 @@ SCENARIOS = {"rush": 1_000, "stadium": 20_000}
 STADIUM_ORDERS_MAX = 4
 DEADLINE_S = 120.0
 REFRESH_INTERVAL_S = 0.1
+#: Share of the places that is sold before a fault strikes.
+FAULT_AT_SHARE = 0.25
+FAULT_POLL_S = 0.002
 
 
 def main() -> None:
@@ -50,6 +55,7 @@ def main() -> None:
     parser.add_argument("--buyers", type=int, default=5_000, help="how many want to buy (5000)")
     parser.add_argument("--capacity", type=int, help="places (rush 1000, stadium 20000)")
     parser.add_argument("--seed", type=int, default=None, help="repeats the buyers' choices")
+    parser.add_argument("--fault", choices=harm.HARMS, help="what befalls Redis in mid-sale (none)")
     arguments = parser.parse_args()
     is_stadium = arguments.scenario == "stadium"
     capacity = arguments.capacity or SCENARIOS[arguments.scenario]
@@ -59,16 +65,28 @@ def main() -> None:
         parser.error("--capacity of a stadium must be a multiple of 400, 4000..60000")
     seed = arguments.seed if arguments.seed is not None else random.randrange(2**32)
     verdict = uvloop.run(
-        demo(buyers=arguments.buyers, capacity=capacity, seed=seed, is_stadium=is_stadium)
+        demo(
+            buyers=arguments.buyers,
+            capacity=capacity,
+            seed=seed,
+            is_stadium=is_stadium,
+            fault=arguments.fault,
+        )
     )
     print(verdict.line())
     sys.exit(0 if verdict.holds else 1)
 
 
-async def demo(*, buyers: int, capacity: int, seed: int, is_stadium: bool = False) -> Verdict:
+async def demo(
+    *, buyers: int, capacity: int, seed: int, is_stadium: bool = False, fault: str | None = None
+) -> Verdict:
     """Sell out one event of *capacity* places to *buyers* buyers; return the verdict."""
     console = Console(stderr=True)
-    async with _running(console) as (base_url, settings), Backstage(settings) as backstage:
+    async with (
+        _running(console, must_be_own=fault is not None) as site,
+        Backstage(site.settings) as backstage,
+    ):
+        base_url = site.base_url
         console.print(f"{buyers} buyers, {capacity} places, seed {seed}, {base_url}")
         waiters = stadium.CANCELLATIONS if is_stadium else 0
         tokens = await backstage.buyer_tokens(buyers + waiters)
@@ -91,7 +109,8 @@ async def demo(*, buyers: int, capacity: int, seed: int, is_stadium: bool = Fals
             bar = progress.add_task("sold", total=capacity, refused=0, rate=0, p99=0.0)
             watch = asyncio.create_task(_watch(progress, bar, crowd.history))
             try:
-                await crowd.rush(tokens[:buyers])
+                async with _striking(site.server, fault, crowd.history, capacity, console):
+                    await crowd.rush(tokens[:buyers])
                 if is_stadium:
                     progress.update(bar, description="refilled")
                     refill = stadium.Refill(base_url, event["id"], crowd.history, seed=seed)
@@ -101,10 +120,37 @@ async def demo(*, buyers: int, capacity: int, seed: int, is_stadium: bool = Fals
             _update(progress, bar, crowd.history)
         seconds = time.perf_counter() - started_s
         console.print(_summary(crowd.history, seconds))
+        console.print(f"doors shut for {crowd.history.shut_s:.1f} s")
         console.print("draining the journal and asking the reconciler ...")
         return await judge(
             backstage, crowd.history, event["id"], capacity=capacity, seconds=seconds
         )
+
+
+@contextlib.asynccontextmanager
+async def _striking(
+    server: Server | None, fault: str | None, history: History, capacity: int, console: Console
+) -> AsyncIterator[None]:
+    """Let *fault* strike while the sale within goes on."""
+    if server is None or fault is None:
+        yield
+        return
+    striking = asyncio.create_task(strike(server, fault, history, capacity))
+    yield
+    if not striking.done():
+        striking.cancel()
+        raise RuntimeError("the sale was over before the fault could strike: take more buyers")
+    console.print(await striking)
+
+
+async def strike(server: Server, fault: str, history: History, capacity: int) -> str:
+    """Wait until the sale has begun, then kill Redis and harm its folder; say what was done."""
+    pids = harm.redis_pids(server)  # Looked up beforehand: the sale is over in less time.
+    while history.places < FAULT_AT_SHARE * capacity:  # noqa: ASYNC110
+        await asyncio.sleep(FAULT_POLL_S)
+    with harm.redis_down(server, pids) as folder:
+        done = harm.HARMS[fault](folder)
+    return f"Redis was killed with {history.places} places sold; {done}"
 
 
 async def make_event(
@@ -132,20 +178,30 @@ async def make_event(
             return event
 
 
+class Site(NamedTuple):
+    """The Evently that sells."""
+
+    base_url: str
+    settings: Settings
+    #: None if it is somebody else's.
+    server: Server | None
+
+
 @contextlib.asynccontextmanager
-async def _running(console: Console) -> AsyncIterator[tuple[str, Settings]]:
+async def _running(console: Console, *, must_be_own: bool) -> AsyncIterator[Site]:
     """Use the Evently that is running, or start one for the length of the demo."""
     settings = Settings.load()
     base_url = f"http://{settings.http_host}:{settings.http_port}"
-    if settings.jwt_secret and settings.database_url and await _answers(base_url):
-        yield base_url, settings
+    is_known = settings.jwt_secret and settings.database_url
+    if not must_be_own and is_known and await _answers(base_url):
+        yield Site(base_url, settings, None)
         return
     with tempfile.TemporaryDirectory(prefix="evently-demo-") as folder:
         server = Server(Path(folder) / "data")
-        console.print("nothing is running; starting an Evently for the demo ...")
+        console.print(f"starting an Evently for the demo in {server.data_path} ...")
         try:
             await server.start()
-            yield server.base_url, server.settings
+            yield Site(server.base_url, server.settings, server)
         finally:
             await server.stop()
 
@@ -198,7 +254,7 @@ def _summary(history: History, seconds: float) -> str:
         f"({history.requests / seconds:.0f}/s, p50 {history.percentile_ms(0.5):.0f} ms, "
         f"p99 {history.percentile_ms(0.99):.0f} ms); "
         f"{len(history.confirmed)} bookings, {history.repeated} repetitions; "
-        f"refused: {refused or 'nobody'}; doors shut for {history.shut_s:.1f} s"
+        f"refused: {refused or 'nobody'}"
     )
 
 

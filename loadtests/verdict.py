@@ -9,6 +9,7 @@ import time
 from typing import NamedTuple
 
 import msgspec
+from redis.exceptions import RedisError
 
 from loadtests.backstage import Backstage
 from loadtests.crowd import History
@@ -80,12 +81,24 @@ async def judge(
 
 
 async def drain(backstage: Backstage) -> None:
-    """Wait until PostgreSQL has every record of every journal."""
+    """Wait until every shard is open and PostgreSQL has every record of its journal."""
     deadline_s = time.monotonic() + DRAIN_TIMEOUT_S
-    while backlog := await backstage.backlog_records():
+    while waits_for := await _waits_for(backstage):
         if time.monotonic() > deadline_s:
-            raise TimeoutError(f"{backlog} records still wait after {DRAIN_TIMEOUT_S:g} s")
+            raise TimeoutError(f"{waits_for} after {DRAIN_TIMEOUT_S:g} s")
         await asyncio.sleep(0.05)
+
+
+async def _waits_for(backstage: Backstage) -> str:
+    """Say what there is to wait for; empty if nothing."""
+    try:
+        if shut := await backstage.shut_shards():
+            return f"shards {shut} are still shut"
+        if backlog := await backstage.backlog_records():
+            return f"{backlog} records still wait"
+    except RedisError as error:
+        return f"Redis is still away: {error}"
+    return ""
 
 
 async def count_drift(backstage: Backstage, event_id: str) -> int:

@@ -56,6 +56,11 @@ class Server(ABC):
         return self._process.pid if self._process is not None and self.is_running else None
 
     @property
+    def has_data(self) -> bool:
+        """Whether the files that it writes to are still there; if not, nothing is kept any more."""
+        return True
+
+    @property
     def is_running(self) -> bool:
         """Whether the server's process runs; a zombie does not."""
         return self._process is not None and self._process.poll() is None

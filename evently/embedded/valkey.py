@@ -27,6 +27,7 @@ from evently.embedded.server import Server
 
 SOCKET_NAME = "valkey.sock"
 USERS_FILE = "users.acl"
+LOG_FOLDER = "appendonlydir"
 PROBE_TIMEOUT_S = 0.5
 
 
@@ -76,6 +77,14 @@ class ValkeyServer(Server):
     def data_path(self) -> Path:
         """Folder that holds the append-only file."""
         return self.directory
+
+    @property
+    def has_data(self) -> bool:
+        """Whether its log is there: one that is deleted under it takes every write, for nobody."""
+        try:
+            return any(".incr." in path.name for path in (self.directory / LOG_FOLDER).iterdir())
+        except FileNotFoundError:
+            return False
 
     @property
     def socket_path(self) -> Path:

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import RedisError
 
 from evently.embedded import process as processes
+from loadtests import harm
 from loadtests.chaos.history import Recorder
 from loadtests.chaos.proxy import CALM, Proxy, Trouble
 from loadtests.chaos.site import DATABASE_ERRORS, PROCESSES, Site
@@ -313,12 +314,11 @@ class Nemesis:
         with self.site.supervisor_stopped():
             self.site.send("redis", signal.SIGKILL)
             await asyncio.sleep(0.05)
-            logs = sorted(self._log_folder().glob("*.incr.aof"), key=_age)
-            size = logs[-1].stat().st_size
+            log = harm.newest_log(self._log_folder().parent)
+            size = log.stat().st_size
             cut = min(size, 1 + fault.number % 20_000)
-            with logs[-1].open("r+b") as log:
-                log.truncate(size - cut)
-            self.note(f"cut {cut} of {size} bytes off {logs[-1].name}")
+            os.truncate(log, size - cut)
+            self.note(f"cut {cut} of {size} bytes off {log.name}")
 
     async def wipe_redis(self, _: Fault) -> None:
         """Kill Redis and delete what it has on disk (F6)."""
@@ -364,11 +364,6 @@ def _make_trouble(proxy: Proxy, what: str, who: str, number: int) -> None:
 
 def _target(fault: Fault) -> str:
     return fault.name.partition(" ")[2]
-
-
-def _age(path: Path) -> tuple[int, str]:
-    """Order the parts of an append-only file: `appendonly.aof.<n>.incr.aof`."""
-    return int(path.name.split(".")[2]), path.name
 
 
 _TROUBLES = ("black_hole", "swallow", "slow", "split", "reset", "cut")

@@ -18,12 +18,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 
 import aiohttp
-import asyncpg
 import pytest
 
+from loadtests import harm
 from loadtests.backstage import Backstage
 from loadtests.crowd import Crowd, History
-from loadtests.demo import make_event
+from loadtests.demo import make_event, strike
 from loadtests.server import Server, descendants, living
 from loadtests.verdict import Verdict, judge
 
@@ -121,7 +121,7 @@ async def test_a_quiet_sale_ends_sold(server: Server) -> None:
     assert_holds(*await sale(server, nothing))
 
 
-async def test_kill_api(server: Server) -> None:
+async def test_f1_kill_api(server: Server) -> None:
     """F1: an API process killed under load loses no acknowledged booking and doubles none."""
 
     pids = pids_of(server, "api")  # Looked up beforehand: the sale is over in less time.
@@ -140,7 +140,7 @@ async def test_kill_api(server: Server) -> None:
     assert history.repeated > 0
 
 
-async def test_kill_persister(server: Server) -> None:
+async def test_f25_kill_persister(server: Server) -> None:
     """F25: a persister killed under load writes every booking exactly once in the end."""
 
     async def trouble(server: Server, history: History) -> None:
@@ -164,12 +164,10 @@ async def test_kill_supervisor(server: Server) -> None:
     assert history.repeated > 0
 
 
-async def test_kill_redis(server: Server) -> None:
+async def test_f4_kill_redis(server: Server) -> None:
     """F4: Redis killed under load comes back with its log; the shard reopens by itself."""
 
-    assert server.process is not None
-    pids = [pid for pid, command in descendants(server.process.pid).items()
-            if "valkey-server" in command or "redis-server" in command]  # fmt: skip
+    pids = harm.redis_pids(server)
 
     async def trouble(server: Server, history: History) -> None:
         send(pids, signal.SIGKILL)
@@ -180,52 +178,8 @@ async def test_kill_redis(server: Server) -> None:
     assert history.repeated > 0
 
 
-@contextlib.asynccontextmanager
-async def redis_down(server: Server) -> AsyncIterator[Path]:
-    """Kill Redis, let nobody start it meanwhile, and yield its folder."""
-    assert server.process is not None
-    supervisor = server.process.pid
-    pids = [pid for pid, command in descendants(supervisor).items()
-            if "valkey-server" in command or "redis-server" in command]  # fmt: skip
-    send([supervisor], signal.SIGSTOP)
-    try:
-        send(pids, signal.SIGKILL)
-        yield server.data_path / "redis"
-    finally:
-        send([supervisor], signal.SIGCONT)
-
-
-async def persisted(server: Server, history: History) -> None:
-    """Wait until PostgreSQL has every record that the crowd was told of."""
-    told_seq = max(seq for answers in history.confirmed.values() for _, _, seq in answers)
-    connection = await asyncpg.connect(server.settings.database_url)
-    try:
-        while True:
-            last_seq = await connection.fetchval("SELECT max(last_seq) FROM shard_checkpoint")
-            if last_seq >= told_seq:
-                return
-            await asyncio.sleep(0.01)
-    finally:
-        await connection.close()
-
-
-def cut_log(folder: Path) -> None:
-    """Lose the last third of what Redis has logged."""
-    log = max(folder.glob("appendonlydir/*.incr.aof"))
-    os.truncate(log, log.stat().st_size * 2 // 3)
-
-
-async def lose_redis(server: Server, harm: Callable[[Path], object]) -> None:
-    """Sell out while Redis is killed and its folder harmed; nobody helps."""
-
-    async def trouble(server: Server, history: History) -> None:
-        apis = pids_of(server, "api")
-        send(apis, signal.SIGSTOP)
-        await persisted(server, history)
-        async with redis_down(server) as folder:
-            harm(folder)
-        send(apis, signal.SIGCONT)
-
+async def lose_redis(server: Server, trouble: Trouble) -> None:
+    """Sell out while Redis loses what it had; the API goes on, and nobody helps."""
     verdict, history = await sale(server, trouble)
 
     assert_holds(verdict, history)
@@ -234,13 +188,35 @@ async def lose_redis(server: Server, harm: Callable[[Path], object]) -> None:
 
 
 async def test_f5_log_cut(server: Server) -> None:
-    """F5: Redis killed and its log cut short during the sale: rebuilt, and correctly sold out."""
-    await lose_redis(server, cut_log)
+    """F5: Redis killed and its log cut, as by the demo: what it lost is found with the workers."""
+    said = []
+
+    async def trouble(server: Server, history: History) -> None:
+        said.append(await strike(server, "redis_tail", history, CAPACITY))
+
+    await lose_redis(server, trouble)
+
+    assert "bytes off appendonly.aof" in said[0]
 
 
 async def test_f6_data_deleted(server: Server) -> None:
-    """F6: Redis killed and its folder deleted during the sale: rebuilt, correctly sold out."""
-    await lose_redis(server, shutil.rmtree)
+    """F6: Redis killed and its folder deleted, as by the demo: rebuilt, correctly sold out."""
+
+    async def trouble(server: Server, history: History) -> None:
+        await strike(server, "redis_deleted", history, CAPACITY)
+
+    await lose_redis(server, trouble)
+
+
+async def test_f6_data_deleted_under_a_running_redis(server: Server) -> None:
+    """F6: the folder deleted while Redis runs: it is stopped before it acknowledges for nobody."""
+
+    async def trouble(server: Server, history: History) -> None:
+        shutil.rmtree(server.data_path / "redis")
+
+    await lose_redis(server, trouble)
+
+    assert '"action":"server_lost_data"' in log_text(server)
 
 
 async def test_stop_leaves_nothing_and_data_stays(data_path: Path) -> None:

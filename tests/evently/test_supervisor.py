@@ -231,6 +231,30 @@ async def test_server_that_dies_is_restarted(folder: Path) -> None:
     assert not server.is_running
 
 
+async def test_f6_server_whose_log_is_deleted_is_restarted(folder: Path) -> None:
+    """F6: a Valkey whose folder is deleted under it does not go on: it comes back, empty."""
+    supervisor = Supervisor(drain_timeout_s=5)
+    server = ValkeyServer(folder / "redis")
+    has_started = asyncio.Event()
+
+    async def start() -> None:
+        await supervisor.start_server(server)
+        has_started.set()
+
+    running = asyncio.create_task(supervisor.run(start))
+    await has_started.wait()
+    assert server.has_data
+    first = server.pid
+    shutil.rmtree(server.directory)
+
+    assert await eventually(lambda: server.pid not in {None, first} and server.is_ready())
+    with redis.Redis.from_url(server.url) as client:
+        assert 0 == client.dbsize()
+    assert server.has_data
+    supervisor.request_stop()
+    assert 0 == await running
+
+
 def test_backoff() -> None:
     """Waits double up to a bound and begin anew after a child that was well."""
     backoff = Backoff()
