@@ -33,8 +33,9 @@ SCRIPTS = (
 )  # fmt: skip
 #: Commands of each role, beside `CONNECTION`.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
-    # The position on a waitlist is read beside the scripts, in a transaction.
-    "api": ("evalsha", "exec", "multi", "wait", "zlexcount", *SCRIPTS),
+    # The position on a waitlist is read beside the scripts, in a transaction; a cancelled event's
+    # bookings are looked through.
+    "api": ("evalsha", "exec", "hscan", "multi", "wait", "zlexcount", *SCRIPTS),
     "persister": ("evalsha", "hmget", "hset", "time", "xrange", "xread", "xtrim"),
     "sweeper": ("evalsha", "hscan", "srandmember", *SCRIPTS),
 }

@@ -19,18 +19,22 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from engine import keys, scripts
+from engine import acl, keys, scripts
 from engine.door import Reign
 from engine.engine import Engine
 from engine.errors import ShardRecovering
 from engine.redis_client import connect
 from evently.embedded import PostgresServer, ValkeyServer
+from evently.settings import Settings
 from store.migrate import migrate
 from store.pool import create_pool
 from tests.checks import ask
 
 TIMEOUT_MS = 10_000
 BACKLOG_MAX = 1_000_000
+
+#: Of the users that `role_url` logs in as, on servers that are started with them.
+PASSWORDS = {role: f"password of {role}" for role in acl.ROLES}
 
 OpenShard = Callable[..., Awaitable[Reign]]
 
@@ -131,6 +135,12 @@ async def engine(valkey: ValkeyServer, reign: Reign) -> AsyncIterator[Engine]:
     engine = await start_engine(connect(valkey.url, timeout_ms=TIMEOUT_MS), reign)
     yield engine
     await engine.stop(timeout_s=5)
+
+
+def role_url(server: ValkeyServer, role: str) -> str:
+    """Return the URL of a server with users (`PASSWORDS`), as the processes of *role* have it."""
+    passwords = {f"redis_{role}_password": PASSWORDS[role]}
+    return Settings(redis_url=server.url, **passwords).redis_urls_as(role)[0]  # type: ignore[arg-type]
 
 
 async def start_engine(client: Redis, reign: Reign, **options: Any) -> Engine:

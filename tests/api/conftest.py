@@ -1,4 +1,9 @@
-"""The API, served for real: a Valkey and a database of the package's own, opened and persisted."""
+"""
+The API, served for real: a Valkey and a database of the package's own, opened and persisted.
+
+The Valkey has the users of `evently up`, and each process is its own: a right that is missing
+shows here (F23).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,7 @@ from evently.embedded import PostgresServer, ValkeyServer
 from persister import persister
 from store.pool import create_pool
 from tests.api.world import JWT_SECRET, SHARD, TICKET_SIGNING_KEY, Serve, Server, World, recover
-from tests.conftest import TIMEOUT_MS
+from tests.conftest import PASSWORDS, TIMEOUT_MS, role_url
 from tests.store.databases import migrated_database
 
 #: Long, so that no journal is trimmed within a test.
@@ -39,11 +44,11 @@ def database_url(postgres: PostgresServer) -> str:
 def valkey(server_dir: Path, database_url: str) -> Iterator[ValkeyServer]:
     """Run the package's Valkey, whose shard 0 is free, and open that shard."""
     # Anew for each setup, as the database is: a worker may come back to this package.
-    server = ValkeyServer(Path(tempfile.mkdtemp(dir=server_dir)))
+    server = ValkeyServer(Path(tempfile.mkdtemp(dir=server_dir)), passwords=PASSWORDS)
     server.start()
 
     async def open_it() -> None:
-        client = connect(server.url, timeout_ms=TIMEOUT_MS)
+        client = connect(role_url(server, "coordinator"), timeout_ms=TIMEOUT_MS)
         await recover(client, database_url)
         await client.aclose()
 
@@ -52,6 +57,14 @@ def valkey(server_dir: Path, database_url: str) -> Iterator[ValkeyServer]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+async def redis(valkey: ValkeyServer) -> AsyncIterator[Redis]:
+    """Connect as who may do everything."""
+    client = connect(role_url(valkey, "coordinator"), timeout_ms=TIMEOUT_MS)
+    yield client
+    await client.aclose()
 
 
 @pytest.fixture
@@ -65,7 +78,7 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Pool]:
 @pytest.fixture
 async def persisting(valkey: ValkeyServer, database_url: str) -> AsyncIterator[None]:
     """Run the real persister for as long as the test runs."""
-    redis = connect(valkey.url, timeout_ms=None, connections_max=2)
+    redis = connect(role_url(valkey, "persister"), timeout_ms=None, connections_max=2)
     options = persister.Options(
         shard=SHARD, records_max=1_000, retention_s=RETENTION_S, database_timeout_ms=TIMEOUT_MS
     )
@@ -82,7 +95,7 @@ async def persisting(valkey: ValkeyServer, database_url: str) -> AsyncIterator[N
 def options(valkey: ValkeyServer, database_url: str) -> Options:
     """Return the options of the served application."""
     return Options(
-        redis_urls=[valkey.url],
+        redis_urls=[role_url(valkey, "api")],
         database_url=database_url,
         jwt_secret=JWT_SECRET,
         ticket_signing_key=TICKET_SIGNING_KEY,

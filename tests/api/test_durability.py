@@ -22,6 +22,7 @@ from evently.embedded import PostgresServer, ValkeyServer
 from loadtests.server import free_port
 from tests.api.world import SHARD, TICKET_SIGNING_KEY, Answer, Serve, World, check_problem
 from tests.checks import ask, journal
+from tests.conftest import PASSWORDS
 
 Event = dict[str, Any]
 SHORT_MS = 200
@@ -177,8 +178,11 @@ async def test_f10_replicated_level(
             check_problem(unknown, 503, "outcome_unknown")
         port = free_port()
         await ask(redis, "CONFIG SET", "port", port, "repl-diskless-sync-delay", 0)
-        replica = ValkeyServer(Path(tempfile.mkdtemp(dir=server_dir)),
-                               settings={"replicaof": f"127.0.0.1 {port}"})  # fmt: skip
+        settings = {
+            "replicaof": f"127.0.0.1 {port}", "masteruser": "coordinator",
+            "masterauth": f'"{PASSWORDS["coordinator"]}"',
+        }  # fmt: skip
+        replica = ValkeyServer(Path(tempfile.mkdtemp(dir=server_dir)), settings=settings)
         replica.start()
         try:
             # A server that gets its first replica begins another history: the fence falls (F12).

@@ -29,6 +29,16 @@ async def counters(world: World, event: Event) -> Tier:
     return (await stock(world.redis, SHARD, event["id"]))[1]
 
 
+async def let_pass(world: World, event_id: str, hold_id: str) -> None:
+    """Let a hold's deadline have passed, as the scripts know it."""
+    names = keys.event(SHARD, event_id)
+    row = (await ask(world.redis, "HGET", names.holds, hold_id)).split(b" ")
+    row[8] = b"1"
+    await ask(world.redis, "HSET", names.holds, hold_id, b" ".join(row))
+    await ask(world.redis, "ZADD", names.deadlines, 1, hold_id)
+    await ask(world.redis, "ZADD", keys.due(SHARD), 1, event_id)
+
+
 async def test_hold_then_confirm(world: World, event: Event, user: str) -> None:
     """A hold is read, becomes the booking it names, and keeps what the buyer wrote."""
     made = await hold(world, event, user, (1, 2), special_requests="aisle", metadata={"a": 1})
@@ -97,12 +107,7 @@ async def test_expired_hold(world: World, event: Event, user: str) -> None:
     made = await hold(world, event, user, (1, 2))
     names = keys.event(SHARD, event["id"])
     own_id = made.body["id"]
-    # Let its deadline have passed, as the scripts know it.
-    row = (await ask(world.redis, "HGET", names.holds, own_id)).split(b" ")
-    row[8] = b"1"
-    await ask(world.redis, "HSET", names.holds, own_id, b" ".join(row))
-    await ask(world.redis, "ZADD", names.deadlines, 1, own_id)
-    await ask(world.redis, "ZADD", keys.due(SHARD), 1, event["id"])
+    await let_pass(world, event["id"], own_id)
     sweeper = Sweeper(world.client.app[SERVICES].engine.shards[SHARD])
 
     assert 1 == await sweeper.sweep()

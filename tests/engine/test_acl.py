@@ -17,11 +17,10 @@ from engine.redis_client import connect
 from engine.waitlist import Entry, Position, member, read_entries
 from evently.embedded import ValkeyServer
 from tests.checks import ask
-from tests.conftest import TIMEOUT_MS
+from tests.conftest import PASSWORDS, TIMEOUT_MS, role_url
 
 #: Over a unix socket redis-py makes a failed login a failed connection, so its words must do.
 REFUSED = "Authentication required|invalid username-password"
-PASSWORDS = {role: f"password of {role}" for role in acl.ROLES}
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +42,7 @@ async def coordinator(guarded: ValkeyServer) -> AsyncIterator[Redis]:
 
 def log_in(server: ValkeyServer, role: str) -> Redis:
     """Make a client of a role."""
-    scheme, _, path = server.url.partition("://")
-    password = PASSWORDS[role].replace(" ", "%20")
-    return connect(f"{scheme}://{role}:{password}@{path}", timeout_ms=TIMEOUT_MS)
+    return connect(role_url(server, role), timeout_ms=TIMEOUT_MS)
 
 
 def called(*names: str) -> set[str]:

@@ -1,0 +1,202 @@
+"""
+Every route once, where it succeeds, with Redis's users as `evently up` makes them (F23).
+
+One story walks the whole table: who adds a route adds its step, or the walk is not complete. Each
+answer must be the route's own success, so a right that a role lacks, of a script or beside one,
+shows as the 503 or 500 that buyers would get.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from api.app import reign_reader
+from api.routes import ROUTES
+from engine.emptier import Emptier
+from engine.engine import Engine
+from engine.ids import new_id
+from engine.redis_client import connect
+from engine.shard import Shard
+from engine.sweeper import Sweeper
+from evently.embedded import ValkeyServer
+from tests.api.test_holds import let_pass
+from tests.api.test_seats import seated_event
+from tests.api.world import SHARD, Answer, World, from_now, new_event
+from tests.conftest import TIMEOUT_MS, role_url
+
+PASSWORD = "correct horse"
+STATUSES = {(route.method, route.path): route.status for route in ROUTES}
+
+
+class Walk:
+    """Calls routes by their place in the table, and remembers which."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.called: set[tuple[str, str]] = set()
+
+    async def go(self, method: str, path: str, own_id: str = "", **request: Any) -> Answer:
+        """Call the route at *path*, its one parameter filled in; it must succeed."""
+        head, brace, rest = path.partition("{")
+        target = f"{head}{own_id}{rest.partition('}')[2]}" if brace else path
+        answer = await self.world.call(method, target, **request)
+        assert STATUSES[method, path] == answer.status, f"{method} {path}: {answer.text}"
+        self.called.add((method, path))
+        return answer
+
+
+@pytest.fixture
+async def swept(valkey: ValkeyServer, database: asyncpg.Pool) -> AsyncIterator[Shard]:
+    """Return the shard as the sweeper's process has it: its own engine, its own user of Redis."""
+    client = connect(role_url(valkey, "sweeper"), timeout_ms=TIMEOUT_MS)
+    engine = Engine([client], reign_reader(database), shards=SHARD + 1)
+    engine.start()
+    while not engine.is_open:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    yield engine.shards[SHARD]
+    await engine.stop(timeout_s=5)
+
+
+async def test_f23_every_route_with_the_users_of_redis(world: World) -> None:
+    """F23: every route of the table succeeds with the rights that each role has, and no others."""
+    walk = Walk(world)
+    await look_around(walk)
+    buyer, friend = await make_account(walk), await make_account(walk)
+    boss = await world.organizer()
+    made = await walk.go("POST", "/v1/events", token=boss, json=new_event(3, 10))
+    event = (await walk.go("POST", "/v1/events/{event_id}/publish", made.body["id"],
+                           token=boss)).body  # fmt: skip
+    for path in ("/v1/events/{event_id}", "/v1/events/{event_id}/availability"):
+        await walk.go("GET", path, event["id"])
+    await hold_and_book(walk, event, buyer)
+    await wait_in_line(walk, event, buyer, friend)
+    await pass_the_gate(walk, event, boss, buyer, friend)
+    await sit_down(walk, boss)
+    await change_and_cancel(walk, event, boss)
+
+    assert set(STATUSES) == walk.called
+
+
+async def look_around(walk: Walk) -> None:
+    """Read what anybody may read."""
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/receipt-key",
+                 "/v1/ticket-key", "/v1/events"):  # fmt: skip
+        await walk.go("GET", path)
+
+
+async def make_account(walk: Walk) -> str:
+    """Register and log in; return the token."""
+    person = {"email": f"{new_id('usr')}@example.org", "password": PASSWORD}
+    await walk.go("POST", "/v1/auth/register", json=person | {"name": "Ann"})
+    token: str = (await walk.go("POST", "/v1/auth/login", json=person)).body["access_token"]
+    await walk.go("GET", "/v1/me", token=token)
+    return token
+
+
+def order(event: dict[str, Any], tier_no: int, quantity: int) -> dict[str, Any]:
+    """Make an order of one line."""
+    return {"items": [{"tier_id": event["tiers"][tier_no - 1]["id"], "quantity": quantity}]}
+
+
+async def hold_and_book(walk: Walk, event: dict[str, Any], buyer: str) -> None:
+    """Hold, look, extend, confirm; hold and let go; book and look."""
+    for key, end in (("h1", "confirm"), ("h2", "")):
+        made = await walk.go("POST", "/v1/events/{event_id}/holds", event["id"], token=buyer,
+                             key=key, json=order(event, 2, 1))  # fmt: skip
+        own_id = made.body["id"]
+        await walk.go("GET", "/v1/holds/{hold_id}", own_id, token=buyer)
+        await walk.go("POST", "/v1/holds/{hold_id}/extend", own_id, token=buyer)
+        if end:
+            await walk.go("POST", "/v1/holds/{hold_id}/confirm", own_id, token=buyer)
+        else:
+            await walk.go("DELETE", "/v1/holds/{hold_id}", own_id, token=buyer)
+    await walk.go("GET", "/v1/bookings", token=buyer)
+
+
+async def wait_in_line(walk: Walk, event: dict[str, Any], buyer: str, friend: str) -> None:
+    """Sell the first tier out; wait, leave, decline and accept what a cancellation frees."""
+    booked = await walk.go("POST", "/v1/events/{event_id}/bookings", event["id"], token=buyer,
+                           key="b1", json=order(event, 1, 3))  # fmt: skip
+    entries = []
+    for token, key in ((friend, "w0"), (friend, "w1"), (walk.world.token(), "w2")):
+        wish = {"tier_id": event["tiers"][0]["id"], "quantity": 3}
+        made = await walk.go("POST", "/v1/events/{event_id}/waitlist", event["id"], token=token,
+                             key=key, json=wish)  # fmt: skip
+        entries.append((made.body["id"], token))
+        if key == "w0":  # One person waits once at a time.
+            await walk.go("DELETE", "/v1/waitlist/{entry_id}", made.body["id"], token=token)
+    await walk.go("POST", "/v1/bookings/{booking_id}/cancel", booked.body["id"], token=buyer)
+    for (own_id, token), end in zip(entries[1:], ("decline", "accept"), strict=True):
+        entry = (await walk.go("GET", "/v1/waitlist/{entry_id}", own_id, token=token)).body
+        await walk.go("POST", f"/v1/offers/{{offer_id}}/{end}", entry["offer"]["id"], token=token)
+        await walk.go("GET", "/v1/waitlist", token=token)
+
+
+async def pass_the_gate(
+    walk: Walk, event: dict[str, Any], boss: str, buyer: str, friend: str
+) -> None:
+    """Book, scan a ticket, take that back, give the ticket away."""
+    booked = await walk.go("POST", "/v1/events/{event_id}/bookings", event["id"], token=buyer,
+                           key="b2", json=order(event, 2, 2))  # fmt: skip
+    seen = await walk.go("GET", "/v1/bookings/{booking_id}", booked.body["id"], token=buyer)
+    ticket = seen.body["tickets"][0]
+    await walk.go("POST", "/v1/tickets/{code}/check-in", ticket["code"], token=boss)
+    await walk.go("POST", "/v1/tickets/{code}/undo", ticket["code"], token=boss)
+    receiver = (await walk.go("GET", "/v1/me", token=friend)).body["id"]
+    await walk.go("POST", "/v1/tickets/{ticket_id}/transfer", ticket["id"], token=buyer,
+                  json={"user_id": receiver})  # fmt: skip
+    assert 1 == len((await walk.go("GET", "/v1/tickets", token=friend)).body["data"])
+
+
+async def sit_down(walk: Walk, boss: str) -> None:
+    """Publish a hall, read its map, block and unblock, book a seat by its number and the best."""
+    made = await walk.go("POST", "/v1/events", token=boss, json=seated_event())
+    own_id = made.body["id"]
+    await walk.go("POST", "/v1/events/{event_id}/publish", own_id, token=boss)
+    await walk.go("GET", "/v1/events/{event_id}/seats", own_id)
+    for verb in ("block", "unblock"):
+        await walk.go("POST", f"/v1/events/{{event_id}}/seats/{verb}", own_id, token=boss,
+                      json={"seat_ids": ["s1-1"]})  # fmt: skip
+    tier_id = made.body["tiers"][0]["id"]
+    items = [{"seat_ids": ["s1-1"]}, {"tier_id": tier_id, "quantity": 2}]
+    for number, item in enumerate(items):
+        await walk.go("POST", "/v1/events/{event_id}/bookings", own_id, token=boss,
+                      key=f"s{number}", json={"items": [item]})  # fmt: skip
+
+
+async def change_and_cancel(walk: Walk, event: dict[str, Any], boss: str) -> None:
+    """Change capacities, close, reopen, call the event off."""
+    own_id = event["id"]
+    etag = (await walk.go("GET", "/v1/events/{event_id}", own_id, token=boss)).headers["ETag"]
+    change = {"tiers": [{"id": event["tiers"][1]["id"], "capacity": 20}]}
+    await walk.go("PATCH", "/v1/events/{event_id}", own_id, token=boss, json=change,
+                  headers={"If-Match": etag})  # fmt: skip
+    await walk.go("POST", "/v1/events/{event_id}/close", own_id, token=boss)
+    await walk.go("POST", "/v1/events/{event_id}/reopen", own_id, token=boss,
+                  json={"sale_closes_at": from_now(days=2)})  # fmt: skip
+    cancelled = await walk.go("POST", "/v1/events/{event_id}/cancel", own_id, token=boss)
+    assert 0 == cancelled.body["places_left"]
+    await walk.go("GET", "/v1/events/{event_id}/cancel", own_id, token=boss)
+
+
+async def test_f23_sweeper_with_its_user_of_redis(
+    world: World, event: dict[str, Any], swept: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F23: the sweeper ends overdue holds and empties cancelled events as its own user."""
+    buyer, boss = world.token(), world.token(role="admin")
+    path = f"/v1/events/{event['id']}"
+    held = await world.call("POST", f"{path}/holds", token=buyer, key="h", json=order(event, 1, 1))
+    await let_pass(world, event["id"], held.body["id"])
+    assert 1 == await Sweeper(swept).sweep()
+    assert 201 == (await world.book(event, buyer)).status
+    monkeypatch.setattr("engine.emptier.STEPS_MAX", 0)  # The answer does not wait for it.
+    left = (await world.call("POST", f"{path}/cancel", token=boss)).body["places_left"]
+    monkeypatch.undo()
+    assert (1, 1) == (left, await Emptier(swept).turn())
+    progress = await world.call("GET", f"{path}/cancel", token=boss)
+    assert ("cancelled", 0) == (progress.body["status"], progress.body["places_left"])
