@@ -262,7 +262,9 @@ async def test_idempotency_key(
 
 
 @pytest.mark.parametrize("change", ["quantity", "tier", "line", "special_requests", "metadata"])
-async def test_key_reused(world: World, event: Event, user: str, path: str, change: str) -> None:
+async def test_f37_key_reused(
+    world: World, event: Event, user: str, path: str, change: str
+) -> None:
     """F37: the same key with another request is refused, and the first booking stays."""
     first, second = (tier["id"] for tier in event["tiers"])
     body: dict[str, Any] = {"items": [line(first)], "special_requests": "a", "metadata": {"a": 1}}

@@ -104,7 +104,7 @@ async def test_replay(world: World, event: Event, user: str) -> None:
     assert [2, 0] == await sold(world, event)
 
 
-async def test_idem_storm(world: World, event: Event, user: str) -> None:
+async def test_f37_idem_storm(world: World, event: Event, user: str) -> None:
     """F37: a hundred equal requests at once make one booking, and all are told of it."""
     answers = await asyncio.gather(*(world.book(event, user) for _ in range(100)))
     assert {201: 100} == Counter(answer.status for answer in answers)
@@ -114,7 +114,7 @@ async def test_idem_storm(world: World, event: Event, user: str) -> None:
     assert 1 == len((await listed(world, user))["data"])
 
 
-async def test_idem_storm_of_two_requests(world: World, event: Event, user: str) -> None:
+async def test_f37_idem_storm_of_two_requests(world: World, event: Event, user: str) -> None:
     """F37: of two different requests with one key, one wins for good and the other is refused."""
     answers = await asyncio.gather(
         *(world.book(event, user, (1, 1 + number % 2)) for number in range(60))
@@ -374,7 +374,7 @@ async def test_shut_shard_sells_nothing_and_opens_by_itself(world: World, event:
     assert epoch == int(await ask(world.redis, "HGET", keys.meta(SHARD), "epoch"))
 
 
-async def test_scripts_gone_shuts_the_shard(world: World, event: Event, user: str) -> None:
+async def test_f4_scripts_gone_shuts_the_shard(world: World, event: Event, user: str) -> None:
     """F4: a Redis that has lost its scripts is not the one that was opened: nothing is sold."""
     await ask(world.redis, "SCRIPT FLUSH", "SYNC")
     check_problem(await world.book(event, user), 503, "shard_recovering")
@@ -406,7 +406,7 @@ async def cut_redis(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shard._wire, "call", away)
 
 
-async def test_outcome_unknown(
+async def test_f2_outcome_unknown(
     world: World, event: Event, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F2: when no answer comes from Redis, the client is told to repeat with the same key."""

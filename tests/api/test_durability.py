@@ -245,7 +245,7 @@ async def redo_rows(database: asyncpg.Pool, epoch: int) -> list[tuple[int, str]]
     return [tuple(row) for row in rows]
 
 
-async def test_f10_redo_is_written_on_fence(
+async def test_f5_f10_redo_is_written_on_fence(
     world: World, event: Event, user: str, database: asyncpg.Pool, redis: Redis
 ) -> None:
     """F5, F10: what PostgreSQL lacks when the door shuts stands in `redo`, as in the journal."""

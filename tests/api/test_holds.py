@@ -102,7 +102,7 @@ async def test_extend(world: World, event: Event, user: str) -> None:
     assert later.body == (await world.call("GET", path, token=user)).body
 
 
-async def test_expired_hold(world: World, event: Event, user: str) -> None:
+async def test_f35_expired_hold(world: World, event: Event, user: str) -> None:
     """F35: a hold whose places went to another ends as 410 `hold_expired`, with its time."""
     made = await hold(world, event, user, (1, 2))
     names = keys.event(SHARD, event["id"])

@@ -71,7 +71,7 @@ async def test_whole_story(world: World) -> None:
     assert [got] == listed.body["data"]
 
 
-async def test_repeated_join_is_replayed(world: World) -> None:
+async def test_f37_repeated_join_is_replayed(world: World) -> None:
     """F37: the same key gives the same entry; another body under it is refused."""
     event, _, _ = await full(world, 1)
     token = world.token()
@@ -213,7 +213,7 @@ async def test_complaint_14_availability_says_who_waits(world: World) -> None:
     check_problem(await world.book(event, world.token()), 409, "all_held")
 
 
-async def test_expired_hold_leads_to_the_first_place(world: World) -> None:
+async def test_f35_expired_hold_leads_to_the_first_place(world: World) -> None:
     """F35: a confirmation that comes too late names the hold that gives the first place."""
     event = await world.event(2)
     late = world.token()

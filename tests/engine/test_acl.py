@@ -127,7 +127,7 @@ async def test_nobody_gets_in_without_a_password(guarded: ValkeyServer) -> None:
     await liar.aclose()
 
 
-async def test_drift_is_named(coordinator: Redis) -> None:
+async def test_f23_drift_is_named(coordinator: Redis) -> None:
     """F23: a right that a role has lost is named with the role."""
     await ask(coordinator, "ACL SETUSER", "sweeper", "-zrem", "resetkeys", "~other:*")
     found = await acl.drift(coordinator)

@@ -375,7 +375,7 @@ async def test_complaint_1_buyers_of_one_event_do_not_queue(
     await check_consistent(redis, shard)
 
 
-async def test_f2_late_reply_is_nobody_elses(
+async def test_f2_f3_late_reply_is_nobody_elses(
     behind_proxy: Engine, proxy: Proxy, redis: Redis, shard: int, event: str
 ) -> None:
     """F2, F3: a reply that comes after its caller gave up is not given to the next caller."""

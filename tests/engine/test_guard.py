@@ -145,7 +145,7 @@ def test_f7_default_user_without_rights(user: User) -> None:
     assert [] == names(judge(server(default_user=user), "fsync"))
 
 
-def test_replica_refuses() -> None:
+def test_f10_f12_replica_refuses() -> None:
     """F10, F12: a replica is no place to sell from."""
     assert ["role"] == names(judge(replace(server(), role="slave"), "fsync"))
 

@@ -11,7 +11,7 @@ from tests.checks import ask, snapshot
 from tests.conftest import OpenShard
 
 
-async def test_f12_a_redis_of_an_old_reign_does_not_know_the_new_scripts(
+async def test_f10_f12_redis_of_an_old_reign_does_not_know_the_new_scripts(
     redis: Redis, open_shard: OpenShard, shard: int
 ) -> None:
     """F10, F12: even where epoch and state look right, a server with old scripts sells nothing."""

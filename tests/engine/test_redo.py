@@ -116,7 +116,7 @@ async def test_kept_until_the_checkpoint_has_passed(shelf: Shelf) -> None:
     await buffer.close()
 
 
-async def test_fence_seen_by_the_worker_writes_the_rest(shelf: Shelf) -> None:
+async def test_f5_f10_fence_seen_by_the_worker_writes_the_rest(shelf: Shelf) -> None:
     """F5, F10: when the door shuts, what PostgreSQL lacks is written, in order, once."""
     buffer = shelf.buffer()
     buffer.keep(batch(1, 2, 3))
@@ -144,7 +144,7 @@ async def test_fence_before_the_coordinator_comes(shelf: Shelf) -> None:
     await buffer.close()
 
 
-async def test_fence_seen_in_postgresql_writes_the_rest(shelf: Shelf) -> None:
+async def test_f10_fence_seen_in_postgresql_writes_the_rest(shelf: Shelf) -> None:
     """F10: a worker that nobody asks anything learns of the fence from the shard's row."""
     buffer = shelf.buffer()
     buffer.keep(batch(1))
@@ -243,7 +243,7 @@ async def test_many_records_are_written_in_parts(
     await buffer.close()
 
 
-async def test_records_are_those_of_the_journal(
+async def test_f5_records_are_those_of_the_journal(
     shelf: Shelf, valkey: ValkeyServer, redis: Redis, reign: Reign, event: str
 ) -> None:
     """F5: what a worker writes is to the letter what the script had appended, seats and all."""

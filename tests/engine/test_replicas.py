@@ -165,7 +165,7 @@ async def is_online(primary: Redis) -> bool:
     return "online" in str(info.get("slave0"))
 
 
-async def test_replica_has_what_is_vouched_for(pair: Pair, event: str) -> None:
+async def test_f10_replica_has_what_is_vouched_for(pair: Pair, event: str) -> None:
     """When the waiter says so, the booking stands on the replica."""
     await publish(pair.engine, SHARD, event, 100)
     for user in users(5):

@@ -50,7 +50,7 @@ async def test_replies_find_their_calls(wire: Wire) -> None:
         assert [text, [1, [text]], None][number % 3] == reply
 
 
-async def test_errors_have_their_classes(wire: Wire) -> None:
+async def test_f15_errors_have_their_classes(wire: Wire) -> None:
     """F15: what the fence must tell apart comes as the class that says it."""
     with pytest.raises(NoScriptError):
         await wire.call("EVALSHA", "0" * 40, 0)

@@ -30,7 +30,7 @@ async def test_epoch_with_what_was_seen(till: Till, user: str) -> None:
         assert ("BOOKED", str(epoch), str(n + 2)) == (status, its_epoch, seq)
 
 
-async def test_f5_f10_lost_records_are_noticed(till: Till, user: str) -> None:
+async def test_f5_f10_f12_lost_records_are_noticed(till: Till, user: str) -> None:
     """F5, F10, F12: Redis with fewer records than the caller has seen refuses."""
     await till.publish()
     before = await snapshot(till.redis, till.shard)

@@ -37,7 +37,7 @@ def test_names_are_the_files() -> None:
     assert sorted(path.stem for path in LUA.glob("*.lua")) == list(NAMES)
 
 
-def test_shebang(header: Header) -> None:
+def test_f16_shebang(header: Header) -> None:
     """The first line makes Redis judge memory and keys before the script starts (F16)."""
     assert re.fullmatch(r"#!lua(?: flags=[a-z,-]+)?", header.shebang)
     assert ("no-writes" in header.shebang) == ("Reads only." in header.sections["Atomicity"])

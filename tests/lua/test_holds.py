@@ -299,7 +299,7 @@ async def test_complaint_6_a_sale_reclaims_what_is_overdue(desk: Desk, user: str
     assert Expired in kinds[:-1]
 
 
-async def test_sweep_is_bounded_and_forgets(desk: Desk) -> None:
+async def test_f21_sweep_is_bounded_and_forgets(desk: Desk) -> None:
     """F21: a sweep ends so many holds and no more; what ended long ago is forgotten."""
     commands = [Command(each, (1, 1)) for each in users(5)]
     await desk.hold(*commands, ttl_ms=GONE_MS)
@@ -317,7 +317,7 @@ async def test_sweep_is_bounded_and_forgets(desk: Desk) -> None:
     assert None is await ask(desk.till.redis, "ZSCORE", keys.due(desk.till.shard), desk.till.event)
 
 
-async def test_late_confirm_takes_places_that_are_still_there(desk: Desk, user: str) -> None:
+async def test_f35_late_confirm_takes_places_that_are_still_there(desk: Desk, user: str) -> None:
     """F35: paid too late, the place is taken anew if there is one, within the same limits."""
     command = Command(user, (2, 5))
     await desk.hold(command, ttl_ms=GONE_MS)
@@ -424,7 +424,7 @@ async def test_fenced(desk: Desk, user: str) -> None:
     assert before == await snapshot(desk.till.redis, desk.till.shard)
 
 
-async def test_largest_batch(desk: Desk) -> None:
+async def test_f21_largest_batch(desk: Desk) -> None:
     """F21: 128 holds in one call are all decided, and exactly as many as fit win."""
     commands = [Command(each, (1, 1)) for each in users(128)]
     replies = await desk.hold(*commands)

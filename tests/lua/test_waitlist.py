@@ -133,7 +133,7 @@ async def test_nobody_overtakes_the_list(till: Till) -> None:
     await queue.check()
 
 
-async def test_late_confirm_does_not_pass_the_list(till: Till) -> None:
+async def test_f35_late_confirm_does_not_pass_the_list(till: Till) -> None:
     """I9, F35: a hold that ran out is not confirmed past those who wait, swept or not."""
     await till.publish(tiers=SMALL)
     queue = Queue(till)
@@ -272,7 +272,7 @@ async def test_offer_is_not_extended(till: Till) -> None:
     assert "EXTENSION_LIMIT" == reply[0]
 
 
-async def test_100_cancellations_refill(till: Till) -> None:
+async def test_f36_100_cancellations_refill(till: Till) -> None:
     """F36: 100 cancellations, alone and in batches, refill the list; no place stays free."""
     queue, bookings = await full(till, *[1] * 100)
     waiters = [await queue.join(1) for _ in range(120)]
@@ -287,7 +287,7 @@ async def test_100_cancellations_refill(till: Till) -> None:
     await queue.check()
 
 
-async def test_sweeper_is_called_for_what_is_left_over(till: Till) -> None:
+async def test_f21_sweeper_is_called_for_what_is_left_over(till: Till) -> None:
     """F21: one call offers at most 20; for the rest the event is due at once."""
     queue, bookings = await full(till, *[1] * 30)
     for _ in range(30):

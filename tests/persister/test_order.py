@@ -18,7 +18,7 @@ from tests.persister.test_persister import running, sell
 ATTEMPTS = 3
 
 
-async def test_f25_nothing_is_noted_before_its_commit(
+async def test_f25_f30_nothing_is_noted_before_its_commit(
     persister: Persister,
     engine: Engine,
     redis: Redis,

@@ -172,7 +172,7 @@ async def test_follows_while_selling(
     await check_persisted(database, redis, shard, everything)
 
 
-async def test_two_persisters(
+async def test_f27_two_persisters(
     persister: Persister,
     blocking_redis: Redis,
     database_url: str,
@@ -221,7 +221,7 @@ async def test_second_persister_waits(
 
 @pytest.mark.parametrize("is_poisoned", [False, True])
 @pytest.mark.parametrize("fault", [asyncio.CancelledError, ConnectionResetError])
-async def test_stops_at_every_point(
+async def test_f25_f26_stops_at_every_point(
     blocking_redis: Redis,
     database_url: str,
     database: asyncpg.Pool,
@@ -287,7 +287,7 @@ async def run_until_hit(
 
 
 @pytest.mark.parametrize("moment", ["before commit", "after commit"])
-async def test_connection_lost_around_commit(
+async def test_f26_connection_lost_around_commit(
     persister: Persister,
     database: asyncpg.Pool,
     redis: Redis,
@@ -334,7 +334,7 @@ async def test_unforeseen_error_is_tried_again(
     await check_persisted(database, redis, shard, bookings)
 
 
-async def test_trims_behind_the_checkpoint(
+async def test_f30_trims_behind_the_checkpoint(
     blocking_redis: Redis,
     database_url: str,
     database: asyncpg.Pool,
@@ -596,7 +596,7 @@ async def run_until_failures(persister: Persister, shard: int, kind: str) -> Non
             await asyncio.sleep(0)
 
 
-async def test_follows_into_the_next_reign(
+async def test_f33_follows_into_the_next_reign(
     persister: Persister,
     coordinator: Coordinator,
     valkey: ValkeyServer,

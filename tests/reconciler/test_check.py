@@ -226,7 +226,7 @@ async def test_journal_checkpoint_ahead_of_nobody(sold: Sold) -> None:
     assert [(None, 9)] == [(v.event_id, v.seq) for v in found["record_missing"]]
 
 
-async def test_flipped_byte_in_stream(sold: Sold) -> None:
+async def test_f9_flipped_byte_in_stream(sold: Sold) -> None:
     """A record that fails its check is named by the booking it made (F9)."""
     office = sold.office
     rows = await ask(office.redis, "XRANGE", office.journal, "6", "+")

@@ -260,7 +260,7 @@ async def test_f10_another_server_is_refused_before_a_command(
     await proxy.stop()
 
 
-async def test_lost_records_are_not_opened_over(
+async def test_f5_lost_records_are_not_opened_over(
     start_valkey: StartValkey, furnish: Furnish
 ) -> None:
     """F5: what one worker alone saw shuts the shard for all; recovery keeps no such state."""
@@ -277,7 +277,7 @@ async def test_lost_records_are_not_opened_over(
         assert 0 == (await house.row()).seen_seq
 
 
-async def test_checkpoint_ahead_of_redis_is_not_well(
+async def test_f5_checkpoint_ahead_of_redis_is_not_well(
     start_valkey: StartValkey, furnish: Furnish
 ) -> None:
     """F5: an open shard is not well when PostgreSQL has records that Redis has not."""
@@ -337,7 +337,7 @@ BAD_SETTINGS = [
 
 
 @pytest.mark.parametrize(("setting", "value"), BAD_SETTINGS)
-async def test_cfg_guard_coordinator(
+async def test_f16_f17_f18_f20_cfg_guard_coordinator(
     start_valkey: StartValkey, postgres: PostgresServer, shard: int, setting: str, value: str
 ) -> None:
     """F16 to F20: `recover` on a server started like this ends with 2, and opens nothing."""
@@ -354,7 +354,7 @@ async def test_cfg_guard_coordinator(
 
 
 @pytest.mark.parametrize(("setting", "value"), BAD_SETTINGS)
-async def test_cfg_guard_worker(
+async def test_f16_f17_f18_f20_cfg_guard_worker(
     start_valkey: StartValkey, database: asyncpg.Pool, shard: int, setting: str, value: str
 ) -> None:
     """F16 to F20: a worker sends no command to a server started like this, and says why."""

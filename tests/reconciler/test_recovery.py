@@ -130,7 +130,7 @@ async def test_lost_record_is_frozen(
         await one.recover()
 
 
-async def test_f31_postgres_that_went_back_is_frozen(
+async def test_f31_f33_postgres_that_went_back_is_frozen(
     shard: int, own_redis: Redis, connection: asyncpg.Connection
 ) -> None:
     """F31, F33: an epoch that Redis has used is never opened again under the same number."""

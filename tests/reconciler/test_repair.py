@@ -150,7 +150,7 @@ async def test_f40_refuses_without_the_fence(sold: Sold) -> None:
     assert before == await snapshot(office.redis, office.shard)
 
 
-async def test_f40_script_refuses_an_open_shard(sold: Sold) -> None:
+async def test_f40_f41_script_refuses_an_open_shard(sold: Sold) -> None:
     """F40, F41: the script itself writes nothing unless the shard is shut under its own claim."""
     office = sold.office
     change = Change("stock", "1.available", "1994", "1")

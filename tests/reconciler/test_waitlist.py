@@ -134,7 +134,7 @@ async def persist(office: BoxOffice, stop: asyncio.Event) -> None:
         await asyncio.sleep(chance.choice([0, 0, 0.02]))
 
 
-async def test_i9_reconcile_live(office: BoxOffice) -> None:
+async def test_i9_f40_reconcile_live(office: BoxOffice) -> None:
     """I9, F40: while people join, are offered, accept, decline and lapse, no check finds drift."""
     events = [(await office.add_event()).event_id for _ in range(2)]
     stop = asyncio.Event()

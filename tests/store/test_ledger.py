@@ -96,7 +96,7 @@ async def test_cancelled_in_a_later_batch(
     ]
 
 
-async def test_written_batch_is_not_written_again(
+async def test_f26_written_batch_is_not_written_again(
     connection: asyncpg.Connection, database: asyncpg.Pool, shard: int, event: str
 ) -> None:
     """F26: whoever repeats a batch is told that the checkpoint has moved; nothing changes."""
@@ -108,7 +108,7 @@ async def test_written_batch_is_not_written_again(
     assert before == await content(database)
 
 
-async def test_stale_writer_cannot_resurrect(
+async def test_f27_stale_writer_cannot_resurrect(
     connection: asyncpg.Connection, database: asyncpg.Pool, shard: int, event: str
 ) -> None:
     """F27: a batch that was overtaken changes nothing, though its first record is known."""
@@ -123,7 +123,7 @@ async def test_stale_writer_cannot_resurrect(
     assert before == await content(database)
 
 
-async def test_two_writers_of_one_batch(
+async def test_f27_two_writers_of_one_batch(
     connection: asyncpg.Connection,
     database: asyncpg.Pool,
     database_url: str,
@@ -144,7 +144,7 @@ async def test_two_writers_of_one_batch(
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
-async def test_gap_is_refused(
+async def test_f30_gap_is_refused(
     connection: asyncpg.Connection, database: asyncpg.Pool, shard: int, event: str, lost: int
 ) -> None:
     """F30: a batch that misses a record, first or later, is refused before anything is written."""
@@ -239,7 +239,7 @@ async def test_refused_journal_takes_its_batch_along(
     assert before == await content(database)
 
 
-async def test_epochs_do_not_collide(
+async def test_f33_epochs_do_not_collide(
     connection: asyncpg.Connection, database: asyncpg.Pool, shard: int, event: str
 ) -> None:
     """F33: the next epoch counts from 1 again, and both epochs' records are kept."""

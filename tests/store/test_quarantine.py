@@ -100,7 +100,7 @@ async def test_f28_bisected(
     assert ("frozen", True) == (row.state, row.reason.startswith(f"record {bad[0] + 1} of epoch 1"))
 
 
-async def test_f28_bytes_that_are_no_text(
+async def test_f9_f28_bytes_that_are_no_text(
     connection: asyncpg.Connection, database: asyncpg.Pool, shard: int, event: str
 ) -> None:
     """F9: damaged bytes of any kind are kept to the bit, and leave the archive readable."""
@@ -115,7 +115,7 @@ async def test_f28_bytes_that_are_no_text(
     ]
 
 
-async def test_batch_of_nothing_but_damage(
+async def test_f28_batch_of_nothing_but_damage(
     connection: asyncpg.Connection, database: asyncpg.Pool, shard: int
 ) -> None:
     """F28: a batch without one sound record moves the checkpoint as well."""

@@ -131,7 +131,7 @@ async def test_end_and_new_start_in_one_batch(
 
 
 @pytest.mark.parametrize("is_same_person", [False, True])
-async def test_i9_is_restated(
+async def test_i9_f29_is_restated(
     connection: asyncpg.Connection, shard: int, event: str, is_same_person: bool
 ) -> None:
     """I9, F29: two live entries of a person, and two entries of one place, are a conflict."""
