@@ -50,7 +50,9 @@ async def recover(office: BoxOffice, **options: Any) -> Coordinator:
 
 
 @contextlib.asynccontextmanager
-async def engine_of(office_redis_url: str, pool: asyncpg.Pool, shard: int) -> AsyncIterator[Engine]:
+async def engine_of(
+    office_redis_url: str, pool: asyncpg.Pool, shard: int, **options: Any
+) -> AsyncIterator[Engine]:
     """Yield an engine as the API has it: its doors open by PostgreSQL's row alone."""
     read = reign_reader(pool)
 
@@ -60,7 +62,7 @@ async def engine_of(office_redis_url: str, pool: asyncpg.Pool, shard: int) -> As
         return await read(number)
 
     client = connect_redis(office_redis_url, timeout_ms=TIMEOUT_MS)
-    engine = Engine([client], read_own, shards=shard + 1)
+    engine = Engine([client], read_own, shards=shard + 1, **options)
     engine.start()
     try:
         yield engine
