@@ -25,10 +25,11 @@ from engine.errors import (
     ShardUnavailable,
 )
 from engine.ids import new_id
-from engine.outcomes import Applied, Availability, Booked, Refused
+from engine.outcomes import Applied, Availability, Booked, Held, Refused
 from engine.records import Item
 from engine.redis_client import connect
 from engine.status import Status
+from engine.sweeper import Sweeper
 from evently.embedded import ValkeyServer
 from tests.checks import FAR_MS, Tier, ask, check_consistent, journal, snapshot, stock, users
 from tests.conftest import TIMEOUT_MS, OpenShard, start_engine
@@ -475,6 +476,35 @@ async def test_f16_cancel_works_out_of_memory(
     finally:
         await ask(redis, "CONFIG SET", "maxmemory", limit)
     assert isinstance(reply, Applied)
+
+
+async def test_f16_oom_fill(engine: Engine, redis: Redis, shard: int, event: str) -> None:
+    """F16, I1: full, Redis sells nothing, and all that gives places back works; then it sells."""
+    await publish(engine, shard, event, 4)
+    held, overdue = (
+        Order(event, new_id("hold"), user, "f1", b"{}", ((1, 1),), ttl_ms=ttl_ms)
+        for user, ttl_ms in zip(users(2), (60_000, 1), strict=True)
+    )
+    assert [True, True] == [isinstance(await engine.hold(shard, one), Held)
+                            for one in (held, overdue)]  # fmt: skip
+    sold = order(event, "usr_a", (1, 2))
+    assert isinstance(await engine.book(shard, sold), Booked)
+    limit = (await ask(redis, "CONFIG GET", "maxmemory"))["maxmemory"]
+    await ask(redis, "CONFIG SET", "maxmemory", "1")
+    try:
+        for refused in (engine.book(shard, order(event, "usr_b")), engine.hold(shard, held)):
+            with pytest.raises(Overloaded):
+                await refused
+        assert isinstance(await engine.release(shard, Own(event, held.id, held.user_id)), Applied)
+        assert isinstance(await engine.cancel(shard, Own(event, sold.id, "usr_a")), Applied)
+        sweeper = Sweeper(engine.shards[shard])
+        while not await sweeper.sweep():  # noqa: ASYNC110  Redis alone knows when it is overdue.
+            await asyncio.sleep(0.001)
+    finally:
+        await ask(redis, "CONFIG SET", "maxmemory", limit)
+    assert {1: Tier(4, 0, 0)} == await stock(redis, shard, event)
+    assert isinstance(await engine.book(shard, order(event, "usr_b", (1, 4))), Booked)
+    await check_consistent(redis, shard)
 
 
 async def test_f11_noreplicas_shuts_the_door_until_it_has_passed(
