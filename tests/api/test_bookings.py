@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import random
 from collections import Counter
 from typing import Any
 
@@ -15,7 +16,7 @@ from api.services import SERVICES
 from engine import keys
 from engine.ids import is_id, new_id
 from tests.api.world import SHARD, Answer, World, check_problem, from_now
-from tests.checks import ask, check_consistent, persons, stock
+from tests.checks import ask, check_consistent, make_booking_id, persons, stock
 
 Event = dict[str, Any]
 REPLAYED = "Idempotent-Replayed"
@@ -123,6 +124,28 @@ async def test_f37_idem_storm_of_two_requests(world: World, event: Event, user: 
     places = {answer.body["items"][0]["quantity"] for answer in answers if answer.status == 201}
     assert [sum(places), 0] == await sold(world, event)
     assert 1 == len(places)
+
+
+async def test_f3_buyers_hang_up(world: World, event: Event) -> None:
+    """F3: where some hang up, each who stays gets its own answer, and nobody books twice."""
+    buyers = [new_id("usr") for _ in range(90)]
+
+    async def buy(user: str) -> Answer:
+        return await world.book(event, world.token(user), key=user)
+
+    tasks = [asyncio.create_task(buy(user)) for user in buyers]
+    for number, task in enumerate(random.Random(3).sample(tasks, 45)):
+        asyncio.get_running_loop().call_later(number / 1000, task.cancel)
+    await asyncio.gather(*tasks, return_exceptions=True)
+    again = await asyncio.gather(*(buy(user) for user in buyers))
+    assert {201} == {answer.status for answer in again}
+    for user, task, answer in zip(buyers, tasks, again, strict=True):
+        assert make_booking_id(event["id"], user, user) == answer.body["id"]
+        if not task.cancelled():
+            first = task.result().body
+            assert (first["id"], first["seq"]) == (answer.body["id"], answer.body["seq"])
+    assert len(buyers) > sum(not task.cancelled() for task in tasks) >= 45
+    assert [len(buyers), 0] == await sold(world, event)
 
 
 async def test_two_users_with_one_key(world: World, event: Event) -> None:

@@ -26,6 +26,8 @@ from tests.conftest import PASSWORDS
 
 Event = dict[str, Any]
 SHORT_MS = 200
+#: Records that may wait for PostgreSQL where it is to be reached.
+BACKLOG_MAX = 20
 
 
 async def book(world: World, event: Event, token: str, prefer: str = "", key: str = "k") -> Answer:
@@ -164,6 +166,38 @@ async def test_f24_database_level_while_postgresql_is_away(
             assert ("database", "true") == (
                 made.body["durability"], made.headers["Idempotent-Replayed"]
             )  # fmt: skip
+
+
+async def test_f24_pg_down(
+    world: World, event: Event, redis: Redis, postgres: PostgresServer
+) -> None:
+    """F24, I4: without PostgreSQL sales go on to the limit, then 503; back again, it gets all."""
+    assert 201 == (await book(world, event, world.token())).status
+    await world.settle()
+    seq = int(await ask(redis, "HGET", keys.meta(SHARD), "seq"))
+    limit = await ask(redis, "HGET", keys.meta(SHARD), "backlog_max")
+    acked, refused = [], None
+    postgres.stop()
+    try:
+        await ask(redis, "HSET", keys.meta(SHARD), "backlog_max", BACKLOG_MAX)
+        while refused is None:
+            made = await book(world, event, world.token())
+            if made.status == 201:
+                acked.append(made.body["id"])
+            else:
+                refused = made
+        check_problem(refused, 503, "backpressure")
+        assert int(refused.headers["Retry-After"]) > 0
+        assert BACKLOG_MAX == len(acked)
+        assert seq + BACKLOG_MAX == int(await ask(redis, "HGET", keys.meta(SHARD), "seq"))
+    finally:
+        postgres.start()
+        await ask(redis, "HSET", keys.meta(SHARD), "backlog_max", limit)
+    await world.settle()
+    rows = await world.database.fetch("SELECT id FROM bookings WHERE event_id = $1", event["id"])
+    assert set(acked) < {row["id"] for row in rows}
+    assert 2 + BACKLOG_MAX == 1 + len(rows)
+    assert 201 == (await book(world, event, world.token())).status
 
 
 async def test_f10_replicated_level(
