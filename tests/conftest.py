@@ -139,8 +139,10 @@ async def engine(valkey: ValkeyServer, reign: Reign) -> AsyncIterator[Engine]:
 
 def role_url(server: ValkeyServer, role: str) -> str:
     """Return the URL of a server with users (`PASSWORDS`), as the processes of *role* have it."""
-    passwords = {f"redis_{role}_password": PASSWORDS[role]}
-    return Settings(redis_url=server.url, **passwords).redis_urls_as(role)[0]  # type: ignore[arg-type]
+    settings = Settings.from_env(
+        {"EVENTLY_REDIS_URL": server.url, f"EVENTLY_REDIS_{role.upper()}_PASSWORD": PASSWORDS[role]}
+    )
+    return settings.redis_urls_as(role)[0]
 
 
 async def start_engine(client: Redis, reign: Reign, **options: Any) -> Engine:

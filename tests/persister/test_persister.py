@@ -378,7 +378,7 @@ async def test_keeps_the_journal_for_its_retention(
 
 
 @pytest.mark.parametrize("lost", [1, 3, -1, 0])
-async def test_gap_stops_it(
+async def test_f30_f32_gap_stops_it(
     persister: Persister,
     database: asyncpg.Pool,
     redis: Redis,
