@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 
 import pytest
 
@@ -16,10 +17,20 @@ from tests.reconciler.conftest import DETAIL, BoxOffice, Shown
 
 CHECKS = 50
 BUYERS = 24
-#: Bookings after which buyers pause twice as long.
-SLOW_FROM = 1_000
-#: Longest pause of a buyer between two bookings.
-PAUSE_MAX_S = 0.1
+#: Bookings under way of one check: each reads all that was ever sold, so a sale that a busy machine
+#: lets outgrow its checks would have no end.
+BOOKINGS_PER_CHECK = 30
+
+
+class Pace:
+    """How long buyers pause, so that a check sees about so many bookings, however long it takes."""
+
+    def __init__(self) -> None:
+        self.check_s = 0.05
+
+    def pause_s(self, chance: random.Random) -> float:
+        """Draw a pause between two bookings of one buyer."""
+        return 2 * chance.random() * self.check_s * BUYERS / BOOKINGS_PER_CHECK
 
 
 @pytest.mark.timeout(240)
@@ -28,17 +39,22 @@ async def test_f40_reconcile_live(office: BoxOffice) -> None:
     events = [await office.add_event() for _ in range(3)]
     stop = asyncio.Event()
     people = [new_id("usr") for _ in range(40)]
-    bought = [0]
+    bought, pace = [0], Pace()
     tasks = [
-        asyncio.create_task(buy(office, events, people, n, stop, bought)) for n in range(BUYERS)
+        asyncio.create_task(buy(office, events, people, n, stop, bought, pace))
+        for n in range(BUYERS)
     ]
     tasks.append(asyncio.create_task(persist(office, stop)))
-    lags = []
+    lags: list[int] = []
+    moved: list[int] = []
     try:
         for _ in range(CHECKS):
+            began_s, before = time.monotonic(), bought[0]
             result = await office.check()
+            pace.check_s = time.monotonic() - began_s
             assert ([], []) == (result.violations, result.errors)
             lags.append(result.shards[0].lag)
+            moved.append(bought[0] - before)
     finally:
         stop.set()
         await asyncio.gather(*tasks)
@@ -48,6 +64,7 @@ async def test_f40_reconcile_live(office: BoxOffice) -> None:
     assert ([], []) == (result.violations, result.errors)
     assert bought[0] == result.bookings
     assert bought[0] > CHECKS
+    assert sum(map(bool, moved)) > CHECKS // 2
     assert any(lags)
 
 
@@ -57,7 +74,10 @@ async def test_drift_is_found_live(office: BoxOffice, field: str) -> None:
     events = [await office.add_event() for _ in range(2)]
     stop = asyncio.Event()
     people = [new_id("usr") for _ in range(10)]
-    tasks = [asyncio.create_task(buy(office, events, people, n, stop, [0])) for n in range(BUYERS)]
+    tasks = [
+        asyncio.create_task(buy(office, events, people, n, stop, [0], Pace()))
+        for n in range(BUYERS)
+    ]
     tasks.append(asyncio.create_task(persist(office, stop)))
     try:
         stock = keys.event(office.shard, events[1].event_id).stock
@@ -77,6 +97,7 @@ async def buy(
     seed: int,
     stop: asyncio.Event,
     bought: list[int],
+    pace: Pace,
 ) -> None:
     """Order and cancel at random until told to stop."""
     chance = random.Random(seed)
@@ -93,9 +114,7 @@ async def buy(
             bought[0] += 1
             if chance.random() < 0.8:
                 await office.engine.cancel(office.shard, Own(event_id, booking_id, user_id))
-        # Paced, since each check reads all that was ever sold; on a machine that is busy with other
-        # things, ever slower, or the sale would outgrow the checks.
-        await asyncio.sleep(chance.random() * PAUSE_MAX_S * (1 + bought[0] / SLOW_FROM))
+        await asyncio.sleep(pace.pause_s(chance))
 
 
 async def persist(office: BoxOffice, stop: asyncio.Event) -> None:

@@ -19,7 +19,7 @@ from tests.checks import ask
 from tests.conftest import TIMEOUT_MS
 from tests.reconciler.conftest import BoxOffice, Sold
 from tests.reconciler.test_cli import run
-from tests.reconciler.test_live import buy, persist
+from tests.reconciler.test_live import Pace, buy, persist
 
 
 @pytest.fixture
@@ -104,8 +104,10 @@ async def test_f40_watch_live(office: BoxOffice, watch: ShardWatch) -> None:
     events = [await office.add_event() for _ in range(3)]
     stop = asyncio.Event()
     people = [f"usr_{number:026}" for number in range(20)]
-    bought = [0]
-    tasks = [asyncio.create_task(buy(office, events, people, n, stop, bought)) for n in range(8)]
+    bought, pace = [0], Pace()
+    tasks = [
+        asyncio.create_task(buy(office, events, people, n, stop, bought, pace)) for n in range(8)
+    ]
     tasks.append(asyncio.create_task(persist(office, stop)))
     try:
         for _ in range(20):
