@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -72,6 +73,27 @@ async def test_f8_log_damaged_in_the_middle(office: BoxOffice, valkey: ValkeySer
     found = await bookings(office, event)
     assert {key: (1, one.seq) for key, one in acked.items()}.items() <= found.items()
     assert [] == (await office.check()).violations
+
+
+async def test_f8_log_cut_while_it_ran(office: BoxOffice, valkey: ValkeyServer) -> None:
+    """F8: a log that was cut under a running Redis is whole again once it is written anew."""
+    event = await office.add_event()
+    acked = await sell(office, event, BOOKINGS)
+    log = log_of(valkey)
+    os.truncate(log, log.stat().st_size - 700)
+    acked |= await sell(office, event, BOOKINGS)
+    await office.redis.bgrewriteaof()
+    while await is_rewriting(office):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    acked |= await sell(office, event, 1)
+    valkey.kill()
+    await restart(office, valkey)
+
+    one = await recover(office)
+
+    assert one.recovered is not None
+    assert "keep" == one.recovered.path.name
+    assert {key: (1, each.seq) for key, each in acked.items()} == await bookings(office, event)
 
 
 async def test_f9_flipped_byte_of_the_log(office: BoxOffice, valkey: ValkeyServer) -> None:
