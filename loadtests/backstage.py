@@ -21,7 +21,7 @@ from engine import keys
 from engine.redis_client import connect as connect_redis
 from evently.seed import seed_tokens
 from evently.settings import Settings
-from store import reigns
+from store import redo, reigns
 from store.pool import connect
 from store.sql import query
 
@@ -114,7 +114,7 @@ class Backstage:
 
     async def shut_shards(self) -> list[int]:
         """
-        Return the shards that are not open on the Redis that runs now.
+        Return the shards that are not open on the Redis that runs now, or have redo to merge.
 
         Raises:
             RedisError: Redis is away.
@@ -124,7 +124,11 @@ class Backstage:
             row = await reigns.read(self._database, shard)
             async with self._redis(shard) as redis:
                 server = await redis.info("server")
-            if row is None or row.state != "open" or row.redis_run_id != server["run_id"]:
+            is_open = row is not None and (row.state, row.redis_run_id) == (
+                "open",
+                server["run_id"],
+            )
+            if not is_open or await redo.has_rows(self._database, shard):
                 shut.append(shard)
         return shut
 

@@ -136,11 +136,13 @@ async def _striking(
         yield
         return
     striking = asyncio.create_task(strike(server, fault, history, capacity))
-    yield
-    if not striking.done():
+    try:
+        yield
+        if not striking.done():
+            raise RuntimeError("the sale was over before the fault could strike: take more buyers")
+        console.print(await striking)
+    finally:
         striking.cancel()
-        raise RuntimeError("the sale was over before the fault could strike: take more buyers")
-    console.print(await striking)
 
 
 async def strike(server: Server, fault: str, history: History, capacity: int) -> str:

@@ -8,6 +8,7 @@ only so that a failure ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -204,11 +205,10 @@ async def test_stop_during_start(folder: Path) -> None:
     assert ["coordinator"] == (folder / "stopped").read_text().split()
 
 
-async def test_server_that_dies_is_restarted(folder: Path) -> None:
-    """A killed Valkey comes back with its data."""
+@contextlib.asynccontextmanager
+async def supervised(server: ValkeyServer) -> AsyncIterator[None]:
+    """Keep a server running by a supervisor."""
     supervisor = Supervisor(drain_timeout_s=5)
-    server = ValkeyServer(folder / "redis")
-
     has_started = asyncio.Event()
 
     async def start() -> None:
@@ -217,42 +217,41 @@ async def test_server_that_dies_is_restarted(folder: Path) -> None:
 
     running = asyncio.create_task(supervisor.run(start))
     await has_started.wait()
-    with redis.Redis.from_url(server.url) as client:
-        client.set("key", "kept")
-    first = server.pid
-    assert first is not None
-    os.kill(first, signal.SIGKILL)
-
-    assert await eventually(lambda: server.pid not in {None, first} and server.is_ready())
-    with redis.Redis.from_url(server.url) as client:
-        assert b"kept" == client.get("key")
+    yield
     supervisor.request_stop()
     assert 0 == await running
+
+
+async def test_server_that_dies_is_restarted(folder: Path) -> None:
+    """A killed Valkey comes back with its data."""
+    server = ValkeyServer(folder / "redis")
+    async with supervised(server):
+        with redis.Redis.from_url(server.url) as client:
+            client.set("key", "kept")
+        first = server.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+
+        assert await eventually(lambda: server.pid not in {None, first} and server.is_ready())
+        with redis.Redis.from_url(server.url) as client:
+            assert b"kept" == client.get("key")
     assert not server.is_running
 
 
 async def test_f6_server_whose_log_is_deleted_is_restarted(folder: Path) -> None:
     """F6: a Valkey whose folder is deleted under it does not go on: it comes back, empty."""
-    supervisor = Supervisor(drain_timeout_s=5)
     server = ValkeyServer(folder / "redis")
-    has_started = asyncio.Event()
+    async with supervised(server):
+        with redis.Redis.from_url(server.url) as client:
+            client.set("key", "gone")
+        assert server.has_data
+        first = server.pid
+        shutil.rmtree(server.directory)
 
-    async def start() -> None:
-        await supervisor.start_server(server)
-        has_started.set()
-
-    running = asyncio.create_task(supervisor.run(start))
-    await has_started.wait()
-    assert server.has_data
-    first = server.pid
-    shutil.rmtree(server.directory)
-
-    assert await eventually(lambda: server.pid not in {None, first} and server.is_ready())
-    with redis.Redis.from_url(server.url) as client:
-        assert 0 == client.dbsize()
-    assert server.has_data
-    supervisor.request_stop()
-    assert 0 == await running
+        assert await eventually(lambda: server.pid not in {None, first} and server.is_ready())
+        with redis.Redis.from_url(server.url) as client:
+            assert 0 == client.dbsize()
+        assert server.has_data
 
 
 def test_backoff() -> None:
