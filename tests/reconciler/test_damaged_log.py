@@ -32,7 +32,7 @@ from tests.reconciler.test_lost_redis import (
 
 BOOKINGS = 10
 #: Microseconds that Redis takes for each key that it writes anew.
-KEY_DELAY_US = 500_000
+KEY_DELAY_US = 2_000_000
 
 
 @pytest.fixture
