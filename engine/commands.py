@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from engine.errors import BadCommand
+from engine.ids import promo_of
 from engine.seats import BLOCK_SEATS_MAX, is_wish, parse_seat_id
 
 ORDER_LINES_MAX = 10
@@ -36,14 +37,17 @@ class Order(NamedTuple):
     #: How long a hold lasts, in ms; 0 for a booking.
     ttl_ms: int = 0
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        words: list[Any] = [
-            self.id, self.user_id, self.fingerprint, self.ttl_ms, self.detail, len(self.lines),
-        ]  # fmt: skip
-        for line in self.lines:
-            words += line if len(line) == 2 else (line[0], f"{line[1]}:{line[2]}")
-        return words
+    def words(self, event_no: int) -> list[Any]:
+        """Return its words of the script: what it asks for last, as `asked` in the headers."""
+        lines = self.lines
+        if len(lines) == 1 and len(lines[0]) == 2:
+            told = f"{lines[0][0]}:{lines[0][1]}"
+        else:
+            told = ";".join(":".join(map(str, line)) for line in lines)
+        asked = (
+            f"{event_no} {self.ttl_ms} ~{promo_of(self.fingerprint)} {told} {self.detail.decode()}"
+        )
+        return [self.id, self.user_id, self.fingerprint, asked]
 
     def check(self) -> None:
         """Raise `BadCommand` if the lines break their bounds."""
@@ -70,9 +74,9 @@ class Own(NamedTuple):
     id: str
     user_id: str
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.id, self.user_id]
+    def words(self, event_no: int) -> list[Any]:
+        """Return its words of the script."""
+        return [event_no, self.id, self.user_id]
 
 
 class Extend(NamedTuple):
@@ -85,9 +89,9 @@ class Extend(NamedTuple):
     #: Longest life of a hold, in ms from its beginning.
     life_max_ms: int
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.id, self.user_id, self.ttl_ms, self.life_max_ms]
+    def words(self, event_no: int) -> list[Any]:
+        """Return its words of the script."""
+        return [event_no, self.id, self.user_id, self.ttl_ms, self.life_max_ms]
 
 
 class Join(NamedTuple):
@@ -111,9 +115,9 @@ class Join(NamedTuple):
     #: An expired hold of this person that gives the first place, once; empty for none.
     after_hold: str = ""
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [*self[1:-1], self.after_hold or "-"]
+    def words(self, event_no: int) -> list[Any]:
+        """Return its words of the script."""
+        return [event_no, *self[1:-1], self.after_hold or "-"]
 
 
 class TierStock(NamedTuple):
@@ -215,9 +219,9 @@ class Scan(NamedTuple):
     #: Who scans.
     user_id: str
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.booking_id, self.number, self.version, self.gate, self.user_id]
+    def words(self, event_no: int) -> list[Any]:
+        """Return its words of the script."""
+        return [event_no, self.booking_id, self.number, self.version, self.gate, self.user_id]
 
 
 class Transfer(NamedTuple):
@@ -231,9 +235,9 @@ class Transfer(NamedTuple):
     user_id: str
     to_user_id: str
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.booking_id, self.number, self.user_id, self.to_user_id]
+    def words(self, event_no: int) -> list[Any]:
+        """Return its words of the script."""
+        return [event_no, self.booking_id, self.number, self.user_id, self.to_user_id]
 
 
 class CancelItem(NamedTuple):
@@ -247,9 +251,9 @@ class CancelItem(NamedTuple):
     #: Pairs of tier_no and quantity, tiers distinct: 1..10 lines.
     lines: tuple[tuple[int, int], ...]
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.booking_id, self.user_id, self.version, pairs(self.lines)]
+    def words(self, event_no: int) -> list[Any]:
+        """Return its words of the script."""
+        return [event_no, self.booking_id, self.user_id, self.version, pairs(self.lines)]
 
 
 class OfEvent(NamedTuple):
@@ -257,9 +261,9 @@ class OfEvent(NamedTuple):
 
     event_id: str
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return []
+    def words(self, event_no: int) -> list[Any]:
+        """Return its words of the script."""
+        return [event_no]
 
 
 class Reopen(NamedTuple):
@@ -269,9 +273,9 @@ class Reopen(NamedTuple):
     #: Unix ms, in the future by Redis time.
     closes_at_ms: int
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.closes_at_ms]
+    def words(self, event_no: int) -> list[Any]:
+        """Return its words of the script."""
+        return [event_no, self.closes_at_ms]
 
 
 class SetCapacity(NamedTuple):
@@ -281,9 +285,9 @@ class SetCapacity(NamedTuple):
     #: Pairs of tier_no and capacity, tiers distinct: 1..100.
     tiers: tuple[tuple[int, int], ...]
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [pairs(self.tiers)]
+    def words(self, event_no: int) -> list[Any]:
+        """Return its words of the script."""
+        return [event_no, pairs(self.tiers)]
 
 
 def pairs(numbers: Iterable[tuple[int, int]]) -> str:

@@ -1,13 +1,10 @@
 """
 Journal records: one per state change, written by a script, read by everyone who follows.
 
-What one script call changes is one entry of the stream: its records, joined by newlines, at the
-id `<seq of the last>-1`. One append for a whole batch is what makes a batch cheap, and a call is
-in the journal whole or not at all.
-
-A record is JSON with a `kind` and a `version`, preceded by eight hex digits of its SHA-1. The
-check is made in the script from the very bytes it appends, and verified here after every read:
-an AOF has no checksum of its own, so a flipped bit would otherwise load as truth (F9).
+What one script call changes is one entry of the stream, at the id `<seq of the last record>-1`; a
+call is in the journal whole or not at all. How records are put into an entry, and the check that
+an entry has (F9), is `engine.framing`'s. A record by itself, as PostgreSQL archives it, is JSON
+with a `kind` and a `version`, preceded by eight hex digits of its SHA-1.
 
 Records are written by Lua, and by recovery where a record is lost. This module decodes them
 strictly, so that an unknown kind, a missing field or an extra one is a `CorruptRecord` and never a
@@ -17,16 +14,17 @@ look at it (`gc=False`).
 
 from __future__ import annotations
 
-from hashlib import sha1
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
 
+from engine import framing
 from engine.errors import CorruptRecord
 
-#: Hex digits of SHA-1 that precede the JSON.
+#: Hex digits of SHA-1 that precede the JSON of a record by itself.
 CHECK_CHARS = 8
-#: The one field of a stream entry: the records of one script call, joined by newlines.
+#: The one field of a stream entry.
 FIELD = b"records"
 
 
@@ -358,7 +356,7 @@ class Damaged(msgspec.Struct, frozen=True):
 
 
 def encode(record: Record) -> bytes:
-    """Write a record as the scripts do: its check, then its JSON."""
+    """Write a record by itself: its check, then its JSON as the scripts write it."""
     return seal(msgspec.json.encode(record))
 
 
@@ -370,8 +368,12 @@ def decode(raw: bytes) -> Record:
         CorruptRecord: the check fails, or the JSON is not exactly one of the known records.
     """
     check, body = raw[:CHECK_CHARS], raw[CHECK_CHARS:]
-    if sha1(body, usedforsecurity=False).hexdigest()[:CHECK_CHARS].encode() != check:
+    if framing.digest(body)[:CHECK_CHARS] != check:
         raise CorruptRecord(f"record fails its check: {raw[:120]!r}")
+    return _decode(body)
+
+
+def _decode(body: bytes) -> Record:
     try:
         return _DECODER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -393,43 +395,85 @@ def read_entries(entry_id: bytes, fields: dict[bytes, bytes] | list[Any]) -> lis
     The id is `<seq of the last record>-1`; the records before it have the seqs before.
 
     Raises:
-        CorruptRecord: the id has another form, the field is missing, or `decode` refuses.
+        CorruptRecord: the id has another form, the field is missing, the check fails, or a line is
+            no record.
     """
-    lines = raw_records(entry_id, fields)
-    return [Entry(seq, decode(raw), raw) for seq, raw in lines]
+    return [Entry(seq, _decode(body), seal(body)) for seq, body in _bodies(entry_id, dict(fields))]
 
 
 def read_call(entry_id: bytes, fields: dict[bytes, bytes] | list[Any]) -> list[Entry | Damaged]:
     """
     Turn one stream entry into its records as `read_entries` does; one that is none is told apart.
 
+    Where the check fails and no flipped bit explains it, all records of the entry are damaged.
+
     Raises:
         CorruptRecord: the id is not `<seq>-1`: no script has written it, and it has no place.
     """
     try:
-        lines = raw_records(entry_id, fields)
+        bodies = _bodies(entry_id, dict(fields))
     except CorruptRecord as error:
-        whole = b" ".join(word for pair in dict(fields).items() for word in pair)
-        return [Damaged(last_seq(entry_id), whole, str(error))]
-    found: list[Entry | Damaged] = []
-    for seq, raw in lines:
-        try:
-            found.append(Entry(seq, decode(raw), raw))
-        except CorruptRecord as error:
-            found.append(Damaged(seq, raw, str(error)))
-    return found
+        return _damaged(entry_id, dict(fields), str(error))
+    return [_examined(seq, body) for seq, body in bodies]
 
 
 def raw_records(entry_id: bytes, fields: dict[bytes, bytes] | list[Any]) -> list[tuple[int, bytes]]:
     """Return the records of a stream entry with their seqs, undecoded; raises as `read_entries`."""
-    text = dict(fields).get(FIELD)
+    return [(seq, seal(body)) for seq, body in _bodies(entry_id, dict(fields))]
+
+
+def frame(records: Iterable[bytes]) -> bytes:
+    """Return records, as `encode` or `seal` make them, as the text of one stream entry."""
+    return framing.add_check(b"\n".join(record[CHECK_CHARS:] for record in records))
+
+
+def _bodies(entry_id: bytes, fields: dict[bytes, bytes]) -> list[tuple[int, bytes]]:
+    """Return the JSON of the records of a stream entry, with their seqs."""
+    text = fields.get(FIELD)
     if text is None:
         raise CorruptRecord(f"journal entry {entry_id!r} has no field {FIELD.decode()!r}")
-    lines = text.split(b"\n")
-    first_seq = last_seq(entry_id) - len(lines) + 1
+    lines = framing.take_check(text)
+    if lines is None:
+        raise CorruptRecord(f"journal entry {entry_id!r} fails its check: {text[:160]!r}")
+    return _numbered(entry_id, framing.unfold(lines))
+
+
+def _numbered(entry_id: bytes, bodies: list[bytes]) -> list[tuple[int, bytes]]:
+    first_seq = last_seq(entry_id) - len(bodies) + 1
     if first_seq < 1:
-        raise CorruptRecord(f"journal entry {entry_id!r} has {len(lines)} records")
-    return list(enumerate(lines, start=first_seq))
+        raise CorruptRecord(f"journal entry {entry_id!r} has {len(bodies)} records")
+    return list(enumerate(bodies, start=first_seq))
+
+
+def _examined(seq: int, body: bytes) -> Entry | Damaged:
+    try:
+        return Entry(seq, _decode(body), seal(body))
+    except CorruptRecord as error:
+        return Damaged(seq, seal(body), str(error))
+
+
+def _damaged(entry_id: bytes, fields: dict[bytes, bytes], reason: str) -> list[Entry | Damaged]:
+    """Tell which records of an entry that `_bodies` refuses are damaged."""
+    seq, text = last_seq(entry_id), fields.get(FIELD)
+    if text is None:
+        whole = b" ".join(word for pair in fields.items() for word in pair)
+        return [Damaged(seq, whole, reason)]
+    bodies, mended = framing.unfold(text[framing.CHECK_CHARS :]), framing.mend(text)
+    if mended is None:
+        # Whatever stands there, this check was not made of it.
+        if len(text) <= framing.CHECK_CHARS or len(bodies) > seq:
+            return [Damaged(seq, text, reason)]
+        bad = (Damaged(number, text[:CHECK_CHARS] + body, reason)
+               for number, body in _numbered(entry_id, bodies))  # fmt: skip
+        return list(bad)
+    right, found = _numbered(entry_id, framing.unfold(mended)), set(bodies)
+    spoilt = iter([body for body in bodies if body not in {body for _, body in right}])
+    return [
+        _examined(number, body) if body in found
+        else Damaged(number, seal(body)[:CHECK_CHARS] + next(spoilt, b""),
+                     f"record fails its check by one flipped bit; it was {body!r}")
+        for number, body in right
+    ]  # fmt: skip
 
 
 def last_seq(entry_id: bytes) -> int:
@@ -446,5 +490,5 @@ def last_seq(entry_id: bytes) -> int:
 
 
 def seal(body: bytes) -> bytes:
-    """Return a record's JSON with its check before it, as the scripts append it."""
-    return sha1(body, usedforsecurity=False).hexdigest()[:CHECK_CHARS].encode() + body
+    """Return a record's JSON with its check before it."""
+    return framing.digest(body)[:CHECK_CHARS] + body

@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from hashlib import sha1
 from typing import NamedTuple
 
 import structlog
@@ -24,7 +23,7 @@ import structlog
 from engine.batches import Batch, Told
 from engine.commands import Order
 from engine.outcomes import item_rows
-from engine.records import CHECK_CHARS
+from engine.records import seal
 
 log = structlog.get_logger()
 
@@ -242,5 +241,4 @@ def record_of(told: Told) -> str:
     else:
         record: bytes = words[_RECORD_AT[words[0]]]
         body = record.decode()
-    check = sha1(body.encode(), usedforsecurity=False).hexdigest()[:CHECK_CHARS]
-    return check + body
+    return seal(body.encode()).decode()

@@ -196,8 +196,7 @@ class Shard:
             numbers: dict[str, int] = {}
             words: list[Any] = []
             for command in batch:
-                words.append(numbers.setdefault(command.event_id, len(numbers) + 1))
-                words += command.words()
+                words += command.words(numbers.setdefault(command.event_id, len(numbers) + 1))
             key_names = self._keys_of(reign, list(numbers))
             reply: Any = await self._call(verb, reign, key_names, [*numbers, *words])
             # `book` replies with a line for each order, the others with an array.

@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import msgspec
 import orjson
 import uvloop
 from redis.asyncio import Redis
 
 from engine import keys, scripts
 from engine.ids import booking_id, new_id
-from engine.records import FIELD, Booked, Item, seal
+from engine.records import FIELD, Booked, Item, encode, frame
 from engine.redis_client import connect as connect_redis
 from evently.embedded import PostgresServer, ValkeyServer
 from persister.persister import Options, Persister, calm_collector
@@ -145,7 +144,7 @@ async def _fill_journal(
     pipeline = redis.pipeline(transaction=False)
     for last in range(BOOKINGS_PER_CALL, bookings + 1, BOOKINGS_PER_CALL):
         calls = range(last - BOOKINGS_PER_CALL + 1, last + 1)
-        text = b"\n".join(seal(msgspec.json.encode(_record(event, seq))) for seq in calls)
+        text = frame(encode(_record(event, seq)) for seq in calls)
         pipeline.xadd(keys.journal(shard, 1), {FIELD: text}, id=f"{last}-1")
         if len(pipeline.command_stack) == PIPELINE_COMMANDS:
             await pipeline.execute()

@@ -29,16 +29,14 @@ ARGV
   1 epoch        string  epoch[:seq] the caller believes in
   2 event_id     string  one per event, in the order of KEYS
   then for each order, up to 128:
-  3 event_no     int     1.. which of the events
-  4 booking_id   string  derived from user, event and idempotency key
-  5 user_id      string  whose order
-  6 fingerprint  string  hash of the request, with a promo code ~CODE behind it
-  7 ttl_ms       int     not used: 0
-  8 detail       string  JSON object kept with it
-  9 line_count   int     1..10
- 10 tier_no      int     1.. distinct within an order; repeats with quantity
- 11 quantity     string  1..10 places, alone, or followed by a colon and which seats:
-                         s<section>-<seat>+..., or best[,split][,accessible]
+  3 booking_id   string  derived from user, event and idempotency key
+  4 user_id      string  whose order
+  5 fingerprint  string  hash of the request, with a promo code ~CODE behind it
+  6 asked        string  event_no ttl_ms ~CODE tier_no:quantity;... detail
+                         event_no: 1.. which of the events; ttl_ms: not used, 0; ~ alone where there
+                         is no code; 1..10 lines of distinct tiers, 1..10 places each, alone, or
+                         followed by a colon and which seats: s<section>-<seat>+..., or
+                         best[,split][,accessible]; detail: JSON object kept with it
 
 Returns one text: a line per order, in order, of words (first that applies)
   REPLAYED                epoch, seq, at_ms, items   the first reply again
@@ -66,8 +64,8 @@ Emits        journal `booked`: booking_id, user_id, fingerprint, items, detail; 
 -- Bind.
 local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
 local epoch, seen_seq = read_epoch(ARGV[1])
-local events, figure, argv = bind_events(), figures(), ARGV
-local orders = bind_orders(events, figure, 2 + #events)
+local events, argv = bind_events(), ARGV
+local orders = bind_orders(events, figures(), 2 + #events)
 if not orders then return redis.error_reply('BADARG order') end
 
 -- Fence, and read all that the checks need.
@@ -78,37 +76,6 @@ for _, event in ipairs(events) do event.is_open = is_open(shard, event) end
 
 -- Check. Decisions change the tables above and nothing else.
 local before, behind = epoch .. ' ', ' ' .. shard.at_text .. ' '
-
--- A plain order that obviously fits: one line of a tier with no rules, no seats and no list, no
--- promo code, enough left. Most orders of a rush are that and go this way, which makes no tables;
--- all others, and every refusal, go by `take` and `refuse`.
-local function take_plain(event, a, number)
-  local id, user_id, fingerprint = argv[a + 1], argv[a + 2], argv[a + 3]
-  local tier_no, word = argv[a + 7], argv[a + 8]
-  local tier, quantity = event.tiers[tier_no], figure[word]
-  if not (event.is_open and quantity and tier and tier.is_plain) or argv[a + 6] ~= '1'
-    or event.rows[number] or event.booking_of[id] or shard.room < 1
-    or quantity > tier.available or quantity > tier.order_max
-    or string.find(fingerprint, '~', 1, true) then
-    return nil
-  end
-  local had = event.taken[user_id] or event.persons_read[number]
-  local taken = had and tonumber(had) + quantity or quantity
-  if taken > event.person_max then return nil end
-  tier.available, tier.sold = tier.available - quantity, tier.sold + quantity
-  tier.is_changed = true
-  local changed = event.changed_count + 1
-  event.taken[user_id], event.changed_persons[changed] = taken, user_id
-  event.changed_count = changed
-  local head, seq = begin_record(shard, event, 'booked')
-  local price = tier.price_text
-  shard.records[shard.count] = head .. '"booking_id":"' .. id .. '","user_id":"' .. user_id
-    .. '","fingerprint":"' .. fingerprint .. '","items":[[' .. tier_no .. ',' .. word .. ','
-    .. price .. ']],"detail":' .. argv[a + 5] .. '}'
-  keep_booking(event, id, 'confirmed 1 ' .. before .. seq .. behind .. user_id .. ' '
-    .. fingerprint .. ' ' .. tier_no .. ':' .. word .. ':' .. price)
-  return 'BOOKED' .. ' ' .. before .. seq .. behind .. tier_no .. ':' .. word .. ':' .. price
-end
 
 local function take(order)
   local event, user_id, fingerprint, items, rows = order.event, order.user_id, order.fingerprint,
@@ -123,25 +90,87 @@ local function take(order)
   return 'BOOKED' .. ' ' .. before .. seq .. behind .. items
 end
 
-local replies = {}
+local function decide(order)
+  local row = find_rows(order, order.event.booking_of)
+  if not row then
+    local refusal = refuse(shard, order) or seat_order(shard, order)
+    return refusal and table.concat(refusal, ' ') or take(order)
+  end
+  local place, fingerprint, items =
+    string.match(row, '^%S+ %S+ (%S+ %S+ %S+ )%S+ (%S+) (%S+)')
+  return fingerprint == order.fingerprint and 'REPLAYED' .. ' ' .. place .. items
+    or 'IDEMPOTENCY_KEY_REUSED'
+end
+
+-- Most orders of a rush obviously fit: one line of a tier with no rules, no seats and no list, no
+-- promo code, enough left. They are taken right here, in locals, since a field costs as much as
+-- three of them; all others, and every refusal, go by `decide`.
+local event, rows, persons, taken_of, booking_of, person_max
+local seq, seq_max, count, unfolded = shard.seq, shard.seq + shard.room, 0, 0
+local bookings, booking_words, new_persons, person_words
+local digits, records, first, tens, row_lead, reply_lead = shard.digits, shard.records, math.huge
+
+-- Put the locals back where everything else looks for them.
+local function settle()
+  shard.seq, shard.room, shard.count, shard.unfolded = seq, seq_max - seq, count, unfolded
+  shard.tens = tens
+  if event then event.new_count, event.person_words = booking_words, person_words end
+end
+
+-- Take them out again, those of `its`.
+local function resume(its)
+  event, rows, persons, person_max = its, its.rows, its.persons_read, its.person_max
+  taken_of, booking_of, new_persons, bookings = its.taken, its.booking_of, its.new_persons,
+    its.new_bookings
+  booking_words, person_words = its.new_count, its.person_words
+  seq, seq_max, count, unfolded = shard.seq, shard.seq + shard.room, shard.count, shard.unfolded
+end
+
+local replies, asked_of, numbers, a = {}, orders.asked_of, orders.numbers, orders.before
 for n = 1, orders.count do
-  local event, a, number = orders.of[n], orders.starts[n], orders.numbers[n]
-  replies[n] = take_plain(event, a, number)
-  if not replies[n] then
-    local order = bind_order(event, figure, a)
-    if not order then return redis.error_reply('BADARG order') end
-    local row = find_rows(order, number, event.booking_of)
-    if row then
-      local place, fingerprint, items =
-        string.match(row, '^%S+ %S+ (%S+ %S+ %S+ )%S+ (%S+) (%S+)')
-      replies[n] = fingerprint == order.fingerprint and 'REPLAYED' .. ' ' .. place .. items
-        or 'IDEMPOTENCY_KEY_REUSED'
-    else
-      local refusal = refuse(shard, order) or seat_order(shard, order)
-      replies[n] = refusal and table.concat(refusal, ' ') or take(order)
+  local asked = asked_of[n]
+  local tier, quantity = asked.plain_tier, asked.places
+  a = a + 4
+  local id, user_id, number = argv[a], argv[a + 1], numbers[n] or n
+  if asked.event ~= event then
+    settle()
+    resume(asked.event)
+  end
+  if tier == nil then
+    tier = plain_tier(asked)
+    asked.plain_tier = tier
+  end
+  local taken = taken_of[user_id] or persons[number]
+  taken = taken and tonumber(taken) + quantity or quantity
+  if tier and quantity <= tier.available and taken <= person_max and seq < seq_max
+    and not (rows[number] or booking_of[id]) then
+    seq = seq + 1
+    local digit, lead, fingerprint = digits[seq - first], asked.lead, argv[a + 2]
+    if not digit then
+      tens, first = string.sub(string.format('%.0f', seq), 1, -2), seq - seq % 10
+      row_lead, reply_lead = 'confirmed 1 ' .. before .. tens, 'BOOKED ' .. before .. tens
+      digit = digits[seq - first]
     end
+    if not lead then
+      lead, count, unfolded = write_template(shard, asked, count, unfolded)
+    end
+    count, unfolded = count + 1, unfolded + asked.unfolded
+    records[count] = lead .. id .. '\t' .. user_id .. '\t' .. fingerprint .. asked.tail
+    tier.available = tier.available - quantity
+    local row = row_lead .. digit .. behind .. user_id .. ' ' .. fingerprint .. asked.row_tail
+    taken_of[user_id], booking_of[id] = taken, row
+    booking_words, person_words = booking_words + 2, person_words + 2
+    bookings[booking_words - 1], bookings[booking_words] = id, row
+    new_persons[person_words - 1], new_persons[person_words] = user_id, digits[taken] or taken
+    replies[n] = reply_lead .. digit .. asked.reply_tail
+  else
+    settle()
+    replies[n] = decide(bind_order(orders, n))
+    resume(event)
   end
 end
+settle()
+settle_tiers(events)
 promote(shard, events)
 
 -- Apply.

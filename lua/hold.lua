@@ -29,16 +29,11 @@ ARGV
   1 epoch        string  epoch[:seq] the caller believes in
   2 event_id     string  one per event, in the order of KEYS
   then for each order, up to 128:
-  3 event_no     int     1.. which of the events
-  4 hold_id      string  derived from user, event and idempotency key
-  5 user_id      string  whose order
-  6 fingerprint  string  hash of the request, with a promo code ~CODE behind it
-  7 ttl_ms       int     1.. how long, from Redis time
-  8 detail       string  JSON object kept with it
-  9 line_count   int     1..10
- 10 tier_no      int     1.. distinct within an order; repeats with quantity
- 11 quantity     string  1..10 places, alone, or followed by a colon and which seats:
-                         s<section>-<seat>+..., or best[,split][,accessible]
+  3 hold_id      string  derived from user, event and idempotency key
+  4 user_id      string  whose order
+  5 fingerprint  string  hash of the request, with a promo code ~CODE behind it
+  6 asked        string  event_no ttl_ms ~CODE tier_no:quantity;... detail
+                         as `book` has it; ttl_ms: 1.. how long, from Redis time
 
 Returns one array per order, in order (first that applies)
   REPLAYED                epoch, seq, at_ms, items, expires_at_ms   the first reply again
@@ -66,8 +61,8 @@ Emits        journal `held`: hold_id, user_id, fingerprint, items, expires_at_ms
 -- Bind.
 local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
 local epoch, seen_seq = read_epoch(ARGV[1])
-local events, figure = bind_events(), figures()
-local orders = bind_orders(events, figure, 2 + #events)
+local events = bind_events()
+local orders = bind_orders(events, figures(), 2 + #events)
 if not orders then return redis.error_reply('BADARG order') end
 
 -- Fence, and read all that the checks need.
@@ -94,9 +89,8 @@ end
 
 local replies = {}
 for n = 1, orders.count do
-  local order = bind_order(orders.of[n], figure, orders.starts[n])
-  if not order then return redis.error_reply('BADARG order') end
-  local row = find_rows(order, orders.numbers[n], order.event.hold_of)
+  local order = bind_order(orders, n)
+  local row = find_rows(order, order.event.hold_of)
   local hold = row and parse_hold(order.id, row)
   if hold and hold.fingerprint ~= order.fingerprint then
     replies[n] = { 'IDEMPOTENCY_KEY_REUSED' }

@@ -18,14 +18,14 @@ local function apply(shard, events, due)
       redis.call('ZCARD', due)
     end
   end
-  local records, sha1hex, sub = shard.records, redis.sha1hex, string.sub
-  for n = 1, shard.count do records[n] = sub(sha1hex(records[n]), 1, 8) .. records[n] end
-  local text = table.concat(records, '\n')
-  redis.call('XADD', shard.journal, string.format('%.0f-1', shard.seq), 'records', text)
-  redis.call('HSET', shard.meta, 'seq', string.format('%.0f', shard.seq),
-    'bytes', string.format('%.0f', shard.bytes + #text + 1), 'oldest_at_ms', shard.oldest_at_ms)
+  local text = table.concat(shard.records, '\n')
+  redis.call('XADD', shard.journal, string.format('%.0f-1', shard.seq), 'records',
+    redis.sha1hex(text) .. text)
+  redis.call('HSET', shard.meta, 'seq', string.format('%.0f', shard.seq), 'bytes',
+    string.format('%.0f', shard.bytes + #text + 1 + shard.unfolded), 'oldest_at_ms',
+    shard.oldest_at_ms)
   for _, event in ipairs(events) do
-    local stock, persons = {}, {}
+    local stock, persons, words = {}, event.new_persons, event.person_words
     for tier_no, tier in pairs(event.tiers) do
       if tier and tier.is_changed then
         local s = #stock
@@ -40,7 +40,8 @@ local function apply(shard, events, due)
     local changed, taken = event.changed_persons, event.taken
     for n = 1, event.changed_count do
       local count = taken[changed[n]]
-      persons[2 * n - 1], persons[2 * n] = changed[n], shard.digits[count] or count
+      persons[words + 2 * n - 1] = changed[n]
+      persons[words + 2 * n] = shard.digits[count] or count
     end
     write_rows('HSET', event.stock, stock)
     write_rows('HSET', event.stock, event.new_stock)

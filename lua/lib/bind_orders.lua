@@ -1,25 +1,33 @@
--- Bind the orders of a batch, from ARGV `a` on: for each its event, where it begins, and its number
--- among the orders of its event, whose ids and persons are gathered to be read. Returns nil if the
--- words do not add up, or make more than 128 orders, which is a bug in the caller. What stands on
--- the lines `bind_order` reads.
+-- Bind the orders of a batch, four words each from ARGV `a` on: what each asks for, bound once for
+-- all that ask the same, and its number among the orders of its event, whose ids and persons are
+-- gathered to be read. Returns nil if the words do not add up, or make more than 128 orders, which
+-- is a bug in the caller. What runs for each order of a rush keeps to locals and lists.
 local function bind_orders(events, figure, a)
-  local argv, of, starts, numbers, n = ARGV, {}, {}, {}, 0
-  local last, numbered = #argv, {}
+  local argv, known, asked_of, ids, user_ids, n = ARGV, {}, {}, {}, {}, 0
+  local last = #argv
+  if (last - a + 1) % 4 ~= 0 or last - a >= 4 * 128 or #events > 128 then return nil end
   for i = 1, #events do
     local event = events[i]
     event.ids, event.user_ids, event.tier_nos, event.count = {}, {}, {}, 0
-    numbered[figure[i] or string.format('%d', i)] = event
   end
-  while a <= last do
-    local event, count = numbered[argv[a]], figure[argv[a + 6]]
-    if not event or not count or last < a + 6 + 2 * count then return nil end
-    local number = event.count + 1
-    event.count, event.ids[number], event.user_ids[number] = number, argv[a + 1], argv[a + 2]
-    for line = a + 7, a + 5 + 2 * count, 2 do event.tier_nos[argv[line]] = true end
+  for at = a, last, 4 do
+    local word = argv[at + 3]
+    local asked = known[word]
+    if not asked then
+      asked = bind_asked(events, figure, word)
+      if not asked then return nil end
+      known[word] = asked
+    end
     n = n + 1
-    if n > 128 then return nil end
-    of[n], starts[n], numbers[n] = event, a, number
-    a = a + 7 + 2 * count
+    ids[n], user_ids[n], asked_of[n] = argv[at], argv[at + 1], asked
   end
-  return #events <= 128 and { of = of, starts = starts, numbers = numbers, count = n } or nil
+  local orders = { asked_of = asked_of, ids = ids, user_ids = user_ids, numbers = {}, count = n,
+    before = a - 4 }
+  if events[2] then
+    number_orders(orders)
+  elseif n > 0 then
+    -- Of one event alone, as in a rush, an order's place in the batch is its number.
+    events[1].ids, events[1].user_ids, events[1].count = ids, user_ids, n
+  end
+  return orders
 end

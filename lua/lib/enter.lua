@@ -22,8 +22,8 @@ local function enter(meta, journal, epoch, seen_seq)
     room = math.min(room, 0)
   end
   return {
-    meta = meta, journal = journal, epoch = epoch, seq = seq, records = {}, count = 0,
-    digits = { '1', '2', '3', '4', '5', '6', '7', '8', '9' },
+    meta = meta, journal = journal, epoch = epoch, seq = seq, records = {}, count = 0, unfolded = 0,
+    template_count = 0, digits = { '1', '2', '3', '4', '5', '6', '7', '8', '9', [0] = '0' },
     room = room, bytes = bytes, oldest_at_ms = oldest_at_ms, at_ms = at_ms, at_text = at_text,
   }
 end

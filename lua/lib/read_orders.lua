@@ -13,11 +13,13 @@ local function read_orders(events, orders, rows)
     end
   end
   for n = 1, is_limited and orders.count or 0 do
-    local event, a = orders.of[n], orders.starts[n]
-    for line = a + 7, a + 5 + 2 * ARGV[a + 6], 2 do
-      local tier = event.tiers[ARGV[line]]
+    local asked = orders.asked_of[n]
+    local event, lines = asked.event, asked.lines
+    for line = 1, #lines do
+      local tier_no = lines[line].tier_no
+      local tier = event.tiers[tier_no]
       if tier and tier.person_max > 0 then
-        event.user_ids[#event.user_ids + 1] = ARGV[a + 2] .. '/' .. ARGV[line]
+        event.user_ids[#event.user_ids + 1] = ARGV[orders.before + 4 * n + 1] .. '/' .. tier_no
       end
     end
   end

@@ -32,8 +32,9 @@ local function read_stock(event, tier_nos)
       if tier then
         tier.has_rules = tier.order_min > 0 or tier.opens_at_ms > 0 or tier.closes_at_ms > 0
         tier.is_plain = not tier.has_rules and not tier.sections and tier.person_max == 0
-          and tier.waiting == 0 and tier.held ~= nil and tier.sold ~= nil
+          and tier.waiting == 0 and tier.available and tier.held and tier.sold
           and not is_locked(event, unread[n], '')
+        if tier.is_plain then tier.total = tier.available + tier.held + tier.sold end
       end
     end
   end

@@ -11,12 +11,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from engine import framing
 from engine.commands import Own
 from engine.engine import Engine
 from engine.errors import CorruptRecord
 from engine.ids import new_id
 from engine.outcomes import Booked as BookedReply
-from engine.records import Booked, Cancelled, Detail, Item, Published, decode, read_entries
+from engine.records import (
+    Booked,
+    Cancelled,
+    Damaged,
+    Detail,
+    Entry,
+    Item,
+    Published,
+    decode,
+    frame,
+    read_call,
+    read_entries,
+)  # fmt: skip
 from tests.checks import journal
 from tests.engine.conftest import order, publish
 
@@ -114,7 +127,7 @@ def test_other_json_is_corrupt(body: bytes) -> None:
 def test_read_entries() -> None:
     """A stream entry has the records of one call; its id is the last one's seq."""
     first, last = encode(BOOKED), encode(BOOKED | {"at_ms": 7})
-    entries = read_entries(b"42-1", {b"records": first + b"\n" + last})
+    entries = read_entries(b"42-1", {b"records": frame([first, last])})
     assert [(41, first, decode(first)), (42, last, decode(last))] == [
         (entry.seq, entry.raw, entry.record) for entry in entries
     ]
@@ -123,20 +136,115 @@ def test_read_entries() -> None:
 def test_entry_that_begins_before_the_first_seq_is_corrupt() -> None:
     """More records than the id has room for cannot be ours."""
     with pytest.raises(CorruptRecord):
-        read_entries(b"1-1", {b"records": encode(BOOKED) + b"\n" + encode(BOOKED)})
+        read_entries(b"1-1", {b"records": frame([encode(BOOKED)] * 2)})
 
 
 @pytest.mark.parametrize("entry_id", [b"42-0", b"42-2", b"42", b"-1", b"x-1", b"1-1-1", b" 1-1"])
 def test_f33_other_ids_are_corrupt(entry_id: bytes) -> None:
     """F33: an id that is not our own sequence, such as the clock's, is corrupt."""
     with pytest.raises(CorruptRecord):
-        read_entries(entry_id, {b"records": encode(BOOKED)})
+        read_entries(entry_id, {b"records": frame([encode(BOOKED)])})
 
 
 def test_entry_without_the_field_is_corrupt() -> None:
     """An entry without the field `records` is corrupt."""
     with pytest.raises(CorruptRecord):
-        read_entries(b"1-1", {b"other": encode(BOOKED)})
+        read_entries(b"1-1", {b"other": frame([encode(BOOKED)])})
+
+
+#: Two templates, one with a detail of one's own, and a record by itself: seqs 5..9.
+CALL = b"""={"kind":"booked","version":1,"at_ms":1,"event_id":"evt_%a","booking_id":"\t",\
+"user_id":"\t","fingerprint":"\t","items":[[1,2,300]],"detail":{}}
+0\tbk_a\tusr_a\tf
+0\tbk_b\tusr_b\tg
+={"kind":"booked","version":1,"at_ms":1,"event_id":"evt_%a","booking_id":"\t",\
+"user_id":"\t","fingerprint":"\t","items":[[2,1,100]],"detail":\t}
+1\tbk_c\tusr_c\th\t{"special_requests":"%s"}
+{"kind":"cancelled","version":1,"at_ms":1,"event_id":"evt_b","booking_id":"bk_b","user_id":"usr_b",\
+"items":[[1,2,300]]}
+0\tbk_d\tusr_d\ti"""
+CALL_ID = b"9-1"
+
+
+def call_of(text: bytes) -> list[Entry | Damaged]:
+    """Read an entry that has *text*."""
+    return read_call(CALL_ID, {b"records": text})
+
+
+def test_templates() -> None:
+    """Records of a template are what their values make of it, in the order of the lines."""
+    entries = read_entries(CALL_ID, {b"records": framing.add_check(CALL)})
+    assert ["bk_a", "bk_b", "bk_c", "bk_b", "bk_d"] == [
+        entry.record.booking_id  # type: ignore[union-attr]
+        for entry in entries
+    ]
+    assert [5, 6, 7, 8, 9] == [entry.seq for entry in entries]
+    assert entries == call_of(framing.add_check(CALL))
+    assert entries[2].raw == encode(
+        BOOKED | {
+            "event_id": "evt_%a", "booking_id": "bk_c", "user_id": "usr_c", "fingerprint": "h",
+            "items": [[2, 1, 100]], "detail": {"special_requests": "%s"},
+        }
+    )  # fmt: skip
+    assert [decode(entry.raw) for entry in entries] == [entry.record for entry in entries]
+
+
+@pytest.mark.parametrize("line", [b"2\tbk_a\tusr_a\tf", b"0\tbk_a", b"0\ta\tb\tc\td", b"", b"="])
+def test_f28_line_that_no_template_fits_is_parked_alone(line: bytes) -> None:
+    """F28: a line that makes no record, though the check agrees, costs no other one."""
+    found = call_of(framing.add_check(CALL.replace(b"0\tbk_d\tusr_d\ti", line + b"\n0\ta\tb\tc")))
+    kinds = [isinstance(one, Damaged) for one in found]
+    assert kinds == ([False] * 5 if line == b"=" else [*[False] * 4, True, False])
+    assert found[-1].seq == 9
+
+
+def test_f9_every_flipped_bit_of_an_entry_is_found() -> None:
+    """F9: no single bit of an entry can flip unnoticed."""
+    text = framing.add_check(CALL)
+    for position in range(8 * len(text)):
+        bad = bytearray(text)
+        bad[position // 8] ^= 1 << position % 8
+        with pytest.raises(CorruptRecord):
+            read_entries(CALL_ID, {b"records": bytes(bad)})
+
+
+def test_f9_flipped_bit_costs_the_records_it_is_in() -> None:
+    """F9: a flipped bit in a record damages it alone; in a template, those that are made of it."""
+    text = framing.add_check(CALL)
+    whole = call_of(text)
+    first = text.index(b"0\tbk_b")
+    for at in range(len(text)):
+        bad = bytearray(text)
+        bad[at] ^= 1 << at % 8
+        found = call_of(bytes(bad))
+        damaged = [one.seq for one in found if isinstance(one, Damaged)]
+        assert damaged
+        assert [5, 6, 7, 8, 9] == [one.seq for one in found]
+        assert all(one in whole for one in found if one.seq not in damaged)
+        for one in found:
+            if isinstance(one, Damaged) and at >= framing.CHECK_CHARS:
+                assert "fails its check" in one.reason
+                with pytest.raises(CorruptRecord):
+                    decode(one.raw)
+        if first <= at < first + len(b"0\tbk_b\tusr_b\tg"):
+            assert [6] == damaged
+
+
+@pytest.mark.parametrize("at", [0, 45, 200, -1])
+def test_f9_more_than_a_bit_costs_the_entry(at: int) -> None:
+    """F9: where no flipped bit explains it, no record of the entry is trusted; all are kept."""
+    bad = bytearray(framing.add_check(CALL))
+    bad[at] ^= 3
+    found = call_of(bytes(bad))
+    assert [5, 6, 7, 8, 9] == [one.seq for one in found if isinstance(one, Damaged)]
+
+
+def test_f9_large_entries_are_not_searched() -> None:
+    """F9: an entry too large to be searched is damaged as a whole."""
+    detail = b'{"special_requests":"%b"}' % (b"x" * framing.SEARCHED_BYTES_MAX)
+    bad = bytearray(framing.add_check(CALL.replace(b'{"special_requests":"%s"}', detail)))
+    bad[-1] ^= 1
+    assert 5 == len([one for one in call_of(bytes(bad)) if isinstance(one, Damaged)])
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

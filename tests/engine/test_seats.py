@@ -79,10 +79,10 @@ def test_items_with_seats() -> None:
 
 
 def test_order_words() -> None:
-    """A wish travels behind its quantity; a general line as it always did."""
+    """A wish travels behind its quantity; a general line is its tier and quantity."""
     order = Order("evt", "bk", "usr", "f", b"{}", ((1, 2, "s1-1+s1-2"), (2, 3)))
     order.check()
-    assert [2, 1, "2:s1-1+s1-2", 2, 3] == order.words()[5:]
+    assert ["bk", "usr", "f", "1 0 ~ 1:2:s1-1+s1-2;2:3 {}"] == order.words(1)
 
 
 def test_f21_block_bounds() -> None:

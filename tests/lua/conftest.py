@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from engine import keys
+from engine.commands import Order
 from engine.door import Reign
 from engine.ids import new_id
 from tests.checks import FAR_MS, ask, lines, make_booking_id
@@ -24,7 +25,7 @@ class Command:
     def __init__(
         self,
         user_id: str,
-        *items: tuple[int, int],
+        *items: tuple[int, int | str],
         event_id: str = "",
         key: str = "k",
         fingerprint: str = FINGERPRINT,
@@ -36,6 +37,15 @@ class Command:
         self.key = key
         self.fingerprint = fingerprint
         self.detail = detail
+
+    def words(self, event_no: int, own_id: str, ttl_ms: int = 0) -> list[Any]:
+        """Return the words of an order."""
+        items: tuple[Any, ...] = self.items
+        order = Order(
+            self.event_id, own_id, self.user_id, self.fingerprint, self.detail.encode(), items,
+            ttl_ms,
+        )  # fmt: skip
+        return order.words(event_no)
 
 
 class Till:
@@ -95,11 +105,8 @@ class Till:
         events = list(dict.fromkeys(command.event_id or self.event for command in commands))
         args: list[Any] = []
         for command in commands:
-            args += [
-                events.index(command.event_id or self.event) + 1, self.booking(command),
-                command.user_id, command.fingerprint, 0, command.detail, len(command.items),
-            ]  # fmt: skip
-            args += [number for item in command.items for number in item]
+            number = events.index(command.event_id or self.event) + 1
+            args += command.words(number, self.booking(command))
         return await self._on_events("book", events, args)
 
     async def cancel(self, *commands: Command, user_id: str = "") -> list[list[Any]]:
@@ -140,6 +147,11 @@ class Till:
             names += keys.event(self.shard, event)
         replies = await self.call(name, names, self.epoch, *events, *args)
         return lines(replies) if isinstance(replies, str) else list(replies)
+
+
+def number_of(verb: str) -> list[int]:
+    """Return the event's number, which orders have among what they ask for."""
+    return [] if verb in {"book", "hold"} else [1]
 
 
 def plain(reply: Any) -> Any:

@@ -18,7 +18,7 @@ from engine.records import (
     Released,
 )
 from tests.checks import ask, journal, persons
-from tests.lua.conftest import Command, Till, plain
+from tests.lua.conftest import Command, Till, number_of, plain
 
 
 class GateTill(Till):
@@ -26,7 +26,7 @@ class GateTill(Till):
 
     async def one(self, verb: str, *words: Any) -> list[Any]:
         """Send one command of a batched verb."""
-        [reply] = await self._on_events(verb, [self.event], [1, *words])
+        [reply] = await self._on_events(verb, [self.event], [*number_of(verb), *words])
         return reply
 
     async def alone(self, verb: str, *words: Any) -> list[Any]:
@@ -64,7 +64,7 @@ class GateTill(Till):
     async def hold(self, user_id: str, quantity: int, *, key: str, ttl_ms: int = 60_000) -> str:
         """Hold places of tier 1; return the status."""
         reply = await self.one(
-            "hold", f"hold_{key:0>26}", user_id, "f", ttl_ms, "{}", 1, 1, quantity
+            "hold", *Command(user_id, (1, quantity)).words(1, f"hold_{key:0>26}", ttl_ms)
         )
         return str(reply[0])
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from engine import keys
 from engine.ids import new_id
 from tests.checks import FAR_MS, ask
-from tests.lua.conftest import Till
+from tests.lua.conftest import Command, Till, number_of
 
 CODE = "VIP"
 TTL_MS = 600_000
@@ -58,7 +58,7 @@ class Stage:
 
     async def run(self, verb: str, *words: Any) -> Any:
         """Send one command of a batched verb."""
-        [reply] = await self.till._on_events(verb, [self.till.event], [1, *words])
+        [reply] = await self.till._on_events(verb, [self.till.event], [*number_of(verb), *words])
         return reply
 
     def names(self) -> list[str]:
@@ -76,8 +76,7 @@ class Stage:
         """Return the words of an order."""
         own_id = self.id("hold" if name[0] == "h" else "bk", name)
         fingerprint = f"f~{code}" if code else "f"
-        head = [own_id, self.users[user], fingerprint, TTL_MS, "{}", len(lines)]
-        return [*head, *(word for line in lines for word in line)]
+        return Command(self.users[user], *lines, fingerprint=fingerprint).words(1, own_id, TTL_MS)
 
     def join(self, name: str, user: str) -> list[Any]:
         """Return the words of a join."""
@@ -108,7 +107,9 @@ class Stage:
             "set_capacity": (["1:9"], "CAPACITY_SET"),
         }
         found = {
-            name: self._call(name, self.names(), self.till.event, 1, *words, status=status)
+            name: self._call(
+                name, self.names(), self.till.event, *number_of(name), *words, status=status
+            )
             for name, (words, status) in batched.items()
         }
         return found | self._others()

@@ -129,7 +129,7 @@ def largest(stage: Stage, verb: str, more: int) -> list[Any]:
             return [1, 1, f"1000,{1000 + more}", ""]
         case "book" | "hold":
             order = [(n, 1) for n in range(1, 11 + more)]
-            return [till.event, 1, *stage.order(f"{verb[0]}9", "f", *order)]
+            return [till.event, *stage.order(f"{verb[0]}9", "f", *order)]
     raise AssertionError(verb)
 
 

@@ -47,9 +47,7 @@ class Desk:
         """Hold for all *commands* in one call."""
         args: list[Any] = []
         for command in commands:
-            args += [1, self.hold_id(command), command.user_id, command.fingerprint, ttl_ms,
-                     command.detail, len(command.items)]  # fmt: skip
-            args += [number for item in command.items for number in item]
+            args += command.words(1, self.hold_id(command), ttl_ms)
         return await self.call("hold", *args)
 
     async def on(self, verb: str, command: Command, *words: Any, user: str = "") -> list[Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from redis.exceptions import ResponseError
 
-from tests.checks import ask, snapshot, users
+from tests.checks import ask, journal, snapshot, users
 from tests.lua.conftest import Command, Till
 
 
@@ -58,9 +57,8 @@ async def test_f24_makes_room(five: Till) -> None:
 
 
 async def sizes(till: Till) -> list[int]:
-    """Return the bytes of each entry of the journal, and one more for its end."""
-    rows = await ask(till.redis, "XRANGE", till.journal, "-", "+")
-    return [len(fields[b"records"]) + 1 for _, fields in rows]
+    """Return the bytes of each record as PostgreSQL keeps it, and one more for its end."""
+    return [len(entry.raw) + 1 for entry in await journal(till.redis, till.shard)]
 
 
 async def test_f24_backlog_in_bytes(five: Till) -> None:
@@ -81,8 +79,7 @@ async def test_f24_backlog_in_bytes(five: Till) -> None:
 
 async def test_f24_backlog_in_age(five: Till) -> None:
     """F24: sales stop when the oldest record that waits is as old as may be, and go on then."""
-    rows = await ask(five.redis, "XRANGE", five.journal, "-", "+")
-    moments = [json.loads(fields[b"records"][8:])["at_ms"] for _, fields in rows]
+    moments = [entry.record.at_ms for entry in await journal(five.redis, five.shard)]
 
     async def oldest() -> int:
         return int(await ask(five.redis, "HGET", five.meta, "oldest_at_ms"))

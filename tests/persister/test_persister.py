@@ -18,7 +18,7 @@ from engine.engine import Engine
 from engine.errors import ShardRecovering
 from engine.ids import new_id
 from engine.outcomes import Applied, Booked
-from engine.records import read_entries
+from engine.records import frame, read_entries
 from engine.redis_client import connect
 from evently.embedded import ValkeyServer
 from persister import metrics, reader
@@ -584,7 +584,7 @@ async def take_out(redis: Redis, log: str, seq: int) -> None:
     for row in rows:
         for entry in read_entries(*row):
             if entry.seq != seq:
-                await ask(redis, "XADD", log, f"{entry.seq}-1", "records", entry.raw)
+                await ask(redis, "XADD", log, f"{entry.seq}-1", "records", frame([entry.raw]))
 
 
 async def run_until_failures(persister: Persister, shard: int, kind: str) -> None:

@@ -22,6 +22,7 @@ from engine.records import (
     Released,
     TierCapacity,
     encode,
+    frame,
 )
 from tests.checks import FAR_MS, ask, make_booking_id
 from tests.reconciler.conftest import PERSON_MAX, BoxOffice, Sold
@@ -31,7 +32,8 @@ async def append(office: BoxOffice, *records: Record) -> int:
     """Append records as a script would, whatever they say; return the first one's seq."""
     seq = int(await ask(office.redis, "HGET", keys.meta(office.shard), "seq"))
     for number, record in enumerate(records, start=seq + 1):
-        await ask(office.redis, "XADD", office.journal, f"{number}-1", "records", encode(record))
+        text = frame([encode(record)])
+        await ask(office.redis, "XADD", office.journal, f"{number}-1", "records", text)
         await ask(office.redis, "HSET", keys.meta(office.shard), "seq", number)
     return seq + 1
 

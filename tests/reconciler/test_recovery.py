@@ -67,7 +67,7 @@ async def append(redis: Redis, shard: int, epoch: int, seq: int, event_id: str) 
     )
     check = await ask(redis, "EVAL", "return redis.sha1hex(ARGV[1])", 0, body)
     await ask(redis, "XADD", keys.journal(shard, epoch), f"{seq}-1", "records",
-              check[:8] + body.encode())  # fmt: skip
+              check + body.encode())  # fmt: skip
     await ask(redis, "HSET", keys.meta(shard), "seq", seq)
 
 

@@ -69,8 +69,7 @@ class Till:
         numbers: dict[str, int] = {}
         words: list[Any] = []
         for command in commands:
-            words.append(numbers.setdefault(command.event_id, len(numbers) + 1))
-            words += command.words()
+            words += command.words(numbers.setdefault(command.event_id, len(numbers) + 1))
         return self._call(verb, self._names(*numbers), [self.epoch, *numbers, *words])
 
     def expire(self, event_id: str, holds_max: int) -> list[Any]:
