@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from engine.errors import BadCommand
-from engine.ids import promo_of
 from engine.seats import BLOCK_SEATS_MAX, is_wish, parse_seat_id
 
 ORDER_LINES_MAX = 10
@@ -36,18 +35,6 @@ class Order(NamedTuple):
     lines: tuple[Line, ...]
     #: How long a hold lasts, in ms; 0 for a booking.
     ttl_ms: int = 0
-
-    def words(self, event_no: int) -> list[Any]:
-        """Return its words of the script: what it asks for last, as `asked` in the headers."""
-        lines = self.lines
-        if len(lines) == 1 and len(lines[0]) == 2:
-            told = f"{lines[0][0]}:{lines[0][1]}"
-        else:
-            told = ";".join(":".join(map(str, line)) for line in lines)
-        asked = (
-            f"{event_no} {self.ttl_ms} ~{promo_of(self.fingerprint)} {told} {self.detail.decode()}"
-        )
-        return [self.id, self.user_id, self.fingerprint, asked]
 
     def check(self) -> None:
         """Raise `BadCommand` if the lines break their bounds."""
@@ -74,9 +61,9 @@ class Own(NamedTuple):
     id: str
     user_id: str
 
-    def words(self, event_no: int) -> list[Any]:
-        """Return its words of the script."""
-        return [event_no, self.id, self.user_id]
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [self.id, self.user_id]
 
 
 class Extend(NamedTuple):
@@ -89,9 +76,9 @@ class Extend(NamedTuple):
     #: Longest life of a hold, in ms from its beginning.
     life_max_ms: int
 
-    def words(self, event_no: int) -> list[Any]:
-        """Return its words of the script."""
-        return [event_no, self.id, self.user_id, self.ttl_ms, self.life_max_ms]
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [self.id, self.user_id, self.ttl_ms, self.life_max_ms]
 
 
 class Join(NamedTuple):
@@ -115,9 +102,9 @@ class Join(NamedTuple):
     #: An expired hold of this person that gives the first place, once; empty for none.
     after_hold: str = ""
 
-    def words(self, event_no: int) -> list[Any]:
-        """Return its words of the script."""
-        return [event_no, *self[1:-1], self.after_hold or "-"]
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [*self[1:-1], self.after_hold or "-"]
 
 
 class TierStock(NamedTuple):
@@ -219,9 +206,9 @@ class Scan(NamedTuple):
     #: Who scans.
     user_id: str
 
-    def words(self, event_no: int) -> list[Any]:
-        """Return its words of the script."""
-        return [event_no, self.booking_id, self.number, self.version, self.gate, self.user_id]
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [self.booking_id, self.number, self.version, self.gate, self.user_id]
 
 
 class Transfer(NamedTuple):
@@ -235,9 +222,9 @@ class Transfer(NamedTuple):
     user_id: str
     to_user_id: str
 
-    def words(self, event_no: int) -> list[Any]:
-        """Return its words of the script."""
-        return [event_no, self.booking_id, self.number, self.user_id, self.to_user_id]
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [self.booking_id, self.number, self.user_id, self.to_user_id]
 
 
 class CancelItem(NamedTuple):
@@ -251,9 +238,9 @@ class CancelItem(NamedTuple):
     #: Pairs of tier_no and quantity, tiers distinct: 1..10 lines.
     lines: tuple[tuple[int, int], ...]
 
-    def words(self, event_no: int) -> list[Any]:
-        """Return its words of the script."""
-        return [event_no, self.booking_id, self.user_id, self.version, pairs(self.lines)]
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [self.booking_id, self.user_id, self.version, pairs(self.lines)]
 
 
 class OfEvent(NamedTuple):
@@ -261,9 +248,9 @@ class OfEvent(NamedTuple):
 
     event_id: str
 
-    def words(self, event_no: int) -> list[Any]:
-        """Return its words of the script."""
-        return [event_no]
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return []
 
 
 class Reopen(NamedTuple):
@@ -273,9 +260,9 @@ class Reopen(NamedTuple):
     #: Unix ms, in the future by Redis time.
     closes_at_ms: int
 
-    def words(self, event_no: int) -> list[Any]:
-        """Return its words of the script."""
-        return [event_no, self.closes_at_ms]
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [self.closes_at_ms]
 
 
 class SetCapacity(NamedTuple):
@@ -285,9 +272,9 @@ class SetCapacity(NamedTuple):
     #: Pairs of tier_no and capacity, tiers distinct: 1..100.
     tiers: tuple[tuple[int, int], ...]
 
-    def words(self, event_no: int) -> list[Any]:
-        """Return its words of the script."""
-        return [event_no, pairs(self.tiers)]
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event's number."""
+        return [pairs(self.tiers)]
 
 
 def pairs(numbers: Iterable[tuple[int, int]]) -> str:
@@ -295,6 +282,6 @@ def pairs(numbers: Iterable[tuple[int, int]]) -> str:
     return ",".join(f"{one}:{other}" for one, other in numbers)
 
 
-Batched = (
-    Order | Own | Extend | Join | Scan | Transfer | CancelItem | OfEvent | Reopen | SetCapacity
-)
+#: What travels as a row of words; orders travel in columns (`engine.calls`).
+Row = Own | Extend | Join | Scan | Transfer | CancelItem | OfEvent | Reopen | SetCapacity
+Batched = Order | Row

@@ -16,6 +16,7 @@ from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 
 from engine import batches, keys
+from engine.calls import call_of
 from engine.coalescer import Coalescer
 from engine.commands import Batched, Publish, ShiftSeats
 from engine.door import Door, ReadReign, Reign, ReportSeen
@@ -193,14 +194,11 @@ class Shard:
 
         async def send(batch: Sequence[Batched]) -> Sequence[Any]:
             reign = self.door.reign()
-            numbers: dict[str, int] = {}
-            words: list[Any] = []
-            for command in batch:
-                words += command.words(numbers.setdefault(command.event_id, len(numbers) + 1))
-            key_names = self._keys_of(reign, list(numbers))
-            reply: Any = await self._call(verb, reign, key_names, [*numbers, *words])
-            # `book` replies with a line for each order, the others with an array.
-            replies = reply.split(b"\n") if isinstance(reply, bytes) else reply
+            call = call_of(batch)
+            key_names = self._keys_of(reign, call.events)
+            replies = call.replies(
+                await self._call(verb, reign, key_names, [*call.events, *call.words])
+            )
             if not is_witnessed:
                 return replies
             landed, replies = batches.land(self.number, reign.epoch, verb, batch, replies)

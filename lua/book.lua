@@ -29,16 +29,24 @@ ARGV
   1 epoch        string  epoch[:seq] the caller believes in
   2 event_id     string  one per event, in the order of KEYS
   then for each order, up to 128:
-  3 booking_id   string  derived from user, event and idempotency key
-  4 user_id      string  whose order
-  5 fingerprint  string  hash of the request, with a promo code ~CODE behind it
-  6 asked        string  event_no ttl_ms ~CODE tier_no:quantity;... detail
+  then the orders, up to 128, in columns:
+  3 shape        string  how many orders, how many kinds, and 3, or 4 where there are details
+  4 kinds        string  a byte for each order: of which kind it is, 0 for the first, 1, ...
+  5 asked        string  one per kind, what is asked for: event_no ttl_ms ~CODE tier_no:quantity;...
                          event_no: 1.. which of the events; ttl_ms: not used, 0; ~ alone where there
                          is no code; 1..10 lines of distinct tiers, 1..10 places each, alone, or
                          followed by a colon and which seats: s<section>-<seat>+..., or
-                         best[,split][,accessible]; detail: JSON object kept with it
+                         best[,split][,accessible]
+  6 booking_id   string  one per order, derived from user, event and idempotency key
+  7 user_id      string  one per order, whose it is
+  8 fingerprint  string  one per order, hash of the request, with a promo code ~CODE behind it
+  9 detail       string  one per order where shape says 4, a JSON object kept with it; else {}
+ 10 lines        string  the journal's lines of all, should all be plainly booked: see
+                         `engine.framing`; templates are numbered by kind, those with details apart
 
-Returns one text: a line per order, in order, of words (first that applies)
+Returns one text, ALL and what BOOKED has of the last order, with the items of each kind, if all
+were plainly booked, one after the other; else a line per order, in order, of words (first that
+applies)
   REPLAYED                epoch, seq, at_ms, items   the first reply again
   IDEMPOTENCY_KEY_REUSED                             known booking_id, other fingerprint
   NOT_ON_SALE                                        the event is not loaded
@@ -73,6 +81,7 @@ local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
 read_orders(events, orders, 'bookings')
 for _, event in ipairs(events) do event.is_open = is_open(shard, event) end
+find_plain(orders)
 
 -- Check. Decisions change the tables above and nothing else.
 local before, behind = epoch .. ' ', ' ' .. shard.at_text .. ' '
@@ -104,77 +113,85 @@ end
 
 -- Most orders of a rush obviously fit: one line of a tier with no rules, no seats and no list, no
 -- promo code, enough left. They are taken right here, in locals, since a field costs as much as
--- three of them; all others, and every refusal, go by `decide`.
-local event, rows, persons, taken_of, booking_of, person_max
-local seq, seq_max, count, unfolded = shard.seq, shard.seq + shard.room, 0, 0
-local bookings, booking_words, new_persons, person_words
-local digits, records, first, tens, row_lead, reply_lead = shard.digits, shard.records, math.huge
+-- three of them; all others, and every refusal, go by `decide`. As long as all are plain, nothing
+-- is noted: `note_whole` notes all at once.
+local replies, is_whole, numbers = {}, not events[2], orders.numbers
+local ids, user_ids, fingerprints = orders.ids, orders.user_ids, orders.fingerprints
+local kinds, kind_of, digits = orders.kinds, orders.kind_of, shard.digits
+local asked, event, tier, quantity, row_tail
+local rows, persons, person_max, taken_of, booking_of, bookings, counts, words
+local first_seq, seq, seq_max, tens, tens_seq, row_lead = shard.seq, shard.seq, 0, nil, -10, nil
+seq_max = seq + shard.room
 
--- Put the locals back where everything else looks for them.
 local function settle()
-  shard.seq, shard.room, shard.count, shard.unfolded = seq, seq_max - seq, count, unfolded
-  shard.tens = tens
-  if event then event.new_count, event.person_words = booking_words, person_words end
+  if words and words > event.plain_words then
+    event.plain_words, event.noted_seq, shard.tens = words, seq, nil
+    shard.seq, shard.room = seq, seq_max - seq
+  end
 end
 
--- Take them out again, those of `its`.
-local function resume(its)
-  event, rows, persons, person_max = its, its.rows, its.persons_read, its.person_max
-  taken_of, booking_of, new_persons, bookings = its.taken, its.booking_of, its.new_persons,
-    its.new_bookings
-  booking_words, person_words = its.new_count, its.person_words
-  seq, seq_max, count, unfolded = shard.seq, shard.seq + shard.room, shard.count, shard.unfolded
+local function turn_to(its)
+  settle()
+  event = its
+  rows, persons, person_max = event.rows, event.persons_read, event.person_max
+  taken_of, booking_of, bookings, counts = event.taken, event.booking_of, event.plain_bookings,
+    event.plain_persons
+  words = event.plain_words
 end
 
-local replies, asked_of, numbers, a = {}, orders.asked_of, orders.numbers, orders.before
+-- From here on not all of the batch is plain: note what was taken before the `n`th order.
+local function give_up_whole(n)
+  if is_whole then
+    for m = 1, n - 1 do replies[m] = note_plain(shard, orders, m, first_seq + m) end
+  end
+  is_whole = false
+end
+
 for n = 1, orders.count do
-  local asked = asked_of[n]
-  local tier, quantity = asked.plain_tier, asked.places
-  a = a + 4
-  local id, user_id, number = argv[a], argv[a + 1], numbers[n] or n
-  if asked.event ~= event then
-    settle()
-    resume(asked.event)
+  if kinds[kind_of[n]] ~= asked then
+    asked = kinds[kind_of[n]]
+    tier, quantity, row_tail = asked.plain_tier, asked.places, asked.row_tail
+    if asked.event ~= event then turn_to(asked.event) end
   end
-  if tier == nil then
-    tier = plain_tier(asked)
-    asked.plain_tier = tier
-  end
-  local taken = taken_of[user_id] or persons[number]
-  taken = taken and tonumber(taken) + quantity or quantity
-  if tier and quantity <= tier.available and taken <= person_max and seq < seq_max
-    and not (rows[number] or booking_of[id]) then
-    seq = seq + 1
-    local digit, lead, fingerprint = digits[seq - first], asked.lead, argv[a + 2]
-    if not digit then
-      tens, first = string.sub(string.format('%.0f', seq), 1, -2), seq - seq % 10
-      row_lead, reply_lead = 'confirmed 1 ' .. before .. tens, 'BOOKED ' .. before .. tens
-      digit = digits[seq - first]
-    end
-    if not lead then
-      lead, count, unfolded = write_template(shard, asked, count, unfolded)
-    end
-    count, unfolded = count + 1, unfolded + asked.unfolded
-    records[count] = lead .. id .. '\t' .. user_id .. '\t' .. fingerprint .. asked.tail
-    tier.available = tier.available - quantity
-    local row = row_lead .. digit .. behind .. user_id .. ' ' .. fingerprint .. asked.row_tail
-    taken_of[user_id], booking_of[id] = taken, row
-    booking_words, person_words = booking_words + 2, person_words + 2
-    bookings[booking_words - 1], bookings[booking_words] = id, row
-    new_persons[person_words - 1], new_persons[person_words] = user_id, digits[taken] or taken
-    replies[n] = reply_lead .. digit .. asked.reply_tail
+  local id, user_id, number = argv[ids + n], argv[user_ids + n], numbers and numbers[n] or n
+  local taken, is_known = taken_of[user_id], rows[number] or booking_of[id]
+  if taken then
+    -- Who comes again in this batch may come with the same key.
+    for w = 1, words, 2 do is_known = is_known or bookings[w] == id and bookings[w + 1] end
+    booking_of[id] = booking_of[id] or is_known
   else
+    taken = persons[number]
+  end
+  taken = taken and tonumber(taken) + quantity or quantity
+  if tier and not is_known and quantity <= tier.available and taken <= person_max
+    and seq < seq_max then
+    seq = seq + 1
+    local digit = digits[seq - tens_seq]
+    if not digit then
+      tens, tens_seq = string.sub(string.format('%.0f', seq), 1, -2), seq - seq % 10
+      row_lead, digit = 'confirmed 1 ' .. before .. tens, digits[seq - tens_seq]
+    end
+    tier.available = tier.available - quantity
+    bookings[words + 1], bookings[words + 2] = id, row_lead .. digit .. behind .. user_id .. ' '
+      .. argv[fingerprints + n] .. row_tail
+    counts[words + 1], counts[words + 2] = user_id, digits[taken] or taken
+    words, taken_of[user_id] = words + 2, taken
+    if not is_whole then replies[n] = note_plain(shard, orders, n, seq) end
+  else
+    give_up_whole(n)
     settle()
     replies[n] = decide(bind_order(orders, n))
-    resume(event)
+    if shard.seq ~= seq then seq, tens_seq, orders.tens = shard.seq, -10, nil end
+    seq_max = seq + shard.room
   end
 end
 settle()
 settle_tiers(events)
+local whole = is_whole and note_whole(shard, orders)
 promote(shard, events)
 
 -- Apply.
 apply(shard, events, due)
 
 -- Reply. One text, since a rush pays for every value of a reply, here and in the worker.
-return table.concat(replies, '\n')
+return whole or table.concat(replies, '\n')

@@ -29,11 +29,16 @@ ARGV
   1 epoch        string  epoch[:seq] the caller believes in
   2 event_id     string  one per event, in the order of KEYS
   then for each order, up to 128:
-  3 hold_id      string  derived from user, event and idempotency key
-  4 user_id      string  whose order
-  5 fingerprint  string  hash of the request, with a promo code ~CODE behind it
-  6 asked        string  event_no ttl_ms ~CODE tier_no:quantity;... detail
-                         as `book` has it; ttl_ms: 1.. how long, from Redis time
+  then the orders, up to 128, in columns, as `book` has them:
+  3 shape        string  how many orders, how many kinds, and 3, or 4 where there are details
+  4 kinds        string  a byte for each order: of which kind it is, 0 for the first, 1, ...
+  5 asked        string  one per kind, what is asked for: event_no ttl_ms ~CODE tier_no:quantity;...
+                         ttl_ms: 1.. how long, from Redis time
+  6 hold_id      string  one per order, derived from user, event and idempotency key
+  7 user_id      string  one per order, whose it is
+  8 fingerprint  string  one per order, hash of the request, with a promo code ~CODE behind it
+  9 detail       string  one per order where shape says 4, a JSON object kept with it; else {}
+ 10 lines        string  not used
 
 Returns one array per order, in order (first that applies)
   REPLAYED                epoch, seq, at_ms, items, expires_at_ms   the first reply again

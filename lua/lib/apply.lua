@@ -25,7 +25,7 @@ local function apply(shard, events, due)
     string.format('%.0f', shard.bytes + #text + 1 + shard.unfolded), 'oldest_at_ms',
     shard.oldest_at_ms)
   for _, event in ipairs(events) do
-    local stock, persons, words = {}, event.new_persons, event.person_words
+    local stock, persons, words = {}, event.plain_persons, event.plain_words
     for tier_no, tier in pairs(event.tiers) do
       if tier and tier.is_changed then
         local s = #stock
@@ -48,6 +48,7 @@ local function apply(shard, events, due)
     write_rows('HSET', event.persons, persons)
     if event.new_seats then write_rows('HSET', event.seats, flat(event.new_seats)) end
     if event.new_promos then write_rows('HSET', event.promos, flat(event.new_promos)) end
+    write_rows('HSET', event.bookings, event.plain_bookings)
     write_rows('HSET', event.bookings, event.new_bookings)
     write_rows('HSET', event.holds, flat(event.new_holds))
     write_rows('ZREM', event.deadlines, event.old_deadlines)

@@ -1,10 +1,9 @@
--- Bind what an order asks for, one word: event_no, ttl_ms, ~ with a promo code or nothing, lines,
--- and the detail kept with it. Returns nil if it is not what it must be, which is a bug in the
--- caller. A tier on two lines would be checked line by line and oversold, so it is refused here.
--- Words that are only written on stay text.
+-- Bind what an order asks for, one word: event_no, ttl_ms, ~ with a promo code or nothing, lines.
+-- Returns nil if it is not what it must be, which is a bug in the caller. A tier on two lines would
+-- be checked line by line and oversold, so it is refused here. Words that are only written on stay
+-- text.
 local function bind_asked(events, figure, word)
-  local event_no, ttl_ms, code, all, detail =
-    string.match(word, '^(%d+) (%d+) ~(%S*) (%S+) (.+)$')
+  local event_no, ttl_ms, code, all = string.match(word, '^(%d+) (%d+) ~(%S*) (%S+)$')
   local event = events[tonumber(event_no)]
   if not event then return nil end
   local lines, places, seen = {}, 0, {}
@@ -18,5 +17,5 @@ local function bind_asked(events, figure, word)
     places = places + quantity
   end
   return lines[1] and { event = event, ttl_ms = tonumber(ttl_ms), code = code ~= '' and code or nil,
-    lines = lines, places = places, text = all, detail = detail }
+    lines = lines, places = places, templates = {} }
 end

@@ -13,8 +13,8 @@ local function bind_events()
       tiers = {}, booking_of = {}, hold_of = {}, taken = {},
       new_bookings = {}, new_holds = {}, new_deadlines = {}, old_deadlines = {}, new_ended = {},
       entry_of = {}, new_entries = {}, is_waiting = {}, new_stock = {}, wake_at_ms = math.huge,
-      changed_persons = {}, changed_count = 0, new_count = 0, heads = {}, templates = {},
-      new_persons = {}, person_words = 0,
+      changed_persons = {}, changed_count = 0, new_count = 0, heads = {},
+      plain_bookings = {}, plain_persons = {}, plain_words = 0,
     }
   end
   return events

@@ -1,33 +1,32 @@
--- Bind the orders of a batch, four words each from ARGV `a` on: what each asks for, bound once for
--- all that ask the same, and its number among the orders of its event, whose ids and persons are
--- gathered to be read. Returns nil if the words do not add up, or make more than 128 orders, which
--- is a bug in the caller. What runs for each order of a rush keeps to locals and lists.
+-- Bind the orders of a batch, from ARGV `a` on: their counts, which of what is asked for each asks,
+-- what is asked for, then columns: ids, persons, fingerprints, perhaps details, and the journal's
+-- lines of all. Returns nil if the words do not add up, or make more than 128 orders, which is a
+-- bug in the caller. Columns are read where they are: a rush is bound without a look at each order.
 local function bind_orders(events, figure, a)
-  local argv, known, asked_of, ids, user_ids, n = ARGV, {}, {}, {}, {}, 0
-  local last = #argv
-  if (last - a + 1) % 4 ~= 0 or last - a >= 4 * 128 or #events > 128 then return nil end
+  local count, kind_count, columns = string.match(ARGV[a] or '', '^(%d+) (%d+) ([34])$')
+  count, kind_count = tonumber(count), tonumber(kind_count)
+  if not count or count < 1 or count > 128 or kind_count < 1 or kind_count > 128 or #events > 128
+    or #ARGV ~= a + 2 + kind_count + columns * count or #ARGV[a + 1] ~= count then
+    return nil
+  end
+  local before = a + 1 + kind_count
+  local orders = { count = count, kind_count = kind_count, kinds = {}, ids = before,
+    user_ids = before + count, fingerprints = before + 2 * count,
+    details = columns == '4' and before + 3 * count, lines = ARGV[#ARGV],
+    kind_of = { string.byte(ARGV[a + 1], 1, count) } }
   for i = 1, #events do
     local event = events[i]
-    event.ids, event.user_ids, event.tier_nos, event.count = {}, {}, {}, 0
+    event.tier_nos, event.count = {}, 0
   end
-  for at = a, last, 4 do
-    local word = argv[at + 3]
-    local asked = known[word]
-    if not asked then
-      asked = bind_asked(events, figure, word)
-      if not asked then return nil end
-      known[word] = asked
-    end
-    n = n + 1
-    ids[n], user_ids[n], asked_of[n] = argv[at], argv[at + 1], asked
+  for i = 1, kind_count do
+    local asked = bind_asked(events, figure, ARGV[a + 1 + i])
+    if not asked then return nil end
+    orders.kinds[47 + i] = asked
   end
-  local orders = { asked_of = asked_of, ids = ids, user_ids = user_ids, numbers = {}, count = n,
-    before = a - 4 }
-  if events[2] then
-    number_orders(orders)
-  elseif n > 0 then
-    -- Of one event alone, as in a rush, an order's place in the batch is its number.
-    events[1].ids, events[1].user_ids, events[1].count = ids, user_ids, n
+  if kind_count == 1 and string.find(ARGV[a + 1], '[^0]') then return nil end
+  for n = 1, kind_count > 1 and count or 0 do
+    if not orders.kinds[orders.kind_of[n]] then return nil end
   end
+  if events[2] then number_orders(orders) else events[1].count = count end
   return orders
 end

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from engine.calls import call_of
 from engine.commands import Order, ShiftSeats
 from engine.errors import BadCommand, CorruptRecord
 from engine.outcomes import parse_items
@@ -82,7 +83,8 @@ def test_order_words() -> None:
     """A wish travels behind its quantity; a general line is its tier and quantity."""
     order = Order("evt", "bk", "usr", "f", b"{}", ((1, 2, "s1-1+s1-2"), (2, 3)))
     order.check()
-    assert ["bk", "usr", "f", "1 0 ~ 1:2:s1-1+s1-2;2:3 {}"] == order.words(1)
+    words = ["1 1 3", b"0", "1 0 ~ 1:2:s1-1+s1-2;2:3", "bk", "usr", "f", "0\tbk\tusr\tf"]
+    assert words == call_of([order]).words
 
 
 def test_f21_block_bounds() -> None:

@@ -9,7 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from engine import keys
-from engine.commands import Order
+from engine.calls import call_of
+from engine.commands import Batched, Order
 from engine.door import Reign
 from engine.ids import new_id
 from tests.checks import FAR_MS, ask, lines, make_booking_id
@@ -38,14 +39,13 @@ class Command:
         self.fingerprint = fingerprint
         self.detail = detail
 
-    def words(self, event_no: int, own_id: str, ttl_ms: int = 0) -> list[Any]:
-        """Return the words of an order."""
+    def order(self, event_id: str, own_id: str, ttl_ms: int = 0) -> Order:
+        """Return it as the engine takes it."""
         items: tuple[Any, ...] = self.items
-        order = Order(
-            self.event_id, own_id, self.user_id, self.fingerprint, self.detail.encode(), items,
-            ttl_ms,
+        return Order(
+            self.event_id or event_id, own_id, self.user_id, self.fingerprint,
+            self.detail.encode(), items, ttl_ms,
         )  # fmt: skip
-        return order.words(event_no)
 
 
 class Till:
@@ -102,12 +102,20 @@ class Till:
 
     async def book(self, *commands: Command) -> list[list[Any]]:
         """Book for all *commands* in one call."""
-        events = list(dict.fromkeys(command.event_id or self.event for command in commands))
-        args: list[Any] = []
-        for command in commands:
-            number = events.index(command.event_id or self.event) + 1
-            args += command.words(number, self.booking(command))
-        return await self._on_events("book", events, args)
+        orders = [command.order(self.event, self.booking(command)) for command in commands]
+        return await self.send("book", *orders)
+
+    async def send(self, verb: str, *commands: Batched) -> list[list[Any]]:
+        """Send commands of a batched verb in one call."""
+        call = call_of(commands)
+        names = [self.meta, self.journal, keys.due(self.shard)]
+        for event in call.events:
+            names += keys.event(self.shard, event)
+        reply = await self.call(verb, names, self.epoch, *call.events, *call.words)
+        replies = call.replies(reply.encode() if isinstance(reply, str) else reply)
+        return [
+            lines(reply.decode())[0] if isinstance(reply, bytes) else reply for reply in replies
+        ]
 
     async def cancel(self, *commands: Command, user_id: str = "") -> list[list[Any]]:
         """Cancel the bookings that *commands* made, as their owner or as *user_id*."""
@@ -145,13 +153,7 @@ class Till:
         names = [self.meta, self.journal, keys.due(self.shard)]
         for event in events:
             names += keys.event(self.shard, event)
-        replies = await self.call(name, names, self.epoch, *events, *args)
-        return lines(replies) if isinstance(replies, str) else list(replies)
-
-
-def number_of(verb: str) -> list[int]:
-    """Return the event's number, which orders have among what they ask for."""
-    return [] if verb in {"book", "hold"} else [1]
+        return list(await self.call(name, names, self.epoch, *events, *args))
 
 
 def plain(reply: Any) -> Any:

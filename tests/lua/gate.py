@@ -18,7 +18,7 @@ from engine.records import (
     Released,
 )
 from tests.checks import ask, journal, persons
-from tests.lua.conftest import Command, Till, number_of, plain
+from tests.lua.conftest import Command, Till, plain
 
 
 class GateTill(Till):
@@ -26,7 +26,7 @@ class GateTill(Till):
 
     async def one(self, verb: str, *words: Any) -> list[Any]:
         """Send one command of a batched verb."""
-        [reply] = await self._on_events(verb, [self.event], [*number_of(verb), *words])
+        [reply] = await self._on_events(verb, [self.event], [1, *words])
         return reply
 
     async def alone(self, verb: str, *words: Any) -> list[Any]:
@@ -63,9 +63,8 @@ class GateTill(Till):
 
     async def hold(self, user_id: str, quantity: int, *, key: str, ttl_ms: int = 60_000) -> str:
         """Hold places of tier 1; return the status."""
-        reply = await self.one(
-            "hold", *Command(user_id, (1, quantity)).words(1, f"hold_{key:0>26}", ttl_ms)
-        )
+        order = Command(user_id, (1, quantity)).order(self.event, f"hold_{key:0>26}", ttl_ms)
+        [reply] = await self.send("hold", order)
         return str(reply[0])
 
     async def confirm(self, user_id: str, *, key: str) -> str:

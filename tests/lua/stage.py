@@ -11,9 +11,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from engine import keys
+from engine.calls import call_of
+from engine.commands import Order
 from engine.ids import new_id
 from tests.checks import FAR_MS, ask
-from tests.lua.conftest import Command, Till, number_of
+from tests.lua.conftest import Command, Till
 
 CODE = "VIP"
 TTL_MS = 600_000
@@ -44,11 +46,13 @@ class Stage:
         await till.call("seat", seat, till.epoch, 1, 2, "6", "101010")
         await till.call("seat", seat, till.epoch, 2, 2, "4,4", "")
         await till.call("publish", self._publish_names(till.event), *self._publish(till.event))
-        await self.run("book", *self.order("b0", "a", (1, 1)))
-        await self.run("book", *self.order("b1", "b", (1, 2), code=CODE))
-        await self.run("book", *self.order("b2", "c", (2, "2:s2-1+s2-2")))
-        await self.run("hold", *self.order("h1", "d", (1, 1), (2, "1:s1-1"), (3, 1), code=CODE))
-        await self.run("hold", *self.order("h0", "e", (1, 1), (3, 1), code=CODE))
+        await self.till.send("book", self.order("b0", "a", (1, 1)))
+        await self.till.send("book", self.order("b1", "b", (1, 2), code=CODE))
+        await self.till.send("book", self.order("b2", "c", (2, "2:s2-1+s2-2")))
+        await self.till.send(
+            "hold", self.order("h1", "d", (1, 1), (2, "1:s1-1"), (3, 1), code=CODE)
+        )
+        await self.till.send("hold", self.order("h0", "e", (1, 1), (3, 1), code=CODE))
         for name, user in (("w0", "f"), ("w1", "g"), ("w2", "a")):
             await self.run("join", *self.join(name, user))
         await self.run("cancel", self.id("bk", "b0"), self.users["a"])
@@ -58,7 +62,7 @@ class Stage:
 
     async def run(self, verb: str, *words: Any) -> Any:
         """Send one command of a batched verb."""
-        [reply] = await self.till._on_events(verb, [self.till.event], [*number_of(verb), *words])
+        [reply] = await self.till._on_events(verb, [self.till.event], [1, *words])
         return reply
 
     def names(self) -> list[str]:
@@ -70,13 +74,17 @@ class Stage:
         """Return an id that *name* stands for."""
         return f"{prefix}_{name:0>26}"
 
-    def order(
-        self, name: str, user: str, *lines: tuple[int, int | str], code: str = ""
-    ) -> list[Any]:
-        """Return the words of an order."""
+    def order(self, name: str, user: str, *lines: tuple[int, int | str], code: str = "") -> Order:
+        """Return an order."""
         own_id = self.id("hold" if name[0] == "h" else "bk", name)
         fingerprint = f"f~{code}" if code else "f"
-        return Command(self.users[user], *lines, fingerprint=fingerprint).words(1, own_id, TTL_MS)
+        command = Command(self.users[user], *lines, fingerprint=fingerprint)
+        return command.order(self.till.event, own_id, TTL_MS)
+
+    def orders(self, verb: str, count: int) -> list[Any]:
+        """Return the words of many orders that are the same."""
+        order = self.order(f"{verb[0]}9", "f", (3, 2), (2, "1:best"), code=CODE)
+        return call_of([order] * count).words
 
     def join(self, name: str, user: str) -> list[Any]:
         """Return the words of a join."""
@@ -85,10 +93,7 @@ class Stage:
     def calls(self) -> dict[str, Call]:
         """Return calls of all scripts, by what they are about; each script's name comes first."""
         users, hold, bk = self.users, self.id("hold", "h1"), self.id("bk", "b1")
-        lines = ((3, 2), (2, "1:best"))
         batched: dict[str, tuple[list[Any], str]] = {
-            "book": (self.order("b9", "f", *lines, code=CODE), "BOOKED"),
-            "hold": (self.order("h9", "f", *lines, code=CODE), "HELD"),
             "confirm": ([hold, users["d"]], "CONFIRMED"),
             "confirm offer": ([self.id("offer", "w0"), users["f"]], "CONFIRMED"),
             "confirm late": ([self.id("hold", "h0"), users["e"]], "HOLD_EXPIRED"),
@@ -107,11 +112,12 @@ class Stage:
             "set_capacity": (["1:9"], "CAPACITY_SET"),
         }
         found = {
-            name: self._call(
-                name, self.names(), self.till.event, *number_of(name), *words, status=status
-            )
+            name: self._call(name, self.names(), self.till.event, 1, *words, status=status)
             for name, (words, status) in batched.items()
         }
+        for verb, status in (("book", "BOOKED"), ("hold", "HELD")):
+            words = self.orders(verb, 1)
+            found[verb] = self._call(verb, self.names(), self.till.event, *words, status=status)
         return found | self._others()
 
     def _others(self) -> dict[str, Call]:

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from engine import keys
+from engine.calls import call_of
 from engine.scripts import NAMES
 from engine.shard import BATCHED_VERBS
 from tests.checks import FAR_MS, ask, lines
@@ -129,7 +130,7 @@ def largest(stage: Stage, verb: str, more: int) -> list[Any]:
             return [1, 1, f"1000,{1000 + more}", ""]
         case "book" | "hold":
             order = [(n, 1) for n in range(1, 11 + more)]
-            return [till.event, *stage.order(f"{verb[0]}9", "f", *order)]
+            return [till.event, *call_of([stage.order(f"{verb[0]}9", "f", *order)]).words]
     raise AssertionError(verb)
 
 
@@ -156,12 +157,17 @@ async def test_f21_one_item_more_is_refused(stage: Stage, verb: str) -> None:
 async def test_f21_one_command_more_is_refused(stage: Stage, verb: str) -> None:
     """F21: 128 commands in one call are answered, each; 129 are an error that changes nothing."""
     call, till = stage.calls()[verb], stage.till
-    words = call.words[2:]
+
+    def words(count: int) -> list[Any]:
+        columns = verb in {"book", "hold"}
+        return stage.orders(verb, count) if columns else list(call.words[2:] * count)
+
     before = await dump(till.redis, till.shard)
     with pytest.raises(ResponseError, match="BADARG"):
-        await till.call(verb, call.names, till.epoch, till.event, *words * 129)
+        await till.call(verb, call.names, till.epoch, till.event, *words(129))
     assert before == await dump(till.redis, till.shard)
-    replies = await till._on_events(verb, [till.event], [*words * 128])
+    reply = await till.call(verb, call.names, till.epoch, till.event, *words(128))
+    replies = lines(reply) if isinstance(reply, str) else reply
     assert (128, call.status) == (len(replies), replies[0][0])
     assert call.status not in {reply[0] for reply in replies[1:]}
 

@@ -76,7 +76,7 @@ def test_arguments_are_bound(header: Header) -> None:
     # Commands are bound by number: the epoch and the events' ids, and so many words each.
     expected = 2 + int(words[1]) if words else len(used)
     if "bind_orders(" in header.body:
-        expected = 6  # Four words of an order, besides those two.
+        expected = 10  # Shape, kinds, what is asked for, and five columns.
     assert len(header.slots("ARGV")) == expected
 
 

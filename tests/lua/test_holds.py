@@ -45,10 +45,10 @@ class Desk:
 
     async def hold(self, *commands: Command, ttl_ms: int = TTL_MS) -> list[list[Any]]:
         """Hold for all *commands* in one call."""
-        args: list[Any] = []
-        for command in commands:
-            args += command.words(1, self.hold_id(command), ttl_ms)
-        return await self.call("hold", *args)
+        orders = [
+            command.order(self.till.event, self.hold_id(command), ttl_ms) for command in commands
+        ]
+        return await self.till.send("hold", *orders)
 
     async def on(self, verb: str, command: Command, *words: Any, user: str = "") -> list[Any]:
         """Run *verb* on the hold that *command* made, as its owner or as *user*."""

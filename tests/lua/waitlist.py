@@ -24,7 +24,7 @@ from engine.records import (
 from engine.waitlist import Entry, parse_entry
 from tests.checks import ask, journal
 from tests.checks import persons as read_persons
-from tests.lua.conftest import Command, Till, number_of
+from tests.lua.conftest import Command, Till
 
 TTL_MS = 60_000
 PATIENCE_MS = 3_600_000
@@ -59,7 +59,7 @@ class Queue:
         """Send one command of a batched verb."""
         till = self.till
         names = [till.meta, till.journal, keys.due(till.shard), *self.names]
-        [reply] = await till.call(verb, names, till.epoch, till.event, *number_of(verb), *words)
+        [reply] = await till.call(verb, names, till.epoch, till.event, 1, *words)
         return list(reply)
 
     async def send_join(self, waiter: Waiter, **given: Any) -> list[Any]:
@@ -95,9 +95,9 @@ class Queue:
     ) -> tuple[str, list[Any]]:
         """Hold places of tier 1; return the hold's id and the reply."""
         own = hold_id(event_id=self.till.event, user_id=user_id, idempotency_key=new_id("usr"))
-        return own, await self.call(
-            "hold", *Command(user_id, (1, quantity), fingerprint="f").words(1, own, ttl_ms)
-        )
+        command = Command(user_id, (1, quantity), fingerprint="f")
+        [reply] = await self.till.send("hold", command.order(self.till.event, own, ttl_ms))
+        return own, reply
 
     async def expire(self, *, holds_max: int = 200) -> list[Any]:
         """Sweep once."""

@@ -9,6 +9,7 @@ from typing import Any
 from redis import Redis
 
 from engine import keys, scripts
+from engine.calls import call_of
 from engine.commands import Batched, Publish
 from engine.records import Record, read_entries
 from engine.seats import Section
@@ -66,11 +67,14 @@ class Till:
 
     def run(self, verb: str, *commands: Batched) -> list[list[Any]]:
         """Run one batch."""
-        numbers: dict[str, int] = {}
-        words: list[Any] = []
-        for command in commands:
-            words += command.words(numbers.setdefault(command.event_id, len(numbers) + 1))
-        return self._call(verb, self._names(*numbers), [self.epoch, *numbers, *words])
+        call = call_of(commands)
+        names = self._names(*call.events)
+        replies = call.replies(self._call(verb, names, [self.epoch, *call.events, *call.words]))
+        return [
+            [int(word) if word.isdigit() else word for word in reply.split(b" ")]
+            if isinstance(reply, bytes) else reply  # `book` replies with a line for each order.
+            for reply in replies
+        ]  # fmt: skip
 
     def expire(self, event_id: str, holds_max: int) -> list[Any]:
         """Sweep an event."""
@@ -119,14 +123,7 @@ class Till:
 
     def _call(self, verb: str, names: list[str], args: list[Any]) -> list[Any]:
         sha = _shas(self._nonce)[verb]
-        reply: Any = self.redis.execute_command(  # type: ignore[no-untyped-call]
+        reply: list[Any] = self.redis.execute_command(  # type: ignore[no-untyped-call]
             "EVALSHA", sha, len(names), *names, *args
         )
-        if isinstance(reply, bytes):  # `book` replies with a line for each order.
-            found: list[Any] = [
-                [int(word) if word.isdigit() else word for word in line.split(b" ")]
-                for line in reply.split(b"\n")
-            ]
-            return found
-        replies: list[Any] = reply
-        return replies
+        return reply
