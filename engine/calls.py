@@ -84,7 +84,7 @@ class OrderCall:
             *[order.user_id for order in orders],
             *[order.fingerprint for order in orders],
             *details,
-            _lines(orders, kind_of, details),
+            "" if orders[0].ttl_ms else _lines(orders, kind_of, details),
         ]
         self._kind_of = kind_of
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-#: Version of the key layout; it stands in `meta` and is checked when a shard opens.
-LAYOUT_VERSION = 1
+#: Version of the keys and of what is in them (2: decision 0011); it stands in `meta` and is
+#: checked when a shard opens.
+LAYOUT_VERSION = 2
 #: What every key of every shard matches: all that the services may touch.
 PATTERN = "{s*}:*"
 

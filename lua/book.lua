@@ -114,7 +114,8 @@ end
 -- Most orders of a rush obviously fit: one line of a tier with no rules, no seats and no list, no
 -- promo code, enough left. They are taken right here, in locals, since a field costs as much as
 -- three of them; all others, and every refusal, go by `decide`. As long as all are plain, nothing
--- is noted: `note_whole` notes all at once.
+-- is noted: `note_whole` notes all at once. Nobody else's booking has the id of an order, which is
+-- derived from its user, so only one who comes again can come with the same.
 local replies, is_whole, numbers = {}, not events[2], orders.numbers
 local ids, user_ids, fingerprints = orders.ids, orders.user_ids, orders.fingerprints
 local kinds, kind_of, digits = orders.kinds, orders.kind_of, shard.digits
@@ -156,7 +157,6 @@ for n = 1, orders.count do
   local id, user_id, number = argv[ids + n], argv[user_ids + n], numbers and numbers[n] or n
   local taken, is_known = taken_of[user_id], rows[number] or booking_of[id]
   if taken then
-    -- Who comes again in this batch may come with the same key.
     for w = 1, words, 2 do is_known = is_known or bookings[w] == id and bookings[w + 1] end
     booking_of[id] = booking_of[id] or is_known
   else

@@ -18,12 +18,12 @@ local function apply(shard, events, due)
       redis.call('ZCARD', due)
     end
   end
-  local text = table.concat(shard.records, '\n')
-  redis.call('XADD', shard.journal, string.format('%.0f-1', shard.seq), 'records',
-    redis.sha1hex(text) .. text)
-  redis.call('HSET', shard.meta, 'seq', string.format('%.0f', shard.seq), 'bytes',
-    string.format('%.0f', shard.bytes + #text + 1 + shard.unfolded), 'oldest_at_ms',
-    shard.oldest_at_ms)
+  local lines = table.concat(shard.records, '\n')
+  local text = redis.sha1hex(lines) .. lines
+  redis.call('XADD', shard.journal, string.format('%.0f-1', shard.seq), 'records', text)
+  redis.call('HSET', shard.meta, 'seq', string.format('%.0f', shard.seq),
+    'bytes', string.format('%.0f', shard.bytes + #lines + 1 + shard.unfolded),
+    'oldest_at_ms', shard.oldest_at_ms)
   for _, event in ipairs(events) do
     local stock, persons, words = {}, event.plain_persons, event.plain_words
     for tier_no, tier in pairs(event.tiers) do
