@@ -89,16 +89,15 @@ class OrderCall:
         self._kind_of = kind_of
 
     def replies(self, reply: Any) -> Sequence[Any]:
-        """Return a reply for each order, in order, of the script's reply to all."""
+        """Return a reply for each order, in order: its words, or its line."""
         if not isinstance(reply, bytes):
             return reply  # type: ignore[no-any-return]  # Of `hold`: an array already.
         if not reply.startswith(_ALL):
             return reply.split(b"\n")
         _, booked, epoch, last_seq, at_ms, *items = reply.split(b" ")
         first_seq = int(last_seq) - len(self._kind_of) + 1
-        ends = [b"%b %b" % (at_ms, of_kind) for of_kind in items]
         return [
-            b"%b %b %d %b" % (booked, epoch, seq, ends[kind])
+            [booked, epoch, b"%d" % seq, at_ms, items[kind]]
             for seq, kind in enumerate(self._kind_of, start=first_seq)
         ]
 

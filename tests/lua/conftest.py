@@ -113,9 +113,10 @@ class Till:
             names += keys.event(self.shard, event)
         reply = await self.call(verb, names, self.epoch, *call.events, *call.words)
         replies = call.replies(reply.encode() if isinstance(reply, str) else reply)
-        return [
-            lines(reply.decode())[0] if isinstance(reply, bytes) else reply for reply in replies
-        ]
+        if verb == "book":
+            texts = [r if isinstance(r, bytes) else b" ".join(r) for r in replies]
+            return lines(b"\n".join(texts).decode())
+        return list(replies)
 
     async def cancel(self, *commands: Command, user_id: str = "") -> list[list[Any]]:
         """Cancel the bookings that *commands* made, as their owner or as *user_id*."""

@@ -71,8 +71,7 @@ class Till:
         names = self._names(*call.events)
         replies = call.replies(self._call(verb, names, [self.epoch, *call.events, *call.words]))
         return [
-            [int(word) if word.isdigit() else word for word in reply.split(b" ")]
-            if isinstance(reply, bytes) else reply  # `book` replies with a line for each order.
+            [int(w) if isinstance(w, bytes) and w.isdigit() else w for w in words_of(reply)]
             for reply in replies
         ]  # fmt: skip
 
@@ -127,3 +126,9 @@ class Till:
             "EVALSHA", sha, len(names), *names, *args
         )
         return reply
+
+
+def words_of(reply: Any) -> list[Any]:
+    """Return the words of a reply; `book` may say them in a line."""
+    words: list[Any] = reply.split(b" ") if isinstance(reply, bytes) else reply
+    return words
