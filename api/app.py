@@ -30,6 +30,7 @@ from api.services import SERVICES, Services
 from api.ticket_codes import TicketCodes
 from api.tokens import Tokens
 from engine import scripts
+from engine.calls import Limit
 from engine.door import ReadReign, Reign, ReportSeen
 from engine.durability import Durability
 from engine.engine import Engine
@@ -64,6 +65,8 @@ class Options:
     database_timeout_ms: int
     catch_up_timeout_ms: int
     availability_age_ms_max: int
+    booking_limit_attempts: int
+    booking_limit_window_ms: int
     hold_ttl_ms: int
     hold_life_max_ms: int
     offer_ttl_ms: int
@@ -76,6 +79,13 @@ class Options:
     redo_records_max: int
     redo_bytes_max: int
     receipts: Literal["on", "off"]
+
+
+def booking_limit(options: Options) -> Limit | None:
+    """Return how often a person may try to book; None if there is no limit."""
+    if not options.booking_limit_attempts:
+        return None
+    return Limit(options.booking_limit_attempts, options.booking_limit_window_ms)
 
 
 def create_app(options: Options) -> web.Application:
@@ -103,6 +113,7 @@ def create_app(options: Options) -> web.Application:
             waiting_max=options.commands_waiting_max,
             durability=options.durability,
             make_redo=redo_maker(pool, options),
+            booking_limit=booking_limit(options),
         )
         watermark = Watermark(pool)
         acks = Acks(

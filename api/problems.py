@@ -147,6 +147,7 @@ REFUSALS: dict[Status, Refusal] = {
         409, "places_available", "There are places, and nobody waits: book them."
     ),
     Status.WAITLIST_FULL: Refusal(409, "waitlist_full", "As many wait as may."),
+    Status.RATE_LIMITED: Refusal(429, "rate_limited", "That is more than one may try at a time."),
     Status.BACKPRESSURE: Refusal(503, "backpressure", "Too much is waiting; try again shortly."),
 }
 
@@ -169,11 +170,36 @@ def refusal(refused: Refused) -> Problem:
         at_ms = members.pop(f"{moment}_ms", None)
         if at_ms is not None:
             members[moment] = moment_of(int(at_ms))
+    if refused.status is Status.RATE_LIMITED:
+        headers |= rate_limit_headers(
+            int(members.pop("attempts_max")), int(members.pop("window_ms")),
+            left=0, more_after_ms=int(members["retry_after_ms"]),
+        )  # fmt: skip
     if "retry_after_ms" in members:
         headers["Retry-After"] = str(math.ceil(int(members["retry_after_ms"]) / 1000))
     elif refused.status.is_transient and row.http_status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return Problem(row.http_status, row.code, row.title, errors=errors, headers=headers, **members)
+
+
+def rate_limit_headers(
+    attempts_max: int, window_ms: int, *, left: int, more_after_ms: int
+) -> dict[str, str]:
+    """
+    Return the fields that tell of the booking limit (draft-ietf-httpapi-ratelimit-headers-11).
+
+    Args:
+        attempts_max, window_ms: The limit.
+
+        left: Attempts that may be made at once.
+
+        more_after_ms: Time after which there is one more.
+    """
+    window_s, more_after_s = math.ceil(window_ms / 1000), math.ceil(more_after_ms / 1000)
+    return {
+        "RateLimit-Policy": f'"bookings";q={attempts_max};w={window_s}',
+        "RateLimit": f'"bookings";r={left};t={more_after_s}',
+    }
 
 
 def not_found() -> Problem:

@@ -27,8 +27,8 @@ COORDINATOR = "coordinator"
 CONNECTION = ("client|setname", "config|get", "info", "ping", "select")
 #: What the scripts call, all of them together, but for the persister's own.
 SCRIPTS = (
-    "hdel", "hexists", "hget", "hgetall", "hincrby", "hmget", "hset", "sadd", "sismember",
-    "srem", "time", "xadd", "zadd", "zcard", "zrange", "zrangebylex", "zrangebyscore",
+    "hdel", "hexists", "hget", "hgetall", "hincrby", "hmget", "hset", "pexpireat", "sadd",
+    "sismember", "srem", "time", "xadd", "zadd", "zcard", "zrange", "zrangebylex", "zrangebyscore",
     "zrem", "zscore",
 )  # fmt: skip
 #: Commands of each role, beside `CONNECTION`.
@@ -63,6 +63,7 @@ _CALLS: Mapping[str, tuple[str, ...]] = {
     "hscan": ("hscan", _KEY, "0"),
     "hset": ("hset", _KEY, "f", "v"),
     "info": ("info",),
+    "pexpireat": ("pexpireat", _KEY, "1"),
     "ping": ("ping",),
     "sadd": ("sadd", _KEY, "m"),
     "select": ("select", "0"),

@@ -10,7 +10,7 @@ are put together here for the same reason (docs/decisions/0011-one-check-per-ent
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.commands import Batched, Order, Row
 from engine.ids import promo_of
@@ -22,10 +22,24 @@ _FIRST_KIND = 48
 _NO_DETAIL = b"{}"
 
 
-def call_of(commands: Sequence[Batched]) -> OrderCall | RowCall:
-    """Make the call of a batch of commands of one verb, at most 128."""
+class Limit(NamedTuple):
+    """How many bookings a person may try within a while: a bucket that fills at a steady rate."""
+
+    #: 1.. at most `window_ms`.
+    attempts_max: int
+    #: Time in which an empty bucket is full again, in ms; at most a day.
+    window_ms: int
+
+
+def call_of(commands: Sequence[Batched], limit: Limit | None = None) -> OrderCall | RowCall:
+    """
+    Make the call of a batch of commands of one verb, at most 128.
+
+    Args:
+        limit: Of `book`; None for no limit, and for all other verbs.
+    """
     if isinstance(commands[0], Order):
-        return OrderCall(commands)  # type: ignore[arg-type]  # All are, as the first is.
+        return OrderCall(commands, limit)  # type: ignore[arg-type]  # All are, as the first is.
     return RowCall(commands)  # type: ignore[arg-type]
 
 
@@ -55,7 +69,7 @@ class OrderCall:
 
     __slots__ = ("_kind_of", "events", "words")
 
-    def __init__(self, orders: Sequence[Order]) -> None:
+    def __init__(self, orders: Sequence[Order], limit: Limit | None) -> None:
         """Put the words of the orders together."""
         numbers: dict[str, int] = {}
         kinds: dict[tuple[Any, ...], int] = {}
@@ -70,6 +84,7 @@ class OrderCall:
                 told = ";".join(":".join(map(str, line)) for line in lines)
                 asked.append(f"{number} {ttl_ms} ~{key[3]} {told}")
             kind_of.append(kind)
+        attempts_max, window_ms = limit or (0, 0)
         details = [order.detail for order in orders]
         if all(detail == _NO_DETAIL for detail in details):
             details = []
@@ -77,7 +92,7 @@ class OrderCall:
         self.events = list(numbers)
         #: The words that follow those ids.
         self.words: list[Any] = [
-            f"{len(orders)} {len(asked)} {4 if details else 3}",
+            f"{len(orders)} {len(asked)} {4 if details else 3} {attempts_max} {window_ms}",
             bytes([_FIRST_KIND + kind for kind in kind_of]),
             *asked,
             *[order.id for order in orders],

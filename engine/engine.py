@@ -15,6 +15,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from engine import keys, outcomes, porter
+from engine.calls import Limit
 from engine.commands import (
     CancelItem,
     Extend,
@@ -69,6 +70,7 @@ class Engine:
         waiting_max: int = 20_000,
         durability: Durability = "fsync",
         make_redo: Callable[[int], RedoBuffer] | None = None,
+        booking_limit: Limit | None = None,
     ) -> None:
         """
         Args:
@@ -91,6 +93,8 @@ class Engine:
 
             make_redo: Makes the buffer that keeps a shard's acknowledged bookings until
                 PostgreSQL has them; None to keep none.
+
+            booking_limit: How often a person may try to book; None for no limit.
         """
         assert 1 <= commands_max <= BATCH_COMMANDS_MAX
         self._clients = clients
@@ -107,6 +111,7 @@ class Engine:
                 in_flight_max=in_flight_max,
                 waiting_max=waiting_max,
                 redo=make_redo(number) if make_redo is not None else None,
+                limit=booking_limit,
             )
             for number in range(shards)
         ]

@@ -58,6 +58,15 @@ def journal(shard: int, epoch: int) -> str:
     return f"{tag(shard)}:log:{epoch}"
 
 
+def attempts(shard: int) -> tuple[str, str]:
+    """
+    Hashes: user_id -> when all their booking attempts are back; of even windows, of odd ones.
+
+    Only on the master, and only for as long as a window and the next.
+    """
+    return f"{tag(shard)}:attempts:even", f"{tag(shard)}:attempts:odd"
+
+
 def due(shard: int) -> str:
     """Sorted set: event_id by when its next hold runs out, or is forgotten."""
     return f"{tag(shard)}:due"

@@ -19,6 +19,7 @@ _BETWEEN = '","'
 #: What follows a refusing status in a reply, in order; the Lua headers say the same.
 REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.IDEMPOTENCY_KEY_REUSED: (),
+    Status.RATE_LIMITED: ("attempts_max", "window_ms", "retry_after_ms"),
     Status.NOT_ON_SALE: (),
     Status.NOT_FOUND: (),
     Status.SALE_NOT_OPEN: ("opens_at_ms",),

@@ -16,7 +16,7 @@ from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 
 from engine import batches, keys
-from engine.calls import call_of
+from engine.calls import Limit, call_of
 from engine.coalescer import Coalescer
 from engine.commands import Batched, Publish, ShiftSeats
 from engine.door import Door, ReadReign, Reign, ReportSeen
@@ -78,6 +78,7 @@ class Shard:
         in_flight_max: int,
         waiting_max: int,
         redo: RedoBuffer | None = None,
+        limit: Limit | None = None,
     ) -> None:
         """
         Args:
@@ -94,11 +95,14 @@ class Shard:
             commands_max, in_flight_max, waiting_max: See `Coalescer`; each verb has its own.
 
             redo: Keeps what was acknowledged; None to keep nothing.
+
+            limit: How often a person may try to book; None for no limit.
         """
         self.number = number
         self.client = client
         self._wire = wire
         self._redo = redo
+        self._limit = limit
         self.door = Door(
             number, read_reign, report_seen=report_seen,
             on_shut=None if redo is None else redo.shut,
@@ -194,8 +198,8 @@ class Shard:
 
         async def send(batch: Sequence[Batched]) -> Sequence[Any]:
             reign = self.door.reign()
-            call = call_of(batch)
-            key_names = self._keys_of(reign, call.events)
+            call = call_of(batch, self._limit if verb == "book" else None)
+            key_names = self._keys_of(reign, call.events, verb)
             replies = call.replies(
                 await self._call(verb, reign, key_names, [*call.events, *call.words])
             )
@@ -208,11 +212,13 @@ class Shard:
 
         return send
 
-    def _keys_of(self, reign: Reign, event_ids: Sequence[str]) -> list[str]:
+    def _keys_of(self, reign: Reign, event_ids: Sequence[str], verb: str = "") -> list[str]:
         """Return the keys of a batch: the shard's, then those of each event."""
         names = [
             keys.meta(self.number), keys.journal(self.number, reign.epoch), keys.due(self.number),
         ]  # fmt: skip
+        if verb == "book":
+            names += keys.attempts(self.number)
         for event_id in event_ids:
             names += keys.event(self.number, event_id)
         return names

@@ -110,6 +110,8 @@ class Status(StrEnum):
     SALE_NOT_OPEN = "SALE_NOT_OPEN"
     #: The sale has ended, by Redis time or by the organizer.
     SALE_CLOSED = "SALE_CLOSED"
+    #: The person has tried to book too often lately.
+    RATE_LIMITED = "RATE_LIMITED"
     #: Too many records wait for PostgreSQL; selling on would risk memory.
     BACKPRESSURE = "BACKPRESSURE"
     #: More than one order, or one person, may have.
@@ -134,7 +136,11 @@ class Status(StrEnum):
         """Tell whether the same request may succeed later without anybody changing the event."""
         match self:
             case (
-                Status.SALE_NOT_OPEN | Status.BACKPRESSURE | Status.ALL_HELD | Status.WAITLIST_FULL
+                Status.SALE_NOT_OPEN
+                | Status.BACKPRESSURE
+                | Status.ALL_HELD
+                | Status.WAITLIST_FULL
+                | Status.RATE_LIMITED
             ):
                 return True
             case (

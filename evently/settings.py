@@ -90,6 +90,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     batches_in_flight_max: Annotated[int, Meta(ge=1, le=16)] = 2
     #: Commands that may wait in one process before the next is refused with `backpressure`.
     commands_waiting_max: Positive = 20_000
+    #: Bookings a person may try within `booking_limit_window_ms`; 0: as many as they like.
+    booking_limit_attempts: Annotated[int, Meta(ge=0, le=1_000)] = 10
+    #: Time in which all those attempts come back, at a steady rate, in milliseconds.
+    booking_limit_window_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 60_000
     #: How long a hold lasts, in milliseconds.
     hold_ttl_ms: Annotated[int, Meta(ge=1_000, le=7_200_000)] = 600_000
     #: Longest life of a hold with all its extensions, in milliseconds.

@@ -6,31 +6,35 @@ Guarantees   I1 never oversold; I6 one booking per idempotency key; I12 limit pe
 Atomicity    Each order all or nothing; every check precedes the first write of the batch.
 Idempotency  A known booking_id gives its first reply again, whatever happened since.
 Cost         O(orders + lines); 3 reads and 3 writes per event, 2 reads and 1 write per call, and
-             1 XADD per call. Where too little is left, up to 50 overdue holds are ended first.
+             1 XADD per call; 2 reads and 2 writes more where there is a limit. Where too little
+             is left, up to 50 overdue holds are ended first.
              Where somebody waits, up to 20 entries of each tier are read and offered places.
 
-KEYS (one hash tag: the shard's; 4..14 repeat for each event)
-  1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
-  2 journal    stream  one record per change                                  append
-  3 due        zset    event_id -> when its next hold runs out, Unix ms       write
-  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
-  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
-  6 persons    hash    user_id[/tier_no] -> places held or booked             read, write
-  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
-  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
-  9 ended      zset    hold_id -> when it ended, Unix ms                      write
- 10 seats      hash    of each section its seats, see docs/SEATS.md           read, write
- 11 waitlist   zset    who waits for which tier, in order of joining       read, write
- 12 entries    hash    entry_id -> waitlist entry                         read, write
- 13 tickets    hash    ticket_id -> check-in
- 14 promos     hash    promo codes and their uses                            read, write
+KEYS (one hash tag: the shard's; 6..16 repeat for each event)
+  1 meta           hash    epoch, state, seq, persisted_seq, backlog_max          read, write
+  2 journal        stream  one record per change                                  append
+  3 due            zset    event_id -> when its next hold runs out, Unix ms       write
+  4 attempts_even  hash    user_id -> when they have all attempts again, Unix ms  read, write
+  5 attempts_odd   hash    the same, of every other window                        read, write
+  6 stock          hash    sale window, limits; per tier what is left and sold    read, write
+  7 bookings       hash    booking_id -> booking, see docs/DATA.md                read, write
+  8 persons        hash    user_id[/tier_no] -> places held or booked             read, write
+  9 holds          hash    hold_id -> hold, see docs/DATA.md                      read, write
+ 10 deadlines      zset    hold_id -> expires_at_ms, of live holds                read, write
+ 11 ended          zset    hold_id -> when it ended, Unix ms                      write
+ 12 seats          hash    of each section its seats, see docs/SEATS.md           read, write
+ 13 waitlist       zset    who waits for which tier, in order of joining          read, write
+ 14 entries        hash    entry_id -> waitlist entry                             read, write
+ 15 tickets        hash    ticket_id -> check-in
+ 16 promos         hash    promo codes and their uses                             read, write
 
 ARGV
   1 epoch        string  epoch[:seq] the caller believes in
   2 event_id     string  one per event, in the order of KEYS
   then for each order, up to 128:
   then the orders, up to 128, in columns:
-  3 shape        string  how many orders, how many kinds, and 3, or 4 where there are details
+  3 shape        string  how many orders, how many kinds, and 3, or 4 where there are details; then
+                         the limit: attempts of a person within a window, and its ms; 0 0 for none
   4 kinds        string  a byte for each order: of which kind it is, 0 for the first, 1, ...
   5 asked        string  one per kind, what is asked for: event_no ttl_ms ~CODE tier_no:quantity;...
                          event_no: 1.. which of the events; ttl_ms: not used, 0; ~ alone where there
@@ -49,6 +53,7 @@ were plainly booked, one after the other; else a line per order, in order, of wo
 applies)
   REPLAYED                epoch, seq, at_ms, items   the first reply again
   IDEMPOTENCY_KEY_REUSED                             known booking_id, other fingerprint
+  RATE_LIMITED            attempts_max, window_ms, retry_after_ms   transient
   NOT_ON_SALE                                        the event is not loaded
   SALE_NOT_OPEN           opens_at_ms                transient; with the line if it is a tier's
   SALE_CLOSED             closes_at_ms               with the line if it is a tier's
@@ -72,7 +77,7 @@ Emits        journal `booked`: booking_id, user_id, fingerprint, items, detail; 
 -- Bind.
 local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
 local epoch, seen_seq = read_epoch(ARGV[1])
-local events, argv = bind_events(), ARGV
+local events, argv = bind_events(6), ARGV
 local orders = bind_orders(events, figures(), 2 + #events)
 if not orders then return redis.error_reply('BADARG order') end
 
@@ -82,6 +87,7 @@ if shut then return shut end
 read_orders(events, orders, 'bookings')
 for _, event in ipairs(events) do event.is_open = is_open(shard, event) end
 find_plain(orders)
+local limit = read_attempts(orders, shard.at_ms, KEYS[4], KEYS[5])
 
 -- Check. Decisions change the tables above and nothing else.
 local before, behind = epoch .. ' ', ' ' .. shard.at_text .. ' '
@@ -163,7 +169,12 @@ for n = 1, orders.count do
     taken = persons[number]
   end
   taken = taken and tonumber(taken) + quantity or quantity
-  if tier and not is_known and quantity <= tier.available and taken <= person_max
+  -- What is known is told again and costs no attempt (I6).
+  local wait_ms = limit and not is_known and count_attempt(limit, user_id, n, shard.at_ms)
+  if wait_ms then
+    give_up_whole(n)
+    replies[n] = table.concat({ 'RATE_LIMITED', limit.attempts_max, limit.window_ms, wait_ms }, ' ')
+  elseif tier and not is_known and quantity <= tier.available and taken <= person_max
     and seq < seq_max then
     seq = seq + 1
     local digit = digits[seq - tens_seq]
@@ -192,6 +203,7 @@ promote(shard, events)
 
 -- Apply.
 apply(shard, events, due)
+if limit then keep_attempts(limit, shard.at_ms) end
 
 -- Reply. One text, since a rush pays for every value of a reply, here and in the worker.
 return whole or table.concat(replies, '\n')

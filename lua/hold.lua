@@ -30,7 +30,7 @@ ARGV
   2 event_id     string  one per event, in the order of KEYS
   then for each order, up to 128:
   then the orders, up to 128, in columns, as `book` has them:
-  3 shape        string  how many orders, how many kinds, and 3, or 4 where there are details
+  3 shape        string  how many orders, how many kinds, and 3, or 4 where there are details; 0 0
   4 kinds        string  a byte for each order: of which kind it is, 0 for the first, 1, ...
   5 asked        string  one per kind, what is asked for: event_no ttl_ms ~CODE tier_no:quantity;...
                          ttl_ms: 1.. how long, from Redis time

@@ -1,9 +1,10 @@
--- Bind the events of a batch: eleven keys each from KEYS 4 on, their ids from ARGV 2 on. What was
--- read of an event, and what `apply` will write, is kept in its table.
-local function bind_events()
+-- Bind the events of a batch: eleven keys each from KEYS `first` on, 4 if it is not told, their ids
+-- from ARGV 2 on. What was read of an event, and what `apply` will write, is kept in its table.
+local function bind_events(first)
   local events = {}
-  for i = 1, (#KEYS - 3) / 11 do
-    local k = 11 * i - 7
+  first = first or 4
+  for i = 1, (#KEYS - first + 1) / 11 do
+    local k = first + 11 * (i - 1)
     events[i] = {
       event_id = ARGV[1 + i],
       stock = KEYS[k], bookings = KEYS[k + 1], persons = KEYS[k + 2],

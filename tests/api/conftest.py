@@ -112,6 +112,8 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         hold_life_max_ms=120_000,
         offer_ttl_ms=60_000,
         waitlist_entries_max=1_000,
+        booking_limit_attempts=0,
+        booking_limit_window_ms=60_000,
         catch_up_timeout_ms=TIMEOUT_MS,
         availability_age_ms_max=0,
         body_bytes_max=BODY_BYTES_MAX,

@@ -83,7 +83,7 @@ def test_order_words() -> None:
     """A wish travels behind its quantity; a general line is its tier and quantity."""
     order = Order("evt", "bk", "usr", "f", b"{}", ((1, 2, "s1-1+s1-2"), (2, 3)))
     order.check()
-    words = ["1 1 3", b"0", "1 0 ~ 1:2:s1-1+s1-2;2:3", "bk", "usr", "f", "0\tbk\tusr\tf"]
+    words = ["1 1 3 0 0", b"0", "1 0 ~ 1:2:s1-1+s1-2;2:3", "bk", "usr", "f", "0\tbk\tusr\tf"]
     assert words == call_of([order]).words
 
 

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from engine import keys
-from engine.calls import call_of
+from engine.calls import Limit, call_of
 from engine.commands import Batched, Order
 from engine.door import Reign
 from engine.ids import new_id
@@ -105,10 +105,14 @@ class Till:
         orders = [command.order(self.event, self.booking(command)) for command in commands]
         return await self.send("book", *orders)
 
-    async def send(self, verb: str, *commands: Batched) -> list[list[Any]]:
+    async def send(
+        self, verb: str, *commands: Batched, limit: Limit | None = None
+    ) -> list[list[Any]]:
         """Send commands of a batched verb in one call."""
-        call = call_of(commands)
+        call = call_of(commands, limit)
         names = [self.meta, self.journal, keys.due(self.shard)]
+        if verb == "book":
+            names += keys.attempts(self.shard)
         for event in call.events:
             names += keys.event(self.shard, event)
         reply = await self.call(verb, names, self.epoch, *call.events, *call.words)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from engine import keys
-from engine.calls import call_of
+from engine.calls import Limit, call_of
 from engine.commands import Order
 from engine.ids import new_id
 from tests.checks import FAR_MS, ask
@@ -65,10 +65,11 @@ class Stage:
         [reply] = await self.till._on_events(verb, [self.till.event], [1, *words])
         return reply
 
-    def names(self) -> list[str]:
+    def names(self, verb: str = "") -> list[str]:
         """Return the keys of most scripts."""
         till = self.till
-        return [till.meta, till.journal, keys.due(till.shard), *self.own]
+        more = keys.attempts(till.shard) if verb == "book" else ()
+        return [till.meta, till.journal, keys.due(till.shard), *more, *self.own]
 
     def id(self, prefix: str, name: str) -> str:
         """Return an id that *name* stands for."""
@@ -84,7 +85,7 @@ class Stage:
     def orders(self, verb: str, count: int) -> list[Any]:
         """Return the words of many orders that are the same."""
         order = self.order(f"{verb[0]}9", "f", (3, 2), (2, "1:best"), code=CODE)
-        return call_of([order] * count).words
+        return call_of([order] * count, Limit(9, TTL_MS) if verb == "book" else None).words
 
     def join(self, name: str, user: str) -> list[Any]:
         """Return the words of a join."""
@@ -117,7 +118,7 @@ class Stage:
         }
         for verb, status in (("book", "BOOKED"), ("hold", "HELD")):
             words = self.orders(verb, 1)
-            found[verb] = self._call(verb, self.names(), self.till.event, *words, status=status)
+            found[verb] = self._call(verb, self.names(verb), self.till.event, *words, status=status)
         return found | self._others()
 
     def _others(self) -> dict[str, Call]:

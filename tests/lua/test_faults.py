@@ -24,7 +24,7 @@ from tests.lua.stage import CODE, FORGET_MS, Call, Stage
 
 #: Calls by what they are about, and how many keys each has.
 CALLS = {
-    "book": 14, "hold": 14, "confirm": 14, "confirm offer": 14, "confirm late": 14, "release": 14,
+    "book": 16, "hold": 14, "confirm": 14, "confirm offer": 14, "confirm late": 14, "release": 14,
     "extend": 14, "cancel": 14, "cancel_item": 14, "join": 14, "leave": 14, "leave offer": 14,
     "checkin": 14, "undo_checkin": 14, "transfer": 14, "close": 14, "reopen": 14,
     "set_capacity": 14, "expire": 14, "block": 14, "unblock": 14, "cancel_event": 15,

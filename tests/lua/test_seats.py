@@ -143,11 +143,11 @@ async def test_bad_wish(hall: Hall, user: str, wish: str) -> None:
 async def test_script_checks_wishes_too(hall: Hall, user: str, word: str) -> None:
     """The script itself refuses doubled, missing or misspelt seats, whoever calls it."""
     order = hall.order(user, (1, 1))
-    shape = ["1 1 3", "0", f"1 0 ~ 1:{word}"]
+    shape = ["1 1 3 0 0", "0", f"1 0 ~ 1:{word}"]
     args = [1, hall.event, *shape, order.id, user, "f", "-"]
     reign = hall.engine.reign(hall.shard)
     shard = hall.engine.shards[hall.shard]
-    names = shard._keys_of(reign, [hall.event])
+    names = shard._keys_of(reign, [hall.event], "book")
     reply = await ask(hall.redis, "EVALSHA", reign.script_shas["book"], len(names), *names, *args)
     assert reply.startswith(b"UNKNOWN_SEAT ")
     await hall.check()
