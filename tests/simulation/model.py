@@ -9,6 +9,7 @@ checks those that were chosen, and adopts them. All else is as the headers in `l
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -117,6 +118,9 @@ class Event:
     tickets: dict[tuple[str, int], Ticket] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
     used_first: set[str] = field(default_factory=set)
+    #: How often each person has tried to book, at any event of the shard; none comes back here.
+    attempts: Counter[str] = field(default_factory=Counter)
+    attempts_max: int = 1_000_000
     #: Whether the present call has read the list's tier.
     is_read: bool = False
 
@@ -174,6 +178,10 @@ class Event:
         owner.seats = seats
 
     def book(self, own_id: str, user: str, lines: Lines, fingerprint: str) -> Status:
+        if own_id not in self.bookings:
+            self._read(line[0] for line in lines)
+            no(Status.RATE_LIMITED, self.attempts[user] >= self.attempts_max)
+            self.attempts[user] += 1
         self.bookings[own_id] = self._order(self.bookings.get(own_id), user, lines, fingerprint)
         self.bookings[own_id].status = "confirmed"
         return Status.BOOKED

@@ -8,6 +8,7 @@ seed that found it. `make simulate` runs the large size; `pytest` a small one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,7 +57,7 @@ from tests.checks import FAR_MS
 from tests.simulation import model
 from tests.simulation.fold import Fold
 from tests.simulation.staff import StaffedEvent
-from tests.simulation.till import LIFE_MAX_MS, OVERDUE_TTL_MS, TTL_MS, Till
+from tests.simulation.till import LIFE_MAX_MS, LIMIT, OVERDUE_TTL_MS, TTL_MS, Till
 
 USERS = tuple(new_id("usr") for _ in range(4))
 STRANGER = new_id("usr")
@@ -126,6 +127,7 @@ class Sale(RuleBasedStateMachine):
         self.till = Till(self.redis)
         self.events: dict[str, StaffedEvent] = {}
         self.sent: list[tuple[str, Batched, tuple[Any, ...]]] = []
+        attempts: Counter[str] = Counter()
         for policy, list_tier in lists:
             event_id = new_id("evt")
             tiers = {
@@ -135,8 +137,9 @@ class Sale(RuleBasedStateMachine):
             }  # fmt: skip
             promos = {one.code: (one.uses_max, one.tier_nos) for one in PROMOS}
             self.events[event_id] = StaffedEvent(
-                tiers, promos, PERSON_MAX, ROWS, FAR_MS, policy, list_tier
-            )
+                tiers, promos, PERSON_MAX, ROWS, FAR_MS, policy, list_tier, attempts=attempts,
+                attempts_max=LIMIT.attempts_max,
+            )  # fmt: skip
             self.till.seat(event_id, Section(1, 2, tuple(map(len, ROWS))))
             self.till.publish(Publish(event_id, "p", 0, FAR_MS, PERSON_MAX, STOCK, 1,
                                       PROMOS))  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 from redis import Redis
 
 from engine import keys, scripts
-from engine.calls import call_of
+from engine.calls import Limit, call_of
 from engine.commands import Batched, Publish
 from engine.records import Record, read_entries
 from engine.seats import Section
@@ -17,6 +17,8 @@ from engine.seats import Section
 TTL_MS = 600_000
 LIFE_MAX_MS = 1_200_000
 OVERDUE_TTL_MS = 1
+#: Small, so that it is met; and so slow that no attempt comes back.
+LIMIT = Limit(8, 86_400_000)
 
 _shards = itertools.count(1_000)
 _shas = cache(scripts.shas)
@@ -67,7 +69,7 @@ class Till:
 
     def run(self, verb: str, *commands: Batched) -> list[list[Any]]:
         """Run one batch."""
-        call = call_of(commands)
+        call = call_of(commands, LIMIT if verb == "book" else None)
         names = self._names(*call.events)
         if verb == "book":
             names[3:3] = keys.attempts(self.shard)
