@@ -56,6 +56,7 @@ _SALE = (
     (409, "promo_exhausted"), (422, "idempotency_key_reused"),
     (503, "shard_recovering"), (503, "backpressure"), (503, "outcome_unknown"),
 )  # fmt: skip
+_LIMITED = (*_SALE, (429, "rate_limited"))
 _SHUT = ((503, "shard_recovering"), (503, "outcome_unknown"))
 _OWN = ((403, "forbidden"), (404, "not_found"))
 _TICKET = ((409, "already_checked_in"), (410, "ticket_cancelled"), (410, "ticket_superseded"))
@@ -69,7 +70,7 @@ _PAGE = ("limit", "after")
 ROUTES: tuple[Route, ...] = (
     # The hot path stands first: the router tries routes in order.
     Route("POST", "/v1/events/{event_id}/bookings", bookings.book, Policy.USER, schemas.Order,
-          schemas.Booking, 201, ((400, "idempotency_key_missing"), (404, "not_found"), *_SALE),
+          schemas.Booking, 201, ((400, "idempotency_key_missing"), (404, "not_found"), *_LIMITED),
           needs_key=True, prefers=True, is_hot=True),
     Route("POST", "/v1/events/{event_id}/holds", holds.create, Policy.USER, schemas.Order,
           schemas.Hold, 201, ((400, "idempotency_key_missing"), (404, "not_found"), *_SALE),

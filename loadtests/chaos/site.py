@@ -51,7 +51,8 @@ class Site:
     """An Evently with everything that is needed to hurt it and to look at it."""
 
     def __init__(self, data_path: Path, **settings: str) -> None:
-        self.server = Server(data_path, **settings)
+        # A handful of people try all the time, which the booking limit is there to stop.
+        self.server = Server(data_path, **({"booking_limit_attempts": "0"} | settings))
         self.shut: list[Shut] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped: set[int] = set()

@@ -31,7 +31,7 @@ def test_every_refusal_becomes_a_problem(status: Status) -> None:
     fields = {name: FIELD_VALUES.get(name, 7) for name in REFUSAL_FIELDS[status]}
     problem = refusal(Refused(status, fields))
     assert (row.http_status, row.code) == (problem.status, problem.code)
-    assert problem.status in {404, 409, 410, 422, 503}
+    assert problem.status in {404, 409, 410, 422, 429, 503}
     can_tell = problem.status == 503 or "retry_after_ms" in fields
     assert can_tell == ("Retry-After" in problem.headers)
     if "line" in fields:
