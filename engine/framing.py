@@ -41,15 +41,17 @@ def unfold(lines: bytes) -> list[bytes]:
     bodies: list[bytes] = []
     templates: dict[bytes, bytes] = {}
     for line in lines.split(b"\n"):
-        if line.startswith(b"{"):
+        kind = line[:1]
+        if kind == b"{":
             bodies.append(line)
-        elif line.startswith(b"="):
+        elif kind == b"=":
             template = line[1:].replace(b"%", b"%%").replace(b"\t", b"%b")
-            templates[b"%d" % len(templates)] = template
+            # It takes its own number as well, and writes none of it.
+            templates[b"%d" % len(templates)] = b"%.0b" + template
         else:
-            number, *values = line.split(b"\t")
+            words = line.split(b"\t")
             try:
-                bodies.append(templates[number] % tuple(values))
+                bodies.append(templates[words[0]] % tuple(words))
             except (KeyError, TypeError):
                 bodies.append(line)
     return bodies

@@ -39,6 +39,8 @@ from engine.records import (
     CheckInUndone,
     Closed,
     Confirmed,
+    Damaged,
+    Entry,
     EventCancelled,
     Expired,
     Extended,
@@ -55,8 +57,7 @@ from engine.records import (
     Stalled,
     Transferred,
     Unblocked,
-    decode,
-    raw_records,
+    read_call,
 )
 from engine.waitlist import Entry as Waiting
 from engine.waitlist import parse_entry
@@ -281,21 +282,19 @@ class Reader:
                 keys.journal(self.shard, epoch), str(seen + 1), str(state.watermark_seq),
                 count=SCAN_COUNT,
             )  # fmt: skip
-            for seq, raw in _raw_records(rows):
+            for one in _read_calls(rows):
+                seq = one.seq
                 if seq <= seen:
                     continue  # Of the same call as the last one that PostgreSQL has.
                 if seq > seen + 1:
                     missing.append((seen + 1, seq - 1))
                 seen = seq
-                try:
-                    record = decode(raw)
-                except CorruptRecord as error:
+                if isinstance(one, Damaged):
                     tail.broken.append(
-                        Broken(epoch, seq, seq, "record_corrupt", "stream", str(error))
+                        Broken(epoch, seq, seq, "record_corrupt", "stream", one.reason)
                     )
-                else:
-                    if record.event_id in event_ids:
-                        tail.records.append((seq, record))
+                elif one.record.event_id in event_ids:
+                    tail.records.append((seq, one.record))
             if not rows:
                 missing.append((seen + 1, state.watermark_seq))
                 break
@@ -518,13 +517,13 @@ def _seq(entry_id: bytes) -> int:
     return int(entry_id.partition(b"-")[0])
 
 
-def _raw_records(rows: Sequence[Any]) -> Iterator[tuple[int, bytes]]:
-    """Yield the records of stream entries; of one that is no entry of ours, nothing at its seq."""
+def _read_calls(rows: Sequence[Any]) -> Iterator[Entry | Damaged]:
+    """Yield the records of stream entries; one that is no entry of ours is damaged, at its seq."""
     for entry_id, fields in rows:
         try:
-            yield from raw_records(entry_id, fields)
-        except CorruptRecord:
-            yield _seq(entry_id), b""
+            yield from read_call(entry_id, fields)
+        except CorruptRecord as error:
+            yield Damaged(_seq(entry_id), b"", str(error))
 
 
 def _texts(fields: dict[bytes, bytes]) -> dict[str, str]:

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine import keys
-from engine.errors import CorruptRecord
 from engine.ids import booking_of_hold, booking_of_offer, entry_of_offer, event_id_range, is_id
-from engine.records import Item, Published, Record, last_seq, read_entries
+from engine.records import Entry, Item, Published, Record, last_seq, read_call
 from engine.status import Status
 from reconciler.proof import JournalReader
 from reconciler.servers import Servers
@@ -154,12 +153,9 @@ async def records(servers: Servers, shard: int) -> AsyncIterator[tuple[int, int,
             )
             for own_id, fields in rows:
                 before, seq = seq, last_seq(own_id)
-                try:
-                    entries = read_entries(own_id, fields)
-                except CorruptRecord:
-                    continue  # `check` names it; a story tells what can be read.
-                for entry in entries:
-                    if entry.seq > before:
+                for entry in read_call(own_id, fields):
+                    # What is damaged `check` names; a story tells what can be read.
+                    if isinstance(entry, Entry) and entry.seq > before:
                         yield epoch, entry.seq, entry.record
             if not rows:
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine import keys
 from engine.ids import new_id, ticket_id
+from engine.records import frame, read_entries
 from reconciler.check import Result
 from reconciler.view import Violation
 from tests.checks import ask
@@ -241,6 +242,23 @@ async def test_f9_flipped_byte_in_stream(sold: Sold) -> None:
     assert [(*booking_place(sold, 3, 1), 6)] == [
         (*place(v), v.seq) for v in found["record_corrupt"]
     ]
+
+
+async def test_f9_flipped_bit_in_an_entry_of_many(sold: Sold) -> None:
+    """F9: of an entry with many records the one that a flipped bit is in is named, and no other."""
+    office = sold.office
+    rows = await ask(office.redis, "XRANGE", office.journal, "6", "+")
+    raws = [entry.raw for row in rows for entry in read_entries(*row)]
+    assert len(raws) > 1
+    await ask(office.redis, "DEL", office.journal)
+    text = bytearray(frame(raws))
+    text[len(frame(raws[:1])) - 9] ^= 1
+    await ask(office.redis, "XADD", office.journal, rows[-1][0], "records", bytes(text))
+    found = await sold.found()
+    assert [(*booking_place(sold, 3, 1), 6)] == [
+        (*place(v), v.seq) for v in found["record_corrupt"]
+    ]
+    assert "record_missing" not in found
 
 
 async def test_flipped_byte_in_journal(sold: Sold) -> None:
