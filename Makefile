@@ -42,17 +42,18 @@ bench: $(DEV)    ## measure P1..P11, report in loadtests/results (ONLY=P1,P4 COM
 	@$(BIN)/python -m loadtests.bench $(WHAT) $(if $(ONLY),--only $(ONLY)) $(if $(COMPARE),--compare $(COMPARE)) \
 	    $(if $(QUICK),--quick)
 
-loadtest:
-	@echo "make $@ does not exist yet: it comes with the work on $(or $(WHY_$@),it)" >&2; exit 1
-WHY_loadtest := speed
+loadtest: $(DEV) ## a Locust scenario with its verdict (SCENARIO=rush USERS=n RATE=n RUNTIME=s SEED=n HOST=url UI=1)
+	@$(BIN)/python -m loadtests.locust $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(USERS),--users $(USERS)) \
+	    $(if $(RATE),--rate $(RATE)) $(if $(RUNTIME),--run-time $(RUNTIME)) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(CAPACITY),--capacity $(CAPACITY)) $(if $(PROCESSES),--processes $(PROCESSES)) \
+	    $(if $(HOST),--host $(HOST)) $(if $(ANYWHERE),--anywhere) $(if $(UI),--ui)
 
 docs: $(DEV)     ## write the documents that are made from the code
 	$(BIN)/python -m engine.script_docs > docs/SCRIPTS.md
 
 lock: $(DEV)     ## resolve the dependencies anew: pins and hashes, no index hosts
 	$(BIN)/python -m pip install --quiet uv
-	set -e; for set in "runtime:" "dev:--extra embedded --group dev" \
-	        "bench:--extra embedded --group dev --group bench"; do \
+	set -e; for set in "runtime:" "dev:--extra embedded --group dev"; do \
 	    $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 	        --no-emit-find-links --python-version 3.11 --custom-compile-command "make lock" \
 	        $${set#*:} pyproject.toml -o requirements/$${set%%:*}.txt; done

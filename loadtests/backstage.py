@@ -54,16 +54,17 @@ class Backstage:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._database.close()
+        await self.database.close()
 
     @property
-    def _database(self) -> asyncpg.Connection:
+    def database(self) -> asyncpg.Connection:
+        """The connection to PostgreSQL."""
         assert self._connection is not None, "used outside `async with`"
         return self._connection
 
     async def admin_token(self) -> str:
         """Return an access token of the first admin."""
-        row = await self._database.fetchrow(_ADMIN)
+        row = await self.database.fetchrow(_ADMIN)
         assert row is not None, "every Evently that was started has an admin"
         signer = Tokens(self.settings.jwt_secret, ttl_s=self.settings.access_token_ttl_s)
         return signer.issue(Principal(row["id"], "admin", row["organizer_id"]))
@@ -75,12 +76,12 @@ class Backstage:
     async def live_places(self, event_id: str) -> dict[str, int]:
         """Return the confirmed bookings that PostgreSQL has, with their number of places."""
         return {
-            row["id"]: row["places"] for row in await self._database.fetch(_LIVE_PLACES, event_id)
+            row["id"]: row["places"] for row in await self.database.fetch(_LIVE_PLACES, event_id)
         }
 
     async def places(self, event_id: str) -> int:
         """Return the places in PostgreSQL of an event without cancellations: no join, for many."""
-        places: int = await self._database.fetchval(_PLACES, event_id)
+        places: int = await self.database.fetchval(_PLACES, event_id)
         return places
 
     def reconciler_command(self, *arguments: str) -> list[str]:
@@ -106,9 +107,7 @@ class Backstage:
             async with self._redis(shard) as redis:
                 epoch, seq = await redis.hmget(keys.meta(shard), ["epoch", "seq"])
             if epoch is not None and seq is not None:
-                last_seq = await self._database.fetchval(
-                    query("read_checkpoint"), shard, int(epoch)
-                )
+                last_seq = await self.database.fetchval(query("read_checkpoint"), shard, int(epoch))
                 backlog += int(seq) - (last_seq or 0)
         return backlog
 

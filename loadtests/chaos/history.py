@@ -135,7 +135,8 @@ def _call(line: Line, end: Line | None) -> Call:
         event_id=line.event_id,
         tier_no=line.tier_no,
         places=line.places,
-        seats=line.seats,
+        # Who asks for the best available learns from the answer which seats they are.
+        seats=(end or line).seats,
         invoked_s=line.at_s,
         ended_s=math.inf if outcome == "info" or end is None else end.at_s,
         outcome=outcome,

@@ -12,7 +12,6 @@ import base64
 import random
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +23,9 @@ import orjson
 from engine.seats import Section, seat_id
 from loadtests.backstage import Backstage, in_a_month
 from loadtests.chaos import checkers, history
-from loadtests.chaos.checkers import Booking, Ledger, Violation
+from loadtests.chaos.checkers import Ledger, Violation
 from loadtests.chaos.clients import Client, Person, Tier
+from loadtests.chaos.ledger import read_ledger
 from loadtests.chaos.nemesis import CATALOGUE, Nemesis, plan
 from loadtests.chaos.site import Site
 from loadtests.verdict import count_drift
@@ -41,17 +41,6 @@ CLIENTS_MIN, CLIENTS_MAX = 8, 16
 ROWS = (8, 8, 8)
 PLACES = (40, 25)
 PROBE_PLACES = 5
-
-BOOKINGS = """
-SELECT b.id, b.event_id, b.status = 'confirmed' AS is_live, i.tier_no, i.quantity
-FROM bookings b LEFT JOIN items i ON i.event_id = b.event_id AND i.booking_id = b.id
-WHERE b.event_id = ANY($1::text[])
-"""
-SEATS = """
-SELECT event_id, seat_id, booking_id FROM tickets
-WHERE event_id = ANY($1::text[]) AND is_live AND seat_id IS NOT NULL
-"""
-CAPACITIES = "SELECT event_id, tier_no, capacity FROM tiers WHERE event_id = ANY($1::text[])"
 
 
 class Traits(NamedTuple):
@@ -284,21 +273,9 @@ class Round:
         event_ids = [event["id"] for event in self._events[:2]]
         database = await self._site.database()
         try:
-            rows = await database.fetch(BOOKINGS, event_ids)
-            seats = await database.fetch(SEATS, event_ids)
-            capacities = await database.fetch(CAPACITIES, event_ids)
+            return await read_ledger(database, event_ids)
         finally:
             await database.close(timeout=5)
-        lines: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        for row in rows:
-            if row["is_live"] and row["tier_no"] is not None:
-                lines[row["id"]].append((row["tier_no"], row["quantity"]))
-        return Ledger(
-            bookings={row["id"]: Booking(row["is_live"], tuple(lines[row["id"]])) for row in rows},
-            event_of={row["id"]: row["event_id"] for row in rows},
-            seats=[tuple(row) for row in seats],
-            capacities={(row["event_id"], row["tier_no"]): row["capacity"] for row in capacities},
-        )
 
 
 async def _ask_until(

@@ -1,0 +1,145 @@
+"""
+`make loadtest`: one Locust scenario against an Evently of its own, headless or with the web UI.
+
+Starts `evently up` in a temporary folder unless a host is named, runs `locust` with
+`locustfile.py`, and ends with its verdict: exit code 0 only if there was no error and every promise
+was kept. The report goes to `loadtests/results/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import uvloop
+
+from evently.embedded import process
+from loadtests.bench.contract import RESULTS_PATH
+from loadtests.bench.crowd import raise_file_limit
+from loadtests.locust.plan import SCENARIOS, is_loopback
+from loadtests.server import LOOPBACK, Server, free_port
+
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+USERS_MAX = 15_000
+#: Files that a process needs besides its connections.
+SPARE_FILES = 500
+#: Time in which the users come, where no rate is asked for, in seconds.
+RAMP_S = 20
+#: Time that users have to finish what they do when the run ends, in seconds.
+STOP_TIMEOUT_S = 30
+#: Beyond the run itself: to prepare, to stop, to judge.
+GRACE_S = 1_200.0
+#: Short lives, so that a run sees what is abandoned come back.
+SETTINGS = {
+    "environment": "test", "access_token_ttl_s": "86400", "hold_ttl_ms": "5000",
+    "offer_ttl_ms": "5000",
+}  # fmt: skip
+
+
+def main() -> None:
+    """Read the arguments, run, end with Locust's exit code."""
+    parser = argparse.ArgumentParser(prog="loadtest", description=__doc__)
+    parser.add_argument("--scenario", choices=SCENARIOS, default="rush", help="which (rush)")
+    parser.add_argument("--users", type=int, default=1_000, help="how many (1000)")
+    parser.add_argument("--rate", type=float, help=f"users that come in a second (in {RAMP_S} s)")
+    parser.add_argument("--run-time", type=int, help="seconds until it ends (the scenario's own)")
+    parser.add_argument("--capacity", type=int, default=0, help="places (as suits the users)")
+    parser.add_argument("--seed", type=int, default=1, help="repeats users and choices (1)")
+    parser.add_argument("--processes", type=int, default=1, help="of Locust (1)")
+    parser.add_argument("--host", default="", help="an Evently that runs (one of our own)")
+    parser.add_argument("--anywhere", action="store_true", help="even if it is not on this machine")
+    parser.add_argument("--ui", action="store_true", help="the web UI instead of a headless run")
+    parser.add_argument("--web-port", type=int, default=8089, help="where the web UI is (8089)")
+    options = parser.parse_args()
+    if not 1 <= options.users <= USERS_MAX:
+        parser.error(f"--users must be 1..{USERS_MAX}")
+    if options.host and not is_loopback(options.host) and not options.anywhere:
+        parser.error(f"{options.host} is not this machine; --anywhere if it is meant")
+    if raise_file_limit() < options.users + SPARE_FILES:
+        parser.error(f"a process may not open {options.users + SPARE_FILES} files: see ulimit -Hn")
+    sys.exit(uvloop.run(run(options)))
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Run Locust; return its exit code."""
+    async with _running(options.host) as (base_url, environ):
+        child = process.spawn(command(options, base_url), death_signal=signal.SIGTERM, env=environ)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, child.send_signal, signal.SIGINT)
+        limit_s = None if options.ui else _run_time_s(options) + GRACE_S
+        try:
+            return await asyncio.to_thread(child.wait, limit_s)
+        except subprocess.TimeoutExpired:
+            print("loadtest: Locust did not end in time", file=sys.stderr)
+            return 1
+        finally:
+            await asyncio.to_thread(
+                process.stop, child, with_signal=signal.SIGTERM, timeout_s=STOP_TIMEOUT_S
+            )
+
+
+def command(options: argparse.Namespace, base_url: str) -> list[str]:
+    """Return Locust's command line."""
+    scenario = SCENARIOS[options.scenario]
+    rate = options.rate or max(10.0, options.users / RAMP_S)
+    words = [
+        sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", base_url,
+        "--users", str(options.users), "--spawn-rate", f"{rate:g}",
+        "--stop-timeout", str(STOP_TIMEOUT_S), "--seed", str(options.seed),
+        "--capacity", str(options.capacity),
+    ]  # fmt: skip
+    if options.anywhere:
+        words.append("--anywhere")
+    if options.processes > 1:
+        port = str(free_port())
+        words += [
+            "--processes", str(options.processes), "--master-bind-host", LOOPBACK,
+            "--master-bind-port", port, "--master-port", port,
+        ]  # fmt: skip
+    if options.ui:
+        words += ["--web-host", LOOPBACK, "--web-port", str(options.web_port), "--class-picker"]
+        return words
+    report = RESULTS_PATH / f"loadtest-{options.scenario}-{options.users}.html"
+    return [
+        *words, "--headless", "--only-summary", "--run-time", f"{_run_time_s(options)}s",
+        "--html", str(report), scenario.user_class,
+    ]  # fmt: skip
+
+
+def _run_time_s(options: argparse.Namespace) -> int:
+    return options.run_time or SCENARIOS[options.scenario].run_time_s
+
+
+@contextlib.asynccontextmanager
+async def _running(host: str) -> AsyncIterator[tuple[str, Mapping[str, str]]]:
+    """Yield where Evently is and the environment that leads there; start one if none is named."""
+    if host:
+        yield host.rstrip("/"), os.environ
+        return
+    with tempfile.TemporaryDirectory(prefix="evt-") as folder:
+        server = Server(_opened(Path(folder)) / "data", **SETTINGS)
+        print("starting an Evently ...", file=sys.stderr)
+        try:
+            await server.start()
+            yield server.base_url, server.environ
+        finally:
+            await server.stop()
+
+
+def _opened(folder: Path) -> Path:
+    """Let PostgreSQL's own user in, which it runs as where we are root."""
+    folder.chmod(0o755)
+    return folder
+
+
+if __name__ == "__main__":
+    main()

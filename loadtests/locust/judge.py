@@ -1,0 +1,102 @@
+"""
+`python -m loadtests.locust.judge FOLDER`: what buyers were told, against what PostgreSQL has.
+
+Waits until PostgreSQL has every record, reads the histories that Locust's processes left in the
+folder, lets the checkers of `loadtests/chaos` compare, asks the reconciler about each event, and
+writes the verdict beside them. All users must have left.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from evently.settings import Settings
+from loadtests.backstage import Backstage
+from loadtests.chaos import checkers, history
+from loadtests.chaos.history import Call
+from loadtests.chaos.ledger import read_ledger
+from loadtests.locust.plan import (
+    HISTORIES,
+    USERS_PREFIX,
+    VERDICT_FILE,
+    Plan,
+    Verdict,
+    read_plan,
+    write,
+)
+from loadtests.verdict import count_drift, drain
+
+TEXTS_MAX = 20
+
+
+async def judge(folder: Path, plan: Plan, settings: Settings) -> Verdict:
+    """
+    Compare, once the journal is drained.
+
+    Raises:
+        TimeoutError: PostgreSQL did not catch up.
+        RuntimeError: the reconciler could not check.
+    """
+    calls = read_calls(folder)
+    event_ids = [stage.event_id for stage in plan.stages.values()]
+    async with Backstage(settings) as backstage:
+        await drain(backstage)
+        ledger = await read_ledger(backstage.database, event_ids)
+        drift = [await count_drift(backstage, event_id) for event_id in event_ids]
+    users = sum(int(path.read_text()) for path in _signed(folder))
+    verdict = compare(calls, ledger, drift=sum(drift))
+    return msgspec.structs.replace(verdict, users=users, users_asked=plan.order.users)
+
+
+def _signed(folder: Path) -> list[Path]:
+    return list(folder.glob(f"{USERS_PREFIX}*"))
+
+
+def read_calls(folder: Path) -> list[Call]:
+    """Return what all users of all processes did."""
+    return [
+        call
+        for path in sorted(folder.glob(HISTORIES))
+        for call in history.calls(history.read(path))
+    ]
+
+
+def compare(calls: Sequence[Call], ledger: checkers.Ledger, *, drift: int = 0) -> Verdict:
+    """Hold the calls against the ledger."""
+    found = [
+        *checkers.lost(calls, ledger),
+        *checkers.phantoms(calls, ledger),
+        *checkers.duplicates(calls),
+        *checkers.oversold(calls, ledger),
+    ]
+    kinds = [violation.kind for violation in found]
+    told = {call.booking_id for call in calls
+            if call.verb in checkers.MAKES and call.outcome == "ok"}  # fmt: skip
+    sure = {(call.verb, call.booking_id) for call in calls if call.outcome != "info"}
+    unsure = {(call.verb, call.booking_id) for call in calls if call.outcome == "info"} - sure
+    return Verdict(
+        acknowledged=len(told),
+        sold=sum(places for booking in ledger.bookings.values() for _, places in booking.tiers),
+        unknown=len(unsure),
+        oversold=kinds.count("oversold"),
+        lost=kinds.count("lost"),
+        duplicates=kinds.count("duplicate"),
+        drift=drift,
+        texts=[f"{violation.invariant}: {violation.text}" for violation in found[:TEXTS_MAX]],
+    )
+
+
+def main() -> None:
+    """Judge the run in a folder."""
+    folder = Path(sys.argv[1])
+    verdict = uvloop.run(judge(folder, read_plan(folder), Settings.load()))
+    write(folder, VERDICT_FILE, verdict)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""
+The run that this process of Locust takes part in: plan, people, history, doors.
+
+One process has one run at a time; the web interface may start another after it. Users get their
+numbers here, so that the same seed gives the same people in the same order to the same workers.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gevent.event import Event
+
+from loadtests.chaos.history import Recorder
+from loadtests.locust.plan import USERS_PREFIX, Person, Plan, number_of, read_people, read_plan
+
+
+class Live:
+    """One run, as one process sees it."""
+
+    def __init__(self, folder: Path, *, worker: int) -> None:
+        """
+        Args:
+            folder: Where the plan lies, and where the history goes.
+
+            worker: Number of this process among those that bring users.
+        """
+        self.plan: Plan = read_plan(folder)
+        self.recorder = Recorder(folder / f"history-{os.getpid()}.jsonl")
+        #: Set when every user has come.
+        self.doors = Event()
+        #: Set when the run is to end; whoever waits for something leaves.
+        self.over = Event()
+        self._folder = folder
+        self._people = read_people(folder)
+        self._worker = worker
+        self._count = 0
+
+    def next_user(self) -> tuple[int, Person]:
+        """Return number and account of the user that comes next."""
+        number = number_of(self._count, worker=self._worker, workers=self.plan.order.workers)
+        self._count += 1
+        return number, self._people[number % len(self._people)]
+
+    def sign(self) -> None:
+        """Leave word of how many came; a process that dies does not."""
+        (self._folder / f"{USERS_PREFIX}{os.getpid()}").write_text(str(self._count))
+
+    def end(self) -> None:
+        """Let everybody go."""
+        self.over.set()
+        self.doors.set()
+
+
+_live: list[Live] = []
+
+
+def begin(folder: Path, *, worker: int) -> Live:
+    """Begin the run whose plan lies in *folder*; the one before it is over."""
+    for old in _live:
+        old.recorder.close()
+    _live[:] = [Live(folder, worker=worker)]
+    return _live[0]
+
+
+def current() -> Live | None:
+    """Return the run of this process, if there is one."""
+    return _live[0] if _live else None
