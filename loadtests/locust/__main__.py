@@ -1,5 +1,5 @@
 """
-`make loadtest`: one Locust scenario against an Evently of its own, headless or with the web UI.
+`make loadtest`: Locust scenarios against an Evently of its own, headless or with the web UI.
 
 Starts `evently up` in a temporary folder unless a host is named, runs `locust` with
 `locustfile.py`, and ends with its verdict: exit code 0 only if there was no error and every promise
@@ -24,7 +24,7 @@ import uvloop
 from evently.embedded import process
 from loadtests.bench.contract import RESULTS_PATH
 from loadtests.bench.crowd import raise_file_limit
-from loadtests.locust.plan import SCENARIOS, is_loopback
+from loadtests.locust.plan import SCENARIOS, Scenario, is_loopback
 from loadtests.server import LOOPBACK, Server, free_port
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
@@ -47,7 +47,7 @@ SETTINGS = {
 def main() -> None:
     """Read the arguments, run, end with Locust's exit code."""
     parser = argparse.ArgumentParser(prog="loadtest", description=__doc__)
-    parser.add_argument("--scenario", choices=SCENARIOS, default="rush", help="which (rush)")
+    parser.add_argument("--scenario", default="rush", help=f"one or more of {','.join(SCENARIOS)}")
     parser.add_argument("--users", type=int, default=1_000, help="how many (1000)")
     parser.add_argument("--rate", type=float, help=f"users that come in a second (in {RAMP_S} s)")
     parser.add_argument("--run-time", type=int, help="seconds until it ends (the scenario's own)")
@@ -59,6 +59,8 @@ def main() -> None:
     parser.add_argument("--ui", action="store_true", help="the web UI instead of a headless run")
     parser.add_argument("--web-port", type=int, default=8089, help="where the web UI is (8089)")
     options = parser.parse_args()
+    if unknown := set(options.scenario.split(",")) - SCENARIOS.keys():
+        parser.error(f"there is no {min(unknown)}; there are {', '.join(SCENARIOS)}")
     if not 1 <= options.users <= USERS_MAX:
         parser.error(f"--users must be 1..{USERS_MAX}")
     if options.host and not is_loopback(options.host) and not options.anywhere:
@@ -89,7 +91,6 @@ async def run(options: argparse.Namespace) -> int:
 
 def command(options: argparse.Namespace, base_url: str) -> list[str]:
     """Return Locust's command line."""
-    scenario = SCENARIOS[options.scenario]
     rate = options.rate or max(10.0, options.users / RAMP_S)
     words = [
         sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", base_url,
@@ -111,12 +112,16 @@ def command(options: argparse.Namespace, base_url: str) -> list[str]:
     report = RESULTS_PATH / f"loadtest-{options.scenario}-{options.users}.html"
     return [
         *words, "--headless", "--only-summary", "--run-time", f"{_run_time_s(options)}s",
-        "--html", str(report), scenario.user_class,
+        "--html", str(report), *(one.user_class for one in _scenarios(options)),
     ]  # fmt: skip
 
 
 def _run_time_s(options: argparse.Namespace) -> int:
-    return options.run_time or SCENARIOS[options.scenario].run_time_s
+    return options.run_time or max(one.run_time_s for one in _scenarios(options))
+
+
+def _scenarios(options: argparse.Namespace) -> list[Scenario]:
+    return [SCENARIOS[name] for name in options.scenario.split(",")]
 
 
 @contextlib.asynccontextmanager

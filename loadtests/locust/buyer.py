@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
+import gevent
 import geventhttpclient.connectionpool
 import orjson
 from gevent.monkey import get_original
@@ -23,7 +24,7 @@ from locust.exception import StopUser
 from engine.ids import booking_id
 from loadtests.chaos.history import Line, Outcome, Verb
 from loadtests.locust.live import Live, current
-from loadtests.locust.plan import scenario_of
+from loadtests.locust.plan import SCENARIOS, scenario_of
 
 #: Attempts at one request, the pauses between them given by `Retry-After`.
 ATTEMPTS_MAX = 30
@@ -38,6 +39,9 @@ NO_SALE = frozenset({"sold_out", "all_held", "limit_reached", "not_together"})
 PLACES_PER_ORDER = (1, 1, 2, 2, 3, 4)
 
 _poll = get_original("select", "poll")
+# Even an address of digits is else looked up in ten threads, which get their turn only when the
+# users leave them one: the last of thousands of new connections would wait there for half a minute.
+gevent.config.resolver = "block"
 
 
 def _is_alive(_: object, sock: Any) -> bool:
@@ -86,7 +90,9 @@ class Buyer(FastHttpUser):
         if live is None:
             raise StopUser("nothing was prepared")
         self.live: Live = live
-        self.stage = live.plan.stages[scenario_of(type(self).__name__)]
+        scenario = scenario_of(type(self).__name__)
+        self.stage = live.plan.stages[scenario]
+        live.unfinished += SCENARIOS[scenario].is_finite
         number, self.person = live.next_user()
         self.choices = random.Random(f"{live.plan.order.seed}-{number}")
         self.event_path = f"/v1/events/{self.stage.event_id}"
@@ -94,7 +100,7 @@ class Buyer(FastHttpUser):
 
     def wait_time(self) -> float:
         """Think, before the next task, for a time in seconds."""
-        return self.choices.uniform(0.5, 1.5)
+        return self.choices.uniform(1.0, 3.0)
 
     def wait_for_doors(self) -> None:
         """Wait until all users have come; look now and then what there is."""
@@ -108,10 +114,11 @@ class Buyer(FastHttpUser):
 
     def leave(self) -> None:
         """
-        Be done.
+        Be done with all one came for.
 
         Nobody leaves before all have come, or Locust would bring another in their place.
         """
+        self.live.unfinished -= 1
         self.wait_for_doors()
         raise StopUser
 
@@ -141,7 +148,7 @@ class Buyer(FastHttpUser):
         for tier_no in self.choices.sample(range(1, len(self.stage.tier_ids) + 1),
                                            len(self.stage.tier_ids)):  # fmt: skip
             places = self.choices.choice(PLACES_PER_ORDER)
-            while places and not self.live.over.is_set():
+            while places and not self.live.over.is_open:
                 answer = self.book(name, tier_no, places)
                 if answer.code not in {"sold_out", "not_together"}:
                     return answer

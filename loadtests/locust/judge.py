@@ -48,9 +48,18 @@ async def judge(folder: Path, plan: Plan, settings: Settings) -> Verdict:
         await drain(backstage)
         ledger = await read_ledger(backstage.database, event_ids)
         drift = [await count_drift(backstage, event_id) for event_id in event_ids]
-    users = sum(int(path.read_text()) for path in _signed(folder))
+    signed = [path.read_text().split() for path in _signed(folder)]
+    users = sum(int(came) for came, _ in signed)
+    unfinished = sum(int(left) for _, left in signed)
     verdict = compare(calls, ledger, drift=sum(drift))
-    return msgspec.structs.replace(verdict, users=users, users_asked=plan.order.users)
+    texts, asked = verdict.texts, plan.order.users
+    if users < asked:
+        texts = [*texts, f"only {users} of {asked} users came before the run was over"]
+    if unfinished:
+        texts = [*texts, f"{unfinished} users had not done what they came for when the run ended"]
+    return msgspec.structs.replace(
+        verdict, texts=texts, users=users, users_asked=asked, unfinished=unfinished
+    )
 
 
 def _signed(folder: Path) -> list[Path]:

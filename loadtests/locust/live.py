@@ -16,6 +16,36 @@ from loadtests.chaos.history import Recorder
 from loadtests.locust.plan import USERS_PREFIX, Person, Plan, number_of, read_people, read_plan
 
 
+class Gate:
+    """
+    Something that thousands wait for at once, each with a time of its own.
+
+    Not one Event for all: while gevent wakes its waiters, who comes to wait anew may be left
+    sleeping, though it is set and their time is over. Here each has an Event that nobody else has.
+    """
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self._waiting: set[Event] = set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until it opens, *timeout_s* at most; tell whether it is open."""
+        if not self.is_open:
+            opened = Event()
+            self._waiting.add(opened)
+            try:
+                opened.wait(timeout_s)
+            finally:
+                self._waiting.discard(opened)
+        return self.is_open
+
+    def open(self) -> None:
+        """Let everybody through, now and later."""
+        self.is_open = True
+        for opened in list(self._waiting):
+            opened.set()
+
+
 class Live:
     """One run, as one process sees it."""
 
@@ -28,14 +58,16 @@ class Live:
         """
         self.plan: Plan = read_plan(folder)
         self.recorder = Recorder(folder / f"history-{os.getpid()}.jsonl")
-        #: Set when every user has come.
-        self.doors = Event()
-        #: Set when the run is to end; whoever waits for something leaves.
-        self.over = Event()
+        #: Opens when every user has come.
+        self.doors = Gate()
+        #: Opens when the run is to end; whoever waits for something leaves.
+        self.over = Gate()
         self._folder = folder
         self._people = read_people(folder)
         self._worker = worker
         self._count = 0
+        #: Users who have something to finish, and have not.
+        self.unfinished = 0
 
     def next_user(self) -> tuple[int, Person]:
         """Return number and account of the user that comes next."""
@@ -44,13 +76,14 @@ class Live:
         return number, self._people[number % len(self._people)]
 
     def sign(self) -> None:
-        """Leave word of how many came; a process that dies does not."""
-        (self._folder / f"{USERS_PREFIX}{os.getpid()}").write_text(str(self._count))
+        """Leave word of how many came and did not finish; a process that dies does not."""
+        path = self._folder / f"{USERS_PREFIX}{os.getpid()}"
+        path.write_text(f"{self._count} {self.unfinished}")
 
     def end(self) -> None:
         """Let everybody go."""
-        self.over.set()
-        self.doors.set()
+        self.over.open()
+        self.doors.open()
 
 
 _live: list[Live] = []

@@ -76,7 +76,7 @@ class Run:
             seed=options.seed,
             users=runner.target_user_count,
             workers=max(1, getattr(runner, "worker_count", 1)),
-            scenarios=[plan.scenario_of(one.__name__) for one in self.environment.user_classes],
+            scenarios=plan.scenarios_of(one.__name__ for one in self.environment.user_classes),
             capacity=options.capacity,
         )
         plan.write(self.folder, plan.ORDER_FILE, order)
@@ -106,7 +106,7 @@ class Run:
         return report.figures(
             self.environment.stats,
             self.verdict,
-            scenarios=[plan.scenario_of(one.__name__) for one in self.environment.user_classes],
+            scenarios=plan.scenarios_of(one.__name__ for one in self.environment.user_classes),
             exceptions=sum(row["count"] for row in runner.exceptions.values()),
         )
 
@@ -185,7 +185,7 @@ def begin(environment: Environment, **_: object) -> None:
 def open_doors(**_: object) -> None:
     """All users have come."""
     if (now := live.current()) is not None:
-        now.doors.set()
+        now.doors.open()
 
 
 def close_doors(**_: object) -> None:

@@ -8,6 +8,7 @@ workers of Locust and the tests can all read it.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -39,14 +40,16 @@ class Scenario(NamedTuple):
     about: str
     #: Capacity where none is asked for.
     places_per_user: float
-    #: How long it runs at most, in seconds; some are over when their users have done all.
+    #: How long it runs at most, in seconds.
     run_time_s: int
+    #: Whether it is over when its users have done what they came for, and not before.
+    is_finite: bool = False
     is_seated: bool = False
 
 
 SCENARIOS = {
     "rush": Scenario(
-        "OnSaleRush", "all wait for the doors, then all book at the same moment", 1.0, 600
+        "OnSaleRush", "all wait for the doors, then all book at the same moment", 1.0, 600, True
     ),
     "mix": Scenario(
         "SteadyMix", "events, availability, own bookings; now and then a booking", 10.0, 60
@@ -55,13 +58,17 @@ SCENARIOS = {
         "HoldAndAbandon", "carts: some confirm, some give back, some just leave", 1.5, 60
     ),
     "retries": Scenario(
-        "RetryStorm", "every order five times at once and again later, one key each", 10.0, 600
+        "RetryStorm",
+        "every order five times at once and again later, one key each",
+        10.0,
+        600,
+        True,
     ),
     "waitlist": Scenario(
         "WaitlistChurn", "too few places: book, cancel, wait, accept, decline, leave", 0.5, 60
     ),
     "stadium": Scenario(
-        "StadiumBestAvailable", "seats side by side until the hall is full", 5.0, 600, True
+        "StadiumBestAvailable", "seats side by side until the hall is full", 5.0, 600, True, True
     ),
     "polling": Scenario(
         "PollingCrowd", "sold out at once; the crowd goes on asking what is left", 0.1, 60
@@ -112,6 +119,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     #: Users who came, of those that were asked for.
     users: int = 0
     users_asked: int = 0
+    #: Users who came and had not done what they came for when the run ended.
+    unfinished: int = 0
     #: Bookings that were acknowledged, cancelled ones too.
     acknowledged: int = 0
     #: Places that PostgreSQL has confirmed in the end.
@@ -163,6 +172,11 @@ def is_loopback(url: str) -> bool:
 def scenario_of(user_class: str) -> str:
     """Return the name of the scenario that a class plays."""
     return next(name for name, one in SCENARIOS.items() if one.user_class == user_class)
+
+
+def scenarios_of(user_classes: Iterable[str]) -> list[str]:
+    """Return the names of the scenarios that these classes play, in the order of `SCENARIOS`."""
+    return sorted(map(scenario_of, user_classes), key=list(SCENARIOS).index)
 
 
 def write(folder: Path, name: str, value: msgspec.Struct) -> None:

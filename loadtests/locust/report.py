@@ -35,8 +35,9 @@ class Figures(NamedTuple):
     @property
     def holds(self) -> bool:
         """Tell whether nothing went wrong."""
-        have_come = self.verdict.users >= self.verdict.users_asked
-        return self.verdict.holds and have_come and not self.errors
+        verdict = self.verdict
+        is_whole = verdict.users >= verdict.users_asked and not verdict.unfinished
+        return verdict.holds and is_whole and not self.errors
 
     def line(self) -> str:
         """Return the one line that a run ends with."""

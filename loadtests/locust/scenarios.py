@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from gevent.pool import Group
 from locust import task
-from locust.exception import StopUser
 
 from engine.ids import booking_of_hold, booking_of_offer
 from loadtests.locust.buyer import NO_SALE, Answer, Buyer
@@ -33,7 +32,7 @@ class OnSaleRush(Buyer):
         self.look()
         self.wait_for_doors()
         self.shop()
-        raise StopUser
+        self.leave()
 
 
 class StadiumBestAvailable(Buyer):

@@ -56,39 +56,41 @@ def run(server: Server, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.processes
 @pytest.mark.timeout(RUN_TIMEOUT_S)
-def test_all_scenarios_at_once(server: Server, tmp_path: Path) -> None:
-    """The locustfile plays every scenario in the ordinary way; the report has the verdict."""
+def test_the_locustfile_alone(server: Server, tmp_path: Path) -> None:
+    """Locust itself plays the scenarios that have no end; its report begins with the verdict."""
     path = tmp_path / "report.html"
+    classes = [one.user_class for one in SCENARIOS.values() if not one.is_finite]
 
     done = run(
         server, "locust", "-f", str(LOCUSTFILE), "--host", server.base_url, "--headless",
-        "--users", "28", "--spawn-rate", "28", "--run-time", "5s", "--stop-timeout", "10",
-        "--only-summary", "--capacity", "15", "--html", str(path),
+        "--users", "24", "--spawn-rate", "24", "--run-time", "5s", "--stop-timeout", "20",
+        "--only-summary", "--capacity", "10", "--html", str(path), *classes,
     )  # fmt: skip
 
     assert 0 == done.returncode, done.stdout + done.stderr
     assert KEPT.search(done.stdout), done.stdout
-    assert "users=28 " in done.stdout
+    assert "users=24 " in done.stdout
     document = path.read_text()
     assert "Verdict: HOLDS" in document
-    for name in ("events", "hold", "book, again", "book best available", "availability"):
+    for name in ("event", "hold", "join", "book [sold_out]"):
         assert f'"name": "{name}' in document, name
-    assert "[idempotency_key_reused]" in document
 
 
 @pytest.mark.processes
 @pytest.mark.timeout(RUN_TIMEOUT_S)
-def test_workers_are_judged_together(server: Server) -> None:
-    """With two processes of Locust, all users come, all leave, and none of the processes stays."""
+def test_several_processes_to_the_end(server: Server) -> None:
+    """Scenarios with an end reach it in two processes of Locust, which are judged together."""
     done = run(
-        server, "loadtests.locust", "--host", server.base_url, "--scenario", "waitlist",
-        "--users", "20", "--run-time", "4", "--capacity", "10", "--processes", "2",
+        server, "loadtests.locust", "--host", server.base_url, "--processes", "2",
+        "--scenario", "rush,retries,stadium", "--users", "20", "--run-time", "120",
     )  # fmt: skip
 
     assert 0 == done.returncode, done.stdout + done.stderr
     assert KEPT.search(done.stdout), done.stdout
-    assert "users=20 " in done.stdout
-    assert re.search(r"POST +join +\d+ ", done.stderr), done.stderr
+    assert "scenario=rush,retries,stadium users=20 " in done.stdout
+    for name in ("book", "book, again", r"book, another order \[idempotency_key_reused\]",
+                 "book best available"):  # fmt: skip
+        assert re.search(rf"POST +{name} +\d+ ", done.stderr), done.stderr
 
 
 @pytest.mark.processes
@@ -102,7 +104,7 @@ async def test_judge_sees_what_was_lost(server: Server, tmp_path: Path) -> None:
     stage = made.stages["rush"]
     history = Recorder(tmp_path / "history-1.jsonl")
     own_id = record(history, stage.event_id, places=1, outcome="ok")
-    (tmp_path / f"{plan.USERS_PREFIX}1").write_text("2")
+    (tmp_path / f"{plan.USERS_PREFIX}1").write_text("2 1")
 
     verdict = await judge(tmp_path, plan.read_plan(tmp_path), server.settings)
 
@@ -110,7 +112,7 @@ async def test_judge_sees_what_was_lost(server: Server, tmp_path: Path) -> None:
     assert 3 == len(set(plan.read_people(tmp_path)))
     assert (1, 0, 0, 0) == (verdict.lost, verdict.oversold, verdict.duplicates, verdict.drift)
     assert own_id in verdict.texts[0]
-    assert (2, 3) == (verdict.users, verdict.users_asked)
+    assert (2, 3, 1) == (verdict.users, verdict.users_asked, verdict.unfinished)
     assert not verdict.holds
 
 
@@ -220,6 +222,7 @@ def test_verdict_on_a_seat_told_to_two(case: Case) -> None:
         ({"lost": 1}, 0, False),
         ({"drift": 1}, 0, False),
         ({"users": 9}, 0, False),
+        ({"unfinished": 1}, 0, False),
         ({"failure": "PostgreSQL is gone"}, 0, False),
     ],
 )
@@ -338,10 +341,27 @@ assert not _is_alive(None, None)
 """
 
 
-def test_connections_of_many_users_are_kept() -> None:
-    """A connection is seen to stand, and to be closed, with more files open than `select` knows."""
+_GATE = """
+import gevent
+from loadtests.locust.live import Gate
+gate = Gate()
+assert not gate.wait(0.001)
+late = [gevent.spawn(gate.wait, 0.01) for _ in range(1_000)]
+gevent.joinall(late, raise_error=True)
+assert not any(one.value for one in late)
+early = [gevent.spawn(gate.wait, 60) for _ in range(5_000)]
+gevent.sleep(0)
+gate.open()
+gevent.joinall(early, timeout=30, raise_error=True)
+assert all(one.value for one in early) and gate.wait(60)
+"""
+
+
+@pytest.mark.parametrize("code", [_MANY, _GATE])
+def test_many_users_in_one_process(code: str) -> None:
+    """Connections are seen to stand beyond what `select` knows; a gate lets everybody in."""
     done = subprocess.run(
-        [sys.executable, "-c", _MANY],
+        [sys.executable, "-c", code],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert 0 == done.returncode, done.stderr
