@@ -120,14 +120,14 @@ class Backstage:
         """
         shut = []
         for shard in range(self.settings.shards):
-            row = await reigns.read(self._database, shard)
+            row = await reigns.read(self.database, shard)
             async with self._redis(shard) as redis:
                 server = await redis.info("server")
             is_open = row is not None and (row.state, row.redis_run_id) == (
                 "open",
                 server["run_id"],
             )
-            if not is_open or await redo.has_rows(self._database, shard):
+            if not is_open or await redo.has_rows(self.database, shard):
                 shut.append(shard)
         return shut
 

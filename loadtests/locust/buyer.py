@@ -9,6 +9,7 @@ repeated with the same Idempotency-Key. Whoever is acknowledged anything has it 
 from __future__ import annotations
 
 import random
+import select
 import time
 import uuid
 from collections.abc import Collection
@@ -55,7 +56,7 @@ def _is_alive(_: object, sock: Any) -> bool:
         return False
     poller = _poll()
     poller.register(sock.fileno())
-    return not any(events & ~4 for _, events in poller.poll(0))  # 4: writable, which is well.
+    return not any(events & ~select.POLLOUT for _, events in poller.poll(0))
 
 
 _Pool = geventhttpclient.connectionpool.ConnectionPool
@@ -104,7 +105,8 @@ class Buyer(FastHttpUser):
 
     def wait_for_doors(self) -> None:
         """Wait until all users have come; look now and then what there is."""
-        while not self.live.doors.wait(self.choices.uniform(*LOOK_INTERVAL_S)):
+        # Not of the user's own choices: how often it is drawn depends on how long all take.
+        while not self.live.doors.wait(random.uniform(*LOOK_INTERVAL_S)):
             self.look()
 
     def pause(self, shortest_s: float, longest_s: float) -> None:
@@ -201,7 +203,7 @@ class Buyer(FastHttpUser):
                 self._note(invoked, answer)
             if answer.status not in LATER | {0}:
                 return answer
-            # Not of the user's own choices: how often it is drawn depends on the server.
+            # Nor this: it depends on the server.
             if self.live.over.wait(answer.retry_after_s * random.uniform(1.0, 1.5)):
                 return answer
         self.environment.events.request.fire(

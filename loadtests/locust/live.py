@@ -89,12 +89,16 @@ class Live:
 _live: list[Live] = []
 
 
-def begin(folder: Path, *, worker: int) -> Live:
-    """Begin the run whose plan lies in *folder*; the one before it is over."""
-    for old in _live:
-        old.recorder.close()
-    _live[:] = [Live(folder, worker=worker)]
-    return _live[0]
+def begin(folder: Path, *, worker: int) -> None:
+    """Begin the run whose plan lies in *folder*."""
+    forget()
+    _live.append(Live(folder, worker=worker))
+
+
+def forget() -> None:
+    """Be in no run any more: whatever comes next is not prepared yet."""
+    while _live:
+        _live.pop().recorder.close()
 
 
 def current() -> Live | None:

@@ -165,8 +165,8 @@ def begin(environment: Environment, **_: object) -> None:
     runner, options = environment.runner, environment.parsed_options
     assert runner is not None
     assert options is not None
-    is_worker = isinstance(runner, WorkerRunner)
-    if not is_worker:
+    live.forget()
+    if not isinstance(runner, WorkerRunner):
         for old in _runs:
             old.clean()
         run = Run(environment)
@@ -176,7 +176,7 @@ def begin(environment: Environment, **_: object) -> None:
             run.verdict = plan.Verdict(failure=failure)
             gevent.spawn(_stop, environment)
             return
-        gevent.spawn(_watch, environment)
+        gevent.spawn(_watch, environment, run)
     if not isinstance(runner, MasterRunner):
         index = runner.worker_index if isinstance(runner, WorkerRunner) else 0
         live.begin(Path(options.run_folder), worker=index)
@@ -275,17 +275,16 @@ def _quit_in_order(runner: MasterRunner) -> None:
     runner.quit = quit_in_order  # type: ignore[method-assign]
 
 
-def _watch(environment: Environment) -> None:
+def _watch(environment: Environment, run: Run) -> None:
     """End the run when all users have come and gone; those who stay are ended by its time."""
     runner = environment.runner
     assert runner is not None
-    while runner.state not in {locust.runners.STATE_RUNNING, locust.runners.STATE_STOPPED}:
+    while run.verdict is None:
         gevent.sleep(POLL_S)
-    while runner.state == locust.runners.STATE_RUNNING and runner.user_count:
-        gevent.sleep(POLL_S)
-    if runner.state == locust.runners.STATE_RUNNING:
-        log.info("all users have left")
-        _stop(environment)
+        if runner.state == locust.runners.STATE_RUNNING and not runner.user_count:
+            log.info("all users have left")
+            _stop(environment)
+            return
 
 
 def _stop(environment: Environment) -> None:
