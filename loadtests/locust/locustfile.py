@@ -124,10 +124,11 @@ class Run:
 
     def clean(self) -> None:
         """Remove the run's files, unless they are evidence."""
-        if self.verdict is not None and self.figures().holds:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        else:
+        holds = self.verdict is not None and self.figures().holds
+        if not holds and any(self.folder.glob(plan.HISTORIES)):
             log.warning("what users were told is in %s", self.folder)
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _call(self, module: str, timeout_s: float) -> str:
         """Run one of our modules on the run's folder; return its last words if it failed."""
