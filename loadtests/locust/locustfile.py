@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import shutil
 import subprocess
 import sys
@@ -143,6 +144,8 @@ class Run:
 
 
 _runs: list[Run] = []
+#: How long a headless run lasts, if that is limited.
+_run_times_s: list[float] = []
 
 
 def _listen(hook: Any, listener: Callable[..., None]) -> None:
@@ -234,6 +237,11 @@ def initialize(environment: Environment, runner: Any, web_ui: Any, **_: object) 
     """Stop in good order, and show the verdict in the web interface."""
     if isinstance(runner, MasterRunner):
         _quit_in_order(runner)
+    options = environment.parsed_options
+    if web_ui is None and options is not None and options.run_time:
+        # Locust would count from before the run is prepared: `_watch` counts from after it.
+        _run_times_s[:] = [options.run_time]
+        options.run_time = None
     if web_ui is None:
         return
 
@@ -277,13 +285,15 @@ def _quit_in_order(runner: MasterRunner) -> None:
 
 
 def _watch(environment: Environment, run: Run) -> None:
-    """End the run when all users have come and gone; those who stay are ended by its time."""
+    """End the run when all users have come and gone, or when its time is over."""
     runner = environment.runner
     assert runner is not None
+    deadline_s = time.monotonic() + _run_times_s[0] if _run_times_s else math.inf
     while run.verdict is None:
         gevent.sleep(POLL_S)
-        if runner.state == locust.runners.STATE_RUNNING and not runner.user_count:
-            log.info("all users have left")
+        have_left = runner.state == locust.runners.STATE_RUNNING and not runner.user_count
+        if have_left or time.monotonic() > deadline_s:
+            log.info("all users have left" if have_left else "the run's time is over")
             _stop(environment)
             return
 
