@@ -157,6 +157,10 @@ class Engine:
         """Tell whether every shard takes commands."""
         return all(shard.door.is_open for shard in self._shards)
 
+    async def is_heard(self) -> bool:
+        """Ask every shard's Redis whether it is in the reign that its door is open under."""
+        return all(await asyncio.gather(*(shard.is_heard() for shard in self._shards)))
+
     @property
     def shards(self) -> Sequence[Shard]:
         """The shards by number."""

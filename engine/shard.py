@@ -311,6 +311,14 @@ class Shard:
             return BadCommand(text)
         return EngineError(f"script failed: {text}")
 
+    async def is_heard(self) -> bool:
+        """Tell whether Redis answers in the reign that the door is open under; it reads alone."""
+        try:
+            await self._call("availability", self.door.reign(), [keys.meta(self.number)], [])
+        except EngineError:
+            return False
+        return True
+
     async def _gets_through(self, reign: Reign) -> bool:
         """Tell whether Redis takes writes again, by one that means nothing."""
         key_names = [keys.meta(self.number), keys.journal(self.number, reign.epoch)]

@@ -407,6 +407,15 @@ async def test_f4_scripts_gone_shuts_the_shard(world: World, event: Event, user:
     assert 201 == (await world.book(event, user)).status
 
 
+async def test_f4_ready_asks_redis(world: World, event: Event, user: str) -> None:
+    """F4: a process is not ready under a reign that is over, even if nobody has tried yet."""
+    assert await world.is_ready()
+    await ask(world.redis, "SCRIPT FLUSH", "SYNC")
+    assert not await world.is_ready()
+    await world.recover()
+    assert 201 == (await world.book(event, user)).status
+
+
 @pytest.mark.parametrize("path", ["/v1/bookings", "/v1/bookings/bk_" + "0" * 26])
 async def test_redis_away(
     world: World, user: str, path: str, monkeypatch: pytest.MonkeyPatch
