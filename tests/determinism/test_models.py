@@ -31,8 +31,8 @@ CALLS = 150
 EVENT = "evt_1"
 CAPACITY = 6
 META = ("epoch", "state", "seq", "persisted_seq", "trimmed_seq", "claim", "loaded")
-DOOR = {"epoch": "1", "state": "open", "seq": "0", "persisted_seq": "0", "layout": str(keys.LAYOUT_VERSION),
-        "backlog_max": "100000"}  # fmt: skip
+DOOR = {"epoch": "1", "state": "open", "seq": "0", "persisted_seq": "0", "backlog_max": "100000",
+        "layout": str(keys.LAYOUT_VERSION)}  # fmt: skip
 
 _MOMENT = re.compile(rb"\d{13}")
 
