@@ -28,8 +28,9 @@ demo: $(DEV)     ## sell out an event over HTTP and judge it (SCENARIO= BUYERS= 
 	@$(BIN)/python -m loadtests.demo $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(BUYERS),--buyers $(BUYERS)) \
 	    $(if $(CAPACITY),--capacity $(CAPACITY)) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
 
-simulate: $(DEV) ## random histories of all scripts against the model, nightly size (SEED=n)
+simulate: $(DEV) ## random histories of the processes over modelled servers, and of all scripts (SEED=n SEEDS=m)
 	@seed=$${SEED:-$$(date +%s)}; echo "make simulate SEED=$$seed"; \
+	    $(BIN)/python -m tests.determinism --seed $$seed --seeds $${SEEDS:-5000} && \
 	    $(BIN)/pytest tests/simulation --large --hypothesis-show-statistics --hypothesis-seed=$$seed
 
 chaos: $(DEV)    ## faults against a whole Evently, judged by history (SEED=n MINUTES=m)

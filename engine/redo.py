@@ -115,8 +115,8 @@ class RedoBuffer:
         return self._records
 
     def keep(self, batch: Batch) -> None:
-        """Keep what *batch* changed. Cost: one append; replies that repeat an earlier one go by."""
-        seq = _last_seq(batch.told)
+        """Keep what *batch* told of records of its epoch. Cost: one append."""
+        seq = _last_seq(batch)
         if not seq:
             return
         size = sum(RECORD_BYTES + _text_bytes(told) for told in batch.told)
@@ -204,12 +204,27 @@ class RedoBuffer:
         return len(kept.batch.told)
 
 
-def _last_seq(told: Sequence[Told]) -> int:
-    """Return the seq of the youngest change; 0 if all replies repeat earlier ones."""
-    for one in reversed(told):
+def _last_seq(batch: Batch) -> int:
+    """Return the seq of the youngest record that *batch* told of; 0 if it told of none."""
+    for one in reversed(batch.told):
         if one.is_made:
             return int(one.words[2])
-    return 0
+    return max((int(one.words[2]) for one in batch.told if _is_witnessed(batch, one)), default=0)
+
+
+def _is_witnessed(batch: Batch, told: Told) -> bool:
+    """
+    Tell whether a reply tells of a record that PostgreSQL may lack.
+
+    One that repeats a booking of this epoch may be the first that arrived: whoever made it was
+    cut off from the answer and knows nothing of it.
+    """
+    if told.is_made:
+        return True
+    words = told.words
+    return (
+        words[0] == b"REPLAYED" and isinstance(told.command, Order) and int(words[1]) == batch.epoch
+    )
 
 
 def _text_bytes(told: Told) -> int:
@@ -224,7 +239,7 @@ def _records(batch: Batch) -> list[Redo]:
     return [
         Redo(batch.epoch, int(told.words[2]), record_of(told))
         for told in batch.told
-        if told.is_made
+        if _is_witnessed(batch, told)
     ]
 
 

@@ -121,14 +121,35 @@ def require_past(meta: Meta | None, epoch: int, checkpoints: Mapping[int, int]) 
                     f"{last_seq}: {REPAIR_HINT}")  # fmt: skip
 
 
+def may_have_lost(
+    meta: Meta | None, known: Mapping[int, int], seen_seq: int, *, has_other_server: bool
+) -> bool:
+    """
+    Tell whether Redis may have lost acknowledged records, which workers then still know.
+
+    Args:
+        known: The last record that PostgreSQL had, by epoch, before the drain.
+
+        seen_seq: The last record that a fenced worker had seen acknowledged.
+
+        has_other_server: It is another process, or has another history, than the one opened.
+    """
+    return meta is None or has_other_server or meta.seq < max(seen_seq, known.get(meta.epoch, 0))
+
+
 def decide(evidence: Evidence) -> Path:
     """
     Choose the path; the first that applies.
 
     Raises:
-        Drift: Redis counts records that its journal does not have.
+        Drift: Redis counts records that its journal does not have; or somebody was told of
+            records of which there is nothing anywhere.
     """
     meta = evidence.meta
+    found_seq = 0 if meta is None else meta.seq
+    if evidence.seen_seq > found_seq and not evidence.newest_epoch:
+        raise Drift(f"a worker saw record {evidence.seen_seq} acknowledged, and neither store has "
+                    f"any of its records: a shard that was sold from is not new")  # fmt: skip
     if meta is None:
         if evidence.newest_epoch:
             return Path("rebuild", "Redis has lost the shard, PostgreSQL has it")

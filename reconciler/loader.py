@@ -38,7 +38,7 @@ async def change_door(
     Run `lua/recovery/claim.lua`: change `meta` and return what it was.
 
     Raises:
-        ClaimLost: a later claim is there already.
+        ClaimLost: a later claim is there already, or what *verb* needs of ours is not.
     """
     words = [word for pair in fields.items() for word in pair]
     try:
@@ -47,7 +47,10 @@ async def change_door(
         )
     except ResponseError as error:
         if str(error).startswith("FENCED"):
-            raise ClaimLost(f"Redis is claimed under epoch {str(error).split()[1]}") from error
+            claim = str(error).split()[1]
+            if claim == "lost":
+                raise ClaimLost("Redis has lost what this recovery had written") from error
+            raise ClaimLost(f"Redis is claimed under epoch {claim}") from error
         raise
     return dict(zip(before[::2], before[1::2], strict=True))
 

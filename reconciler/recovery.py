@@ -30,7 +30,16 @@ from redis.exceptions import RedisError
 from engine import acl, guard, keys, porter, scripts
 from engine.durability import Durability
 from engine.errors import CorruptRecord
-from reconciler.decide import REPAIR_HINT, Drift, Evidence, Meta, Path, decide, require_past
+from reconciler.decide import (
+    REPAIR_HINT,
+    Drift,
+    Evidence,
+    Meta,
+    Path,
+    decide,
+    may_have_lost,
+    require_past,
+)
 from reconciler.drain import JOURNALS_KEPT, Drain
 from reconciler.event_state import CannotRebuild
 from reconciler.lease import Lease
@@ -197,11 +206,12 @@ class Coordinator:
                 self._database, self._shard, epoch=epoch, holder=self._holder, reason=str(error)
             )
             raise CannotOpen(f"shard {self._shard} is frozen: {error}") from error
-        except ClaimLost as error:
-            raise CannotOpen(f"shard {self._shard}: the claim was lost: {error}") from error
-        except BaseException:
+        except BaseException as error:
+            # Where the claim was lost, this changes nothing.
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await reigns.release(self._database, self._shard, epoch=epoch, holder=self._holder)
+            if isinstance(error, ClaimLost):
+                raise CannotOpen(f"shard {self._shard}: the claim was lost: {error}") from error
             raise
         recovered.seconds = time.monotonic() - began_s
         self.recovered = recovered
@@ -215,24 +225,26 @@ class Coordinator:
         identity = await self._identity()
         meta = await self._fence(claim.epoch, is_forced=is_forced)
         known = await self._checkpoints()
-        if not is_forced:
-            require_past(meta, claim.epoch, known)
-        await Drain(self._shard, self._redis, self._database, self._holder).run(
-            meta, known, is_forced=is_forced
-        )
-        held = await quarantine.held(self._database, self._shard)
-        if held and not is_forced:
-            raise Drift(f"{held} records are in quarantine: `reconciler quarantine list`")
-        may_have_lost = seen is not None and (
-            meta is None
-            or identity != (seen.redis_run_id, seen.redis_replid)
-            or meta.seq < max(seen.seen_seq, known.get(meta.epoch, 0))
-        )
-        merged = await self._merge(known, claim.epoch, may_have_lost=may_have_lost)
-        checkpoints = await self._checkpoints()
-        # Read last: workers note what they have seen when they notice that the door is shut.
-        evidence = Evidence(meta, checkpoints, merged.has_changed, await self._seen_seq())
-        path = Path("rebuild", "a human asked for it") if is_forced else decide(evidence)
+        try:
+            if not is_forced:
+                require_past(meta, claim.epoch, known)
+            has_other_server = seen is not None and identity != (
+                seen.redis_run_id, seen.redis_replid
+            )  # fmt: skip
+            merged = await self._gather(
+                meta, known, claim.epoch, is_forced=is_forced,
+                waits=seen is not None and may_have_lost(
+                    meta, known, seen.seen_seq, has_other_server=has_other_server
+                ),
+            )  # fmt: skip
+            checkpoints = await self._checkpoints()
+            # Read last: workers note what they have seen when they notice that the door is shut.
+            evidence = Evidence(meta, checkpoints, merged.has_changed, await self._seen_seq())
+            path = Path("rebuild", "a human asked for it") if is_forced else decide(evidence)
+        except _CONTRADICTIONS:
+            if meta is not None:  # Of a Redis that was emptied meanwhile they say nothing.
+                await self._require_undisturbed(claim, identity)
+            raise
         recovered = Recovered(self._shard, claim.epoch, path, evidence.lost_range, merged)
         claim.check()
         # The epoch is known to PostgreSQL before Redis is: it is never used twice (F31, F33).
@@ -240,15 +252,18 @@ class Coordinator:
         log.info("path chosen", action="recover_path", shard=self._shard, epoch=claim.epoch,
                  path=path.name, reason=path.reason)  # fmt: skip
         if path.name == "rebuild":
-            await self._rebuild(claim, recovered, checkpoints)
+            await self._rebuild(claim, recovered, checkpoints, identity)
+        elif meta is None:
+            await self._change_door(claim, "begin", "recovering")
         await self._open(claim, nonce, identity, known)
         return recovered
 
     async def _stop_sales(self, epoch: int) -> None:
         """Shut Redis for a shard that was frozen, should nobody have done so yet (I17)."""
         meta_key = keys.meta(self._shard)
-        found = await self._redis.hmget(meta_key, ["epoch", "state"])
-        if found == [str(epoch).encode(), b"open"]:
+        found_epoch, state = await self._redis.hmget(meta_key, ["epoch", "state"])
+        # Of an earlier epoch as well: Redis may have come back with what it was then.
+        if state == b"open" and int(found_epoch or 0) <= epoch:
             await self._redis.hset(meta_key, "state", "frozen")
 
     async def _fence(self, epoch: int, *, is_forced: bool) -> Meta | None:
@@ -281,11 +296,25 @@ class Coordinator:
         rows = await self._database.fetch(query("checkpoints"), self._shard)
         return {row["epoch"]: row["last_seq"] for row in rows}
 
-    async def _merge(
-        self, known: dict[int, int], epoch: int, *, may_have_lost: bool
+    async def _gather(
+        self, meta: Meta | None, known: dict[int, int], epoch: int, *, is_forced: bool, waits: bool
     ) -> redo.Merged:
-        """Merge what workers know; wait for them a little if Redis may have lost something."""
-        if may_have_lost:
+        """
+        Bring all into PostgreSQL that Redis' journals have, and workers.
+
+        Args:
+            waits: Give workers a while to write what they know.
+
+        Raises:
+            Drift, JournalGap, CorruptRecord: a human must look.
+        """
+        await Drain(self._shard, self._redis, self._database, self._holder).run(
+            meta, known, is_forced=is_forced
+        )
+        held = await quarantine.held(self._database, self._shard)
+        if held and not is_forced:
+            raise Drift(f"{held} records are in quarantine: `reconciler quarantine list`")
+        if waits:
             await asyncio.sleep(REDO_GRACE_S)
         rows = await redo.read(self._database, self._shard)
         if self._more_records is not None:
@@ -302,11 +331,11 @@ class Coordinator:
         return merged
 
     async def _rebuild(
-        self, claim: Lease, recovered: Recovered, checkpoints: dict[int, int]
-    ) -> None:
+        self, claim: Lease, recovered: Recovered, checkpoints: dict[int, int],
+        identity: tuple[str, str],
+    ) -> None:  # fmt: skip
         """Load Redis anew from PostgreSQL, and prove that it is the same."""
-        fresh = self._fresh_meta(claim.epoch, "rebuilding")
-        await change_door(self._redis, self._shard, claim.epoch, "set", fresh)
+        await self._change_door(claim, "begin", "rebuilding")
         with Progress(self._shard) as progress:
             rebuild = Rebuild(
                 shard=self._shard, epoch=claim.epoch, redis=self._redis, database=self._database,
@@ -315,6 +344,9 @@ class Coordinator:
             )  # fmt: skip
             began_s = time.monotonic()
             rebuilt = recovered.rebuilt = await rebuild.run()
+            # Behind the rows: whatever Redis loses from here on, it loses this first.
+            mark = {"loaded": claim.epoch}
+            await change_door(self._redis, self._shard, claim.epoch, "set", mark)
             loaded_s = time.monotonic()
             violations = await verify(
                 self._shard, self._redis, self._database, rebuilt, checkpoints,
@@ -323,20 +355,23 @@ class Coordinator:
         recovered.load_seconds = loaded_s - began_s
         recovered.verify_seconds = time.monotonic() - loaded_s
         if violations:
+            await self._require_undisturbed(claim, identity)
             first = violations[0]
             raise Drift(f"what was rebuilt is not what PostgreSQL has: {len(violations)} "
                         f"differences, first {first.code} of {first.event_id}: "
                         f"{first.message}")  # fmt: skip
         claim.check()
 
-    def _fresh_meta(self, epoch: int, state: str) -> dict[str, Any]:
-        return {
-            "epoch": epoch, "state": state, "seq": 0, "persisted_seq": 0, "trimmed_seq": 0,
+    async def _change_door(self, claim: Lease, verb: str, state: str) -> None:
+        """Make the shard one of the claim's epoch, without a record yet."""
+        fresh = {
+            "epoch": claim.epoch, "state": state, "seq": 0, "persisted_seq": 0, "trimmed_seq": 0,
             "backlog_max": self._backlog_records_max, "layout": keys.LAYOUT_VERSION,
             "bytes": 0, "persisted_bytes": 0, "oldest_at_ms": 0,
             "backlog_bytes_max": self._backlog_bytes_max, "bytes_end": self._backlog_bytes_max,
             "backlog_age_ms_max": self._backlog_age_ms_max,
         }  # fmt: skip
+        await change_door(self._redis, self._shard, claim.epoch, verb, fresh)
 
     async def _open(
         self, claim: Lease, nonce: str, identity: tuple[str, str], known: dict[int, int]
@@ -352,14 +387,14 @@ class Coordinator:
         for name in scripts.NAMES:
             await self._redis.script_load(scripts.render(name, nonce))
         claim.check()
-        fresh = self._fresh_meta(claim.epoch, "open")
-        await change_door(self._redis, self._shard, claim.epoch, "set", fresh)
+        # Only where the claim still stands, and all that was loaded: a Redis that lost it since
+        # would be opened with nothing in it (F5, F13).
+        await self._change_door(claim, "open", "open")
         # Drained for good; the last ones stay for inspection.
         old = [keys.journal(self._shard, epoch) for epoch in sorted(known)[:-JOURNALS_KEPT]]
         if old:
             await self._redis.unlink(*old)
-        if await self._identity() != identity:
-            raise CannotOpen("Redis restarted, or changed its history, during recovery")
+        await self._require_identity(identity)
         run_id, replid = identity
         published = await reigns.publish_open(
             self._database, self._shard, epoch=claim.epoch, holder=self._holder,
@@ -385,6 +420,16 @@ class Coordinator:
             if await self._redis.exists(keys.meta(self._shard)):
                 await self._redis.hset(keys.meta(self._shard), "state", "recovering")
         raise CannotOpen(str(porter.UnsafeServer(wrong)))
+
+    async def _require_undisturbed(self, claim: Lease, identity: tuple[str, str]) -> None:
+        """Make sure that Redis has what was written: else it is a loss, no contradiction."""
+        await change_door(self._redis, self._shard, claim.epoch, "set", {})
+        await self._require_identity(identity)
+
+    async def _require_identity(self, identity: tuple[str, str]) -> None:
+        """Make sure that the server is the one that was fenced."""
+        if await self._identity() != identity:
+            raise CannotOpen("Redis restarted, or changed its history, during recovery")
 
     async def _identity(self) -> tuple[str, str]:
         """Return the run id and the replication history of the server as it is now."""

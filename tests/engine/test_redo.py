@@ -215,17 +215,20 @@ async def test_bounded_by_count_and_bytes(shelf: Shelf) -> None:
     await buffer.close()
 
 
-async def test_replays_are_not_kept(shelf: Shelf) -> None:
-    """A reply that repeats an earlier one witnesses nothing new."""
+async def test_replays_are_kept_if_they_may_be_the_first_that_arrived(shelf: Shelf) -> None:
+    """F2, I4: whoever made it may have been cut off from the answer, and so know nothing of it."""
     buffer = shelf.buffer()
-    buffer.keep(batch(1, 2, status=b"REPLAYED"))
+    earlier = batch(1, 2, epoch=1, status=b"REPLAYED")
+    earlier.epoch = 2  # Sent under a later epoch: PostgreSQL has what it tells of.
+    buffer.keep(earlier)
     assert 0 == buffer.records
-    mixed = batch(3)
-    mixed.told.append(Told(mixed.told[0].command, b"REPLAYED 1 1 9 1:1:100".split()))
+    buffer.keep(batch(4, 5, status=b"REPLAYED"))
+    mixed = batch(6)
+    mixed.told.append(Told(mixed.told[0].command, b"REPLAYED 1 3 9 1:1:100".split()))
     buffer.keep(mixed)
     buffer.shut(1)
     await empty(buffer)
-    assert [3] == [row.seq for row in shelf.rows]
+    assert [3, 4, 5, 6] == sorted(row.seq for row in shelf.rows)
     await buffer.close()
 
 

@@ -51,3 +51,24 @@ async def test_f41_claims_in_redis_only_grow(redis: Redis, shard: int) -> None:
     assert before == await ask(redis, "HGETALL", meta)
     await change_door(redis, shard, 6, "set", {"state": "open", "epoch": 6})
     assert b"6" == await ask(redis, "HGET", meta, "epoch")
+
+
+async def test_f13_only_what_still_stands_is_opened(redis: Redis, shard: int) -> None:
+    """F5, F13: a Redis that has lost the claim, or rows behind it, is not opened by its owner."""
+    opening: dict[str, Any] = {"state": "open", "epoch": 6}
+    with pytest.raises(ClaimLost, match="has lost what"):
+        await change_door(redis, shard, 6, "open", opening)
+    await change_door(redis, shard, 6, "begin", {"state": "rebuilding"})
+    with pytest.raises(ClaimLost, match="has lost what"):
+        await change_door(redis, shard, 6, "open", opening)
+    await change_door(redis, shard, 6, "set", {"loaded": 6})
+    await change_door(redis, shard, 6, "open", opening)
+    assert b"open" == await ask(redis, "HGET", keys.meta(shard), "state")
+
+    # A fenced shard has nothing to load, but its claim must stand as well.
+    await change_door(redis, shard, 7, "fence", {})
+    await ask(redis, "DEL", keys.meta(shard))
+    for verb in ("set", "open"):
+        with pytest.raises(ClaimLost, match="has lost what"):
+            await change_door(redis, shard, 7, verb, opening)
+    assert not await ask(redis, "EXISTS", keys.meta(shard))

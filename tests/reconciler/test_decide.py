@@ -50,6 +50,15 @@ def test_decide(
         assert expected == (decide(evidence).name, evidence.lost_range)
 
 
+@pytest.mark.parametrize("found", [None, meta(1, 0), meta(1, 0, state="rebuilding"), meta(1, 1)])
+def test_sold_from_and_gone(found: Meta | None) -> None:
+    """F5, F6: of what a worker saw acknowledged there must be something, or a human looks."""
+    with pytest.raises(Drift, match="saw record 2 acknowledged, and neither store has any"):
+        decide(Evidence(found, {1: 0}, has_merged=False, seen_seq=2))
+    # A place that redo has filled, or given up for lost, is something.
+    assert "rebuild" == decide(Evidence(found, {1: 2}, has_merged=True, seen_seq=2)).name
+
+
 @pytest.mark.parametrize(
     ("found", "epoch", "checkpoints", "reason"),
     [

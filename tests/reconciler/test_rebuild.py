@@ -16,6 +16,7 @@ from engine.outcomes import Booked, Held
 from engine.records import Booked as BookedRecord
 from engine.records import Detail, Item, encode
 from reconciler import rebuild as rebuilding
+from reconciler import recovery
 from reconciler.loader import ClaimLost, Loader
 from reconciler.recovery import CannotOpen
 from store import redo, reigns
@@ -249,6 +250,69 @@ async def test_f41_a_crashed_rebuild_is_begun_anew(
     assert again.recovered is not None
     assert "rebuild" == again.recovered.path.name
     assert before == await content(office)
+
+
+@pytest.mark.parametrize(
+    ("home", "step"),
+    [
+        (recovery.Coordinator, "_gather"),
+        (recovery.Coordinator, "_seen_seq"),
+        (rebuilding.Rebuild, "_read_sales"),
+        (rebuilding.Rebuild, "run"),
+    ],
+)
+async def test_f13_emptied_under_the_recovery(
+    office: BoxOffice, monkeypatch: pytest.MonkeyPatch, home: Any, step: str
+) -> None:
+    """F13: a Redis that is emptied while it is recovered is not opened empty, nor frozen."""
+    event = await office.add_event()
+    for n in range(5):
+        await office.book(event.event_id, new_id("usr"), f"k{n}", (1, 1))
+    await drain_all(office)
+    before = await content(office)
+    if home is rebuilding.Rebuild:
+        await wipe(office)
+    real: Any = getattr(home, step)
+
+    async def empty(self: Any, *words: Any, **named: Any) -> Any:
+        if step == "_gather":  # Between the fence and the drain.
+            await wipe(office)
+            return await real(self, *words, **named)
+        found = await real(self, *words, **named)
+        await wipe(office)
+        return found
+
+    with monkeypatch.context() as disturbed:
+        disturbed.setattr(home, step, empty)
+        async with coordinating(office.shard, office.redis, office.database_url) as one:
+            with pytest.raises(CannotOpen, match="the claim was lost: Redis"):
+                await one.recover()
+    row = await reigns.read(office.database, office.shard)
+    assert row is not None
+    assert "recovering" == row.state
+
+    await recover(office)
+
+    assert before == await content(office)
+
+
+async def test_f6_sold_from_and_nothing_left(office: BoxOffice) -> None:
+    """F6: a worker saw records, both stores have none: frozen, until a human opens it empty."""
+    await reigns.note_seen(office.database, office.shard, epoch=1, seen_seq=3, has_lost=True)
+    await wipe(office)
+
+    async with coordinating(office.shard, office.redis, office.database_url) as one:
+        with pytest.raises(CannotOpen, match="saw record 3 acknowledged, and neither store has"):
+            await one.recover()
+    row = await reigns.read(office.database, office.shard)
+    assert row is not None
+    assert "frozen" == row.state
+
+    assert await reigns.thaw(office.database, office.shard)
+    await recover(office, is_rebuild_forced=True)
+    row = await reigns.read(office.database, office.shard)
+    assert row is not None
+    assert ("open", 0) == (row.state, row.seen_seq)
 
 
 async def test_f41_who_lost_the_claim_changes_nothing(office: BoxOffice) -> None:

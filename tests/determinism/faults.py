@@ -1,0 +1,150 @@
+"""
+What goes wrong in a history, and when: drawn from its seed, as values that can be left out again.
+
+A fault waits for the effect of that number, and if it is one for a certain role, for the next
+effect of a process of that role.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+Role = Literal["worker", "persister", "coordinator"]
+#: A role, the coordinator that has fenced the shard, or anybody.
+Whose = Literal["worker", "persister", "coordinator", "recovery", ""]
+ROLES: tuple[Role, ...] = ("worker", "persister", "coordinator")
+
+#: How many effects an undisturbed history has, about: faults fall within.
+EFFECTS = 300
+#: Standing still: short of every timeout, past some, past a claim's lease.
+FREEZES_S = (0.3, 3.0, 12.0)
+
+#: How many effects a recovery has, about.
+RECOVERY_EFFECTS = 60
+#: Share of faults that come soon after another, and how soon.
+CLOSE = 0.5
+CLOSE_EFFECTS = 60
+#: Shorter than any call, some calls' length, past timeouts.
+DOWN_S = (0.0005, 0.05, 0.5, 2.0)
+#: Share of histories that have one of the scenes below.
+SCENES = 0.25
+LOST_WRITES = (1, 1, 2, 3, 5, 12)
+
+#: What strikes a process, or one call of it.
+CALL_KINDS = frozenset({"kill", "freeze", "drop request", "drop reply", "late"})
+#: Redis comes back without something.
+LOSSES = frozenset({"lose tail", "empty", "flush all", "flip"})
+KINDS = (
+    "kill", "kill", "freeze", "drop request", "drop reply", "drop reply", "late", "restart redis",
+    "forget scripts", "lose tail", "lose tail", "empty", "flush all", "flip", "restart postgres",
+)  # fmt: skip
+
+Mode = Literal["calm", "spared", "wild", "time travel"]
+
+
+class Fault(NamedTuple):
+    """One thing that goes wrong."""
+
+    #: Number of the effect.
+    at: int
+    kind: str
+    #: Whose effect it waits for; empty for anybody's.
+    whose: Whose = ""
+    #: Seconds that a process stands still or PostgreSQL goes back, or writes that are lost.
+    amount: float = 0.0
+    #: How long a server is away.
+    down_s: float = 0.0
+    #: How many effects of whom it waits for pass before it.
+    after: int = 0
+
+    def __str__(self) -> str:
+        under = f", of a {self.whose}" if self.whose else ""
+        return f"{self.kind} ({self.amount:g}) at effect {self.at}{under} after {self.after}"
+
+
+Scene = Callable[[random.Random, Mode], list[Fault]]
+
+
+class Plan(NamedTuple):
+    """A history before it begins."""
+
+    seed: int
+    mode: Mode
+    capacity: int
+    buyers: int
+    orders: int
+    #: Buyers do not wait until PostgreSQL has the publishing.
+    is_eager: bool
+    faults: tuple[Fault, ...]
+
+    @property
+    def spares_witnesses(self) -> bool:
+        """Whether workers live on and reach PostgreSQL: then nothing acknowledged may be lost."""
+        return self.mode in {"calm", "spared"}
+
+
+def draw(seed: int) -> Plan:
+    """Return the plan of a seed."""
+    rng = random.Random(seed)
+    mode: Mode = rng.choices(("calm", "spared", "wild", "time travel"), (1, 8, 9, 2))[0]
+    faults: list[Fault] = []
+    at = 0
+    for _ in range(0 if mode == "calm" else rng.randint(1, 7)):
+        # Many in a row: the second strikes while the first is being put right.
+        is_close = bool(faults) and rng.random() < CLOSE
+        at = at + rng.randint(1, CLOSE_EFFECTS) if is_close else rng.randint(1, EFFECTS)
+        faults.append(_fault(rng, mode, at))
+    if mode in SCENES_OF and rng.random() < SCENES:
+        scene = rng.choice(SCENES_OF[mode])
+        faults = scene(rng, mode) + faults[:3]
+    if mode == "time travel":
+        back_s = rng.choice((0.1, 0.5))
+        faults = [fault for fault in faults if fault.kind not in LOSSES]
+        faults.append(Fault(rng.randint(EFFECTS // 4, EFFECTS), "time travel", "", back_s))
+    return Plan(
+        seed=seed, mode=mode, capacity=rng.choice((1, 2, 3, 5, 8)), buyers=rng.randint(2, 5),
+        orders=rng.randint(2, 5), is_eager=rng.random() < 0.3, faults=tuple(sorted(faults)),
+    )  # fmt: skip
+
+
+def _backlog_scene(rng: random.Random, mode: Mode) -> list[Fault]:
+    """Redis loses what PostgreSQL does not have yet: all rests on those who witnessed it."""
+    at = rng.randint(60, EFFECTS // 2)
+    faults = [Fault(at, "freeze", "persister", FREEZES_S[1]) for _ in range(2)]
+    at += rng.randint(10, 50)
+    if mode == "wild":
+        kind = rng.choice(("freeze", "freeze", "kill", "drop reply"))
+        faults.append(Fault(at, kind, "worker", FREEZES_S[1]))
+        at += rng.randint(1, 10)
+    faults.append(Fault(at, rng.choice(("lose tail", "empty", "flush all", "flip")), "",
+                        rng.choice(LOST_WRITES), rng.choice(DOWN_S[:2])))  # fmt: skip
+    return faults
+
+
+def _relapse_scene(rng: random.Random, _mode: Mode) -> list[Fault]:
+    """Redis loses all, and what is loaded then as well; no worker is left that would know."""
+    at = rng.randint(100, EFFECTS)
+    kills = [Fault(at + n, "kill", "worker") for n in range(2)]
+    lost, after = rng.choice(LOST_WRITES), rng.randint(10, RECOVERY_EFFECTS)
+    return [*kills, Fault(at + 10, "empty", "", 0, DOWN_S[1]),
+            Fault(at + 12, "lose tail", "recovery", lost, DOWN_S[0], after)]  # fmt: skip
+
+
+SCENES_OF: dict[Mode, tuple[Scene, ...]] = {
+    "spared": (_backlog_scene,), "wild": (_backlog_scene, _relapse_scene),
+}  # fmt: skip
+
+
+def _fault(rng: random.Random, mode: Mode, at: int) -> Fault:
+    kind = rng.choice(KINDS)
+    if kind in CALL_KINDS:
+        roles = ROLES[1:] if mode == "spared" else ROLES
+        return Fault(at, kind, rng.choice(roles), rng.choice(FREEZES_S))
+    if kind == "restart postgres" and mode == "spared":
+        kind = "restart redis"
+    # Servers fail under anybody, and often under a recovery, whose work is the longest.
+    whose: Whose = rng.choice(("", "recovery"))
+    after = rng.randint(0, RECOVERY_EFFECTS) if whose else 0
+    return Fault(at, kind, whose, rng.choice(LOST_WRITES), rng.choice(DOWN_S), after)
