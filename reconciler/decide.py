@@ -69,7 +69,8 @@ class Evidence:
     meta: Meta | None
     #: The last record that PostgreSQL has, by epoch.
     checkpoints: Mapping[int, int]
-    #: Whether PostgreSQL got records that Redis has never had, or has lost.
+    #: Whether PostgreSQL got records that Redis has never had, or has lost, since it was opened;
+    #: by this recovery or by one before it that came to no end.
     has_merged: bool
     #: The last record that a fenced worker had seen acknowledged; 0 if none has said.
     seen_seq: int = 0

@@ -239,7 +239,9 @@ class Coordinator:
             )  # fmt: skip
             checkpoints = await self._checkpoints()
             # Read last: workers note what they have seen when they notice that the door is shut.
-            evidence = Evidence(meta, checkpoints, merged.has_changed, await self._seen_seq())
+            row = await reigns.read(self._database, self._shard)
+            assert row is not None, "it is claimed"
+            evidence = Evidence(meta, checkpoints, row.has_merged, row.seen_seq)
             path = Path("rebuild", "a human asked for it") if is_forced else decide(evidence)
         except _CONTRADICTIONS:
             if meta is not None:  # Of a Redis that was emptied meanwhile they say nothing.
@@ -402,11 +404,6 @@ class Coordinator:
         )  # fmt: skip
         if not published:
             raise CannotOpen("another coordinator took the shard")
-
-    async def _seen_seq(self) -> int:
-        """Return the last record that a fenced worker had seen acknowledged."""
-        row = await reigns.read(self._database, self._shard)
-        return 0 if row is None else row.seen_seq
 
     async def _require_safe_config(self) -> None:
         """Shut a shard whose Redis cannot keep a booking, or lets a role do less than it must."""

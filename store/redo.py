@@ -57,11 +57,6 @@ class Merged:
     #: The last place merged, by epoch.
     last_seqs: dict[int, int] = field(default_factory=dict)
 
-    @property
-    def has_changed(self) -> bool:
-        """Tell whether the ledger now has what Redis has not."""
-        return self.found > 0
-
 
 async def write(database: Executor, *, shard: int, worker: str, rows: Sequence[Row]) -> None:
     """
@@ -296,6 +291,8 @@ class _Epoch:
         """Write records and conflicts, and delete what is done, in one transaction."""
         self.merged.conflicts += len(conflicts)
         async with self.connection.transaction():
+            if any(not isinstance(entry.record, Lost) for entry in batch):
+                await self.connection.execute(query("note_merged"), self.shard)
             if conflicts:
                 lines = [(*row, reason) for row, reason in conflicts]
                 await self.connection.execute(

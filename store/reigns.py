@@ -30,6 +30,8 @@ class ReignRow(NamedTuple):
     redis_replid: str
     #: The last record that a fenced worker had seen acknowledged; 0 if none has said.
     seen_seq: int
+    #: Whether the ledger got records from workers since the shard was last opened.
+    has_merged: bool
     reason: str
 
 

@@ -1,6 +1,7 @@
 -- read_reign --
 -- What workers need to act on a shard; no row while nobody opened it.
-SELECT epoch, state::text AS state, nonce, redis_run_id, redis_replid, seen_seq, reason
+SELECT epoch, state::text AS state, nonce, redis_run_id, redis_replid, seen_seq, has_merged,
+    reason
 FROM shard_epoch WHERE shard = $1;
 
 -- first_claim --
@@ -22,10 +23,15 @@ RETURNING epoch;
 -- open_reign --
 -- Publish the shard as open; one row, or the claim was lost meanwhile.
 UPDATE shard_epoch
-SET state = 'open', redis_run_id = $4, redis_replid = $5, seen_seq = 0, reason = '',
-    changed_at = now()
+SET state = 'open', redis_run_id = $4, redis_replid = $5, seen_seq = 0, has_merged = false,
+    reason = '', changed_at = now()
 WHERE shard = $1 AND epoch = $2 AND holder = $3 AND state = 'recovering'
 RETURNING epoch;
+
+-- note_merged --
+-- PostgreSQL now has what Redis has not: no recovery may open the shard without a rebuild. Within
+-- the transaction that brings it, and first in it, since it waits for who has the row FOR SHARE.
+UPDATE shard_epoch SET has_merged = true WHERE shard = $1;
 
 -- freeze_reign --
 -- Leave the shard shut until a human has looked.

@@ -69,7 +69,8 @@ def _change_reign(tx: Transaction, row: dict[str, Any], **changes: Any) -> list[
 @_statement()
 def read_reign(tx: Transaction, _shard: int, *, now_s: float) -> list[Row]:
     row = _reign(tx)
-    names = ("epoch", "state", "nonce", "redis_run_id", "redis_replid", "seen_seq", "reason")
+    names = ("epoch", "state", "nonce", "redis_run_id", "redis_replid", "seen_seq", "has_merged",
+             "reason")  # fmt: skip
     return [] if row is None else [Row(**{name: row[name] for name in names})]
 
 
@@ -79,7 +80,8 @@ def first_claim(
 ) -> list[Row]:
     if _reign(tx) is not None:
         return []
-    fresh = {"epoch": 1, "redis_run_id": "", "redis_replid": "", "seen_seq": 0, "reason": ""}
+    fresh = {"epoch": 1, "redis_run_id": "", "redis_replid": "", "seen_seq": 0,
+             "has_merged": False, "reason": ""}  # fmt: skip
     return _change_reign(
         tx, fresh, state="recovering", holder=holder, nonce=nonce,
         lease_until_s=now_s + lease.total_seconds(),
@@ -118,8 +120,17 @@ def open_reign(
     if row is None or row["state"] != "recovering":
         return []
     return _change_reign(
-        tx, row, state="open", redis_run_id=run_id, redis_replid=replid, seen_seq=0, reason=""
-    )
+        tx, row, state="open", redis_run_id=run_id, redis_replid=replid, seen_seq=0,
+        has_merged=False, reason="",
+    )  # fmt: skip
+
+
+@_statement(_update_reign)
+def note_merged(tx: Transaction, _shard: int, *, now_s: float) -> list[Row]:
+    row = _reign(tx)
+    if row is not None:
+        _change_reign(tx, row, has_merged=True)
+    return []
 
 
 @_statement(_update_reign)

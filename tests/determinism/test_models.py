@@ -195,6 +195,7 @@ def _statement_call(
         "read_reign": (), "first_claim": (holder, lease, "n"), "claim": (epoch, holder, lease, "n"),
         "open_reign": (epoch, holder, "run", "history"), "freeze_reign": (epoch, holder, "why"),
         "note_seen": (epoch, seq), "doubt_reign": (epoch, "why"), "freeze_open": (epoch, "why"),
+        "note_merged": (),
         "renew_claim": (epoch, holder, lease), "release_claim": (epoch, holder),
         "share_reign": (), "horizon": (epoch,), "ensure_checkpoint": (epoch,),
         "lock_checkpoint": (epoch,), "read_checkpoint": (epoch,),

@@ -30,6 +30,7 @@ from engine.redo import Horizon, Redo, RedoBuffer
 from evently.embedded import PostgresServer, ValkeyServer
 from loadtests.server import free_port
 from reconciler.receipts import provider
+from reconciler.recovery import Coordinator
 from store import redo, reigns
 from tests.checks import Tier, ask, make_booking_id, snapshot, stock
 from tests.conftest import TIMEOUT_MS
@@ -508,3 +509,41 @@ async def test_receipts_beside_what_workers_know(own_office: BoxOffice, tmp_path
     assert 0 == await own_office.database.fetchval(
         "SELECT count(*) FROM conflicts WHERE shard = $1", own_office.shard
     )
+
+
+async def test_f5_merged_by_a_recovery_that_died(
+    own_office: BoxOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F5, I1: what one recovery brought into PostgreSQL, the next one loads into Redis."""
+    event = await own_office.add_event()
+    await sell(own_office, event, PERSISTED)
+    while await own_office.drain():
+        pass
+    rows = await ask(own_office.redis, "XRANGE", own_office.journal, "-", "+")
+    last = [entry for row in rows for entry in read_entries(*row)][-1]
+    assert isinstance(last.record, BookedRecord)
+    await recover(own_office)
+    user = new_id("usr")
+    own = make_booking_id(event.event_id, user, "k")
+    late = msgspec.structs.replace(last.record, booking_id=own, user_id=user)
+    late_row = redo.Row(1, last.seq + 1, encode(late).decode())
+    await redo.write(own_office.database, shard=own_office.shard, worker="w", rows=[late_row])
+
+    async def die(*_: Any) -> None:
+        raise ConnectionError("Redis is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Coordinator, "_rebuild", die)
+        with pytest.raises(ConnectionError):
+            await recover(own_office)
+    assert not await redo.has_rows(own_office.database, own_office.shard)
+    assert own not in await bookings(own_office, event)
+    one = await recover(own_office)
+
+    assert one.recovered is not None
+    assert ("rebuild", 0) == (one.recovered.path.name, one.recovered.merged.found)
+    assert own in await bookings(own_office, event)
+    row = await reigns.read(own_office.database, own_office.shard)
+    assert row is not None
+    assert not row.has_merged
+    assert [] == (await own_office.check()).violations

@@ -117,7 +117,7 @@ async def test_merging_again_changes_nothing(
     merged = await merge(connection, shard, *rows)
 
     assert (0, 3, 0, 0) == (merged.found, merged.known, merged.conflicts, merged.lost)
-    assert not merged.has_changed
+    assert not merged.found
     assert [] == await conflicts(connection, shard)
 
 
