@@ -188,6 +188,10 @@ for n = 1, orders.count do
     counts[words + 1], counts[words + 2] = user_id, digits[taken] or taken
     words, taken_of[user_id] = words + 2, taken
     if not is_whole then replies[n] = note_plain(shard, orders, n, seq) end
+  elseif tier and not is_known and taken <= person_max and seq < seq_max and tier.held == 0 then
+    -- What `refuse` would say of it: all others of a rush get this, when it is over.
+    give_up_whole(n)
+    replies[n] = 'SOLD_OUT 1 ' .. (digits[tier.available] or tier.available)
   else
     give_up_whole(n)
     settle()
