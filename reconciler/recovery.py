@@ -237,11 +237,7 @@ class Coordinator:
                     meta, known, seen.seen_seq, has_other_server=has_other_server
                 ),
             )  # fmt: skip
-            checkpoints = await self._checkpoints()
-            # Read last: workers note what they have seen when they notice that the door is shut.
-            row = await reigns.read(self._database, self._shard)
-            assert row is not None, "it is claimed"
-            evidence = Evidence(meta, checkpoints, row.has_merged, row.seen_seq)
+            evidence = await self._evidence(meta)
             path = Path("rebuild", "a human asked for it") if is_forced else decide(evidence)
         except _CONTRADICTIONS:
             if meta is not None:  # Of a Redis that was emptied meanwhile they say nothing.
@@ -254,7 +250,7 @@ class Coordinator:
         log.info("path chosen", action="recover_path", shard=self._shard, epoch=claim.epoch,
                  path=path.name, reason=path.reason)  # fmt: skip
         if path.name == "rebuild":
-            await self._rebuild(claim, recovered, checkpoints, identity)
+            await self._rebuild(claim, recovered, dict(evidence.checkpoints), identity)
         elif meta is None:
             await self._change_door(claim, "begin", "recovering")
         await self._open(claim, nonce, identity, known)
@@ -297,6 +293,13 @@ class Coordinator:
     async def _checkpoints(self) -> dict[int, int]:
         rows = await self._database.fetch(query("checkpoints"), self._shard)
         return {row["epoch"]: row["last_seq"] for row in rows}
+
+    async def _evidence(self, meta: Meta | None) -> Evidence:
+        """Read what both stores have; last, since workers note what they have seen when shut."""
+        checkpoints = await self._checkpoints()
+        row = await reigns.read(self._database, self._shard)
+        assert row is not None, "it is claimed"
+        return Evidence(meta, checkpoints, row.has_merged, row.seen_seq)
 
     async def _gather(
         self, meta: Meta | None, known: dict[int, int], epoch: int, *, is_forced: bool, waits: bool

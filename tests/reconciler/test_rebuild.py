@@ -256,7 +256,7 @@ async def test_f41_a_crashed_rebuild_is_begun_anew(
     ("home", "step"),
     [
         (recovery.Coordinator, "_gather"),
-        (recovery.Coordinator, "_seen_seq"),
+        (recovery.Coordinator, "_evidence"),
         (rebuilding.Rebuild, "_read_sales"),
         (rebuilding.Rebuild, "run"),
     ],
