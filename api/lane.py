@@ -110,11 +110,10 @@ class Lane(RequestHandler):
             and not (self._paused or self._reading_paused)
         ):
             for route in self._routes:
-                if route.method == message.method:
-                    match = route.pattern.fullmatch(message.path)
-                    if match is not None:
-                        self._take(route, message, match.groupdict(), _read(payload))
-                        return
+                match = route.method == message.method and route.pattern.fullmatch(message.path)
+                if match:
+                    self._take(route, message, match.groupdict(), _read(payload))
+                    return
         waiter.set_result(None)
 
     def _take(
@@ -140,6 +139,8 @@ class Lane(RequestHandler):
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
         if task.cancelled() or task.exception() is not None:
+            if not task.cancelled():
+                self.log_exception("Unhandled exception", exc_info=task.exception())
             self.force_close()
             return
         answer = task.result()

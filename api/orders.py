@@ -62,7 +62,9 @@ class Received(NamedTuple):
         if problem is None:
             tier_nos = [line[0] for line in wish.lines]
             problem = refusal_of(wish.known, wish.body, tier_nos, wish.origins, refused)
-            remember(_refusals, key, problem, most=MEMORY_ENTRIES_MAX)
+            # One that passes by itself says when: hardly two are the same.
+            if not refused.status.is_transient:
+                remember(_refusals, key, problem, most=MEMORY_ENTRIES_MAX)
         return problem
 
 
@@ -71,7 +73,7 @@ class Received(NamedTuple):
 _wishes: dict[tuple[str, bytes], Wish] = {}
 #: What orders' items cost, as JSON, by event; neither tiers' ids nor an event's currency change.
 _priced: dict[tuple[str, tuple[Item, ...]], str] = {}
-#: Refusals of orders, by event, request and all that the script said.
+#: Final refusals of orders, by event, request and all that the script said.
 _refusals: dict[tuple[int | str, ...], Problem] = {}
 MEMORY_ENTRIES_MAX = 4_096
 #: Longer bodies are not worth remembering.

@@ -63,7 +63,7 @@ async def measure() -> None:
         return Horizon(0, is_open=True)
 
     async def write(_: object) -> None:
-        raise NotImplementedError("no epoch ends here")
+        raise AssertionError("no epoch ends here")
 
     redo = RedoBuffer(0, read_horizon=read_horizon, write=write, records_max=1_000,
                       bytes_max=1 << 30, on_drop=lambda _: None)  # fmt: skip

@@ -11,10 +11,10 @@ from api.handlers.events import PRIVATE, PUBLIC, promo_code
 from api.http import encode
 from api.lean import LeanAnswer
 from api.moments import moment_of
-from api.problems import not_found, refusal
+from api.orders import find_event
+from api.problems import refusal
 from api.schemas import Availability, TierAvailability
 from api.services import SERVICES
-from engine.ids import is_id
 from engine.outcomes import Refused
 
 _CACHE_CONTROL = istr("Cache-Control")
@@ -27,17 +27,13 @@ async def read(request: web.Request) -> web.StreamResponse:
     """
     Tell what is left, all counters of one moment.
 
-    The answer may be a tenth of a second old, which `as_of` tells; with the request header
+    The answer may be a moment old, which `as_of` tells; with the request header
     `Cache-Control: no-cache` it is not. Hidden tiers are told to the event's organizer, and with
     `promo_code` those that it unlocks.
     """
     services = request.app[SERVICES]
     event_id = request.match_info["event_id"]
-    known = services.catalog.get(event_id)
-    if known is None:
-        known = await services.catalog.find(event_id) if is_id("evt", event_id) else None
-    if known is None:
-        raise not_found()
+    known = services.catalog.get(event_id) or await find_event(services, event_id)
     code = promo_code(request, known)
     if not code and (body := services.leftovers.get(event_id)) and not _wants_news(request):
         return LeanAnswer(200, body, _PUBLIC_LINE)

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from api import metrics
-from api.acks import IMMEDIATE, Promise
+from api.acks import Promise
 from api.catalog import Known
 from api.http import (
     PERSONAL,
@@ -191,8 +191,7 @@ async def answer_booking(
     Raises:
         Problem: what was promised is not true in time.
     """
-    if promise.level not in IMMEDIATE:
-        await services.acks.keep(promise, known.shard, outcome)
+    await services.acks.keep(promise, known.shard, outcome)
     receipt = services.receipts.of(outcome, own.id) if services.receipts else None
     headers = f"Cache-Control: private, no-store\r\nLocation: /v1/bookings/{own.id}\r\n"
     for name, value in promise.headers.items():

@@ -8,10 +8,13 @@ import random
 from collections import Counter
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from api.moments import moment_of, moment_text
+from api.schemas import Booking
 from api.services import SERVICES
 from engine import keys
 from engine.ids import is_id, new_id
@@ -365,6 +368,29 @@ async def test_race_of_carts_and_cancellations(world: World) -> None:
             for item in answer.body["items"]:
                 totals[item["tier_id"]] += item["quantity"]
     assert [totals[tier["id"]] for tier in event["tiers"]] == await sold(world, event)
+
+
+@pytest.mark.parametrize(
+    "noted", [{}, {"special_requests": 'Rosé, "bitte"\\n', "metadata": {"a": 1}}]
+)
+async def test_answer_is_a_booking_to_the_letter(
+    world: World, event: Event, noted: dict[str, Any]
+) -> None:
+    """The answer that is written by hand is what the schema would have written."""
+    items = [{"tier_id": event["tiers"][0]["id"], "quantity": 2}]
+    response = await world.client.post(
+        f"/v1/events/{event['id']}/bookings", json={"items": items, **noted},
+        headers={"Authorization": f"Bearer {world.token()}", "Idempotency-Key": "k"},
+    )  # fmt: skip
+    raw = await response.read()
+    assert 201 == response.status
+    assert raw == msgspec.json.encode(msgspec.json.decode(raw, type=Booking))
+
+
+@pytest.mark.parametrize("at_ms", [0, 1_764_000_000_000, 1_764_000_000_123, 1_764_000_000_100])
+def test_moments_are_written_as_the_schema_does(at_ms: int) -> None:
+    """A moment that is written by hand is what the schema would have written."""
+    assert f'"{moment_text(at_ms)}"'.encode() == msgspec.json.encode(moment_of(at_ms))
 
 
 async def test_shut_shard_sells_nothing_and_opens_by_itself(world: World, event: Event) -> None:

@@ -22,7 +22,30 @@ def _names() -> dict[str, str]:
     return {text: name for name, text in queries().items()} | {LOCK: "try_lock"}
 
 
-class Connection:
+class _Queries:
+    """What asyncpg's connections and pools have in common, on top of `fetch`."""
+
+    async def fetch(self, statement: str, *args: Any) -> list[Row]:
+        """See asyncpg."""
+        raise AssertionError("each has its own")
+
+    async def fetchrow(self, statement: str, *args: Any) -> Row | None:
+        """See asyncpg."""
+        rows = await self.fetch(statement, *args)
+        return rows[0] if rows else None
+
+    async def fetchval(self, statement: str, *args: Any) -> Any:
+        """See asyncpg."""
+        rows = await self.fetch(statement, *args)
+        return rows[0][0] if rows else None
+
+    async def execute(self, statement: str, *args: Any) -> str:
+        """See asyncpg."""
+        await self.fetch(statement, *args)
+        return ""
+
+
+class Connection(_Queries):
     """One connection; it stays broken once it is."""
 
     def __init__(self, link: Link, server: PostgresServer) -> None:
@@ -41,21 +64,6 @@ class Connection:
     async def fetch(self, statement: str, *args: Any) -> list[Row]:
         """See asyncpg."""
         return await self.ask(_names()[statement], *args)
-
-    async def fetchrow(self, statement: str, *args: Any) -> Row | None:
-        """See asyncpg."""
-        rows = await self.fetch(statement, *args)
-        return rows[0] if rows else None
-
-    async def fetchval(self, statement: str, *args: Any) -> Any:
-        """See asyncpg."""
-        rows = await self.fetch(statement, *args)
-        return rows[0][0] if rows else None
-
-    async def execute(self, statement: str, *args: Any) -> str:
-        """See asyncpg."""
-        await self.fetch(statement, *args)
-        return ""
 
     async def copy_records_to_table(
         self, table: str, *, columns: Sequence[str], records: Sequence[Sequence[Any]]
@@ -96,7 +104,7 @@ class _Transaction:
             await connection.ask("ROLLBACK" if error is not None else "COMMIT")
 
 
-class Pool:
+class Pool(_Queries):
     """Statements on their own, each over a connection that works."""
 
     def __init__(self, connect: Callable[[], Link], server: PostgresServer) -> None:
@@ -112,18 +120,3 @@ class Pool:
             return await Connection(link, self._server).fetch(statement, *args)
         finally:
             self._free.append(link)
-
-    async def fetchrow(self, statement: str, *args: Any) -> Row | None:
-        """See asyncpg."""
-        rows = await self.fetch(statement, *args)
-        return rows[0] if rows else None
-
-    async def fetchval(self, statement: str, *args: Any) -> Any:
-        """See asyncpg."""
-        rows = await self.fetch(statement, *args)
-        return rows[0][0] if rows else None
-
-    async def execute(self, statement: str, *args: Any) -> str:
-        """See asyncpg."""
-        await self.fetch(statement, *args)
-        return ""
