@@ -20,7 +20,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import aiohttp
 import asyncpg
 import msgspec
 import structlog
@@ -30,6 +29,7 @@ from rich.markup import escape
 
 from evently.embedded import DataLock, PostgresServer, ServerError, ValkeyServer
 from evently.embedded.place import make_private, write_atomically
+from evently.ready import wait_until_ready
 from evently.settings import (
     ENV_PREFIX,
     REDIS_PASSWORDS,
@@ -47,8 +47,7 @@ JWT_SECRET_BYTES = 48
 TICKET_KEY_BYTES = 32
 REDIS_PASSWORD_BYTES = 32
 READY_TIMEOUT_S = 60.0
-READY_POLL_S = 0.1
-READY_REQUEST_TIMEOUT_S = 2.0
+PORT_POLL_S = 0.1
 #: Where metrics of several processes meet: memory if there is any to be had.
 MEMORY_PATH = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
 
@@ -171,21 +170,17 @@ class _Run:
                 raise ServerError(
                     f"{host}:{port} is taken; stop who has it or set {ENV_PREFIX}HTTP_PORT"
                 )
-            await asyncio.sleep(READY_POLL_S)
+            await asyncio.sleep(PORT_POLL_S)
 
     async def _wait_until_ready(self) -> None:
-        deadline_s = time.monotonic() + READY_TIMEOUT_S
-        timeout = aiohttp.ClientTimeout(total=READY_REQUEST_TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            while time.monotonic() < deadline_s:
-                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                    async with session.get(f"{public_url(self._settings)}/readyz") as answer:
-                        if answer.status == 200:
-                            return
-                await asyncio.sleep(READY_POLL_S)
-        raise ServerError(
-            f"the API was not ready within {READY_TIMEOUT_S:g} s; the log lines above say why"
-        )
+        if not await wait_until_ready(
+            public_url(self._settings),
+            processes=self._settings.api_processes,
+            timeout_s=READY_TIMEOUT_S,
+        ):
+            raise ServerError(
+                f"the API was not ready within {READY_TIMEOUT_S:g} s; the log lines above say why"
+            )
 
     def _forget_gauges(self, pid: int) -> None:
         """Drop the live gauges of a process that has ended; its counters stay."""

@@ -13,12 +13,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import aiohttp
-
 from evently.embedded.process import spawn
+from evently.ready import wait_until_ready
 from evently.settings import RUNNING_FILE, Settings
 
 READY_TIMEOUT_S = 60.0
@@ -69,16 +67,16 @@ class Server:
 
     async def wait_until_ready(self) -> None:
         """Wait for `/readyz`; raises as `start` does."""
-        deadline_s = time.monotonic() + READY_TIMEOUT_S
-        async with aiohttp.ClientSession() as session:
-            while time.monotonic() < deadline_s:
-                if self.process is not None and self.process.poll() is not None:
-                    break
-                with contextlib.suppress(aiohttp.ClientError, OSError):
-                    async with session.get(f"{self.base_url}/readyz") as response:
-                        if response.status == 200 and (self.data_path / RUNNING_FILE).exists():
-                            return
-                await asyncio.sleep(POLL_INTERVAL_S)
+        if (
+            await wait_until_ready(
+                self.base_url,
+                processes=int(self.environ.get("EVENTLY_API_PROCESSES", "1")),
+                timeout_s=READY_TIMEOUT_S,
+                goes_on=lambda: self.process is None or self.process.poll() is None,
+            )
+            and (self.data_path / RUNNING_FILE).exists()
+        ):
+            return
         raise RuntimeError(f"evently did not come up:\n{self.last_words()}")
 
     async def stop(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 
 from aiohttp import web
 from redis.exceptions import RedisError
@@ -40,7 +41,9 @@ async def readyz(request: web.Request) -> web.StreamResponse:
         checks["database"] = type(error).__name__
     is_ready = set(checks.values()) == {"ok"}
     body = Health(status="ok" if is_ready else "unavailable", checks=checks)
-    return answer(body, status=200 if is_ready else 503, headers=NO_STORE)
+    # Processes share the port: who waits for all of them must know them apart (`evently.ready`).
+    headers = NO_STORE | {"Evently-Process": str(os.getpid())}
+    return answer(body, status=200 if is_ready else 503, headers=headers)
 
 
 async def metrics_text(request: web.Request) -> web.StreamResponse:
