@@ -208,9 +208,9 @@ async def test_bounded_by_count_and_bytes(shelf: Shelf) -> None:
     assert (3, 2) == (buffer.records, shelf.dropped)
     await buffer.close()
     shelf.dropped = 0
-    buffer = shelf.buffer(bytes_max=3 * redo.RECORD_BYTES)
+    buffer = shelf.buffer(bytes_max=2_950)
     buffer.keep(batch(1))
-    buffer.keep(batch(2, detail=b"x" * (2 * redo.RECORD_BYTES)))
+    buffer.keep(batch(2, detail=b"x" * 2_700))
     assert (1, 1) == (buffer.records, shelf.dropped)
     await buffer.close()
 
