@@ -2,8 +2,9 @@
 The coalescer: commands that arrive while a call is under way leave together in the next one.
 
 Under light load a command leaves at once and alone; under heavy load one script call carries up
-to `commands_max`, which pays Redis's per-call cost, and its fsync, once for all of them. Nothing
-waits for a timer. Order is kept within a batch, and batches leave in order of arrival.
+to `commands_max`, which pays Redis's per-call cost, and its fsync, once for all of them; a second
+call leaves beside it only if it carries enough to be worth that. Nothing waits for a timer.
+Order is kept within a batch, and batches leave in order of arrival.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Coalescer(Generic[Command, Reply]):
         *,
         commands_max: int,
         in_flight_max: int,
+        further_min: int = 1,
         waiting_max: int,
     ) -> None:
         """
@@ -45,11 +47,14 @@ class Coalescer(Generic[Command, Reply]):
 
             in_flight_max: Batches under way at once at most.
 
+            further_min: Commands that must wait before a batch leaves while another is under way.
+
             waiting_max: Commands that may wait; one more raises `Overloaded`.
         """
         self._send = send
         self._commands_max = commands_max
         self._in_flight_max = in_flight_max
+        self._further_min = further_min
         self._waiting_max = waiting_max
         self._waiting: deque[tuple[Command, asyncio.Future[Reply]]] = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -67,7 +72,7 @@ class Coalescer(Generic[Command, Reply]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
         self._waiting.append((command, future))
-        if not self._pump_is_due and len(self._in_flight) < self._in_flight_max:
+        if not self._pump_is_due and self._may_leave():
             # Once per turn of the loop, so that all requests read in this turn leave together.
             self._pump_is_due = True
             loop.call_soon(self._pump)
@@ -80,12 +85,19 @@ class Coalescer(Generic[Command, Reply]):
 
     def _pump(self) -> None:
         self._pump_is_due = False
-        while self._waiting and len(self._in_flight) < self._in_flight_max:
+        while self._waiting and self._may_leave():
             count = min(len(self._waiting), self._commands_max)
             batch = [self._waiting.popleft() for _ in range(count)]
             task = asyncio.get_running_loop().create_task(self._run(batch))
             self._in_flight.add(task)
             task.add_done_callback(self._landed)
+
+    def _may_leave(self) -> bool:
+        """Tell whether a batch may leave: the first at once, a further one if it is worth it."""
+        under_way = len(self._in_flight)
+        return not under_way or (
+            under_way < self._in_flight_max and len(self._waiting) >= self._further_min
+        )
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)

@@ -40,6 +40,8 @@ BATCHED_VERBS = (
     "checkin", "undo_checkin", "transfer", "close", "reopen", "set_capacity",
 )  # fmt: skip
 
+#: Commands that are worth another call while one is under way (docs/decisions/0014).
+FURTHER_COMMANDS_MIN = 24
 #: Answers in a row that may fail to come before the door is shut until one comes again (F42).
 SILENCES_MAX = 3
 
@@ -113,6 +115,7 @@ class Shard:
         limits = {
             "commands_max": commands_max,
             "in_flight_max": in_flight_max,
+            "further_min": FURTHER_COMMANDS_MIN,
             "waiting_max": waiting_max,
         }
         self._batched: dict[str, Coalescer[Batched, list[Any]]] = {

@@ -26,6 +26,7 @@ async def serve(settings: Settings, shard: int) -> None:
         Options(
             shard=shard,
             records_max=settings.persist_records_max,
+            interval_ms=settings.persist_interval_ms,
             retention_s=settings.journal_retention_s,
             database_timeout_ms=settings.database_timeout_ms,
         ),

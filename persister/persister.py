@@ -63,6 +63,9 @@ class Options:
     shard: int
     #: Records in one transaction at most.
     records_max: int
+    #: Shortest time from the begin of one transaction to that of the next, in ms, unless a whole
+    #: batch waits. Both stores flush a disk for each: under load many records share that.
+    interval_ms: int = 0
     #: Time a record stays in the journal after PostgreSQL has it, in seconds.
     retention_s: int
     #: Time one SQL statement may take, in ms.
@@ -167,6 +170,8 @@ class _Reign:
         self._reader = Reader(redis, self._journal, records_max=options.records_max)
         #: (when written, up to which seq), oldest first: tells what may be trimmed.
         self._written: deque[tuple[float, int]] = deque()
+        #: When the next transaction may begin, by the monotonic clock.
+        self._next_at_s = 0.0
 
     async def begin(self) -> None:
         """Take up where PostgreSQL is, and tell Redis, in case the last note was lost."""
@@ -193,10 +198,13 @@ class _Reign:
             raise
 
     async def _step(self) -> None:
+        if self._reader.records < self._options.records_max:
+            await asyncio.sleep(self._next_at_s - time.monotonic())
         entries = await self._reader.next_batch(self._place.last_seq)
         if not entries:
             await self._explain_silence()
             return
+        self._next_at_s = time.monotonic() + self._options.interval_ms / 1000
         with metrics.BATCH_SECONDS.labels(self._label).time():
             written = await ledger.write_batch(
                 self._connection,

@@ -48,6 +48,11 @@ class Reader:
         self._calls_per_read = 16
         self._ahead: asyncio.Task[None] | None = None
 
+    @property
+    def records(self) -> int:
+        """Records that were read and not taken yet."""
+        return self._records
+
     async def next_batch(self, after_seq: int) -> list[Entry | Damaged]:
         """
         Return the next records, none after a while of silence; read on in the background.

@@ -36,12 +36,14 @@ class Sender:
 
 
 def make(
-    sender: Sender, *, commands_max: int = 128, in_flight_max: int = 2, waiting_max: int = 1000
-) -> Coalescer[int, int]:
+    sender: Sender, *, commands_max: int = 128, in_flight_max: int = 2, further_min: int = 1,
+    waiting_max: int = 1000,
+) -> Coalescer[int, int]:  # fmt: skip
     """Make a coalescer around *sender*."""
     return Coalescer(
-        sender, commands_max=commands_max, in_flight_max=in_flight_max, waiting_max=waiting_max
-    )
+        sender, commands_max=commands_max, in_flight_max=in_flight_max, further_min=further_min,
+        waiting_max=waiting_max,
+    )  # fmt: skip
 
 
 async def test_lone_command_leaves_at_once() -> None:
@@ -84,6 +86,22 @@ async def test_arrivals_during_a_call_share_the_next() -> None:
     sender.is_free.set()
     assert [0, 2, 4, 6, 8] == await asyncio.gather(first, *rest)
     assert [[0], [1, 2, 3, 4]] == sender.batches
+
+
+async def test_further_call_leaves_if_it_is_worth_it() -> None:
+    """While one call is under way, few commands wait for it, and enough of them do not."""
+    sender = Sender()
+    sender.is_free.clear()
+    coalescer = make(sender, further_min=3)
+    futures = []
+    for number in range(5):
+        futures.append(coalescer.submit(number))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert [[[0]], [[0]], [[0]], [[0], [1, 2, 3]], [[0], [1, 2, 3]]][number] == sender.batches
+    sender.is_free.set()
+    assert [0, 2, 4, 6, 8] == await asyncio.gather(*futures)
+    assert [[0], [1, 2, 3], [4]] == sender.batches
 
 
 async def test_overloaded() -> None:

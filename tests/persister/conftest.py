@@ -101,11 +101,12 @@ def persister(blocking_redis: Redis, database_url: str, shard: int, reign: Reign
     return Persister(blocking_redis, database_url, make_options(shard))
 
 
-def make_options(shard: int, *, retention_s: int = RETENTION_S) -> Options:
+def make_options(shard: int, *, retention_s: int = RETENTION_S, interval_ms: int = 0) -> Options:
     """Return options with small batches, so that a test has several."""
     return Options(
         shard=shard,
         records_max=RECORDS_MAX,
+        interval_ms=interval_ms,
         retention_s=retention_s,
         database_timeout_ms=TIMEOUT_MS,
     )

@@ -147,6 +147,24 @@ async def check_persisted(
     assert [entry.raw for entry in await journal(redis, shard)] == records
 
 
+async def test_bookings_that_come_close_together_share_a_transaction(
+    blocking_redis: Redis, redis: Redis, database_url: str, database: asyncpg.Pool,
+    engine: Engine, shard: int,
+) -> None:  # fmt: skip
+    """The first is written at once; each of the others would else be a flush in both stores."""
+    options = make_options(shard, interval_ms=1_000)
+    event = new_id("evt")
+    await publish(engine, shard, event, 100, 100)
+    async with running(Persister(blocking_redis, database_url, options)) as task:
+        await reach(task, database, shard, await last_seq(redis, shard))
+        for user in users(RECORDS_MAX - 1):
+            assert isinstance(await engine.book(shard, order(event, user, (1, 1))), Booked)
+            await asyncio.sleep(0.02)
+        await reach(task, database, shard, await last_seq(redis, shard))
+    transactions = await database.fetchval("SELECT count(*) FROM journal WHERE shard = $1", shard)
+    assert 2 <= transactions <= 3
+
+
 async def test_persists_everything(
     persister: Persister,
     database: asyncpg.Pool,
