@@ -25,7 +25,7 @@ async def measure_p5(stage: Stage) -> Result:
     rig, buyers = await stage.rig()
     sale = await _sold_out(rig, buyers)
     runs, pairs = [], []
-    for _ in range(stage.sizes.pairs):
+    for _ in range(stage.sizes.rate_pairs):
         bare = await drive_bare(stage, buyers)
         refused = await drive_bookings(rig, sale, buyers, seconds=stage.sizes.run_s)
         bare_plain = await _drive_bare_plain(stage)

@@ -32,7 +32,7 @@ async def measure_p1(stage: Stage) -> Result:
     """Book as fast as it goes, against the bare handler on the very same requests."""
     rig, buyers = await stage.rig()
     pairs = []
-    for _ in range(stage.sizes.pairs):
+    for _ in range(stage.sizes.rate_pairs):
         bare = await drive_bare(stage, buyers)
         sale = await make_sale(rig)
         full = await drive_bookings(rig, sale, buyers, seconds=stage.sizes.run_s)
@@ -64,7 +64,7 @@ async def measure_p2(stage: Stage) -> Result:
     runs: list[Run] = []
     pairs: list[dict[str, Any]] = []
     async with rig.persisting():
-        for _ in range(stage.sizes.pairs):
+        for _ in range(stage.sizes.rate_pairs):
             bare = await drive_bare(stage, buyers)
             sale = await make_sale(rig)
             full, lag, drain_s = await _drive_persisted(rig, sale, buyers, stage.sizes.run_s)

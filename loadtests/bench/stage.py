@@ -28,6 +28,8 @@ class Sizes(NamedTuple):
 
     #: Paired runs of a measure.
     pairs: int = 3
+    #: The same where a pair is two rates (P1, P2, P5): they move most with who else is there.
+    rate_pairs: int = 5
     #: Length of a saturating run, in seconds.
     run_s: float = 4.0
     buyers: int = 60_000
@@ -42,7 +44,13 @@ class Sizes(NamedTuple):
 
 FULL = Sizes()
 QUICK = Sizes(
-    run_s=1.0, buyers=10_000, bookings=10_000, crowd=2_000, events=20_000, events_published=1_000
+    rate_pairs=3,
+    run_s=1.0,
+    buyers=10_000,
+    bookings=10_000,
+    crowd=2_000,
+    events=20_000,
+    events_published=1_000,
 )
 
 
