@@ -69,8 +69,9 @@ class Evidence:
     meta: Meta | None
     #: The last record that PostgreSQL has, by epoch.
     checkpoints: Mapping[int, int]
-    #: Whether PostgreSQL got records that Redis has never had, or has lost, since it was opened;
-    #: by this recovery or by one before it that came to no end.
+    #: Whether PostgreSQL was moved past Redis's journal since that was opened, by this recovery or
+    #: by one before it that came to no end: it has records that Redis lacks, or has given up some
+    #: that a Redis brought back from its log may have.
     has_merged: bool
     #: The last record that a fenced worker had seen acknowledged; 0 if none has said.
     seen_seq: int = 0
@@ -171,5 +172,5 @@ def decide(evidence: Evidence) -> Path:
         return Path("rebuild", f"a worker saw record {evidence.seen_seq} of epoch {meta.epoch} "
                                f"acknowledged, Redis ends at {meta.seq}")  # fmt: skip
     if evidence.has_merged:
-        return Path("rebuild", "workers knew bookings that Redis has not")
+        return Path("rebuild", "PostgreSQL was moved past what Redis has, by what workers knew")
     return Path("keep", "both stores end at the same record")

@@ -291,7 +291,7 @@ class _Epoch:
         """Write records and conflicts, and delete what is done, in one transaction."""
         self.merged.conflicts += len(conflicts)
         async with self.connection.transaction():
-            if any(not isinstance(entry.record, Lost) for entry in batch):
+            if batch:  # Marks of what is lost as well: a Redis that comes back may have it.
                 await self.connection.execute(query("note_merged"), self.shard)
             if conflicts:
                 lines = [(*row, reason) for row, reason in conflicts]

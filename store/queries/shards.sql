@@ -29,8 +29,9 @@ WHERE shard = $1 AND epoch = $2 AND holder = $3 AND state = 'recovering'
 RETURNING epoch;
 
 -- note_merged --
--- PostgreSQL now has what Redis has not: no recovery may open the shard without a rebuild. Within
--- the transaction that brings it, and first in it, since it waits for who has the row FOR SHARE.
+-- PostgreSQL now has what Redis has not, or has given up what Redis may come back with: no recovery
+-- may open the shard without a rebuild. Within the transaction that brings it, and first in it,
+-- since it waits for who has the row FOR SHARE.
 UPDATE shard_epoch SET has_merged = true WHERE shard = $1;
 
 -- freeze_reign --

@@ -10,7 +10,7 @@ import pytest
 
 from engine.ids import new_id
 from engine.records import Booked, Cancelled, Held, Item, Lost, Record, decode, encode
-from store import ledger, redo
+from store import ledger, redo, reigns
 from tests.store.records import AT_MS, booked, cancelled, entries, published
 
 HOLDER = "recover-test"
@@ -203,6 +203,18 @@ async def test_what_cannot_be_judged_is_kept(
         "SELECT epoch FROM shard_checkpoint WHERE shard = $1", shard
     )
     assert [1] == [each["epoch"] for each in checkpoints]
+
+
+async def test_a_place_given_up_asks_for_a_rebuild(
+    connection: asyncpg.Connection, shard: int, event: str, claimed: Booked
+) -> None:
+    """I8 (R5, seed 105350): Redis may come back with what the ledger could not take."""
+    merged = await merge(connection, shard, row(3, booked("evt_unknown")))
+
+    assert (0, 1) == (merged.found, merged.conflicts)
+    reign = await reigns.read(connection, shard)
+    assert reign is not None
+    assert reign.has_merged
 
 
 async def test_many_rows_in_many_batches(
