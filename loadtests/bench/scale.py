@@ -81,9 +81,9 @@ async def measure_p9(stage: Stage) -> Result:
 
 
 @contextlib.asynccontextmanager
-async def side(buyers_count: int, *, journal_retention_s: int = 600) -> AsyncIterator[Side]:
-    """Start a rig with its persister and a pool of buyers that its API knows."""
-    async with Rig(journal_retention_s=journal_retention_s) as rig:
+async def side(buyers_count: int, **settings: object) -> AsyncIterator[Side]:
+    """Start a rig with its persister and a pool of buyers that its API knows; see `Rig`."""
+    async with Rig(api_processes=1, **settings) as rig:
         buyers = await Buyers.make(rig, buyers_count)
         await warm_up(rig, await make_sale(rig), buyers)
         async with rig.persisting():
