@@ -117,7 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     database_timeout_ms: Annotated[int, Meta(ge=100, le=600_000)] = 10_000
     #: Records the persister writes in one transaction at most.
     persist_records_max: Annotated[int, Meta(ge=1, le=10_000)] = 4_000
-    #: Shortest time from one of its transactions to the next unless they are full, in milliseconds.
+    #: Shortest time from one of the persister's transactions to the next, in milliseconds.
     persist_interval_ms: Annotated[int, Meta(ge=0, le=1_000)] = 50
     #: Shortest rest of the continuous check between two groups of events, in seconds; 0: no check.
     reconciler_watch_s: Annotated[int, Meta(ge=0, le=3_600)] = 0

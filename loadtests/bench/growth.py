@@ -96,8 +96,10 @@ async def by_bookings(sizes: Sizes) -> Charts:
     sizes_rows: Rows = []
     bookings = sizes.bookings // 2
     # No booking limit: what it remembers for two minutes is not what a booking keeps.
-    settings = {"journal_retention_s": 0, "booking_limit_attempts": 0}
-    async with side(bookings, **settings) as one, open_engine(one.rig) as engine:
+    async with (
+        side(bookings, journal_retention_s=0, booking_limit_attempts=0) as one,
+        open_engine(one.rig) as engine,
+    ):
         await cost(one, bookings)
         sale = await make_sale(one.rig)
         redis = connect(one.rig.redis_url(), timeout_ms=TIMEOUT_MS)

@@ -208,9 +208,9 @@ async def test_bounded_by_count_and_bytes(shelf: Shelf) -> None:
     assert (3, 2) == (buffer.records, shelf.dropped)
     await buffer.close()
     shelf.dropped = 0
-    buffer = shelf.buffer(bytes_max=2_950)
-    buffer.keep(batch(1))
-    buffer.keep(batch(2, detail=b"x" * 2_700))
+    buffer = shelf.buffer(bytes_max=3_000)  # Room for one of them, and not for two.
+    buffer.keep(batch(1, detail=b"x" * 2_000))
+    buffer.keep(batch(2, detail=b"x" * 2_000))
     assert (1, 1) == (buffer.records, shelf.dropped)
     await buffer.close()
 
