@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -386,7 +387,12 @@ async def test_f2_f3_late_reply_is_nobody_elses(
     with pytest.raises(OutcomeUnknown):
         await behind_proxy.book(shard, order(event, one, (1, 3)))
     proxy.delay_s = 0
-    reply = await behind_proxy.book(shard, order(event, two, (2, 1)))
+    reply = None
+    for _ in range(20):
+        # A busy machine may be slower than so short a timeout: asked again, as a caller would.
+        with contextlib.suppress(OutcomeUnknown):
+            reply = await behind_proxy.book(shard, order(event, two, (2, 1)))
+            break
     assert isinstance(reply, Booked)
     assert (Item(2, 1, 100),) == reply.items
     await check_consistent(redis, shard)
