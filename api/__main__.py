@@ -70,8 +70,10 @@ def main() -> None:
     settings = Settings.load()
     secrets = settings.jwt_secret and settings.ticket_signing_key
     if not settings.redis_urls or not settings.database_url or not secrets:
-        sys.exit("api: set EVENTLY_REDIS_URL, EVENTLY_DATABASE_URL, EVENTLY_JWT_SECRET and "
-                 "EVENTLY_TICKET_SIGNING_KEY, or run `evently up`")  # fmt: skip
+        sys.exit(
+            "api: set EVENTLY_REDIS_URL, EVENTLY_DATABASE_URL, EVENTLY_JWT_SECRET and "
+            "EVENTLY_TICKET_SIGNING_KEY, or run `evently up`"
+        )
     configure(settings.log_level, "api")
     uvloop.run(serve(settings))
 

@@ -207,8 +207,13 @@ def redo_maker(pool: asyncpg.Pool, options: Options) -> Callable[[int], RedoBuff
             if kept:
                 await redo.write(pool, shard=shard, worker=worker, rows=kept)
                 metrics.REDO_WRITTEN.labels(label).inc(len(kept))
-                log.warning("redo written", action="redo_written", shard=shard,
-                            epoch=kept[0].epoch, records=len(kept))  # fmt: skip
+                log.warning(
+                    "redo written",
+                    action="redo_written",
+                    shard=shard,
+                    epoch=kept[0].epoch,
+                    records=len(kept),
+                )
 
         return RedoBuffer(
             shard,

@@ -110,11 +110,13 @@ def idempotency_key(request: web.Request) -> str:
             400,
             "idempotency_key_malformed",
             "The Idempotency-Key is malformed.",
-            errors=[(
-                "/headers/Idempotency-Key",
-                f"must be 1..{IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters",
-            )],
-        )  # fmt: skip
+            errors=[
+                (
+                    "/headers/Idempotency-Key",
+                    f"must be 1..{IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters",
+                )
+            ],
+        )
     return match["quoted"] or match["bare"]
 
 

@@ -55,9 +55,12 @@ class LaneRequest(dict[Any, Any]):
     query = _NO_QUERY
 
     def __init__(
-        self, app: web.Application, message: RawRequestMessage, match_info: dict[str, str],
+        self,
+        app: web.Application,
+        message: RawRequestMessage,
+        match_info: dict[str, str],
         body: bytes,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.app = app
         self.method: str = message.method
         self.path: str = message.path
@@ -76,9 +79,13 @@ class Lane(RequestHandler):
     __slots__ = ("_app", "_body_bytes_max", "_lane_task", "_routes")
 
     def __init__(
-        self, app: web.Application, routes: Sequence[HotRoute], body_bytes_max: int,
-        manager: web.Server, **kwargs: Any,
-    ) -> None:  # fmt: skip
+        self,
+        app: web.Application,
+        routes: Sequence[HotRoute],
+        body_bytes_max: int,
+        manager: web.Server,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(manager, **kwargs)
         self._app = app
         self._routes = routes
@@ -160,9 +167,12 @@ class LaneServer(web.Server):
     """Makes a `Lane` for each connection, with what aiohttp's own server was made with."""
 
     def __init__(
-        self, server: web.Server, app: web.Application, routes: Sequence[HotRoute],
+        self,
+        server: web.Server,
+        app: web.Application,
+        routes: Sequence[HotRoute],
         body_bytes_max: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         loop, kwargs = server._loop, server._kwargs  # noqa: SLF001
         handler, factory = server.request_handler, server.request_factory
         super().__init__(handler, request_factory=factory, loop=loop, **kwargs)

@@ -70,11 +70,19 @@ def _of_http(error: web.HTTPException) -> Problem:
         case 404:
             return Problem(404, "not_found", "There is no such thing here.")
         case 405:
-            return Problem(405, "method_not_allowed", "The path has no such method.",
-                           headers={"Allow": error.headers.get("Allow", "")})  # fmt: skip
+            return Problem(
+                405,
+                "method_not_allowed",
+                "The path has no such method.",
+                headers={"Allow": error.headers.get("Allow", "")},
+            )
         case 413:
-            return Problem(413, "too_large", "The body is too large.",
-                           errors=[("", "is larger than the server takes")])  # fmt: skip
+            return Problem(
+                413,
+                "too_large",
+                "The body is too large.",
+                errors=[("", "is larger than the server takes")],
+            )
         case status:
             return Problem(status, "http_error", error.reason)
 
@@ -91,8 +99,13 @@ def _of_failure(error: Exception, request: web.Request, request_id: str) -> Prob
         case ShardUnavailable():
             return unavailable("shard_recovering", "The sale is being checked; it reopens shortly.")
         case RedisError():
-            log.warning("redis failed", action="redis_failed", path=request.path,
-                        request_id=request_id, error=repr(error))  # fmt: skip
+            log.warning(
+                "redis failed",
+                action="redis_failed",
+                path=request.path,
+                request_id=request_id,
+                error=repr(error),
+            )
             return unavailable("redis_unavailable", "Redis does not answer.")
         case (
             asyncpg.PostgresError()
@@ -101,10 +114,20 @@ def _of_failure(error: Exception, request: web.Request, request_id: str) -> Prob
             | OSError()
             | TimeoutError()
         ):
-            log.warning("database failed", action="database_failed", path=request.path,
-                        request_id=request_id, error=repr(error))  # fmt: skip
+            log.warning(
+                "database failed",
+                action="database_failed",
+                path=request.path,
+                request_id=request_id,
+                error=repr(error),
+            )
             return unavailable("database_unavailable", "The database does not answer.")
         case _:
-            log.error("request failed", action="request_failed", path=request.path,
-                      request_id=request_id, exc_info=error)  # fmt: skip
+            log.error(
+                "request failed",
+                action="request_failed",
+                path=request.path,
+                request_id=request_id,
+                exc_info=error,
+            )
             return Problem(500, "internal", "Something is wrong on our side.")

@@ -34,21 +34,23 @@ def describe(routes: Iterable[Route]) -> bytes:
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:
         paths.setdefault(row.path, {})[row.method.lower()] = _operation(row)
-    return msgspec.json.encode({
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Evently",
-            "version": version("evently"),
-            "description": "Event tickets for flash sales. Errors are RFC 9457 problems.",
-        },
-        "paths": paths,
-        "components": {
-            "schemas": components,
-            "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "Evently",
+                "version": version("evently"),
+                "description": "Event tickets for flash sales. Errors are RFC 9457 problems.",
             },
-        },
-    })  # fmt: skip
+            "paths": paths,
+            "components": {
+                "schemas": components,
+                "securitySchemes": {
+                    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+                },
+            },
+        }
+    )
 
 
 def _operation(row: Route) -> dict[str, Any]:
@@ -81,21 +83,25 @@ def _parameters(row: Route) -> list[dict[str, Any]]:
         for name in row.query
     ]
     if row.prefers:
-        found.append({
-            "name": "Prefer",
-            "in": "header",
-            "description": "`durability=replicated` or `durability=database`: answer when that is "
-                           "reached; never less than the server's own level (RFC 7240).",
-            "schema": {"type": "string"},
-        })  # fmt: skip
+        found.append(
+            {
+                "name": "Prefer",
+                "in": "header",
+                "description": "`durability=replicated` or `durability=database`: answer when "
+                "that is reached; never less than the server's own level (RFC 7240).",
+                "schema": {"type": "string"},
+            }
+        )
     if row.needs_key:
-        found.append({
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": True,
-            "description": "Made by the client before the first attempt; a UUID is advised.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-        })  # fmt: skip
+        found.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": True,
+                "description": "Made by the client before the first attempt; a UUID is advised.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            }
+        )
     return found
 
 

@@ -172,9 +172,11 @@ def refusal(refused: Refused) -> Problem:
             members[moment] = moment_of(int(at_ms))
     if refused.status is Status.RATE_LIMITED:
         headers |= rate_limit_headers(
-            int(members.pop("attempts_max")), int(members.pop("window_ms")),
-            left=0, more_after_ms=int(members["retry_after_ms"]),
-        )  # fmt: skip
+            int(members.pop("attempts_max")),
+            int(members.pop("window_ms")),
+            left=0,
+            more_after_ms=int(members["retry_after_ms"]),
+        )
     if "retry_after_ms" in members:
         headers["Retry-After"] = str(math.ceil(int(members["retry_after_ms"]) / 1000))
     elif refused.status.is_transient and row.http_status == 503:

@@ -213,10 +213,8 @@ def _kinds(row: NewRow) -> str:
 
 def _kind(seat: NewSeat) -> int:
     return (
-        ACCESSIBLE * seat.accessible
-        + RESTRICTED_VIEW * seat.restricted_view
-        + AISLE * seat.aisle
-    )  # fmt: skip
+        ACCESSIBLE * seat.accessible + RESTRICTED_VIEW * seat.restricted_view + AISLE * seat.aisle
+    )
 
 
 def _row(pointer: str, row: NewRow) -> dict[str, Any]:

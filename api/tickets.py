@@ -18,9 +18,11 @@ async def show(services: Services, ticket: tickets.Ticket, user_id: str) -> Tick
     status = "valid" if ticket.status == "undone" else ticket.status
     code = None
     if status != "cancelled" and ticket.holder_id == user_id:
-        code = services.ticket_codes.issue(TicketCode(
-            ticket.event_id, ticket.booking_id, ticket.number, ticket.tier_no, ticket.version
-        ))  # fmt: skip
+        code = services.ticket_codes.issue(
+            TicketCode(
+                ticket.event_id, ticket.booking_id, ticket.number, ticket.tier_no, ticket.version
+            )
+        )
     is_in = status == "checked_in"
     return Ticket(
         id=ticket.id,

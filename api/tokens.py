@@ -54,9 +54,15 @@ class Tokens:
         """Make a token that says its bearer is *principal*."""
         now_s = int(time.time())
         claims: dict[str, object] = {
-            "iss": ISSUER, "aud": AUDIENCE, "typ": TYPE, "sub": principal.user_id,
-            "role": principal.role, "iat": now_s, "nbf": now_s, "exp": now_s + self.ttl_s,
-        }  # fmt: skip
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "typ": TYPE,
+            "sub": principal.user_id,
+            "role": principal.role,
+            "iat": now_s,
+            "nbf": now_s,
+            "exp": now_s + self.ttl_s,
+        }
         if principal.organizer_id is not None:
             claims["org"] = principal.organizer_id
         return jwt.encode(claims, self._secret, algorithm=ALGORITHM)

@@ -27,10 +27,27 @@ COORDINATOR = "coordinator"
 CONNECTION = ("client|setname", "config|get", "info", "ping", "select")
 #: What the scripts call, all of them together, but for the persister's own.
 SCRIPTS = (
-    "hdel", "hexists", "hget", "hgetall", "hincrby", "hmget", "hset", "pexpireat", "sadd",
-    "sismember", "srem", "time", "xadd", "zadd", "zcard", "zrange", "zrangebylex", "zrangebyscore",
-    "zrem", "zscore",
-)  # fmt: skip
+    "hdel",
+    "hexists",
+    "hget",
+    "hgetall",
+    "hincrby",
+    "hmget",
+    "hset",
+    "pexpireat",
+    "sadd",
+    "sismember",
+    "srem",
+    "time",
+    "xadd",
+    "zadd",
+    "zcard",
+    "zrange",
+    "zrangebylex",
+    "zrangebyscore",
+    "zrem",
+    "zscore",
+)
 #: Commands of each role, beside `CONNECTION`.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     # The position on a waitlist is read beside the scripts, in a transaction; a cancelled event's

@@ -120,10 +120,12 @@ class OrderCall:
 def _lines(orders: Sequence[Order], kind_of: list[int], details: list[bytes]) -> str:
     """Return the journal's lines of orders that are all booked (`engine.framing`)."""
     if not details:
-        return "\n".join([
-            f"{kind}\t{order.id}\t{order.user_id}\t{order.fingerprint}"
-            for kind, order in zip(kind_of, orders, strict=True)
-        ])  # fmt: skip
+        return "\n".join(
+            [
+                f"{kind}\t{order.id}\t{order.user_id}\t{order.fingerprint}"
+                for kind, order in zip(kind_of, orders, strict=True)
+            ]
+        )
     templates: dict[tuple[int, bool], int] = {}
     lines = []
     for kind, order in zip(kind_of, orders, strict=True):

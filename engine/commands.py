@@ -161,9 +161,13 @@ class Publish(NamedTuple):
     def words(self) -> list[Any]:
         """Return the words of the script that follow the epoch."""
         words: list[Any] = [
-            self.event_id, self.fingerprint, self.opens_at_ms, self.closes_at_ms,
-            self.person_max, len(self.tiers),
-        ]  # fmt: skip
+            self.event_id,
+            self.fingerprint,
+            self.opens_at_ms,
+            self.closes_at_ms,
+            self.person_max,
+            len(self.tiers),
+        ]
         for tier in self.tiers:
             words += tier[:3]
         rules = [(no, *tier.rules) for no, tier in enumerate(self.tiers, 1) if any(tier.rules)]

@@ -121,8 +121,14 @@ class Door:
         epoch_min = reign.epoch + (probe is None)
         if self._reign is not reign and (self._reign is not None or epoch_min <= self._epoch_min):
             return
-        log.warning("door shut", action="door_shut", shard=self.shard, epoch=reign.epoch,
-                    reason=reason, may_reopen=probe is not None)  # fmt: skip
+        log.warning(
+            "door shut",
+            action="door_shut",
+            shard=self.shard,
+            epoch=reign.epoch,
+            reason=reason,
+            may_reopen=probe is not None,
+        )
         self._reign = None
         self._epoch_min, self._probe = epoch_min, probe
         if seen_seq and probe is None:

@@ -65,8 +65,12 @@ class Emptier:
                 ended += int(reply[1]) + int(reply[2])
                 if int(reply[3]) == 0:
                     if ended:
-                        log.info("cancelled event is empty", action="event_emptied",
-                                 shard=self._shard.number, event_id=event_id)  # fmt: skip
+                        log.info(
+                            "cancelled event is empty",
+                            action="event_emptied",
+                            shard=self._shard.number,
+                            event_id=event_id,
+                        )
                     return ended
             if int(cursor) == 0 and not live:
                 return ended

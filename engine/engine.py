@@ -43,7 +43,7 @@ from engine.outcomes import (
     Refused,
     SeatChanges,
     SeatMap,
-)  # fmt: skip
+)
 from engine.redo import RedoBuffer
 from engine.replicas import GroupWaiter, Standing
 from engine.seats import Section

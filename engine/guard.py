@@ -24,10 +24,14 @@ REPLAY_SAFE: Mapping[str, Version] = {"redis": (8, 6, 0), "valkey": (9, 1, 2)}
 #: older CVE-2024-46981 and -31449 with it). Series not named have it from their first release.
 LUA_PATCHED: Mapping[str, Mapping[Version, Version | None]] = {
     "redis": {
-        (7, 0): None, (7, 2): (7, 2, 11), (7, 4): (7, 4, 6), (8, 0): (8, 0, 4), (8, 2): (8, 2, 2),
+        (7, 0): None,
+        (7, 2): (7, 2, 11),
+        (7, 4): (7, 4, 6),
+        (8, 0): (8, 0, 4),
+        (8, 2): (8, 2, 2),
     },
     "valkey": {(8, 0): (8, 0, 6), (8, 1): (8, 1, 4)},
-}  # fmt: skip
+}
 #: Versions whose WAITAOF answers too early where the log is synced once a second.
 WAITAOF_EARLY = ((7, 4, 0), (7, 4, 3))
 
@@ -39,10 +43,11 @@ _NEEDED: Mapping[str, tuple[tuple[str, ...], str]] = {
     "aof-load-truncated": (("yes",), "a torn last write was never acknowledged; start without it"),
     "maxmemory-policy": (("noeviction",), "any other policy deletes keys, and what was sold"),
     "propagation-error-behavior": (
-        ("panic",), "a record that does not replay must stop the start, not be skipped (F7)",
+        ("panic",),
+        "a record that does not replay must stop the start, not be skipped (F7)",
     ),
     "enable-debug-command": (("no",), "DEBUG can reload, stop and lose"),
-}  # fmt: skip
+}
 #: At level `replicated`: setting -> (least, most, why).
 _REPLICATED: Mapping[str, tuple[int, int, str]] = {
     "min-replicas-to-write": (1, 1_000, "a master without a replica must not take bookings (F11)"),
@@ -216,9 +221,11 @@ def _default_user(facts: Facts) -> list[Finding]:
     if user is None:
         return []
     found = []
-    if "+@all" not in user.commands.split() or user.commands.split()[-1] != "+@all" or (
-        "~*" not in user.keys or "&*" not in user.channels
-    ):  # fmt: skip
+    if (
+        "+@all" not in user.commands.split()
+        or user.commands.split()[-1] != "+@all"
+        or ("~*" not in user.keys or "&*" not in user.channels)
+    ):
         found.append(
             Finding(
                 setting="user default",

@@ -113,9 +113,10 @@ def _base32(raw: bytes) -> str:
 #: Ten bits as two characters: a booking's id is made for every request, and the library's encoder
 #: takes ten times as long.
 _PAIRS = tuple(
-    one + other for one in "0123456789abcdefghijklmnopqrstuv"
+    one + other
+    for one in "0123456789abcdefghijklmnopqrstuv"
     for other in "0123456789abcdefghijklmnopqrstuv"
-)  # fmt: skip
+)
 
 
 def _derive(kind: bytes, event_id: str, user_id: str, idempotency_key: str) -> str:

@@ -260,9 +260,13 @@ def booked(reply: list[Any] | bytes | Landed) -> Booked | Refused:
     status = words[0]
     if status in BOOKINGS:
         return Booked(
-            int(words[1]), int(words[2]), int(words[3]), status == b"REPLAYED",
-            _items_of_line(words[4]), batch,
-        )  # fmt: skip
+            int(words[1]),
+            int(words[2]),
+            int(words[3]),
+            status == b"REPLAYED",
+            _items_of_line(words[4]),
+            batch,
+        )
     return _refused_line(reply) if isinstance(reply, bytes) else _refused_array(words)
 
 
@@ -282,9 +286,13 @@ def _refused_line(line: bytes) -> Refused:
 def held(reply: list[Any]) -> Held | Refused:
     """Read `STATUS epoch seq at_ms items expires_at_ms`."""
     return refused(reply) or Held(
-        int(reply[1]), int(reply[2]), int(reply[3]), status_of(reply) is Status.REPLAYED,
-        parse_items(reply[4].decode()), int(reply[5]),
-    )  # fmt: skip
+        int(reply[1]),
+        int(reply[2]),
+        int(reply[3]),
+        status_of(reply) is Status.REPLAYED,
+        parse_items(reply[4].decode()),
+        int(reply[5]),
+    )
 
 
 def extended(reply: list[Any]) -> Extended | Refused:

@@ -331,12 +331,27 @@ TicketChange = CheckedIn | CheckInUndone | Transferred
 SaleChange = CapacitySet | Closed | Reopened | EventCancelled
 
 Record = (
-    Published | Booked | Held | Extended | Released | Expired | Confirmed | Cancelled
-    | Blocked | Unblocked | Waiting
-    | ItemCancelled | CheckedIn | CheckInUndone | Transferred
-    | CapacitySet | Closed | Reopened | EventCancelled
+    Published
+    | Booked
+    | Held
+    | Extended
+    | Released
+    | Expired
+    | Confirmed
+    | Cancelled
+    | Blocked
+    | Unblocked
+    | Waiting
+    | ItemCancelled
+    | CheckedIn
+    | CheckInUndone
+    | Transferred
+    | CapacitySet
+    | Closed
+    | Reopened
+    | EventCancelled
     | Lost
-)  # fmt: skip
+)
 
 _DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
@@ -465,17 +480,23 @@ def _damaged(entry_id: bytes, fields: dict[bytes, bytes], reason: str) -> list[E
         # Whatever stands there, this check was not made of it.
         if len(text) <= framing.CHECK_CHARS or len(bodies) > seq:
             return [Damaged(seq, text, reason)]
-        bad = (Damaged(number, text[:CHECK_CHARS] + body, reason)
-               for number, body in _numbered(entry_id, bodies))  # fmt: skip
+        bad = (
+            Damaged(number, text[:CHECK_CHARS] + body, reason)
+            for number, body in _numbered(entry_id, bodies)
+        )
         return list(bad)
     right, found = _numbered(entry_id, framing.unfold(mended)), set(bodies)
     spoilt = iter([body for body in bodies if body not in {body for _, body in right}])
     return [
-        _examined(number, body) if body in found
-        else Damaged(number, seal(body)[:CHECK_CHARS] + next(spoilt, b""),
-                     f"record fails its check by one flipped bit; it was {body!r}")
+        _examined(number, body)
+        if body in found
+        else Damaged(
+            number,
+            seal(body)[:CHECK_CHARS] + next(spoilt, b""),
+            f"record fails its check by one flipped bit; it was {body!r}",
+        )
         for number, body in right
-    ]  # fmt: skip
+    ]
 
 
 def last_seq(entry_id: bytes) -> int:

@@ -161,8 +161,13 @@ class RedoBuffer:
                 except Exception as error:  # noqa: BLE001  PostgreSQL may be away for any reason.
                     if repr(error) != waits_for:  # Said once, however long it takes.
                         waits_for = repr(error)
-                        log.warning("redo waits", action="redo_wait", shard=self._shard,
-                                    records=self._records, error=waits_for)  # fmt: skip
+                        log.warning(
+                            "redo waits",
+                            action="redo_wait",
+                            shard=self._shard,
+                            records=self._records,
+                            error=waits_for,
+                        )
         finally:
             self._task = None
 

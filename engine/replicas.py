@@ -110,8 +110,9 @@ class GroupWaiter:
                 except (RedisError, OSError) as error:
                     if repr(error) != self._failure:  # Said once, however long it takes.
                         self._failure = repr(error)
-                        log.warning("replicas are not asked", action="replicas_failed",
-                                    error=self._failure)  # fmt: skip
+                        log.warning(
+                            "replicas are not asked", action="replicas_failed", error=self._failure
+                        )
                     await asyncio.sleep(RETRY_INTERVAL_S)
         finally:
             self._task = None
@@ -158,9 +159,13 @@ class GroupWaiter:
         async with self._client.pipeline(transaction=False) as pipeline:
             for (shard, epoch), (reign, seen_seq) in asked.items():
                 pipeline.execute_command(
-                    "EVALSHA", reign.script_shas["waitmark"], 2, keys.meta(shard),
-                    keys.journal(shard, epoch), f"{epoch}:{seen_seq}",
-                )  # fmt: skip
+                    "EVALSHA",
+                    reign.script_shas["waitmark"],
+                    2,
+                    keys.meta(shard),
+                    keys.journal(shard, epoch),
+                    f"{epoch}:{seen_seq}",
+                )
             pipeline.execute_command("WAIT", self._replicas_min, ROUND_MS)
             replies: list[Any] = await pipeline.execute(raise_on_error=False)
         return replies

@@ -18,8 +18,16 @@ from engine.scripts import NAMES
 
 #: What follows the summary in every header, in this order.
 SECTIONS = (
-    "Guarantees", "Atomicity", "Idempotency", "Cost", "KEYS", "ARGV", "Returns", "Errors", "Emits",
-)  # fmt: skip
+    "Guarantees",
+    "Atomicity",
+    "Idempotency",
+    "Cost",
+    "KEYS",
+    "ARGV",
+    "Returns",
+    "Errors",
+    "Emits",
+)
 
 _INTRODUCTION = """\
 # Scripts

@@ -20,11 +20,33 @@ from importlib import resources
 
 #: Every script, by the verb that names its file.
 NAMES = (
-    "availability", "block", "book", "cancel", "cancel_event", "cancel_item", "checkin", "close",
-    "confirm", "empty_event", "expire", "extend", "hold", "join", "leave", "persisted", "publish",
-    "release", "reopen", "seat", "seats", "set_capacity", "transfer", "unblock", "undo_checkin",
+    "availability",
+    "block",
+    "book",
+    "cancel",
+    "cancel_event",
+    "cancel_item",
+    "checkin",
+    "close",
+    "confirm",
+    "empty_event",
+    "expire",
+    "extend",
+    "hold",
+    "join",
+    "leave",
+    "persisted",
+    "publish",
+    "release",
+    "reopen",
+    "seat",
+    "seats",
+    "set_capacity",
+    "transfer",
+    "unblock",
+    "undo_checkin",
     "waitmark",
-)  # fmt: skip
+)
 
 _HEADER_END = "\n]]\n"
 _CALL = re.compile(r"\b([a-z_]+)\(")

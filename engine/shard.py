@@ -36,9 +36,22 @@ from engine.wire import Wire
 
 #: Verbs whose commands travel in batches, all in the same form.
 BATCHED_VERBS = (
-    "book", "hold", "confirm", "release", "extend", "cancel", "join", "leave", "cancel_item",
-    "checkin", "undo_checkin", "transfer", "close", "reopen", "set_capacity",
-)  # fmt: skip
+    "book",
+    "hold",
+    "confirm",
+    "release",
+    "extend",
+    "cancel",
+    "join",
+    "leave",
+    "cancel_item",
+    "checkin",
+    "undo_checkin",
+    "transfer",
+    "close",
+    "reopen",
+    "set_capacity",
+)
 
 #: Commands that are worth another call while one is under way (docs/decisions/0014).
 FURTHER_COMMANDS_MIN = 24
@@ -50,11 +63,26 @@ _LINE_BYTES = 64
 #: What a script replies, before epoch and seq, when it has made a record in this very call.
 _MADE = frozenset(
     {
-        b"BLOCKED", b"BOOKED", b"CANCELLED", b"CAPACITY_SET", b"CHECKED_IN", b"CHECK_IN_UNDONE",
-        b"CLOSED", b"CONFIRMED", b"EXTENDED", b"HELD", b"ITEM_CANCELLED", b"JOINED", b"LEFT",
-        b"PUBLISHED", b"RELEASED", b"REOPENED", b"TRANSFERRED", b"UNBLOCKED",
+        b"BLOCKED",
+        b"BOOKED",
+        b"CANCELLED",
+        b"CAPACITY_SET",
+        b"CHECKED_IN",
+        b"CHECK_IN_UNDONE",
+        b"CLOSED",
+        b"CONFIRMED",
+        b"EXTENDED",
+        b"HELD",
+        b"ITEM_CANCELLED",
+        b"JOINED",
+        b"LEFT",
+        b"PUBLISHED",
+        b"RELEASED",
+        b"REOPENED",
+        b"TRANSFERRED",
+        b"UNBLOCKED",
     }
-)  # fmt: skip
+)
 
 _NOT_THIS_REIGN = (
     redis_errors.NoScriptError,
@@ -106,9 +134,8 @@ class Shard:
         self._redo = redo
         self._limit = limit
         self.door = Door(
-            number, read_reign, report_seen=report_seen,
-            on_shut=None if redo is None else redo.shut,
-        )  # fmt: skip
+            number, read_reign, report_seen=report_seen, on_shut=None if redo is None else redo.shut
+        )
         #: The last record seen acknowledged, and in which epoch.
         self._seen_epoch, self._seen_seq = 0, 0
         self._silences = 0
@@ -186,8 +213,7 @@ class Shard:
     async def drain(self) -> None:
         """Wait until nothing waits and nothing is under way."""
         await asyncio.gather(
-            *(coalescer.drain() for coalescer in self._batched.values()),
-            self._availability.drain(),
+            *(coalescer.drain() for coalescer in self._batched.values()), self._availability.drain()
         )
 
     async def close(self) -> None:
@@ -218,8 +244,10 @@ class Shard:
     def _keys_of(self, reign: Reign, event_ids: Sequence[str], verb: str = "") -> list[str]:
         """Return the keys of a batch: the shard's, then those of each event."""
         names = [
-            keys.meta(self.number), keys.journal(self.number, reign.epoch), keys.due(self.number),
-        ]  # fmt: skip
+            keys.meta(self.number),
+            keys.journal(self.number, reign.epoch),
+            keys.due(self.number),
+        ]
         if verb == "book":
             names += keys.attempts(self.number)
         for event_id in event_ids:
@@ -260,9 +288,13 @@ class Shard:
         seen_seq = self.seen_in(reign)
         try:
             reply: list[Any] = await self._wire.call(
-                "EVALSHA", reign.script_shas[name], len(key_names), *key_names,
-                f"{reign.epoch}:{seen_seq}", *args,
-            )  # fmt: skip
+                "EVALSHA",
+                reign.script_shas[name],
+                len(key_names),
+                *key_names,
+                f"{reign.epoch}:{seen_seq}",
+                *args,
+            )
         except redis_errors.RedisError as error:
             raise self._meaning(reign, error) from error
         except OSError as error:

@@ -93,8 +93,9 @@ class Sweeper:
                     await self.sweep()
                     await self._emptier.turn()
             except (EngineError, RedisError, OSError) as error:
-                log.warning("sweep failed", action="sweep_failed", shard=self._label,
-                            error=repr(error))  # fmt: skip
+                log.warning(
+                    "sweep failed", action="sweep_failed", shard=self._label, error=repr(error)
+                )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), SWEEP_INTERVAL_S)
 
@@ -131,7 +132,11 @@ class Sweeper:
             ahead_s = (redis_s - self._clocks_s[0]) - (own_s - self._clocks_s[1])
             if ahead_s > JUMP_S_MIN:
                 self._pause_until_s = own_s + min(ahead_s, JUMP_PAUSE_S_MAX)
-                log.warning("clock of Redis jumped", action="clock_jumped", shard=self._label,
-                            ahead_s=round(ahead_s, 1))  # fmt: skip
+                log.warning(
+                    "clock of Redis jumped",
+                    action="clock_jumped",
+                    shard=self._label,
+                    ahead_s=round(ahead_s, 1),
+                )
         self._clocks_s = (redis_s, own_s)
         return own_s < self._pause_until_s

@@ -70,10 +70,21 @@ def parse_entry(row: bytes) -> Entry:
     user_id, fingerprint, tier_no, quantity, join_no = words[5:10]
     stalled_at_ms, changed_epoch, changed_seq, changed_at_ms = map(int, words[10:])
     return Entry(
-        status, int(version), int(epoch), int(seq), int(at_ms), user_id, fingerprint,
-        int(tier_no), int(quantity), join_no, stalled_at_ms, changed_epoch, changed_seq,
+        status,
+        int(version),
+        int(epoch),
+        int(seq),
+        int(at_ms),
+        user_id,
+        fingerprint,
+        int(tier_no),
+        int(quantity),
+        join_no,
+        stalled_at_ms,
+        changed_epoch,
+        changed_seq,
         changed_at_ms,
-    )  # fmt: skip
+    )
 
 
 def member(entry_id: str, entry: Entry) -> str:

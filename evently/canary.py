@@ -25,9 +25,14 @@ from evently.embedded import ServerError, ValkeyServer
 
 #: Settings of the deployed server that the scratch server takes over.
 SETTINGS = (
-    "appendonly", "appendfsync", "no-appendfsync-on-rewrite", "aof-load-truncated",
-    "aof-use-rdb-preamble", "propagation-error-behavior", "maxmemory-policy",
-)  # fmt: skip
+    "appendonly",
+    "appendfsync",
+    "no-appendfsync-on-rewrite",
+    "aof-load-truncated",
+    "aof-use-rdb-preamble",
+    "propagation-error-behavior",
+    "maxmemory-policy",
+)
 
 _SCRIPT = """#!lua
 redis.call('SET', KEYS[1], 'kept')

@@ -75,12 +75,16 @@ class Report:
         """Take in what a guard has found."""
         self.rows += [
             Row(
-                subject=subject, what=finding.setting, value=finding.value,
-                grade="bad" if finding.refuses else "advice", must_be=finding.must_be,
-                why=finding.why, fix=finding.fix,
+                subject=subject,
+                what=finding.setting,
+                value=finding.value,
+                grade="bad" if finding.refuses else "advice",
+                must_be=finding.must_be,
+                why=finding.why,
+                fix=finding.fix,
             )
             for finding in findings
-        ]  # fmt: skip
+        ]
 
 
 async def examine(settings: Settings) -> Report:
@@ -168,13 +172,15 @@ async def _compare_clocks(
     is_good = difference_ms <= CLOCK_DIFFERENCE_MS_MAX
     report.rows.append(
         Row(
-            subject=subject, what="clock", value=f"{difference_ms} ms from PostgreSQL's",
+            subject=subject,
+            what="clock",
+            value=f"{difference_ms} ms from PostgreSQL's",
             grade="good" if is_good else "advice",
             must_be="" if is_good else f"at most {CLOCK_DIFFERENCE_MS_MAX} ms",
             why="" if is_good else "holds end by Redis's clock, reports by the other",
             fix="" if is_good else "run a time daemon on both machines",
         )
-    )  # fmt: skip
+    )
 
 
 def _ms(time: tuple[int, int]) -> int:
@@ -190,13 +196,15 @@ def _look_at_disk(report: Report, settings: Settings) -> None:
     is_good = share >= DISK_FREE_SHARE_MIN
     report.rows.append(
         Row(
-            subject="disk", what=str(settings.data_path), value=f"{share:.0%} free",
+            subject="disk",
+            what=str(settings.data_path),
+            value=f"{share:.0%} free",
             grade="good" if is_good else "advice",
             must_be="" if is_good else f"at least {DISK_FREE_SHARE_MIN:.0%} free",
             why="" if is_good else "a Redis that cannot write its log ends (F18)",
             fix="" if is_good else "make room, or move EVENTLY_DATA_DIR",
         )
-    )  # fmt: skip
+    )
 
 
 def add_canary(report: Report) -> None:
@@ -214,13 +222,15 @@ def add_canary(report: Report) -> None:
         is_good = song is canary.Song.KEPT
         report.rows.append(
             Row(
-                subject=subject, what="canary", grade="good" if is_good else "bad",
+                subject=subject,
+                what="canary",
+                grade="good" if is_good else "bad",
                 value=f"{song}, on {find_valkey().name} for {guard.version_text(facts)}",
                 must_be="" if is_good else str(canary.Song.KEPT),
                 why="" if is_good else "a restart does not bring back what scripts wrote (F7)",
                 fix="" if is_good else "compare settings and users with deploy/ and `evently acl`",
             )
-        )  # fmt: skip
+        )
 
 
 def show(report: Report, *, as_json: bool) -> None:

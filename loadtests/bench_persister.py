@@ -100,10 +100,13 @@ async def _measure(redis_url: str, database_url: str, bookings: int, pairs: int)
             await _empty(database)
             copy_s = await _copy(database, rows, bookings)
             await redis.delete(keys.journal(number, 1))
-            runs.append({
-                "ratio": copy_s / persist_s, "persister_rows_per_s": count / persist_s,
-                "copy_rows_per_s": count / copy_s,
-            })  # fmt: skip
+            runs.append(
+                {
+                    "ratio": copy_s / persist_s,
+                    "persister_rows_per_s": count / persist_s,
+                    "copy_rows_per_s": count / copy_s,
+                }
+            )
     return {
         "value": statistics.median(run["ratio"] for run in runs),
         "runs": [run["ratio"] for run in runs],
@@ -136,9 +139,14 @@ async def _fill_journal(
     for name in scripts.NAMES:
         await redis.script_load(scripts.render(name, nonce))
     meta: dict[Any, Any] = {
-        "epoch": 1, "state": "open", "seq": bookings, "persisted_seq": 0, "trimmed_seq": 0,
-        "backlog_max": 10 * bookings, "layout": keys.LAYOUT_VERSION,
-    }  # fmt: skip
+        "epoch": 1,
+        "state": "open",
+        "seq": bookings,
+        "persisted_seq": 0,
+        "trimmed_seq": 0,
+        "backlog_max": 10 * bookings,
+        "layout": keys.LAYOUT_VERSION,
+    }
     await redis.hset(keys.meta(shard), mapping=meta)
     event = new_id("evt")
     pipeline = redis.pipeline(transaction=False)
@@ -154,9 +162,14 @@ async def _fill_journal(
 def _entry(event: str, seqs: range) -> bytes:
     """Return a journal entry as `book` writes it of plain orders: a template, and lines."""
     template = Booked(
-        version=1, at_ms=AT_MS + seqs[0] // BOOKINGS_PER_CALL, event_id=event, booking_id="BLANK",
-        user_id="BLANK", fingerprint="BLANK", items=[Item(1, PLACES, 5_000)],
-    )  # fmt: skip
+        version=1,
+        at_ms=AT_MS + seqs[0] // BOOKINGS_PER_CALL,
+        event_id=event,
+        booking_id="BLANK",
+        user_id="BLANK",
+        fingerprint="BLANK",
+        items=[Item(1, PLACES, 5_000)],
+    )
     lines = [b"=" + encode(template)[CHECK_CHARS:].replace(b"BLANK", b"\t")]
     for seq in seqs:
         user = new_id("usr")
@@ -170,10 +183,12 @@ async def _persist(
 ) -> float:
     """Run the persister over the whole journal; return its seconds."""
     persister = Persister(
-        redis, database_url,
-        Options(shard=shard, records_max=RECORDS_MAX, retention_s=600,
-                database_timeout_ms=TIMEOUT_MS),
-    )  # fmt: skip
+        redis,
+        database_url,
+        Options(
+            shard=shard, records_max=RECORDS_MAX, retention_s=600, database_timeout_ms=TIMEOUT_MS
+        ),
+    )
     begun = time.perf_counter()
     task = asyncio.create_task(persister.run())
     while int(await redis.hget(keys.meta(shard), "persisted_seq") or 0) < bookings:
@@ -199,9 +214,10 @@ async def _read(
         row["column_name"]
         for row in await database.fetch(
             "SELECT column_name FROM information_schema.columns WHERE table_name = $1"
-            " AND is_generated = 'NEVER' ORDER BY ordinal_position", table,
+            " AND is_generated = 'NEVER' ORDER BY ordinal_position",
+            table,
         )
-    ]  # fmt: skip
+    ]
     rows = await database.fetch(TABLES[table])
     return columns, [tuple(row[column] for column in columns) for row in rows]
 

@@ -68,9 +68,14 @@ async def measure(*, bookings: int = BOOKINGS, events: int = EVENTS) -> dict[str
             postgres.stop()
     ratio = figures["load_s"] / copy_s
     return {
-        "bookings": bookings, "events": events, "copy_s": round(copy_s, 2), **figures,
-        "ratio": round(ratio, 2), "ratio_max": RATIO_MAX, "holds": ratio <= RATIO_MAX,
-    }  # fmt: skip
+        "bookings": bookings,
+        "events": events,
+        "copy_s": round(copy_s, 2),
+        **figures,
+        "ratio": round(ratio, 2),
+        "ratio_max": RATIO_MAX,
+        "holds": ratio <= RATIO_MAX,
+    }
 
 
 async def _seed(database: asyncpg.Connection, bookings: int, events: int) -> None:
@@ -85,18 +90,30 @@ async def _seed(database: asyncpg.Connection, bookings: int, events: int) -> Non
             " ends_at, sale_opens_at, sale_closes_at, person_max, status, published_at)"
             " VALUES ($1, $2, 0, 'Show', 'UTC', 'EUR', now(), now(), to_timestamp(0),"
             " to_timestamp(9000000000), 10, 'published', now())",
-            event_id, organizer,
-        )  # fmt: skip
+            event_id,
+            organizer,
+        )
         for tier_no in range(1, TIERS + 1):
             await database.execute(
                 "INSERT INTO tiers VALUES ($1, $2, $3, 'Floor', 2500, $4, 10)",
-                event_id, tier_no, new_id("tier"), each,
-            )  # fmt: skip
+                event_id,
+                tier_no,
+                new_id("tier"),
+                each,
+            )
         tiers = [Tier(number, each, 2500, 10) for number in range(1, TIERS + 1)]
-        records.append(Published(
-            version=1, at_ms=AT_MS, event_id=event_id, fingerprint="f", opens_at_ms=0,
-            closes_at_ms=9_000_000_000_000, person_max=10, tiers=tiers,
-        ))  # fmt: skip
+        records.append(
+            Published(
+                version=1,
+                at_ms=AT_MS,
+                event_id=event_id,
+                fingerprint="f",
+                opens_at_ms=0,
+                closes_at_ms=9_000_000_000_000,
+                person_max=10,
+                tiers=tiers,
+            )
+        )
         await _seed_bookings(database, event_id, each)
     text = b"\n".join(encode(record) for record in records).decode()
     await database.execute(
@@ -118,20 +135,28 @@ async def _seed_bookings(database: asyncpg.Connection, event_id: str, count: int
         " SELECT 'bk_' || $2 || lpad(to_hex(g), 16, '0'), $1, 'usr_' || lpad(to_hex(g / 2), 26,"
         " '0'), 'confirmed', 1, 2500 * (1 + g % 2), 0, 1, g,"
         " to_timestamp(1800000000 + g / 1000.0), 'b5bb9d8014a0f9b1d61e21e796d78dcc'"
-        " FROM generate_series(1, $3::int) AS g", event_id, own, count,
-    )  # fmt: skip
+        " FROM generate_series(1, $3::int) AS g",
+        event_id,
+        own,
+        count,
+    )
     await database.execute(
         "INSERT INTO items (event_id, booking_id, line, tier_no, quantity, unit_price_minor)"
         " SELECT $1, 'bk_' || $2 || lpad(to_hex(g), 16, '0'), 1, 1 + g % 3, 1 + g % 2, 2500"
-        " FROM generate_series(1, $3::int) AS g", event_id, own, count,
-    )  # fmt: skip
+        " FROM generate_series(1, $3::int) AS g",
+        event_id,
+        own,
+        count,
+    )
     await database.execute(
         "INSERT INTO tickets (event_id, id, booking_id, tier_no)"
         " SELECT $1, 'tkt_' || $2 || lpad(to_hex(g), 16, '0') || '_' || n,"
         " 'bk_' || $2 || lpad(to_hex(g), 16, '0'), 1 + g % 3"
         " FROM generate_series(1, $3::int) AS g, generate_series(1, 1 + g % 2) AS n",
-        event_id, own, count,
-    )  # fmt: skip
+        event_id,
+        own,
+        count,
+    )
 
 
 async def _copy_s(database: asyncpg.Connection) -> float:
@@ -150,9 +175,13 @@ async def _copy_s(database: asyncpg.Connection) -> float:
 
 async def _rebuild(redis: Redis, database: asyncpg.Connection, url: str) -> dict[str, Any]:
     coordinator = Coordinator(
-        0, redis, database, backlog_records_max=BOOKINGS, database_url=url,
+        0,
+        redis,
+        database,
+        backlog_records_max=BOOKINGS,
+        database_url=url,
         database_timeout_ms=TIMEOUT_MS,
-    )  # fmt: skip
+    )
     await coordinator.recover()
     recovered = coordinator.recovered
     assert recovered is not None

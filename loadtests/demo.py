@@ -91,10 +91,7 @@ async def demo(
         waiters = stadium.CANCELLATIONS if is_stadium else 0
         tokens = await backstage.buyer_tokens(buyers + waiters)
         event = await make_event(
-            base_url,
-            await backstage.admin_token(),
-            capacity=capacity,
-            is_stadium=is_stadium,
+            base_url, await backstage.admin_token(), capacity=capacity, is_stadium=is_stadium
         )
         crowd = Crowd(
             base_url,

@@ -52,8 +52,11 @@ def newest_log(folder: Path) -> Path:
 def redis_pids(server: Server) -> list[int]:
     """Return the processes of Redis below the supervisor."""
     assert server.process is not None, "not started"
-    return [pid for pid, command in descendants(server.process.pid).items()
-            if "valkey-server" in command or "redis-server" in command]  # fmt: skip
+    return [
+        pid
+        for pid, command in descendants(server.process.pid).items()
+        if "valkey-server" in command or "redis-server" in command
+    ]
 
 
 @contextlib.contextmanager

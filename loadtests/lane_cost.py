@@ -119,13 +119,30 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
     key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
     app = web.Application(middlewares=[middleware])
     app[SERVICES] = Services(
-        engine=engine, pool=nothing, watermark=nothing, catalog=catalog, tokens=tokens,
-        acks=Acks(floor="fsync", replicas_min=0, timeout_ms=1_000, engine=engine,
-                  watermark=nothing, waiters=[]),
-        passwords=nothing, ticket_codes=nothing, leftovers=Leftovers(age_ms_max=100),
-        receipts=Receipts(key), shards=1, hold_ttl_ms=1, hold_life_max_ms=1, offer_ttl_ms=1,
-        waitlist_entries_max=1, catch_up_timeout_ms=1,
-    )  # fmt: skip
+        engine=engine,
+        pool=nothing,
+        watermark=nothing,
+        catalog=catalog,
+        tokens=tokens,
+        acks=Acks(
+            floor="fsync",
+            replicas_min=0,
+            timeout_ms=1_000,
+            engine=engine,
+            watermark=nothing,
+            waiters=[],
+        ),
+        passwords=nothing,
+        ticket_codes=nothing,
+        leftovers=Leftovers(age_ms_max=100),
+        receipts=Receipts(key),
+        shards=1,
+        hold_ttl_ms=1,
+        hold_life_max_ms=1,
+        offer_ttl_ms=1,
+        waitlist_entries_max=1,
+        catch_up_timeout_ms=1,
+    )
     add_routes(app)
     return app
 
@@ -160,8 +177,10 @@ async def cost_us(runner: web.AppRunner, tokens: Tokens, method: str, path: str)
             body = ORDER if method == "POST" else b""
             head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n"
             if method == "POST":
-                head += f"Authorization: Bearer {bearer}\r\nIdempotency-Key: key-{number:09d}\r\n" \
-                        f"Content-Length: {len(body)}\r\n"  # fmt: skip
+                head += (
+                    f"Authorization: Bearer {bearer}\r\nIdempotency-Key: key-{number:09d}\r\n"
+                    f"Content-Length: {len(body)}\r\n"
+                )
             requests.append(f"{head}\r\n".encode() + body)
         Drain.left = len(requests)
         Drain.done.clear()
@@ -184,15 +203,27 @@ async def measure() -> None:
     gc.set_threshold(50_000, 20, 50)
     for title, runner, method, path in (
         ("bare aiohttp handler", web.AppRunner(small_app(bare.handle)), "POST", BOOKINGS),
-        ("a handler that does nothing, on the lane", LaneRunner(small_app(nothing)), "POST",
-         BOOKINGS),
-        ("a whole booking, on aiohttp's way", web.AppRunner(make_app(booked, tokens)), "POST",
-         BOOKINGS),
+        (
+            "a handler that does nothing, on the lane",
+            LaneRunner(small_app(nothing)),
+            "POST",
+            BOOKINGS,
+        ),
+        (
+            "a whole booking, on aiohttp's way",
+            web.AppRunner(make_app(booked, tokens)),
+            "POST",
+            BOOKINGS,
+        ),
         ("a whole booking, on the lane", LaneRunner(make_app(booked, tokens)), "POST", BOOKINGS),
         ("sold out, on the lane", LaneRunner(make_app(sold_out, tokens)), "POST", BOOKINGS),
-        ("what is left, from memory, on the lane", LaneRunner(make_app(stock, tokens)), "GET",
-         left),
-    ):  # fmt: skip
+        (
+            "what is left, from memory, on the lane",
+            LaneRunner(make_app(stock, tokens)),
+            "GET",
+            left,
+        ),
+    ):
         print(f"{await cost_us(runner, tokens, method, path):6.1f} us  {title}", flush=True)
 
 

@@ -65,8 +65,14 @@ async def measure() -> None:
     async def write(_: object) -> None:
         raise AssertionError("no epoch ends here")
 
-    redo = RedoBuffer(0, read_horizon=read_horizon, write=write, records_max=1_000,
-                      bytes_max=1 << 30, on_drop=lambda _: None)  # fmt: skip
+    redo = RedoBuffer(
+        0,
+        read_horizon=read_horizon,
+        write=write,
+        records_max=1_000,
+        bytes_max=1 << 30,
+        on_drop=lambda _: None,
+    )
 
     def land(commands: list[Order], told: list[bytes]) -> None:
         batches.land(0, 7, "book", commands, told)

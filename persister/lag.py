@@ -31,9 +31,9 @@ async def observe(redis: Redis, shard: int) -> Lag:
     """Read a shard's lag and set its metrics. Cost: one round trip."""
     pipeline = redis.pipeline(transaction=False)
     pipeline.hmget(
-        keys.meta(shard), ["epoch", "seq", "persisted_seq", "bytes", "persisted_bytes",
-                           "oldest_at_ms"],
-    )  # fmt: skip
+        keys.meta(shard),
+        ["epoch", "seq", "persisted_seq", "bytes", "persisted_bytes", "oldest_at_ms"],
+    )
     pipeline.time()
     words: list[Any]
     words, (now_s, now_us) = await pipeline.execute()

@@ -104,16 +104,25 @@ class Persister:
             except (NotOpen, ledger.EpochOver, ledger.CheckpointMoved) as news:
                 if str(news) != waits_for:  # Said once, however long it takes.
                     waits_for = str(news)
-                    log.info("persister waits", action="persist_wait", shard=self._label,
-                             reason=waits_for)  # fmt: skip
+                    log.info(
+                        "persister waits",
+                        action="persist_wait",
+                        shard=self._label,
+                        reason=waits_for,
+                    )
                 back_off_s = BACK_OFF_S_MIN
             except (
-                RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError,
-                ledger.JournalGap, CorruptRecord,
-            ) as error:  # fmt: skip
+                RedisError,
+                OSError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                ledger.JournalGap,
+                CorruptRecord,
+            ) as error:
                 metrics.FAILURES.labels(self._label, type(error).__name__).inc()
-                log.error("batch failed", action="persist_failed", shard=self._label,
-                          error=repr(error))  # fmt: skip
+                log.error(
+                    "batch failed", action="persist_failed", shard=self._label, error=repr(error)
+                )
                 back_off_s = min(2 * back_off_s, BACK_OFF_S_MAX)
             except Exception:
                 # Whatever it is, the next attempt begins at PostgreSQL's checkpoint again.
@@ -152,11 +161,7 @@ class _Reign:
     """Follows the journal of one epoch over one pinned connection."""
 
     def __init__(
-        self,
-        connection: asyncpg.Connection,
-        redis: Redis,
-        row: reigns.ReignRow,
-        options: Options,
+        self, connection: asyncpg.Connection, redis: Redis, row: reigns.ReignRow, options: Options
     ) -> None:
         self._connection = connection
         self._redis = redis
@@ -178,8 +183,13 @@ class _Reign:
         self._place = await ledger.read_place(
             self._connection, shard=self._options.shard, epoch=self._epoch
         )
-        log.info("persister follows", action="persist_begin", shard=self._label,
-                 epoch=self._epoch, last_seq=self._place.last_seq)  # fmt: skip
+        log.info(
+            "persister follows",
+            action="persist_begin",
+            shard=self._label,
+            epoch=self._epoch,
+            last_seq=self._place.last_seq,
+        )
         self._written.append((time.monotonic(), self._place.last_seq))
         await self._note()
 
@@ -215,8 +225,13 @@ class _Reign:
             )
         self._place = written.place
         if written.is_frozen and not self._is_frozen:
-            log.error("shard frozen", action="persist_frozen", shard=self._label,
-                      epoch=self._epoch, last_seq=self._place.last_seq)  # fmt: skip
+            log.error(
+                "shard frozen",
+                action="persist_frozen",
+                shard=self._label,
+                epoch=self._epoch,
+                last_seq=self._place.last_seq,
+            )
         self._is_frozen = written.is_frozen
         metrics.RECORDS.labels(self._label).inc(len(entries))
         self._written.append((time.monotonic(), self._place.last_seq))

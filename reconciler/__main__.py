@@ -135,10 +135,13 @@ def recover(
     from reconciler import keeper  # noqa: PLC0415  `check` needs none of it.
 
     if thaw is not None:
-        is_thawed = asyncio.run(keeper.thaw(
-            database_url=settings.database_url, shard=thaw,
-            database_timeout_ms=settings.database_timeout_ms,
-        ))  # fmt: skip
+        is_thawed = asyncio.run(
+            keeper.thaw(
+                database_url=settings.database_url,
+                shard=thaw,
+                database_timeout_ms=settings.database_timeout_ms,
+            )
+        )
         if not is_thawed:
             raise typer.BadParameter(f"shard {thaw} is not frozen")
     code = asyncio.run(

@@ -206,10 +206,14 @@ class _Shard:
         view = seen.shard
         result.events += len(events)
         result.records += ledger.records + view.tail_records
-        result.shards.append(ShardSummary(
-            shard=self._number, epoch=view.epoch, watermark_seq=view.watermark_seq,
-            checkpoint_seq=view.checkpoint_seq,
-        ))  # fmt: skip
+        result.shards.append(
+            ShardSummary(
+                shard=self._number,
+                epoch=view.epoch,
+                watermark_seq=view.watermark_seq,
+                checkpoint_seq=view.checkpoint_seq,
+            )
+        )
         result.violations += without_named(found)
 
 
@@ -267,12 +271,19 @@ def judge(shard_view: ShardView, views: Sequence[EventView]) -> list[Violation]:
             found += check_event(view)
     for broken in shard_view.broken.ranges:
         records = broken.last_seq - broken.first_seq + 1
-        found.append(Violation(
-            invariant="I7", code=broken.code, shard=shard_view.shard, seq=broken.first_seq,
-            expected=records, found=0, subject=str(broken.last_seq),
-            message=f"records {broken.first_seq} to {broken.last_seq} of epoch {broken.epoch} "
-                    f"in the {broken.place}: {broken.why}",
-        ))  # fmt: skip
+        found.append(
+            Violation(
+                invariant="I7",
+                code=broken.code,
+                shard=shard_view.shard,
+                seq=broken.first_seq,
+                expected=records,
+                found=0,
+                subject=str(broken.last_seq),
+                message=f"records {broken.first_seq} to {broken.last_seq} of epoch {broken.epoch} "
+                f"in the {broken.place}: {broken.why}",
+            )
+        )
     return found
 
 
@@ -282,9 +293,10 @@ def without_named(found: Sequence[Violation]) -> list[Violation]:
     named = [
         violation.seq
         for violation in distinct
-        if violation.code in _BROKEN and violation.event_id is not None
+        if violation.code in _BROKEN
+        and violation.event_id is not None
         and violation.seq is not None
-    ]  # fmt: skip
+    ]
     kept = []
     for violation in distinct:
         if violation.code in _BROKEN and violation.event_id is None:

@@ -44,36 +44,62 @@ def make(find_database: FindDatabase) -> typer.Typer:
         as_json: AsJson = False,
     ) -> None:
         """Show parked records and conflicts; exit code 1 if any waits."""
-        _run(find_database, lambda database: quarantine.listing(
-            database, shard, resolved=resolved), as_json=as_json)  # fmt: skip
+        _run(
+            find_database,
+            lambda database: quarantine.listing(database, shard, resolved=resolved),
+            as_json=as_json,
+        )
 
     @app.command()
     def replay(
-        shard: int, epoch: int, seq: int,
+        shard: int,
+        epoch: int,
+        seq: int,
         file: Annotated[Path, typer.Argument(help="The mended record, JSON.", exists=True)],
-        *, by: By, why: Why = "", apply: Apply = False, as_json: AsJson = False,
-    ) -> None:  # fmt: skip
+        *,
+        by: By,
+        why: Why = "",
+        apply: Apply = False,
+        as_json: AsJson = False,
+    ) -> None:
         """Write a mended record in the place of a parked one."""
         body = file.read_bytes()
-        _run(find_database, lambda database: quarantine.replay(
-            database, (shard, epoch, seq), body, by=by, why=why, applies=apply),
-            as_json=as_json)  # fmt: skip
+        _run(
+            find_database,
+            lambda database: quarantine.replay(
+                database, (shard, epoch, seq), body, by=by, why=why, applies=apply
+            ),
+            as_json=as_json,
+        )
 
     @app.command()
     def discard(
-        shard: int, epoch: int, seq: int,
-        *, by: By, why: Why, apply: Apply = False, as_json: AsJson = False,
-    ) -> None:  # fmt: skip
+        shard: int,
+        epoch: int,
+        seq: int,
+        *,
+        by: By,
+        why: Why,
+        apply: Apply = False,
+        as_json: AsJson = False,
+    ) -> None:
         """Give a parked record up for good."""
-        _run(find_database, lambda database: quarantine.discard(
-            database, (shard, epoch, seq), by=by, why=why, applies=apply),
-            as_json=as_json)  # fmt: skip
+        _run(
+            find_database,
+            lambda database: quarantine.discard(
+                database, (shard, epoch, seq), by=by, why=why, applies=apply
+            ),
+            as_json=as_json,
+        )
 
     @app.command()
     def thaw(shard: int, *, apply: Apply = False, as_json: AsJson = False) -> None:
         """Let the coordinator take up a frozen shard of which no record waits."""
-        _run(find_database, lambda database: quarantine.thaw(
-            database, shard, applies=apply), as_json=as_json)  # fmt: skip
+        _run(
+            find_database,
+            lambda database: quarantine.thaw(database, shard, applies=apply),
+            as_json=as_json,
+        )
 
     return app
 

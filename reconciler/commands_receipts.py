@@ -61,9 +61,11 @@ def read(path: Path, read_signing_key: ReadKey) -> Callable[[int], Awaitable[Seq
     """
     keys = public_keys([], read_signing_key)
     try:
-        return provider(path, keys, lambda number, why: typer.echo(
-            f"receipts, line {number}: not taken: {why}", err=True
-        ))  # fmt: skip
+        return provider(
+            path,
+            keys,
+            lambda number, why: typer.echo(f"receipts, line {number}: not taken: {why}", err=True),
+        )
     except OSError as error:
         raise typer.BadParameter(f"cannot read the receipts: {error}") from error
 

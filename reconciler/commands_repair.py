@@ -65,8 +65,10 @@ def _lines(outcome: Outcome) -> list[str]:
         lines.append(f"{action.verb} ({action.store}) {where}:")
         lines += [f"  because {v.invariant} {v.code}: {v.message}" for v in action.violations]
         lines += [f"  {effect}" for effect in action.effects]
-    lines += [f"cannot: {v.invariant} {v.code} {v.booking_id or v.event_id or ''}: {why}"
-              for v, why in plan.hopeless]  # fmt: skip
+    lines += [
+        f"cannot: {v.invariant} {v.code} {v.booking_id or v.event_id or ''}: {why}"
+        for v, why in plan.hopeless
+    ]
     lines += [f"left: {v.invariant} {v.code}: {v.message}" for v in outcome.left]
     lines += [f"error: {error}" for error in outcome.errors]
     if outcome.epoch is not None:
@@ -74,8 +76,10 @@ def _lines(outcome: Outcome) -> list[str]:
     elif outcome.is_applied:
         lines.append(f"shard {plan.shard}: stays shut")
     else:
-        lines.append(f"shard {plan.shard}: {len(plan.violations)} violations, "
-                     f"{len(plan.actions)} actions; nothing was changed")  # fmt: skip
+        lines.append(
+            f"shard {plan.shard}: {len(plan.violations)} violations, "
+            f"{len(plan.actions)} actions; nothing was changed"
+        )
     return lines
 
 
@@ -85,8 +89,11 @@ def _json(outcome: Outcome) -> dict[str, Any]:
         "shard": plan.shard,
         "actions": [
             {
-                "verb": action.verb, "store": action.store, "event_id": action.event_id,
-                "effects": action.effects, "booking_ids": action.booking_ids,
+                "verb": action.verb,
+                "store": action.store,
+                "event_id": action.event_id,
+                "effects": action.effects,
+                "booking_ids": action.booking_ids,
                 "violations": [report.as_document(v) for v in action.violations],
             }
             for action in plan.actions
@@ -95,4 +102,4 @@ def _json(outcome: Outcome) -> dict[str, Any]:
         "left": [report.as_document(v) for v in outcome.left],
         "epoch": outcome.epoch,
         "errors": outcome.errors,
-    }  # fmt: skip
+    }

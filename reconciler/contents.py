@@ -22,39 +22,67 @@ def check_bookings(view: EventView) -> list[Violation]:
         return found  # `check_loaded` says it once for the event.
     for booking_id, booking in view.bookings.items():
         if booking.epoch > view.shard.epoch or _is_future(view, booking):
-            found.append(of_booking(
-                view, "I14", "booking_from_future", booking_id, booking, expected=view.seq_after,
-                found=booking.cancel_seq or booking.seq,
-                message="Redis has a booking of a record that was not made yet",
-            ))  # fmt: skip
+            found.append(
+                of_booking(
+                    view,
+                    "I14",
+                    "booking_from_future",
+                    booking_id,
+                    booking,
+                    expected=view.seq_after,
+                    found=booking.cancel_seq or booking.seq,
+                    message="Redis has a booking of a record that was not made yet",
+                )
+            )
         expected = view.expected.get(booking_id)
         got = view.at_watermark(booking)
         if got is None:
             if expected is not None:
                 found += _differences(view, booking_id, expected, booking)
         elif expected is None:
-            found.append(of_booking(
-                view, "I4", "booking_lost", booking_id, booking, expected=_line(got),
-                found="nothing",
-                message="acknowledged in Redis, but in neither PostgreSQL nor the journal",
-            ))  # fmt: skip
+            found.append(
+                of_booking(
+                    view,
+                    "I4",
+                    "booking_lost",
+                    booking_id,
+                    booking,
+                    expected=_line(got),
+                    found="nothing",
+                    message="acknowledged in Redis, but in neither PostgreSQL nor the journal",
+                )
+            )
         else:
             found += _differences(view, booking_id, expected, got)
     unreadable = {name for name, _ in view.unreadable}
     for booking_id, expected in view.expected.items():
         if booking_id not in view.bookings and booking_id not in unreadable:
-            found.append(of_booking(
-                view, "I4", "booking_not_in_redis", booking_id, expected,
-                expected=_line(expected), found="nothing",
-                message="the ledger has a booking that Redis does not have",
-            ))  # fmt: skip
+            found.append(
+                of_booking(
+                    view,
+                    "I4",
+                    "booking_not_in_redis",
+                    booking_id,
+                    expected,
+                    expected=_line(expected),
+                    found="nothing",
+                    message="the ledger has a booking that Redis does not have",
+                )
+            )
     for name, why in view.unreadable:
         known = view.expected.get(name)
-        found.append(of_event(
-            view, "I8", "value_unreadable", booking_id=name if name.startswith("bk_") else None,
-            tier_no=known.tier_no if known else None, subject=name, found=why,
-            message=f"the value of {name} in Redis cannot be read",
-        ))  # fmt: skip
+        found.append(
+            of_event(
+                view,
+                "I8",
+                "value_unreadable",
+                booking_id=name if name.startswith("bk_") else None,
+                tier_no=known.tier_no if known else None,
+                subject=name,
+                found=why,
+                message=f"the value of {name} in Redis cannot be read",
+            )
+        )
     return found
 
 
@@ -66,11 +94,19 @@ def check_rows(view: EventView) -> list[Violation]:
         found += _check_row(view, booking_id, booking, row)
     for booking_id, tier_no, what in view.orphans:
         redis = view.bookings.get(booking_id)
-        found.append(of_event(
-            view, "I3", f"{what}_without_booking", tier_no=tier_no, booking_id=booking_id,
-            seq=redis.seq if redis else None, expected="a booking", found="nothing",
-            message=f"a {what} in PostgreSQL belongs to no booking",
-        ))  # fmt: skip
+        found.append(
+            of_event(
+                view,
+                "I3",
+                f"{what}_without_booking",
+                tier_no=tier_no,
+                booking_id=booking_id,
+                seq=redis.seq if redis else None,
+                expected="a booking",
+                found="nothing",
+                message=f"a {what} in PostgreSQL belongs to no booking",
+            )
+        )
     return found
 
 
@@ -82,11 +118,18 @@ def check_tickets(view: EventView) -> list[Violation]:
         if got is not None and view.shard.is_after(got.epoch, got.seq):
             continue  # Its last change is newer than what it is compared with.
         if expected != got:
-            found.append(of_event(
-                view, "I8", "ticket_differs", seq=expected.seq if expected else None,
-                expected=str(expected), found=str(got), subject=own_id,
-                message=f"the state of {own_id} in Redis is not what the ledger says",
-            ))  # fmt: skip
+            found.append(
+                of_event(
+                    view,
+                    "I8",
+                    "ticket_differs",
+                    seq=expected.seq if expected else None,
+                    expected=str(expected),
+                    found=str(got),
+                    subject=own_id,
+                    message=f"the state of {own_id} in Redis is not what the ledger says",
+                )
+            )
     return found
 
 
@@ -121,12 +164,19 @@ def check_persons(view: EventView) -> list[Violation]:
         got = view.persons.get(name, 0)
         if got not in allowed and name not in unreadable:
             owner_id, owner = owners.get(name.partition("/")[0], (None, None))
-            found.append(of_event(
-                view, "I8", "person_differs", booking_id=owner_id,
-                tier_no=owner.tier_no if owner else None, expected=count, found=got,
-                subject=name,
-                message=f"places counted for {name} are not those of their live bookings",
-            ))  # fmt: skip
+            found.append(
+                of_event(
+                    view,
+                    "I8",
+                    "person_differs",
+                    booking_id=owner_id,
+                    tier_no=owner.tier_no if owner else None,
+                    expected=count,
+                    found=got,
+                    subject=name,
+                    message=f"places counted for {name} are not those of their live bookings",
+                )
+            )
     return found + _over_limit(view, at_watermark, owners)
 
 
@@ -144,13 +194,21 @@ def _over_limit(
         limit = view.published.person_max if tier_no is None else most[tier_no]
         if places > limit:
             booking_id, booking = owners.get(user_id, (None, None))
-            found.append(of_event(
-                view, "I12", "limit_exceeded", booking_id=booking_id, subject=name,
-                tier_no=tier_no or (booking.tier_no if booking else None), expected=limit,
-                found=places, seq=booking.seq if booking else None,
-                message=f"{user_id} has more places than one may have of "
-                        f"{'the event' if tier_no is None else 'the tier'}",
-            ))  # fmt: skip
+            found.append(
+                of_event(
+                    view,
+                    "I12",
+                    "limit_exceeded",
+                    booking_id=booking_id,
+                    subject=name,
+                    tier_no=tier_no or (booking.tier_no if booking else None),
+                    expected=limit,
+                    found=places,
+                    seq=booking.seq if booking else None,
+                    message=f"{user_id} has more places than one may have of "
+                    f"{'the event' if tier_no is None else 'the tier'}",
+                )
+            )
     return found
 
 
@@ -159,13 +217,18 @@ def check_ids(view: EventView) -> list[Violation]:
     first, last = slice(len("evt_"), len("evt_") + TIME_CHARS), slice(3, 3 + TIME_CHARS)
     return [
         of_booking(
-            view, "I6", "id_of_another_event", booking_id, booking,
-            expected=view.event_id[first], found=booking_id[last],
+            view,
+            "I6",
+            "id_of_another_event",
+            booking_id,
+            booking,
+            expected=view.event_id[first],
+            found=booking_id[last],
             message="the booking's id was derived for another event",
         )
         for booking_id, booking in view.expected.items()
         if booking_id[last] != view.event_id[first]
-    ]  # fmt: skip
+    ]
 
 
 def taken_by_person(view: EventView) -> tuple[Counter[str], dict[str, tuple[str, Booking]]]:
@@ -214,14 +277,28 @@ def _check_row(view: EventView, booking_id: str, booking: Booking, row: Row) -> 
         for _, quantity, price, *_ in (line.split(":") for line in items.split(",") if line)
     )
     if row.total_minor != total:
-        yield of_booking(view, "I15", "total_differs", booking_id, booking, expected=total,
-                          found=row.total_minor,
-                          message="the booking's total is not the sum of its lines")  # fmt: skip
+        yield of_booking(
+            view,
+            "I15",
+            "total_differs",
+            booking_id,
+            booking,
+            expected=total,
+            found=row.total_minor,
+            message="the booking's total is not the sum of its lines",
+        )
     home = view.row.shard if view.row else view.shard.shard
     if row.shard != home:
-        yield of_booking(view, "I8", "shard_differs", booking_id, booking, expected=home,
-                          found=row.shard,
-                          message="the booking's row names another shard")  # fmt: skip
+        yield of_booking(
+            view,
+            "I8",
+            "shard_differs",
+            booking_id,
+            booking,
+            expected=home,
+            found=row.shard,
+            message="the booking's row names another shard",
+        )
     if not booking.is_live:
         return
     wanted = _wanted_tickets(booking_id, booking)
@@ -229,10 +306,16 @@ def _check_row(view: EventView, booking_id: str, booking: Booking, row: Row) -> 
     if wanted != there:
         wrong = sorted(wanted - there) or sorted(there - wanted)
         yield of_event(
-            view, "I3", "tickets_differ", tier_no=int(wrong[0].split(":")[1]),
-            booking_id=booking_id, seq=booking.seq, expected=len(wanted), found=len(there),
+            view,
+            "I3",
+            "tickets_differ",
+            tier_no=int(wrong[0].split(":")[1]),
+            booking_id=booking_id,
+            seq=booking.seq,
+            expected=len(wanted),
+            found=len(there),
             message=f"tickets of a live booking are not one per place: {', '.join(wrong[:10])}",
-        )  # fmt: skip
+        )
 
 
 def _wanted_tickets(booking_id: str, booking: Booking) -> set[str]:
@@ -257,10 +340,16 @@ def _differences(
     for name, is_value, should in zip(Booking._fields, got, expected, strict=True):
         if is_value != should:
             yield of_booking(
-                view, "I8", "booking_differs", booking_id, expected, subject=name,
-                expected=f"{name} {should}", found=f"{name} {is_value}",
+                view,
+                "I8",
+                "booking_differs",
+                booking_id,
+                expected,
+                subject=name,
+                expected=f"{name} {should}",
+                found=f"{name} {is_value}",
                 message=f"{name} in Redis is not what the ledger says",
-            )  # fmt: skip
+            )
 
 
 def _later_hold_changes(view: EventView, hold: Hold, places: int) -> Iterator[tuple[int, int]]:

@@ -114,13 +114,17 @@ def require_past(meta: Meta | None, epoch: int, checkpoints: Mapping[int, int]) 
         raise Drift(f"keys have layout {meta.layout}, this version needs {keys.LAYOUT_VERSION}")
     if meta.epoch >= epoch or meta.epoch not in checkpoints:
         # A new epoch would reuse the name of a journal, and its ids with it (F33).
-        raise Drift(f"Redis is in epoch {meta.epoch}, which PostgreSQL does not know (it had "
-                    f"reached {max(checkpoints, default=0)}): {REPAIR_HINT}")  # fmt: skip
+        raise Drift(
+            f"Redis is in epoch {meta.epoch}, which PostgreSQL does not know (it had "
+            f"reached {max(checkpoints, default=0)}): {REPAIR_HINT}"
+        )
     last_seq = checkpoints[meta.epoch]
     if last_seq < meta.trimmed_seq:
-        raise Drift(f"Redis has dropped its records up to {meta.trimmed_seq} of epoch "
-                    f"{meta.epoch} since PostgreSQL had them, and PostgreSQL has only "
-                    f"{last_seq}: {REPAIR_HINT}")  # fmt: skip
+        raise Drift(
+            f"Redis has dropped its records up to {meta.trimmed_seq} of epoch "
+            f"{meta.epoch} since PostgreSQL had them, and PostgreSQL has only "
+            f"{last_seq}: {REPAIR_HINT}"
+        )
 
 
 def may_have_lost(
@@ -150,8 +154,10 @@ def decide(evidence: Evidence) -> Path:
     meta = evidence.meta
     found_seq = 0 if meta is None else meta.seq
     if evidence.seen_seq > found_seq and not evidence.newest_epoch:
-        raise Drift(f"a worker saw record {evidence.seen_seq} acknowledged, and neither store has "
-                    f"any of its records: a shard that was sold from is not new")  # fmt: skip
+        raise Drift(
+            f"a worker saw record {evidence.seen_seq} acknowledged, and neither store has "
+            f"any of its records: a shard that was sold from is not new"
+        )
     if meta is None:
         if evidence.newest_epoch:
             return Path("rebuild", "Redis has lost the shard, PostgreSQL has it")
@@ -159,18 +165,28 @@ def decide(evidence: Evidence) -> Path:
     if meta.state == "rebuilding":
         return Path("rebuild", "an earlier rebuild did not come to its end")
     if evidence.newest_epoch > meta.epoch:
-        return Path("rebuild", f"Redis is of epoch {meta.epoch}, PostgreSQL has records of "
-                               f"{evidence.newest_epoch}")  # fmt: skip
+        return Path(
+            "rebuild",
+            f"Redis is of epoch {meta.epoch}, PostgreSQL has records of {evidence.newest_epoch}",
+        )
     last_seq = evidence.checkpoints.get(meta.epoch, 0)
     if last_seq > meta.seq:
-        return Path("rebuild", f"epoch {meta.epoch} ends at record {meta.seq} in Redis and at "
-                               f"{last_seq} in PostgreSQL")  # fmt: skip
+        return Path(
+            "rebuild",
+            f"epoch {meta.epoch} ends at record {meta.seq} in Redis and at "
+            f"{last_seq} in PostgreSQL",
+        )
     if last_seq < meta.seq:
-        raise Drift(f"epoch {meta.epoch} ends at record {meta.seq} in Redis and at {last_seq} in "
-                    "its journal: records are lost that Redis acted upon")  # fmt: skip
+        raise Drift(
+            f"epoch {meta.epoch} ends at record {meta.seq} in Redis and at {last_seq} in "
+            "its journal: records are lost that Redis acted upon"
+        )
     if evidence.seen_seq > meta.seq:
-        return Path("rebuild", f"a worker saw record {evidence.seen_seq} of epoch {meta.epoch} "
-                               f"acknowledged, Redis ends at {meta.seq}")  # fmt: skip
+        return Path(
+            "rebuild",
+            f"a worker saw record {evidence.seen_seq} of epoch {meta.epoch} "
+            f"acknowledged, Redis ends at {meta.seq}",
+        )
     if evidence.has_merged:
         return Path("rebuild", "PostgreSQL was moved past what Redis has, by what workers knew")
     return Path("keep", "both stores end at the same record")

@@ -127,11 +127,17 @@ def _sale(remains: EventRemains, known: Published | None) -> Iterator[Derived]:
     tiers = [_tier(stock, no) for no in range(1, int(stock["tier_count"]) + 1)]
     closes_at_ms = int(stock["closes_at_ms"])
     published = Published(
-        version=1, at_ms=int(stock["at_ms"]), event_id=event_id, fingerprint=stock["fingerprint"],
-        opens_at_ms=int(stock["opens_at_ms"]), closes_at_ms=closes_at_ms,
-        person_max=int(stock["person_max"]), tiers=tiers, sections=_sections(remains),
+        version=1,
+        at_ms=int(stock["at_ms"]),
+        event_id=event_id,
+        fingerprint=stock["fingerprint"],
+        opens_at_ms=int(stock["opens_at_ms"]),
+        closes_at_ms=closes_at_ms,
+        person_max=int(stock["person_max"]),
+        tiers=tiers,
+        sections=_sections(remains),
         promos=_promos(remains),
-    )  # fmt: skip
+    )
     made = (int(stock["epoch"]), int(stock["seq"]))
     yield Derived(published, made)
     if "changed_seq" not in stock:
@@ -140,9 +146,9 @@ def _sale(remains: EventRemains, known: Published | None) -> Iterator[Derived]:
     at_ms, before = int(stock["changed_at_ms"]), known or published
     records: list[Record] = []
     if "cancelled_at_ms" in stock:
-        records.append(EventCancelled(
-            version=1, at_ms=at_ms, event_id=event_id, closes_at_ms=closes_at_ms
-        ))  # fmt: skip
+        records.append(
+            EventCancelled(version=1, at_ms=at_ms, event_id=event_id, closes_at_ms=closes_at_ms)
+        )
     elif closes_at_ms <= at_ms or closes_at_ms < before.closes_at_ms:
         records.append(Closed(version=1, at_ms=at_ms, event_id=event_id, closes_at_ms=closes_at_ms))
     elif closes_at_ms > before.closes_at_ms:
@@ -165,9 +171,17 @@ def _tier(stock: Mapping[str, str], no: int) -> Tier:
     def figure(name: str) -> int:
         return int(stock.get(f"{no}.{name}") or 0)
 
-    return Tier(no, figure("capacity"), figure("price_minor"), figure("order_max"),
-                figure("order_min"), figure("person_max"), figure("opens_at_ms"),
-                figure("closes_at_ms"), int(f"+{no}+" in stock.get("hidden", "")))  # fmt: skip
+    return Tier(
+        no,
+        figure("capacity"),
+        figure("price_minor"),
+        figure("order_max"),
+        figure("order_min"),
+        figure("person_max"),
+        figure("opens_at_ms"),
+        figure("closes_at_ms"),
+        int(f"+{no}+" in stock.get("hidden", "")),
+    )
 
 
 def _sections(remains: EventRemains) -> list[Section]:
@@ -186,8 +200,15 @@ def _promos(remains: EventRemains) -> list[Promo]:
     for code, word in sorted(remains.promos.items()):
         if not code.endswith(".used"):
             uses_max, percent, amount_minor, tiers = word.split(":")
-            promos.append(Promo(code, int(uses_max), int(percent), int(amount_minor),
-                                [int(no) for no in tiers.split("+") if no]))  # fmt: skip
+            promos.append(
+                Promo(
+                    code,
+                    int(uses_max),
+                    int(percent),
+                    int(amount_minor),
+                    [int(no) for no in tiers.split("+") if no],
+                )
+            )
     return promos
 
 
@@ -197,43 +218,87 @@ def _hold(remains: EventRemains, hold_id: str, hold: Hold) -> Iterator[Derived]:
     is_offer = hold_id.startswith(OFFER_PREFIX)
     entry = remains.entries.get(entry_of_offer(hold_id)) if is_offer else None
     was_extended = hold.status == "held" and changed != made
-    if is_offer:
-        yield Derived(Offered(
-            version=1, at_ms=hold.at_ms, event_id=event_id, entry_id=entry_of_offer(hold_id),
-            hold_id=hold_id, user_id=hold.user_id, fingerprint=hold.fingerprint, items=items,
-            expires_at_ms=hold.expires_at_ms, join_no=entry.join_no if entry else "0" * 12,
-            cause_seq=UNKNOWN_CAUSE, reason="turn", passed=[],
-        ), made)  # fmt: skip
-    else:
-        yield Derived(Held(
-            version=1, at_ms=hold.at_ms, event_id=event_id, hold_id=hold_id, user_id=hold.user_id,
-            fingerprint=hold.fingerprint, items=items, detail=_detail(hold),
-            expires_at_ms=hold.expires_at_ms - was_extended,
-        ), made)  # fmt: skip
+    yield Derived(_beginning(event_id, hold_id, hold, entry, was_extended=was_extended), made)
     # A hold does not keep when it ended; the entry of an offer does, and nothing depends on others.
     at_ms = hold.at_ms if hold.status == "released" else max(hold.at_ms, hold.expires_at_ms)
     if is_offer and entry is not None and (entry.changed_epoch, entry.changed_seq) == changed:
         at_ms = entry.changed_at_ms
     if was_extended:
-        yield Derived(Extended(
-            version=1, at_ms=at_ms, event_id=event_id, hold_id=hold_id, user_id=hold.user_id,
-            expires_at_ms=hold.expires_at_ms,
-        ), changed)  # fmt: skip
+        yield Derived(
+            Extended(
+                version=1,
+                at_ms=at_ms,
+                event_id=event_id,
+                hold_id=hold_id,
+                user_id=hold.user_id,
+                expires_at_ms=hold.expires_at_ms,
+            ),
+            changed,
+        )
     elif hold.status == "confirmed":
         booking_id = f"bk_{hold_id.partition('_')[2]}"
         booking = remains.bookings.get(booking_id)
-        yield Derived(Confirmed(
-            version=1, at_ms=booking.at_ms if booking else at_ms, event_id=event_id,
-            hold_id=hold_id, booking_id=booking_id, user_id=hold.user_id,
-            fingerprint=hold.fingerprint, items=items, was_expired=False,
-            detail=_detail(hold),
-        ), changed)  # fmt: skip
+        yield Derived(
+            Confirmed(
+                version=1,
+                at_ms=booking.at_ms if booking else at_ms,
+                event_id=event_id,
+                hold_id=hold_id,
+                booking_id=booking_id,
+                user_id=hold.user_id,
+                fingerprint=hold.fingerprint,
+                items=items,
+                was_expired=False,
+                detail=_detail(hold),
+            ),
+            changed,
+        )
     elif hold.status != "held":
         kind = Released if hold.status == "released" else Expired
-        yield Derived(kind(
-            version=1, at_ms=at_ms,
-            event_id=event_id, hold_id=hold_id, user_id=hold.user_id, items=items,
-        ), changed)  # fmt: skip
+        yield Derived(
+            kind(
+                version=1,
+                at_ms=at_ms,
+                event_id=event_id,
+                hold_id=hold_id,
+                user_id=hold.user_id,
+                items=items,
+            ),
+            changed,
+        )
+
+
+def _beginning(
+    event_id: str, hold_id: str, hold: Hold, entry: Entry | None, *, was_extended: bool
+) -> Offered | Held:
+    items = list(hold.items)
+    if hold_id.startswith(OFFER_PREFIX):
+        return Offered(
+            version=1,
+            at_ms=hold.at_ms,
+            event_id=event_id,
+            entry_id=entry_of_offer(hold_id),
+            hold_id=hold_id,
+            user_id=hold.user_id,
+            fingerprint=hold.fingerprint,
+            items=items,
+            expires_at_ms=hold.expires_at_ms,
+            join_no=entry.join_no if entry else "0" * 12,
+            cause_seq=UNKNOWN_CAUSE,
+            reason="turn",
+            passed=[],
+        )
+    return Held(
+        version=1,
+        at_ms=hold.at_ms,
+        event_id=event_id,
+        hold_id=hold_id,
+        user_id=hold.user_id,
+        fingerprint=hold.fingerprint,
+        items=items,
+        detail=_detail(hold),
+        expires_at_ms=hold.expires_at_ms - was_extended,
+    )
 
 
 def _detail(hold: Hold) -> Detail:
@@ -249,24 +314,50 @@ def _entry(remains: EventRemains, entry_id: str, entry: Entry) -> Iterator[Deriv
     policy: Literal["strict", "skip"] = (
         "skip" if stock.get("waitlist.policy") == "skip" else "strict"
     )
-    yield Derived(Joined(
-        version=1, at_ms=entry.at_ms, event_id=event_id, entry_id=entry_id, user_id=entry.user_id,
-        fingerprint=entry.fingerprint, tier_no=entry.tier_no, quantity=entry.quantity,
-        join_no=entry.join_no, policy=policy, after_hold="",
-        patience_ms=int(stock.get("waitlist.patience_ms") or 0),
-        offer_ttl_ms=int(stock.get("waitlist.offer_ttl_ms") or 0),
-    ), made)  # fmt: skip
+    yield Derived(
+        Joined(
+            version=1,
+            at_ms=entry.at_ms,
+            event_id=event_id,
+            entry_id=entry_id,
+            user_id=entry.user_id,
+            fingerprint=entry.fingerprint,
+            tier_no=entry.tier_no,
+            quantity=entry.quantity,
+            join_no=entry.join_no,
+            policy=policy,
+            after_hold="",
+            patience_ms=int(stock.get("waitlist.patience_ms") or 0),
+            offer_ttl_ms=int(stock.get("waitlist.offer_ttl_ms") or 0),
+        ),
+        made,
+    )
     if entry.stalled_at_ms:
         stalled = Stalled(
-            version=1, at_ms=entry.stalled_at_ms, event_id=event_id, entry_id=entry_id,
-            user_id=entry.user_id, tier_no=entry.tier_no, quantity=entry.quantity, available=0,
-        )  # fmt: skip
+            version=1,
+            at_ms=entry.stalled_at_ms,
+            event_id=event_id,
+            entry_id=entry_id,
+            user_id=entry.user_id,
+            tier_no=entry.tier_no,
+            quantity=entry.quantity,
+            available=0,
+        )
         yield Derived(stalled, changed if entry.status == "waiting" else None, made, changed)
     if entry.status == "left":
-        yield Derived(Left(
-            version=1, at_ms=entry.changed_at_ms, event_id=event_id, entry_id=entry_id,
-            user_id=entry.user_id, tier_no=entry.tier_no, quantity=entry.quantity, why="owner",
-        ), changed)  # fmt: skip
+        yield Derived(
+            Left(
+                version=1,
+                at_ms=entry.changed_at_ms,
+                event_id=event_id,
+                entry_id=entry_id,
+                user_id=entry.user_id,
+                tier_no=entry.tier_no,
+                quantity=entry.quantity,
+                why="owner",
+            ),
+            changed,
+        )
     offer_id = f"{OFFER_PREFIX}{entry_id.partition('_')[2]}"
     if entry.status in _ENDS and offer_id not in remains.holds:
         # Its offer ended so long ago that Redis has forgotten it.
@@ -278,50 +369,99 @@ def _end_of_offer(remains: EventRemains, entry: Entry, offer_id: str, items: lis
     place = (entry.changed_epoch, entry.changed_seq)
     if entry.status == "accepted":
         booking_id = f"bk_{offer_id.partition('_')[2]}"
-        return Derived(Confirmed(
-            version=1, at_ms=entry.changed_at_ms, event_id=remains.event_id, hold_id=offer_id,
-            booking_id=booking_id, user_id=entry.user_id, fingerprint=entry.fingerprint,
-            items=items, was_expired=False,
-        ), place)  # fmt: skip
+        return Derived(
+            Confirmed(
+                version=1,
+                at_ms=entry.changed_at_ms,
+                event_id=remains.event_id,
+                hold_id=offer_id,
+                booking_id=booking_id,
+                user_id=entry.user_id,
+                fingerprint=entry.fingerprint,
+                items=items,
+                was_expired=False,
+            ),
+            place,
+        )
     kind = Released if entry.status == "declined" else Expired
-    return Derived(kind(
-        version=1, at_ms=entry.changed_at_ms, event_id=remains.event_id, hold_id=offer_id,
-        user_id=entry.user_id, items=items,
-    ), place)  # fmt: skip
+    return Derived(
+        kind(
+            version=1,
+            at_ms=entry.changed_at_ms,
+            event_id=remains.event_id,
+            hold_id=offer_id,
+            user_id=entry.user_id,
+            items=items,
+        ),
+        place,
+    )
 
 
 def _booking(remains: EventRemains, booking_id: str, booking: Booking) -> Iterator[Derived]:
     event_id = remains.event_id
     first, cuts = split_cuts(booking.cuts) if booking.cuts else (booking.items, [])
-    yield Derived(Booked(
-        version=1, at_ms=booking.at_ms, event_id=event_id, booking_id=booking_id,
-        user_id=booking.user_id, fingerprint=booking.fingerprint, items=list(parse_items(first)),
-    ), (booking.epoch, booking.seq))  # fmt: skip
+    yield Derived(
+        Booked(
+            version=1,
+            at_ms=booking.at_ms,
+            event_id=event_id,
+            booking_id=booking_id,
+            user_id=booking.user_id,
+            fingerprint=booking.fingerprint,
+            items=list(parse_items(first)),
+        ),
+        (booking.epoch, booking.seq),
+    )
     for number, cut in enumerate(cuts, start=1):
         so_far = cuts[:number]
-        yield Derived(ItemCancelled(
-            version=1, at_ms=cut.at_ms, event_id=event_id, booking_id=booking_id,
-            user_id=booking.user_id, booking_version=1 + number,
-            items=list(parse_items(cut.items)), left=list(parse_items(items_left(first, so_far))),
-            cuts=join_cuts(first, so_far) or "",
-        ), (cut.epoch, cut.seq))  # fmt: skip
+        yield Derived(
+            ItemCancelled(
+                version=1,
+                at_ms=cut.at_ms,
+                event_id=event_id,
+                booking_id=booking_id,
+                user_id=booking.user_id,
+                booking_version=1 + number,
+                items=list(parse_items(cut.items)),
+                left=list(parse_items(items_left(first, so_far))),
+                cuts=join_cuts(first, so_far) or "",
+            ),
+            (cut.epoch, cut.seq),
+        )
     if booking.cancel_seq is not None:
         called_off_ms = int(remains.stock.get("cancelled_at_ms") or 0)
         at_ms = booking.cancelled_at_ms or 0
-        yield Derived(Cancelled(
-            version=1, at_ms=at_ms, event_id=event_id, booking_id=booking_id,
-            user_id=booking.user_id, items=list(parse_items(booking.items)),
-            reason="event_cancelled" if 0 < called_off_ms <= at_ms else "",
-        ), (booking.cancel_epoch or 0, booking.cancel_seq))  # fmt: skip
+        yield Derived(
+            Cancelled(
+                version=1,
+                at_ms=at_ms,
+                event_id=event_id,
+                booking_id=booking_id,
+                user_id=booking.user_id,
+                items=list(parse_items(booking.items)),
+                reason="event_cancelled" if 0 < called_off_ms <= at_ms else "",
+            ),
+            (booking.cancel_epoch or 0, booking.cancel_seq),
+        )
 
 
 def _ticket(remains: EventRemains, ticket_id: str, ticket: Ticket) -> Iterator[Derived]:
     _, middle, number = ticket_id.split("_")
-    yield Derived(_TICKET_RECORDS[ticket.status](
-        version=1, at_ms=ticket.at_ms, event_id=remains.event_id, ticket_id=ticket_id,
-        booking_id=f"bk_{middle}", number=int(number), ticket_version=ticket.version,
-        holder_id=ticket.holder_id, gate=ticket.gate, by=ticket.by,
-    ), (ticket.epoch, ticket.seq))  # fmt: skip
+    yield Derived(
+        _TICKET_RECORDS[ticket.status](
+            version=1,
+            at_ms=ticket.at_ms,
+            event_id=remains.event_id,
+            ticket_id=ticket_id,
+            booking_id=f"bk_{middle}",
+            number=int(number),
+            ticket_version=ticket.version,
+            holder_id=ticket.holder_id,
+            gate=ticket.gate,
+            by=ticket.by,
+        ),
+        (ticket.epoch, ticket.seq),
+    )
 
 
 def _blocks(

@@ -60,8 +60,13 @@ class Drain:
             except (ledger.JournalGap, CorruptRecord) as error:
                 if not is_forced:
                     raise
-                log.error("journal is broken", action="recover_drain", shard=self.shard,
-                          epoch=epoch, error=str(error))  # fmt: skip
+                log.error(
+                    "journal is broken",
+                    action="recover_drain",
+                    shard=self.shard,
+                    epoch=epoch,
+                    error=str(error),
+                )
 
     async def _drain(self, epoch: int, *, is_over: bool) -> None:
         last_seq = await ledger.read_checkpoint(self.database, shard=self.shard, epoch=epoch)
@@ -80,8 +85,17 @@ class Drain:
                 last_seq = entries[-1].seq
             else:
                 last_seq = await ledger.write(
-                    self.database, shard=self.shard, epoch=epoch, last_seq=last_seq,
-                    entries=entries, holder=self.holder,
-                )  # fmt: skip
-            log.info("journal drained", action="recover_drain", shard=self.shard,
-                     epoch=epoch, last_seq=last_seq)  # fmt: skip
+                    self.database,
+                    shard=self.shard,
+                    epoch=epoch,
+                    last_seq=last_seq,
+                    entries=entries,
+                    holder=self.holder,
+                )
+            log.info(
+                "journal drained",
+                action="recover_drain",
+                shard=self.shard,
+                epoch=epoch,
+                last_seq=last_seq,
+            )

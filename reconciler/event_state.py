@@ -123,22 +123,29 @@ class EventState:
         """Return `stock`: the sale and its tiers' counters."""
         record, sale = self.sale.published, self.sale
         fields: dict[str, Any] = {
-            "fingerprint": record.fingerprint, "epoch": sale.epoch, "seq": sale.seq,
-            "at_ms": record.at_ms, "opens_at_ms": record.opens_at_ms,
-            "closes_at_ms": record.closes_at_ms, "person_max": record.person_max,
+            "fingerprint": record.fingerprint,
+            "epoch": sale.epoch,
+            "seq": sale.seq,
+            "at_ms": record.at_ms,
+            "opens_at_ms": record.opens_at_ms,
+            "closes_at_ms": record.closes_at_ms,
+            "person_max": record.person_max,
             "tier_count": len(record.tiers),
-        }  # fmt: skip
+        }
         waiting: Counter[int] = Counter()
         for entry in self.entries:
             waiting[entry.tier_no] += entry.status == "waiting"
         for tier in record.tiers:
             n = tier.tier_no
             fields |= {
-                f"{n}.capacity": tier.capacity, f"{n}.available": self._available(n),
-                f"{n}.held": self.held[n], f"{n}.sold": self.sold[n],
-                f"{n}.blocked": self.blocked[n], f"{n}.price_minor": tier.price_minor,
+                f"{n}.capacity": tier.capacity,
+                f"{n}.available": self._available(n),
+                f"{n}.held": self.held[n],
+                f"{n}.sold": self.sold[n],
+                f"{n}.blocked": self.blocked[n],
+                f"{n}.price_minor": tier.price_minor,
                 f"{n}.order_max": tier.order_max,
-            }  # fmt: skip
+            }
             if n in waiting:
                 fields[f"{n}.waiting"] = waiting[n]
             sections = [str(s.section_no) for s in record.sections if s.tier_no == n]
@@ -162,8 +169,9 @@ class EventState:
         if not self._sections:
             return {}
         fields: dict[str, Any] = {
-            "version": epoch * VERSIONS_PER_EPOCH, "count": len(self.sale.published.sections),
-        }  # fmt: skip
+            "version": epoch * VERSIONS_PER_EPOCH,
+            "count": len(self.sale.published.sections),
+        }
         for number, section in self._sections.items():
             fields[f"{number}.layout"] = f"{section.tier_no} {section.row_seats}"
             fields[f"{number}.kinds"] = section.kinds
@@ -182,15 +190,17 @@ class EventState:
         """Return the members of `waitlist`."""
         return [
             member(entry.id, Entry(*entry[2:]))
-            for entry in self.entries if entry.status == "waiting"
-        ]  # fmt: skip
+            for entry in self.entries
+            if entry.status == "waiting"
+        ]
 
     def promo_fields(self) -> dict[str, Any]:
         """Return `promos`: each code's rule and its uses."""
         fields: dict[str, Any] = {}
         for promo in self.sale.published.promos:
-            word = Promo(promo.code, promo.uses_max, promo.percent, promo.amount_minor,
-                         tuple(promo.tier_nos)).word()  # fmt: skip
+            word = Promo(
+                promo.code, promo.uses_max, promo.percent, promo.amount_minor, tuple(promo.tier_nos)
+            ).word()
             fields[promo.code] = word.partition(":")[2]
             fields[f"{promo.code}.used"] = self.promo_uses[promo.code]
         return fields
@@ -207,10 +217,11 @@ class EventState:
             "waitlist.policy": self.rules.policy,
             "waitlist.patience_ms": self.rules.patience_ms,
             "waitlist.offer_ttl_ms": self.rules.offer_ttl_ms,
-            "waitlist.joined": max((n - JOIN_NO_BASE for n in numbers if n > JOIN_NO_BASE),
-                                   default=0),
+            "waitlist.joined": max(
+                (n - JOIN_NO_BASE for n in numbers if n > JOIN_NO_BASE), default=0
+            ),
             "waitlist.first": max((n for n in numbers if n < JOIN_NO_BASE), default=0),
-        }  # fmt: skip
+        }
 
     def _mark(self, seat_ids: Any, letter: str) -> None:
         for seat in seat_ids:

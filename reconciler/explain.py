@@ -92,18 +92,23 @@ class Story:
                 self._join(record, tell)
             case Stalled():
                 self._stalled[record.entry_id] = record.at_ms
-                tell(record.tier_no, f"{record.entry_id} heads the list and needs "
-                     f"{_places(record.quantity)}, {record.available} free: the list waits for it "
-                     f"(policy strict), at most {self._patience_ms / 1000:g} s",
-                     record.entry_id)  # fmt: skip
+                tell(
+                    record.tier_no,
+                    f"{record.entry_id} heads the list and needs "
+                    f"{_places(record.quantity)}, {record.available} free: the list waits for it "
+                    f"(policy strict), at most {self._patience_ms / 1000:g} s",
+                    record.entry_id,
+                )
             case Offered():
                 self._offer(record, tell)
             case Left():
                 self._lists[record.tier_no].pop(record.entry_id, None)
                 self._status[record.entry_id] = ("left", record.tier_no)
-                why = "by its owner" if record.why == "owner" else (
-                    "since its owner has as many places as one may have"
-                )  # fmt: skip
+                why = (
+                    "by its owner"
+                    if record.why == "owner"
+                    else ("since its owner has as many places as one may have")
+                )
                 tell(record.tier_no, f"{record.entry_id} left the list {why}", record.entry_id)
             case _:
                 pass
@@ -123,8 +128,10 @@ class Story:
         for tier_no, waiting in sorted(self._lists.items()):
             if waiting:
                 head = min(waiting, key=lambda key: waiting[key].join_no)
-                told.append(f"Tier {tier_no}: {len(waiting)} wait, {self._free[tier_no]} free. "
-                            + self._why(head, tier_no))  # fmt: skip
+                told.append(
+                    f"Tier {tier_no}: {len(waiting)} wait, {self._free[tier_no]} free. "
+                    + self._why(head, tier_no)
+                )
         return told or ["Nobody waits."]
 
     def _why(self, entry_id: str, tier_no: int) -> str:
@@ -136,9 +143,13 @@ class Story:
             return start + "no place is free."
         if own.quantity > free:
             until = self._stalled.get(entry_id)
-            patience = "" if until is None else (
-                f"; it may be passed {self._patience_ms / 1000:g} s after it stopped the list"
-            )  # fmt: skip
+            patience = (
+                ""
+                if until is None
+                else (
+                    f"; it may be passed {self._patience_ms / 1000:g} s after it stopped the list"
+                )
+            )
             return start + f"it needs {_places(own.quantity)}, {free} free{patience}."
         if ahead and self._policy == "strict":
             head = min(waiting, key=lambda key: waiting[key].join_no)
@@ -155,8 +166,12 @@ class Story:
         waiting[record.entry_id] = _Waiting(record.join_no, record.quantity, record.at_ms)
         self._status[record.entry_id] = ("waiting", record.tier_no)
         first = f", first after the expired {record.after_hold}" if record.after_hold else ""
-        tell(record.tier_no, f"{record.entry_id} joined for {_places(record.quantity)} as number "
-             f"{place}{first} (policy {record.policy})", record.entry_id)  # fmt: skip
+        tell(
+            record.tier_no,
+            f"{record.entry_id} joined for {_places(record.quantity)} as number "
+            f"{place}{first} (policy {record.policy})",
+            record.entry_id,
+        )
 
     def _offer(self, record: Offered, tell: _Tell) -> None:
         tier_no, quantity = record.items[0].tier_no, record.items[0].quantity
@@ -186,8 +201,12 @@ class Story:
         entry = (entry_of_offer(source),) if source.startswith(OFFER_PREFIX) else ()
         for item in record.items:
             if self._lists[item.tier_no] or entry:
-                tell(item.tier_no, f"{source} {how}: {_places(item.quantity)} returned, "
-                     f"{self._free[item.tier_no]} free", *entry)  # fmt: skip
+                tell(
+                    item.tier_no,
+                    f"{source} {how}: {_places(item.quantity)} returned, "
+                    f"{self._free[item.tier_no]} free",
+                    *entry,
+                )
 
     def _end(self, hold_id: str, status: str, tier_no: int, tell: _Tell | None) -> None:
         if hold_id.startswith(OFFER_PREFIX):

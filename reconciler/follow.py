@@ -14,13 +14,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from reconciler.proof import (
-    NAMED_BOOKINGS_MAX,
-    JournalReader,
-    Ledger,
-    check_epochs,
-    compare_event,
-)
+from reconciler.proof import NAMED_BOOKINGS_MAX, JournalReader, Ledger, check_epochs, compare_event
 from reconciler.quarantine import parked_violations
 from reconciler.seats import compare_blocked
 from reconciler.transitions import Transitions
@@ -90,14 +84,19 @@ class Follower:
     def _went_back(self) -> list[Violation]:
         return [
             Violation(
-                invariant="I14", code="checkpoint_went_back", shard=self._shard, seq=seq,
-                expected=seq, found=self.ledger.checkpoints.get(epoch, 0), subject=str(epoch),
+                invariant="I14",
+                code="checkpoint_went_back",
+                shard=self._shard,
+                seq=seq,
+                expected=seq,
+                found=self.ledger.checkpoints.get(epoch, 0),
+                subject=str(epoch),
                 message=f"PostgreSQL had epoch {epoch} up to record {seq}: it went back in time "
-                        "(`repair --pg`)",
+                "(`repair --pg`)",
             )
             for epoch, seq in self._reached.items()
             if self.ledger.checkpoints.get(epoch, 0) < seq
-        ]  # fmt: skip
+        ]
 
     async def compare(
         self, connection: asyncpg.Connection, event_ids: Sequence[str]

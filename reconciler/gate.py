@@ -66,14 +66,30 @@ def parse_ticket(value: bytes) -> Ticket:
     words = value.decode().split(" ")
     if len(words) != _TICKET_WORDS or words[0] not in _STATUS.values():
         raise ValueError(f"not a ticket: {value[:200]!r}")
-    return Ticket(words[0], int(words[1]), words[2], int(words[3]), words[4], words[5],
-                  int(words[6]), int(words[7]))  # fmt: skip
+    return Ticket(
+        words[0],
+        int(words[1]),
+        words[2],
+        int(words[3]),
+        words[4],
+        words[5],
+        int(words[6]),
+        int(words[7]),
+    )
 
 
 def ticket_of(epoch: int, seq: int, record: TicketChange) -> Ticket:
     """Return a ticket as *record* leaves it."""
-    return Ticket(_STATUS[type(record)], record.ticket_version, record.holder_id, record.at_ms,
-                  record.gate, record.by, epoch, seq)  # fmt: skip
+    return Ticket(
+        _STATUS[type(record)],
+        record.ticket_version,
+        record.holder_id,
+        record.at_ms,
+        record.gate,
+        record.by,
+        epoch,
+        seq,
+    )
 
 
 def split_cuts(cuts: str) -> tuple[str, list[Cut]]:

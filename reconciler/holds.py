@@ -29,9 +29,7 @@ from store.audit import BatchRow
 KINDS = ("held", "offered", "extended", "released", "expired", "confirmed")
 SALE_KINDS = ("published", "capacity_set", "closed", "reopened", "event_cancelled")
 
-_ENDS: dict[type[Record], str] = {
-    Released: "released", Expired: "expired", Confirmed: "confirmed",
-}  # fmt: skip
+_ENDS: dict[type[Record], str] = {Released: "released", Expired: "expired", Confirmed: "confirmed"}
 #: Characters of a record before its JSON.
 _CHECK_CHARS = 8
 
@@ -68,11 +66,25 @@ class HoldState:
     @property
     def row(self) -> str:
         """The row that Redis keeps (`lua/lib/keep_hold.lua`)."""
-        return " ".join(map(str, (
-            self.status, self.version, self.epoch, self.seq, self.at_ms, self.user_id,
-            self.fingerprint, items_text(self.items), self.expires_at_ms, self.changed_epoch,
-            self.changed_seq, self.detail,
-        )))  # fmt: skip
+        return " ".join(
+            map(
+                str,
+                (
+                    self.status,
+                    self.version,
+                    self.epoch,
+                    self.seq,
+                    self.at_ms,
+                    self.user_id,
+                    self.fingerprint,
+                    items_text(self.items),
+                    self.expires_at_ms,
+                    self.changed_epoch,
+                    self.changed_seq,
+                    self.detail,
+                ),
+            )
+        )
 
 
 def records_of(batch: BatchRow, kinds: tuple[str, ...]) -> Iterator[tuple[int, Record]]:
@@ -93,10 +105,21 @@ def fold(holds: dict[str, HoldState], epoch: int, seq: int, record: Record) -> N
     if isinstance(record, Held | Offered):
         detail = msgspec.json.encode(record.detail).decode() if isinstance(record, Held) else "{}"
         holds[record.hold_id] = HoldState(
-            record.event_id, "held", 1, epoch, seq, record.at_ms, record.user_id,
-            record.fingerprint, record.items, record.expires_at_ms, epoch, seq, record.at_ms,
+            record.event_id,
+            "held",
+            1,
+            epoch,
+            seq,
+            record.at_ms,
+            record.user_id,
+            record.fingerprint,
+            record.items,
+            record.expires_at_ms,
+            epoch,
+            seq,
+            record.at_ms,
             detail,
-        )  # fmt: skip
+        )
         return
     if not isinstance(record, Extended | Released | Expired | Confirmed):
         return

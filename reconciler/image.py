@@ -14,13 +14,7 @@ from typing import NamedTuple
 
 from engine.commands import Promo
 from engine.ids import promo_of
-from engine.records import (
-    Booked,
-    Cancelled,
-    Confirmed,
-    ItemCancelled,
-    Record,
-)
+from engine.records import Booked, Cancelled, Confirmed, ItemCancelled, Record
 from engine.seats import BLOCKED, FREE, HELD, ROW_END, SOLD, parse_seat_id
 from reconciler.contents import taken_by_person
 from reconciler.gate import Ticket
@@ -73,9 +67,14 @@ def changes(
     if view.published is None or not view.stock:
         raise Impossible("the event is not loaded: `recover` rebuilds it from PostgreSQL")
     return [
-        *_stock(view), *_persons(view), *_bookings(view, raw, history), *_deadlines(view),
-        *_promos(view), *_seats(view), *_tickets(view),
-    ]  # fmt: skip
+        *_stock(view),
+        *_persons(view),
+        *_bookings(view, raw, history),
+        *_deadlines(view),
+        *_promos(view),
+        *_seats(view),
+        *_tickets(view),
+    ]
 
 
 def differing(view: EventView) -> set[str]:
@@ -100,9 +99,15 @@ def fold_booking(places: list[Place]) -> Booking | None:
         record = place.record
         if isinstance(record, Booked | Confirmed):
             booking = Booking(
-                CONFIRMED, 1, place.epoch, place.seq, record.at_ms, record.user_id,
-                record.fingerprint, items_text(record.items),
-            )  # fmt: skip
+                CONFIRMED,
+                1,
+                place.epoch,
+                place.seq,
+                record.at_ms,
+                record.user_id,
+                record.fingerprint,
+                items_text(record.items),
+            )
         elif booking is None:
             continue
         elif isinstance(record, ItemCancelled):
@@ -111,9 +116,12 @@ def fold_booking(places: list[Place]) -> Booking | None:
             )
         elif isinstance(record, Cancelled):
             booking = booking._replace(
-                status=CANCELLED, version=booking.version + 1, cancelled_at_ms=record.at_ms,
-                cancel_epoch=place.epoch, cancel_seq=place.seq,
-            )  # fmt: skip
+                status=CANCELLED,
+                version=booking.version + 1,
+                cancelled_at_ms=record.at_ms,
+                cancel_epoch=place.epoch,
+                cancel_seq=place.seq,
+            )
     return booking
 
 
@@ -121,9 +129,15 @@ def booking_text(booking: Booking) -> str:
     """Write a booking as the scripts keep it: what `view.parse_booking` reads."""
     items = booking.items + (f"/{booking.cuts}" if booking.cuts else "")
     words: list[object] = [
-        booking.status, booking.version, booking.epoch, booking.seq, booking.at_ms,
-        booking.user_id, booking.fingerprint, items,
-    ]  # fmt: skip
+        booking.status,
+        booking.version,
+        booking.epoch,
+        booking.seq,
+        booking.at_ms,
+        booking.user_id,
+        booking.fingerprint,
+        items,
+    ]
     if booking.status == CANCELLED:
         words += [booking.cancel_epoch, booking.cancel_seq, booking.cancelled_at_ms]
     return " ".join(map(str, words))
@@ -147,14 +161,20 @@ def _stock(view: EventView) -> Iterator[Change]:
                 "it is oversold, and who stays is for people to say"
             )
         wanted |= {
-            f"{no}.capacity": tier.capacity, f"{no}.available": available, f"{no}.held": held[no],
-            f"{no}.sold": taken[no], f"{no}.blocked": blocked[no],
-            f"{no}.price_minor": tier.price_minor, f"{no}.order_max": tier.order_max,
-        }  # fmt: skip
+            f"{no}.capacity": tier.capacity,
+            f"{no}.available": available,
+            f"{no}.held": held[no],
+            f"{no}.sold": taken[no],
+            f"{no}.blocked": blocked[no],
+            f"{no}.price_minor": tier.price_minor,
+            f"{no}.order_max": tier.order_max,
+        }
         rules = {
-            "order_min": tier.order_min, "person_max": tier.person_max,
-            "opens_at_ms": tier.opens_at_ms, "closes_at_ms": tier.closes_at_ms,
-        }  # fmt: skip
+            "order_min": tier.order_min,
+            "person_max": tier.person_max,
+            "opens_at_ms": tier.opens_at_ms,
+            "closes_at_ms": tier.closes_at_ms,
+        }
         for name, figure in rules.items():
             if figure or number(view.stock.get(f"{no}.{name}")):
                 wanted[f"{no}.{name}"] = figure
@@ -203,8 +223,9 @@ def _promos(view: EventView) -> Iterator[Change]:
     ) + Counter(promo_of(hold.fingerprint) for hold in view.holds.values() if view.was_live(hold))
     wanted: dict[str, str] = {}
     for promo in view.published.promos:
-        word = Promo(promo.code, promo.uses_max, promo.percent, promo.amount_minor,
-                     tuple(promo.tier_nos)).word()  # fmt: skip
+        word = Promo(
+            promo.code, promo.uses_max, promo.percent, promo.amount_minor, tuple(promo.tier_nos)
+        ).word()
         wanted[promo.code] = word.partition(":")[2]
         wanted[f"{promo.code}.used"] = str(used[promo.code])
     for name in sorted(wanted.keys() | view.promos.keys()):

@@ -68,12 +68,16 @@ async def run(
     clients = [connect_redis(url, timeout_ms=redis_timeout_ms) for url in redis_urls]
 
     make = partial(
-        Coordinator, backlog_records_max=journal_backlog_records_max,
+        Coordinator,
+        backlog_records_max=journal_backlog_records_max,
         backlog_bytes_max=journal_backlog_bytes_max,
-        backlog_age_ms_max=journal_backlog_age_ms_max, durability=durability,
-        hold_life_max_ms=hold_life_max_ms, database_url=database_url,
-        database_timeout_ms=database_timeout_ms, more_records=more_records,
-    )  # fmt: skip
+        backlog_age_ms_max=journal_backlog_age_ms_max,
+        durability=durability,
+        hold_life_max_ms=hold_life_max_ms,
+        database_url=database_url,
+        database_timeout_ms=database_timeout_ms,
+        more_records=more_records,
+    )
 
     async def work(shard: int, database: asyncpg.Connection) -> None:
         coordinator = make(shard, clients[shard % len(clients)], database)
@@ -121,11 +125,20 @@ async def _try(
         finally:
             await database.close(timeout=timeout_ms / 1000)
     except (
-        CannotOpen, ledger.LedgerError, RedisError, OSError, asyncpg.PostgresError,
-        asyncpg.InterfaceError, asyncpg.InternalClientError,
-    ) as error:  # fmt: skip
-        log.error("shard is shut", action="recover_failed", shard=shard,
-                  error=f"{type(error).__name__}: {error}")  # fmt: skip
+        CannotOpen,
+        ledger.LedgerError,
+        RedisError,
+        OSError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+    ) as error:
+        log.error(
+            "shard is shut",
+            action="recover_failed",
+            shard=shard,
+            error=f"{type(error).__name__}: {error}",
+        )
         return False
     return True
 

@@ -80,8 +80,12 @@ class Lease:
                 finally:
                     await connection.close(timeout=self._timeout_ms / 1000)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("claim not renewed", action="recover_renew", shard=self._shard,
-                            error=repr(error))  # fmt: skip
+                log.warning(
+                    "claim not renewed",
+                    action="recover_renew",
+                    shard=self._shard,
+                    error=repr(error),
+                )
                 continue
             if not is_ours:
                 self._is_lost = True

@@ -22,16 +22,21 @@ def check_promos(view: EventView) -> list[Violation]:
             used[promo_of(hold.fingerprint)] += 1
     expected: dict[str, str] = {}
     for promo in view.published.promos:
-        word = Promo(promo.code, promo.uses_max, promo.percent, promo.amount_minor,
-                     tuple(promo.tier_nos)).word()  # fmt: skip
+        word = Promo(
+            promo.code, promo.uses_max, promo.percent, promo.amount_minor, tuple(promo.tier_nos)
+        ).word()
         expected[promo.code] = word.partition(":")[2]
         expected[f"{promo.code}.used"] = str(used[promo.code])
     return [
         of_event(
-            view, "I8", "promo_differs", subject=name, expected=expected.get(name),
+            view,
+            "I8",
+            "promo_differs",
+            subject=name,
+            expected=expected.get(name),
             found=view.promos.get(name),
             message=f"{name} of the promo codes in Redis is not what the records say",
         )
         for name in sorted(expected.keys() | view.promos.keys())
         if expected.get(name) != view.promos.get(name)
-    ]  # fmt: skip
+    ]

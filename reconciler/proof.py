@@ -118,12 +118,20 @@ class Ledger:
         sums.rows_sum += sum(map(_hash, _row_parts(row)))
         checkpoint = self.checkpoints.get(row.epoch, 0)
         if row.seq > checkpoint and len(self.violations) < BROKEN_MAX:
-            self.violations.append(Violation(
-                invariant="I14", code="row_beyond_checkpoint", shard=shard, seq=row.seq,
-                event_id=row.event_id, booking_id=row.id, expected=checkpoint, found=row.seq,
-                tier_no=int(row.items.partition(":")[0]) if row.items else None,
-                message=f"the booking's row is of a record that epoch {row.epoch} has not reached",
-            ))  # fmt: skip
+            self.violations.append(
+                Violation(
+                    invariant="I14",
+                    code="row_beyond_checkpoint",
+                    shard=shard,
+                    seq=row.seq,
+                    event_id=row.event_id,
+                    booking_id=row.id,
+                    expected=checkpoint,
+                    found=row.seq,
+                    tier_no=int(row.items.partition(":")[0]) if row.items else None,
+                    message=f"the row is of a record that epoch {row.epoch} has not reached",
+                )
+            )
 
     def judge_history(self, shard: int) -> list[Violation]:
         """I1, I9, I10, I11: what the records did in their order; unjudged if any is missing."""
@@ -193,17 +201,32 @@ class JournalReader:
         epoch = batch.epoch
         expected = self._last.get(epoch, 0) + 1
         if batch.first_seq > expected:
-            self._break(epoch, expected, batch.first_seq - 1, "record_missing",
-                        "no batch of the journal has it")  # fmt: skip
+            self._break(
+                epoch,
+                expected,
+                batch.first_seq - 1,
+                "record_missing",
+                "no batch of the journal has it",
+            )
         if batch.first_seq < expected:
-            self._violate("journal_overlap", batch.first_seq, expected, batch.first_seq,
-                          f"two batches of epoch {epoch} have the same records")  # fmt: skip
+            self._violate(
+                "journal_overlap",
+                batch.first_seq,
+                expected,
+                batch.first_seq,
+                f"two batches of epoch {epoch} have the same records",
+            )
         self._last[epoch] = max(batch.last_seq, expected - 1)
         lines = batch.records.split("\n")
         count = batch.last_seq - batch.first_seq + 1
         if len(lines) != count:
-            self._violate("journal_batch_size", batch.first_seq, count, len(lines),
-                          f"a batch of epoch {epoch} has not the records it counts")  # fmt: skip
+            self._violate(
+                "journal_batch_size",
+                batch.first_seq,
+                count,
+                len(lines),
+                f"a batch of epoch {epoch} has not the records it counts",
+            )
         for seq, line in enumerate(lines, start=batch.first_seq):
             if line in MARKS:
                 if len(self.parked) < BROKEN_MAX:
@@ -219,11 +242,21 @@ class JournalReader:
         for epoch in self._checkpoints.keys() | self._last.keys():
             last, checkpoint = self._last.get(epoch, 0), self._checkpoints.get(epoch, 0)
             if last < checkpoint:
-                self._break(epoch, last + 1, checkpoint, "record_missing",
-                            "the checkpoint counts it, no batch of the journal has it")  # fmt: skip
+                self._break(
+                    epoch,
+                    last + 1,
+                    checkpoint,
+                    "record_missing",
+                    "the checkpoint counts it, no batch of the journal has it",
+                )
             if last > checkpoint:
-                self._violate("checkpoint_behind", last, last, checkpoint,
-                              f"the journal of epoch {epoch} passes its checkpoint")  # fmt: skip
+                self._violate(
+                    "checkpoint_behind",
+                    last,
+                    last,
+                    checkpoint,
+                    f"the journal of epoch {epoch} passes its checkpoint",
+                )
 
     def _break(self, epoch: int, first: int, last: int, code: str, why: str) -> None:
         if len(self.broken) < BROKEN_MAX:
@@ -231,10 +264,17 @@ class JournalReader:
 
     def _violate(self, code: str, seq: int, expected: int, found: int, message: str) -> None:
         if len(self.violations) < BROKEN_MAX:
-            self.violations.append(Violation(
-                invariant="I7", code=code, shard=self._shard, seq=seq, expected=expected,
-                found=found, message=message,
-            ))  # fmt: skip
+            self.violations.append(
+                Violation(
+                    invariant="I7",
+                    code=code,
+                    shard=self._shard,
+                    seq=seq,
+                    expected=expected,
+                    found=found,
+                    message=message,
+                )
+            )
 
 
 def items_text(items: list[Item]) -> str:
@@ -253,26 +293,42 @@ def check_epochs(
     newest = max((epoch for epoch, seq in checkpoints.items() if seq), default=0)
     if newest <= (reign.epoch if reign else 0):
         return []
-    return [Violation(
-        invariant="I13", code="epoch_behind", shard=shard, expected=newest,
-        found=reign.epoch if reign else 0,
-        message=f"PostgreSQL has records of epoch {newest}, its own shard_epoch is behind",
-    )]  # fmt: skip
+    return [
+        Violation(
+            invariant="I13",
+            code="epoch_behind",
+            shard=shard,
+            expected=newest,
+            found=reign.epoch if reign else 0,
+            message=f"PostgreSQL has records of epoch {newest}, its own shard_epoch is behind",
+        )
+    ]
 
 
 def _record_part(
     epoch: int, seq: int, record: Booked | Confirmed | Cancelled | ItemCancelled
 ) -> str:
     if isinstance(record, ItemCancelled):
-        return _text("item_cancelled", record.booking_id, items_text(record.items), record.at_ms,
-                     epoch, seq)  # fmt: skip
+        return _text(
+            "item_cancelled", record.booking_id, items_text(record.items), record.at_ms, epoch, seq
+        )
     if isinstance(record, Cancelled):
-        return _text("cancelled", record.booking_id, record.user_id, items_text(record.items),
-                     record.at_ms)  # fmt: skip
+        return _text(
+            "cancelled", record.booking_id, record.user_id, items_text(record.items), record.at_ms
+        )
     detail = record.detail
-    return _text("booked", record.booking_id, record.user_id, items_text(record.items),
-                 record.at_ms, epoch, seq, record.fingerprint, detail.special_requests,
-                 _canonical(detail.metadata))  # fmt: skip
+    return _text(
+        "booked",
+        record.booking_id,
+        record.user_id,
+        items_text(record.items),
+        record.at_ms,
+        epoch,
+        seq,
+        record.fingerprint,
+        detail.special_requests,
+        _canonical(detail.metadata),
+    )
 
 
 def _row_parts(row: audit.BookingRow) -> list[str]:
@@ -283,9 +339,19 @@ def _row_parts(row: audit.BookingRow) -> list[str]:
     parts = [
         _text("item_cancelled", row.id, cut.items, cut.at_ms, cut.epoch, cut.seq) for cut in cuts
     ] + [
-        _text("booked", row.id, row.user_id, first, row.at_ms, row.epoch, row.seq,
-              row.fingerprint, row.special_requests or "", _canonical(metadata))
-    ]  # fmt: skip
+        _text(
+            "booked",
+            row.id,
+            row.user_id,
+            first,
+            row.at_ms,
+            row.epoch,
+            row.seq,
+            row.fingerprint,
+            row.special_requests or "",
+            _canonical(metadata),
+        )
+    ]
     if row.status == CANCELLED:
         parts.append(_text("cancelled", row.id, row.user_id, items, row.cancelled_at_ms))
     return parts
@@ -316,19 +382,22 @@ def _hash(text: str) -> int:
 
 async def _name_differences(connection: asyncpg.Connection, shard: int, ledger: Ledger) -> None:
     differing = sorted(
-        event_id
-        for event_id, sums in ledger.events.items()
-        if sums.records_sum != sums.rows_sum
-    )  # fmt: skip
+        event_id for event_id, sums in ledger.events.items() if sums.records_sum != sums.rows_sum
+    )
     for event_id in differing[:NAMED_EVENTS_MAX]:
         found = await compare_event(connection, shard, event_id)
         ledger.violations += found[:NAMED_BOOKINGS_MAX]
     for event_id in differing[NAMED_EVENTS_MAX:]:
-        ledger.violations.append(Violation(
-            invariant="I8", code="rows_differ", shard=shard, event_id=event_id,
-            message="the event's bookings are not what its journal records say; check it alone "
-                    "to see which",
-        ))  # fmt: skip
+        ledger.violations.append(
+            Violation(
+                invariant="I8",
+                code="rows_differ",
+                shard=shard,
+                event_id=event_id,
+                message="the event's bookings are not what its journal records say; check it alone "
+                "to see which",
+            )
+        )
 
 
 async def compare_event(
@@ -351,12 +420,21 @@ async def compare_event(
 
     def add(code: str, booking_id: str, expected: object, got: object, message: str) -> None:
         seq, tier_no = places[booking_id]
-        found.append(Violation(
-            invariant=_INVARIANTS.get(code, "I8"), code=code, shard=shard,
-            event_id=event_id, tier_no=tier_no, tier_id=tier_ids.get(tier_no or 0),
-            booking_id=booking_id, seq=seq, expected=_shown(expected), found=_shown(got),
-            message=message,
-        ))  # fmt: skip
+        found.append(
+            Violation(
+                invariant=_INVARIANTS.get(code, "I8"),
+                code=code,
+                shard=shard,
+                event_id=event_id,
+                tier_no=tier_no,
+                tier_id=tier_ids.get(tier_no or 0),
+                booking_id=booking_id,
+                seq=seq,
+                expected=_shown(expected),
+                found=_shown(got),
+                message=message,
+            )
+        )
 
     async for row in audit.bookings(connection, [event_id]):
         if row.shard != shard:
@@ -366,14 +444,29 @@ async def compare_event(
         tier_no = int(row.items.partition(":")[0]) if row.items else None
         places.setdefault(row.id, (row.seq, tier_no))
         if records is None:
-            add("row_without_record", row.id, "a record", row.status,
-                "PostgreSQL has a booking that no record of the journal made")  # fmt: skip
+            add(
+                "row_without_record",
+                row.id,
+                "a record",
+                row.status,
+                "PostgreSQL has a booking that no record of the journal made",
+            )
         elif records != parts:
-            add("row_differs", row.id, records - parts, parts - records,
-                "the booking's rows are not what its journal records say")  # fmt: skip
+            add(
+                "row_differs",
+                row.id,
+                records - parts,
+                parts - records,
+                "the booking's rows are not what its journal records say",
+            )
     for booking_id in recorded:
-        add("row_missing", booking_id, "a row", "nothing",
-            "the journal has the booking, its row is gone")  # fmt: skip
+        add(
+            "row_missing",
+            booking_id,
+            "a row",
+            "nothing",
+            "the journal has the booking, its row is gone",
+        )
     return found
 
 

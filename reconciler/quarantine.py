@@ -38,28 +38,51 @@ async def parked_violations(
         known.add((row.epoch, row.seq))
         if row.state == "held":
             event_id, booking_id = _owner(row.record)
-            found.append(Violation(
-                invariant="I4", code="record_quarantined", shard=shard, seq=row.seq,
-                event_id=event_id, booking_id=booking_id, expected="rows", found="quarantine",
-                subject=f"{row.epoch}:{row.seq}",
-                message=f"record {row.seq} of epoch {row.epoch} waits in quarantine: {row.reason}",
-            ))  # fmt: skip
+            found.append(
+                Violation(
+                    invariant="I4",
+                    code="record_quarantined",
+                    shard=shard,
+                    seq=row.seq,
+                    event_id=event_id,
+                    booking_id=booking_id,
+                    expected="rows",
+                    found="quarantine",
+                    subject=f"{row.epoch}:{row.seq}",
+                    message=f"record {row.seq} of epoch {row.epoch} is in quarantine: {row.reason}",
+                )
+            )
     for conflict in await quarantine.conflicts(connection, shard):
         event_id, booking_id = _owner(conflict.record.encode())
-        found.append(Violation(
-            invariant="I3", code="record_in_conflict", shard=shard, seq=conflict.seq,
-            event_id=event_id, booking_id=booking_id, expected="rows", found="conflicts",
-            subject=f"{conflict.epoch}:{conflict.seq}",
-            message=f"record {conflict.seq} of epoch {conflict.epoch} claims what another has: "
-                    f"{conflict.reason}",
-        ))  # fmt: skip
+        found.append(
+            Violation(
+                invariant="I3",
+                code="record_in_conflict",
+                shard=shard,
+                seq=conflict.seq,
+                event_id=event_id,
+                booking_id=booking_id,
+                expected="rows",
+                found="conflicts",
+                subject=f"{conflict.epoch}:{conflict.seq}",
+                message=f"record {conflict.seq} of epoch {conflict.epoch} claims what another has: "
+                f"{conflict.reason}",
+            )
+        )
     for (epoch, seq), mark in marks.items():
         if mark == QUARANTINED and (epoch, seq) not in known:
-            found.append(Violation(
-                invariant="I7", code="quarantine_lost", shard=shard, seq=seq,
-                expected="a row", found="nothing", subject=f"{epoch}:{seq}",
-                message=f"record {seq} of epoch {epoch} was put in quarantine and is not there",
-            ))  # fmt: skip
+            found.append(
+                Violation(
+                    invariant="I7",
+                    code="quarantine_lost",
+                    shard=shard,
+                    seq=seq,
+                    expected="a row",
+                    found="nothing",
+                    subject=f"{epoch}:{seq}",
+                    message=f"record {seq} of epoch {epoch} was put in quarantine and is not there",
+                )
+            )
     return found
 
 
@@ -72,11 +95,10 @@ async def listing(
     waiting = sum(row.state == "held" for row in rows) + len(conflicts)
     return REFUSED if waiting else DONE, {
         "quarantine": [
-            row._asdict() | {"record": row.record.decode(errors="backslashreplace")}
-            for row in rows
+            row._asdict() | {"record": row.record.decode(errors="backslashreplace")} for row in rows
         ],
         "conflicts": [conflict._asdict() for conflict in conflicts],
-    }  # fmt: skip
+    }
 
 
 async def replay(
@@ -101,12 +123,7 @@ async def replay(
 
 
 async def discard(
-    database: asyncpg.Connection,
-    place: tuple[int, int, int],
-    *,
-    by: str,
-    why: str,
-    applies: bool,
+    database: asyncpg.Connection, place: tuple[int, int, int], *, by: str, why: str, applies: bool
 ) -> tuple[int, Document]:
     """Give a parked record up."""
     try:

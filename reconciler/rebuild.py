@@ -122,9 +122,7 @@ class Rebuild:
 
     async def _read_holds(self) -> dict[str, dict[str, holds.HoldState]]:
         """Fold the records of all holds that may be live, and of others of that time."""
-        since = dt.datetime.fromtimestamp(
-            (self._now_ms - self.hold_life_max_ms) / 1000, dt.UTC
-        )  # fmt: skip
+        since = dt.datetime.fromtimestamp((self._now_ms - self.hold_life_max_ms) / 1000, dt.UTC)
         offered_at = await rebuild.first_offer_at(self.database, self.shard)
         since = min(since, offered_at or since) - CLOCKS_DIFFER_MAX
         found: dict[str, holds.HoldState] = {}
@@ -241,8 +239,13 @@ class Rebuild:
         self._result.holds += len(live)
         self._result.dropped_holds += len(state.dropped)
         for hold_id in state.dropped:
-            log.warning("hold dropped", action="rebuild_drop", shard=self.shard, hold_id=hold_id,
-                        reason="its places belong to a booking")  # fmt: skip
+            log.warning(
+                "hold dropped",
+                action="rebuild_drop",
+                shard=self.shard,
+                hold_id=hold_id,
+                reason="its places belong to a booking",
+            )
 
 
 def _fold_sale(sales: dict[str, Sale], epoch: int, seq: int, record: Record) -> None:

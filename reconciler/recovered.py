@@ -47,29 +47,39 @@ class Recovered:
     def figures(self) -> dict[str, Any]:
         """Return it as fields of a log line."""
         figures: dict[str, Any] = {
-            "path": self.path.name, "reason": self.path.reason, "lost": self.lost_range,
-            "redo_found": self.merged.found, "redo_conflicts": self.merged.conflicts,
-            "redo_lost": self.merged.lost, "seconds": round(self.seconds, 3),
-        }  # fmt: skip
+            "path": self.path.name,
+            "reason": self.path.reason,
+            "lost": self.lost_range,
+            "redo_found": self.merged.found,
+            "redo_conflicts": self.merged.conflicts,
+            "redo_lost": self.merged.lost,
+            "seconds": round(self.seconds, 3),
+        }
         if self.rebuilt is not None:
             figures |= {
-                "events": len(self.rebuilt.events), "bookings": self.rebuilt.bookings,
-                "holds": self.rebuilt.holds, "holds_dropped": self.rebuilt.dropped_holds,
+                "events": len(self.rebuilt.events),
+                "bookings": self.rebuilt.bookings,
+                "holds": self.rebuilt.holds,
+                "holds_dropped": self.rebuilt.dropped_holds,
                 "load_seconds": round(self.load_seconds, 3),
                 "verify_seconds": round(self.verify_seconds, 3),
-            }  # fmt: skip
+            }
         return figures
 
     def lines(self) -> list[str]:
         """Return it for people."""
-        lines = [f"shard {self.shard}: open under epoch {self.epoch} after {self.seconds:.1f} s; "
-                 f"{self.path.name}: {self.path.reason}"]  # fmt: skip
+        lines = [
+            f"shard {self.shard}: open under epoch {self.epoch} after {self.seconds:.1f} s; "
+            f"{self.path.name}: {self.path.reason}"
+        ]
         if self.lost_range:
             lines.append(f"  Redis had lost ({self.lost_range}); PostgreSQL had it")
         merged = self.merged
         if merged.found or merged.conflicts or merged.lost:
-            lines.append(f"  of workers' memory: {merged.found} found, {merged.lost} places of "
-                         f"which nobody knows, {merged.conflicts} in conflict")  # fmt: skip
+            lines.append(
+                f"  of workers' memory: {merged.found} found, {merged.lost} places of "
+                f"which nobody knows, {merged.conflicts} in conflict"
+            )
         if self.rebuilt is not None:
             lines.append(
                 f"  rebuilt {len(self.rebuilt.events)} events, {self.rebuilt.bookings} bookings, "
@@ -86,10 +96,13 @@ class Progress:
         self._shard = shard
         self._said_s = time.monotonic()
         self._bar = Bar(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), console=Console(file=sys.stderr),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(file=sys.stderr),
             disable=not sys.stderr.isatty(),
-        )  # fmt: skip
+        )
         self._task = self._bar.add_task(f"shard {shard}: loading", total=None)
 
     def __enter__(self) -> Progress:
@@ -97,9 +110,11 @@ class Progress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._bar.stop()
 
     def loaded(self, done: int, total: int) -> None:

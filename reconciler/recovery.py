@@ -69,9 +69,12 @@ MoreRecords = Callable[[int], Awaitable[Sequence[redo.Row]]]
 
 #: What no repetition mends: the shard is frozen, and a human looks.
 _CONTRADICTIONS = (
-    Drift, CannotRebuild, ledger.JournalGap, CorruptRecord,
+    Drift,
+    CannotRebuild,
+    ledger.JournalGap,
+    CorruptRecord,
     asyncpg.IntegrityConstraintViolationError,
-)  # fmt: skip
+)
 
 
 class CannotOpen(Exception):
@@ -195,9 +198,12 @@ class Coordinator:
             return None
         log.info("shard claimed", action="recover_claim", shard=self._shard, epoch=epoch)
         claim = Lease(
-            self._shard, epoch, self._holder, database_url=self._database_url,
+            self._shard,
+            epoch,
+            self._holder,
+            database_url=self._database_url,
             timeout_ms=self._database_timeout_ms,
-        )  # fmt: skip
+        )
         try:
             async with claim:
                 recovered = await self._recover(claim, seen, nonce, is_rebuild_forced)
@@ -215,8 +221,13 @@ class Coordinator:
             raise
         recovered.seconds = time.monotonic() - began_s
         self.recovered = recovered
-        log.info("shard open", action="recover_open", shard=self._shard, epoch=epoch,
-                 **recovered.figures())  # fmt: skip
+        log.info(
+            "shard open",
+            action="recover_open",
+            shard=self._shard,
+            epoch=epoch,
+            **recovered.figures(),
+        )
         return epoch
 
     async def _recover(
@@ -229,14 +240,17 @@ class Coordinator:
             if not is_forced:
                 require_past(meta, claim.epoch, known)
             has_other_server = seen is not None and identity != (
-                seen.redis_run_id, seen.redis_replid
-            )  # fmt: skip
+                seen.redis_run_id,
+                seen.redis_replid,
+            )
             merged = await self._gather(
-                meta, known, claim.epoch, is_forced=is_forced,
-                waits=seen is not None and may_have_lost(
-                    meta, known, seen.seen_seq, has_other_server=has_other_server
-                ),
-            )  # fmt: skip
+                meta,
+                known,
+                claim.epoch,
+                is_forced=is_forced,
+                waits=seen is not None
+                and may_have_lost(meta, known, seen.seen_seq, has_other_server=has_other_server),
+            )
             evidence = await self._evidence(meta)
             path = Path("rebuild", "a human asked for it") if is_forced else decide(evidence)
         except _CONTRADICTIONS:
@@ -247,8 +261,14 @@ class Coordinator:
         claim.check()
         # The epoch is known to PostgreSQL before Redis is: it is never used twice (F31, F33).
         await ledger.read_checkpoint(self._database, shard=self._shard, epoch=claim.epoch)
-        log.info("path chosen", action="recover_path", shard=self._shard, epoch=claim.epoch,
-                 path=path.name, reason=path.reason)  # fmt: skip
+        log.info(
+            "path chosen",
+            action="recover_path",
+            shard=self._shard,
+            epoch=claim.epoch,
+            path=path.name,
+            reason=path.reason,
+        )
         if path.name == "rebuild":
             await self._rebuild(claim, recovered, dict(evidence.checkpoints), identity)
         elif meta is None:
@@ -281,8 +301,9 @@ class Coordinator:
             # The claim is ours, and Redis knows later ones: it is PostgreSQL that is behind.
             shut: Any = self._redis.hset(keys.meta(self._shard), "state", "recovering")
             await shut
-            raise Drift(f"{error}, PostgreSQL had only reached {epoch - 1}: "
-                        f"{REPAIR_HINT}") from error  # fmt: skip
+            raise Drift(
+                f"{error}, PostgreSQL had only reached {epoch - 1}: {REPAIR_HINT}"
+            ) from error
         try:
             return Meta.of(fields)
         except Drift:
@@ -327,26 +348,42 @@ class Coordinator:
         if not rows:
             return redo.Merged()
         merged = await redo.merge(
-            self._database, shard=self._shard, holder=self._holder,
-            epochs=[older for older in known if older < epoch], rows=rows,
-        )  # fmt: skip
-        log.warning("redo merged", action="recover_redo", shard=self._shard,
-                    found=merged.found, known=merged.known, conflicts=merged.conflicts,
-                    lost=merged.lost)  # fmt: skip
+            self._database,
+            shard=self._shard,
+            holder=self._holder,
+            epochs=[older for older in known if older < epoch],
+            rows=rows,
+        )
+        log.warning(
+            "redo merged",
+            action="recover_redo",
+            shard=self._shard,
+            found=merged.found,
+            known=merged.known,
+            conflicts=merged.conflicts,
+            lost=merged.lost,
+        )
         return merged
 
     async def _rebuild(
-        self, claim: Lease, recovered: Recovered, checkpoints: dict[int, int],
+        self,
+        claim: Lease,
+        recovered: Recovered,
+        checkpoints: dict[int, int],
         identity: tuple[str, str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Load Redis anew from PostgreSQL, and prove that it is the same."""
         await self._change_door(claim, "begin", "rebuilding")
         with Progress(self._shard) as progress:
             rebuild = Rebuild(
-                shard=self._shard, epoch=claim.epoch, redis=self._redis, database=self._database,
-                hold_life_max_ms=self._hold_life_max_ms, check_claim=claim.check,
+                shard=self._shard,
+                epoch=claim.epoch,
+                redis=self._redis,
+                database=self._database,
+                hold_life_max_ms=self._hold_life_max_ms,
+                check_claim=claim.check,
                 progress=progress.loaded,
-            )  # fmt: skip
+            )
             began_s = time.monotonic()
             rebuilt = recovered.rebuilt = await rebuild.run()
             # Behind the rows: whatever Redis loses from here on, it loses this first.
@@ -354,28 +391,43 @@ class Coordinator:
             await change_door(self._redis, self._shard, claim.epoch, "set", mark)
             loaded_s = time.monotonic()
             violations = await verify(
-                self._shard, self._redis, self._database, rebuilt, checkpoints,
-                check_claim=claim.check, progress=progress.said,
-            )  # fmt: skip
+                self._shard,
+                self._redis,
+                self._database,
+                rebuilt,
+                checkpoints,
+                check_claim=claim.check,
+                progress=progress.said,
+            )
         recovered.load_seconds = loaded_s - began_s
         recovered.verify_seconds = time.monotonic() - loaded_s
         if violations:
             await self._require_undisturbed(claim, identity)
             first = violations[0]
-            raise Drift(f"what was rebuilt is not what PostgreSQL has: {len(violations)} "
-                        f"differences, first {first.code} of {first.event_id}: "
-                        f"{first.message}")  # fmt: skip
+            raise Drift(
+                f"what was rebuilt is not what PostgreSQL has: {len(violations)} "
+                f"differences, first {first.code} of {first.event_id}: "
+                f"{first.message}"
+            )
         claim.check()
 
     async def _change_door(self, claim: Lease, verb: str, state: str) -> None:
         """Make the shard one of the claim's epoch, without a record yet."""
         fresh = {
-            "epoch": claim.epoch, "state": state, "seq": 0, "persisted_seq": 0, "trimmed_seq": 0,
-            "backlog_max": self._backlog_records_max, "layout": keys.LAYOUT_VERSION,
-            "bytes": 0, "persisted_bytes": 0, "oldest_at_ms": 0,
-            "backlog_bytes_max": self._backlog_bytes_max, "bytes_end": self._backlog_bytes_max,
+            "epoch": claim.epoch,
+            "state": state,
+            "seq": 0,
+            "persisted_seq": 0,
+            "trimmed_seq": 0,
+            "backlog_max": self._backlog_records_max,
+            "layout": keys.LAYOUT_VERSION,
+            "bytes": 0,
+            "persisted_bytes": 0,
+            "oldest_at_ms": 0,
+            "backlog_bytes_max": self._backlog_bytes_max,
+            "bytes_end": self._backlog_bytes_max,
             "backlog_age_ms_max": self._backlog_age_ms_max,
-        }  # fmt: skip
+        }
         await change_door(self._redis, self._shard, claim.epoch, verb, fresh)
 
     async def _open(
@@ -402,9 +454,13 @@ class Coordinator:
         await self._require_identity(identity)
         run_id, replid = identity
         published = await reigns.publish_open(
-            self._database, self._shard, epoch=claim.epoch, holder=self._holder,
-            redis_run_id=run_id, redis_replid=replid,
-        )  # fmt: skip
+            self._database,
+            self._shard,
+            epoch=claim.epoch,
+            holder=self._holder,
+            redis_run_id=run_id,
+            redis_replid=replid,
+        )
         if not published:
             raise CannotOpen("another coordinator took the shard")
 

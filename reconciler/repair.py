@@ -52,9 +52,13 @@ OPENING_PAUSE_S = 0.25
 
 #: What no repetition mends: the shard is frozen, and a human looks.
 _CONTRADICTIONS = (
-    Drift, ledger.LedgerError, CorruptRecord, ResponseError,
-    asyncpg.IntegrityConstraintViolationError, BookingTaken,
-)  # fmt: skip
+    Drift,
+    ledger.LedgerError,
+    CorruptRecord,
+    ResponseError,
+    asyncpg.IntegrityConstraintViolationError,
+    BookingTaken,
+)
 
 
 @dataclass(slots=True)
@@ -111,9 +115,12 @@ class Repairer:
         before = await self._claim()
         outcome = Outcome(Plan(self._shard), is_applied=True)
         lease = Lease(
-            self._shard, self._epoch, self._holder, database_url=self._servers.database_url,
+            self._shard,
+            self._epoch,
+            self._holder,
+            database_url=self._servers.database_url,
             timeout_ms=self._servers.database_timeout_ms,
-        )  # fmt: skip
+        )
         try:
             async with lease:
                 await self._repair(outcome, before, lease, rewinds=rewinds)
@@ -126,8 +133,9 @@ class Repairer:
             raise
         if outcome.left:
             first = outcome.left[0]
-            await self._freeze(f"{len(outcome.left)} violations are left, such as "
-                               f"{first.code}: {first.message}")  # fmt: skip
+            await self._freeze(
+                f"{len(outcome.left)} violations are left, such as {first.code}: {first.message}"
+            )
             return outcome
         await self._release()
         outcome.epoch = await self._open()
@@ -164,9 +172,8 @@ class Repairer:
         """Shut the shard to everybody else, first in PostgreSQL, then in Redis; return its meta."""
         seen = await reigns.read(self._database, self._shard)
         epoch = await reigns.claim(
-            self._database, self._shard, seen=seen, holder=self._holder,
-            nonce=secrets.token_hex(16),
-        )  # fmt: skip
+            self._database, self._shard, seen=seen, holder=self._holder, nonce=secrets.token_hex(16)
+        )
         if epoch is None:
             raise CannotOpen(f"another coordinator has shard {self._shard}: nothing was changed")
         self._epoch = epoch
@@ -176,13 +183,14 @@ class Repairer:
             if newest >= epoch:  # PostgreSQL went back in time (F31).
                 self._epoch = newest + 1
                 if not await reigns.raise_epoch(
-                    self._database, self._shard, epoch=epoch, holder=self._holder,
+                    self._database,
+                    self._shard,
+                    epoch=epoch,
+                    holder=self._holder,
                     to_epoch=self._epoch,
-                ):  # fmt: skip
+                ):
                     raise CannotOpen(f"the claim of shard {self._shard} was lost")
-            before = Meta.of(await change_door(
-                self._redis, self._shard, self._epoch, "fence", {}
-            ))  # fmt: skip
+            before = Meta.of(await change_door(self._redis, self._shard, self._epoch, "fence", {}))
             if before is None or before.state == "rebuilding":
                 raise CannotOpen(f"Redis has lost shard {self._shard}: `recover` rebuilds it")
         except BaseException:
@@ -195,13 +203,17 @@ class Repairer:
         """Have the shard opened: by a coordinator of ours, or by one that was faster."""
         servers = self._servers
         coordinator = Coordinator(
-            self._shard, self._redis, self._database,
+            self._shard,
+            self._redis,
+            self._database,
             backlog_records_max=servers.journal_backlog_records_max,
             backlog_bytes_max=servers.journal_backlog_bytes_max,
             backlog_age_ms_max=servers.journal_backlog_age_ms_max,
-            durability=servers.durability, hold_life_max_ms=servers.hold_life_max_ms,
-            database_url=servers.database_url, database_timeout_ms=servers.database_timeout_ms,
-        )  # fmt: skip
+            durability=servers.durability,
+            hold_life_max_ms=servers.hold_life_max_ms,
+            database_url=servers.database_url,
+            database_timeout_ms=servers.database_timeout_ms,
+        )
         for _ in range(OPENING_TRIES_MAX):
             epoch = await coordinator.recover()
             if epoch is not None:
@@ -228,12 +240,16 @@ class Repairer:
             assert action.event_id is not None
             places = await history(self._database, self._shard, action.event_id, ())
             await ledger.reblock(
-                self._database, shard=self._shard, holder=self._holder, event_id=action.event_id,
+                self._database,
+                shard=self._shard,
+                holder=self._holder,
+                event_id=action.event_id,
                 records=[
-                    place.record for place in places.get("", [])
+                    place.record
+                    for place in places.get("", [])
                     if isinstance(place.record, Blocked | Unblocked)
                 ],
-            )  # fmt: skip
+            )
         elif action.verb == "set":
             assert action.event_id is not None
             for start in range(0, len(action.changes), CHANGES_MAX):
@@ -252,9 +268,13 @@ class Repairer:
             entries[place.epoch].append(Entry(place.seq, place.record, encode(place.record)))
         if known:
             await ledger.rederive(
-                self._database, shard=self._shard, holder=self._holder, event_id=event_id,
-                booking_ids=known, entries=entries,
-            )  # fmt: skip
+                self._database,
+                shard=self._shard,
+                holder=self._holder,
+                event_id=event_id,
+                booking_ids=known,
+                entries=entries,
+            )
 
 
 async def put_right(
@@ -276,9 +296,16 @@ async def put_right(
         for word in (change.where, change.name, _word(change.seen), _word(change.wanted))
     ]
     its_keys = [
-        keys.meta(shard), keys.due(shard), names.stock, names.bookings, names.persons,
-        names.deadlines, names.seats, names.tickets, names.promos,
-    ]  # fmt: skip
+        keys.meta(shard),
+        keys.due(shard),
+        names.stock,
+        names.bookings,
+        names.persons,
+        names.deadlines,
+        names.seats,
+        names.tickets,
+        names.promos,
+    ]
     script = recovery_script("repair")
     return int(await redis.eval(script, len(its_keys), *its_keys, claim, event_id, *words))
 

@@ -27,31 +27,69 @@ from reconciler.view import EventView, Violation
 from store import audit
 
 #: Violations whose cure is to write the booking's rows again.
-OF_ROWS = frozenset({
-    "row_missing", "row_differs", "tickets_differ", "total_differs", "seat_kept", "shard_differs",
-    "line_without_booking", "ticket_without_booking", "row_beyond_checkpoint",
-})  # fmt: skip
+OF_ROWS = frozenset(
+    {
+        "row_missing",
+        "row_differs",
+        "tickets_differ",
+        "total_differs",
+        "seat_kept",
+        "shard_differs",
+        "line_without_booking",
+        "ticket_without_booking",
+        "row_beyond_checkpoint",
+    }
+)
 #: Violations whose cure is a value in Redis.
-OF_REDIS = frozenset({
-    "stock_differs", "counter_unreadable", "counter_negative", "places_not_conserved",
-    "sold_differs", "available_differs", "sold_without_owner", "held_without_owner",
-    "person_differs", "hold_endless", "promo_differs", "seat_differs", "seats_not_counted",
-    "booking_not_in_redis", "booking_differs", "value_unreadable", "ticket_differs",
-    "waiting_differs",
-})  # fmt: skip
+OF_REDIS = frozenset(
+    {
+        "stock_differs",
+        "counter_unreadable",
+        "counter_negative",
+        "places_not_conserved",
+        "sold_differs",
+        "available_differs",
+        "sold_without_owner",
+        "held_without_owner",
+        "person_differs",
+        "hold_endless",
+        "promo_differs",
+        "seat_differs",
+        "seats_not_counted",
+        "booking_not_in_redis",
+        "booking_differs",
+        "value_unreadable",
+        "ticket_differs",
+        "waiting_differs",
+    }
+)
 #: While an event has one of these, what Redis must be cannot be told: its rows or records are not
 #: all there, and places of an acknowledged booking would be sold again.
 UNPROVED = OF_ROWS | {
-    "rows_differ", "row_without_record", "booking_lost", "entry_lost", "record_missing",
-    "record_corrupt", "blocked_row_differs", "event_missing", "record_quarantined",
-}  # fmt: skip
+    "rows_differ",
+    "row_without_record",
+    "booking_lost",
+    "entry_lost",
+    "record_missing",
+    "record_corrupt",
+    "blocked_row_differs",
+    "event_missing",
+    "record_quarantined",
+}
 #: Violations that a new epoch ends: counters of `meta` that the next opening sets.
 OF_OPENING = frozenset({"meta_seq_behind", "persisted_seq_ahead", "epoch_differs"})
 #: Violations that end where records are derived anew (`--pg`).
-OF_REWIND = frozenset({
-    "trimmed_ahead", "record_missing", "booking_lost", "entry_lost", "epoch_behind",
-    "published_without_record", "loaded_unpublished",
-})  # fmt: skip
+OF_REWIND = frozenset(
+    {
+        "trimmed_ahead",
+        "record_missing",
+        "booking_lost",
+        "entry_lost",
+        "epoch_behind",
+        "published_without_record",
+        "loaded_unpublished",
+    }
+)
 #: Why nothing here puts the rest right.
 WHY_NOT = {
     "row_without_record": "no record made it: whoever wrote it by hand must say what it is",
@@ -147,8 +185,10 @@ class Planner:
             mine = tuple(v for v in found if v.event_id == view.event_id and v.code in OF_REDIS)
             if not mine:
                 continue
-            first = next((v for v in found if v.code in UNPROVED
-                          and v.event_id in {None, view.event_id}), None)  # fmt: skip
+            first = next(
+                (v for v in found if v.code in UNPROVED and v.event_id in {None, view.event_id}),
+                None,
+            )
             if first is not None:
                 why = f"told once {first.code} is put right"
                 plan.hopeless += [(violation, why) for violation in mine]
@@ -172,12 +212,20 @@ class Planner:
             if not needed:
                 plan.hopeless += [(violation, WHY_NOT_ELSE) for violation in mine]
                 continue
-            plan.actions.append(Action(
-                verb="set", store="redis", shard=self._shard, event_id=view.event_id,
-                violations=mine, changes=tuple(needed),
-                effects=tuple(f"{change.where} {change.name}: {change.seen} -> {change.wanted}"
-                              for change in needed),
-            ))  # fmt: skip
+            plan.actions.append(
+                Action(
+                    verb="set",
+                    store="redis",
+                    shard=self._shard,
+                    event_id=view.event_id,
+                    violations=mine,
+                    changes=tuple(needed),
+                    effects=tuple(
+                        f"{change.where} {change.name}: {change.seen} -> {change.wanted}"
+                        for change in needed
+                    ),
+                )
+            )
 
     def _plan_rest(self, plan: Plan) -> None:
         by_event: dict[str, list[Violation]] = defaultdict(list)
@@ -199,23 +247,51 @@ class Planner:
                 plan.hopeless.append((violation, WHY_NOT.get(code, WHY_NOT_ELSE)))
         first: list[Action] = []
         if plan.holes:
-            first.append(_action(
-                "derive", "postgresql", self._shard, None, shard_wide["derive"],
-                [said_holes([hole]) for hole in plan.holes],
-            ))  # fmt: skip
+            first.append(
+                _action(
+                    "derive",
+                    "postgresql",
+                    self._shard,
+                    None,
+                    shard_wide["derive"],
+                    [said_holes([hole]) for hole in plan.holes],
+                )
+            )
         for event_id, violations in by_event.items():
             ids = sorted({v.booking_id for v in violations if v.booking_id})
-            first.append(_action(
-                "rederive", "postgresql", self._shard, event_id, violations,
-                [f"rows of {booking_id} written again from its records" for booking_id in ids],
-                booking_ids=tuple(ids),
-            ))  # fmt: skip
+            first.append(
+                _action(
+                    "rederive",
+                    "postgresql",
+                    self._shard,
+                    event_id,
+                    violations,
+                    [f"rows of {booking_id} written again from its records" for booking_id in ids],
+                    booking_ids=tuple(ids),
+                )
+            )
         for event_id, violations in blocks.items():
-            first.append(_action("reblock", "postgresql", self._shard, event_id, violations,
-                                 ["blocked seats written again from their records"]))  # fmt: skip
+            first.append(
+                _action(
+                    "reblock",
+                    "postgresql",
+                    self._shard,
+                    event_id,
+                    violations,
+                    ["blocked seats written again from their records"],
+                )
+            )
         if shard_wide["reopen"]:
-            plan.actions.append(_action("reopen", "redis", self._shard, None, shard_wide["reopen"],
-                                        ["counters of `meta` set by the next epoch"]))  # fmt: skip
+            plan.actions.append(
+                _action(
+                    "reopen",
+                    "redis",
+                    self._shard,
+                    None,
+                    shard_wide["reopen"],
+                    ["counters of `meta` set by the next epoch"],
+                )
+            )
         # Rows first: what Redis must be follows from the records, whatever the rows were.
         plan.actions[:0] = first
 
@@ -253,9 +329,21 @@ def said_holes(holes: Sequence[Hole]) -> str:
 
 
 def _action(
-    verb: str, store: str, shard: int, event_id: str | None, violations: Sequence[Violation],
-    effects: Sequence[str], *, booking_ids: tuple[str, ...] = (),
-) -> Action:  # fmt: skip
-    return Action(verb=verb, store=store, shard=shard, event_id=event_id,
-                  violations=tuple(violations), effects=tuple(effects),
-                  booking_ids=booking_ids)  # fmt: skip
+    verb: str,
+    store: str,
+    shard: int,
+    event_id: str | None,
+    violations: Sequence[Violation],
+    effects: Sequence[str],
+    *,
+    booking_ids: tuple[str, ...] = (),
+) -> Action:
+    return Action(
+        verb=verb,
+        store=store,
+        shard=shard,
+        event_id=event_id,
+        violations=tuple(violations),
+        effects=tuple(effects),
+        booking_ids=booking_ids,
+    )

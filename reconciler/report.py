@@ -51,15 +51,20 @@ def show(result: Result, console: Console) -> None:
     if result.violations:
         table = Table("invariant", "event", "tier", "booking", "expected", "found", "what")
         for violation in result.violations[:ROWS_MAX]:
-            table.add_row(*(_cell(cell) for cell in (
-                f"{violation.invariant} {violation.code}",
-                violation.event_id or f"shard {violation.shard}",
-                violation.tier_id or violation.tier_no,
-                violation.booking_id,
-                violation.expected,
-                violation.found,
-                violation.message,
-            )))  # fmt: skip
+            table.add_row(
+                *(
+                    _cell(cell)
+                    for cell in (
+                        f"{violation.invariant} {violation.code}",
+                        violation.event_id or f"shard {violation.shard}",
+                        violation.tier_id or violation.tier_no,
+                        violation.booking_id,
+                        violation.expected,
+                        violation.found,
+                        violation.message,
+                    )
+                )
+            )
         console.print(table)
         if len(result.violations) > ROWS_MAX:
             console.print(f"and {len(result.violations) - ROWS_MAX} more: see --json")

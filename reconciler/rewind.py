@@ -95,9 +95,11 @@ async def restore(
     kept = {hole.epoch: await _kept(redis, shard, hole) for hole in holes}
     plan = _Places(holes, {epoch: set(entries) for epoch, entries in kept.items()})
     tail = [
-        entry.record for hole in holes for _, entry in sorted(kept[hole.epoch].items())
+        entry.record
+        for hole in holes
+        for _, entry in sorted(kept[hole.epoch].items())
         if isinstance(entry, Entry)
-    ]  # fmt: skip
+    ]
     follower = Follower(shard)
     async with audit.begin(database):
         while not await follower.advance(database):
@@ -152,10 +154,11 @@ class _Places:
 
     def _is_lost(self, epoch: int, seq: int) -> bool:
         return any(
-            hole.epoch == epoch and hole.first_seq <= seq <= hole.last_seq
+            hole.epoch == epoch
+            and hole.first_seq <= seq <= hole.last_seq
             and seq not in self.kept[epoch]
             for hole in self.holes
-        )  # fmt: skip
+        )
 
     def _free(self, after: tuple[int, int], before: tuple[int, int]) -> tuple[int, int] | None:
         for hole in reversed(self.holes):
@@ -169,9 +172,13 @@ class _Places:
 
 
 async def _write(
-    database: asyncpg.Connection, shard: int, hole: Hole, kept: Mapping[int, Entry | Damaged],
-    plan: _Places, holder: str,
-) -> None:  # fmt: skip
+    database: asyncpg.Connection,
+    shard: int,
+    hole: Hole,
+    kept: Mapping[int, Entry | Damaged],
+    plan: _Places,
+    holder: str,
+) -> None:
     plan.settle()
     last_seq = await ledger.read_checkpoint(database, shard=shard, epoch=hole.epoch)
     at_ms = 0
@@ -189,9 +196,13 @@ async def _write(
         batch.append(entry)
         if len(batch) == RECORDS_MAX or seq == hole.last_seq:
             last_seq = await ledger.write(
-                database, shard=shard, epoch=hole.epoch, last_seq=last_seq, entries=batch,
+                database,
+                shard=shard,
+                epoch=hole.epoch,
+                last_seq=last_seq,
+                entries=batch,
                 holder=holder,
-            )  # fmt: skip
+            )
             batch = []
 
 

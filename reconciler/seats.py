@@ -29,11 +29,18 @@ def check_seats(view: EventView) -> list[Violation]:
         return found
     expected, doubled = _owners(view)
     for seat_id, owners in doubled:
-        found.append(of_event(
-            view, "I3", "seat_doubly_owned", subject=seat_id, tier_no=_tier_of(view, seat_id),
-            expected=1, found=len(owners),
-            message=f"seat {seat_id} has more than one live owner: {', '.join(owners)}",
-        ))  # fmt: skip
+        found.append(
+            of_event(
+                view,
+                "I3",
+                "seat_doubly_owned",
+                subject=seat_id,
+                tier_no=_tier_of(view, seat_id),
+                expected=1,
+                found=len(owners),
+                message=f"seat {seat_id} has more than one live owner: {', '.join(owners)}",
+            )
+        )
     counts: dict[int, Counter[str]] = {}
     differing = 0
     for section in view.published.sections:
@@ -95,9 +102,7 @@ def ticket_text(ticket: TicketRow) -> str:
     return f"{ticket.id}:{ticket.tier_no}{seat}"
 
 
-def _owners(
-    view: EventView,
-) -> tuple[dict[str, tuple[str, str]], list[tuple[str, list[str]]]]:
+def _owners(view: EventView) -> tuple[dict[str, tuple[str, str]], list[tuple[str, list[str]]]]:
     """Return who should have which seat as (letter, owner), and the seats of several owners."""
     owners: dict[str, list[tuple[str, str]]] = {}
 
@@ -137,15 +142,26 @@ def _check_layout(view: EventView) -> Iterator[Violation]:
         ):
             if should != got:
                 yield of_event(
-                    view, "I8", "section_differs", tier_no=section.tier_no, expected=should,
-                    found=got, subject=f"{section.section_no}.{name}",
+                    view,
+                    "I8",
+                    "section_differs",
+                    tier_no=section.tier_no,
+                    expected=should,
+                    found=got,
+                    subject=f"{section.section_no}.{name}",
                     message=f"{name} of section {section.section_no} is not what was published",
-                )  # fmt: skip
+                )
     for section_no, row in rows.items():
         yield of_event(
-            view, "I8", "section_not_published", tier_no=row.tier_no, subject=str(section_no),
-            expected="published", found="not", message=f"section {section_no} was never loaded",
-        )  # fmt: skip
+            view,
+            "I8",
+            "section_not_published",
+            tier_no=row.tier_no,
+            subject=str(section_no),
+            expected="published",
+            found="not",
+            message=f"section {section_no} was never loaded",
+        )
 
 
 def _check_counts(view: EventView, counts: dict[int, Counter[str]]) -> Iterator[Violation]:
@@ -155,10 +171,15 @@ def _check_counts(view: EventView, counts: dict[int, Counter[str]]) -> Iterator[
             got = number(view.stock.get(f"{tier_no}.{name}"))
             if got != its[letter]:
                 yield of_event(
-                    view, "I2", "seats_not_counted", tier_no=tier_no, subject=name,
-                    expected=its[letter], found=got,
+                    view,
+                    "I2",
+                    "seats_not_counted",
+                    tier_no=tier_no,
+                    subject=name,
+                    expected=its[letter],
+                    found=got,
                     message=f"{name} places of a seated tier are not its {name} seats",
-                )  # fmt: skip
+                )
 
 
 def _check_ended(view: EventView) -> Iterator[Violation]:
@@ -171,21 +192,33 @@ def _check_ended(view: EventView) -> Iterator[Violation]:
         kept = [text for text in row.tickets if text.count(":") > 1]
         if kept:
             yield of_event(
-                view, "I3", "seat_kept", booking_id=booking_id, seq=booking.seq,
-                tier_no=booking.tier_no, expected=0, found=len(kept),
+                view,
+                "I3",
+                "seat_kept",
+                booking_id=booking_id,
+                seq=booking.seq,
+                tier_no=booking.tier_no,
+                expected=0,
+                found=len(kept),
                 message=f"a cancelled booking's tickets keep their seats: {', '.join(kept[:10])}",
-            )  # fmt: skip
+            )
 
 
 def _differs(
     view: EventView, tier_no: int | None, seat_id: str, got: str, should: str, owner: str
 ) -> Violation:
     return of_event(
-        view, "I2", "seat_differs", tier_no=tier_no, subject=seat_id, expected=should, found=got,
+        view,
+        "I2",
+        "seat_differs",
+        tier_no=tier_no,
+        subject=seat_id,
+        expected=should,
+        found=got,
         booking_id=owner if owner.startswith("bk_") else None,
         message=f"seat {seat_id} is {got} in Redis, and by the records {should} "
-                f"{'of ' + owner if owner else ''}".rstrip(),
-    )  # fmt: skip
+        f"{'of ' + owner if owner else ''}".rstrip(),
+    )
 
 
 def _tier_of(view: EventView, seat_id: str) -> int | None:

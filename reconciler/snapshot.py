@@ -199,9 +199,17 @@ class Reader:
                 homes[ticket.booking_id] = (ticket.event_id, ticket.tier_no)
             async for row in audit.bookings(database, event_ids):
                 rows.bookings[row.event_id][row.id] = Booking(
-                    row.status, row.version, row.epoch, row.seq, row.at_ms, row.user_id,
-                    row.fingerprint, row.items or "", row.cancelled_at_ms, cuts=row.cuts,
-                )  # fmt: skip
+                    row.status,
+                    row.version,
+                    row.epoch,
+                    row.seq,
+                    row.at_ms,
+                    row.user_id,
+                    row.fingerprint,
+                    row.items or "",
+                    row.cancelled_at_ms,
+                    cuts=row.cuts,
+                )
                 rows.rows[row.event_id][row.id] = Row(
                     total_minor=row.total_minor,
                     shard=row.shard,
@@ -279,9 +287,11 @@ class Reader:
         missing: list[tuple[int, int]] = []
         while seen < state.watermark_seq:
             rows: Any = await self.redis.xrange(
-                keys.journal(self.shard, epoch), str(seen + 1), str(state.watermark_seq),
+                keys.journal(self.shard, epoch),
+                str(seen + 1),
+                str(state.watermark_seq),
                 count=SCAN_COUNT,
-            )  # fmt: skip
+            )
             for one in _read_calls(rows):
                 seq = one.seq
                 if seq <= seen:
@@ -331,9 +341,15 @@ class Reader:
             ]
         if last > after:
             tail.broken.append(
-                Broken(epoch, max(first, after + 1), last, "record_missing", "stream",
-                       "neither the stream nor PostgreSQL has it")
-            )  # fmt: skip
+                Broken(
+                    epoch,
+                    max(first, after + 1),
+                    last,
+                    "record_missing",
+                    "stream",
+                    "neither the stream nor PostgreSQL has it",
+                )
+            )
 
     async def _read_event(
         self, view: ShardView, event_id: str, rows: _Rows, state: _State
@@ -394,8 +410,9 @@ class Reader:
         members: list[str] = []
         cursor: Any = 0
         while True:
-            cursor, found = await _ask(self.redis, "ZSCAN", names.waitlist, cursor, "COUNT",
-                                       SCAN_COUNT)  # fmt: skip
+            cursor, found = await _ask(
+                self.redis, "ZSCAN", names.waitlist, cursor, "COUNT", SCAN_COUNT
+            )
             members += [name.decode(errors="replace") for name, _ in found]
             if int(cursor) == 0:
                 break
@@ -437,17 +454,26 @@ def _fold(rows: _Rows, epoch: int, records: Sequence[tuple[int, Record]]) -> Non
             rows.published[record.event_id] = record
         elif isinstance(record, Booked | Confirmed):
             rows.bookings[record.event_id][record.booking_id] = Booking(
-                CONFIRMED, record.version, epoch, seq, record.at_ms, record.user_id,
-                record.fingerprint, items_text(record.items),
-            )  # fmt: skip
+                CONFIRMED,
+                record.version,
+                epoch,
+                seq,
+                record.at_ms,
+                record.user_id,
+                record.fingerprint,
+                items_text(record.items),
+            )
         elif isinstance(record, Cancelled):
             bookings = rows.bookings[record.event_id]
             booking = bookings.get(record.booking_id)
             if booking is not None:
                 bookings[record.booking_id] = booking._replace(
-                    status=CANCELLED, version=booking.version + 1, cancelled_at_ms=record.at_ms,
-                    cancel_epoch=epoch, cancel_seq=seq,
-                )  # fmt: skip
+                    status=CANCELLED,
+                    version=booking.version + 1,
+                    cancelled_at_ms=record.at_ms,
+                    cancel_epoch=epoch,
+                    cancel_seq=seq,
+                )
         elif isinstance(record, Blocked | Unblocked):
             fold_blocked_tiers(rows.blocked[record.event_id], record)
         elif isinstance(record, ItemCancelled):
@@ -455,9 +481,8 @@ def _fold(rows: _Rows, epoch: int, records: Sequence[tuple[int, Record]]) -> Non
             booking = bookings.get(record.booking_id)
             if booking is not None:
                 bookings[record.booking_id] = booking._replace(
-                    version=record.booking_version, items=items_text(record.left),
-                    cuts=record.cuts,
-                )  # fmt: skip
+                    version=record.booking_version, items=items_text(record.left), cuts=record.cuts
+                )
         elif isinstance(record, SaleChanges):
             event_id = record.event_id
             folded = fold_sale(rows.published.get(event_id), record)
@@ -479,8 +504,9 @@ async def scan_events(redis: Redis, shard: int) -> set[str]:
     found: set[str] = set()
     cursor = 0
     while True:
-        cursor, members = await _ask(redis, "SSCAN", keys.events(shard), cursor, "COUNT",
-                                     SCAN_COUNT)  # fmt: skip
+        cursor, members = await _ask(
+            redis, "SSCAN", keys.events(shard), cursor, "COUNT", SCAN_COUNT
+        )
         found.update(member.decode() for member in members)
         if int(cursor) == 0:
             return found

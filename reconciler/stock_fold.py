@@ -74,9 +74,13 @@ class TierStock:
     def counts(self) -> dict[str, int]:
         """Return the counters by name."""
         return {
-            "capacity": self.capacity, "available": self.available, "held": self.held,
-            "sold": self.sold, "blocked": self.blocked, "waiting": self.waiting,
-        }  # fmt: skip
+            "capacity": self.capacity,
+            "available": self.available,
+            "held": self.held,
+            "sold": self.sold,
+            "blocked": self.blocked,
+            "waiting": self.waiting,
+        }
 
 
 @dataclass(slots=True)
@@ -155,12 +159,13 @@ class EventStock:
         """Return when the next hold with places of a tier runs out."""
         return min(
             (
-                hold.expires_at_ms for hold in self.holds.values()
+                hold.expires_at_ms
+                for hold in self.holds.values()
                 if hold.expires_at_ms > after_ms
                 and any(item.tier_no == tier_no for item in hold.items)
             ),
             default=None,
-        )  # fmt: skip
+        )
 
     def overdue(self, tier_no: int, at_ms: int) -> int:
         """Return places of a tier whose hold had run out: a sale ends the oldest of them first."""
@@ -169,9 +174,11 @@ class EventStock:
             key=lambda hold: hold.expires_at_ms,
         )
         return sum(
-            item.quantity for hold in late[:RECLAIM_MAX] for item in hold.items
+            item.quantity
+            for hold in late[:RECLAIM_MAX]
+            for item in hold.items
             if item.tier_no == tier_no
-        )  # fmt: skip
+        )
 
     def judge(
         self, *, at_ms: int, tier_no: int, quantity: int, user_id: str | None = None

@@ -29,9 +29,13 @@ STREAM_CHUNK = 1_000
 LINES_MAX = 10_000
 #: Kinds of what may be asked for, by the prefix of its id.
 KINDS = {
-    "evt": "event", "bk": "booking", "hold": "hold", "offer": "hold", "usr": "user",
+    "evt": "event",
+    "bk": "booking",
+    "hold": "hold",
+    "offer": "hold",
+    "usr": "user",
     "wl": "entry",
-}  # fmt: skip
+}
 #: Refusals that leave no trace in the journal.
 UNTOLD = "Not told by the journal: backpressure, a shard under recovery, promo codes, which seats."
 
@@ -62,10 +66,14 @@ class Line:
     def document(self) -> dict[str, Any]:
         """Return the step as the keys of the document."""
         return {
-            "epoch": self.epoch, "seq": self.seq, "at_ms": self.at_ms, "event_id": self.event_id,
-            "kind": self.kind, "text": self.text,
+            "epoch": self.epoch,
+            "seq": self.seq,
+            "at_ms": self.at_ms,
+            "event_id": self.event_id,
+            "kind": self.kind,
+            "text": self.text,
             "tiers": [{"tier_no": tier_no, **its} for tier_no, its in self.tiers.items()],
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,10 +103,14 @@ class Answer:
     def document(self) -> dict[str, Any]:
         """Return the answer as the keys of the document."""
         return {
-            "target": self.target, "kind": self.kind, "status": self.status, "stock": self.stock,
-            "left_out": self.left_out, "lines": [line.document() for line in self.lines],
+            "target": self.target,
+            "kind": self.kind,
+            "status": self.status,
+            "stock": self.stock,
+            "left_out": self.left_out,
+            "lines": [line.document() for line in self.lines],
             "verdict": self.verdict,
-        }  # fmt: skip
+        }
 
 
 async def explain(
@@ -185,11 +197,14 @@ class _Teller:
             return
         touched = sorted({item.tier_no for item in _items(record)})
         line = Line(
-            epoch=epoch, seq=seq, at_ms=record.at_ms, event_id=record.event_id,
+            epoch=epoch,
+            seq=seq,
+            at_ms=record.at_ms,
+            event_id=record.event_id,
             kind=str(record.__struct_config__.tag),
             text=_text(record, tells_user=self._answer.kind == "user"),
             tiers={no: stock.tiers[no].counts() for no in touched if no in stock.tiers},
-        )  # fmt: skip
+        )
         if asked is not None:
             # Of all that came before the moment, the last step of that tier is enough.
             if not self._answer.lines or asked.tier_no in touched:
@@ -208,8 +223,9 @@ class _Teller:
             self._judge(self._question)
         elif self._answer.lines:
             last = self._answer.lines[-1]
-            self._answer.verdict.append(f"{self._answer.target}: the last record is "
-                                        f"`{last.kind}` of {at_text(last.at_ms)}.")  # fmt: skip
+            self._answer.verdict.append(
+                f"{self._answer.target}: the last record is `{last.kind}` of {at_text(last.at_ms)}."
+            )
 
     def _concerns(self, record: Record) -> bool:
         if self._answer.kind == "event":
@@ -220,9 +236,8 @@ class _Teller:
     def _judge(self, asked: Question) -> None:
         stock = self._stocks.get(self._answer.target, EventStock())
         status, why = stock.judge(
-            at_ms=asked.at_ms, tier_no=asked.tier_no, quantity=asked.quantity,
-            user_id=asked.user_id,
-        )  # fmt: skip
+            at_ms=asked.at_ms, tier_no=asked.tier_no, quantity=asked.quantity, user_id=asked.user_id
+        )
         self._answer.status = "AVAILABLE" if status is None else status.value
         tell = self._answer.verdict.append
         tier = stock.tiers.get(asked.tier_no)
@@ -231,20 +246,28 @@ class _Teller:
             overdue = stock.overdue(asked.tier_no, asked.at_ms)
             short = stock.short_since
             self._answer.stock = {
-                "tier_no": asked.tier_no, **tier.counts(), "overdue": overdue,
+                "tier_no": asked.tier_no,
+                **tier.counts(),
+                "overdue": overdue,
                 "next_deadline_ms": deadline_ms,
                 "sold_out_epoch": short.epoch if short else None,
                 "sold_out_seq": short.seq if short else None,
                 "sold_out_at_ms": short.at_ms if short else None,
-            }  # fmt: skip
+            }
             deadline = f", next deadline {at_text(deadline_ms)}" if deadline_ms else ""
-            final = "" if short is None else (
-                f"; too few for {asked.quantity} since record {short.epoch}:{short.seq} of "
-                f"{at_text(short.at_ms)}"
-            )  # fmt: skip
-            tell(f"At {at_text(asked.at_ms)} tier {asked.tier_no} had {tier.available} available, "
-                 f"{tier.held} held ({overdue} overdue), {tier.sold} sold, {tier.waiting} waiting"
-                 f"{deadline}{final}.")  # fmt: skip
+            final = (
+                ""
+                if short is None
+                else (
+                    f"; too few for {asked.quantity} since record {short.epoch}:{short.seq} of "
+                    f"{at_text(short.at_ms)}"
+                )
+            )
+            tell(
+                f"At {at_text(asked.at_ms)} tier {asked.tier_no} had {tier.available} available, "
+                f"{tier.held} held ({overdue} overdue), {tier.sold} sold, {tier.waiting} waiting"
+                f"{deadline}{final}."
+            )
         tell(f"An order of {asked.quantity} was then {self._answer.status}: {why}.")
         if tier is not None and tier.rules.is_hidden:
             tell("The tier is hidden: without a promo code that names it, it was UNKNOWN_TIER.")
@@ -282,10 +305,14 @@ def _items(record: Record) -> list[Item]:
     if isinstance(record, Published):
         return [Item(tier.tier_no, tier.capacity, tier.price_minor) for tier in record.tiers]
     items: list[Item] = getattr(record, "items", [])
-    return list(items) or [
-        Item(group.tier_no, 0, 0)
-        for group in (*getattr(record, "seats", ()), *getattr(record, "tiers", ()))
-    ] or ([Item(record.tier_no, 0, 0)] if hasattr(record, "tier_no") else [])  # fmt: skip
+    return (
+        list(items)
+        or [
+            Item(group.tier_no, 0, 0)
+            for group in (*getattr(record, "seats", ()), *getattr(record, "tiers", ()))
+        ]
+        or ([Item(record.tier_no, 0, 0)] if hasattr(record, "tier_no") else [])
+    )
 
 
 def _text(record: Record, *, tells_user: bool) -> str:

@@ -102,8 +102,15 @@ class Transitions:
 
     def _hold(self, seq: int, record: Held | Offered) -> None:
         if record.hold_id in self._holds:
-            self._note("I10", "held_twice", seq, record, record.items, record.hold_id,
-                       "is live and was made once more")  # fmt: skip
+            self._note(
+                "I10",
+                "held_twice",
+                seq,
+                record,
+                record.items,
+                record.hold_id,
+                "is live and was made once more",
+            )
             return
         self._holds[record.hold_id] = _Hold(
             record.event_id, record.user_id, record.items, record.expires_at_ms
@@ -113,12 +120,26 @@ class Transitions:
     def _extend(self, seq: int, record: Extended) -> None:
         hold = self._holds.get(record.hold_id)
         if hold is None:
-            self._note("I10", "extended_without_hold", seq, record, (), record.hold_id,
-                       "was extended, but was not live")  # fmt: skip
+            self._note(
+                "I10",
+                "extended_without_hold",
+                seq,
+                record,
+                (),
+                record.hold_id,
+                "was extended, but was not live",
+            )
             return
         if record.expires_at_ms <= hold.expires_at_ms:
-            self._note("I10", "deadline_went_back", seq, record, hold.items, record.hold_id,
-                       "got an earlier deadline")  # fmt: skip
+            self._note(
+                "I10",
+                "deadline_went_back",
+                seq,
+                record,
+                hold.items,
+                record.hold_id,
+                "got an earlier deadline",
+            )
         self._judge_owner(seq, record, hold, "extended")
         hold.expires_at_ms = record.expires_at_ms
 
@@ -126,12 +147,26 @@ class Transitions:
         hold = self._holds.pop(record.hold_id, None)
         how = "released" if isinstance(record, Released) else "expired"
         if hold is None:
-            self._note("I10", "ended_without_hold", seq, record, record.items, record.hold_id,
-                       f"was {how}, but was not live")  # fmt: skip
+            self._note(
+                "I10",
+                "ended_without_hold",
+                seq,
+                record,
+                record.items,
+                record.hold_id,
+                f"was {how}, but was not live",
+            )
             return
         if isinstance(record, Expired) and record.at_ms < hold.expires_at_ms:
-            self._note("I10", "expired_early", seq, record, record.items, record.hold_id,
-                       "was ended before its deadline")  # fmt: skip
+            self._note(
+                "I10",
+                "expired_early",
+                seq,
+                record,
+                record.items,
+                record.hold_id,
+                "was ended before its deadline",
+            )
         self._judge_owner(seq, record, hold, how)
         if hold.is_counted:
             self._give(record.event_id, hold.items)
@@ -140,9 +175,16 @@ class Transitions:
         hold = self._holds.pop(record.hold_id, None)
         if record.was_expired != (hold is None):
             what = "as expired while it was live" if hold else "but was not live: used twice, or"
-            self._note("I11", "confirmed_without_hold", seq, record, record.items, record.hold_id,
-                       f"was confirmed {what}{'' if hold else ' never made'}",
-                       record.booking_id)  # fmt: skip
+            self._note(
+                "I11",
+                "confirmed_without_hold",
+                seq,
+                record,
+                record.items,
+                record.hold_id,
+                f"was confirmed {what}{'' if hold else ' never made'}",
+                record.booking_id,
+            )
         if hold is not None:
             self._judge_owner(seq, record, hold, "confirmed", record.booking_id)
             if hold.is_counted:
@@ -170,30 +212,65 @@ class Transitions:
     def _judge_places(self, seq: int, record: Record, tier_no: int, owner: str | None) -> None:
         place = (record.event_id, tier_no)
         if self._taken[place] > self._capacities.get(place, 0):
-            self._add(Violation(
-                invariant="I1", code="oversold_then", shard=self._shard, tier_no=tier_no,
-                event_id=record.event_id, booking_id=owner, seq=seq,
-                expected=self._capacities.get(place, 0), found=self._taken[place],
-                message=f"record {seq} of epoch {self._epoch} took more places than the tier has",
-            ))  # fmt: skip
+            self._add(
+                Violation(
+                    invariant="I1",
+                    code="oversold_then",
+                    shard=self._shard,
+                    tier_no=tier_no,
+                    event_id=record.event_id,
+                    booking_id=owner,
+                    seq=seq,
+                    expected=self._capacities.get(place, 0),
+                    found=self._taken[place],
+                    message=f"record {seq} of epoch {self._epoch} took more places than there are",
+                )
+            )
 
     def _judge_owner(
-        self, seq: int, record: Extended | Released | Expired | Confirmed, hold: _Hold, how: str,
+        self,
+        seq: int,
+        record: Extended | Released | Expired | Confirmed,
+        hold: _Hold,
+        how: str,
         booking_id: str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if record.user_id != hold.user_id:
-            self._note("I11", "hold_of_another", seq, record, hold.items, record.hold_id,
-                       f"was {how} for somebody who does not own it", booking_id)  # fmt: skip
+            self._note(
+                "I11",
+                "hold_of_another",
+                seq,
+                record,
+                hold.items,
+                record.hold_id,
+                f"was {how} for somebody who does not own it",
+                booking_id,
+            )
 
     def _note(
-        self, invariant: str, code: str, seq: int, record: Record, items: Iterable[Item],
-        hold_id: str, what: str, booking_id: str | None = None,
-    ) -> None:  # fmt: skip
-        self._add(Violation(
-            invariant=invariant, code=code, shard=self._shard, event_id=record.event_id,
-            tier_no=next((item.tier_no for item in items), None), booking_id=booking_id, seq=seq,
-            subject=hold_id, message=f"{hold_id} {what} (record {seq} of epoch {self._epoch})",
-        ))  # fmt: skip
+        self,
+        invariant: str,
+        code: str,
+        seq: int,
+        record: Record,
+        items: Iterable[Item],
+        hold_id: str,
+        what: str,
+        booking_id: str | None = None,
+    ) -> None:
+        self._add(
+            Violation(
+                invariant=invariant,
+                code=code,
+                shard=self._shard,
+                event_id=record.event_id,
+                tier_no=next((item.tier_no for item in items), None),
+                booking_id=booking_id,
+                seq=seq,
+                subject=hold_id,
+                message=f"{hold_id} {what} (record {seq} of epoch {self._epoch})",
+            )
+        )
 
     def _add(self, violation: Violation) -> None:
         if not self._is_blind and len(self.illegal) < ILLEGAL_MAX:

@@ -86,9 +86,10 @@ async def _count(shard: int, redis: Redis, event_id: str, bookings: int) -> list
     async for fields in _scan(redis, names.persons):
         persons += sum(int(places) for user, places in fields.items() if b"/" not in user)
     figures = {
-        "bookings": (bookings, count), "broken bookings": (0, broken),
+        "bookings": (bookings, count),
+        "broken bookings": (0, broken),
         "persons": (sold.total() + held.total(), persons),
-    }  # fmt: skip
+    }
     for tier_no in range(1, int(stock.get(b"tier_count", 0)) + 1):
         part = {
             name: int(stock.get(f"{tier_no}.{name}".encode(), -1))
@@ -101,11 +102,18 @@ async def _count(shard: int, redis: Redis, event_id: str, bookings: int) -> list
         figures[f"{tier_no}.available"] = (max(0, available), available)
     return [
         Violation(
-            invariant="I2", code="rebuilt_differs", shard=shard, event_id=event_id, subject=name,
-            expected=expected, found=got, message=f"{name} of the rebuilt event do not add up",
+            invariant="I2",
+            code="rebuilt_differs",
+            shard=shard,
+            event_id=event_id,
+            subject=name,
+            expected=expected,
+            found=got,
+            message=f"{name} of the rebuilt event do not add up",
         )
-        for name, (expected, got) in figures.items() if expected != got
-    ]  # fmt: skip
+        for name, (expected, got) in figures.items()
+        if expected != got
+    ]
 
 
 def _places(items: Mapping[bytes, int]) -> Counter[int]:

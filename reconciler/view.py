@@ -104,8 +104,17 @@ def parse_booking(value: bytes) -> Booking:
             raise Unreadable(f"not a booking: {value[:200]!r}")
         status, version, epoch, seq, at_ms, user_id, fingerprint, items, *end = words
         items, _, cuts = items.partition("/")
-        booking = Booking(status, int(version), int(epoch), int(seq), int(at_ms), user_id,
-                          fingerprint, items, cuts=cuts or None)  # fmt: skip
+        booking = Booking(
+            status,
+            int(version),
+            int(epoch),
+            int(seq),
+            int(at_ms),
+            user_id,
+            fingerprint,
+            items,
+            cuts=cuts or None,
+        )
         if end:
             booking = booking._replace(
                 cancel_epoch=int(end[0]), cancel_seq=int(end[1]), cancelled_at_ms=int(end[2])
@@ -311,17 +320,21 @@ class EventView:
         cancel_epoch, cancel_seq = booking.cancel_epoch or 0, booking.cancel_seq or 0
         if self.shard.is_after(cancel_epoch, cancel_seq):
             booking = booking._replace(
-                status=CONFIRMED, version=booking.version - 1, cancelled_at_ms=None,
-                cancel_epoch=None, cancel_seq=None,
-            )  # fmt: skip
+                status=CONFIRMED,
+                version=booking.version - 1,
+                cancelled_at_ms=None,
+                cancel_epoch=None,
+                cancel_seq=None,
+            )
         if booking.cuts is not None:
             first, cuts = split_cuts(booking.cuts)
             kept = [cut for cut in cuts if not self.shard.is_after(cut.epoch, cut.seq)]
             if len(kept) < len(cuts):
                 booking = booking._replace(
                     version=booking.version - len(cuts) + len(kept),
-                    items=items_left(first, kept), cuts=join_cuts(first, kept),
-                )  # fmt: skip
+                    items=items_left(first, kept),
+                    cuts=join_cuts(first, kept),
+                )
         return booking
 
     def changes_after(self, booking: Booking) -> list[tuple[int, int, str]]:
@@ -349,10 +362,19 @@ def of_event(
 ) -> Violation:
     """Say what is wrong with an event."""
     return Violation(
-        invariant=invariant, code=code, shard=view.shard.shard, event_id=view.event_id,
-        tier_no=tier_no, tier_id=view.tier_id(tier_no), booking_id=booking_id, seq=seq,
-        expected=expected, found=found, message=message, subject=subject,
-    )  # fmt: skip
+        invariant=invariant,
+        code=code,
+        shard=view.shard.shard,
+        event_id=view.event_id,
+        tier_no=tier_no,
+        tier_id=view.tier_id(tier_no),
+        booking_id=booking_id,
+        seq=seq,
+        expected=expected,
+        found=found,
+        message=message,
+        subject=subject,
+    )
 
 
 def of_booking(
@@ -369,9 +391,17 @@ def of_booking(
 ) -> Violation:
     """Say what is wrong with a booking."""
     return of_event(
-        view, invariant, code, message=message, tier_no=booking.tier_no, booking_id=booking_id,
-        seq=booking.seq, expected=expected, found=found, subject=subject,
-    )  # fmt: skip
+        view,
+        invariant,
+        code,
+        message=message,
+        tier_no=booking.tier_no,
+        booking_id=booking_id,
+        seq=booking.seq,
+        expected=expected,
+        found=found,
+        subject=subject,
+    )
 
 
 def sold(bookings: Iterable[Booking]) -> Counter[int]:

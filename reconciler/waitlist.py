@@ -13,32 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.ids import offer_of_entry
-from engine.records import (
-    Booked,
-    Confirmed,
-    Held,
-    Joined,
-    Left,
-    Lost,
-    Offered,
-    Record,
-    Stalled,
-)
+from engine.records import Booked, Confirmed, Held, Joined, Left, Lost, Offered, Record, Stalled
 from engine.waitlist import LIVE, Entry, member
 from reconciler.view import EventView, Violation, of_event
 from store.waitlist import OFFER_PREFIX, change_of
 
 #: Fields of an entry that no record changes after it has joined.
-_FOR_LIFE = (
-    "epoch",
-    "seq",
-    "at_ms",
-    "user_id",
-    "fingerprint",
-    "tier_no",
-    "quantity",
-    "join_no",
-)
+_FOR_LIFE = ("epoch", "seq", "at_ms", "user_id", "fingerprint", "tier_no", "quantity", "join_no")
 #: Unfair steps that are kept; more is one more violation, not more memory.
 UNFAIR_MAX = 1_000
 #: Characters of a list's member before the entry's id.
@@ -271,12 +252,14 @@ def _check_offers(view: EventView) -> Iterator[Violation]:
     lists = view.waitlist
     offered = {
         offer_of_entry(entry_id): (entry_id, entry)
-        for entry_id, entry in lists.expected.items() if entry.status == "offered"
-    }  # fmt: skip
+        for entry_id, entry in lists.expected.items()
+        if entry.status == "offered"
+    }
     live = {
-        hold_id for hold_id, hold in view.holds.items()
+        hold_id
+        for hold_id, hold in view.holds.items()
         if hold_id.startswith(OFFER_PREFIX) and view.was_live(hold)
-    }  # fmt: skip
+    }
     if view.stock:
         for offer_id in offered.keys() - live:
             yield _violation(
@@ -341,11 +324,5 @@ def _of_tier(
     view: EventView, code: str, tier_no: int, expected: object, found: object, message: str
 ) -> Violation:
     return of_event(
-        view,
-        "I9",
-        code,
-        tier_no=tier_no,
-        expected=str(expected),
-        found=str(found),
-        message=message,
+        view, "I9", code, tier_no=tier_no, expected=str(expected), found=str(found), message=message
     )

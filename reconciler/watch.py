@@ -109,8 +109,13 @@ class ShardWatch:
                 self._pass = await self._begin()
             group = self._pass.left.popleft()
             found = await self._follower.compare(self._database, group)
-        reader = Reader(self._shard, self._redis, self._database, self._follower.ledger,
-                        self._pass.has_published)  # fmt: skip
+        reader = Reader(
+            self._shard,
+            self._redis,
+            self._database,
+            self._follower.ledger,
+            self._pass.has_published,
+        )
         found = [*found, *(await examine(reader, group)).violations]
         for event_id in group:
             self.known.of_event[event_id] = [v for v in found if v.event_id == event_id]
@@ -234,9 +239,14 @@ async def run(
 
 
 async def _tend(
-    servers: Servers, shard: int, interval_s: float, stopping: asyncio.Event,
-    learn: Callable[[int, Known], None], *, once: bool,
-) -> bool:  # fmt: skip
+    servers: Servers,
+    shard: int,
+    interval_s: float,
+    stopping: asyncio.Event,
+    learn: Callable[[int, Known], None],
+    *,
+    once: bool,
+) -> bool:
     """Watch one shard; a server that is away is looked for again. True if nothing failed."""
     while not stopping.is_set():
         begun_s = time.monotonic()
@@ -252,8 +262,12 @@ async def _tend(
                     await _rest(stopping, begun_s, 0.0 if once else interval_s)
         except (*AWAY, CannotCheck) as error:
             metrics.FAILURES.labels(str(shard)).inc()
-            log.warning("shard cannot be watched", action="watch_failed", shard=shard,
-                        error=f"{type(error).__name__}: {error}")  # fmt: skip
+            log.warning(
+                "shard cannot be watched",
+                action="watch_failed",
+                shard=shard,
+                error=f"{type(error).__name__}: {error}",
+            )
             if once:
                 return False
             await _rest(stopping, begun_s, interval_s)

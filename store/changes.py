@@ -31,9 +31,14 @@ async def claim(
     """
     async with pool.acquire() as connection, connection.transaction():
         claimed = await connection.fetchval(
-            query("claim_version"), event_id, version, texts["name"], texts["description"],
-            texts["category"], texts["venue"],
-        )  # fmt: skip
+            query("claim_version"),
+            event_id,
+            version,
+            texts["name"],
+            texts["description"],
+            texts["category"],
+            texts["venue"],
+        )
         if claimed is None:
             return False
         await connection.execute(query("change_draft"), event_id, draft_closes_at)

@@ -87,11 +87,24 @@ async def add(
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
-            query("insert_event"), event.id, event.organizer_id, event.shard, event.name,
-            event.description, event.category, event.venue, event.timezone, event.currency,
-            event.starts_at, event.ends_at, event.sale_opens_at, event.sale_closes_at,
-            event.person_max, event.waitlist_policy, event.waitlist_patience_ms,
-        )  # fmt: skip
+            query("insert_event"),
+            event.id,
+            event.organizer_id,
+            event.shard,
+            event.name,
+            event.description,
+            event.category,
+            event.venue,
+            event.timezone,
+            event.currency,
+            event.starts_at,
+            event.ends_at,
+            event.sale_opens_at,
+            event.sale_closes_at,
+            event.person_max,
+            event.waitlist_policy,
+            event.waitlist_patience_ms,
+        )
         await connection.execute(
             query("insert_tiers"),
             event.id,

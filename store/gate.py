@@ -89,10 +89,19 @@ async def cut_bookings(
 async def change_tickets(connection: asyncpg.Connection, epoch: int, changes: Changes) -> None:
     """Write what became of tickets; after the tickets of this batch are there."""
     rows = [
-        (record.event_id, record.ticket_id, TICKET_STATUS[type(record)], record.ticket_version,
-         record.holder_id, _at(record.at_ms), record.gate, record.by, seq)
+        (
+            record.event_id,
+            record.ticket_id,
+            TICKET_STATUS[type(record)],
+            record.ticket_version,
+            record.holder_id,
+            _at(record.at_ms),
+            record.gate,
+            record.by,
+            seq,
+        )
         for seq, record in changes.tickets.values()
-    ]  # fmt: skip
+    ]
     if rows:
         await connection.execute(query("change_tickets"), epoch, *_columns(rows))
 

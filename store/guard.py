@@ -61,17 +61,23 @@ def judge(settings: Mapping[str, str]) -> list[Finding]:
     if version_num < VERSION_NUM_MIN:
         found.append(
             Finding(
-                _VERSION, str(version_num), f"{VERSION_NUM_MIN} or more",
-                "older servers are not tested", "upgrade the server",
+                _VERSION,
+                str(version_num),
+                f"{VERSION_NUM_MIN} or more",
+                "older servers are not tested",
+                "upgrade the server",
             )
-        )  # fmt: skip
+        )
     if settings.get(_REPLICA, "off") != "off":
         found.append(
             Finding(
-                _REPLICA, "on", "off", "a standby takes no writes, and what it has may be old",
+                _REPLICA,
+                "on",
+                "off",
+                "a standby takes no writes, and what it has may be old",
                 "point EVENTLY_DATABASE_URL at the primary",
             )
-        )  # fmt: skip
+        )
     for name, (values, why) in _NEEDED.items():
         value = settings.get(name, "unknown to this server")
         if value not in values:

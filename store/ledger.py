@@ -130,8 +130,9 @@ async def write_batch(
     """
     for expected, entry in enumerate(entries, start=last_seq + 1):
         if entry.seq != expected:
-            raise JournalGap(f"shard {shard} epoch {epoch}: record {expected} is missing, "
-                             f"next is {entry.seq}")  # fmt: skip
+            raise JournalGap(
+                f"shard {shard} epoch {epoch}: record {expected} is missing, next is {entry.seq}"
+            )
     writer = _Writer(connection, shard, epoch, last_seq, holder)
     sound = [entry for entry in entries if isinstance(entry, Entry)]
     if len(sound) == len(entries):
@@ -204,9 +205,13 @@ class _Writer:
     """Writes one batch: as a whole, or but for the records that cannot be written."""
 
     def __init__(
-        self, connection: asyncpg.Connection, shard: int, epoch: int, last_seq: int,
+        self,
+        connection: asyncpg.Connection,
+        shard: int,
+        epoch: int,
+        last_seq: int,
         holder: str | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._connection = connection
         self._shard = shard
         self._epoch = epoch
@@ -243,9 +248,11 @@ class _Writer:
                     first = next(iter(self._parked.values()))
                     reason = f"record {first.seq} of epoch {self._epoch} cannot be persisted: "
                     await self._connection.execute(
-                        query("freeze_open"), self._shard, self._epoch,
+                        query("freeze_open"),
+                        self._shard,
+                        self._epoch,
                         quarantine.clean(reason + first.reason),
-                    )  # fmt: skip
+                    )
                 is_frozen = True
             return await self._finish(entries, is_frozen=is_frozen)
 
@@ -277,21 +284,34 @@ class _Writer:
     async def _finish(self, entries: Sequence[Entry | Damaged], *, is_frozen: bool) -> Written:
         """Keep the journal's own text, with a mark for every parked record; move the checkpoint."""
         first_seq, new_seq = entries[0].seq, entries[-1].seq
-        lines = [
-            self._parked[entry.seq].mark if entry.seq in self._parked else entry.raw
-            for entry in entries
-        ] if self._parked else [entry.raw for entry in entries]  # fmt: skip
+        lines = (
+            [
+                self._parked[entry.seq].mark if entry.seq in self._parked else entry.raw
+                for entry in entries
+            ]
+            if self._parked
+            else [entry.raw for entry in entries]
+        )
         first_at_ms = next(
             (entry.record.at_ms for entry in entries if isinstance(entry, Entry)), None
         )
         await self._connection.execute(
-            query("insert_journal"), self._shard, self._epoch, first_seq, new_seq, first_at_ms,
+            query("insert_journal"),
+            self._shard,
+            self._epoch,
+            first_seq,
+            new_seq,
+            first_at_ms,
             b"\n".join(lines).decode(),
-        )  # fmt: skip
+        )
         total = await self._connection.fetchval(
-            query("move_checkpoint"), self._shard, self._epoch, self._last_seq, new_seq,
+            query("move_checkpoint"),
+            self._shard,
+            self._epoch,
+            self._last_seq,
+            new_seq,
             sum(len(entry.raw) + 1 for entry in entries),
-        )  # fmt: skip
+        )
         if total is None:
             raise CheckpointMoved(f"checkpoint left {self._last_seq} during the batch")
         return Written(Place(new_seq, total), is_frozen)

@@ -108,8 +108,9 @@ async def _ensure_partitions(connection: asyncpg.Connection) -> None:
 async def _ensure(
     connection: asyncpg.Connection, parent: str, year: int, start: str, end: str
 ) -> None:
-    await connection.execute("SELECT ensure_partition($1, $2, $3, $4)", parent, f"y{year}",
-                             start, end)  # fmt: skip
+    await connection.execute(
+        "SELECT ensure_partition($1, $2, $3, $4)", parent, f"y{year}", start, end
+    )
 
 
 def _year(year: int) -> dt.datetime:

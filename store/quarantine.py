@@ -97,16 +97,23 @@ async def park(
     held = [one for one in parked if not one.is_conflict]
     if held:
         await connection.execute(
-            query("insert_quarantine"), shard, epoch, [one.seq for one in held],
-            [one.raw for one in held], [clean(one.reason) for one in held],
-        )  # fmt: skip
+            query("insert_quarantine"),
+            shard,
+            epoch,
+            [one.seq for one in held],
+            [one.raw for one in held],
+            [clean(one.reason) for one in held],
+        )
     rivals = [one for one in parked if one.is_conflict]
     if rivals:
         await connection.execute(
-            query("insert_conflicts"), shard, [epoch] * len(rivals), [one.seq for one in rivals],
+            query("insert_conflicts"),
+            shard,
+            [epoch] * len(rivals),
+            [one.seq for one in rivals],
             [clean(one.raw.decode(errors="replace"), len(one.raw)) for one in rivals],
             [clean(one.reason) for one in rivals],
-        )  # fmt: skip
+        )
 
 
 async def rows_of(database: Executor, shard: int | None, *, resolved: bool = False) -> list[Row]:
@@ -186,9 +193,13 @@ async def replay(
             await rows.write(connection, shard, its_epoch, entries, copies=False)
         lines[at] = raw.decode()
         await connection.execute(
-            query("rewrite_batch"), shard, epoch, batch["first_seq"], batch["first_at"],
+            query("rewrite_batch"),
+            shard,
+            epoch,
+            batch["first_seq"],
+            batch["first_at"],
             "\n".join(lines),
-        )  # fmt: skip
+        )
         await connection.execute(query("resolve_quarantine"), *place, "replayed", by, why)
     except rows.REFUSALS as error:
         await transaction.rollback()
@@ -201,12 +212,7 @@ async def replay(
 
 
 async def discard(
-    connection: asyncpg.Connection,
-    *,
-    place: tuple[int, int, int],
-    by: str,
-    why: str,
-    applies: bool,
+    connection: asyncpg.Connection, *, place: tuple[int, int, int], by: str, why: str, applies: bool
 ) -> None:
     """
     Give a record up for good; its mark stays, and its row with who and why.

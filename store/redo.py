@@ -140,15 +140,22 @@ class _Judge:
         judge = cls()
         records = [record for row in rows if isinstance(record := row.decoded, Record)]
         sales = [record for record in records if isinstance(record, Booked | Confirmed)]
-        named = sorted({
-            (record.event_id, record.booking_id)
-            for record in records if isinstance(record, Booked | Confirmed | Cancelled)
-        })  # fmt: skip
+        named = sorted(
+            {
+                (record.event_id, record.booking_id)
+                for record in records
+                if isinstance(record, Booked | Confirmed | Cancelled)
+            }
+        )
         events = sorted({event_id for event_id, _ in named})
-        seats = sorted({
-            (record.event_id, seat)
-            for record in sales for item in record.items for seat in item.seat_ids
-        })  # fmt: skip
+        seats = sorted(
+            {
+                (record.event_id, seat)
+                for record in sales
+                for item in record.items
+                for seat in item.seat_ids
+            }
+        )
         for row in await connection.fetch(query("redo_bookings"), *_columns(named, 2)):
             judge._bookings[row["id"]] = dict(row)
         for row in await connection.fetch(query("redo_capacities"), events):
@@ -282,11 +289,7 @@ class _Epoch:
         return new_seq
 
     async def write(
-        self,
-        last_seq: int,
-        batch: list[Entry],
-        conflicts: list[tuple[Row, str]],
-        done: list[Row],
+        self, last_seq: int, batch: list[Entry], conflicts: list[tuple[Row, str]], done: list[Row]
     ) -> None:
         """Write records and conflicts, and delete what is done, in one transaction."""
         self.merged.conflicts += len(conflicts)
@@ -300,9 +303,13 @@ class _Epoch:
                 )
             if batch:
                 await ledger.write(
-                    self.connection, shard=self.shard, epoch=self.epoch, last_seq=last_seq,
-                    entries=batch, holder=self.holder,
-                )  # fmt: skip
+                    self.connection,
+                    shard=self.shard,
+                    epoch=self.epoch,
+                    last_seq=last_seq,
+                    entries=batch,
+                    holder=self.holder,
+                )
             await self.connection.execute(query("delete_redo"), self.shard, *_columns(done, 3))
 
 

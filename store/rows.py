@@ -47,13 +47,33 @@ from store import gate, outbox, seats, waitlist
 from store.sql import query
 
 BOOKING_COLUMNS = (
-    "id", "event_id", "user_id", "status", "version", "total_minor", "shard", "epoch", "seq",
-    "created_at", "cancelled_at", "fingerprint", "special_requests", "metadata", "cuts",
-    "cancelled_epoch", "cancelled_seq",
-)  # fmt: skip
+    "id",
+    "event_id",
+    "user_id",
+    "status",
+    "version",
+    "total_minor",
+    "shard",
+    "epoch",
+    "seq",
+    "created_at",
+    "cancelled_at",
+    "fingerprint",
+    "special_requests",
+    "metadata",
+    "cuts",
+    "cancelled_epoch",
+    "cancelled_seq",
+)
 ITEM_COLUMNS = (
-    "event_id", "booking_id", "line", "tier_no", "quantity", "unit_price_minor", "seat_ids",
-)  # fmt: skip
+    "event_id",
+    "booking_id",
+    "line",
+    "tier_no",
+    "quantity",
+    "unit_price_minor",
+    "seat_ids",
+)
 TICKET_COLUMNS = ("event_id", "id", "booking_id", "tier_no", "seat_id", "is_live")
 
 _Rows = list[tuple[Any, ...]]
@@ -144,9 +164,15 @@ def _sort(shard: int, epoch: int, entries: Sequence[Entry]) -> _Batch:
             case Blocked() | Unblocked():
                 batch.blocked.append(record)
             case (
-                ItemCancelled() | CheckedIn() | CheckInUndone() | Transferred()
-                | CapacitySet() | Closed() | Reopened() | EventCancelled()
-            ):  # fmt: skip
+                ItemCancelled()
+                | CheckedIn()
+                | CheckInUndone()
+                | Transferred()
+                | CapacitySet()
+                | Closed()
+                | Reopened()
+                | EventCancelled()
+            ):
                 batch.changes.add(entry.seq, record)
             case Held() | Extended() | Lost():
                 pass  # Holds live in Redis alone; the journal's own row keeps their story.
@@ -177,40 +203,56 @@ def _booking_rows(shard: int, epoch: int, batch: _Batch) -> tuple[_Rows, _Rows, 
         total_minor = 0
         for item in left:
             total_minor += item.quantity * item.unit_price_minor
-        bookings.append((
-            booking_id,
-            event_id,
-            record.user_id,
-            "cancelled" if end else "confirmed",
-            (cut.booking_version if cut else 1) + (1 if end else 0),
-            total_minor,
-            shard,
-            epoch,
-            seq,
-            at,
-            _at(end.at_ms) if end else None,
-            record.fingerprint,
-            detail.special_requests or None,
-            json.dumps(detail.metadata, ensure_ascii=False) if detail.metadata else None,
-            cut.cuts if cut else None,
-            epoch if end else None,
-            end_seq,
-        ))  # fmt: skip
+        bookings.append(
+            (
+                booking_id,
+                event_id,
+                record.user_id,
+                "cancelled" if end else "confirmed",
+                (cut.booking_version if cut else 1) + (1 if end else 0),
+                total_minor,
+                shard,
+                epoch,
+                seq,
+                at,
+                _at(end.at_ms) if end else None,
+                record.fingerprint,
+                detail.special_requests or None,
+                json.dumps(detail.metadata, ensure_ascii=False) if detail.metadata else None,
+                cut.cuts if cut else None,
+                epoch if end else None,
+                end_seq,
+            )
+        )
         number = 0
         kept = {item.tier_no: item.quantity for item in left} if cut else None
         ticket_prefix = f"tkt_{booking_id[3:]}_"  # `engine.ids.ticket_id`, once per booking.
         for line, item in enumerate(lines, start=1):
             tier_no, quantity = item.tier_no, item.quantity
             if kept is None or tier_no in kept:
-                items.append((
-                    event_id, booking_id, line, tier_no,
-                    quantity if kept is None else kept[tier_no], item.unit_price_minor,
-                    "+".join(item.seat_ids),
-                ))  # fmt: skip
+                items.append(
+                    (
+                        event_id,
+                        booking_id,
+                        line,
+                        tier_no,
+                        quantity if kept is None else kept[tier_no],
+                        item.unit_price_minor,
+                        "+".join(item.seat_ids),
+                    )
+                )
             for seat in item.seat_ids or (None,) * quantity:
                 number += 1
-                tickets.append((event_id, f"{ticket_prefix}{number}", booking_id, tier_no, seat,
-                                end is None or seat is None))  # fmt: skip
+                tickets.append(
+                    (
+                        event_id,
+                        f"{ticket_prefix}{number}",
+                        booking_id,
+                        tier_no,
+                        seat,
+                        end is None or seat is None,
+                    )
+                )
     return bookings, items, tickets
 
 

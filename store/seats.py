@@ -38,9 +38,10 @@ async def add(
     """Add an event's sections; within the transaction that adds the event."""
     if sections:
         await connection.execute(
-            query("insert_sections"), event_id,
+            query("insert_sections"),
+            event_id,
             *(list(column) for column in list(zip(*sections, strict=True))[1:]),
-        )  # fmt: skip
+        )
 
 
 async def of_event(database: Executor, event_id: str) -> list[Section]:

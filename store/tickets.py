@@ -66,11 +66,19 @@ def _tickets(rows: Sequence[asyncpg.Record]) -> list[Ticket]:
         tier_no = row["tier_no"]
         seen[tier_no] = seen.get(tier_no, 0) + 1
         lives = row["booking_status"] == "confirmed" and seen[tier_no] <= row["quantity"]
-        tickets.append(Ticket(
-            event_id=row["event_id"], id=row["id"], booking_id=row["booking_id"],
-            number=int(row["id"].rpartition("_")[2]), tier_no=tier_no,
-            status=row["status"] if lives else "cancelled", version=row["version"],
-            owner_id=row["owner_id"], holder_id=row["holder_id"] or row["owner_id"],
-            changed_at=row["changed_at"], gate=row["gate"],
-        ))  # fmt: skip
+        tickets.append(
+            Ticket(
+                event_id=row["event_id"],
+                id=row["id"],
+                booking_id=row["booking_id"],
+                number=int(row["id"].rpartition("_")[2]),
+                tier_no=tier_no,
+                status=row["status"] if lives else "cancelled",
+                version=row["version"],
+                owner_id=row["owner_id"],
+                holder_id=row["holder_id"] or row["owner_id"],
+                changed_at=row["changed_at"],
+                gate=row["gate"],
+            )
+        )
     return tickets

@@ -38,9 +38,7 @@ FLOW_OFFERS_MIN = 3
 #: Shortest time that a rate is taken over, in seconds.
 FLOW_SECONDS_MIN = 60.0
 
-_ENDS: dict[type[Record], str] = {
-    Confirmed: "accepted", Released: "declined", Expired: "expired",
-}  # fmt: skip
+_ENDS: dict[type[Record], str] = {Confirmed: "accepted", Released: "declined", Expired: "expired"}
 
 
 class Change(NamedTuple):
@@ -135,20 +133,43 @@ async def write(
             state.follow(entry.seq, entry.record, change)
     # Entries that end come before new ones of the same person (`waitlist_live`).
     known = [
-        (state.event_id, key, state.status, state.version, state.stalled_at, state.offered_at,
-         state.seq, state.at)
-        for key, state in states.items() if state.joined is None
-    ]  # fmt: skip
+        (
+            state.event_id,
+            key,
+            state.status,
+            state.version,
+            state.stalled_at,
+            state.offered_at,
+            state.seq,
+            state.at,
+        )
+        for key, state in states.items()
+        if state.joined is None
+    ]
     if known:
         await connection.execute(query("change_waitlist_entries"), epoch, *_columns(known))
     new = [
-        (state.event_id, key, record.user_id, record.tier_no, record.quantity, record.join_no,
-         state.status, state.version, record.fingerprint, seq,
-         dt.datetime.fromtimestamp(record.at_ms / 1000, dt.UTC), state.stalled_at,
-         state.offered_at, state.seq, state.at)
-        for key, state in states.items() if state.joined is not None
+        (
+            state.event_id,
+            key,
+            record.user_id,
+            record.tier_no,
+            record.quantity,
+            record.join_no,
+            state.status,
+            state.version,
+            record.fingerprint,
+            seq,
+            dt.datetime.fromtimestamp(record.at_ms / 1000, dt.UTC),
+            state.stalled_at,
+            state.offered_at,
+            state.seq,
+            state.at,
+        )
+        for key, state in states.items()
+        if state.joined is not None
         for seq, record in [state.joined]
-    ]  # fmt: skip
+    ]
     if new:
         await connection.execute(query("insert_waitlist_entries"), shard, epoch, *_columns(new))
 

@@ -87,9 +87,12 @@ class Watermark:
                     async with asyncio.timeout(POLL_TIMEOUT_S):
                         self._reached[place], is_open = await self._read(*place)
                 except (
-                    asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError,
-                    OSError, TimeoutError,
-                ):  # fmt: skip
+                    asyncpg.PostgresError,
+                    asyncpg.InterfaceError,
+                    asyncpg.InternalClientError,
+                    OSError,
+                    TimeoutError,
+                ):
                     # PostgreSQL is away: the waiters' own deadlines decide.
                     await asyncio.sleep(RETRY_INTERVAL_S)
                 else:
@@ -101,11 +104,7 @@ class Watermark:
             del self._polls[place], self._waiting[place]
 
     def _tell(
-        self,
-        place: _Place,
-        waiting: list[tuple[int, int, asyncio.Future[bool]]],
-        *,
-        is_open: bool,
+        self, place: _Place, waiting: list[tuple[int, int, asyncio.Future[bool]]], *, is_open: bool
     ) -> None:
         """Wake those whose record the checkpoint has passed."""
         reached = self._reached[place]

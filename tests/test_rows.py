@@ -50,8 +50,11 @@ def test_every_row_has_tests_that_exist() -> None:
         names = _TEST.findall(named)
         wrong += [] if names else [f"{fault}: names no test"]
         wrong += [f"{fault}: no {name}" for name in names if name not in names_of_tests()]
-        wrong += [f"{fault}: {name} bears another number" for name in names
-                  if fault[1:] not in _NUMBER.findall(name)]  # fmt: skip
+        wrong += [
+            f"{fault}: {name} bears another number"
+            for name in names
+            if fault[1:] not in _NUMBER.findall(name)
+        ]
     assert [] == wrong
 
 

@@ -20,11 +20,9 @@ SERVICES = ("api", "persister", "reconciler", "notifier", "web")
 ROOMS = ("evently", "engine", "store", "lua", "loadtests", *SERVICES)
 
 #: Rooms that a room may import beside itself; whoever is not named may import anything.
-MAY_IMPORT = {
-    "engine": set[str](),
-    "lua": set[str](),
-    "store": {"engine"},
-} | {service: {"store", "engine"} for service in SERVICES}
+MAY_IMPORT = {"engine": set[str](), "lua": set[str](), "store": {"engine"}} | {
+    service: {"store", "engine"} for service in SERVICES
+}
 #: Modules of `engine` that `store` may import.
 STORE_MAY_IMPORT = {"engine.records", "engine.status", "engine.ids"}
 #: What a service's `__main__` may import besides, to turn settings into plain values.
@@ -40,9 +38,29 @@ FILE_BYTES_MAX = 2_000_000
 #: Folders that hold nothing of ours, or nothing that is committed.
 FOREIGN = {".git", ".venv", ".evently", "__pycache__", "node_modules", "build"}
 TEXT_SUFFIXES = {
-    "", ".py", ".lua", ".sql", ".md", ".toml", ".txt", ".cfg", ".conf", ".ini", ".yml", ".yaml",
-    ".json", ".html", ".css", ".js", ".sh", ".example", ".lock", ".service", ".po", ".svg",
-}  # fmt: skip
+    "",
+    ".py",
+    ".lua",
+    ".sql",
+    ".md",
+    ".toml",
+    ".txt",
+    ".cfg",
+    ".conf",
+    ".ini",
+    ".yml",
+    ".yaml",
+    ".json",
+    ".html",
+    ".css",
+    ".js",
+    ".sh",
+    ".example",
+    ".lock",
+    ".service",
+    ".po",
+    ".svg",
+}
 
 _SQL = re.compile(
     r"\s*(SELECT\s|INSERT\s+INTO\s|UPDATE\s+\w+\s+SET\s|DELETE\s+FROM\s|WITH\s+\w+\s+AS\s|"
@@ -212,9 +230,12 @@ def test_environment_is_read_in_one_place() -> None:
         for path in sources()
         for node in ast.walk(tree(path))
         if (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"})
-        or (isinstance(node, ast.ImportFrom) and node.module == "os"
-            and {alias.name for alias in node.names} & {"environ", "environb", "getenv"})
-    }  # fmt: skip
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "os"
+            and {alias.name for alias in node.names} & {"environ", "environb", "getenv"}
+        )
+    }
     assert set() == {
         name for name in readers if name not in READS_ENVIRONMENT and "loadtests/" not in name
     }

@@ -37,9 +37,11 @@ async def register(request: web.Request) -> web.StreamResponse:
     )
     if user_id is None:
         raise Problem(
-            409, "email_taken", "There is an account with this address.",
+            409,
+            "email_taken",
+            "There is an account with this address.",
             errors=[("/email", "has an account")],
-        )  # fmt: skip
+        )
     return _token(services, Principal(user_id, "user", None), status=201)
 
 

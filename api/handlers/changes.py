@@ -170,8 +170,12 @@ def _match(request: web.Request, event: events.Event) -> None:
 
 
 def _stale() -> Problem:
-    return Problem(412, "precondition_failed", "The event has changed since; read it again.",
-                   errors=[("/headers/If-Match", "is not the event's ETag")])  # fmt: skip
+    return Problem(
+        412,
+        "precondition_failed",
+        "The event has changed since; read it again.",
+        errors=[("/headers/If-Match", "is not the event's ETag")],
+    )
 
 
 def _etag(event: events.Event) -> str:

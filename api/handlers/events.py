@@ -24,15 +24,7 @@ from api.http import (
 )
 from api.moments import moment_of, ms_of
 from api.problems import Problem, invalid, not_found, refusal
-from api.schemas import (
-    PROMO_CODE,
-    Event,
-    EventPage,
-    Money,
-    NewEvent,
-    NewTier,
-    Tier,
-)
+from api.schemas import PROMO_CODE, Event, EventPage, Money, NewEvent, NewTier, Tier
 from api.seating import as_loaded, capacities, draft_sections
 from api.services import SERVICES, Services
 from api.tokens import Principal
@@ -203,8 +195,15 @@ def _draft(
             raise invalid(f"/tiers/{number - 1}/price/currency", f"must be {currency} as well")
         if "\0" in tier.name:
             raise invalid(f"/tiers/{number - 1}/name", "must not contain NUL")
-        row = events.Tier(event_id, number, new_id("tier"), tier.name, tier.price.amount,
-                          places[number - 1], tier.max_per_order)  # fmt: skip
+        row = events.Tier(
+            event_id,
+            number,
+            new_id("tier"),
+            tier.name,
+            tier.price.amount,
+            places[number - 1],
+            tier.max_per_order,
+        )
         tiers.append(_with_rules(row, tier, opens_at, closes_at))
     event = events.Event(
         id=event_id,
@@ -243,9 +242,10 @@ def _with_rules(
     opens, closes = (
         moment and _utc(f"{at}/{name}", moment)
         for name, moment in (
-            ("sale_opens_at", tier.sale_opens_at), ("sale_closes_at", tier.sale_closes_at),
+            ("sale_opens_at", tier.sale_opens_at),
+            ("sale_closes_at", tier.sale_closes_at),
         )
-    )  # fmt: skip
+    )
     if opens is not None and not opens_at <= opens < closes_at:
         raise invalid(f"/{at}/sale_opens_at", "is not within the sale of the event")
     if closes is not None and not (opens or opens_at) < closes <= closes_at:

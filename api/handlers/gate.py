@@ -10,15 +10,7 @@ from api.http import PERSONAL, PRINCIPAL, answer, read_body
 from api.moments import moment_of
 from api.orders import find_event
 from api.problems import invalid, not_found, refusal
-from api.schemas import (
-    Gate,
-    Scanned,
-    TicketKey,
-    TicketKeys,
-    TicketList,
-    Transfer,
-    Transferred,
-)
+from api.schemas import Gate, Scanned, TicketKey, TicketKeys, TicketList, Transfer, Transferred
 from api.services import SERVICES
 from api.ticket_codes import InvalidCode, TicketCode
 from api.tickets import NO_GATE, gate_of, show
@@ -121,8 +113,14 @@ async def _scan(request: web.Request) -> tuple[TicketCode, int, Scan]:
     known = await find_event(services, code.event_id)
     if principal.role != "admin" and principal.organizer_id != known.organizer_id:
         raise not_found()
-    scan = Scan(code.event_id, code.booking_id, code.number, code.version, body.gate or NO_GATE,
-                principal.user_id)  # fmt: skip
+    scan = Scan(
+        code.event_id,
+        code.booking_id,
+        code.number,
+        code.version,
+        body.gate or NO_GATE,
+        principal.user_id,
+    )
     return code, known.shard, scan
 
 

@@ -37,14 +37,19 @@ async def measure_p5(stage: Stage) -> Result:
             "reads": read.load.per_s / bare_plain.load.per_s,
         }
         runs.append(Run(min(ratios.values()), _fault(refused, read)))
-        pairs.append({
-            "ratios": {name: round(ratio, 4) for name, ratio in ratios.items()},
-            "cpu_ratios": {
-                "refusals": _cpu_ratio(bare, refused), "reads": _cpu_ratio(bare_plain, read),
-            },
-            "bare": bare.facts(), "refusals": refused.facts(),
-            "bare_plain": bare_plain.facts(), "reads": read.facts(),
-        })  # fmt: skip
+        pairs.append(
+            {
+                "ratios": {name: round(ratio, 4) for name, ratio in ratios.items()},
+                "cpu_ratios": {
+                    "refusals": _cpu_ratio(bare, refused),
+                    "reads": _cpu_ratio(bare_plain, read),
+                },
+                "bare": bare.facts(),
+                "refusals": refused.facts(),
+                "bare_plain": bare_plain.facts(),
+                "reads": read.facts(),
+            }
+        )
     return result_of("P5", runs, {"connections": CONNECTIONS, "pairs": pairs})
 
 
@@ -70,14 +75,17 @@ async def _drive_bare_plain(stage: Stage) -> Driven:
     bare = await stage.bare()
     return await bare.drive(
         post(bare.host, bare.port, bare.path, "{}"),
-        seconds=stage.sizes.run_s, connections=CONNECTIONS,
-    )  # fmt: skip
+        seconds=stage.sizes.run_s,
+        connections=CONNECTIONS,
+    )
 
 
 def _fault(refused: Driven, read: Driven) -> str:
     if refused.load.succeeded or refused.load.errors:
-        return f"oversold: {refused.load.succeeded} orders of a sold-out event succeeded, " \
-               f"{refused.load.errors} broke"  # fmt: skip
+        return (
+            f"oversold: {refused.load.succeeded} orders of a sold-out event succeeded, "
+            f"{refused.load.errors} broke"
+        )
     if read.load.succeeded != read.load.answered or read.load.errors:
         return f"{read.load.answered - read.load.succeeded} of {read.load.answered} reads failed"
     return ""

@@ -11,14 +11,7 @@ from typing import Any
 from loadtests.bench.contract import Result, Run, result_of
 from loadtests.bench.load import tools
 from loadtests.bench.rig import Rig
-from loadtests.bench.sale import (
-    Buyers,
-    Sale,
-    find_drift,
-    find_fault,
-    make_sale,
-    post_as_buyer,
-)
+from loadtests.bench.sale import Buyers, Sale, find_drift, find_fault, make_sale, post_as_buyer
 from loadtests.bench.stage import CONNECTIONS, Driven, Stage, drive_bookings
 from loadtests.verdict import DRAIN_TIMEOUT_S
 
@@ -44,13 +37,19 @@ async def measure_p1(stage: Stage) -> Result:
         Run(full.load.per_s / bare.load.per_s, fault or drift.get(sale.event_id, ""))
         for bare, full, sale, fault in pairs
     ]
-    return result_of("P1", runs, {
-        "connections": CONNECTIONS,
-        "cpu_ratios": [cpu_ratio(bare, full) for bare, full, _, _ in pairs],
-        "pairs": [{"bare": bare.facts(), "booking": full.facts()} for bare, full, _, _ in pairs],
-        "generators": await _generators(stage, buyers),
-        "curve": await _curve(stage, rig, buyers),
-    })  # fmt: skip
+    return result_of(
+        "P1",
+        runs,
+        {
+            "connections": CONNECTIONS,
+            "cpu_ratios": [cpu_ratio(bare, full) for bare, full, _, _ in pairs],
+            "pairs": [
+                {"bare": bare.facts(), "booking": full.facts()} for bare, full, _, _ in pairs
+            ],
+            "generators": await _generators(stage, buyers),
+            "curve": await _curve(stage, rig, buyers),
+        },
+    )
 
 
 async def measure_p2(stage: Stage) -> Result:
@@ -73,11 +72,16 @@ async def measure_p2(stage: Stage) -> Result:
             fault = await find_fault(rig, sale, full.load, connections=CONNECTIONS)
             fault = fault or (await find_drift(rig, [sale])).get(sale.event_id, "")
             runs.append(Run(kept_per_s / bare.load.per_s, fault))
-            pairs.append({
-                "bare": bare.facts(), "booking": full.facts(), "drain_s": round(drain_s, 2),
-                "kept_per_s": round(kept_per_s, 1), "lag_records_max": max(n for _, n in lag),
-                "lag": lag,
-            })  # fmt: skip
+            pairs.append(
+                {
+                    "bare": bare.facts(),
+                    "booking": full.facts(),
+                    "drain_s": round(drain_s, 2),
+                    "kept_per_s": round(kept_per_s, 1),
+                    "lag_records_max": max(n for _, n in lag),
+                    "lag": lag,
+                }
+            )
     drained = {"drained within 2 s": all(pair["drain_s"] <= DRAIN_S_MAX for pair in pairs)}
     return result_of("P2", runs, {"connections": CONNECTIONS, "pairs": pairs}, conditions=drained)
 
@@ -127,10 +131,13 @@ async def _curve(stage: Stage, rig: Rig, buyers: Buyers) -> list[dict[str, float
         full = await drive_bookings(
             rig, await make_sale(rig), buyers, seconds=seconds, connections=connections
         )
-        rows.append({
-            "connections": connections, "bare": round(bare.load.per_s, 1),
-            "booking": round(full.load.per_s, 1),
-        })  # fmt: skip
+        rows.append(
+            {
+                "connections": connections,
+                "bare": round(bare.load.per_s, 1),
+                "booking": round(full.load.per_s, 1),
+            }
+        )
     return rows
 
 

@@ -46,9 +46,14 @@ async def measure_p7(stage: Stage) -> Result:
     for number, fraction in enumerate([HALF] * stage.sizes.pairs + list(FRACTIONS)):
         sale = await make_sale(rig)
         load = await _let_in(
-            rig, sale, buyers, rate=fraction * saturation, crowd=crowd,
-            seconds=2 * stage.sizes.run_s, seed=number,
-        )  # fmt: skip
+            rig,
+            sale,
+            buyers,
+            rate=fraction * saturation,
+            crowd=crowd,
+            seconds=2 * stage.sizes.run_s,
+            seed=number,
+        )
         rows.append({"fraction": fraction, "waiting_max": load.waiting_max} | load.facts())
         if fraction == HALF:
             fault = await find_fault(rig, sale, load, connections=crowd)
@@ -60,10 +65,16 @@ async def measure_p7(stage: Stage) -> Result:
         Run(p99_ms, fault or drift.get(sale.event_id, ""))
         for (p99_ms, fault), sale in zip(runs, sales, strict=True)
     ]
-    return result_of("P7", judged, {
-        "connections": crowd, "saturation_per_s": round(saturation, 1),
-        "saturation_connections": CONNECTIONS, "rows": rows,
-    })  # fmt: skip
+    return result_of(
+        "P7",
+        judged,
+        {
+            "connections": crowd,
+            "saturation_per_s": round(saturation, 1),
+            "saturation_connections": CONNECTIONS,
+            "rows": rows,
+        },
+    )
 
 
 async def _let_in(
@@ -71,9 +82,14 @@ async def _let_in(
 ) -> Load:
     first = buyers.take(int(1.2 * rate * seconds) + 100)
     return await follow_schedule(
-        rig.host, rig.port, booking_request(rig, sale, buyers, first=first),
-        connections=crowd, seconds=seconds, rate=rate, seed=seed,
-    )  # fmt: skip
+        rig.host,
+        rig.port,
+        booking_request(rig, sale, buyers, first=first),
+        connections=crowd,
+        seconds=seconds,
+        rate=rate,
+        seed=seed,
+    )
 
 
 def _error(load: Load) -> str:

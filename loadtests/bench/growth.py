@@ -22,14 +22,7 @@ from loadtests.bench.load import send_each_once
 from loadtests.bench.memory import settled_bytes
 from loadtests.bench.rig import Rig
 from loadtests.bench.sale import Buyers, Sale, booking_request, find_drift, make_sale, warm_up
-from loadtests.bench.scale import (
-    Side,
-    add_events,
-    cost,
-    parts_us,
-    publish_events,
-    side,
-)
+from loadtests.bench.scale import Side, add_events, cost, parts_us, publish_events, side
 from loadtests.bench.script import TIMEOUT_MS, open_engine
 from loadtests.bench.stage import Driven, Sizes, drive_bookings
 

@@ -98,10 +98,14 @@ async def saturate(
         return await _wrk(host, port, request, connections=connections, seconds=seconds)
     return await _built_in(
         Job(
-            host=host, port=port, connections=connections, request=request, seconds=seconds,
+            host=host,
+            port=port,
+            connections=connections,
+            request=request,
+            seconds=seconds,
             requests_max=int(REQUESTS_PER_S_MAX * seconds),
         )
-    )  # fmt: skip
+    )
 
 
 async def send_each_once(
@@ -110,10 +114,14 @@ async def send_each_once(
     """Send exactly *count* requests."""
     return await _built_in(
         Job(
-            host=host, port=port, connections=connections, request=request, requests_max=count,
+            host=host,
+            port=port,
+            connections=connections,
+            request=request,
+            requests_max=count,
             seconds=EXTRA_TIMEOUT_S,
         )
-    )  # fmt: skip
+    )
 
 
 async def follow_schedule(
@@ -129,10 +137,16 @@ async def follow_schedule(
     """Send *rate* requests a second on a Poisson schedule, whatever the answers do: open loop."""
     return await _built_in(
         Job(
-            host=host, port=port, connections=connections, request=request, seconds=seconds,
-            requests_max=int(1.2 * rate * seconds) + 100, rate=rate, seed=seed,
+            host=host,
+            port=port,
+            connections=connections,
+            request=request,
+            seconds=seconds,
+            requests_max=int(1.2 * rate * seconds) + 100,
+            rate=rate,
+            seed=seed,
         )
-    )  # fmt: skip
+    )
 
 
 async def _built_in(job: Job) -> Load:
@@ -163,9 +177,20 @@ async def _wrk(host: str, port: int, request: Request, *, connections: int, seco
         script.flush()
         used_s = _children_cpu_s()
         _, complaints = await _run(
-            ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s",
-             "-s", script.name, f"http://{host}:{port}"], b"", seconds,
-        )  # fmt: skip
+            [
+                "wrk",
+                "-t1",
+                f"-c{connections}",
+                f"-d{max(1, round(seconds))}s",
+                "--timeout",
+                "10s",
+                "-s",
+                script.name,
+                f"http://{host}:{port}",
+            ],
+            b"",
+            seconds,
+        )
         used_s = _children_cpu_s() - used_s
     found = json.loads(complaints[complaints.index(b"{") :])
     return Load(
@@ -184,17 +209,20 @@ async def _wrk(host: str, port: int, request: Request, *, connections: int, seco
 def _wrk_script(request: Request) -> str:
     if not request.tokens_path:
         return _WRK.format(
-            read_tokens="", first=0, before=_quoted(request.before + request.after),
-            middle="''", after="''",
-        )  # fmt: skip
+            read_tokens="",
+            first=0,
+            before=_quoted(request.before + request.after),
+            middle="''",
+            after="''",
+        )
     return _WRK.format(
         read_tokens=f"for line in io.lines({_quoted(request.tokens_path)}) do "
-                    "tokens[#tokens + 1] = line end",
+        "tokens[#tokens + 1] = line end",
         first=request.first,
         before=_quoted(request.before),
         middle=_quoted(request.between + request.key_prefix),
         after=_quoted(request.after),
-    )  # fmt: skip
+    )
 
 
 def _quoted(text: str) -> str:

@@ -45,12 +45,7 @@ class Axis(NamedTuple):
 
 
 def line_chart(
-    title: str,
-    x_label: str,
-    y_label: str,
-    series: dict[str, Points],
-    *,
-    log_x: bool = False,
+    title: str, x_label: str, y_label: str, series: dict[str, Points], *, log_x: bool = False
 ) -> str:
     """
     Draw lines with markers; the y axis begins at 0.

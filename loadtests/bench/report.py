@@ -69,8 +69,14 @@ def show(results: dict[str, Result], changes: Sequence[Change], console: Console
         table.add_column("change")
     by_name = {change.name: change for change in changes}
     for name, result in results.items():
-        row = [name, TARGETS[name].title, figure(name, result.value), goal(name), verdict(result),
-               " ".join(figure(name, run) for run in result.runs)]  # fmt: skip
+        row = [
+            name,
+            TARGETS[name].title,
+            figure(name, result.value),
+            goal(name),
+            verdict(result),
+            " ".join(figure(name, run) for run in result.runs),
+        ]
         if changes:
             change = by_name[name]
             row.append(f"{change.word} {change.change:+.1%} (noise {change.noise:.1%})")
@@ -141,21 +147,36 @@ def _plots(results: dict[str, Result]) -> list[str]:
     detail = {name: result.detail for name, result in results.items()}
     plots = []
     if curve := detail.get("P1", {}).get("curve"):
-        plots.append(line_chart(
-            "Throughput against concurrency", "connections", "answers a second",
-            {name: [(row["connections"], row[name]) for row in curve] for name in
-             ("bare", "booking")}, log_x=True,
-        ))  # fmt: skip
+        plots.append(
+            line_chart(
+                "Throughput against concurrency",
+                "connections",
+                "answers a second",
+                {
+                    name: [(row["connections"], row[name]) for row in curve]
+                    for name in ("bare", "booking")
+                },
+                log_x=True,
+            )
+        )
     if rows := detail.get("P7", {}).get("rows"):
-        plots.append(line_chart(
-            f"Latency with {detail['P7']['connections']} connections, open loop",
-            "share of saturation", "ms", _latency(rows),
-        ))  # fmt: skip
+        plots.append(
+            line_chart(
+                f"Latency with {detail['P7']['connections']} connections, open loop",
+                "share of saturation",
+                "ms",
+                _latency(rows),
+            )
+        )
     if pairs := detail.get("P2", {}).get("pairs"):
-        plots.append(line_chart(
-            "Records that PostgreSQL does not have yet", "seconds", "records",
-            {f"run {n}": pair["lag"] for n, pair in enumerate(pairs, 1)},
-        ))  # fmt: skip
+        plots.append(
+            line_chart(
+                "Records that PostgreSQL does not have yet",
+                "seconds",
+                "records",
+                {f"run {n}": pair["lag"] for n, pair in enumerate(pairs, 1)},
+            )
+        )
     return plots or ["<p>None: the measures that have plots were not made.</p>"]
 
 

@@ -53,10 +53,12 @@ class Rig:
         # PostgreSQL runs as another user where we are root, and must get in.
         self.path.chmod(0o755)
         given = {
-            "api_processes": api_processes, "http_port": free_port(),
-            "data_dir": str(self.path), "database_timeout_ms": DATABASE_TIMEOUT_MS,
+            "api_processes": api_processes,
+            "http_port": free_port(),
+            "data_dir": str(self.path),
+            "database_timeout_ms": DATABASE_TIMEOUT_MS,
             "access_token_ttl_s": 86_400,
-        } | settings  # fmt: skip
+        } | settings
         # Redis has the users of production, each with its password and its rights.
         self.settings = keep_secrets(msgspec.structs.replace(Settings.from_env({}), **given))
         passwords = zip(REDIS_ROLES, REDIS_PASSWORDS, strict=True)

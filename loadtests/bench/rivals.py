@@ -64,11 +64,15 @@ async def measure_p3(stage: Stage) -> Result:
             best = max(succeeded_per_s(one) for one in driven.values())
             runs.append((succeeded_per_s(full) / best, fault))
             sales.append(sale)
-            rounds.append({
-                "booking": full.facts(),
-                "rivals": {name: one.facts() | {"succeeded_per_s": round(succeeded_per_s(one), 1)}
-                           for name, one in driven.items()},
-            })  # fmt: skip
+            rounds.append(
+                {
+                    "booking": full.facts(),
+                    "rivals": {
+                        name: one.facts() | {"succeeded_per_s": round(succeeded_per_s(one), 1)}
+                        for name, one in driven.items()
+                    },
+                }
+            )
     async with rig.persisting():
         drift = await find_drift(rig, sales)
     judged = [
@@ -86,9 +90,12 @@ def succeeded_per_s(driven: Driven) -> float:
 @contextlib.asynccontextmanager
 async def _serve(rig: Rig) -> AsyncIterator[Rivals]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "loadtests.baselines",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "loadtests.baselines",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
     try:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -108,9 +115,13 @@ async def _drive(
     try:
         await tables.add_event(database, event_id, capacity=CAPACITY, person_max=PERSON_MAX)
         request = post_as_buyer(
-            LOOPBACK, rivals.port, f"/{approach}/events/{event_id}/bookings",
-            Sale(event_id, "tier_" + 26 * "0", 0).order, buyers, first=0,
-        )  # fmt: skip
+            LOOPBACK,
+            rivals.port,
+            f"/{approach}/events/{event_id}/bookings",
+            Sale(event_id, "tier_" + 26 * "0", 0).order,
+            buyers,
+            first=0,
+        )
         before, before_s = rig.cpu(), cpu_s(rivals.pid)
         load = await saturate(
             LOOPBACK, rivals.port, request, connections=CONNECTIONS, seconds=seconds

@@ -93,10 +93,13 @@ async def make_sale(rig: Rig, *, capacity: int = CAPACITY) -> Sale:
         "starts_at": in_a_month(),
         "max_per_user": PERSON_MAX,
         "tiers": [
-            {"name": "Standing", "capacity": capacity,
-             "price": {"amount": 4_500, "currency": "EUR"}}
+            {
+                "name": "Standing",
+                "capacity": capacity,
+                "price": {"amount": 4_500, "currency": "EUR"},
+            }
         ],
-    }  # fmt: skip
+    }
     headers = {"Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession(
         rig.base_url, headers=headers, raise_for_status=True

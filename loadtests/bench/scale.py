@@ -74,10 +74,16 @@ async def measure_p9(stage: Stage) -> Result:
                 ratio = many.us_per_answer(*PARTS) / few.us_per_answer(*PARTS)
                 runs.append(Run(ratio, few_fault or many_fault))
                 rows.append({"one_event": parts_us(few), "many_events": parts_us(many)})
-    return result_of("P9", runs, {
-        "events": sizes.events, "published": sizes.events_published, "bookings": bookings,
-        "cost_us": rows,
-    })  # fmt: skip
+    return result_of(
+        "P9",
+        runs,
+        {
+            "events": sizes.events,
+            "published": sizes.events_published,
+            "bookings": bookings,
+            "cost_us": rows,
+        },
+    )
 
 
 @contextlib.asynccontextmanager

@@ -56,15 +56,19 @@ async def measure_p4(stage: Stage) -> Result:
             if not number:
                 continue  # The first round warms both up.
             runs.append(Run(script_us / xadd_us, fault))
-            pairs.append({
-                "script_us": round(script_us, 3), "xadd_us": round(xadd_us, 3),
-                "record_bytes": round(sum(map(len, records)) / max(1, len(records)), 1),
-            })  # fmt: skip
+            pairs.append(
+                {
+                    "script_us": round(script_us, 3),
+                    "xadd_us": round(xadd_us, 3),
+                    "record_bytes": round(sum(map(len, records)) / max(1, len(records)), 1),
+                }
+            )
         await redis.aclose()
         async with rig.persisting():
             await find_drift(rig, [])
-    return result_of("P4", runs, {"commands_per_call": CALL_COMMANDS, "calls": calls,
-                                  "pairs": pairs})  # fmt: skip
+    return result_of(
+        "P4", runs, {"commands_per_call": CALL_COMMANDS, "calls": calls, "pairs": pairs}
+    )
 
 
 @asynccontextmanager
@@ -133,10 +137,12 @@ async def _drive_xadd(
 ) -> float:
     """Append the same records to a stream of their own; return the CPU time of each in µs."""
     calls = [
-        [(f"{start + n + 1}-1", record)
-         for n, record in enumerate(records[start : start + CALL_COMMANDS])]
+        [
+            (f"{start + n + 1}-1", record)
+            for n, record in enumerate(records[start : start + CALL_COMMANDS])
+        ]
         for start in range(0, len(records), CALL_COMMANDS)
-    ]  # fmt: skip
+    ]
     assert valkey.pid is not None
     before_s = cpu_s(valkey.pid)
     for call in calls:

@@ -44,8 +44,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="of the first round (random)")
     parser.add_argument("--minutes", type=float, default=2.0, help="start no round later (2)")
     parser.add_argument("--rounds", type=int, default=1_000_000, help="at most so many rounds")
-    parser.add_argument("--only", action="append", default=[], choices=sorted(CATALOGUE),
-                        metavar="FAULT", help="choose from these faults")  # fmt: skip
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        choices=sorted(CATALOGUE),
+        metavar="FAULT",
+        help="choose from these faults",
+    )
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.randrange(2**32)
     verdicts = uvloop.run(
@@ -104,8 +110,10 @@ async def _sweep(console: Console, seed: int, budget_s: float) -> Verdict:
     finally:
         postgres.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    console.print(f"log cut at {verdict.faults} of {len(offsets)} bytes of its last commands, "
-                  f"{len(verdict.violations)} violations")  # fmt: skip
+    console.print(
+        f"log cut at {verdict.faults} of {len(offsets)} bytes of its last commands, "
+        f"{len(verdict.violations)} violations"
+    )
     for violation in verdict.violations[:20]:
         console.print(violation.text, markup=False)
     return verdict
@@ -186,8 +194,12 @@ async def _shown(console: Console, progress: Progress) -> AsyncIterator[None]:
 
         async def refresh() -> None:
             while True:
-                bars.update(bar, description=progress.stage, fault=progress.fault,
-                            completed=stages.index(progress.stage))  # fmt: skip
+                bars.update(
+                    bar,
+                    description=progress.stage,
+                    fault=progress.fault,
+                    completed=stages.index(progress.stage),
+                )
                 await asyncio.sleep(REFRESH_INTERVAL_S)
 
         task = asyncio.create_task(refresh())

@@ -94,9 +94,12 @@ class Sweep:
             await database.close()
             assert row is not None, "recovered"
             self._shas = list(scripts.shas(row.nonce).values())
-            await self._work(valkey, redis, url, Reign(
-                shard=SHARD, epoch=row.epoch, script_shas=scripts.shas(row.nonce)
-            ))  # fmt: skip
+            await self._work(
+                valkey,
+                redis,
+                url,
+                Reign(shard=SHARD, epoch=row.epoch, script_shas=scripts.shas(row.nonce)),
+            )
         finally:
             await redis.aclose()
             valkey.kill()
@@ -124,8 +127,10 @@ class Sweep:
         valkey.start()
         redis = connect_redis(valkey.url, timeout_ms=TIMEOUT_MS)
         try:
-            return [f"cut at {log_bytes}: {text}"
-                    for text in await self._judge(log_bytes, redis, self._url(name))]  # fmt: skip
+            return [
+                f"cut at {log_bytes}: {text}"
+                for text in await self._judge(log_bytes, redis, self._url(name))
+            ]
         finally:
             await redis.aclose()
             valkey.kill()
@@ -142,8 +147,10 @@ class Sweep:
                 for key in state.keys() | whole.state.keys()
                 if state.get(key) != whole.state.get(key)
             )
-            wrong.append(f"the state is not the one that record {whole.seq} left behind: "
-                         f"{', '.join(keys_changed)}")  # fmt: skip
+            wrong.append(
+                f"the state is not the one that record {whole.seq} left behind: "
+                f"{', '.join(keys_changed)}"
+            )
         for sha in self._shas:
             try:
                 await _ask(redis, "EVALSHA", sha, 1, keys.meta(SHARD), 1)

@@ -87,12 +87,17 @@ def lost(
             continue
         found.append(Violation("lost", "I4", f"{booking_id}: {text}", (booking_id,)))
     found += [
-        Violation("lost", "I4", f"{call.booking_id}: acknowledged, then denied with 404",
-                  (call.booking_id,))
+        Violation(
+            "lost",
+            "I4",
+            f"{call.booking_id}: acknowledged, then denied with 404",
+            (call.booking_id,),
+        )
         for call in calls
-        if call.verb == "cancel" and call.code == "not_found"
+        if call.verb == "cancel"
+        and call.code == "not_found"
         and call.booking_id in acked - set(excused)
-    ]  # fmt: skip
+    ]
     return found
 
 
@@ -100,11 +105,15 @@ def phantoms(calls: Sequence[Call], ledger: Ledger) -> list[Violation]:
     """I5: every booking in the ledger was asked for, and was not refused each time."""
     possible = {call.booking_id for call in calls if call.verb in MAKES and call.outcome != "fail"}
     return [
-        Violation("duplicate", "I5",
-                  f"{booking_id}: in the ledger, though nobody was promised it", (booking_id,))
+        Violation(
+            "duplicate",
+            "I5",
+            f"{booking_id}: in the ledger, though nobody was promised it",
+            (booking_id,),
+        )
         for booking_id in sorted(ledger.bookings)
         if booking_id not in possible
-    ]  # fmt: skip
+    ]
 
 
 def duplicates(calls: Sequence[Call]) -> list[Violation]:
@@ -115,9 +124,14 @@ def duplicates(calls: Sequence[Call]) -> list[Violation]:
         if call.outcome != "ok":
             continue
         if call.verb == "misuse":
-            found.append(Violation("duplicate", "I6",
-                                   f"{call.booking_id}: another order got through under its key",
-                                   (call.booking_id,)))  # fmt: skip
+            found.append(
+                Violation(
+                    "duplicate",
+                    "I6",
+                    f"{call.booking_id}: another order got through under its key",
+                    (call.booking_id,),
+                )
+            )
         elif call.verb in MAKES and call.end is not None:
             answers[call.booking_id].add((call.end.told_id, call.end.told_seq))
     for booking_id, told in sorted(answers.items()):
@@ -148,18 +162,27 @@ def oversold(calls: Sequence[Call], ledger: Ledger) -> list[Violation]:
         for seat in call.seats:
             owners[call.event_id, seat].add(booking_id)
     found = [
-        Violation("oversold", "I3", f"seat {seat} has {len(ids)} owners: {', '.join(sorted(ids))}",
-                  tuple(sorted(ids)), (seat,))
+        Violation(
+            "oversold",
+            "I3",
+            f"seat {seat} has {len(ids)} owners: {', '.join(sorted(ids))}",
+            tuple(sorted(ids)),
+            (seat,),
+        )
         for (_, seat), ids in sorted(owners.items())
         if len(ids) > 1
-    ]  # fmt: skip
+    ]
     for name, sold in (("written", written), ("told", told)):
         found += [
-            Violation("oversold", "I1", f"tier {tier_no} of {event_id}: {places} places {name}, "
-                      f"{ledger.capacities.get((event_id, tier_no), 0)} there are")
+            Violation(
+                "oversold",
+                "I1",
+                f"tier {tier_no} of {event_id}: {places} places {name}, "
+                f"{ledger.capacities.get((event_id, tier_no), 0)} there are",
+            )
             for (event_id, tier_no), places in sorted(sold.items())
             if places > ledger.capacities.get((event_id, tier_no), 0)
-        ]  # fmt: skip
+        ]
     return found
 
 
@@ -167,14 +190,18 @@ def holds_kept(calls: Sequence[Call], *, holds_may_end: bool) -> list[Violation]
     """I11: a hold that was acknowledged can be confirmed, unless holds may end."""
     if holds_may_end:
         return []
-    held = {call.booking_id: call.ended_s for call in reversed(calls)
-            if call.verb == "hold" and call.outcome == "ok"}  # fmt: skip
+    held = {
+        call.booking_id: call.ended_s
+        for call in reversed(calls)
+        if call.verb == "hold" and call.outcome == "ok"
+    }
     return [
         Violation("other", "I11", f"{call.booking_id}: held, then {call.code}", (call.booking_id,))
         for call in calls
-        if call.verb == "confirm" and call.code in OVER
+        if call.verb == "confirm"
+        and call.code in OVER
         and held.get(call.booking_id, math.inf) < call.invoked_s
-    ]  # fmt: skip
+    ]
 
 
 def linearizable(
@@ -227,20 +254,27 @@ def _seats_of(call: Call) -> list[tuple[str, Literal["ok", "taken", "over", "inf
 def failed_closed(calls: Sequence[Call], shut: Sequence[Shut]) -> list[Violation]:
     """I17: nothing was sold within a time during which Redis was shut."""
     return [
-        Violation("other", "I17", f"{call.booking_id}: {call.verb} acknowledged while {time.why}",
-                  (call.booking_id,))
+        Violation(
+            "other",
+            "I17",
+            f"{call.booking_id}: {call.verb} acknowledged while {time.why}",
+            (call.booking_id,),
+        )
         for time in shut
         for call in calls
-        if call.outcome == "ok" and call.verb != "misuse"
-        and time.from_s <= call.invoked_s and call.ended_s <= time.to_s
-    ]  # fmt: skip
+        if call.outcome == "ok"
+        and call.verb != "misuse"
+        and time.from_s <= call.invoked_s
+        and call.ended_s <= time.to_s
+    ]
 
 
 def unforeseen(calls: Sequence[Call]) -> list[Violation]:
     """An answer 500 is a bug, whatever the fault: what is foreseen is refused or 503."""
     found = {call.booking_id: call for call in calls if call.code == "internal"}
     return [
-        Violation("other", "500", f"{booking_id}: {call.verb} met an unforeseen error",
-                  (booking_id,))
+        Violation(
+            "other", "500", f"{booking_id}: {call.verb} met an unforeseen error", (booking_id,)
+        )
         for booking_id, call in sorted(found.items())
-    ]  # fmt: skip
+    ]

@@ -35,8 +35,18 @@ CAPABILITIES = frozenset({"redo"})
 FAULTS_MIN, FAULTS_MAX = 3, 6
 DURATION_S = (0.3, 4.0)
 #: How often each family of faults is chosen, by the first word of its names.
-FAMILIES = {"kill": 5, "restart": 2, "stop": 3, "double": 1, "network": 8, "refuse": 1, "cut": 2,
-            "flush": 2, "fill": 2, "wipe": 1}  # fmt: skip
+FAMILIES = {
+    "kill": 5,
+    "restart": 2,
+    "stop": 3,
+    "double": 1,
+    "network": 8,
+    "refuse": 1,
+    "cut": 2,
+    "flush": 2,
+    "fill": 2,
+    "wipe": 1,
+}
 MIB = 1024 * 1024
 #: Starts of a supervisor whose start other faults may disturb.
 STARTS_MAX = 5
@@ -99,11 +109,16 @@ def plan(
     for _ in range(choices.randint(FAULTS_MIN, FAULTS_MAX)):
         may_lose = not any(CATALOGUE[name].blinds_workers for name in chosen)
         must_see = any(CATALOGUE[name].loses_data for name in chosen)
-        allowed = [
-            name for name in names
-            if (may_lose or not CATALOGUE[name].loses_data)
-            and not (must_see and CATALOGUE[name].blinds_workers)
-        ] or [name for name in names if not CATALOGUE[name].loses_data] or names  # fmt: skip
+        allowed = (
+            [
+                name
+                for name in names
+                if (may_lose or not CATALOGUE[name].loses_data)
+                and not (must_see and CATALOGUE[name].blinds_workers)
+            ]
+            or [name for name in names if not CATALOGUE[name].loses_data]
+            or names
+        )
         families = sorted({_family(name) for name in allowed})
         family = choices.choices(families, [FAMILIES[one] for one in families])[0]
         chosen.append(choices.choice([name for name in allowed if _family(name) == family]))
@@ -338,13 +353,16 @@ def _make_trouble(proxy: Proxy, what: str, who: str, number: int) -> None:
         case "black_hole":
             bad = Trouble(who=who, is_black_hole=True)
             # Either way, or both: what is lost is the request, or the reply.
-            proxy.trouble(request=bad if number % 3 != 1 else CALM,
-                          reply=bad if number % 3 != 0 else CALM)  # fmt: skip
+            proxy.trouble(
+                request=bad if number % 3 != 1 else CALM, reply=bad if number % 3 != 0 else CALM
+            )
         case "swallow":
             proxy.trouble(reply=Trouble(who=who, is_swallowing=True))
         case "slow":
-            proxy.trouble(request=Trouble(who=who, delay_s=0.001 + number % 100 / 1000),
-                          reply=Trouble(who=who, bytes_per_s=50_000))  # fmt: skip
+            proxy.trouble(
+                request=Trouble(who=who, delay_s=0.001 + number % 100 / 1000),
+                reply=Trouble(who=who, bytes_per_s=50_000),
+            )
         case "split":
             bad = Trouble(who=who, split_bytes=1 + number % 40)
             proxy.trouble(request=bad, reply=bad)

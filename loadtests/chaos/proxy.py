@@ -202,11 +202,7 @@ class Proxy:
             await asyncio.gather(request, reply, return_exceptions=True)
 
     async def _pump(
-        self,
-        link: Link,
-        direction: str,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        self, link: Link, direction: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Carry one direction to its end; an exception ends the link."""
         while True:

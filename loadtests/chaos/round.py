@@ -170,10 +170,16 @@ class Round:
         stop = asyncio.Event()
         tiers = _tiers(self._events[:2])
         clients = [
-            Client(number, self._site.server.base_url, tiers, self._people, self._recorder,
-                   seed=self.seed)
+            Client(
+                number,
+                self._site.server.base_url,
+                tiers,
+                self._people,
+                self._recorder,
+                seed=self.seed,
+            )
             for number in range(self._traits.clients)
-        ]  # fmt: skip
+        ]
         running = [asyncio.create_task(client.run(stop)) for client in clients]
         self._nemesis = Nemesis(self._site, self._recorder, on_fault=self._note_fault)
         try:
@@ -249,8 +255,13 @@ class Round:
             found += await self._reconcile()
         verdict.violations = found
         verdict.calls = len(calls)
-        verdict.acked = len({call.booking_id for call in calls
-                             if call.verb in checkers.MAKES and call.outcome == "ok"})  # fmt: skip
+        verdict.acked = len(
+            {
+                call.booking_id
+                for call in calls
+                if call.verb in checkers.MAKES and call.outcome == "ok"
+            }
+        )
         if found:
             shortest = min(found, key=lambda one: len(one.booking_ids) or 1_000)
             verdict.timeline = history.timeline(

@@ -28,8 +28,16 @@ DOCUMENT = ROOT / "docs" / "SABOTAGE.md"
 #: Longest time for one rig, with its servers to start on a loaded machine.
 RIG_TIMEOUT_S = 300.0
 #: What a copy does without.
-LEFT_OUT = (".git", ".venv", ".evently", "__pycache__", "*_cache", ".hypothesis", "build",
-            "*.egg-info")  # fmt: skip
+LEFT_OUT = (
+    ".git",
+    ".venv",
+    ".evently",
+    "__pycache__",
+    "*_cache",
+    ".hypothesis",
+    "build",
+    "*.egg-info",
+)
 PYTEST_FAILED = 1
 CHAOS = "chaos "
 

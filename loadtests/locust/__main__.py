@@ -39,9 +39,11 @@ STOP_TIMEOUT_S = 30
 GRACE_S = 1_200.0
 #: Short lives, so that a run sees what is abandoned come back.
 SETTINGS = {
-    "environment": "test", "access_token_ttl_s": "86400", "hold_ttl_ms": "5000",
+    "environment": "test",
+    "access_token_ttl_s": "86400",
+    "hold_ttl_ms": "5000",
     "offer_ttl_ms": "5000",
-}  # fmt: skip
+}
 
 
 def main() -> None:
@@ -93,27 +95,52 @@ def command(options: argparse.Namespace, base_url: str) -> list[str]:
     """Return Locust's command line."""
     rate = options.rate or max(10.0, options.users / RAMP_S)
     words = [
-        sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", base_url,
-        "--users", str(options.users), "--spawn-rate", f"{rate:g}",
-        "--stop-timeout", str(STOP_TIMEOUT_S), "--seed", str(options.seed),
-        "--capacity", str(options.capacity),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        str(LOCUSTFILE),
+        "--host",
+        base_url,
+        "--users",
+        str(options.users),
+        "--spawn-rate",
+        f"{rate:g}",
+        "--stop-timeout",
+        str(STOP_TIMEOUT_S),
+        "--seed",
+        str(options.seed),
+        "--capacity",
+        str(options.capacity),
+    ]
     if options.anywhere:
         words.append("--anywhere")
     if options.processes > 1:
         port = str(free_port())
         words += [
-            "--processes", str(options.processes), "--master-bind-host", LOOPBACK,
-            "--master-bind-port", port, "--master-port", port,
-        ]  # fmt: skip
+            "--processes",
+            str(options.processes),
+            "--master-bind-host",
+            LOOPBACK,
+            "--master-bind-port",
+            port,
+            "--master-port",
+            port,
+        ]
     if options.ui:
         words += ["--web-host", LOOPBACK, "--web-port", str(options.web_port), "--class-picker"]
         return words
     report = RESULTS_PATH / f"loadtest-{options.scenario}-{options.users}.html"
     return [
-        *words, "--headless", "--only-summary", "--run-time", f"{_run_time_s(options)}s",
-        "--html", str(report), *(one.user_class for one in _scenarios(options)),
-    ]  # fmt: skip
+        *words,
+        "--headless",
+        "--only-summary",
+        "--run-time",
+        f"{_run_time_s(options)}s",
+        "--html",
+        str(report),
+        *(one.user_class for one in _scenarios(options)),
+    ]
 
 
 def _run_time_s(options: argparse.Namespace) -> int:

@@ -129,9 +129,15 @@ class Buyer(FastHttpUser):
         return self.ask("availability", "GET", f"{self.event_path}/availability")
 
     def book(
-        self, name: str, tier_no: int, places: int, *, key: str = "", verb: Verb = "book",
+        self,
+        name: str,
+        tier_no: int,
+        places: int,
+        *,
+        key: str = "",
+        verb: Verb = "book",
         expected: Collection[str] = NO_SALE,
-    ) -> Answer:  # fmt: skip
+    ) -> Answer:
         """Order *places* of a tier, under *key* if there is one already."""
         key = key or self.new_key()
         order = {"items": [{"tier_id": self.stage.tier_ids[tier_no - 1], "quantity": places}]}
@@ -140,15 +146,21 @@ class Buyer(FastHttpUser):
         )
         line = self.line(verb, own_id, tier_no, places)
         return self.ask(
-            name, "POST", f"{self.event_path}/bookings",
-            body=order, key=key, expected=expected, line=line,
-        )  # fmt: skip
+            name,
+            "POST",
+            f"{self.event_path}/bookings",
+            body=order,
+            key=key,
+            expected=expected,
+            line=line,
+        )
 
     def shop(self, name: str = "book") -> Answer:
         """Try the tiers in an order of one's own; take fewer places where fewer are left."""
         answer = Answer(0, "", {}, 0.0)
-        for tier_no in self.choices.sample(range(1, len(self.stage.tier_ids) + 1),
-                                           len(self.stage.tier_ids)):  # fmt: skip
+        for tier_no in self.choices.sample(
+            range(1, len(self.stage.tier_ids) + 1), len(self.stage.tier_ids)
+        ):
             places = self.choices.choice(PLACES_PER_ORDER)
             while places and not self.live.over.is_open:
                 answer = self.book(name, tier_no, places)
@@ -165,18 +177,30 @@ class Buyer(FastHttpUser):
     def line(self, verb: Verb, own_id: str, tier_no: int, places: int) -> Line:
         """Return the line that a request has in the history."""
         return Line(
-            at_s=time.monotonic(), kind="invoke", verb=verb, booking_id=own_id,
-            event_id=self.stage.event_id, tier_no=tier_no, places=places,
-        )  # fmt: skip
+            at_s=time.monotonic(),
+            kind="invoke",
+            verb=verb,
+            booking_id=own_id,
+            event_id=self.stage.event_id,
+            tier_no=tier_no,
+            places=places,
+        )
 
     def new_key(self) -> str:
         """Draw an Idempotency-Key."""
         return str(uuid.UUID(int=self.choices.getrandbits(128), version=4))
 
     def ask(
-        self, name: str, method: str, path: str, *, body: Any = None, key: str = "",
-        expected: Collection[str] = (), line: Line | None = None,
-    ) -> Answer:  # fmt: skip
+        self,
+        name: str,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        key: str = "",
+        expected: Collection[str] = (),
+        line: Line | None = None,
+    ) -> Answer:
         """
         Send a request, again and again with the same key while it is not answered or answered
         "later".
@@ -207,15 +231,24 @@ class Buyer(FastHttpUser):
             if self.live.over.wait(answer.retry_after_s * random.uniform(1.0, 1.5)):
                 return answer
         self.environment.events.request.fire(
-            request_type=method, name=f"{name} gave up", response_time=0, response_length=0,
-            exception=TimeoutError(f"{ATTEMPTS_MAX} times {answer.code}"), context={},
-        )  # fmt: skip
+            request_type=method,
+            name=f"{name} gave up",
+            response_time=0,
+            response_length=0,
+            exception=TimeoutError(f"{ATTEMPTS_MAX} times {answer.code}"),
+            context={},
+        )
         return answer
 
     def _send(
-        self, name: str, method: str, path: str, payload: bytes | None,
-        headers: dict[str, str], expected: Collection[str],
-    ) -> Answer:  # fmt: skip
+        self,
+        name: str,
+        method: str,
+        path: str,
+        payload: bytes | None,
+        headers: dict[str, str],
+        expected: Collection[str],
+    ) -> Answer:
         with self.client.request(
             method,
             path,
@@ -248,8 +281,11 @@ class Buyer(FastHttpUser):
             outcome = "ok"
             if invoked.verb in {"book", "confirm"}:
                 seats = [seat for item in answer.body["items"] for seat in item.get("seat_ids", ())]
-                told = {"told_id": answer.body["id"], "told_seq": answer.body["seq"],
-                        "seats": tuple(seats)}  # fmt: skip
+                told = {
+                    "told_id": answer.body["id"],
+                    "told_seq": answer.body["seq"],
+                    "seats": tuple(seats),
+                }
         elif 400 <= answer.status < 500:
             outcome = "fail"
         self.live.recorder.end(invoked, outcome, answer.code, **told)

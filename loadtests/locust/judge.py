@@ -84,8 +84,9 @@ def compare(calls: Sequence[Call], ledger: checkers.Ledger, *, drift: int = 0) -
         *checkers.oversold(calls, ledger),
     ]
     kinds = [violation.kind for violation in found]
-    told = {call.booking_id for call in calls
-            if call.verb in checkers.MAKES and call.outcome == "ok"}  # fmt: skip
+    told = {
+        call.booking_id for call in calls if call.verb in checkers.MAKES and call.outcome == "ok"
+    }
     sure = {(call.verb, call.booking_id) for call in calls if call.outcome != "info"}
     unsure = {(call.verb, call.booking_id) for call in calls if call.outcome == "info"} - sure
     return Verdict(

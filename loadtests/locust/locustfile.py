@@ -39,9 +39,14 @@ from loadtests.locust.scenarios import (
 )
 
 __all__ = [
-    "HoldAndAbandon", "OnSaleRush", "PollingCrowd", "RetryStorm", "StadiumBestAvailable",
-    "SteadyMix", "WaitlistChurn",
-]  # fmt: skip
+    "HoldAndAbandon",
+    "OnSaleRush",
+    "PollingCrowd",
+    "RetryStorm",
+    "StadiumBestAvailable",
+    "SteadyMix",
+    "WaitlistChurn",
+]
 
 PREPARE_TIMEOUT_S = 300.0
 JUDGE_TIMEOUT_S = 300.0

@@ -91,9 +91,13 @@ class HoldAndAbandon(Buyer):
         places = self.choices.choice((1, 2, 3, 4))
         order = {"items": [{"tier_id": self.stage.tier_ids[tier_no - 1], "quantity": places}]}
         held = self.ask(
-            "hold", "POST", f"{self.event_path}/holds",
-            body=order, key=self.new_key(), expected=NO_SALE,
-        )  # fmt: skip
+            "hold",
+            "POST",
+            f"{self.event_path}/holds",
+            body=order,
+            key=self.new_key(),
+            expected=NO_SALE,
+        )
         if not held.is_ok:
             return
         path = f"/v1/holds/{held.body['id']}"
@@ -135,8 +139,14 @@ class RetryStorm(Buyer):
             answers.append(self.book("book, again", tier_no, places, key=key))
             self._compare(answers)
             if any(answer.is_ok for answer in answers):
-                self.book("book, another order", tier_no, places + 1, key=key, verb="misuse",
-                          expected={"idempotency_key_reused"})  # fmt: skip
+                self.book(
+                    "book, another order",
+                    tier_no,
+                    places + 1,
+                    key=key,
+                    verb="misuse",
+                    expected={"idempotency_key_reused"},
+                )
         self.leave()
 
     def _compare(self, answers: list[Answer]) -> None:
@@ -164,11 +174,13 @@ class WaitlistChurn(Buyer):
     def _wait_for_offer(self, tier_no: int, places: int) -> str:
         """Return the booking that one's place on the list became; empty if none."""
         joined = self.ask(
-            "join", "POST", f"{self.event_path}/waitlist",
+            "join",
+            "POST",
+            f"{self.event_path}/waitlist",
             body={"tier_id": self.stage.tier_ids[tier_no - 1], "quantity": places},
             key=self.new_key(),
             expected={"places_available", "already_waiting", "waitlist_full", "limit_reached"},
-        )  # fmt: skip
+        )
         if not joined.is_ok:
             return ""
         path = f"/v1/waitlist/{joined.body['id']}"
@@ -188,8 +200,9 @@ class WaitlistChurn(Buyer):
         if what < 0.7:
             own_id = booking_of_offer(offer_id)
             line = self.line("confirm", own_id, tier_no, places)
-            done = self.ask("accept", "POST", f"/v1/offers/{offer_id}/accept",
-                            expected=GONE, line=line)  # fmt: skip
+            done = self.ask(
+                "accept", "POST", f"/v1/offers/{offer_id}/accept", expected=GONE, line=line
+            )
             return own_id if done.is_ok else ""
         if what < 0.85:
             self.ask("decline", "POST", f"/v1/offers/{offer_id}/decline", expected=GONE)

@@ -96,8 +96,9 @@ def assert_holds(verdict: Verdict, history: History) -> None:
 def pids_of(server: Server, module: str) -> list[int]:
     """Return the processes of the supervisor that run *module*."""
     assert server.process is not None
-    return [pid for pid, command in descendants(server.process.pid).items()
-            if f"-m {module}" in command]  # fmt: skip
+    return [
+        pid for pid, command in descendants(server.process.pid).items() if f"-m {module}" in command
+    ]
 
 
 def send(pids: Sequence[int], number: signal.Signals) -> None:

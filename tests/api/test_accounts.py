@@ -59,9 +59,11 @@ async def test_wrong_password_and_unknown_address_look_the_same(world: World) ->
     answers = [
         await world.call("POST", "/v1/auth/login", json={"email": email, "password": password})
         for email, password in (
-            (body["email"], "wrong"), ("nobody@example.org", PASSWORD), ("a\0b@c", PASSWORD),
+            (body["email"], "wrong"),
+            ("nobody@example.org", PASSWORD),
+            ("a\0b@c", PASSWORD),
         )
-    ]  # fmt: skip
+    ]
     for answer in answers:
         check_problem(answer, 401, "wrong_credentials")
         answer.body.pop("request_id")
@@ -71,16 +73,25 @@ async def test_wrong_password_and_unknown_address_look_the_same(world: World) ->
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
-        ({"email": "no-at"}, "/email"), ({"email": "a@b\r\nBcc: x@y"}, "/email"),
-        ({"email": "a\0@b.org"}, "/email"), ({"email": "a b@c.org"}, "/email"),
-        ({"email": "x" * 250 + "@b.org"}, "/email"), ({"email": 1}, "/email"),
-        ({"email": "a@b.org,c@d.org"}, "/email"), ({"email": "<a@b.org>"}, "/email"),
-        ({"password": "short"}, "/password"), ({"password": "x" * 1025}, "/password"),
-        ({"name": ""}, "/name"), ({"name": "a\nb"}, "/name"), ({"name": " "}, "/name"),
-        ({"name": "x" * 201}, "/name"), ({"role": "admin"}, "/role"),
-        ({"organizer_id": "org_1"}, "/organizer_id"), ({"id": "usr_1"}, "/id"),
+        ({"email": "no-at"}, "/email"),
+        ({"email": "a@b\r\nBcc: x@y"}, "/email"),
+        ({"email": "a\0@b.org"}, "/email"),
+        ({"email": "a b@c.org"}, "/email"),
+        ({"email": "x" * 250 + "@b.org"}, "/email"),
+        ({"email": 1}, "/email"),
+        ({"email": "a@b.org,c@d.org"}, "/email"),
+        ({"email": "<a@b.org>"}, "/email"),
+        ({"password": "short"}, "/password"),
+        ({"password": "x" * 1025}, "/password"),
+        ({"name": ""}, "/name"),
+        ({"name": "a\nb"}, "/name"),
+        ({"name": " "}, "/name"),
+        ({"name": "x" * 201}, "/name"),
+        ({"role": "admin"}, "/role"),
+        ({"organizer_id": "org_1"}, "/organizer_id"),
+        ({"id": "usr_1"}, "/id"),
     ],
-)  # fmt: skip
+)
 async def test_bad_account(world: World, change: dict[str, Any], pointer: str) -> None:
     """S10, S18: an account that cannot be is refused by its field; nobody makes himself admin."""
     before = await world.state()

@@ -46,9 +46,7 @@ def order(**more: Any) -> dict[str, Any]:
 
 NOT_JSON = (400, "malformed", None)
 
-QUANTITIES: tuple[Any, ...] = (
-    0, -1, 11, 2**31, 2**64 - 1, 1.0, 1.5, "1", True, None, [1], {},
-)  # fmt: skip
+QUANTITIES: tuple[Any, ...] = (0, -1, 11, 2**31, 2**64 - 1, 1.0, 1.5, "1", True, None, [1], {})
 
 BAD_ORDERS = {
     "no body": Bad(b"", *NOT_JSON),
@@ -93,8 +91,9 @@ BAD_ORDERS = {
     "tier of another event": Bad({"items": [line("OTHER_TIER")]}, pointer="/items/0/tier_id"),
     "tier twice": Bad({"items": [line(), line()]}, pointer="/items/1/tier_id"),
     **{
-        f"quantity {quantity!r}": Bad({"items": [line(quantity=quantity)]},
-                                      pointer="/items/0/quantity")
+        f"quantity {quantity!r}": Bad(
+            {"items": [line(quantity=quantity)]}, pointer="/items/0/quantity"
+        )
         for quantity in QUANTITIES
     },
     "quantity 1e999": Bad(
@@ -104,14 +103,10 @@ BAD_ORDERS = {
     "special_requests too long": Bad(
         order(special_requests="ü" * 501), pointer="/special_requests"
     ),
-    "special_requests with NUL": Bad(
-        order(special_requests="a\0b"), pointer="/special_requests"
-    ),
+    "special_requests with NUL": Bad(order(special_requests="a\0b"), pointer="/special_requests"),
     "special_requests is a list": Bad(order(special_requests=[]), pointer="/special_requests"),
     "metadata is a list": Bad(order(metadata=[]), pointer="/metadata"),
-    "51 keys of metadata": Bad(
-        order(metadata={str(n): n for n in range(51)}), pointer="/metadata"
-    ),
+    "51 keys of metadata": Bad(order(metadata={str(n): n for n in range(51)}), pointer="/metadata"),
     # msgspec does not tell the key of a bad value: `...` stands for it.
     "nested metadata": Bad(order(metadata={"a": {"b": 1}}), pointer="/metadata/..."),
     "list in metadata": Bad(order(metadata={"a": [1]}), pointer="/metadata/..."),
@@ -123,7 +118,7 @@ BAD_ORDERS = {
     "metadata value too long": Bad(order(metadata={"k": "v" * 501}), pointer="/metadata/k"),
     "NUL in metadata": Bad(order(metadata={"k": "\0"}), pointer="/metadata/k"),
     "NUL in metadata's key": Bad(order(metadata={"\0": 1}), pointer="/metadata/\0"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -152,12 +147,7 @@ async def test_order(world: World, event: Event, user: str, path: str, name: str
     "number", [2**64, -(2**63) - 1, 10**400], ids=["above", "below", "400 digits"]
 )
 async def test_integer_that_does_not_fit(
-    world: World,
-    event: Event,
-    user: str,
-    path: str,
-    number: int,
-    monkeypatch: pytest.MonkeyPatch,
+    world: World, event: Event, user: str, path: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F28: no request may put a record into the journal that the persister cannot write."""
     body = orjson.dumps(order(items=[line(event["tiers"][0]["id"])], metadata={"n": 0}))
@@ -178,14 +168,26 @@ async def test_integer_that_does_not_fit(
 @pytest.mark.parametrize(
     "event_id",
     [
-        "evt_", "nope", "1", "%7Bs0%7D:meta", "evt_%7Bs0%7D000000000000000000000",
-        "evt_%0D%0Aabcdefghijklmnopqrstuv", "evt_00000000000000000000000000%00",
-        "evt_00000000000000000000000000%0A", "evt_0000000000000000000000000w",
-        "EVT_00000000000000000000000000", "evt_000000000000000000000000000", "%FF%FE", "..%2F..",
-        "usr_00000000000000000000000000", "evt_%D9%A0%D9%A0000000000000000000000000", "*", "%25s",
+        "evt_",
+        "nope",
+        "1",
+        "%7Bs0%7D:meta",
+        "evt_%7Bs0%7D000000000000000000000",
+        "evt_%0D%0Aabcdefghijklmnopqrstuv",
+        "evt_00000000000000000000000000%00",
+        "evt_00000000000000000000000000%0A",
+        "evt_0000000000000000000000000w",
+        "EVT_00000000000000000000000000",
+        "evt_000000000000000000000000000",
+        "%FF%FE",
+        "..%2F..",
+        "usr_00000000000000000000000000",
+        "evt_%D9%A0%D9%A0000000000000000000000000",
+        "*",
+        "%25s",
         "evt_00000000000000000000000000",
     ],
-)  # fmt: skip
+)
 async def test_event_id(world: World, event: Event, user: str, event_id: str) -> None:
     """S23: an id that is not one, or is nobody's, is not found on any route and touches no key."""
     body = {"items": [line(event["tiers"][0]["id"])]}
@@ -206,11 +208,16 @@ async def test_event_id(world: World, event: Event, user: str, event_id: str) ->
 @pytest.mark.parametrize(
     "booking_id",
     [
-        "bk_", "1", "%7Bs0%7D:meta", "bk_%0D%0Aabcdefghijklmnopqrstuv", "%FF",
-        "bk_00000000000000000000000000%00", "bk_00000000000000000000000000",
+        "bk_",
+        "1",
+        "%7Bs0%7D:meta",
+        "bk_%0D%0Aabcdefghijklmnopqrstuv",
+        "%FF",
+        "bk_00000000000000000000000000%00",
+        "bk_00000000000000000000000000",
         "evt_00000000000000000000000000",
     ],
-)  # fmt: skip
+)
 async def test_booking_id(world: World, user: str, booking_id: str) -> None:
     """S23: the same for bookings."""
     before = await world.state()
@@ -241,15 +248,19 @@ async def test_foreign_booking(world: World, event: Event, user: str) -> None:
 @pytest.mark.parametrize(
     ("key", "code"),
     [
-        (None, "idempotency_key_missing"), ("", "idempotency_key_missing"),
-        ('""', "idempotency_key_malformed"), ('"', "idempotency_key_malformed"),
-        ("a b", "idempotency_key_malformed"), ("é", "idempotency_key_malformed"),
-        ('a"b', "idempotency_key_malformed"), ("a\\b", "idempotency_key_malformed"),
+        (None, "idempotency_key_missing"),
+        ("", "idempotency_key_missing"),
+        ('""', "idempotency_key_malformed"),
+        ('"', "idempotency_key_malformed"),
+        ("a b", "idempotency_key_malformed"),
+        ("é", "idempotency_key_malformed"),
+        ('a"b', "idempotency_key_malformed"),
+        ("a\\b", "idempotency_key_malformed"),
         ("k" * (IDEMPOTENCY_KEY_CHARS_MAX + 1), "idempotency_key_malformed"),
         pytest.param('"abc', "idempotency_key_malformed"),
         pytest.param('abc"', "idempotency_key_malformed"),
     ],
-)  # fmt: skip
+)
 async def test_idempotency_key(
     world: World, event: Event, user: str, path: str, key: str | None, code: str
 ) -> None:
@@ -274,7 +285,7 @@ async def test_f37_key_reused(
         "line": {"items": [line(first), line(second)]},
         "special_requests": {"special_requests": "b"},
         "metadata": {"metadata": {"a": 2}},
-    }  # fmt: skip
+    }
     changed = body | changes[change]
     assert 201 == (await world.call("POST", path, token=user, key="k", json=body)).status
     before = await world.state()
@@ -287,9 +298,15 @@ def claims(**changes: Any) -> dict[str, Any]:
     """Return the claims of a good token; a change to None leaves the claim out."""
     now_s = int(time.time())
     good = {
-        "iss": tokens.ISSUER, "aud": tokens.AUDIENCE, "typ": tokens.TYPE, "sub": new_id("usr"),
-        "role": "user", "iat": now_s, "nbf": now_s, "exp": now_s + 60,
-    }  # fmt: skip
+        "iss": tokens.ISSUER,
+        "aud": tokens.AUDIENCE,
+        "typ": tokens.TYPE,
+        "sub": new_id("usr"),
+        "role": "user",
+        "iat": now_s,
+        "nbf": now_s,
+        "exp": now_s + 60,
+    }
     return {key: value for key, value in (good | changes).items() if value is not None}
 
 
@@ -327,7 +344,9 @@ BAD_TOKENS: dict[str, Callable[[], str]] = {
     "HS512 of our key": lambda: jwt.encode(claims(), JWT_SECRET, algorithm="HS512"),
     "embedded jwk": with_embedded_key,
     "symmetric jwk": lambda: jwt.encode(
-        claims(), "y" * 32, algorithm="HS256",
+        claims(),
+        "y" * 32,
+        algorithm="HS256",
         headers={"jwk": {"kty": "oct", "k": base64.urlsafe_b64encode(b"y" * 32).decode()}},
     ),
     "kid of a file": lambda: jwt.encode(
@@ -349,7 +368,7 @@ BAD_TOKENS: dict[str, Callable[[], str]] = {
     },
     "role is a number": lambda: signed(role=1),
     "subject is a number": lambda: signed(sub=1),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD_TOKENS)
@@ -407,8 +426,10 @@ async def test_bytes_that_do_not_decode(
         headers += b"\r\nIdempotency-Key: k\r\nAuthorization: Bearer " + user.encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", world.client.port)
     try:
-        writer.write(b"POST " + path.encode() + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-                     b"Content-Length: 3\r\n" + headers + b"\r\n\r\nabc")  # fmt: skip
+        writer.write(
+            b"POST " + path.encode() + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"Content-Length: 3\r\n" + headers + b"\r\n\r\nabc"
+        )
         line = await reader.readline()
     finally:
         writer.close()

@@ -51,15 +51,23 @@ async def test_book(world: World, event: Event) -> None:
     assert dt.timedelta(0) <= abs(dt.datetime.now(dt.UTC) - made) < dt.timedelta(hours=1)
     first, second = event["tiers"]
     assert {
-        "id": body["id"], "event_id": event["id"], "status": "confirmed",
+        "id": body["id"],
+        "event_id": event["id"],
+        "status": "confirmed",
         "items": [
             {"tier_id": first["id"], "quantity": 2, "seat_ids": [], "unit_price": first["price"]},
             {"tier_id": second["id"], "quantity": 3, "seat_ids": [], "unit_price": second["price"]},
         ],
-        "total": {"amount": 2 * 1000 + 3 * 2000, "currency": "EUR"}, "cancelled_at": None,
-        "durability": "fsync", "seq": body["seq"], "receipt": body["receipt"],
-        "special_requests": "", "metadata": {}, "version": 1, "tickets": [],
-    } == body  # fmt: skip
+        "total": {"amount": 2 * 1000 + 3 * 2000, "currency": "EUR"},
+        "cancelled_at": None,
+        "durability": "fsync",
+        "seq": body["seq"],
+        "receipt": body["receipt"],
+        "special_requests": "",
+        "metadata": {},
+        "version": 1,
+        "tickets": [],
+    } == body
     assert [2, 3] == await sold(world, event)
 
 
@@ -70,8 +78,9 @@ async def test_read_directly_after_booking(world: World, event: Event, number: i
     metadata = {"s": 'ü\u2028"\\', "i": 2**63 - 1, "f": 0.5, "t": True, "n": None, "": ""}
     body = {
         "items": [{"tier_id": event["tiers"][0]["id"], "quantity": 1}],
-        "special_requests": "</script>'; DROP TABLE bookings; --", "metadata": metadata,
-    }  # fmt: skip
+        "special_requests": "</script>'; DROP TABLE bookings; --",
+        "metadata": metadata,
+    }
     made = await world.call(
         "POST", f"/v1/events/{event['id']}/bookings", token=token, key="k", json=body
     )
@@ -232,21 +241,29 @@ async def test_pages(world: World, event: Event, user: str) -> None:
 @pytest.mark.parametrize(
     ("query", "pointer"),
     [
-        ("limit=0", "/query/limit"), ("limit=201", "/query/limit"), ("limit=", "/query/limit"),
-        ("limit=-1", "/query/limit"), ("limit=1.0", "/query/limit"), ("limit=x", "/query/limit"),
-        ("limit=%D9%A1", "/query/limit"), ("limit=" + "9" * 5000, "/query/limit"),
+        ("limit=0", "/query/limit"),
+        ("limit=201", "/query/limit"),
+        ("limit=", "/query/limit"),
+        ("limit=-1", "/query/limit"),
+        ("limit=1.0", "/query/limit"),
+        ("limit=x", "/query/limit"),
+        ("limit=%D9%A1", "/query/limit"),
+        ("limit=" + "9" * 5000, "/query/limit"),
         pytest.param("limit=000000001999", "/query/limit", id="limit zeros"),
         pytest.param("limit=000000001" + "9" * 25, "/query/limit", id="limit bigint"),
         pytest.param("limit=000000001" + "9" * 5000, "/query/limit", id="limit long"),
-        ("after=", "/query/after"), ("after=x", "/query/after"), ("after=%FF", "/query/after"),
-        ("after=MjAyNA", "/query/after"), ("after=%E2%82%AC", "/query/after"),
+        ("after=", "/query/after"),
+        ("after=x", "/query/after"),
+        ("after=%FF", "/query/after"),
+        ("after=MjAyNA", "/query/after"),
+        ("after=%E2%82%AC", "/query/after"),
         # "2024-01-01T00:00:00 x": no zone.
         ("after=MjAyNC0wMS0wMVQwMDowMDowMCB4", "/query/after"),
         # "0001-01-01T00:00:00+14:00 x" and "2024-01-01T00:00:00+00:00 \0".
         pytest.param("after=MDAwMS0wMS0wMVQwMDowMDowMCsxNDowMCB4", "/query/after"),
         pytest.param("after=MjAyNC0wMS0wMVQwMDowMDowMCswMDowMCAA", "/query/after"),
     ],
-)  # fmt: skip
+)
 async def test_bad_page(world: World, user: str, path: str, query: str, pointer: str) -> None:
     """S29: a page that does not exist is a bad request."""
     answer = await world.call("GET", f"{path}?{query}", token=user)
@@ -286,8 +303,9 @@ async def test_limit_reached(world: World, user: str) -> None:
 
 async def test_limit_per_order(world: World, user: str) -> None:
     """A tier's limit per order is not the person's."""
-    tiers = [{"name": "T", "price": {"amount": 0, "currency": "EUR"}, "capacity": 9,
-              "max_per_order": 2}]  # fmt: skip
+    tiers = [
+        {"name": "T", "price": {"amount": 0, "currency": "EUR"}, "capacity": 9, "max_per_order": 2}
+    ]
     event = await world.event(tiers=tiers)
     answer = await world.book(event, user, (1, 3))
     check_problem(answer, 409, "limit_reached")
@@ -379,9 +397,10 @@ async def test_answer_is_a_booking_to_the_letter(
     """The answer that is written by hand is what the schema would have written."""
     items = [{"tier_id": event["tiers"][0]["id"], "quantity": 2}]
     response = await world.client.post(
-        f"/v1/events/{event['id']}/bookings", json={"items": items, **noted},
+        f"/v1/events/{event['id']}/bookings",
+        json={"items": items, **noted},
         headers={"Authorization": f"Bearer {world.token()}", "Idempotency-Key": "k"},
-    )  # fmt: skip
+    )
     raw = await response.read()
     assert 201 == response.status
     assert raw == msgspec.json.encode(msgspec.json.decode(raw, type=Booking))
@@ -402,9 +421,12 @@ async def test_shut_shard_sells_nothing_and_opens_by_itself(world: World, event:
     for path, method in (("bookings", "POST"), ("availability", "GET")):
         body = {"items": [{"tier_id": event["tiers"][0]["id"], "quantity": 1}]}
         answer = await world.call(
-            method, f"/v1/events/{event['id']}/{path}", token=token, key="k-2",
+            method,
+            f"/v1/events/{event['id']}/{path}",
+            token=token,
+            key="k-2",
             json=body if method == "POST" else None,
-        )  # fmt: skip
+        )
         check_problem(answer, 503, "shard_recovering")
         assert int(answer.headers["Retry-After"]) >= 1
     gone = await world.cancel(booked.body["id"], token)

@@ -85,15 +85,22 @@ async def test_bad_changes(world: World, event: dict[str, Any], boss: str) -> No
         ({"tiers": [{"id": new_id("tier"), "capacity": 1}]}, "/tiers/0/id"),
         ({"tiers": tiers(event, 1)["tiers"] * 2}, "/tiers/1/id"),
         (tiers(event, -1), "/tiers/0/capacity"),
-        ({"name": "a\0"}, "/name"), ({"price": 1}, "/price"), ({"name": ""}, "/name"),
+        ({"name": "a\0"}, "/name"),
+        ({"price": 1}, "/price"),
+        ({"name": ""}, "/name"),
         ({"sale_closes_at": "2001-01-01T00:00:00Z"}, "/sale_closes_at"),
         ({"sale_closes_at": "9999-12-31T23:59:59-14:00"}, "/sale_closes_at"),
-    ):  # fmt: skip
+    ):
         check_problem(await patch(world, event, boss, body), 422, "invalid", pointer)
     stranger = world.token(role="organizer", organizer_id=new_id("org"))
     path = f"/v1/events/{event['id']}"
-    for method, end in (("PATCH", ""), ("POST", "/close"), ("POST", "/reopen"),
-                        ("POST", "/cancel"), ("GET", "/cancel")):  # fmt: skip
+    for method, end in (
+        ("PATCH", ""),
+        ("POST", "/close"),
+        ("POST", "/reopen"),
+        ("POST", "/cancel"),
+        ("GET", "/cancel"),
+    ):
         answer = await world.call(method, path + end, token=stranger, json={})
         check_problem(answer, 404, "not_found")
         user = await world.call(method, path + end, token=world.token(), json={})
@@ -125,8 +132,10 @@ async def test_cancel_event(world: World, event: dict[str, Any], user: str, boss
     check_problem(await world.call("GET", f"{path}/cancel", token=boss), 404, "not_found")
     answer = await world.call("POST", f"{path}/cancel", token=boss)
     assert (202, "cancelled", 0) == (
-        answer.status, answer.body["status"], answer.body["places_left"],
-    )  # fmt: skip
+        answer.status,
+        answer.body["status"],
+        answer.body["places_left"],
+    )
     again = await world.call("POST", f"{path}/cancel", token=boss)
     assert (202, "cancelled") == (again.status, again.body["status"])
     assert [(100, 100), (100, 100)] == await left(world, event)
@@ -170,6 +179,14 @@ async def test_draft_is_not_on_sale(world: World) -> None:
 
 def test_engine_has_the_verbs() -> None:
     """One verb, one thread: each batched script has its method."""
-    verbs = ("cancel_item", "checkin", "undo_checkin", "transfer", "close", "reopen",
-             "set_capacity", "cancel_event")  # fmt: skip
+    verbs = (
+        "cancel_item",
+        "checkin",
+        "undo_checkin",
+        "transfer",
+        "close",
+        "reopen",
+        "set_capacity",
+        "cancel_event",
+    )
     assert [] == [verb for verb in verbs if not hasattr(Engine, verb)]

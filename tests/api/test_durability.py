@@ -33,10 +33,13 @@ BACKLOG_MAX = 20
 async def book(world: World, event: Event, token: str, prefer: str = "", key: str = "k") -> Answer:
     """Book one place, perhaps with a preference."""
     return await world.call(
-        "POST", f"/v1/events/{event['id']}/bookings", token=token, key=key,
+        "POST",
+        f"/v1/events/{event['id']}/bookings",
+        token=token,
+        key=key,
         json={"items": [{"tier_id": event["tiers"][0]["id"], "quantity": 1}]},
         headers={"Prefer": prefer} if prefer else None,
-    )  # fmt: skip
+    )
 
 
 async def empty(buffer: RedoBuffer) -> None:
@@ -132,8 +135,9 @@ async def test_prefer_is_read(
     """The header is read as RFC 7240 has it, and a level that is not to be had is rounded up."""
     never: Any = None
     engine = world.client.app[SERVICES].engine
-    acks = Acks(floor=floor, replicas_min=replicas, timeout_ms=1, engine=engine, watermark=never,
-                waiters=())  # fmt: skip
+    acks = Acks(
+        floor=floor, replicas_min=replicas, timeout_ms=1, engine=engine, watermark=never, waiters=()
+    )
     request = make_mocked_request("POST", "/", headers=[("Prefer", one) for one in prefer])
     promise = acks.promise(request, SHARD)
     assert (level, is_preferred) == promise[:2]
@@ -154,8 +158,11 @@ async def test_f24_database_level_while_postgresql_is_away(
             check_problem(unknown, 503, "outcome_unknown")
             assert "1" == unknown.headers["Retry-After"]
             assert "database" == unknown.body["durability_wanted"]
-            check_problem(await book(world, event, user, "durability=database", key="a"), 503,
-                          "outcome_unknown")  # fmt: skip
+            check_problem(
+                await book(world, event, user, "durability=database", key="a"),
+                503,
+                "outcome_unknown",
+            )
         finally:
             postgres.start()
         for key in "ab":
@@ -164,8 +171,9 @@ async def test_f24_database_level_while_postgresql_is_away(
             ):
                 check_problem(made, 503, "outcome_unknown")
             assert ("database", "true") == (
-                made.body["durability"], made.headers["Idempotent-Replayed"]
-            )  # fmt: skip
+                made.body["durability"],
+                made.headers["Idempotent-Replayed"],
+            )
 
 
 async def test_f24_pg_down(
@@ -213,9 +221,10 @@ async def test_f10_replicated_level(
         port = free_port()
         await ask(redis, "CONFIG SET", "port", port, "repl-diskless-sync-delay", 0)
         settings = {
-            "replicaof": f"127.0.0.1 {port}", "masteruser": "coordinator",
+            "replicaof": f"127.0.0.1 {port}",
+            "masteruser": "coordinator",
             "masterauth": f'"{PASSWORDS["coordinator"]}"',
-        }  # fmt: skip
+        }
         replica = ValkeyServer(Path(tempfile.mkdtemp(dir=server_dir)), settings=settings)
         replica.start()
         try:
@@ -235,8 +244,9 @@ async def test_f10_replicated_level(
         finally:
             replica.stop()
             await ask(redis, "CONFIG SET", "port", 0)
-        check_problem(await book(world, event, user, "durability=replicated", key="d"), 503,
-                      "outcome_unknown")  # fmt: skip
+        check_problem(
+            await book(world, event, user, "durability=replicated", key="d"), 503, "outcome_unknown"
+        )
 
 
 async def test_i4_epoch_that_ends_meanwhile_is_unknown(
@@ -249,16 +259,19 @@ async def test_i4_epoch_that_ends_meanwhile_is_unknown(
         async with database.acquire() as connection, connection.transaction():
             await connection.execute(
                 "SELECT FROM shard_checkpoint WHERE shard = $1 AND epoch = $2 FOR UPDATE",
-                SHARD, epoch,
-            )  # fmt: skip
+                SHARD,
+                epoch,
+            )
             answer = await book(world, event, user, "durability=database")
             check_problem(answer, 503, "outcome_unknown")
         await world.settle()
         await world.recover()
         again = await book(world, event, user, "durability=database")
         assert (201, "database", "true") == (
-            again.status, again.body["durability"], again.headers["Idempotent-Replayed"]
-        )  # fmt: skip
+            again.status,
+            again.body["durability"],
+            again.headers["Idempotent-Replayed"],
+        )
 
 
 async def test_older_epoch_is_reached(world: World, event: Event, user: str) -> None:
@@ -292,8 +305,9 @@ async def test_f5_f10_redo_is_written_on_fence(
             # The persister gets no further than this.
             has = await connection.fetchval(
                 "SELECT last_seq FROM shard_checkpoint WHERE shard = $1 AND epoch = $2 FOR UPDATE",
-                SHARD, epoch,
-            )  # fmt: skip
+                SHARD,
+                epoch,
+            )
             answers = [await book(world, event, user, key=key) for key in "abc"]
             assert {201} == {answer.status for answer in answers}
             await ask(redis, "SCRIPT FLUSH")
@@ -308,11 +322,7 @@ async def test_f5_f10_redo_is_written_on_fence(
 
 
 async def test_f4_nothing_is_written_of_what_recovery_drained(
-    world: World,
-    event: Event,
-    user: str,
-    database: asyncpg.Pool,
-    monkeypatch: pytest.MonkeyPatch,
+    world: World, event: Event, user: str, database: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F4: a worker that hears of a fence late looks into the journal, and has nothing to add."""
     monkeypatch.setattr(redo, "LOOK_INTERVAL_S", 3_600)  # Until the door shuts.
@@ -338,13 +348,18 @@ async def test_receipt_of_a_booking(world: World, event: Event) -> None:
         body = answer.body
         receipt = verify(body["receipt"], {key_id(public): public})
         assert (body["id"], event["id"], body["seq"]) == (
-            receipt.booking_id, receipt.event_id, receipt.seq
-        )  # fmt: skip
+            receipt.booking_id,
+            receipt.event_id,
+            receipt.seq,
+        )
         records = await journal(world.redis, SHARD, receipt.epoch)
         record: Any = records[receipt.seq - 1].record
         assert (receipt.user_id, receipt.fingerprint, receipt.at_ms, list(receipt.items)) == (
-            record.user_id, record.fingerprint, record.at_ms, record.items
-        )  # fmt: skip
+            record.user_id,
+            record.fingerprint,
+            record.at_ms,
+            record.items,
+        )
 
 
 async def test_receipt_of_a_confirmation(world: World, event: Event, user: str) -> None:
@@ -382,8 +397,9 @@ async def test_f13_a_wiped_shard_denies_no_booking(
         # The persister gets no further than this.
         await connection.fetchval(
             "SELECT last_seq FROM shard_checkpoint WHERE shard = $1 AND epoch = $2 FOR UPDATE",
-            SHARD, epoch,
-        )  # fmt: skip
+            SHARD,
+            epoch,
+        )
         made = await world.book(event, token, (1, 1))
         assert 201 == made.status
         await ask(redis, "RENAME", meta, aside)

@@ -22,8 +22,13 @@ async def organizer(world: World) -> str:
 
 async def test_create(world: World, organizer: str) -> None:
     """A new event is a draft with what was asked for, and defaults for the rest."""
-    asked = new_event(5, 7) | {"description": "d", "category": "c", "venue": "v",
-                               "timezone": "Europe/Berlin", "max_per_user": 3}  # fmt: skip
+    asked = new_event(5, 7) | {
+        "description": "d",
+        "category": "c",
+        "venue": "v",
+        "timezone": "Europe/Berlin",
+        "max_per_user": 3,
+    }
     answer = await world.call("POST", "/v1/events", token=organizer, json=asked)
     assert 201 == answer.status
     body = answer.body
@@ -36,8 +41,14 @@ async def test_create(world: World, organizer: str) -> None:
     assert body["starts_at"].endswith("Z")
     for tier, wished in zip(body["tiers"], asked["tiers"], strict=True):
         assert is_id("tier", tier["id"])
-        rules = {"max_per_order": 10, "min_per_order": 1, "max_per_user": None,
-                 "sale_opens_at": None, "sale_closes_at": None, "is_hidden": False}  # fmt: skip
+        rules = {
+            "max_per_order": 10,
+            "min_per_order": 1,
+            "max_per_user": None,
+            "sale_opens_at": None,
+            "sale_closes_at": None,
+            "is_hidden": False,
+        }
         assert wished | {"id": tier["id"]} | rules == tier
 
 
@@ -47,8 +58,12 @@ async def test_draft_is_its_organizers_alone(world: World, organizer: str) -> No
     path = f"/v1/events/{draft['id']}"
     for token in (organizer, world.token(role="admin")):
         assert draft == (await world.call("GET", path, token=token)).body
-    strangers: list[str | None] = [None, world.token(), await world.organizer(),
-                 world.token(role="staff", organizer_id=draft["organizer_id"])]  # fmt: skip
+    strangers: list[str | None] = [
+        None,
+        world.token(),
+        await world.organizer(),
+        world.token(role="staff", organizer_id=draft["organizer_id"]),
+    ]
     for stranger in strangers:
         check_problem(await world.call("GET", path, token=stranger), 404, "not_found")
     check_problem(await world.publish(draft["id"], await world.organizer()), 404, "not_found")
@@ -101,9 +116,9 @@ async def test_availability(world: World) -> None:
     assert answer.headers["Cache-Control"].startswith("public, max-age=1")
     assert event["id"] == answer.body["event_id"]
     figures = ("capacity", "available", "held", "sold", "status")
-    assert [
-        (3, 0, 0, 3, "sold_out"), (0, 0, 0, 0, "sold_out"), (5, 4, 0, 1, "available"),
-    ] == [tuple(tier[name] for name in figures) for tier in answer.body["tiers"]]  # fmt: skip
+    assert [(3, 0, 0, 3, "sold_out"), (0, 0, 0, 0, "sold_out"), (5, 4, 0, 1, "available")] == [
+        tuple(tier[name] for name in figures) for tier in answer.body["tiers"]
+    ]
     assert [tier["id"] for tier in event["tiers"]] == [
         tier["tier_id"] for tier in answer.body["tiers"]
     ]
@@ -187,19 +202,30 @@ TIER = {"name": "T", "price": PRICE, "capacity": 1}
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
-        ({"name": ""}, "/name"), ({"name": "n" * 201}, "/name"), ({"name": 1}, "/name"),
-        ({"name": "\0"}, "/name"), ({"description": "\0"}, "/description"),
-        ({"category": "\0"}, "/category"), ({"venue": "\0"}, "/venue"),
-        ({"description": "d" * 10_001}, "/description"), ({"timezone": "Mars"}, "/timezone"),
-        ({"timezone": "../UTC"}, "/timezone"), ({"timezone": ""}, "/timezone"),
-        ({"timezone": "\0"}, "/timezone"), ({"timezone": "Europe"}, "/timezone"),
-        ({"starts_at": "tomorrow"}, "/starts_at"), ({"starts_at": None}, "/starts_at"),
-        ({"starts_at": "2030-01-01T00:00:00"}, "/starts_at"), ({"starts_at": 1}, "/starts_at"),
+        ({"name": ""}, "/name"),
+        ({"name": "n" * 201}, "/name"),
+        ({"name": 1}, "/name"),
+        ({"name": "\0"}, "/name"),
+        ({"description": "\0"}, "/description"),
+        ({"category": "\0"}, "/category"),
+        ({"venue": "\0"}, "/venue"),
+        ({"description": "d" * 10_001}, "/description"),
+        ({"timezone": "Mars"}, "/timezone"),
+        ({"timezone": "../UTC"}, "/timezone"),
+        ({"timezone": ""}, "/timezone"),
+        ({"timezone": "\0"}, "/timezone"),
+        ({"timezone": "Europe"}, "/timezone"),
+        ({"starts_at": "tomorrow"}, "/starts_at"),
+        ({"starts_at": None}, "/starts_at"),
+        ({"starts_at": "2030-01-01T00:00:00"}, "/starts_at"),
+        ({"starts_at": 1}, "/starts_at"),
         ({"ends_at": from_now(days=1)}, "/ends_at"),
         ({"sale_closes_at": from_now(days=-1)}, "/sale_closes_at"),
         ({"sale_opens_at": from_now(days=31)}, "/sale_closes_at"),
-        ({"max_per_user": 0}, "/max_per_user"), ({"max_per_user": 1001}, "/max_per_user"),
-        ({"tiers": []}, "/tiers"), ({"tiers": [TIER] * 101}, "/tiers"),
+        ({"max_per_user": 0}, "/max_per_user"),
+        ({"max_per_user": 1001}, "/max_per_user"),
+        ({"tiers": []}, "/tiers"),
+        ({"tiers": [TIER] * 101}, "/tiers"),
         ({"tiers": [TIER | {"name": ""}]}, "/tiers/0/name"),
         ({"tiers": [TIER | {"name": "\0"}]}, "/tiers/0/name"),
         ({"tiers": [TIER | {"capacity": -1}]}, "/tiers/0/capacity"),
@@ -207,25 +233,35 @@ TIER = {"name": "T", "price": PRICE, "capacity": 1}
         ({"tiers": [TIER | {"max_per_order": 0}]}, "/tiers/0/max_per_order"),
         ({"tiers": [TIER | {"max_per_order": 11}]}, "/tiers/0/max_per_order"),
         ({"tiers": [TIER | {"sold": 0}]}, "/tiers/0/sold"),
-        ({"tiers": [TIER | {"price": {"amount": -1, "currency": "EUR"}}]},
-         "/tiers/0/price/amount"),
-        ({"tiers": [TIER | {"price": {"amount": 0.1, "currency": "EUR"}}]},
-         "/tiers/0/price/amount"),
-        ({"tiers": [TIER | {"price": {"amount": 1, "currency": "eur"}}]},
-         "/tiers/0/price/currency"),
-        ({"tiers": [TIER, TIER | {"price": {"amount": 1, "currency": "USD"}}]},
-         "/tiers/1/price/currency"),
-        ({"status": "published"}, "/status"), ({"organizer_id": "org_1"}, "/organizer_id"),
-        ({"id": "evt_1"}, "/id"), ({"shard": 7}, "/shard"),
-        pytest.param({"tiers": [TIER | {"price": {"amount": 1, "currency": "EUR\n"}}]},
-                     "/tiers/0/price/currency", id="newline behind the currency"),
+        ({"tiers": [TIER | {"price": {"amount": -1, "currency": "EUR"}}]}, "/tiers/0/price/amount"),
+        (
+            {"tiers": [TIER | {"price": {"amount": 0.1, "currency": "EUR"}}]},
+            "/tiers/0/price/amount",
+        ),
+        (
+            {"tiers": [TIER | {"price": {"amount": 1, "currency": "eur"}}]},
+            "/tiers/0/price/currency",
+        ),
+        (
+            {"tiers": [TIER, TIER | {"price": {"amount": 1, "currency": "USD"}}]},
+            "/tiers/1/price/currency",
+        ),
+        ({"status": "published"}, "/status"),
+        ({"organizer_id": "org_1"}, "/organizer_id"),
+        ({"id": "evt_1"}, "/id"),
+        ({"shard": 7}, "/shard"),
+        pytest.param(
+            {"tiers": [TIER | {"price": {"amount": 1, "currency": "EUR\n"}}]},
+            "/tiers/0/price/currency",
+            id="newline behind the currency",
+        ),
         *(
             pytest.param({name: moment}, f"/{name}", id=f"{name} {moment}")
             for name in ("starts_at", "ends_at", "sale_opens_at", "sale_closes_at")
             for moment in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")
         ),
     ],
-)  # fmt: skip
+)
 async def test_bad_event(
     world: World, organizer: str, change: dict[str, Any], pointer: str
 ) -> None:
@@ -240,12 +276,15 @@ async def test_bad_event(
 @pytest.mark.parametrize(
     ("query", "pointer"),
     [
-        ("q=" + "x" * 201, "/query/q"), ("q=%00", "/query/q"), ("category=%00", "/query/category"),
-        ("from=tomorrow", "/query/from"), ("to=", "/query/to"),
+        ("q=" + "x" * 201, "/query/q"),
+        ("q=%00", "/query/q"),
+        ("category=%00", "/query/category"),
+        ("from=tomorrow", "/query/from"),
+        ("to=", "/query/to"),
         ("from=0001-01-01T00:00:00%2B14:00", "/query/from"),
         pytest.param("from=2030-01-01T00:00:00", "/query/from"),
     ],
-)  # fmt: skip
+)
 async def test_bad_filter(world: World, query: str, pointer: str) -> None:
     """A filter that means nothing is a bad request."""
     check_problem(await world.call("GET", f"/v1/events?{query}"), 422, "invalid", pointer)

@@ -69,8 +69,9 @@ async def test_f23_every_route_with_the_users_of_redis(world: World) -> None:
     buyer, friend = await make_account(walk), await make_account(walk)
     boss = await world.organizer()
     made = await walk.go("POST", "/v1/events", token=boss, json=new_event(3, 10))
-    event = (await walk.go("POST", "/v1/events/{event_id}/publish", made.body["id"],
-                           token=boss)).body  # fmt: skip
+    event = (
+        await walk.go("POST", "/v1/events/{event_id}/publish", made.body["id"], token=boss)
+    ).body
     for path in ("/v1/events/{event_id}", "/v1/events/{event_id}/availability"):
         await walk.go("GET", path, event["id"])
     await hold_and_book(walk, event, buyer)
@@ -84,8 +85,15 @@ async def test_f23_every_route_with_the_users_of_redis(world: World) -> None:
 
 async def look_around(walk: Walk) -> None:
     """Read what anybody may read."""
-    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/receipt-key",
-                 "/v1/ticket-key", "/v1/events"):  # fmt: skip
+    for path in (
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+        "/v1/receipt-key",
+        "/v1/ticket-key",
+        "/v1/events",
+    ):
         await walk.go("GET", path)
 
 
@@ -106,8 +114,14 @@ def order(event: dict[str, Any], tier_no: int, quantity: int) -> dict[str, Any]:
 async def hold_and_book(walk: Walk, event: dict[str, Any], buyer: str) -> None:
     """Hold, look, extend, confirm; hold and let go; book and look."""
     for key, end in (("h1", "confirm"), ("h2", "")):
-        made = await walk.go("POST", "/v1/events/{event_id}/holds", event["id"], token=buyer,
-                             key=key, json=order(event, 2, 1))  # fmt: skip
+        made = await walk.go(
+            "POST",
+            "/v1/events/{event_id}/holds",
+            event["id"],
+            token=buyer,
+            key=key,
+            json=order(event, 2, 1),
+        )
         own_id = made.body["id"]
         await walk.go("GET", "/v1/holds/{hold_id}", own_id, token=buyer)
         await walk.go("POST", "/v1/holds/{hold_id}/extend", own_id, token=buyer)
@@ -120,13 +134,20 @@ async def hold_and_book(walk: Walk, event: dict[str, Any], buyer: str) -> None:
 
 async def wait_in_line(walk: Walk, event: dict[str, Any], buyer: str, friend: str) -> None:
     """Sell the first tier out; wait, leave, decline and accept what a cancellation frees."""
-    booked = await walk.go("POST", "/v1/events/{event_id}/bookings", event["id"], token=buyer,
-                           key="b1", json=order(event, 1, 3))  # fmt: skip
+    booked = await walk.go(
+        "POST",
+        "/v1/events/{event_id}/bookings",
+        event["id"],
+        token=buyer,
+        key="b1",
+        json=order(event, 1, 3),
+    )
     entries = []
     for token, key in ((friend, "w0"), (friend, "w1"), (walk.world.token(), "w2")):
         wish = {"tier_id": event["tiers"][0]["id"], "quantity": 3}
-        made = await walk.go("POST", "/v1/events/{event_id}/waitlist", event["id"], token=token,
-                             key=key, json=wish)  # fmt: skip
+        made = await walk.go(
+            "POST", "/v1/events/{event_id}/waitlist", event["id"], token=token, key=key, json=wish
+        )
         entries.append((made.body["id"], token))
         if key == "w0":  # One person waits once at a time.
             await walk.go("DELETE", "/v1/waitlist/{entry_id}", made.body["id"], token=token)
@@ -141,15 +162,26 @@ async def pass_the_gate(
     walk: Walk, event: dict[str, Any], boss: str, buyer: str, friend: str
 ) -> None:
     """Book, scan a ticket, take that back, give the ticket away."""
-    booked = await walk.go("POST", "/v1/events/{event_id}/bookings", event["id"], token=buyer,
-                           key="b2", json=order(event, 2, 2))  # fmt: skip
+    booked = await walk.go(
+        "POST",
+        "/v1/events/{event_id}/bookings",
+        event["id"],
+        token=buyer,
+        key="b2",
+        json=order(event, 2, 2),
+    )
     seen = await walk.go("GET", "/v1/bookings/{booking_id}", booked.body["id"], token=buyer)
     ticket = seen.body["tickets"][0]
     await walk.go("POST", "/v1/tickets/{code}/check-in", ticket["code"], token=boss)
     await walk.go("POST", "/v1/tickets/{code}/undo", ticket["code"], token=boss)
     receiver = (await walk.go("GET", "/v1/me", token=friend)).body["id"]
-    await walk.go("POST", "/v1/tickets/{ticket_id}/transfer", ticket["id"], token=buyer,
-                  json={"user_id": receiver})  # fmt: skip
+    await walk.go(
+        "POST",
+        "/v1/tickets/{ticket_id}/transfer",
+        ticket["id"],
+        token=buyer,
+        json={"user_id": receiver},
+    )
     assert 1 == len((await walk.go("GET", "/v1/tickets", token=friend)).body["data"])
 
 
@@ -160,13 +192,24 @@ async def sit_down(walk: Walk, boss: str) -> None:
     await walk.go("POST", "/v1/events/{event_id}/publish", own_id, token=boss)
     await walk.go("GET", "/v1/events/{event_id}/seats", own_id)
     for verb in ("block", "unblock"):
-        await walk.go("POST", f"/v1/events/{{event_id}}/seats/{verb}", own_id, token=boss,
-                      json={"seat_ids": ["s1-1"]})  # fmt: skip
+        await walk.go(
+            "POST",
+            f"/v1/events/{{event_id}}/seats/{verb}",
+            own_id,
+            token=boss,
+            json={"seat_ids": ["s1-1"]},
+        )
     tier_id = made.body["tiers"][0]["id"]
     items = [{"seat_ids": ["s1-1"]}, {"tier_id": tier_id, "quantity": 2}]
     for number, item in enumerate(items):
-        await walk.go("POST", "/v1/events/{event_id}/bookings", own_id, token=boss,
-                      key=f"s{number}", json={"items": [item]})  # fmt: skip
+        await walk.go(
+            "POST",
+            "/v1/events/{event_id}/bookings",
+            own_id,
+            token=boss,
+            key=f"s{number}",
+            json={"items": [item]},
+        )
 
 
 async def change_and_cancel(walk: Walk, event: dict[str, Any], boss: str) -> None:
@@ -174,11 +217,22 @@ async def change_and_cancel(walk: Walk, event: dict[str, Any], boss: str) -> Non
     own_id = event["id"]
     etag = (await walk.go("GET", "/v1/events/{event_id}", own_id, token=boss)).headers["ETag"]
     change = {"tiers": [{"id": event["tiers"][1]["id"], "capacity": 20}]}
-    await walk.go("PATCH", "/v1/events/{event_id}", own_id, token=boss, json=change,
-                  headers={"If-Match": etag})  # fmt: skip
+    await walk.go(
+        "PATCH",
+        "/v1/events/{event_id}",
+        own_id,
+        token=boss,
+        json=change,
+        headers={"If-Match": etag},
+    )
     await walk.go("POST", "/v1/events/{event_id}/close", own_id, token=boss)
-    await walk.go("POST", "/v1/events/{event_id}/reopen", own_id, token=boss,
-                  json={"sale_closes_at": from_now(days=2)})  # fmt: skip
+    await walk.go(
+        "POST",
+        "/v1/events/{event_id}/reopen",
+        own_id,
+        token=boss,
+        json={"sale_closes_at": from_now(days=2)},
+    )
     cancelled = await walk.go("POST", "/v1/events/{event_id}/cancel", own_id, token=boss)
     assert 0 == cancelled.body["places_left"]
     await walk.go("GET", "/v1/events/{event_id}/cancel", own_id, token=boss)

@@ -65,8 +65,10 @@ async def test_check_in_once(world: World, event: dict[str, Any], user: str, sta
     code = booking["tickets"][2]["code"]
     first = await scan(world, code, staff, gate="north-1")
     assert (200, "checked_in", "north-1") == (
-        first.status, first.body["status"], first.body["gate"],
-    )  # fmt: skip
+        first.status,
+        first.body["status"],
+        first.body["gate"],
+    )
     assert event["tiers"][1]["id"] == first.body["tier_id"]
     second = await scan(world, code, staff, gate="south")
     check_problem(second, 409, "already_checked_in")
@@ -109,13 +111,18 @@ async def test_forged_codes(world: World, event: dict[str, Any], user: str, staf
     """A code that is changed, cut, or signed by another key is unknown and changes nothing."""
     booking = await booked(world, event, user)
     code = booking["tickets"][0]["code"]
-    other = TicketCodes("o" * 43).issue(
-        TicketCode(event["id"], booking["id"], 1, 1, 1)
-    )  # fmt: skip
+    other = TicketCodes("o" * 43).issue(TicketCode(event["id"], booking["id"], 1, 1, 1))
     before = await world.state()
     swapped = "A" if code[-40] != "A" else "B"
-    for forged in (other, code[:-1], code + "A", "x", "A" * 134, code[:-40] + swapped + code[-39:],
-                   "%FF"):  # fmt: skip
+    for forged in (
+        other,
+        code[:-1],
+        code + "A",
+        "x",
+        "A" * 134,
+        code[:-40] + swapped + code[-39:],
+        "%FF",
+    ):
         check_problem(await scan(world, forged, staff), 404, "not_found")
     check_problem(await scan(world, code, staff, gate="a b"), 422, "invalid", "/gate")
     check_problem(await scan(world, code, staff, gate="-"), 422, "invalid", "/gate")
@@ -148,8 +155,9 @@ async def test_transfer(world: World, event: dict[str, Any], user: str, staff: s
     check_problem(await scan(world, ticket["code"], staff), 410, "ticket_superseded")
     seen = await world.call("GET", f"/v1/bookings/{booking['id']}", token=user)
     assert (None, True) == (
-        seen.body["tickets"][1]["code"], seen.body["tickets"][1]["is_transferred"],
-    )  # fmt: skip
+        seen.body["tickets"][1]["code"],
+        seen.body["tickets"][1]["is_transferred"],
+    )
     [mine] = (await world.call("GET", "/v1/tickets", token=friend)).body["data"]
     assert ticket["id"] == mine["id"]
     assert 200 == (await scan(world, mine["code"], staff)).status
@@ -177,9 +185,12 @@ async def test_bad_transfers(world: World, event: dict[str, Any]) -> None:
     path = f"/v1/tickets/{ticket['id']}/transfer"
     before = await world.state()
     for body, pointer in (
-        ({"email": "nobody@x.yz"}, "/email"), ({"user_id": new_id("usr")}, "/user_id"),
-        ({"user_id": user_id}, "/user_id"), ({}, ""), ({"email": "a@b", "user_id": "u"}, ""),
-    ):  # fmt: skip
+        ({"email": "nobody@x.yz"}, "/email"),
+        ({"user_id": new_id("usr")}, "/user_id"),
+        ({"user_id": user_id}, "/user_id"),
+        ({}, ""),
+        ({"email": "a@b", "user_id": "u"}, ""),
+    ):
         answer = await world.call("POST", path, token=user, json=body)
         check_problem(answer, 422, "invalid", pointer)
     body = {"user_id": user_id}
@@ -200,8 +211,10 @@ async def test_cancel_some_places(
     first = await world.call("POST", path, token=user, json=body)
     assert 200 == first.status, first.text
     assert (2, "confirmed", 3000) == (
-        first.body["version"], first.body["status"], first.body["total"]["amount"],
-    )  # fmt: skip
+        first.body["version"],
+        first.body["status"],
+        first.body["total"]["amount"],
+    )
     assert [1, 1] == [item["quantity"] for item in first.body["items"]]
     assert ["valid", "cancelled", "valid"] == [t["status"] for t in first.body["tickets"]]
     before = await world.state()

@@ -61,11 +61,17 @@ async def test_shown_to_who_may(world: World, organizer: str, event: Event) -> N
         is_private = "private" in one.headers["Cache-Control"]
         assert is_private == ("private" in left.headers["Cache-Control"])
         assert is_private == bool(query or token == organizer)
-        return [[tier["id"] for tier in one.body["tiers"]],
-                [tier["tier_id"] for tier in left.body["tiers"]]]  # fmt: skip
+        return [
+            [tier["id"] for tier in one.body["tiers"]],
+            [tier["tier_id"] for tier in left.body["tiers"]],
+        ]
 
-    for query, token in (("", None), ("", stranger), ("?promo_code=sale", None),
-                         ("?promo_code=none", world.token())):  # fmt: skip
+    for query, token in (
+        ("", None),
+        ("", stranger),
+        ("?promo_code=sale", None),
+        ("?promo_code=none", world.token()),
+    ):
         assert [both[:1]] * 2 == await shown(query, token)
     assert [both] * 2 == await shown("?promo_code=key")
     assert [both] * 2 == await shown("", organizer)
@@ -94,8 +100,9 @@ async def test_no_waitlist(world: World, event: Event) -> None:
     """Nobody can wait for it."""
     path, body = f"/v1/events/{event['id']}/waitlist", {"quantity": 1}
     for tier_id in (event["tiers"][1]["id"], "tier_" + 26 * "0"):
-        answer = await world.call("POST", path, token=world.token(), key="k",
-                                  json=body | {"tier_id": tier_id})  # fmt: skip
+        answer = await world.call(
+            "POST", path, token=world.token(), key="k", json=body | {"tier_id": tier_id}
+        )
         check_problem(answer, 422, "invalid", "/tier_id")
 
 
@@ -120,14 +127,20 @@ async def test_seats_of_a_hidden_tier(world: World, organizer: str) -> None:
     assert ["Front", "Box"] == await names("?promo_code=KEY") == await names(token=organizer)
     for seat_id in ("s2-1", "s3-1"):
         answer = await world.call(
-            "POST", f"{path}/bookings", token=world.token(), key="k",
+            "POST",
+            f"{path}/bookings",
+            token=world.token(),
+            key="k",
             json={"items": [{"seat_ids": [seat_id]}]},
-        )  # fmt: skip
+        )
         check_problem(answer, 422, "invalid", "/items/0/seat_ids/0")
     answer = await world.call(
-        "POST", f"{path}/bookings", token=world.token(), key="k",
+        "POST",
+        f"{path}/bookings",
+        token=world.token(),
+        key="k",
         json={"items": [{"seat_ids": ["s2-1", "s1-1"]}], "promo_code": "KEY"},
-    )  # fmt: skip
+    )
     assert 201 == answer.status
     changes = (await world.call("GET", f"{path}/seats?since=0")).body["changes"]
     assert [["s1-1"]] == [change["seat_ids"] for change in changes]

@@ -16,12 +16,18 @@ from tests.checks import Tier, ask, stock
 Event = dict[str, Any]
 
 
-async def hold(world: World, event: Event, token: str, *lines: tuple[int, int], key: str = "h",
-               **fields: Any) -> Answer:  # fmt: skip
+async def hold(
+    world: World, event: Event, token: str, *lines: tuple[int, int], key: str = "h", **fields: Any
+) -> Answer:
     """Hold places of the event's tiers, given by number."""
     items = [{"tier_id": event["tiers"][n - 1]["id"], "quantity": q} for n, q in lines or ((1, 1),)]
-    return await world.call("POST", f"/v1/events/{event['id']}/holds", token=token, key=key,
-                            json={"items": items} | fields)  # fmt: skip
+    return await world.call(
+        "POST",
+        f"/v1/events/{event['id']}/holds",
+        token=token,
+        key=key,
+        json={"items": items} | fields,
+    )
 
 
 async def counters(world: World, event: Event) -> Tier:
@@ -54,9 +60,7 @@ async def test_hold_then_confirm(world: World, event: Event, user: str) -> None:
     assert ("held", None) == (made.body["status"], made.body["booking_id"])
     assert confirmed.body == again.body
     assert "true" == again.headers["Idempotent-Replayed"]
-    assert ("aisle", {"a": 1}) == (
-        confirmed.body["special_requests"], confirmed.body["metadata"],
-    )  # fmt: skip
+    assert ("aisle", {"a": 1}) == (confirmed.body["special_requests"], confirmed.body["metadata"])
     assert ("confirmed", confirmed.body["id"]) == (after.body["status"], after.body["booking_id"])
     booking = await world.call("GET", f"/v1/bookings/{confirmed.body['id']}", token=user)
     assert "database" == booking.body.pop("durability")

@@ -14,9 +14,11 @@ from tests.api.world import World, check_problem
 
 #: What stands in a reply for each field of a refusal.
 FIELD_VALUES: dict[str, int | str] = {
-    "scope": "person", "opens_at_ms": 1_800_000_000_000, "closes_at_ms": 1_800_000_000_000,
+    "scope": "person",
+    "opens_at_ms": 1_800_000_000_000,
+    "closes_at_ms": 1_800_000_000_000,
     "line": 2,
-}  # fmt: skip
+}
 
 
 def test_table_covers_every_refusal() -> None:
@@ -55,15 +57,24 @@ def test_codes_mean_one_status() -> None:
     ("message", "pointer", "detail"),
     [
         ("Object contains unknown field `a`", "/a", "Object contains unknown field a"),
-        ("Expected `int`, got `str` - at `$.items[3].quantity`", "/items/3/quantity",
-         "Expected int, got str"),
-        ("Object missing required field `x` - at `$.tiers[0].price`", "/tiers/0/price/x",
-         "Object missing required field x"),
+        (
+            "Expected `int`, got `str` - at `$.items[3].quantity`",
+            "/items/3/quantity",
+            "Expected int, got str",
+        ),
+        (
+            "Object missing required field `x` - at `$.tiers[0].price`",
+            "/tiers/0/price/x",
+            "Object missing required field x",
+        ),
         ("Expected `str`, got `int` - at `$`", "", "Expected str, got int"),
-        ("Object contains unknown field `a/b~c`", "/a~1b~0c",
-         "Object contains unknown field a/b~c"),
+        (
+            "Object contains unknown field `a/b~c`",
+            "/a~1b~0c",
+            "Object contains unknown field a/b~c",
+        ),
     ],
-)  # fmt: skip
+)
 def test_validation_names_the_field(message: str, pointer: str, detail: str) -> None:
     """The decoder's message becomes a JSON pointer (RFC 6901) and a sentence."""
     assert [(pointer, detail)] == from_validation(msgspec.ValidationError(message)).errors

@@ -18,13 +18,23 @@ from tests.api.world import World, check_problem
 BOOKING_ROUTES = [route for route in ROUTES if "{booking_id}" in route.path]
 #: What anybody may call without a token, in full: a new one has to be added here on purpose.
 PUBLIC = {
-    ("POST", "/v1/auth/register"), ("POST", "/v1/auth/login"), ("GET", "/v1/events"),
-    ("GET", "/v1/events/{event_id}"), ("GET", "/v1/events/{event_id}/availability"),
-    ("GET", "/v1/events/{event_id}/seats"), ("GET", "/openapi.json"), ("GET", "/healthz"),
-    ("GET", "/readyz"), ("GET", "/metrics"),
-    ("GET", "/v1/ticket-key"), ("GET", "/v1/receipt-key"),
-    ("GET", "/openapi.json"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"),
-}  # fmt: skip
+    ("POST", "/v1/auth/register"),
+    ("POST", "/v1/auth/login"),
+    ("GET", "/v1/events"),
+    ("GET", "/v1/events/{event_id}"),
+    ("GET", "/v1/events/{event_id}/availability"),
+    ("GET", "/v1/events/{event_id}/seats"),
+    ("GET", "/openapi.json"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/v1/ticket-key"),
+    ("GET", "/v1/receipt-key"),
+    ("GET", "/openapi.json"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+}
 
 
 def named(route: Route) -> str:

@@ -13,17 +13,25 @@ from tests.api.world import Answer, World, check_problem, new_event
 Event = dict[str, Any]
 SECTIONS = [
     {
-        "name": "Left", "tier": "Tier 1",
+        "name": "Left",
+        "tier": "Tier 1",
         "rows": [{"name": "A", "seats": 4}, {"name": "B", "seats": 4}],
     },
     {
-        "name": "Box", "tier": 1,
-        "rows": [{"name": "1", "seats": [
-            {"label": "1a", "accessible": True, "aisle": True}, {"label": "1b"},
-            {"label": "1c", "restricted_view": True},
-        ]}],
+        "name": "Box",
+        "tier": 1,
+        "rows": [
+            {
+                "name": "1",
+                "seats": [
+                    {"label": "1a", "accessible": True, "aisle": True},
+                    {"label": "1b"},
+                    {"label": "1c", "restricted_view": True},
+                ],
+            }
+        ],
     },
-]  # fmt: skip
+]
 
 
 def seated_event(sections: Any = SECTIONS) -> dict[str, Any]:
@@ -55,14 +63,21 @@ async def seats(world: World, event: Event, query: str = "", **headers: str) -> 
 
 
 async def order(
-    world: World, event: Event, *items: Mapping[str, Any], what: str = "bookings", key: str = "k",
+    world: World,
+    event: Event,
+    *items: Mapping[str, Any],
+    what: str = "bookings",
+    key: str = "k",
     token: str | None = None,
-) -> Answer:  # fmt: skip
+) -> Answer:
     """Book or hold."""
     return await world.call(
-        "POST", f"/v1/events/{event['id']}/{what}", token=token or world.token(), key=key,
+        "POST",
+        f"/v1/events/{event['id']}/{what}",
+        token=token or world.token(),
+        key=key,
         json={"items": items},
-    )  # fmt: skip
+    )
 
 
 async def statuses(world: World, event: Event) -> list[str]:
@@ -80,19 +95,25 @@ async def test_seat_map(world: World, hall: Event) -> None:
     assert [8, 3, 50] == [tier["capacity"] for tier in hall["tiers"]]
     assert [
         {
-            "section_no": 1, "name": "Left", "tier_id": first["id"], "kinds": "",
-            "status": "ffff/ffff", "rows": [
+            "section_no": 1,
+            "name": "Left",
+            "tier_id": first["id"],
+            "kinds": "",
+            "status": "ffff/ffff",
+            "rows": [
                 {"name": "A", "first_seat": 1, "seats": 4, "labels": None},
                 {"name": "B", "first_seat": 6, "seats": 4, "labels": None},
             ],
         },
         {
-            "section_no": 2, "name": "Box", "tier_id": second["id"], "kinds": "502",
-            "status": "fff", "rows": [
-                {"name": "1", "first_seat": 1, "seats": 3, "labels": ["1a", "1b", "1c"]},
-            ],
+            "section_no": 2,
+            "name": "Box",
+            "tier_id": second["id"],
+            "kinds": "502",
+            "status": "fff",
+            "rows": [{"name": "1", "first_seat": 1, "seats": 3, "labels": ["1a", "1b", "1c"]}],
         },
-    ] == answer.body["sections"]  # fmt: skip
+    ] == answer.body["sections"]
     again = await seats(world, hall, **{"If-None-Match": answer.headers["ETag"]})
     assert 304 == again.status
 
@@ -108,8 +129,12 @@ async def test_seat_map_since(world: World, hall: Event) -> None:
     assert answer.body["sections"] is None
     assert 2 == len((await seats(world, hall, "?since=99")).body["sections"])
     for bad in ("-1", "x", "1" * 16, "²"):
-        check_problem(await seats(world, hall, f"?since={bad}" if bad != "²" else "?since=%C2%B2"),
-                      422, "invalid", "/query/since")  # fmt: skip
+        check_problem(
+            await seats(world, hall, f"?since={bad}" if bad != "²" else "?since=%C2%B2"),
+            422,
+            "invalid",
+            "/query/since",
+        )
 
 
 async def test_event_without_seats(world: World, event: Event) -> None:
@@ -131,8 +156,9 @@ async def test_book_seats(world: World, hall: Event) -> None:
     """Seats of two tiers and general places become one booking, read alike from both stores."""
     token = world.token()
     items = [
-        {"seat_ids": ["s1-2", "s2-1", "s1-3"]}, {"tier_id": hall["tiers"][2]["id"], "quantity": 1}
-    ]  # fmt: skip
+        {"seat_ids": ["s1-2", "s2-1", "s1-3"]},
+        {"tier_id": hall["tiers"][2]["id"], "quantity": 1},
+    ]
     answer = await order(world, hall, *items, token=token)
     assert 201 == answer.status, answer.text
     assert [(2, ["s1-2", "s1-3"]), (1, ["s2-1"]), (1, [])] == [
@@ -213,11 +239,13 @@ async def test_block_and_unblock(world: World, hall: Event, organizer: str) -> N
     assert ["bfff/ffff", "ffb"] == await statuses(world, hall)
     check_problem(await order(world, hall, {"seat_ids": ["s1-1"]}), 409, "seat_taken", "/items/0")
     await order(world, hall, {"seat_ids": ["s1-2"]})
-    refused = await world.call("POST", f"{path}/block", token=organizer,
-                               json={"seat_ids": ["s1-3", "s1-2"]})  # fmt: skip
+    refused = await world.call(
+        "POST", f"{path}/block", token=organizer, json={"seat_ids": ["s1-3", "s1-2"]}
+    )
     check_problem(refused, 409, "seat_taken", "/seat_ids/1")
-    unknown = await world.call("POST", f"{path}/unblock", token=organizer,
-                               json={"seat_ids": ["s1-3", "s1-5"]})  # fmt: skip
+    unknown = await world.call(
+        "POST", f"{path}/unblock", token=organizer, json={"seat_ids": ["s1-3", "s1-5"]}
+    )
     check_problem(unknown, 422, "invalid", "/seat_ids/1")
     answer = await world.call("POST", f"{path}/unblock", token=organizer, json=body)
     assert (200, "free") == (answer.status, answer.body["status"])
@@ -264,18 +292,34 @@ async def test_bad_items(world: World, hall: Event, items: list[Any], pointer: s
         ([{"name": "A", "tier": "?", "rows": [{"name": "1", "seats": 8}]}], "/sections/0/tier"),
         ([{"name": "A", "tier": 3, "rows": [{"name": "1", "seats": 8}]}], "/sections/0/tier"),
         ([{"name": "A", "tier": 0, "rows": []}], "/sections/0/rows"),
-        ([{"name": "A", "tier": 0, "rows": [{"name": "1", "seats": 0}]}],
-         "/sections/0/rows/0/seats"),
-        ([{"name": "A", "tier": 0, "rows": [{"name": "1", "seats": 2000}] * 2}],
-         "/sections/0/rows"),
-        ([{"name": "A", "tier": 0,
-           "rows": [{"name": "1", "seats": [{"label": "1"}, {"label": "1"}]}]}],
-         "/sections/0/rows/0/seats/1/label"),
+        (
+            [{"name": "A", "tier": 0, "rows": [{"name": "1", "seats": 0}]}],
+            "/sections/0/rows/0/seats",
+        ),
+        (
+            [{"name": "A", "tier": 0, "rows": [{"name": "1", "seats": 2000}] * 2}],
+            "/sections/0/rows",
+        ),
+        (
+            [
+                {
+                    "name": "A",
+                    "tier": 0,
+                    "rows": [{"name": "1", "seats": [{"label": "1"}, {"label": "1"}]}],
+                }
+            ],
+            "/sections/0/rows/0/seats/1/label",
+        ),
         ([{"name": "A", "tier": 1, "rows": [{"name": "1", "seats": 3}]}], "/tiers/0/capacity"),
-        ([{"name": "A", "tier": 0, "rows": [{"name": "1", "seats": 3}]},
-          {"name": "A", "tier": 1, "rows": [{"name": "1", "seats": 4}]}], "/tiers/1/capacity"),
+        (
+            [
+                {"name": "A", "tier": 0, "rows": [{"name": "1", "seats": 3}]},
+                {"name": "A", "tier": 1, "rows": [{"name": "1", "seats": 4}]},
+            ],
+            "/tiers/1/capacity",
+        ),
     ],
-)  # fmt: skip
+)
 async def test_bad_sections(
     world: World, organizer: str, sections: list[Any], pointer: str
 ) -> None:
@@ -286,8 +330,10 @@ async def test_bad_sections(
 
 async def test_race_over_http(world: World, hall: Event) -> None:
     """I3: of 20 buyers of one seat exactly one gets it."""
-    answers = await asyncio.gather(*(
-        order(world, hall, {"seat_ids": ["s1-1"]}, what=("holds", "bookings")[n % 2])
-        for n in range(20)
-    ))  # fmt: skip
+    answers = await asyncio.gather(
+        *(
+            order(world, hall, {"seat_ids": ["s1-1"]}, what=("holds", "bookings")[n % 2])
+            for n in range(20)
+        )
+    )
     assert [201] + [409] * 19 == sorted(answer.status for answer in answers)

@@ -8,9 +8,7 @@ import pytest
 
 from tests.api.world import World, check_problem, from_now, new_event
 
-TIER: dict[str, Any] = {
-    "name": "T", "price": {"amount": 100, "currency": "EUR"}, "capacity": 9,
-}  # fmt: skip
+TIER: dict[str, Any] = {"name": "T", "price": {"amount": 100, "currency": "EUR"}, "capacity": 9}
 
 
 @pytest.fixture
@@ -22,8 +20,13 @@ def user(world: World) -> str:
 async def test_rules_are_shown(world: World) -> None:
     """An event tells the rules of its tiers as they were given."""
     opens, closes = "2030-01-01T00:00:00.123Z", "2030-01-02T00:00:00.457Z"
-    rules = {"min_per_order": 2, "max_per_order": 4, "max_per_user": 6, "sale_opens_at": opens,
-             "sale_closes_at": closes}  # fmt: skip
+    rules = {
+        "min_per_order": 2,
+        "max_per_order": 4,
+        "max_per_user": 6,
+        "sale_opens_at": opens,
+        "sale_closes_at": closes,
+    }
     event = await world.event(
         tiers=[TIER | rules, TIER | {"name": "U"}], starts_at="2031-01-01T00:00:00Z"
     )

@@ -22,9 +22,14 @@ async def full(world: World, capacity: int, **fields: Any) -> tuple[dict[str, An
 
 
 async def join(
-    world: World, event: dict[str, Any], token: str, quantity: int = 1, *, key: str = "k",
+    world: World,
+    event: dict[str, Any],
+    token: str,
+    quantity: int = 1,
+    *,
+    key: str = "k",
     **fields: Any,
-) -> Answer:  # fmt: skip
+) -> Answer:
     """Ask to wait for tier 1."""
     body = {"tier_id": event["tiers"][0]["id"], "quantity": quantity} | fields
     path = f"/v1/events/{event['id']}/waitlist"
@@ -46,9 +51,17 @@ async def test_whole_story(world: World) -> None:
     assert 201 == made.status, made.text
     assert f"/v1/waitlist/{made.body['id']}" == made.headers["Location"]
     assert ("waiting", "strict", 1, 0, None, None, None) == tuple(
-        made.body[name] for name in
-        ("status", "policy", "position", "ahead_places", "estimate_s", "offer", "booking_id")
-    )  # fmt: skip
+        made.body[name]
+        for name in (
+            "status",
+            "policy",
+            "position",
+            "ahead_places",
+            "estimate_s",
+            "offer",
+            "booking_id",
+        )
+    )
     other = await join(world, event, second, 1)
     assert (2, 2) == (other.body["position"], other.body["ahead_places"])
     await world.cancel(booking, seller)
@@ -78,8 +91,10 @@ async def test_f37_repeated_join_is_replayed(world: World) -> None:
     first = await join(world, event, token)
     again = await join(world, event, token)
     assert (201, "true", first.body) == (
-        again.status, again.headers["Idempotent-Replayed"], again.body,
-    )  # fmt: skip
+        again.status,
+        again.headers["Idempotent-Replayed"],
+        again.body,
+    )
     check_problem(await join(world, event, token, 2), 422, "idempotency_key_reused")
 
 
@@ -98,9 +113,13 @@ async def test_refusals(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("fields", "pointer"),
-    [({"quantity": 0}, "/quantity"), ({"tier_id": "tier_x"}, "/tier_id"),
-     ({"after_hold": "bk_1"}, "/after_hold"), ({"priority": 1}, "")],
-)  # fmt: skip
+    [
+        ({"quantity": 0}, "/quantity"),
+        ({"tier_id": "tier_x"}, "/tier_id"),
+        ({"after_hold": "bk_1"}, "/after_hold"),
+        ({"priority": 1}, ""),
+    ],
+)
 async def test_bad_input(world: World, fields: dict[str, Any], pointer: str) -> None:
     """Bad values are named by their pointer, and unknown fields are forbidden."""
     event, _, _ = await full(world, 1)
@@ -127,10 +146,13 @@ async def test_foreign_entries_are_not_found(world: World) -> None:
     await world.cancel(booking, seller)
     offer = (await entry(world, own_id, owner))["offer"]["id"]
     for method, path in (
-        ("GET", f"/v1/waitlist/{own_id}"), ("DELETE", f"/v1/waitlist/{own_id}"),
-        ("POST", f"/v1/offers/{offer}/accept"), ("POST", f"/v1/offers/{offer}/decline"),
-        ("GET", f"/v1/waitlist/{new_id('evt')}"), ("GET", "/v1/waitlist/x"),
-    ):  # fmt: skip
+        ("GET", f"/v1/waitlist/{own_id}"),
+        ("DELETE", f"/v1/waitlist/{own_id}"),
+        ("POST", f"/v1/offers/{offer}/accept"),
+        ("POST", f"/v1/offers/{offer}/decline"),
+        ("GET", f"/v1/waitlist/{new_id('evt')}"),
+        ("GET", "/v1/waitlist/x"),
+    ):
         check_problem(await world.call(method, path, token=stranger), 404, "not_found")
     assert "offered" == (await entry(world, own_id, owner))["status"]
 

@@ -205,11 +205,14 @@ def new_event(*capacities: int) -> dict[str, Any]:
         "name": "Concert",
         "starts_at": from_now(days=30),
         "tiers": [
-            {"name": f"Tier {n}", "price": {"amount": 1000 * n, "currency": "EUR"},
-             "capacity": capacity}
+            {
+                "name": f"Tier {n}",
+                "price": {"amount": 1000 * n, "currency": "EUR"},
+                "capacity": capacity,
+            }
             for n, capacity in enumerate(capacities or (100,), start=1)
         ],
-    }  # fmt: skip
+    }
 
 
 def check_problem(answer: Answer, status: int, code: str, pointer: str | None = None) -> None:

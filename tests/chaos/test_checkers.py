@@ -169,8 +169,7 @@ def test_i1_too_many_places_are_caught() -> None:
 
 def test_i11_lost_hold_is_caught() -> None:
     """I11: a hold that was acknowledged and cannot be confirmed, unless holds may end."""
-    calls = [call("hold", "a", (0, 1)),
-             call("confirm", "a", (2, 3), "fail", code="hold_expired")]  # fmt: skip
+    calls = [call("hold", "a", (0, 1)), call("confirm", "a", (2, 3), "fail", code="hold_expired")]
 
     assert ["I11"] == invariants(checkers.holds_kept(calls, holds_may_end=False))
     assert [] == checkers.holds_kept(calls, holds_may_end=True)
@@ -208,23 +207,56 @@ def seat(verb: str, owner: str, times: tuple[float, float], outcome: str = "ok")
     [
         pytest.param([], None, id="nothing"),
         pytest.param([seat("book", "a", (0, 1))], "a", id="sold"),
-        pytest.param([seat("book", "a", (0, 1)), seat("cancel", "a", (2, 3)),
-                      seat("book", "b", (4, 5))], "b", id="sold again"),
-        pytest.param([seat("book", "a", (0, 5)), seat("book", "b", (1, 2), "taken")], "a",
-                     id="refused before the answer of who has it"),
-        pytest.param([seat("book", "a", (0, 1), "info"), seat("book", "b", (5, 6), "taken")], "a",
-                     id="the unanswered one has it"),
-        pytest.param([seat("book", "a", (0, 1), "info"), seat("book", "b", (5, 6))], "b",
-                     id="the unanswered one came to nothing"),
-        pytest.param([seat("book", "a", (0, 1), "info"), seat("book", "b", (2, 3)),
-                      seat("cancel", "b", (4, 5))], "a", id="the unanswered one came late"),
-        pytest.param([seat("hold", "a", (0, 1)), seat("book", "b", (2, 3), "taken"),
-                      seat("confirm", "a", (4, 5))], "a", id="held and confirmed"),
-        pytest.param([seat("book", "a", (0, 1)), seat("book", "a", (2, 3)),
-                      seat("cancel", "a", (4, 5)), seat("book", "a", (6, 7))], None,
-                     id="a repeated key changes nothing"),
+        pytest.param(
+            [seat("book", "a", (0, 1)), seat("cancel", "a", (2, 3)), seat("book", "b", (4, 5))],
+            "b",
+            id="sold again",
+        ),
+        pytest.param(
+            [seat("book", "a", (0, 5)), seat("book", "b", (1, 2), "taken")],
+            "a",
+            id="refused before the answer of who has it",
+        ),
+        pytest.param(
+            [seat("book", "a", (0, 1), "info"), seat("book", "b", (5, 6), "taken")],
+            "a",
+            id="the unanswered one has it",
+        ),
+        pytest.param(
+            [seat("book", "a", (0, 1), "info"), seat("book", "b", (5, 6))],
+            "b",
+            id="the unanswered one came to nothing",
+        ),
+        pytest.param(
+            [
+                seat("book", "a", (0, 1), "info"),
+                seat("book", "b", (2, 3)),
+                seat("cancel", "b", (4, 5)),
+            ],
+            "a",
+            id="the unanswered one came late",
+        ),
+        pytest.param(
+            [
+                seat("hold", "a", (0, 1)),
+                seat("book", "b", (2, 3), "taken"),
+                seat("confirm", "a", (4, 5)),
+            ],
+            "a",
+            id="held and confirmed",
+        ),
+        pytest.param(
+            [
+                seat("book", "a", (0, 1)),
+                seat("book", "a", (2, 3)),
+                seat("cancel", "a", (4, 5)),
+                seat("book", "a", (6, 7)),
+            ],
+            None,
+            id="a repeated key changes nothing",
+        ),
     ],
-)  # fmt: skip
+)
 def test_i16_good_histories(calls: list[SeatCall], owner: str | None) -> None:
     """I16: histories that some order explains."""
     assert linear.is_linearizable(calls, owner)
@@ -237,19 +269,38 @@ def test_i16_good_histories(calls: list[SeatCall], owner: str | None) -> None:
         pytest.param([seat("book", "a", (0, 1))], None, id="lost in the end"),
         pytest.param([], "a", id="owner from nowhere"),
         pytest.param([seat("book", "a", (0, 1), "taken")], None, id="refused a free seat"),
-        pytest.param([seat("book", "a", (0, 1)), seat("cancel", "a", (2, 3)),
-                      seat("book", "b", (4, 5), "taken")], None, id="still taken after cancelling"),
-        pytest.param([seat("book", "a", (0, 1)), seat("cancel", "a", (2, 3))], "a",
-                     id="a cancelled booking came back"),
-        pytest.param([seat("hold", "a", (0, 1)), seat("book", "b", (2, 3))], "b",
-                     id="sold from under a live hold"),
+        pytest.param(
+            [
+                seat("book", "a", (0, 1)),
+                seat("cancel", "a", (2, 3)),
+                seat("book", "b", (4, 5), "taken"),
+            ],
+            None,
+            id="still taken after cancelling",
+        ),
+        pytest.param(
+            [seat("book", "a", (0, 1)), seat("cancel", "a", (2, 3))],
+            "a",
+            id="a cancelled booking came back",
+        ),
+        pytest.param(
+            [seat("hold", "a", (0, 1)), seat("book", "b", (2, 3))],
+            "b",
+            id="sold from under a live hold",
+        ),
         pytest.param([seat("confirm", "a", (0, 1))], "a", id="confirmed without a hold"),
-        pytest.param([seat("book", "a", (5, 6), "info"), seat("book", "b", (0, 1), "taken")], "a",
-                     id="refused before the unanswered one was sent"),
-        pytest.param([seat("hold", "a", (0, 1)), seat("confirm", "a", (2, 3), "over")], None,
-                     id="a hold ended by itself"),
+        pytest.param(
+            [seat("book", "a", (5, 6), "info"), seat("book", "b", (0, 1), "taken")],
+            "a",
+            id="refused before the unanswered one was sent",
+        ),
+        pytest.param(
+            [seat("hold", "a", (0, 1)), seat("confirm", "a", (2, 3), "over")],
+            None,
+            id="a hold ended by itself",
+        ),
     ],
-)  # fmt: skip
+)
 def test_i16_bad_histories(calls: list[SeatCall], owner: str | None) -> None:
     """I16: histories that no order explains."""
     assert not linear.is_linearizable(calls, owner)
@@ -257,11 +308,18 @@ def test_i16_bad_histories(calls: list[SeatCall], owner: str | None) -> None:
 
 def test_i16_holds_that_may_end() -> None:
     """I16: where holds may end, their seats may be sold to others, and late confirmations fail."""
-    sold = [seat("hold", "a", (0, 1)), seat("book", "b", (2, 3)),
-            seat("confirm", "a", (4, 5), "over")]  # fmt: skip
-    late = [seat("hold", "a", (0, 1)), seat("confirm", "a", (2, 3), "over"),
-            seat("book", "b", (4, 5)), seat("cancel", "b", (6, 7)),
-            seat("confirm", "a", (8, 9))]  # fmt: skip
+    sold = [
+        seat("hold", "a", (0, 1)),
+        seat("book", "b", (2, 3)),
+        seat("confirm", "a", (4, 5), "over"),
+    ]
+    late = [
+        seat("hold", "a", (0, 1)),
+        seat("confirm", "a", (2, 3), "over"),
+        seat("book", "b", (4, 5)),
+        seat("cancel", "b", (6, 7)),
+        seat("confirm", "a", (8, 9)),
+    ]
 
     assert linear.is_linearizable(sold, "b", holds_may_end=True)
     assert linear.is_linearizable(late, "a", holds_may_end=True)

@@ -75,8 +75,11 @@ def test_only_what_is_asked_for() -> None:
 
 def test_last_line() -> None:
     """The last line counts over all rounds, each violation under its kind and in the whole."""
-    bad = [Violation("lost", "I4", "x"), Violation("oversold", "I3", "y"),
-           Violation("other", "I18", "z")]  # fmt: skip
+    bad = [
+        Violation("lost", "I4", "x"),
+        Violation("oversold", "I3", "y"),
+        Violation("other", "I18", "z"),
+    ]
     verdicts = [Verdict(1, faults=3, acked=10), Verdict(2, faults=4, acked=5, violations=bad)]
 
     assert "CHAOS seeds=2 faults=7 acked=15 lost=1 oversold=1 duplicates=0 violations=3" == line(

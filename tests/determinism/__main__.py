@@ -55,8 +55,12 @@ def work(seeds: range) -> tuple[list[int], Counter[str], float]:
     sums: Counter[str] = Counter()
     for seed in seeds:
         result = histories.run(draw(seed))
-        sums += Counter(acks=result.acks, calls=result.effects, faults=result.faults,
-                        frozen=int(result.end.startswith("frozen")))  # fmt: skip
+        sums += Counter(
+            acks=result.acks,
+            calls=result.effects,
+            faults=result.faults,
+            frozen=int(result.end.startswith("frozen")),
+        )
         if result.violations:
             failed.append(seed)
     return failed, sums, time.process_time() - began_s

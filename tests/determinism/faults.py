@@ -37,9 +37,22 @@ CALL_KINDS = frozenset({"kill", "freeze", "drop request", "drop reply", "late"})
 #: Redis comes back without something.
 LOSSES = frozenset({"lose tail", "empty", "flush all", "flip"})
 KINDS = (
-    "kill", "kill", "freeze", "drop request", "drop reply", "drop reply", "late", "restart redis",
-    "forget scripts", "lose tail", "lose tail", "empty", "flush all", "flip", "restart postgres",
-)  # fmt: skip
+    "kill",
+    "kill",
+    "freeze",
+    "drop request",
+    "drop reply",
+    "drop reply",
+    "late",
+    "restart redis",
+    "forget scripts",
+    "lose tail",
+    "lose tail",
+    "empty",
+    "flush all",
+    "flip",
+    "restart postgres",
+)
 
 Mode = Literal["calm", "spared", "wild", "time travel"]
 
@@ -104,9 +117,14 @@ def draw(seed: int) -> Plan:
         faults = [fault for fault in faults if fault.kind not in LOSSES]
         faults.append(Fault(rng.randint(EFFECTS // 4, EFFECTS), "time travel", "", back_s))
     return Plan(
-        seed=seed, mode=mode, capacity=rng.choice((1, 2, 3, 5, 8)), buyers=rng.randint(2, 5),
-        orders=rng.randint(2, 5), is_eager=rng.random() < 0.3, faults=tuple(sorted(faults)),
-    )  # fmt: skip
+        seed=seed,
+        mode=mode,
+        capacity=rng.choice((1, 2, 3, 5, 8)),
+        buyers=rng.randint(2, 5),
+        orders=rng.randint(2, 5),
+        is_eager=rng.random() < 0.3,
+        faults=tuple(sorted(faults)),
+    )
 
 
 def _backlog_scene(rng: random.Random, mode: Mode) -> list[Fault]:
@@ -118,8 +136,15 @@ def _backlog_scene(rng: random.Random, mode: Mode) -> list[Fault]:
         kind = rng.choice(("freeze", "freeze", "kill", "drop reply"))
         faults.append(Fault(at, kind, "worker", FREEZES_S[1]))
         at += rng.randint(1, 10)
-    faults.append(Fault(at, rng.choice(("lose tail", "empty", "flush all", "flip")), "",
-                        rng.choice(LOST_WRITES), rng.choice(DOWN_S[:2])))  # fmt: skip
+    faults.append(
+        Fault(
+            at,
+            rng.choice(("lose tail", "empty", "flush all", "flip")),
+            "",
+            rng.choice(LOST_WRITES),
+            rng.choice(DOWN_S[:2]),
+        )
+    )
     return faults
 
 
@@ -128,13 +153,17 @@ def _relapse_scene(rng: random.Random, _mode: Mode) -> list[Fault]:
     at = rng.randint(100, EFFECTS)
     kills = [Fault(at + n, "kill", "worker") for n in range(2)]
     lost, after = rng.choice(LOST_WRITES), rng.randint(10, RECOVERY_EFFECTS)
-    return [*kills, Fault(at + 10, "empty", "", 0, DOWN_S[1]),
-            Fault(at + 12, "lose tail", "recovery", lost, DOWN_S[0], after)]  # fmt: skip
+    return [
+        *kills,
+        Fault(at + 10, "empty", "", 0, DOWN_S[1]),
+        Fault(at + 12, "lose tail", "recovery", lost, DOWN_S[0], after),
+    ]
 
 
 SCENES_OF: dict[Mode, tuple[Scene, ...]] = {
-    "spared": (_backlog_scene,), "wild": (_backlog_scene, _relapse_scene),
-}  # fmt: skip
+    "spared": (_backlog_scene,),
+    "wild": (_backlog_scene, _relapse_scene),
+}
 
 
 def _fault(rng: random.Random, mode: Mode, at: int) -> Fault:

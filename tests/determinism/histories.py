@@ -14,8 +14,21 @@ from tests.determinism.world import Result, World
 #: Lines of a told history: from its end, where it goes wrong.
 LINES_MAX = 120
 #: Calls that change nothing, which a told history does without.
-DULL = ("horizon", "HMGET", "PIPELINE", "read_checkpoint", "has_redo", "SCRIPT", "INFO", "XREAD",
-        "read_reign", "connect", "try_lock", "ensure_checkpoint", "share_reign")  # fmt: skip
+DULL = (
+    "horizon",
+    "HMGET",
+    "PIPELINE",
+    "read_checkpoint",
+    "has_redo",
+    "SCRIPT",
+    "INFO",
+    "XREAD",
+    "read_reign",
+    "connect",
+    "try_lock",
+    "ensure_checkpoint",
+    "share_reign",
+)
 
 
 def run(plan: Plan, *, is_told: bool = False) -> Result:
@@ -58,12 +71,14 @@ def tell(plan: Plan) -> str:
     result = run(small, is_told=True)
     lines = [line for line in result.timeline if not line.split(": ")[-1].startswith(DULL)]
     left_out = max(0, len(lines) - LINES_MAX)
-    return "\n".join((
-        f"seed {plan.seed}: `python -m tests.determinism --seed {plan.seed} --seeds 1`",
-        *result.violations,
-        f"{small.mode}, {small.buyers} buyers of {small.orders} orders, {small.capacity} places",
-        *(f"fault: {fault}" for fault in small.faults),
-        f"end: {result.end}",
-        f"time, calls so far, what happens ({left_out} lines before are left out)",
-        *lines[left_out:],
-    ))  # fmt: skip
+    return "\n".join(
+        (
+            f"seed {plan.seed}: `python -m tests.determinism --seed {plan.seed} --seeds 1`",
+            *result.violations,
+            f"{small.mode}, {small.buyers} buyers, {small.orders} orders, {small.capacity} places",
+            *(f"fault: {fault}" for fault in small.faults),
+            f"end: {result.end}",
+            f"time, calls so far, what happens ({left_out} lines before are left out)",
+            *lines[left_out:],
+        )
+    )

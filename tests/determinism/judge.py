@@ -70,8 +70,9 @@ class Judge:
     def appended(self, epoch: int, seq: int, raw: bytes) -> None:
         """Take a record that a script has journalled."""
         if epoch < self._opened_epoch and not self.has_travelled:
-            self._object(f"I17: record {epoch}:{seq} was made after epoch {self._opened_epoch} "
-                         "had opened")  # fmt: skip
+            self._object(
+                f"I17: record {epoch}:{seq} was made after epoch {self._opened_epoch} had opened"
+            )
         if self.truth.setdefault((epoch, seq), raw) != raw:
             self._object(f"I14: two records at {epoch}:{seq}")
 
@@ -90,8 +91,10 @@ class Judge:
         """Take what Redis is told that PostgreSQL has."""
         has = self._tables["checkpoints"].get(epoch, (0, 0))[0]
         if max(persisted_seq, trim_seq) > has and not self.has_travelled:
-            self._object(f"F25, F30: Redis was told of {persisted_seq} and to trim {trim_seq} of "
-                         f"epoch {epoch}, PostgreSQL has {has}")  # fmt: skip
+            self._object(
+                f"F25, F30: Redis was told of {persisted_seq} and to trim {trim_seq} of "
+                f"epoch {epoch}, PostgreSQL has {has}"
+            )
 
     # PostgreSQL.
 
@@ -128,8 +131,10 @@ class Judge:
         for (epoch, first_seq), (last_seq, text) in sorted(written.get("journal", {}).items()):
             lines = text.split("\n")
             if first_seq != ends.get(epoch, 0) + 1 or len(lines) != last_seq - first_seq + 1:
-                self._object(f"I7: {first_seq}..{last_seq} of epoch {epoch} were written behind "
-                             f"{ends.get(epoch, 0)}")  # fmt: skip
+                self._object(
+                    f"I7: {first_seq}..{last_seq} of epoch {epoch} were written behind "
+                    f"{ends.get(epoch, 0)}"
+                )
             ends[epoch] = last_seq
             for seq, line in enumerate(lines, start=first_seq):
                 if line in MARKS or self.truth.get((epoch, seq)) == line.encode():
@@ -138,8 +143,10 @@ class Judge:
                     self._object(f"I5: Redis never wrote what the ledger has at {epoch}:{seq}")
         for epoch, place in written.get("checkpoints", {}).items():
             if place[0] != ends.get(epoch, 0):
-                self._object(f"I7: the checkpoint of epoch {epoch} is {place[0]}, its records "
-                             f"end at {ends.get(epoch, 0)}")  # fmt: skip
+                self._object(
+                    f"I7: the checkpoint of epoch {epoch} is {place[0]}, its records "
+                    f"end at {ends.get(epoch, 0)}"
+                )
 
     def _check_bookings(self, rows: Mapping[str, Any]) -> None:
         for own_id, row in rows.items():
@@ -203,16 +210,19 @@ class Judge:
             if self.has_lost and ack.is_cancellation and ack.is_replay:
                 return  # Such an answer does not tell the record.
         what = "cancellation" if ack.is_cancellation else "booking"
-        self._object(f"I4: {what} {ack.booking_id}, acknowledged as {ack.epoch}:{ack.seq} at level "
-                     f"{ack.level} by {ack.witness}, is lost")  # fmt: skip
+        self._object(
+            f"I4: {what} {ack.booking_id}, acknowledged as {ack.epoch}:{ack.seq} at level "
+            f"{ack.level} by {ack.witness}, is lost"
+        )
 
     def _is_known(self, ack: Ack, state: State) -> bool:
         """Tell whether the record waits somewhere, as it may while the shard is frozen."""
         raw = self.truth[ack.epoch, ack.seq]
         in_redis = any(
             epoch == ack.epoch and raw[CHECK_CHARS:] in text
-            for epoch, entries in state.journals.items() for _, text in entries
-        )  # fmt: skip
+            for epoch, entries in state.journals.items()
+            for _, text in entries
+        )
         waiting = [*self._tables["redo"].values(), *(key[2] for key in self._tables["conflicts"])]
         return in_redis or raw.decode() in waiting or self.has_lost
 

@@ -137,9 +137,8 @@ class VirtualLoop:
         return handle
 
     def call_later(
-        self, delay: float, callback: Callable[..., Any], *args: Any,
-        context: Context | None = None,
-    ) -> asyncio.TimerHandle:  # fmt: skip
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         """See asyncio."""
         return self.call_at(self._now_s + delay, callback, *args, context=context)
 

@@ -80,10 +80,7 @@ class Network:
     """Carries all calls of one history."""
 
     def __init__(
-        self,
-        loop: VirtualLoop,
-        rng: random.Random,
-        strike: Callable[[Process, str], str],
+        self, loop: VirtualLoop, rng: random.Random, strike: Callable[[Process, str], str]
     ) -> None:
         """
         Args:

@@ -93,9 +93,11 @@ class _Transaction:
         connection.depth += 1
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         connection = self._connection
         connection.depth -= 1
         if connection.depth:

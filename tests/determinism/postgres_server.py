@@ -24,9 +24,18 @@ from tests.determinism.network import Link, Reply
 LOCK_TIMEOUT_S = 5.0
 
 TABLES = (
-    "reigns", "checkpoints", "journal", "events", "bookings", "items", "tickets", "outbox", "redo",
-    "conflicts", "quarantine",
-)  # fmt: skip
+    "reigns",
+    "checkpoints",
+    "journal",
+    "events",
+    "bookings",
+    "items",
+    "tickets",
+    "outbox",
+    "redo",
+    "conflicts",
+    "quarantine",
+)
 Key = Any
 #: Table -> key -> row.
 Tables = Mapping[str, dict[Key, Any]]
@@ -202,9 +211,11 @@ class PostgresServer:
             reply([Row(locked=self._locks.take_advisory(backend, args))])
         else:
             statement, locks_of = self._statements[name]
-            self._lock(backend, list(locks_of(*args)), lambda error: self._execute(
-                backend, statement, args, error, reply
-            ))  # fmt: skip
+            self._lock(
+                backend,
+                list(locks_of(*args)),
+                lambda error: self._execute(backend, statement, args, error, reply),
+            )
 
     def _control(self, backend: Backend, name: str, reply: Reply) -> None:
         if name == "BEGIN":
@@ -241,9 +252,11 @@ class PostgresServer:
             self._on_commit(before, transaction.written)
 
     def _lock(
-        self, backend: Backend, wanted: list[tuple[Lock, bool]],
+        self,
+        backend: Backend,
+        wanted: list[tuple[Lock, bool]],
         done: Callable[[Exception | None], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Take locks one after the other, waiting for each."""
         while wanted:
             (lock, exclusive), *rest = wanted
@@ -266,9 +279,13 @@ class PostgresServer:
         self._locks.wait(backend, lock, granted, exclusive=exclusive)
 
     def _execute(
-        self, backend: Backend, statement: Statement, args: Sequence[Any],
-        error: Exception | None, reply: Reply,
-    ) -> None:  # fmt: skip
+        self,
+        backend: Backend,
+        statement: Statement,
+        args: Sequence[Any],
+        error: Exception | None,
+        reply: Reply,
+    ) -> None:
         own = backend.transaction
         transaction = own or Transaction(self.tables)
         try:

@@ -38,10 +38,16 @@ class SimulatedRebuild:
     """One rebuild of the shard."""
 
     def __init__(
-        self, *, shard: int, epoch: int, redis: RedisClient, database: Connection,
-        hold_life_max_ms: int, check_claim: Callable[[], None],
+        self,
+        *,
+        shard: int,
+        epoch: int,
+        redis: RedisClient,
+        database: Connection,
+        hold_life_max_ms: int,
+        check_claim: Callable[[], None],
         progress: Callable[[int, int], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._claim, self._redis, self._database = str(epoch), redis, database
         self._check_claim, self._progress = check_claim, progress
         assert shard == 0
@@ -76,10 +82,15 @@ class SimulatedRebuild:
 
 
 async def verify(
-    _shard: int, redis: RedisClient, database: Connection, _rebuilt: Rebuilt,
-    _checkpoints: Mapping[int, int], *, check_claim: Callable[[], None],
+    _shard: int,
+    redis: RedisClient,
+    database: Connection,
+    _rebuilt: Rebuilt,
+    _checkpoints: Mapping[int, int],
+    *,
+    check_claim: Callable[[], None],
     progress: Callable[[str], None],
-) -> list[Difference]:  # fmt: skip
+) -> list[Difference]:
     """Compare what was loaded with the ledger."""
 
     def serve(server: RedisServer, reply: Reply) -> None:
@@ -102,11 +113,20 @@ async def wanted_state(database: Connection) -> State:
     wanted = State()
     sold = 0
     for own_id, row in tables["bookings"].items():
-        lines = sorted((line, item) for (key, line), item in tables["items"].items()
-                       if key == own_id)  # fmt: skip
+        lines = sorted(
+            (line, item) for (key, line), item in tables["items"].items() if key == own_id
+        )
         items = ",".join(f"{tier}:{quantity}:{price}" for _, (tier, quantity, price) in lines)
-        words = [row["status"], row["version"], row["epoch"], row["seq"], _ms(row["created_at"]),
-                 row["user_id"], row["fingerprint"], items]  # fmt: skip
+        words = [
+            row["status"],
+            row["version"],
+            row["epoch"],
+            row["seq"],
+            _ms(row["created_at"]),
+            row["user_id"],
+            row["fingerprint"],
+            items,
+        ]
         if row["status"] == "cancelled":
             words += [row["cancelled_epoch"], row["cancelled_seq"], _ms(row["cancelled_at"])]
         else:
@@ -120,10 +140,14 @@ async def wanted_state(database: Connection) -> State:
             raise CannotRebuild(f"the journal has no record of the publishing of {event_id}")
         epoch, seq, record = published
         wanted.stock = {
-            "fingerprint": record.fingerprint, "epoch": str(epoch), "seq": str(seq),
-            "at_ms": str(record.at_ms), "capacity": str(event["capacity"]),
-            "available": str(event["capacity"] - sold), "price": str(record.tiers[0].price_minor),
-        }  # fmt: skip
+            "fingerprint": record.fingerprint,
+            "epoch": str(epoch),
+            "seq": str(seq),
+            "at_ms": str(record.at_ms),
+            "capacity": str(event["capacity"]),
+            "available": str(event["capacity"] - sold),
+            "price": str(record.tiers[0].price_minor),
+        }
     return wanted
 
 

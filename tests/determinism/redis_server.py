@@ -26,10 +26,15 @@ HISTORY_MAX = 24
 START_MS = 1_800_000_000_000
 
 CONFIG = {
-    "appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "no",
-    "aof-load-truncated": "yes", "maxmemory-policy": "noeviction",
-    "propagation-error-behavior": "panic", "enable-debug-command": "no", "maxmemory": "1000000000",
-}  # fmt: skip
+    "appendonly": "yes",
+    "appendfsync": "always",
+    "no-appendfsync-on-rewrite": "no",
+    "aof-load-truncated": "yes",
+    "maxmemory-policy": "noeviction",
+    "propagation-error-behavior": "panic",
+    "enable-debug-command": "no",
+    "maxmemory": "1000000000",
+}
 
 
 @dataclass(slots=True)
@@ -70,12 +75,7 @@ Script = Callable[["RedisServer", Sequence[str], Sequence[str]], Any]
 class RedisServer:
     """The server; its clock is the loop's."""
 
-    def __init__(
-        self,
-        loop: VirtualLoop,
-        scripts: Mapping[str, Script],
-        judge: Judge,
-    ) -> None:
+    def __init__(self, loop: VirtualLoop, scripts: Mapping[str, Script], judge: Judge) -> None:
         """
         Args:
             scripts: What each script does; `claim` is called by its text, the others by SHA-1.
@@ -104,8 +104,14 @@ class RedisServer:
     @property
     def facts(self) -> Facts:
         """What it says of itself."""
-        return Facts(product="valkey", version=(9, 1, 2), role="master", run_id=self.run_id,
-                     replid=self.replid, config=CONFIG)  # fmt: skip
+        return Facts(
+            product="valkey",
+            version=(9, 1, 2),
+            role="master",
+            run_id=self.run_id,
+            replid=self.replid,
+            config=CONFIG,
+        )
 
     def lost(self, what: str) -> Exception:
         """Return what a client gets whose connection broke or did not come about."""

@@ -34,9 +34,15 @@ def _no_compare_and_set() -> list[Replaced]:
         return state == "frozen"
 
     def move(
-        tx: Transaction, _shard: int, epoch: int, _last_seq: int, new_seq: int, size: int, *,
+        tx: Transaction,
+        _shard: int,
+        epoch: int,
+        _last_seq: int,
+        new_seq: int,
+        size: int,
+        *,
         now_s: float,
-    ) -> list[Row]:  # fmt: skip
+    ) -> list[Row]:
         assert now_s >= 0
         tx.put("checkpoints", epoch, (new_seq, size))
         return [Row(bytes=size)]
@@ -44,12 +50,16 @@ def _no_compare_and_set() -> list[Replaced]:
     # The advisory lock saves work alone: without it two persisters do write.
     return [
         (ledger._Writer, "_enter", enter),
-        (world, "STATEMENTS", {
-            **statements.STATEMENTS,
-            "move_checkpoint": (move, statements.STATEMENTS["move_checkpoint"][1]),
-        }),
+        (
+            world,
+            "STATEMENTS",
+            {
+                **statements.STATEMENTS,
+                "move_checkpoint": (move, statements.STATEMENTS["move_checkpoint"][1]),
+            },
+        ),
         *_no_advisory_lock(),
-    ]  # fmt: skip
+    ]
 
 
 def _no_advisory_lock() -> list[Replaced]:
@@ -161,14 +171,24 @@ def _claim_without_compare() -> list[Replaced]:
     """Any coordinator may claim, whatever it saw and whoever works."""
 
     def claim(
-        tx: Transaction, _shard: int, _epoch: int, holder: str, lease: Any, nonce: str, *,
+        tx: Transaction,
+        _shard: int,
+        _epoch: int,
+        holder: str,
+        lease: Any,
+        nonce: str,
+        *,
         now_s: float,
-    ) -> list[Row]:  # fmt: skip
+    ) -> list[Row]:
         row = tx.get("reigns", 0)
         return statements._change_reign(
-            tx, row, state="recovering", holder=holder, nonce=nonce,
+            tx,
+            row,
+            state="recovering",
+            holder=holder,
+            nonce=nonce,
             lease_until_s=now_s + lease.total_seconds(),
-        )  # fmt: skip
+        )
 
     return [_statement("claim", claim)]
 

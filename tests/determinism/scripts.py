@@ -67,9 +67,14 @@ def publish(server: RedisServer, names: Sequence[str], args: Sequence[str]) -> l
     )
     _append(server, names[1], seq, [body.encode()])
     server.state.stock = {
-        "fingerprint": fingerprint, "epoch": str(epoch), "seq": str(seq),
-        "at_ms": str(server.now_ms), "capacity": capacity, "available": capacity, "price": price,
-    }  # fmt: skip
+        "fingerprint": fingerprint,
+        "epoch": str(epoch),
+        "seq": str(seq),
+        "at_ms": str(server.now_ms),
+        "capacity": capacity,
+        "available": capacity,
+        "price": price,
+    }
     server.wrote()
     return [b"PUBLISHED", b"%d" % epoch, b"%d" % seq, server.now_ms]
 
@@ -216,6 +221,10 @@ def _event_of(args: Sequence[str]) -> str:
 
 
 SCRIPTS: Mapping[str, Script] = {
-    "publish": publish, "book": book, "cancel": cancel, "persisted": persisted,
-    "waitmark": waitmark, "claim": claim,
-}  # fmt: skip
+    "publish": publish,
+    "book": book,
+    "cancel": cancel,
+    "persisted": persisted,
+    "waitmark": waitmark,
+    "claim": claim,
+}

@@ -92,17 +92,27 @@ class Worker:
         any_wire: Any = wire
         any_client: Any = site.redis_client(process)
         self._shard = Shard(
-            SHARD, any_client, any_wire, app.reign_reader(pool),
-            report_seen=app.seen_reporter(pool), commands_max=8, in_flight_max=2, waiting_max=100,
+            SHARD,
+            any_client,
+            any_wire,
+            app.reign_reader(pool),
+            report_seen=app.seen_reporter(pool),
+            commands_max=8,
+            in_flight_max=2,
+            waiting_max=100,
             redo=self._redo,
-        )  # fmt: skip
+        )
         wire.look = self._shard.look_at
         self._watermark = Watermark(pool)
         engine: Any = SimpleNamespace(reign=lambda _shard: self._shard.door.reign())
         self._acks = Acks(
-            floor="fsync", replicas_min=0, timeout_ms=DURABILITY_TIMEOUT_MS, engine=engine,
-            watermark=self._watermark, waiters=[],
-        )  # fmt: skip
+            floor="fsync",
+            replicas_min=0,
+            timeout_ms=DURABILITY_TIMEOUT_MS,
+            engine=engine,
+            watermark=self._watermark,
+            waiters=[],
+        )
 
     @property
     def is_open(self) -> bool:
@@ -164,10 +174,15 @@ async def run_persister(site: Site, process: Process) -> None:
 async def run_coordinator() -> None:
     """Run a reconciler process that keeps the shard open."""
     await keeper.run(
-        redis_urls=["model"], database_url="model", shards=[SHARD], watch=True,
-        journal_backlog_records_max=100_000, hold_life_max_ms=1_800_000, redis_timeout_ms=1_000,
+        redis_urls=["model"],
+        database_url="model",
+        shards=[SHARD],
+        watch=True,
+        journal_backlog_records_max=100_000,
+        hold_life_max_ms=1_800_000,
+        redis_timeout_ms=1_000,
         database_timeout_ms=10_000,
-    )  # fmt: skip
+    )
 
 
 @contextlib.contextmanager
@@ -199,14 +214,23 @@ def staged(site: Site, rng: random.Random, tell: Callable[[str], None] | None) -
         return []
 
     replaced: list[tuple[Any, str, Any]] = [
-        (persister, "connect", site.connect), (persister, "time", clock),
-        (keeper, "connect_database", site.connect), (keeper, "connect_redis", redis_client),
-        (lease, "connect", site.connect), (recovery, "time", clock), (recovery, "secrets", names),
-        (recovered, "time", clock), (redo, "time", clock), (app, "secrets", names),
-        (porter, "examine_server", facts), (acl, "drift", no_drift),
-        (recovery, "Rebuild", SimulatedRebuild), (recovery, "verify", verify),
-        (scripts, "NAMES", _SCRIPT_NAMES), (scripts, "source", "#!lua\n{}".format),
-    ]  # fmt: skip
+        (persister, "connect", site.connect),
+        (persister, "time", clock),
+        (keeper, "connect_database", site.connect),
+        (keeper, "connect_redis", redis_client),
+        (lease, "connect", site.connect),
+        (recovery, "time", clock),
+        (recovery, "secrets", names),
+        (recovered, "time", clock),
+        (redo, "time", clock),
+        (app, "secrets", names),
+        (porter, "examine_server", facts),
+        (acl, "drift", no_drift),
+        (recovery, "Rebuild", SimulatedRebuild),
+        (recovery, "verify", verify),
+        (scripts, "NAMES", _SCRIPT_NAMES),
+        (scripts, "source", "#!lua\n{}".format),
+    ]
     config = structlog.get_config()
     with contextlib.ExitStack() as stack:
         for owner, name, value in replaced:
@@ -225,6 +249,7 @@ def _logging(tell: Callable[[str], None] | None) -> dict[str, Any]:
 
     level = 0 if tell is not None else 50
     return {
-        "processors": [say], "wrapper_class": structlog.make_filtering_bound_logger(level),
+        "processors": [say],
+        "wrapper_class": structlog.make_filtering_bound_logger(level),
         "cache_logger_on_first_use": False,
-    }  # fmt: skip
+    }

@@ -69,8 +69,16 @@ def _change_reign(tx: Transaction, row: dict[str, Any], **changes: Any) -> list[
 @_statement()
 def read_reign(tx: Transaction, _shard: int, *, now_s: float) -> list[Row]:
     row = _reign(tx)
-    names = ("epoch", "state", "nonce", "redis_run_id", "redis_replid", "seen_seq", "has_merged",
-             "reason")  # fmt: skip
+    names = (
+        "epoch",
+        "state",
+        "nonce",
+        "redis_run_id",
+        "redis_replid",
+        "seen_seq",
+        "has_merged",
+        "reason",
+    )
     return [] if row is None else [Row(**{name: row[name] for name in names})]
 
 
@@ -80,12 +88,22 @@ def first_claim(
 ) -> list[Row]:
     if _reign(tx) is not None:
         return []
-    fresh = {"epoch": 1, "redis_run_id": "", "redis_replid": "", "seen_seq": 0,
-             "has_merged": False, "reason": ""}  # fmt: skip
+    fresh = {
+        "epoch": 1,
+        "redis_run_id": "",
+        "redis_replid": "",
+        "seen_seq": 0,
+        "has_merged": False,
+        "reason": "",
+    }
     return _change_reign(
-        tx, fresh, state="recovering", holder=holder, nonce=nonce,
+        tx,
+        fresh,
+        state="recovering",
+        holder=holder,
+        nonce=nonce,
         lease_until_s=now_s + lease.total_seconds(),
-    )  # fmt: skip
+    )
 
 
 @_statement(_update_reign)
@@ -100,9 +118,15 @@ def claim(
     ):
         return []
     return _change_reign(
-        tx, row, epoch=epoch + 1, state="recovering", holder=holder, nonce=nonce, reason="",
+        tx,
+        row,
+        epoch=epoch + 1,
+        state="recovering",
+        holder=holder,
+        nonce=nonce,
+        reason="",
         lease_until_s=now_s + lease.total_seconds(),
-    )  # fmt: skip
+    )
 
 
 def _claimed(tx: Transaction, epoch: int, holder: str) -> dict[str, Any] | None:
@@ -120,9 +144,15 @@ def open_reign(
     if row is None or row["state"] != "recovering":
         return []
     return _change_reign(
-        tx, row, state="open", redis_run_id=run_id, redis_replid=replid, seen_seq=0,
-        has_merged=False, reason="",
-    )  # fmt: skip
+        tx,
+        row,
+        state="open",
+        redis_run_id=run_id,
+        redis_replid=replid,
+        seen_seq=0,
+        has_merged=False,
+        reason="",
+    )
 
 
 @_statement(_update_reign)
@@ -232,9 +262,15 @@ def read_checkpoint(tx: Transaction, _shard: int, epoch: int, *, now_s: float) -
 
 @_statement(_checkpoint)
 def move_checkpoint(
-    tx: Transaction, _shard: int, epoch: int, last_seq: int, new_seq: int, size: int, *,
+    tx: Transaction,
+    _shard: int,
+    epoch: int,
+    last_seq: int,
+    new_seq: int,
+    size: int,
+    *,
     now_s: float,
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     place = tx.get("checkpoints", epoch)
     if place is None or place[0] != last_seq:
         return []
@@ -250,9 +286,16 @@ def checkpoints(tx: Transaction, _shard: int, *, now_s: float) -> list[Row]:
 
 @_statement()
 def insert_journal(
-    tx: Transaction, _shard: int, epoch: int, first_seq: int, last_seq: int, _first_at_ms: Any,
-    records: str, *, now_s: float,
-) -> list[Row]:  # fmt: skip
+    tx: Transaction,
+    _shard: int,
+    epoch: int,
+    first_seq: int,
+    last_seq: int,
+    _first_at_ms: Any,
+    records: str,
+    *,
+    now_s: float,
+) -> list[Row]:
     _insert(tx, "journal", (epoch, first_seq), (last_seq, records))
     return []
 
@@ -289,8 +332,19 @@ def publish_events(
 
 
 def _booking(own_id: str, values: Sequence[Any]) -> dict[str, Any]:
-    names = ("event_id", "user_id", "status", "version", "epoch", "seq", "created_at",
-             "fingerprint", "cancelled_epoch", "cancelled_seq", "cancelled_at")  # fmt: skip
+    names = (
+        "event_id",
+        "user_id",
+        "status",
+        "version",
+        "epoch",
+        "seq",
+        "created_at",
+        "fingerprint",
+        "cancelled_epoch",
+        "cancelled_seq",
+        "cancelled_at",
+    )
     return {"id": own_id, **dict(zip(names, values, strict=True))}
 
 
@@ -298,8 +352,19 @@ def _copy_booking(tx: Transaction, row: Sequence[Any]) -> None:
     own_id, event_id, user_id, status, version, _, _, epoch, seq, created_at, cancelled_at = row[
         :11
     ]
-    values = (event_id, user_id, status, version, epoch, seq, created_at, row[11], row[15], row[16],
-              cancelled_at)  # fmt: skip
+    values = (
+        event_id,
+        user_id,
+        status,
+        version,
+        epoch,
+        seq,
+        created_at,
+        row[11],
+        row[15],
+        row[16],
+        cancelled_at,
+    )
     _insert(tx, "bookings", own_id, _booking(own_id, values))
 
 
@@ -317,9 +382,11 @@ def _copy_outbox(tx: Transaction, row: Sequence[Any]) -> None:
 
 
 COPIES |= {
-    "bookings": _copy_booking, "items": _copy_item, "tickets": _copy_ticket,
+    "bookings": _copy_booking,
+    "items": _copy_item,
+    "tickets": _copy_ticket,
     "outbox": _copy_outbox,
-}  # fmt: skip
+}
 
 
 def _copied(table: str, rows: Sequence[Sequence[Any]]) -> Locks:
@@ -340,12 +407,36 @@ def insert_bookings(
     tx: Transaction, _shard: int, epoch: int, *columns: Sequence[Any], now_s: float
 ) -> list[Row]:
     made = []
-    for (own_id, event_id, user_id, status, version, _, seq, created_at, cancelled_at, fingerprint,
-         _, _, _, cancelled_seq) in zip(*columns, strict=True):  # fmt: skip
+    for (
+        own_id,
+        event_id,
+        user_id,
+        status,
+        version,
+        _,
+        seq,
+        created_at,
+        cancelled_at,
+        fingerprint,
+        _,
+        _,
+        _,
+        cancelled_seq,
+    ) in zip(*columns, strict=True):
         if tx.get("bookings", own_id) is None:
-            values = (event_id, user_id, status, version, epoch, seq, created_at, fingerprint,
-                      None if cancelled_seq is None else epoch, cancelled_seq,
-                      cancelled_at)  # fmt: skip
+            values = (
+                event_id,
+                user_id,
+                status,
+                version,
+                epoch,
+                seq,
+                created_at,
+                fingerprint,
+                None if cancelled_seq is None else epoch,
+                cancelled_seq,
+                cancelled_at,
+            )
             tx.put("bookings", own_id, _booking(own_id, values))
             made.append(Row(id=own_id))
     return made
@@ -353,9 +444,15 @@ def insert_bookings(
 
 @_statement()
 def foreign_bookings(
-    tx: Transaction, _shard: int, epoch: int, _events: Sequence[str], ids: Sequence[str],
-    seqs: Sequence[int], *, now_s: float,
-) -> list[Row]:  # fmt: skip
+    tx: Transaction,
+    _shard: int,
+    epoch: int,
+    _events: Sequence[str],
+    ids: Sequence[str],
+    seqs: Sequence[int],
+    *,
+    now_s: float,
+) -> list[Row]:
     return [
         Row(id=own_id)
         for own_id, seq in zip(ids, seqs, strict=True)
@@ -390,16 +487,30 @@ def insert_outbox(tx: Transaction, *columns: Sequence[Any], now_s: float) -> lis
 
 @_statement()
 def cancel_bookings(
-    tx: Transaction, epoch: int, _events: Sequence[str], ids: Sequence[str], at: Sequence[Any],
-    seqs: Sequence[int], *, now_s: float,
-) -> list[Row]:  # fmt: skip
+    tx: Transaction,
+    epoch: int,
+    _events: Sequence[str],
+    ids: Sequence[str],
+    at: Sequence[Any],
+    seqs: Sequence[int],
+    *,
+    now_s: float,
+) -> list[Row]:
     for own_id, moment, seq in zip(ids, at, seqs, strict=True):
         row = tx.get("bookings", own_id)
         if row is not None and row["status"] == "confirmed":
-            tx.put("bookings", own_id, {
-                **row, "status": "cancelled", "version": row["version"] + 1,
-                "cancelled_at": moment, "cancelled_epoch": epoch, "cancelled_seq": seq,
-            })  # fmt: skip
+            tx.put(
+                "bookings",
+                own_id,
+                {
+                    **row,
+                    "status": "cancelled",
+                    "version": row["version"] + 1,
+                    "cancelled_at": moment,
+                    "cancelled_epoch": epoch,
+                    "cancelled_seq": seq,
+                },
+            )
     return []
 
 
@@ -408,9 +519,15 @@ def cancel_bookings(
 
 @_statement()
 def insert_quarantine(
-    tx: Transaction, _shard: int, epoch: int, seqs: Sequence[int], records: Sequence[bytes],
-    reasons: Sequence[str], *, now_s: float,
-) -> list[Row]:  # fmt: skip
+    tx: Transaction,
+    _shard: int,
+    epoch: int,
+    seqs: Sequence[int],
+    records: Sequence[bytes],
+    reasons: Sequence[str],
+    *,
+    now_s: float,
+) -> list[Row]:
     for seq, raw, reason in zip(seqs, records, reasons, strict=True):
         if tx.get("quarantine", (epoch, seq)) is None:
             tx.put("quarantine", (epoch, seq), (raw, reason))
@@ -423,8 +540,9 @@ def count_held(tx: Transaction, _shard: int, *, now_s: float) -> list[Row]:
 
 
 @_statement()
-def insert_conflicts(tx: Transaction, _shard: int, *columns: Sequence[Any],
-                     now_s: float) -> list[Row]:  # fmt: skip
+def insert_conflicts(
+    tx: Transaction, _shard: int, *columns: Sequence[Any], now_s: float
+) -> list[Row]:
     for epoch, seq, record, reason in zip(*columns, strict=True):
         if tx.get("conflicts", (epoch, seq, record)) is None:
             tx.put("conflicts", (epoch, seq, record), reason)
@@ -465,8 +583,16 @@ def delete_redo(tx: Transaction, _shard: int, *columns: Sequence[Any], now_s: fl
 def redo_bookings(
     tx: Transaction, _events: Sequence[str], ids: Sequence[str], *, now_s: float
 ) -> list[Row]:
-    names = ("id", "user_id", "status", "fingerprint", "epoch", "seq", "cancelled_epoch",
-             "cancelled_seq")  # fmt: skip
+    names = (
+        "id",
+        "user_id",
+        "status",
+        "fingerprint",
+        "epoch",
+        "seq",
+        "cancelled_epoch",
+        "cancelled_seq",
+    )
     rows = [row for own_id in ids if (row := tx.get("bookings", own_id)) is not None]
     return [Row(**{name: row[name] for name in names}) for row in rows]
 
@@ -495,8 +621,14 @@ def everything(tx: Transaction, *, now_s: float) -> list[Row]:
         for seq, line in enumerate(text.split("\n"), start=first_seq):
             if line.startswith('{"kind":"published"', CHECK_CHARS):
                 published = (epoch, seq, decode(line.encode()))
-    return [Row(events=tx.all("events"), bookings=tx.all("bookings"), items=tx.all("items"),
-                published=published)]  # fmt: skip
+    return [
+        Row(
+            events=tx.all("events"),
+            bookings=tx.all("bookings"),
+            items=tx.all("items"),
+            published=published,
+        )
+    ]
 
 
 def sold_places(tx: Transaction, event_id: str) -> int:

@@ -14,9 +14,11 @@ SMALL, LARGE, PIECE = 120, 1_200, 40
 SABOTAGE_SEEDS_MAX = 150
 #: Where the search begins: a little before the first seed that was seen to notice it.
 FIRST_SEEDS = {
-    "what workers saw": 230, "epoch still open at level database": 500,
-    "claim that stands at opening": 100, "judgement of redo": 800,
-}  # fmt: skip
+    "what workers saw": 230,
+    "epoch still open at level database": 500,
+    "claim that stands at opening": 100,
+    "judgement of redo": 800,
+}
 
 
 #: Takes more coincidence than seeds have in a test: it has plans of its own.
@@ -44,12 +46,22 @@ def test_sabotage_is_noticed(name: str) -> None:
 def test_a_rebuild_that_lost_its_last_rows_is_noticed() -> None:
     """F5: Redis loses what was just loaded; without the mark behind it some is opened so."""
     plans = [
-        Plan(seed=0, mode="wild", capacity=8, buyers=4, orders=4, is_eager=False, faults=(
-            Fault(140, "kill", "worker"), Fault(141, "kill", "worker"),
-            Fault(150, "empty", "", 1, 0.05), Fault(152, "lose tail", "recovery", 4, 0.0005, after),
-        ))
+        Plan(
+            seed=0,
+            mode="wild",
+            capacity=8,
+            buyers=4,
+            orders=4,
+            is_eager=False,
+            faults=(
+                Fault(140, "kill", "worker"),
+                Fault(141, "kill", "worker"),
+                Fault(150, "empty", "", 1, 0.05),
+                Fault(152, "lose tail", "recovery", 4, 0.0005, after),
+            ),
+        )
         for after in range(15, 35)
-    ]  # fmt: skip
+    ]
     assert not any(histories.run(plan).violations for plan in plans)
     with without(REBUILD_MARK):
         assert any(histories.run(plan).violations for plan in plans)

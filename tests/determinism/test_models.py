@@ -31,8 +31,14 @@ CALLS = 150
 EVENT = "evt_1"
 CAPACITY = 6
 META = ("epoch", "state", "seq", "persisted_seq", "trimmed_seq", "claim", "loaded")
-DOOR = {"epoch": "1", "state": "open", "seq": "0", "persisted_seq": "0", "backlog_max": "100000",
-        "layout": str(keys.LAYOUT_VERSION)}  # fmt: skip
+DOOR = {
+    "epoch": "1",
+    "state": "open",
+    "seq": "0",
+    "persisted_seq": "0",
+    "backlog_max": "100000",
+    "layout": str(keys.LAYOUT_VERSION),
+}
 
 _MOMENT = re.compile(rb"\d{13}")
 
@@ -97,18 +103,25 @@ def _names(verb: str, names: list[str], shard: int) -> list[str]:
 
 
 def _script_call(rng: random.Random, seq: int) -> tuple[str, list[Any]]:
-    verb = rng.choices(("publish", "book", "cancel", "persisted", "waitmark", "claim"),
-                       (1, 8, 4, 3, 1, 2))[0]  # fmt: skip
+    verb = rng.choices(
+        ("publish", "book", "cancel", "persisted", "waitmark", "claim"), (1, 8, 4, 3, 1, 2)
+    )[0]
     belief = rng.choice(("1", "1", "1", f"1:{seq}", f"1:{seq + 1}", "2"))
     if verb == "publish":
         tier = (CAPACITY, 100, 10)
         return verb, [belief, EVENT, rng.choice("fg"), 1, FAR_MS, 100, 1, *tier]
     if verb == "book":
         orders = [
-            Order(EVENT, f"bk_{rng.randint(1, 9)}", "usr_1", rng.choice("fffg"), b"{}",
-                  ((1, rng.randint(1, 2)),))
+            Order(
+                EVENT,
+                f"bk_{rng.randint(1, 9)}",
+                "usr_1",
+                rng.choice("fffg"),
+                b"{}",
+                ((1, rng.randint(1, 2)),),
+            )
             for _ in range(rng.randint(1, 3))
-        ]  # fmt: skip
+        ]
         return verb, [belief, EVENT, *OrderCall(orders, None).words]
     if verb == "cancel":
         return verb, [belief, EVENT, 1, f"bk_{rng.randint(1, 9)}", rng.choice(("usr_1", "usr_2"))]
@@ -192,17 +205,30 @@ def _statement_call(
     holder, lease = rng.choice("ab"), dt.timedelta(seconds=rng.choice((-60, 60)))
     seq, records = rng.randint(0, 3), rng.choice(("x", "y"))
     calls: dict[str, tuple[Any, ...]] = {
-        "read_reign": (), "first_claim": (holder, lease, "n"), "claim": (epoch, holder, lease, "n"),
-        "open_reign": (epoch, holder, "run", "history"), "freeze_reign": (epoch, holder, "why"),
-        "note_seen": (epoch, seq), "doubt_reign": (epoch, "why"), "freeze_open": (epoch, "why"),
+        "read_reign": (),
+        "first_claim": (holder, lease, "n"),
+        "claim": (epoch, holder, lease, "n"),
+        "open_reign": (epoch, holder, "run", "history"),
+        "freeze_reign": (epoch, holder, "why"),
+        "note_seen": (epoch, seq),
+        "doubt_reign": (epoch, "why"),
+        "freeze_open": (epoch, "why"),
         "note_merged": (),
-        "renew_claim": (epoch, holder, lease), "release_claim": (epoch, holder),
-        "share_reign": (), "horizon": (epoch,), "ensure_checkpoint": (epoch,),
-        "lock_checkpoint": (epoch,), "read_checkpoint": (epoch,),
-        "move_checkpoint": (epoch, seq, seq + 1, 10), "checkpoints": (),
-        "write_redo": (holder, [epoch], [seq + 1], [records]), "has_redo": (), "read_redo": (),
-        "delete_redo": ([epoch], [seq + 1], [records]), "count_held": (),
+        "renew_claim": (epoch, holder, lease),
+        "release_claim": (epoch, holder),
+        "share_reign": (),
+        "horizon": (epoch,),
+        "ensure_checkpoint": (epoch,),
+        "lock_checkpoint": (epoch,),
+        "read_checkpoint": (epoch,),
+        "move_checkpoint": (epoch, seq, seq + 1, 10),
+        "checkpoints": (),
+        "write_redo": (holder, [epoch], [seq + 1], [records]),
+        "has_redo": (),
+        "read_redo": (),
+        "delete_redo": ([epoch], [seq + 1], [records]),
+        "count_held": (),
         "insert_conflicts": ([epoch], [seq + 1], [records], ["why"]),
-    }  # fmt: skip
+    }
     name = rng.choice(list(calls))
     return name, calls[name]

@@ -21,14 +21,7 @@ from tests.determinism.network import Network
 from tests.determinism.postgres_server import PostgresServer
 from tests.determinism.redis_server import RedisServer
 from tests.determinism.scripts import SCRIPTS
-from tests.determinism.staff import (
-    EVENT_ID,
-    Site,
-    Worker,
-    run_coordinator,
-    run_persister,
-    staged,
-)
+from tests.determinism.staff import EVENT_ID, Site, Worker, run_coordinator, run_persister, staged
 from tests.determinism.statements import STATEMENTS
 
 #: Processes of each role.
@@ -96,8 +89,14 @@ class World:
             end = self._judge_end()
             self._close()
         self.judge.violations += [repr(error) for error in self.loop.unforeseen]
-        return Result(self.judge.violations, self.effects, end, self.struck,
-                      len(self.judge.acks), self.timeline)  # fmt: skip
+        return Result(
+            self.judge.violations,
+            self.effects,
+            end,
+            self.struck,
+            len(self.judge.acks),
+            self.timeline,
+        )
 
     def tell(self, what: str) -> None:
         """Write a line of the timeline."""

@@ -36,14 +36,21 @@ class Sender:
 
 
 def make(
-    sender: Sender, *, commands_max: int = 128, in_flight_max: int = 2, further_min: int = 1,
+    sender: Sender,
+    *,
+    commands_max: int = 128,
+    in_flight_max: int = 2,
+    further_min: int = 1,
     waiting_max: int = 1000,
-) -> Coalescer[int, int]:  # fmt: skip
+) -> Coalescer[int, int]:
     """Make a coalescer around *sender*."""
     return Coalescer(
-        sender, commands_max=commands_max, in_flight_max=in_flight_max, further_min=further_min,
+        sender,
+        commands_max=commands_max,
+        in_flight_max=in_flight_max,
+        further_min=further_min,
         waiting_max=waiting_max,
-    )  # fmt: skip
+    )
 
 
 async def test_lone_command_leaves_at_once() -> None:

@@ -491,8 +491,9 @@ async def test_f16_oom_fill(engine: Engine, redis: Redis, shard: int, event: str
         Order(event, new_id("hold"), user, "f1", b"{}", ((1, 1),), ttl_ms=ttl_ms)
         for user, ttl_ms in zip(users(2), (60_000, 1), strict=True)
     )
-    assert [True, True] == [isinstance(await engine.hold(shard, one), Held)
-                            for one in (held, overdue)]  # fmt: skip
+    assert [True, True] == [
+        isinstance(await engine.hold(shard, one), Held) for one in (held, overdue)
+    ]
     sold = order(event, "usr_a", (1, 2))
     assert isinstance(await engine.book(shard, sold), Booked)
     limit = (await ask(redis, "CONFIG GET", "maxmemory"))["maxmemory"]

@@ -37,9 +37,14 @@ def server(
     """Describe a good server, but for what is given."""
     merged = GOOD | {name.replace("_", "-"): value for name, value in config.items()}
     return Facts(
-        product=product, version=version, role="master", run_id="r", replid="h", config=merged,
+        product=product,
+        version=version,
+        role="master",
+        run_id="r",
+        replid="h",
+        config=merged,
         default_user=default_user,
-    )  # fmt: skip
+    )
 
 
 def names(found: list[guard.Finding]) -> list[str]:
@@ -158,11 +163,16 @@ def test_info_is_read() -> None:
     )
     told = facts(info, {})
     assert ("valkey", (9, 1, 2), "master", "abc", "def") == (
-        told.product, told.version, told.role, told.run_id, told.replid,
-    )  # fmt: skip
+        told.product,
+        told.version,
+        told.role,
+        told.run_id,
+        told.replid,
+    )
     assert ("redis", (7, 0, 15)) == (
-        (old := facts({"redis_version": "7.0.15"}, {})).product, old.version,
-    )  # fmt: skip
+        (old := facts({"redis_version": "7.0.15"}, {})).product,
+        old.version,
+    )
 
 
 async def test_unreadable_configuration_refuses(valkey: ValkeyServer, redis: Redis) -> None:

@@ -6,14 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.ids import (
-    booking_id,
-    event_id_range,
-    first_id,
-    is_id,
-    new_id,
-    ticket_id,
-)
+from engine.ids import booking_id, event_id_range, first_id, is_id, new_id, ticket_id
 
 MOMENTS_MS = st.integers(min_value=0, max_value=2**48 - 1)
 USER = "usr_" + 26 * "0"

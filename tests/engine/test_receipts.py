@@ -92,10 +92,17 @@ def test_says_what_was_booked() -> None:
     """A receipt says who booked what, at what price, which seats, and where it stands."""
     [own_id], batch = landed(1, first_seq=12)
     assert Receipt(
-        v=1, booking_id=own_id, event_id=EVENT, user_id=f"usr_{0:026}", fingerprint="f0",
-        items=(Item(1, 2, 4500), Item(2, 1, 100, ("s1-4",))), shard=3, epoch=7, seq=12,
+        v=1,
+        booking_id=own_id,
+        event_id=EVENT,
+        user_id=f"usr_{0:026}",
+        fingerprint="f0",
+        items=(Item(1, 2, 4500), Item(2, 1, 100, ("s1-4",))),
+        shard=3,
+        epoch=7,
+        seq=12,
         at_ms=AT_MS,
-    ) == verify(sealer().receipt(batch, own_id), KEYS)  # fmt: skip
+    ) == verify(sealer().receipt(batch, own_id), KEYS)
 
 
 @settings(deadline=None, max_examples=40)
@@ -243,8 +250,11 @@ def test_confirmed_hold_has_the_receipt_of_its_booking() -> None:
     assert batch is not None
     receipt = verify(sealer().receipt(batch, booking_of_hold(hold)), KEYS)
     assert (booking_of_hold(hold), "f~CODE", 6, 4) == (
-        receipt.booking_id, receipt.fingerprint, receipt.epoch, receipt.seq
-    )  # fmt: skip
+        receipt.booking_id,
+        receipt.fingerprint,
+        receipt.epoch,
+        receipt.seq,
+    )
 
 
 def test_refused_commands_are_no_part_of_a_batch() -> None:

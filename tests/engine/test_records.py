@@ -29,7 +29,7 @@ from engine.records import (
     frame,
     read_call,
     read_entries,
-)  # fmt: skip
+)
 from tests.checks import journal
 from tests.engine.conftest import order, publish
 
@@ -181,11 +181,16 @@ def test_templates() -> None:
     assert [5, 6, 7, 8, 9] == [entry.seq for entry in entries]
     assert entries == call_of(framing.add_check(CALL))
     assert entries[2].raw == encode(
-        BOOKED | {
-            "event_id": "evt_%a", "booking_id": "bk_c", "user_id": "usr_c", "fingerprint": "h",
-            "items": [[2, 1, 100]], "detail": {"special_requests": "%s"},
+        BOOKED
+        | {
+            "event_id": "evt_%a",
+            "booking_id": "bk_c",
+            "user_id": "usr_c",
+            "fingerprint": "h",
+            "items": [[2, 1, 100]],
+            "detail": {"special_requests": "%s"},
         }
-    )  # fmt: skip
+    )
     assert [decode(entry.raw) for entry in entries] == [entry.record for entry in entries]
 
 

@@ -126,14 +126,28 @@ async def pair(primary_server: ValkeyServer, replica_server: ValkeyServer) -> As
     primary, replica, client, own = (
         connect(server.url, timeout_ms=TIMEOUT_MS, connections_max=count)
         for server, count in (
-            (primary_server, 4), (replica_server, 4), (primary_server, 4), (primary_server, 1),
+            (primary_server, 4),
+            (replica_server, 4),
+            (primary_server, 4),
+            (primary_server, 1),
         )
-    )  # fmt: skip
+    )
     await ask(primary, "FLUSHALL")
     await ask(
-        primary, "HSET", keys.meta(SHARD), "epoch", 1, "state", "open", "seq", 0,
-        "persisted_seq", 0, "backlog_max", 1_000_000,
-    )  # fmt: skip
+        primary,
+        "HSET",
+        keys.meta(SHARD),
+        "epoch",
+        1,
+        "state",
+        "open",
+        "seq",
+        0,
+        "persisted_seq",
+        0,
+        "backlog_max",
+        1_000_000,
+    )
     for name in scripts.NAMES:
         await ask(primary, "SCRIPT LOAD", scripts.render(name, "nonce"))
     reign = Reign(shard=SHARD, epoch=1, script_shas=scripts.shas("nonce"))
@@ -141,12 +155,7 @@ async def pair(primary_server: ValkeyServer, replica_server: ValkeyServer) -> As
     await ask(replica, "REPLICAOF", "127.0.0.1", await link.start())
     engine = await start_engine(client, reign)
     pair = Pair(
-        primary,
-        replica,
-        link,
-        reign,
-        engine,
-        engine.wait_for_replicas(own, 0, replicas_min=1),
+        primary, replica, link, reign, engine, engine.wait_for_replicas(own, 0, replicas_min=1)
     )
     while not await is_online(primary):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
@@ -268,5 +277,8 @@ async def test_lost_connection_is_tried_again(pair: Pair) -> None:
 def test_no_replica_is_no_promise() -> None:
     """A waiter for no replica at all cannot be made: WAIT 0 is always true."""
     with pytest.raises(AssertionError):
-        GroupWaiter(Redis(), lambda shard: Standing(Reign(shard=shard, epoch=1, script_shas={}), 0),
-                    replicas_min=0)  # fmt: skip
+        GroupWaiter(
+            Redis(),
+            lambda shard: Standing(Reign(shard=shard, epoch=1, script_shas={}), 0),
+            replicas_min=0,
+        )

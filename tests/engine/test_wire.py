@@ -39,8 +39,9 @@ async def test_replies_find_their_calls(wire: Wire) -> None:
                 return await wire.call("EVAL", "return {1, {ARGV[1]}}", 0, number)
             case _:
                 with pytest.raises(ResponseError, match=f"no {number}$"):
-                    await wire.call("EVAL", "return redis.error_reply('ERR no ' .. ARGV[1])", 0,
-                                    number)  # fmt: skip
+                    await wire.call(
+                        "EVAL", "return redis.error_reply('ERR no ' .. ARGV[1])", 0, number
+                    )
                 return None
 
     replies = await asyncio.gather(*(one(number) for number in range(CALLS)))

@@ -22,9 +22,14 @@ async def evently(*words: str, **settings: str) -> tuple[int, str, str]:
     env = {name: value for name, value in os.environ.items() if "EVENTLY_" not in name}
     env |= {f"EVENTLY_{name.upper()}": value for name, value in settings.items()}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "evently", *words, env=env, stdout=asyncio.subprocess.PIPE,
+        sys.executable,
+        "-m",
+        "evently",
+        *words,
+        env=env,
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    )
     stdout, stderr = await process.communicate()
     return process.returncode or 0, stdout.decode(), stderr.decode()
 
@@ -33,9 +38,11 @@ async def evently(*words: str, **settings: str) -> tuple[int, str, str]:
 def servers(postgres: PostgresServer, tmp_path: Path) -> dict[str, str]:
     """Return settings that point at the test's PostgreSQL."""
     return {
-        "database_url": postgres.url, "jwt_secret": SECRET, "data_dir": str(tmp_path),
+        "database_url": postgres.url,
+        "jwt_secret": SECRET,
+        "data_dir": str(tmp_path),
         "environment": "test",
-    }  # fmt: skip
+    }
 
 
 async def test_seed_writes_tokens_that_work(

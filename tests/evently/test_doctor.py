@@ -62,8 +62,11 @@ def run(settings: Settings, *words: str) -> tuple[int, dict[str, Any]]:
     """Run the command as an operator does; return exit code and document."""
     done = subprocess.run(
         [sys.executable, "-m", "evently", "doctor", "--json", *words],
-        env=dict(os.environ) | settings.to_env(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env=dict(os.environ) | settings.to_env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     return done.returncode, document
@@ -81,8 +84,10 @@ def test_f7_canary_falls_silent() -> None:
 
 def test_f7_canary_on_a_default_user_without_rights() -> None:
     """F7: a bare `user default off` loses every script, or stops the start, or is known safe."""
-    songs = {policy: canary.sing(GOOD | {"propagation-error-behavior": policy}, BARE)
-             for policy in ("ignore", "panic")}  # fmt: skip
+    songs = {
+        policy: canary.sing(GOOD | {"propagation-error-behavior": policy}, BARE)
+        for policy in ("ignore", "panic")
+    }
     assert songs in (
         {"ignore": Song.KEPT, "panic": Song.KEPT},
         {"ignore": Song.LOST, "panic": Song.STOPPED},
@@ -129,9 +134,10 @@ def test_f17_f23_unsafe_setting_is_told(guarded: ValkeyServer, database_url: str
 def test_unreachable_is_an_error(database_url: str, tmp_path: Path) -> None:
     """A server that does not answer makes exit code 2, and the others are told all the same."""
     settings = Settings(
-        redis_url=f"unix://{tmp_path}/nobody.sock", database_url=database_url,
+        redis_url=f"unix://{tmp_path}/nobody.sock",
+        database_url=database_url,
         data_dir=str(tmp_path),
-    )  # fmt: skip
+    )
     code, document = run(settings)
     assert 2 == code
     assert ["Redis 0"] == [error.partition(":")[0] for error in document["errors"]]
@@ -143,8 +149,10 @@ def test_table(guarded: ValkeyServer, database_url: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "evently", "doctor", "--no-canary"],
         env=dict(os.environ) | settings_of(guarded, database_url).to_env() | {"COLUMNS": "200"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert 1 == done.returncode
     assert "keep level fsync" in done.stdout
     assert "password" not in done.stdout

@@ -302,8 +302,12 @@ def test_secrets_are_made_once(folder: Path) -> None:
     assert first == up.keep_secrets(settings)
     assert 0o600 == stat.S_IMODE((folder / up.SECRETS_FILE).stat().st_mode)
     assert len(first.jwt_secret) >= up.JWT_SECRET_BYTES
-    given = Settings(data_dir=str(folder), jwt_secret="g" * 32, ticket_signing_key="t" * 43,
-                     redis_url="redis://own")  # fmt: skip
+    given = Settings(
+        data_dir=str(folder),
+        jwt_secret="g" * 32,
+        ticket_signing_key="t" * 43,
+        redis_url="redis://own",
+    )
     assert given == up.keep_secrets(given)
 
 

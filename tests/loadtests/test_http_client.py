@@ -65,13 +65,19 @@ def test_requests_take_tokens_in_turn_and_keys_of_their_own(tmp_path: Path) -> N
     """Number *n* has token *n* modulo their count and the key of its number."""
     (tmp_path / "tokens").write_text("a\nb\n")
     request = Request(
-        before="<", between="|", key_prefix="k", after=">", first=3,
+        before="<",
+        between="|",
+        key_prefix="k",
+        after=">",
+        first=3,
         tokens_path=str(tmp_path / "tokens"),
-    )  # fmt: skip
+    )
 
     assert list(prepare(request, 3)) == [
-        b"<b|k000000000003>", b"<a|k000000000004>", b"<b|k000000000005>",
-    ]  # fmt: skip
+        b"<b|k000000000003>",
+        b"<a|k000000000004>",
+        b"<b|k000000000005>",
+    ]
 
 
 @asynccontextmanager
@@ -92,9 +98,12 @@ def keyed(tmp_path: Path) -> Request:
     """Return requests with three tokens and keys."""
     (tmp_path / "tokens").write_text("a\nb\nc\n")
     return Request(
-        before=HEAD, between="\r\nIdempotency-Key: ", key_prefix="key-", after=TAIL,
+        before=HEAD,
+        between="\r\nIdempotency-Key: ",
+        key_prefix="key-",
+        after=TAIL,
         tokens_path=str(tmp_path / "tokens"),
-    )  # fmt: skip
+    )
 
 
 async def test_each_request_is_sent_once(tmp_path: Path) -> None:

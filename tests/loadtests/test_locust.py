@@ -50,8 +50,12 @@ def run(server: Server, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a Python module against the server."""
     return subprocess.run(
         [sys.executable, "-m", *words],
-        env=server.environ, capture_output=True, text=True, timeout=RUN_TIMEOUT_S, check=False,
-    )  # fmt: skip
+        env=server.environ,
+        capture_output=True,
+        text=True,
+        timeout=RUN_TIMEOUT_S,
+        check=False,
+    )
 
 
 @pytest.mark.processes
@@ -62,10 +66,28 @@ def test_the_locustfile_alone(server: Server, tmp_path: Path) -> None:
     classes = [one.user_class for one in SCENARIOS.values() if not one.is_finite]
 
     done = run(
-        server, "locust", "-f", str(LOCUSTFILE), "--host", server.base_url, "--headless",
-        "--users", "24", "--spawn-rate", "24", "--run-time", "5s", "--stop-timeout", "20",
-        "--only-summary", "--capacity", "10", "--html", str(path), *classes,
-    )  # fmt: skip
+        server,
+        "locust",
+        "-f",
+        str(LOCUSTFILE),
+        "--host",
+        server.base_url,
+        "--headless",
+        "--users",
+        "24",
+        "--spawn-rate",
+        "24",
+        "--run-time",
+        "5s",
+        "--stop-timeout",
+        "20",
+        "--only-summary",
+        "--capacity",
+        "10",
+        "--html",
+        str(path),
+        *classes,
+    )
 
     assert 0 == done.returncode, done.stdout + done.stderr
     assert KEPT.search(done.stdout), done.stdout
@@ -81,15 +103,29 @@ def test_the_locustfile_alone(server: Server, tmp_path: Path) -> None:
 def test_several_processes_to_the_end(server: Server) -> None:
     """Scenarios with an end reach it in two processes of Locust, which are judged together."""
     done = run(
-        server, "loadtests.locust", "--host", server.base_url, "--processes", "2",
-        "--scenario", "rush,retries,stadium", "--users", "20", "--run-time", "120",
-    )  # fmt: skip
+        server,
+        "loadtests.locust",
+        "--host",
+        server.base_url,
+        "--processes",
+        "2",
+        "--scenario",
+        "rush,retries,stadium",
+        "--users",
+        "20",
+        "--run-time",
+        "120",
+    )
 
     assert 0 == done.returncode, done.stdout + done.stderr
     assert KEPT.search(done.stdout), done.stdout
     assert "scenario=rush,retries,stadium users=20 " in done.stdout
-    for name in ("book", "book, again", r"book, another order \[idempotency_key_reused\]",
-                 "book best available"):  # fmt: skip
+    for name in (
+        "book",
+        "book, again",
+        r"book, another order \[idempotency_key_reused\]",
+        "book best available",
+    ):
         assert re.search(rf"POST +{name} +\d+ ", done.stderr), done.stderr
 
 
@@ -117,15 +153,29 @@ async def test_judge_sees_what_was_lost(server: Server, tmp_path: Path) -> None:
 
 
 def record(
-    history: Recorder, event_id: str, *, places: int, outcome: Outcome | None,
-    verb: Verb = "book", key: str = "k", seq: int = 1, seats: Sequence[str] = (),
-) -> str:  # fmt: skip
+    history: Recorder,
+    event_id: str,
+    *,
+    places: int,
+    outcome: Outcome | None,
+    verb: Verb = "book",
+    key: str = "k",
+    seq: int = 1,
+    seats: Sequence[str] = (),
+) -> str:
     """Write down an attempt and, unless the writer died, its end; return its booking."""
     own_id = booking_id(event_id=event_id, user_id="usr_1", idempotency_key=key)
     invoked = history.invoke(
-        Line(at_s=1.0, kind="invoke", verb=verb, booking_id=own_id, event_id=event_id,
-             tier_no=1, places=places)
-    )  # fmt: skip
+        Line(
+            at_s=1.0,
+            kind="invoke",
+            verb=verb,
+            booking_id=own_id,
+            event_id=event_id,
+            tier_no=1,
+            places=places,
+        )
+    )
     if outcome is not None:
         told: dict[str, Any] = {"told_id": own_id, "told_seq": seq} if outcome == "ok" else {}
         history.end(invoked, outcome, seats=tuple(seats), **told)
@@ -286,8 +336,11 @@ def test_capacity(name: str, users: int, asked: int, expected: int) -> None:
 
 def test_every_user_is_somebody_else() -> None:
     """Workers number their users so that no two are the same and none is left out."""
-    numbers = [plan.number_of(count, worker=worker, workers=3)
-               for worker in range(3) for count in range(10)]  # fmt: skip
+    numbers = [
+        plan.number_of(count, worker=worker, workers=3)
+        for worker in range(3)
+        for count in range(10)
+    ]
     assert list(range(30)) == sorted(numbers)
 
 
@@ -315,8 +368,19 @@ def test_foreign_hosts_are_refused() -> None:
     assert 2 == done.returncode
     assert "not this machine" in done.stderr
 
-    words = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "-t", "30s",
-             "--host", "http://192.0.2.1", "OnSaleRush"]  # fmt: skip
+    words = [
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        str(LOCUSTFILE),
+        "--headless",
+        "-t",
+        "30s",
+        "--host",
+        "http://192.0.2.1",
+        "OnSaleRush",
+    ]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert 1 == done.returncode
     assert "not this machine" in done.stderr
@@ -362,6 +426,10 @@ def test_many_users_in_one_process(code: str) -> None:
     """Connections are seen to stand beyond what `select` knows; a gate lets everybody in."""
     done = subprocess.run(
         [sys.executable, "-c", code],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert 0 == done.returncode, done.stderr

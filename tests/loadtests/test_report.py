@@ -27,10 +27,15 @@ DETAILS: dict[str, dict[str, Any]] = {
 GROWTH = {
     "commit": "abc",
     "charts": [
-        {"title": "Cost <of> events", "x": "events", "y": "µs", "slope": "flat: +1.0%",
-         "rows": [{"at": 1, "total": 5.0}, {"at": 1000, "total": 6.0}]},
+        {
+            "title": "Cost <of> events",
+            "x": "events",
+            "y": "µs",
+            "slope": "flat: +1.0%",
+            "rows": [{"at": 1, "total": 5.0}, {"at": 1000, "total": 6.0}],
+        }
     ],
-}  # fmt: skip
+}
 
 
 @pytest.fixture

@@ -43,9 +43,14 @@ class Command:
         """Return it as the engine takes it."""
         items: tuple[Any, ...] = self.items
         return Order(
-            self.event_id or event_id, own_id, self.user_id, self.fingerprint,
-            self.detail.encode(), items, ttl_ms,
-        )  # fmt: skip
+            self.event_id or event_id,
+            own_id,
+            self.user_id,
+            self.fingerprint,
+            self.detail.encode(),
+            items,
+            ttl_ms,
+        )
 
 
 class Till:
@@ -92,12 +97,26 @@ class Till:
         flat = [figure for tier in tiers for figure in tier]
         reply: list[Any] = await self.call(
             "publish",
-            [self.meta, self.journal, keys.events(self.shard), keys.event(self.shard, event).stock,
-             keys.event(self.shard, event).seats, keys.event(self.shard, event).promos],
-            self.epoch, event, fingerprint, opens_at_ms, closes_at_ms, person_max, len(tiers),
-            *flat, *([0] if rules else []), *(word for rule in rules for word in (*rule, 0)[:6]),
+            [
+                self.meta,
+                self.journal,
+                keys.events(self.shard),
+                keys.event(self.shard, event).stock,
+                keys.event(self.shard, event).seats,
+                keys.event(self.shard, event).promos,
+            ],
+            self.epoch,
+            event,
+            fingerprint,
+            opens_at_ms,
+            closes_at_ms,
+            person_max,
+            len(tiers),
+            *flat,
+            *([0] if rules else []),
+            *(word for rule in rules for word in (*rule, 0)[:6]),
             *([promos] if promos else []),
-        )  # fmt: skip
+        )
         return reply
 
     async def book(self, *commands: Command) -> list[list[Any]]:

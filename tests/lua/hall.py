@@ -123,9 +123,10 @@ class Hall:
         for tier_no, capacity in self.capacity.items():
             counts = {
                 letter: int(stock[b"%d.%b" % (tier_no, name)])
-                for letter, name in zip("fhsb", (b"available", b"held", b"sold", b"blocked"),
-                                        strict=True)
-            }  # fmt: skip
+                for letter, name in zip(
+                    "fhsb", (b"available", b"held", b"sold", b"blocked"), strict=True
+                )
+            }
             assert capacity == sum(counts.values())
             if tier_no in tier_of.values():
                 own = [found[seat] for seat, tier in tier_of.items() if tier == tier_no]

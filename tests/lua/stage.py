@@ -133,21 +133,43 @@ class Stage:
                 self._call("block", names, till.event, "s1-5", "s2-3", status="BLOCKED"),
                 self._call("unblock", names, till.event, "s1-6", status="UNBLOCKED"),
                 self._call("cancel_event", cancelling, till.event, status="CANCELLED"),
-                self._call("empty_event", cancelling, till.event, self.id("bk", "b1"),
-                           self.id("bk", "b2"), status="EMPTIED"),
+                self._call(
+                    "empty_event",
+                    cancelling,
+                    till.event,
+                    self.id("bk", "b1"),
+                    self.id("bk", "b2"),
+                    status="EMPTIED",
+                ),
                 self._call("seats", read, -1, CODE, status="SEATS"),
-                self._call("availability", [till.meta, own.stock, own.promos], CODE,
-                           status="STOCK"),
-                self._call("persisted", [till.meta, till.journal], 2, 1, 400, "open",
-                           status="PERSISTED"),
+                self._call(
+                    "availability", [till.meta, own.stock, own.promos], CODE, status="STOCK"
+                ),
+                self._call(
+                    "persisted", [till.meta, till.journal], 2, 1, 400, "open", status="PERSISTED"
+                ),
                 self._call("waitmark", [till.meta, till.journal], status="MARKED"),
-                self._call("seat", [till.meta, keys.event(till.shard, other).stock,
-                                    keys.event(till.shard, other).seats], 1, 1, "5", "",
-                           status="SEATED"),
-                Call("publish", self._publish_names(other), self._publish(other, seats=False),
-                     "PUBLISHED"),
+                self._call(
+                    "seat",
+                    [
+                        till.meta,
+                        keys.event(till.shard, other).stock,
+                        keys.event(till.shard, other).seats,
+                    ],
+                    1,
+                    1,
+                    "5",
+                    "",
+                    status="SEATED",
+                ),
+                Call(
+                    "publish",
+                    self._publish_names(other),
+                    self._publish(other, seats=False),
+                    "PUBLISHED",
+                ),
             )
-        }  # fmt: skip
+        }
 
     def _call(self, name: str, names: list[str], *words: Any, status: str) -> Call:
         return Call(name.partition(" ")[0], names, (self.till.epoch, *words), status)
@@ -159,8 +181,19 @@ class Stage:
     def _publish(self, event_id: str, *, seats: bool = True) -> tuple[Any, ...]:
         tiers = (5, 100, 10, 14 if seats else 5, 100, 10, 3, 100, 10)
         rules = (1, 0, 9, 0, 0, 0, 3, 0, 9, 0, 0, 1)
-        return (self.till.epoch, event_id, "p", 0, FAR_MS, 20, 3, *tiers, 2 if seats else 0,
-                *rules, f"{CODE}:50:10:0:1+2+3")  # fmt: skip
+        return (
+            self.till.epoch,
+            event_id,
+            "p",
+            0,
+            FAR_MS,
+            20,
+            3,
+            *tiers,
+            2 if seats else 0,
+            *rules,
+            f"{CODE}:50:10:0:1+2+3",
+        )
 
     async def _run_out(self, name: str) -> None:
         """Let a hold's deadline have passed long ago."""

@@ -89,21 +89,29 @@ def halls(draw: st.DrawFn) -> list[tuple[str, str]]:
 )
 @given(sections=halls(), quantity=st.integers(1, 5), accessible=st.booleans(), split=st.booleans())
 async def test_best_is_the_oracles(
-    engine: Engine, redis: Redis, shard: int, sections: list[tuple[str, str]], quantity: int,
-    accessible: bool, split: bool,
-) -> None:  # fmt: skip
+    engine: Engine,
+    redis: Redis,
+    shard: int,
+    sections: list[tuple[str, str]],
+    quantity: int,
+    accessible: bool,
+    split: bool,
+) -> None:
     """The choice is contiguous, orphan-free if any is, the nearest; none only if none is."""
     hall = Hall(engine, redis, shard)
-    await hall.open(*(
-        Section(number, 1, tuple(map(len, status.split("/"))), kinds)
-        for number, (status, kinds) in enumerate(sections, start=1)
-    ))  # fmt: skip
+    await hall.open(
+        *(
+            Section(number, 1, tuple(map(len, status.split("/"))), kinds)
+            for number, (status, kinds) in enumerate(sections, start=1)
+        )
+    )
     # Set the scene by hand: what is taken counts as sold.
     for number, (status, _) in enumerate(sections, start=1):
         await ask(redis, "HSET", hall.names.seats, f"{number}.status", status)
     free = sum(status.count("f") for status, _ in sections)
-    await ask(redis, "HSET", hall.names.stock, "1.available", free, "1.sold",
-              hall.capacity[1] - free)  # fmt: skip
+    await ask(
+        redis, "HSET", hall.names.stock, "1.available", free, "1.sold", hall.capacity[1] - free
+    )
     reply = await hall.book(new_id("usr"), (1, quantity, best(split=split, accessible=accessible)))
     expected = choices(sections, quantity, accessible=accessible)
     if isinstance(reply, Booked):

@@ -229,10 +229,7 @@ async def test_state_left_behind(till: Till, user: str) -> None:
     assert [Item(2, 2, 9900), Item(1, 1, 2500)] == record.items
     assert ("ramp", {"ref": 7}) == (record.detail.special_requests, record.detail.metadata)
     row = await ask(
-        till.redis,
-        "HGET",
-        keys.event(till.shard, till.event).bookings,
-        till.booking(command),
+        till.redis, "HGET", keys.event(till.shard, till.event).bookings, till.booking(command)
     )
     assert f"confirmed 1 1 2 {at_ms} {user} f1 2:2:9900,1:1:2500" == row.decode()
     await check_consistent(till.redis, till.shard)
@@ -541,9 +538,12 @@ async def test_badarg(till: Till, args: tuple[Any, ...]) -> None:
     await till.publish()
     before = await snapshot(till.redis, till.shard)
     all_names = [
-        till.meta, till.journal, keys.due(till.shard), *keys.attempts(till.shard),
+        till.meta,
+        till.journal,
+        keys.due(till.shard),
+        *keys.attempts(till.shard),
         *keys.event(till.shard, till.event),
-    ]  # fmt: skip
+    ]
     with pytest.raises(ResponseError, match="BADARG"):
         await till.call("book", all_names, 1, till.event, *args)
     assert before == await snapshot(till.redis, till.shard)

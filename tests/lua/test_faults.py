@@ -24,13 +24,36 @@ from tests.lua.stage import CODE, FORGET_MS, Call, Stage
 
 #: Calls by what they are about, and how many keys each has.
 CALLS = {
-    "book": 16, "hold": 14, "confirm": 14, "confirm offer": 14, "confirm late": 14, "release": 14,
-    "extend": 14, "cancel": 14, "cancel_item": 14, "join": 14, "leave": 14, "leave offer": 14,
-    "checkin": 14, "undo_checkin": 14, "transfer": 14, "close": 14, "reopen": 14,
-    "set_capacity": 14, "expire": 14, "block": 14, "unblock": 14, "cancel_event": 15,
-    "empty_event": 15, "seats": 4, "availability": 3, "persisted": 2, "seat": 3, "publish": 6,
+    "book": 16,
+    "hold": 14,
+    "confirm": 14,
+    "confirm offer": 14,
+    "confirm late": 14,
+    "release": 14,
+    "extend": 14,
+    "cancel": 14,
+    "cancel_item": 14,
+    "join": 14,
+    "leave": 14,
+    "leave offer": 14,
+    "checkin": 14,
+    "undo_checkin": 14,
+    "transfer": 14,
+    "close": 14,
+    "reopen": 14,
+    "set_capacity": 14,
+    "expire": 14,
+    "block": 14,
+    "unblock": 14,
+    "cancel_event": 15,
+    "empty_event": 15,
+    "seats": 4,
+    "availability": 3,
+    "persisted": 2,
+    "seat": 3,
+    "publish": 6,
     "waitmark": 2,
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -135,10 +158,16 @@ def largest(stage: Stage, verb: str, more: int) -> list[Any]:
 
 
 LARGEST = {
-    "expire": "SWEPT", "block": "UNKNOWN_SEAT", "unblock": "UNKNOWN_SEAT", "empty_event": "EMPTIED",
-    "set_capacity": "UNKNOWN_TIER", "cancel_item": "NOT_IN_BOOKING", "seat": "SEATED",
-    "book": "UNKNOWN_TIER", "hold": "UNKNOWN_TIER",
-}  # fmt: skip
+    "expire": "SWEPT",
+    "block": "UNKNOWN_SEAT",
+    "unblock": "UNKNOWN_SEAT",
+    "empty_event": "EMPTIED",
+    "set_capacity": "UNKNOWN_TIER",
+    "cancel_item": "NOT_IN_BOOKING",
+    "seat": "SEATED",
+    "book": "UNKNOWN_TIER",
+    "hold": "UNKNOWN_TIER",
+}
 
 
 @pytest.mark.parametrize("verb", LARGEST)
@@ -200,9 +229,27 @@ async def test_f21_largest_publish_with_seats(till: Till) -> None:
         await till.call("seat", [till.meta, own.stock, own.seats], till.epoch, number, 1, "9", "")
     names = [till.meta, till.journal, keys.events(till.shard), own.stock, own.seats, own.promos]
     await till.call(
-        "publish", names, till.epoch, till.event, "p", 0, FAR_MS, 9, 1, 1800, 100, 10, 200,
-        1, 0, 0, 0, 0, 1, f"{CODE}:1:0:0:1",
-    )  # fmt: skip
+        "publish",
+        names,
+        till.epoch,
+        till.event,
+        "p",
+        0,
+        FAR_MS,
+        9,
+        1,
+        1800,
+        100,
+        10,
+        200,
+        1,
+        0,
+        0,
+        0,
+        0,
+        1,
+        f"{CODE}:1:0:0:1",
+    )
     read = [till.meta, own.seats, own.stock, own.promos]
     assert ["f" * 9] * 200 == (await till.call("seats", read, till.epoch, -1, CODE))[3:]
     assert [""] * 200 == (await till.call("seats", read, till.epoch, -1, ""))[3:]

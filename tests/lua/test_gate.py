@@ -42,8 +42,10 @@ async def test_checked_in_once(till: GateTill, booking: Command) -> None:
     record = (await journal(till.redis, till.shard))[-1].record
     assert isinstance(record, CheckedIn)
     assert (ticket_id(till.booking(booking), 3), "north", "usr_s") == (
-        record.ticket_id, record.gate, record.by,
-    )  # fmt: skip
+        record.ticket_id,
+        record.gate,
+        record.by,
+    )
 
 
 async def test_race_at_the_gates(till: GateTill, booking: Command) -> None:
@@ -291,9 +293,10 @@ async def test_f21_largest_batch(till: GateTill) -> None:
     ]
     await till.book(*commands)
     words = [
-        word for c in commands for word in (1, till.booking(c), c.user_id, 1,
-        ",".join(f"{tier}:1" for tier, _ in c.items))
-    ]  # fmt: skip
+        word
+        for c in commands
+        for word in (1, till.booking(c), c.user_id, 1, ",".join(f"{tier}:1" for tier, _ in c.items))
+    ]
     scans = [word for c in commands for word in (1, till.booking(c), 1, 1, "g", "usr")]
     replies = await till._on_events("cancel_item", [till.event], words)
     assert {"CANCELLED"} == {reply[0] for reply in replies}

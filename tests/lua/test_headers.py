@@ -110,12 +110,34 @@ def test_every_status_is_replied() -> None:
     replied = {status for name in NAMES for status in read_header(name).replies()}
     assert {status.value for status in Status} == replied
     changes = {
-        "BLOCKED", "BOOKED", "CANCELLED", "CONFIRMED", "EXTENDED", "HELD", "JOINED", "LEFT",
-        "MARKED", "PERSISTED", "PUBLISHED", "RELEASED", "REPLAYED", "SEATED", "SEATS",
-        "SEATS_CHANGED", "STOCK", "SWEPT", "UNBLOCKED",
-        "CAPACITY_SET", "CHECKED_IN", "CHECK_IN_UNDONE",
-        "CLOSED", "EMPTIED", "ITEM_CANCELLED", "REOPENED", "TRANSFERRED",
-    }  # fmt: skip
+        "BLOCKED",
+        "BOOKED",
+        "CANCELLED",
+        "CONFIRMED",
+        "EXTENDED",
+        "HELD",
+        "JOINED",
+        "LEFT",
+        "MARKED",
+        "PERSISTED",
+        "PUBLISHED",
+        "RELEASED",
+        "REPLAYED",
+        "SEATED",
+        "SEATS",
+        "SEATS_CHANGED",
+        "STOCK",
+        "SWEPT",
+        "UNBLOCKED",
+        "CAPACITY_SET",
+        "CHECKED_IN",
+        "CHECK_IN_UNDONE",
+        "CLOSED",
+        "EMPTIED",
+        "ITEM_CANCELLED",
+        "REOPENED",
+        "TRANSFERRED",
+    }
     assert replied - changes == {status.value for status in REFUSAL_FIELDS}
 
 

@@ -65,9 +65,7 @@ class Desk:
     async def call(self, name: str, *args: Any) -> list[Any]:
         """Run a script on the one event."""
         till = self.till
-        names = [
-            till.meta, till.journal, keys.due(till.shard), *keys.event(till.shard, till.event)
-        ]  # fmt: skip
+        names = [till.meta, till.journal, keys.due(till.shard), *keys.event(till.shard, till.event)]
         replies: list[Any] = await till.call(name, names, till.epoch, till.event, *args)
         return replies
 
@@ -116,8 +114,10 @@ async def test_hold_sets_places_aside(desk: Desk, user: str) -> None:
     record = await desk.last()
     assert isinstance(record, Held)
     assert (desk.hold_id(command), user, expires_at_ms) == (
-        record.hold_id, record.user_id, record.expires_at_ms,
-    )  # fmt: skip
+        record.hold_id,
+        record.user_id,
+        record.expires_at_ms,
+    )
 
 
 async def test_hold_is_replayed(desk: Desk, user: str) -> None:
@@ -368,11 +368,7 @@ async def test_complaint_14_held_is_not_sold_out(desk: Desk, user: str) -> None:
     assert ["ALL_HELD", "SOLD_OUT"] == [held[0], sold[0]]
 
 
-VERBS: dict[str, tuple[Any, ...]] = {
-    "confirm": (),
-    "release": (),
-    "extend": (TTL_MS, LIFE_MAX_MS),
-}
+VERBS: dict[str, tuple[Any, ...]] = {"confirm": (), "release": (), "extend": (TTL_MS, LIFE_MAX_MS)}
 
 
 @pytest.mark.parametrize("number", range(14))

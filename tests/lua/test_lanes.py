@@ -25,9 +25,13 @@ async def said_alone(till: Till, commands: list[Command], alone: dict[str, str])
     replies = []
     for command in commands:
         own = Command(
-            command.user_id, *command.items, event_id=alone[command.event_id], key=command.key,
-            fingerprint=command.fingerprint, detail=command.detail,
-        )  # fmt: skip
+            command.user_id,
+            *command.items,
+            event_id=alone[command.event_id],
+            key=command.key,
+            fingerprint=command.fingerprint,
+            detail=command.detail,
+        )
         replies += await till.book(own)
     return replies
 
@@ -46,12 +50,16 @@ def make_batch(draw: random.Random, events: list[str], people: list[str]) -> lis
         items: list[tuple[int, int]] = [(draw.randint(1, 2), draw.randint(1, 2))]
         if is_odd and draw.random() < 0.2:
             items = draw.sample([(1, 1), (2, 1), (3, 1), (4, 1)], 2)
-        commands.append(Command(
-            draw.choice(people) if is_odd else new_id("usr"), *items,
-            event_id=draw.choice(events if is_odd else events[:1]),
-            key=draw.choice("abc") if is_odd else str(number),
-            fingerprint=draw.choice(("f", "f", "f", "g")), detail=draw.choice(DETAILS),
-        ))  # fmt: skip
+        commands.append(
+            Command(
+                draw.choice(people) if is_odd else new_id("usr"),
+                *items,
+                event_id=draw.choice(events if is_odd else events[:1]),
+                key=draw.choice("abc") if is_odd else str(number),
+                fingerprint=draw.choice(("f", "f", "f", "g")),
+                detail=draw.choice(DETAILS),
+            )
+        )
     return commands
 
 
@@ -74,8 +82,10 @@ async def test_i1_i6_a_batch_is_decided_as_its_orders_alone(till: Till, seed: in
             record = records[int(reply[2])] if reply[0] == "BOOKED" else None
             if isinstance(record, Booked):
                 assert (till.booking(command), command.user_id, command.fingerprint) == (
-                    record.booking_id, record.user_id, record.fingerprint
-                )  # fmt: skip
+                    record.booking_id,
+                    record.user_id,
+                    record.fingerprint,
+                )
                 assert command.items == tuple((i.tier_no, i.quantity) for i in record.items)
     for event, other in alone.items():
         for read in (stock, persons):

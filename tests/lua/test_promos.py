@@ -97,8 +97,7 @@ async def test_uses_come_back(till: Till, user: str) -> None:
     assert "CONFIRMED" == (await desk.on("confirm", first))[0]
     assert 1 == await used(till)
     booking = booking_of_hold(desk.hold_id(first))
-    names = [till.meta, till.journal, keys.due(till.shard),
-             *keys.event(till.shard, till.event)]  # fmt: skip
+    names = [till.meta, till.journal, keys.due(till.shard), *keys.event(till.shard, till.event)]
     await till.call("cancel", names, till.epoch, till.event, 1, booking, user)
     assert 0 == await used(till)
     second = order(user, (1, 1), key="k-2")

@@ -37,15 +37,25 @@ async def test_state_left_behind(till: Till) -> None:
     assert ("PUBLISHED", "1", "1") == (status, epoch, seq)
     assert start_ms <= at_ms <= await till.now_ms()
     expected: dict[str, Any] = {
-        "fingerprint": "p1", "epoch": 1, "seq": 1, "at_ms": at_ms, "opens_at_ms": 0,
-        "closes_at_ms": FAR_MS, "person_max": 6, "tier_count": 3,
-    }  # fmt: skip
+        "fingerprint": "p1",
+        "epoch": 1,
+        "seq": 1,
+        "at_ms": at_ms,
+        "opens_at_ms": 0,
+        "closes_at_ms": FAR_MS,
+        "person_max": 6,
+        "tier_count": 3,
+    }
     for number, (capacity, price, order_max) in enumerate(TIERS, start=1):
         expected |= {
-            f"{number}.capacity": capacity, f"{number}.available": capacity,
-            f"{number}.held": 0, f"{number}.sold": 0, f"{number}.blocked": 0,
-            f"{number}.price_minor": price, f"{number}.order_max": order_max,
-        }  # fmt: skip
+            f"{number}.capacity": capacity,
+            f"{number}.available": capacity,
+            f"{number}.held": 0,
+            f"{number}.sold": 0,
+            f"{number}.blocked": 0,
+            f"{number}.price_minor": price,
+            f"{number}.order_max": order_max,
+        }
     rows = await ask(till.redis, "HGETALL", names(till)[3])
     assert {name: str(value) for name, value in expected.items()} == {
         name.decode(): value.decode() for name, value in rows.items()

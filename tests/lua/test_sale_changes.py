@@ -162,8 +162,11 @@ async def test_f22_wrong_type_keys(till: GateTill, verb: str, key: str) -> None:
     await ask(till.redis, "DEL", names[key])
     await ask(till.redis, "SET", names[key], "planted")
     before = await snapshot_of(till)
-    words = {"reopen": (FAR_MS - 1,), "set_capacity": ("1:20",),
-             "empty_event": (till.booking(command),)}.get(verb, ())  # fmt: skip
+    words = {
+        "reopen": (FAR_MS - 1,),
+        "set_capacity": ("1:20",),
+        "empty_event": (till.booking(command),),
+    }.get(verb, ())
     call = till.alone if verb.endswith("_event") else till.one
     looked_at = {"meta", "journal", "stock"}
     looked_at |= {"cancelling"} if verb.endswith("_event") else set()
@@ -178,9 +181,15 @@ async def test_f22_wrong_type_keys(till: GateTill, verb: str, key: str) -> None:
 
 @pytest.mark.parametrize(
     ("verb", "words"),
-    [("reopen", ("x",)), ("reopen", ("-1",)), ("set_capacity", ("",)), ("set_capacity", ("1",)),
-     ("set_capacity", ("1:10000001",)), ("set_capacity", ("1:1,1:2",))],
-)  # fmt: skip
+    [
+        ("reopen", ("x",)),
+        ("reopen", ("-1",)),
+        ("set_capacity", ("",)),
+        ("set_capacity", ("1",)),
+        ("set_capacity", ("1:10000001",)),
+        ("set_capacity", ("1:1,1:2",)),
+    ],
+)
 async def test_badarg(till: GateTill, verb: str, words: tuple[object, ...]) -> None:
     """What no right caller sends is an error that changes nothing."""
     await till.publish()

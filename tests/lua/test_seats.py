@@ -189,8 +189,9 @@ async def test_seat_map_changes(hall: Hall, user: str) -> None:
     changes = await hall.engine.seats(hall.shard, hall.event, since=0)
     assert isinstance(changes, SeatChanges)
     assert (2, ((1, "s", ("s1-1", "s2-1")), (2, "b", ("s1-5",)))) == (
-        changes.version, changes.changes,
-    )  # fmt: skip
+        changes.version,
+        changes.changes,
+    )
     none = await hall.engine.seats(hall.shard, hall.event, since=2)
     assert isinstance(none, SeatChanges)
     assert () == none.changes
@@ -228,11 +229,18 @@ async def test_load_is_idempotent(hall: Hall) -> None:
 @pytest.mark.parametrize(
     "section",
     [
-        Section(0, 1, (1,)), Section(201, 1, (1,)), Section(1, 0, (1,)), Section(1, 1, ()),
-        Section(1, 1, (0,)), Section(1, 1, (2001,)), Section(1, 1, (1000, 1001)),
-        Section(1, 1, (2,), "0"), Section(1, 1, (2,), "08"), Section(1, 1, (1, 1), "00"),
+        Section(0, 1, (1,)),
+        Section(201, 1, (1,)),
+        Section(1, 0, (1,)),
+        Section(1, 1, ()),
+        Section(1, 1, (0,)),
+        Section(1, 1, (2001,)),
+        Section(1, 1, (1000, 1001)),
+        Section(1, 1, (2,), "0"),
+        Section(1, 1, (2,), "08"),
+        Section(1, 1, (1, 1), "00"),
     ],
-)  # fmt: skip
+)
 async def test_f21_section_bounds(engine: Engine, shard: int, section: Section) -> None:
     """F21: a section has 1..2000 seats and a kind for each; anything else is a caller's bug."""
     with pytest.raises(BadCommand, match="BADARG"):
@@ -245,21 +253,45 @@ async def test_publish_needs_all_seats(engine: Engine, redis: Redis, shard: int)
     await engine.seat(shard, hall.event, SECTION)
     for capacity, sections in ((10, 2), (9, 1)):
         sha = engine.reign(shard).script_shas["publish"]
-        names = [f"{{s{shard}}}:meta", f"{{s{shard}}}:log:1", f"{{s{shard}}}:events",
-                 hall.names.stock, hall.names.seats, hall.names.promos]  # fmt: skip
+        names = [
+            f"{{s{shard}}}:meta",
+            f"{{s{shard}}}:log:1",
+            f"{{s{shard}}}:events",
+            hall.names.stock,
+            hall.names.seats,
+            hall.names.promos,
+        ]
         with pytest.raises(ResponseError, match="BADARG seats"):
-            await ask(redis, "EVALSHA", sha, 6, *names, 1, hall.event, "p", 0, 9, 1, 1, capacity,
-                      1, 1, sections)  # fmt: skip
+            await ask(
+                redis,
+                "EVALSHA",
+                sha,
+                6,
+                *names,
+                1,
+                hall.event,
+                "p",
+                0,
+                9,
+                1,
+                1,
+                capacity,
+                1,
+                1,
+                sections,
+            )
     assert 0 == await ask(redis, "EXISTS", hall.names.stock)
 
 
 async def test_f37_race_for_a_seat(hall: Hall) -> None:
     """I3: of 100 buyers of one seat, by booking or hold, exactly one gets it."""
     people = users(100)
-    replies = await asyncio.gather(*(
-        (hall.book if n % 2 else hall.hold)(person, (1, 1, "s1-3"))
-        for n, person in enumerate(people)
-    ))  # fmt: skip
+    replies = await asyncio.gather(
+        *(
+            (hall.book if n % 2 else hall.hold)(person, (1, 1, "s1-3"))
+            for n, person in enumerate(people)
+        )
+    )
     won = [reply for reply in replies if not isinstance(reply, Refused)]
     assert 1 == len(won)
     assert {Status.SEAT_TAKEN} == {r.status for r in replies if isinstance(r, Refused)}
@@ -295,13 +327,15 @@ async def test_f22_wrong_type_of_seats(hall: Hall, user: str) -> None:
     await ask(hall.redis, "SET", hall.names.seats, "x")
     before = await snapshot_of(hall)
     for call in (
-        hall.book(user, (1, 1, "s1-3"), key="c"), hall.book(user, (1, 1), key="d"),
-        hall.hold(user, (1, 1, best()), key="c"), hall.shift("block", "s1-4"),
+        hall.book(user, (1, 1, "s1-3"), key="c"),
+        hall.book(user, (1, 1), key="d"),
+        hall.hold(user, (1, 1, best()), key="c"),
+        hall.shift("block", "s1-4"),
         hall.engine.cancel(hall.shard, hall.own(user, key="b")),
         hall.engine.confirm(hall.shard, hall.own(user, held=True)),
         hall.engine.release(hall.shard, hall.own(user, held=True)),
         hall.engine.seats(hall.shard, hall.event),
-    ):  # fmt: skip
+    ):
         with pytest.raises(EngineError, match="WRONGTYPE"):
             await call
     assert before == await snapshot_of(hall)
@@ -321,8 +355,9 @@ async def test_random_life(hall: Hall) -> None:
             case 0 | 1:
                 await hall.book(user, (1, len(own), wish), key=key)
             case 2 | 3:
-                await hall.hold(user, (1, len(own), wish), key=key,
-                                ttl_ms=chance.choice([1, 60_000]))  # fmt: skip
+                await hall.hold(
+                    user, (1, len(own), wish), key=key, ttl_ms=chance.choice([1, 60_000])
+                )
             case 4:
                 await hall.engine.confirm(shard, hall.own(user, key=key, held=True))
             case 5:
@@ -337,9 +372,15 @@ async def test_random_life(hall: Hall) -> None:
     await hall.check()
     kinds = Counter(type(entry.record) for entry in await journal(hall.redis, hall.shard))
     for kind in (
-        records.Booked, records.Held, records.Confirmed, records.Released, records.Expired,
-        records.Cancelled, records.Blocked, records.Unblocked,
-    ):  # fmt: skip
+        records.Booked,
+        records.Held,
+        records.Confirmed,
+        records.Released,
+        records.Expired,
+        records.Cancelled,
+        records.Blocked,
+        records.Unblocked,
+    ):
         assert kinds[kind] > 0
 
 

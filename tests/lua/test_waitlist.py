@@ -33,8 +33,11 @@ async def test_a_returned_place_is_offered_in_the_same_script(till: Till) -> Non
     assert ["offered", "waiting"] == await queue.statuses(first, second)
     [offered] = await queue.records(Offered)
     assert (first.id, first.offer, "turn", []) == (
-        offered.entry_id, offered.hold_id, offered.reason, offered.passed,
-    )  # fmt: skip
+        offered.entry_id,
+        offered.hold_id,
+        offered.reason,
+        offered.passed,
+    )
     entries = await journal(till.redis, till.shard)
     [cause] = [entry.seq for entry in entries if isinstance(entry.record, Cancelled)]
     assert cause == offered.cause_seq
@@ -461,8 +464,9 @@ class TestJoinRefusals:
         assert ["BACKPRESSURE"] == await queue.send_join(owner)
         await till.set_meta(backlog_max=1_000)
         assert {**before, till.meta.encode(): 0} == {
-            **await snapshot(till.redis, till.shard), till.meta.encode(): 0,
-        }  # fmt: skip
+            **await snapshot(till.redis, till.shard),
+            till.meta.encode(): 0,
+        }
 
     async def test_person_limit_counts_the_party(self, till: Till) -> None:
         """I12: who could not have the whole party may not wait for it."""
@@ -483,9 +487,16 @@ class TestJoinRefusals:
 
     @pytest.mark.parametrize(
         "given",
-        [{"quantity": 0}, {"quantity": 11}, {"quantity": "x"}, {"tier_no": 1000},
-         {"policy": "lifo"}, {"patience_ms": "1,"}, {"offer_ttl_ms": -1}],
-    )  # fmt: skip
+        [
+            {"quantity": 0},
+            {"quantity": 11},
+            {"quantity": "x"},
+            {"tier_no": 1000},
+            {"policy": "lifo"},
+            {"patience_ms": "1,"},
+            {"offer_ttl_ms": -1},
+        ],
+    )
     async def test_bad_arguments(self, till: Till, given: dict[str, object]) -> None:
         """What the caller must not send is an error, and changes nothing."""
         queue, _ = await full(till, 1)

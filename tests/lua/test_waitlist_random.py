@@ -39,10 +39,22 @@ class History:
     def steps(self) -> list[Callable[[], Awaitable[object]]]:
         """All that may happen."""
         return [
-            self.book, self.hold, self.join, self.join, self.leave, self.accept, self.decline,
-            self.cancel, self.cancel, self.overdue, self.queue.expire, self.end_hold,
-            self.late_confirm, self.lose_patience, self.again,
-        ]  # fmt: skip
+            self.book,
+            self.hold,
+            self.join,
+            self.join,
+            self.leave,
+            self.accept,
+            self.decline,
+            self.cancel,
+            self.cancel,
+            self.overdue,
+            self.queue.expire,
+            self.end_hold,
+            self.late_confirm,
+            self.lose_patience,
+            self.again,
+        ]
 
     async def run(self) -> None:
         """Publish, act, and check after each step."""
@@ -53,8 +65,9 @@ class History:
 
     async def book(self) -> None:
         """Ask for places at once."""
-        command = Command(self.chance.choice(self.people), (1, self.chance.randint(1, 3)),
-                          key=new_id("usr"))  # fmt: skip
+        command = Command(
+            self.chance.choice(self.people), (1, self.chance.randint(1, 3)), key=new_id("usr")
+        )
         [reply] = await self.till.book(command)
         if reply[0] == "BOOKED":
             self.bookings.append((self.till.booking(command), command.user_id))
@@ -68,8 +81,9 @@ class History:
 
     async def join(self) -> None:
         """Ask to wait, sometimes for the first place."""
-        waiter = Waiter(self.till.event, self.chance.randint(1, 3),
-                        user_id=self.chance.choice(self.people))  # fmt: skip
+        waiter = Waiter(
+            self.till.event, self.chance.randint(1, 3), user_id=self.chance.choice(self.people)
+        )
         own = [hold for hold, user_id in self.holds if user_id == waiter.user_id] or ["-"]
         reply = await self.queue.send_join(waiter, after_hold=self.chance.choice([*own, "-"]))
         if reply[0] == "JOINED":
@@ -136,8 +150,21 @@ async def open_till(redis: Redis, shard: int) -> Till:
     if used:
         await ask(redis, "DEL", *used)
     nonce = f"random-{shard}"
-    await ask(redis, "HSET", keys.meta(shard), "epoch", 1, "state", "open", "seq", 0,
-              "persisted_seq", 0, "backlog_max", BACKLOG_MAX)  # fmt: skip
+    await ask(
+        redis,
+        "HSET",
+        keys.meta(shard),
+        "epoch",
+        1,
+        "state",
+        "open",
+        "seq",
+        0,
+        "persisted_seq",
+        0,
+        "backlog_max",
+        BACKLOG_MAX,
+    )
     for name in scripts.NAMES:
         await ask(redis, "SCRIPT LOAD", scripts.render(name, nonce))
     return Till(redis, Reign(shard=shard, epoch=1, script_shas=scripts.shas(nonce)))

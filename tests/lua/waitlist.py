@@ -65,10 +65,15 @@ class Queue:
     async def send_join(self, waiter: Waiter, **given: Any) -> list[Any]:
         """Send a join; return the reply."""
         words = {
-            "fingerprint": "f", "tier_no": waiter.tier_no, "quantity": waiter.quantity,
-            "policy": self.policy, "patience_ms": self.patience_ms, "offer_ttl_ms": self.ttl_ms,
-            "waiting_max": 1_000, "after_hold": "-",
-        } | given  # fmt: skip
+            "fingerprint": "f",
+            "tier_no": waiter.tier_no,
+            "quantity": waiter.quantity,
+            "policy": self.policy,
+            "patience_ms": self.patience_ms,
+            "offer_ttl_ms": self.ttl_ms,
+            "waiting_max": 1_000,
+            "after_hold": "-",
+        } | given
         return await self.call("join", waiter.id, waiter.user_id, *words.values())
 
     async def join(self, quantity: int, **given: Any) -> Waiter:
@@ -237,8 +242,10 @@ async def check_waitlist(till: Till, names: keys.EventKeys) -> None:
     }
     for tier_no, waiting in fold.lists.items():
         expected = [fold.available[tier_no], fold.held[tier_no], fold.sold[tier_no], len(waiting)]
-        found = [int(stock.get(f"{tier_no}.{name}", 0))
-                 for name in ("available", "held", "sold", "waiting")]  # fmt: skip
+        found = [
+            int(stock.get(f"{tier_no}.{name}", 0))
+            for name in ("available", "held", "sold", "waiting")
+        ]
         assert expected == found
     assert {user: n for user, n in fold.taken.items() if n} == await read_persons(
         till.redis, till.shard, till.event
@@ -247,12 +254,15 @@ async def check_waitlist(till: Till, names: keys.EventKeys) -> None:
     entries = {key.decode(): parse_entry(row) for key, row in rows.items() if key[:3] == b"wl_"}
     assert fold.status == {key: entry.status for key, entry in entries.items()}
     members = sorted(
-        f"{tier_no:03}:{no}:{key}" for tier_no, waiting in fold.lists.items()
+        f"{tier_no:03}:{no}:{key}"
+        for tier_no, waiting in fold.lists.items()
         for key, no in waiting.items()
-    )  # fmt: skip
+    )
     assert members == [m.decode() for m in await ask(till.redis, "ZRANGE", names.waitlist, 0, -1)]
-    holds = {k.decode(): parse_hold(v)
-             for k, v in (await ask(till.redis, "HGETALL", names.holds)).items()}  # fmt: skip
+    holds = {
+        k.decode(): parse_hold(v)
+        for k, v in (await ask(till.redis, "HGETALL", names.holds)).items()
+    }
     live = {key for key, hold in holds.items() if hold.status == "held"}
     assert live == {m.decode() for m in await ask(till.redis, "ZRANGE", names.deadlines, 0, -1)}
     offered = {key for key, status in fold.status.items() if status == "offered"}

@@ -19,11 +19,7 @@ ATTEMPTS = 3
 
 
 async def test_f25_f30_nothing_is_noted_before_its_commit(
-    persister: Persister,
-    engine: Engine,
-    redis: Redis,
-    shard: int,
-    monkeypatch: pytest.MonkeyPatch,
+    persister: Persister, engine: Engine, redis: Redis, shard: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F25, F30: as long as no transaction commits, Redis is not told that it may trim."""
     await sell(engine, shard)

@@ -148,9 +148,13 @@ async def check_persisted(
 
 
 async def test_bookings_that_come_close_together_share_a_transaction(
-    blocking_redis: Redis, redis: Redis, database_url: str, database: asyncpg.Pool,
-    engine: Engine, shard: int,
-) -> None:  # fmt: skip
+    blocking_redis: Redis,
+    redis: Redis,
+    database_url: str,
+    database: asyncpg.Pool,
+    engine: Engine,
+    shard: int,
+) -> None:
     """The first is written at once; each of the others would else be a flush in both stores."""
     options = make_options(shard, interval_ms=1_000)
     event = new_id("evt")
@@ -166,11 +170,7 @@ async def test_bookings_that_come_close_together_share_a_transaction(
 
 
 async def test_persists_everything(
-    persister: Persister,
-    database: asyncpg.Pool,
-    redis: Redis,
-    shard: int,
-    bookings: dict[str, str],
+    persister: Persister, database: asyncpg.Pool, redis: Redis, shard: int, bookings: dict[str, str]
 ) -> None:
     """What was booked before and after the start is in PostgreSQL, in batches."""
     await run_until_done(persister, database, redis, shard)
@@ -383,11 +383,7 @@ async def test_f30_trims_behind_the_checkpoint(
 
 
 async def test_keeps_the_journal_for_its_retention(
-    persister: Persister,
-    database: asyncpg.Pool,
-    redis: Redis,
-    shard: int,
-    bookings: dict[str, str],
+    persister: Persister, database: asyncpg.Pool, redis: Redis, shard: int, bookings: dict[str, str]
 ) -> None:
     """Within the retention nothing is trimmed, though PostgreSQL has it all."""
     entries = await journal(redis, shard)
@@ -451,11 +447,7 @@ async def test_f9_f28_poison_record_is_parked(
 
 
 async def test_f9_flipped_bit_is_parked(
-    persister: Persister,
-    database: asyncpg.Pool,
-    redis: Redis,
-    shard: int,
-    bookings: dict[str, str],
+    persister: Persister, database: asyncpg.Pool, redis: Redis, shard: int, bookings: dict[str, str]
 ) -> None:
     """F9: of a script call whose text has one flipped bit, the one record it is in is parked."""
     log = keys.journal(shard, 1)
@@ -498,11 +490,7 @@ async def test_f28_frozen_shard_is_drained_and_stays_shut(
 
 
 async def test_f28_coordinator_shuts_a_frozen_shard(
-    coordinator: Coordinator,
-    engine: Engine,
-    database: asyncpg.Pool,
-    redis: Redis,
-    shard: int,
+    coordinator: Coordinator, engine: Engine, database: asyncpg.Pool, redis: Redis, shard: int
 ) -> None:
     """I17: a frozen row shuts the doors of workers though no persister is there to tell them."""
     await database.execute("UPDATE shard_epoch SET state = 'frozen' WHERE shard = $1", shard)
@@ -514,19 +502,18 @@ async def test_f28_coordinator_shuts_a_frozen_shard(
 
 
 async def test_f29_conflict_freezes_the_shard(
-    persister: Persister,
-    database: asyncpg.Pool,
-    redis: Redis,
-    shard: int,
-    bookings: dict[str, str],
+    persister: Persister, database: asyncpg.Pool, redis: Redis, shard: int, bookings: dict[str, str]
 ) -> None:
     """F29: a booking that another record made stands once; the rival is kept, and sales stop."""
     rival, *others = bookings
     await database.execute(
         "INSERT INTO bookings (id, event_id, user_id, status, version, total_minor, shard, epoch,"
         " seq, created_at, fingerprint) SELECT $1, $2, 'usr', 'confirmed', 1, 0, $3, 99, 1, now(),"
-        " 'f'", rival, (await journal(redis, shard))[0].record.event_id, shard,
-    )  # fmt: skip
+        " 'f'",
+        rival,
+        (await journal(redis, shard))[0].record.event_id,
+        shard,
+    )
     await run_until_done(persister, database, redis, shard)
     (conflict,) = await quarantine.conflicts(database, shard)
     assert rival in conflict.record
@@ -558,9 +545,8 @@ async def test_f32_lost_stream_is_told_and_not_made_anew(
 
 
 async def test_lag_is_told(
-    persister: Persister, database: asyncpg.Pool, redis: Redis, shard: int,
-    bookings: dict[str, str],
-) -> None:  # fmt: skip
+    persister: Persister, database: asyncpg.Pool, redis: Redis, shard: int, bookings: dict[str, str]
+) -> None:
     """Records, bytes and age of what PostgreSQL lacks are told, and are nothing at the end."""
     entries = await journal(redis, shard)
     lag = await observe(redis, shard)
@@ -576,11 +562,7 @@ async def test_lag_is_told(
 
 
 async def test_outbox_has_what_is_to_be_told(
-    persister: Persister,
-    database: asyncpg.Pool,
-    redis: Redis,
-    shard: int,
-    bookings: dict[str, str],
+    persister: Persister, database: asyncpg.Pool, redis: Redis, shard: int, bookings: dict[str, str]
 ) -> None:
     """I19: each booking and each cancellation has one row, written with it, nothing has two."""
     await run_until_done(persister, database, redis, shard)
@@ -590,8 +572,9 @@ async def test_outbox_has_what_is_to_be_told(
     told = Counter((row["kind"], row["subject_id"]) for row in rows)
     expected = Counter(("booking.confirmed", own_id) for own_id in bookings) + Counter(
         ("booking.cancelled", own_id)
-        for own_id, status in bookings.items() if status == "cancelled"
-    )  # fmt: skip
+        for own_id, status in bookings.items()
+        if status == "cancelled"
+    )
     assert expected == told
 
 

@@ -42,21 +42,34 @@ async def blocker(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 async def process(
-    valkey: ValkeyServer, database_url: str, shard: int, tmp_path: Path,
-    blocker: asyncpg.Connection, bookings: dict[str, str],
-) -> AsyncIterator[asyncio.subprocess.Process]:  # fmt: skip
+    valkey: ValkeyServer,
+    database_url: str,
+    shard: int,
+    tmp_path: Path,
+    blocker: asyncpg.Connection,
+    bookings: dict[str, str],
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Start a real persister over a sold journal; its first batch waits for the blocker."""
     await blocker.execute("BEGIN; LOCK TABLE tickets IN SHARE MODE")
     assert bookings
     env = {
-        "EVENTLY_REDIS_URL": valkey.url, "EVENTLY_DATABASE_URL": database_url,
-        "EVENTLY_SHARDS": str(shard + 1), "EVENTLY_DATA_DIR": str(tmp_path),
-        "EVENTLY_DATABASE_TIMEOUT_MS": "60000", "EVENTLY_PERSIST_RECORDS_MAX": "7",
-    }  # fmt: skip
+        "EVENTLY_REDIS_URL": valkey.url,
+        "EVENTLY_DATABASE_URL": database_url,
+        "EVENTLY_SHARDS": str(shard + 1),
+        "EVENTLY_DATA_DIR": str(tmp_path),
+        "EVENTLY_DATABASE_TIMEOUT_MS": "60000",
+        "EVENTLY_PERSIST_RECORDS_MAX": "7",
+    }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "persister", "--shard", str(shard), env=env,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "persister",
+        "--shard",
+        str(shard),
+        env=env,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
     yield process
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):

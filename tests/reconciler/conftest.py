@@ -68,15 +68,27 @@ class BoxOffice:
             "INSERT INTO events (id, organizer_id, shard, name, timezone, currency, starts_at,"
             " ends_at, sale_opens_at, sale_closes_at, person_max)"
             " VALUES ($1, $2, $3, 'Show', 'UTC', 'EUR', $4, $4, $4, $5, $6)",
-            event_id, organizer_id, self.shard, now, now + dt.timedelta(days=1), PERSON_MAX,
-        )  # fmt: skip
+            event_id,
+            organizer_id,
+            self.shard,
+            now,
+            now + dt.timedelta(days=1),
+            PERSON_MAX,
+        )
         for tier_no, (tier_id, tier) in enumerate(zip(tier_ids, tiers, strict=True), start=1):
             await self.database.execute(
                 "INSERT INTO tiers VALUES ($1, $2, $3, 'Floor', $4, $5, $6, $7, $8,"
                 " NULL, NULL, $9)",
-                event_id, tier_no, tier_id, tier.price_minor, tier.capacity, tier.order_max,
-                tier.order_min, tier.person_max, tier.is_hidden,
-            )  # fmt: skip
+                event_id,
+                tier_no,
+                tier_id,
+                tier.price_minor,
+                tier.capacity,
+                tier.order_max,
+                tier.order_min,
+                tier.person_max,
+                tier.is_hidden,
+            )
         if publish:
             command = Publish(event_id, "f", 1, FAR_MS, PERSON_MAX, tiers)
             assert isinstance(await self.engine.publish(self.shard, command), Applied)
@@ -99,14 +111,18 @@ class BoxOffice:
         connection = await connect(self.database_url, timeout_ms=TIMEOUT_MS)
         try:
             last_seq = await ledger.read_checkpoint(connection, shard=self.shard, epoch=1)
-            rows = await ask(self.redis, "XRANGE", self.journal, f"({last_seq}-1", "+", "COUNT",
-                             records_max)  # fmt: skip
+            rows = await ask(
+                self.redis, "XRANGE", self.journal, f"({last_seq}-1", "+", "COUNT", records_max
+            )
             if not rows:
                 return 0
             new_seq = await ledger.write(
-                connection, shard=self.shard, epoch=1, last_seq=last_seq,
+                connection,
+                shard=self.shard,
+                epoch=1,
+                last_seq=last_seq,
                 entries=[entry for row in rows for entry in read_entries(*row)],
-            )  # fmt: skip
+            )
         finally:
             await connection.close()
         await ask(self.redis, "HSET", keys.meta(self.shard), "persisted_seq", new_seq)
@@ -130,11 +146,17 @@ class BoxOffice:
     def servers(self) -> Servers:
         """Where the commands find the servers."""
         return Servers(
-            redis_urls=(self.redis_url,), database_url=self.database_url, shards=self.shard + 1,
-            redis_timeout_ms=TIMEOUT_MS, database_timeout_ms=TIMEOUT_MS,
-            journal_backlog_records_max=BACKLOG_MAX, journal_backlog_bytes_max=1 << 30,
-            journal_backlog_age_ms_max=3_600_000, durability="fsync", hold_life_max_ms=1_800_000,
-        )  # fmt: skip
+            redis_urls=(self.redis_url,),
+            database_url=self.database_url,
+            shards=self.shard + 1,
+            redis_timeout_ms=TIMEOUT_MS,
+            database_timeout_ms=TIMEOUT_MS,
+            journal_backlog_records_max=BACKLOG_MAX,
+            journal_backlog_bytes_max=1 << 30,
+            journal_backlog_age_ms_max=3_600_000,
+            durability="fsync",
+            hold_life_max_ms=1_800_000,
+        )
 
     @property
     def journal(self) -> str:

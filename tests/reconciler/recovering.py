@@ -33,9 +33,14 @@ async def coordinating(
     connection = await connect(url, timeout_ms=TIMEOUT_MS)
     try:
         yield Coordinator(
-            shard, redis, connection, backlog_records_max=BACKLOG_MAX, database_url=url,
-            database_timeout_ms=TIMEOUT_MS, **options,
-        )  # fmt: skip
+            shard,
+            redis,
+            connection,
+            backlog_records_max=BACKLOG_MAX,
+            database_url=url,
+            database_timeout_ms=TIMEOUT_MS,
+            **options,
+        )
     finally:
         connection.terminate()  # As a coordinator that dies does: whatever was under way is left.
 
@@ -90,9 +95,13 @@ async def opened(
     async with engine_of(valkey.url, pool, shard) as engine:
         await wait_open(engine, shard)
         yield BoxOffice(
-            shard=shard, redis=redis, database=pool, engine=engine, redis_url=valkey.url,
+            shard=shard,
+            redis=redis,
+            database=pool,
+            engine=engine,
+            redis_url=valkey.url,
             database_url=postgres.url,
-        )  # fmt: skip
+        )
     await redis.aclose()
 
 
@@ -120,9 +129,10 @@ async def content(office: BoxOffice) -> dict[str, Any]:
             value = {user: count for user, count in raw.items() if count != b"0"}
         elif name == "seats":
             value = {
-                field: text for field, text in raw.items()
+                field: text
+                for field, text in raw.items()
                 if field != b"version" and not field.startswith(b"log.")
-            }  # fmt: skip
+            }
         elif name == "holds":
             value = {field: _hold(row) for field, row in raw.items()}
         elif name == "ended":

@@ -27,13 +27,20 @@ async def test_clean(sold: Sold) -> None:
     """Half persisted, partly cancelled: nothing is found, and all is counted."""
     result = await sold.office.check()
     assert ([], [], 0, "clean") == (
-        result.violations, result.errors, result.exit_code, result.verdict
-    )  # fmt: skip
+        result.violations,
+        result.errors,
+        result.exit_code,
+        result.verdict,
+    )
     assert (1, 5, 8) == (result.events, result.bookings, result.records)
     [summary] = result.shards
     assert (sold.office.shard, 1, 8, 5, 3) == (
-        summary.shard, summary.epoch, summary.watermark_seq, summary.checkpoint_seq, summary.lag
-    )  # fmt: skip
+        summary.shard,
+        summary.epoch,
+        summary.watermark_seq,
+        summary.checkpoint_seq,
+        summary.lag,
+    )
 
 
 async def test_clean_when_drained_and_trimmed(sold: Sold) -> None:
@@ -75,9 +82,14 @@ async def test_lost_row(sold: Sold) -> None:
     await sold.office.database.execute("DELETE FROM bookings WHERE id = $1", sold.bookings[1])
     found = await sold.found()
     assert {
-        "row_missing", "booking_lost", "ticket_without_booking", "line_without_booking",
-        "sold_differs", "available_differs", "person_differs",
-    } == set(found)  # fmt: skip
+        "row_missing",
+        "booking_lost",
+        "ticket_without_booking",
+        "line_without_booking",
+        "sold_differs",
+        "available_differs",
+        "person_differs",
+    } == set(found)
     expected = booking_place(sold, 1, 2)
     assert [expected] == [place(v) for v in found["row_missing"]]
     assert [expected] == [place(v) for v in found["booking_lost"]]
@@ -101,8 +113,10 @@ async def test_ticket_of_nobody(sold: Sold) -> None:
     ghost = f"bk_{'0' * 26}"
     await sold.office.database.execute(
         "INSERT INTO tickets VALUES ($1, $2, $3, 1)",
-        sold.event.event_id, ticket_id(ghost, 1), ghost,
-    )  # fmt: skip
+        sold.event.event_id,
+        ticket_id(ghost, 1),
+        ghost,
+    )
     found = await sold.found()
     assert {"ticket_without_booking"} == set(found)
     assert [ghost] == [v.booking_id for v in found["ticket_without_booking"]]
@@ -210,8 +224,12 @@ async def test_journal_batch_missing(sold: Sold) -> None:
     named = {(v.booking_id, v.seq) for v in found["record_missing"]}
     bookings = sold.bookings
     assert {
-        (None, 1), (bookings[0], 2), (bookings[1], 3), (bookings[2], 4), (bookings[2], 5),
-    } == named  # fmt: skip
+        (None, 1),
+        (bookings[0], 2),
+        (bookings[1], 3),
+        (bookings[2], 4),
+        (bookings[2], 5),
+    } == named
     assert {sold.event.event_id} == {v.event_id for v in found["record_missing"]}
 
 
@@ -265,8 +283,10 @@ async def test_flipped_byte_in_journal(sold: Sold) -> None:
     """The same in PostgreSQL's copy of the journal."""
     await sold.office.database.execute(
         "UPDATE journal SET records = replace(records, $2, $3) WHERE shard = $1",
-        sold.office.shard, '"booked","version":1,"at_ms":', '"booked","version":2,"at_ms":',
-    )  # fmt: skip
+        sold.office.shard,
+        '"booked","version":1,"at_ms":',
+        '"booked","version":2,"at_ms":',
+    )
     found = await sold.found()
     assert {booking_place(sold, 0, 1), booking_place(sold, 1, 2), booking_place(sold, 2, 1)} == {
         place(v) for v in found["record_corrupt"]
@@ -322,15 +342,18 @@ async def test_phantom_booking(sold: Sold) -> None:
     await database.execute(
         "INSERT INTO bookings SELECT $2, event_id, user_id, status, version, 2500, shard, epoch,"
         " seq, created_at, NULL, fingerprint FROM bookings WHERE id = $1",
-        sold.bookings[0], ghost,
-    )  # fmt: skip
+        sold.bookings[0],
+        ghost,
+    )
     await database.execute(
         "INSERT INTO items VALUES ($1, $2, 1, 1, 1, 2500)", sold.event.event_id, ghost
     )
     await database.execute(
         "INSERT INTO tickets VALUES ($1, $2, $3, 1)",
-        sold.event.event_id, ticket_id(ghost, 1), ghost,
-    )  # fmt: skip
+        sold.event.event_id,
+        ticket_id(ghost, 1),
+        ghost,
+    )
     found = await sold.found()
     expected = (sold.event.event_id, 1, sold.event.tier_ids[0], ghost)
     assert [expected] == [place(v) for v in found["row_without_record"]]
@@ -346,8 +369,10 @@ async def test_wrong_person(sold: Sold) -> None:
     assert {"person_differs"} == set(found)
     [violation] = found["person_differs"]
     assert (*booking_place(sold, 0, 1), 3, 1) == (
-        *place(violation), violation.expected, violation.found
-    )  # fmt: skip
+        *place(violation),
+        violation.expected,
+        violation.found,
+    )
     assert sold.users[0] in violation.message
 
 
@@ -364,8 +389,12 @@ async def test_loaded_without_record(sold: Sold) -> None:
     office = sold.office
     ghost = new_id("evt")
     await ask(office.redis, "SADD", keys.events(office.shard), ghost)
-    await ask(office.redis, "COPY", keys.event(office.shard, sold.event.event_id).stock,
-              keys.event(office.shard, ghost).stock)  # fmt: skip
+    await ask(
+        office.redis,
+        "COPY",
+        keys.event(office.shard, sold.event.event_id).stock,
+        keys.event(office.shard, ghost).stock,
+    )
     found = await sold.found()
     assert {"loaded_unpublished", "event_missing", "sold_without_owner"} == set(found)
     assert {ghost} == {v.event_id for rows in found.values() for v in rows}

@@ -21,9 +21,18 @@ DOCUMENT_KEYS = ["verdict", "exit_code", "checked", "violations", "errors"]
 CHECKED_KEYS = ["events", "bookings", "records", "shards"]
 SHARD_KEYS = ["shard", "epoch", "watermark_seq", "checkpoint_seq"]
 VIOLATION_KEYS = [
-    "invariant", "code", "shard", "event_id", "tier_no", "tier_id", "booking_id", "seq",
-    "expected", "found", "message",
-]  # fmt: skip
+    "invariant",
+    "code",
+    "shard",
+    "event_id",
+    "tier_no",
+    "tier_id",
+    "booking_id",
+    "seq",
+    "expected",
+    "found",
+    "message",
+]
 
 
 def environment(office: BoxOffice) -> dict[str, str]:
@@ -66,8 +75,11 @@ async def test_clean_document(sold: Sold) -> None:
     """A clean shard as JSON, key by key."""
     code, document = await run_json(sold.office, "--shard", str(sold.office.shard))
     assert (0, "clean", [], []) == (
-        code, document["verdict"], document["violations"], document["errors"]
-    )  # fmt: skip
+        code,
+        document["verdict"],
+        document["violations"],
+        document["errors"],
+    )
     [shard] = document["checked"]["shards"]
     assert dict(zip(SHARD_KEYS, [sold.office.shard, 1, 8, 5], strict=True)) == shard
 
@@ -82,8 +94,10 @@ async def test_drift_document(sold: Sold) -> None:
     assert [VIOLATION_KEYS] * 2 == [list(violation) for violation in document["violations"]]
     first = document["violations"][0]
     assert (sold.event.event_id, 1, sold.event.tier_ids[0]) == (
-        first["event_id"], first["tier_no"], first["tier_id"]
-    )  # fmt: skip
+        first["event_id"],
+        first["tier_no"],
+        first["tier_id"],
+    )
 
 
 async def test_drift_for_people(sold: Sold) -> None:
@@ -158,10 +172,14 @@ async def test_recover_says_what_it_did(office: BoxOffice) -> None:
 async def run_process(office: BoxOffice, *words: str) -> tuple[int | None, str]:
     """Run the command in a process of its own, and return its exit code and what it said."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "reconciler", *words,
-        env={**os.environ, **environment(office)}, stdout=asyncio.subprocess.PIPE,
+        sys.executable,
+        "-m",
+        "reconciler",
+        *words,
+        env={**os.environ, **environment(office)},
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
+    )
     stdout, _ = await process.communicate()
     return process.returncode, stdout.decode()
 
@@ -170,10 +188,17 @@ async def run_process(office: BoxOffice, *words: str) -> tuple[int | None, str]:
 async def test_as_a_process(sold: Sold) -> None:
     """The same from outside: `python -m reconciler check`."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "reconciler", "check", "--event", sold.event.event_id, "--json",
-        env={**os.environ, **environment(sold.office)}, stdout=asyncio.subprocess.PIPE,
+        sys.executable,
+        "-m",
+        "reconciler",
+        "check",
+        "--event",
+        sold.event.event_id,
+        "--json",
+        env={**os.environ, **environment(sold.office)},
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    )
     stdout, stderr = await process.communicate()
     assert (0, b"") == (process.returncode, stderr)
     assert "clean" == json.loads(stdout)["verdict"]

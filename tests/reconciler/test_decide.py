@@ -10,10 +10,14 @@ from reconciler.decide import Drift, Evidence, Meta, decide, require_past
 
 def meta(epoch: int, seq: int, **other: int | str) -> Meta:
     """Make what Redis says of itself."""
-    return Meta.of({  # type: ignore[return-value]
-        b"epoch": b"%d" % epoch, b"seq": b"%d" % seq, b"layout": b"%d" % keys.LAYOUT_VERSION,
-        **{name.encode(): str(value).encode() for name, value in other.items()},
-    })  # fmt: skip
+    return Meta.of(
+        {  # type: ignore[return-value]
+            b"epoch": b"%d" % epoch,
+            b"seq": b"%d" % seq,
+            b"layout": b"%d" % keys.LAYOUT_VERSION,
+            **{name.encode(): str(value).encode() for name, value in other.items()},
+        }
+    )
 
 
 @pytest.mark.parametrize(

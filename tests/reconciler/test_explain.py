@@ -33,8 +33,9 @@ class Scene:
         user_id = new_id("usr")
         own_id = entry_id(event_id=self.event_id, user_id=user_id, idempotency_key="k")
         self.users[own_id] = user_id
-        command = Join(self.event_id, own_id, user_id, "f", 1, quantity, self.policy, 10**6,
-                       10**6, 100)  # fmt: skip
+        command = Join(
+            self.event_id, own_id, user_id, "f", 1, quantity, self.policy, 10**6, 10**6, 100
+        )
         assert isinstance(await self.office.engine.join(self.office.shard, command), Applied)
         return own_id
 

@@ -59,8 +59,9 @@ def start_valkey(server_dir: Path) -> Iterator[StartValkey]:
         server = ValkeyServer(
             Path(tempfile.mkdtemp(dir=server_dir)),
             settings={"repl-diskless-sync-delay": "0"} | dict(settings or {}),
-            port=port, passwords=passwords,
-        )  # fmt: skip
+            port=port,
+            passwords=passwords,
+        )
         servers.append(server)
         server.start()
         return server
@@ -122,13 +123,19 @@ def furnish(postgres: PostgresServer, database: asyncpg.Pool, shard: int) -> Fur
             return await read(number) if number == shard else None
 
         engine = Engine(
-            [connect(url or as_role(server, "api"), timeout_ms=timeout_ms)], read_own,
-            shards=shard + 1, report_seen=seen_reporter(database),
-        )  # fmt: skip
+            [connect(url or as_role(server, "api"), timeout_ms=timeout_ms)],
+            read_own,
+            shards=shard + 1,
+            report_seen=seen_reporter(database),
+        )
         house = House(
-            shard=shard, event=new_id("evt"), redis=redis, pool=database, coordinator=coordinator,
+            shard=shard,
+            event=new_id("evt"),
+            redis=redis,
+            pool=database,
+            coordinator=coordinator,
             engine=engine,
-        )  # fmt: skip
+        )
         engine.start()
         try:
             await house.opened()
@@ -175,9 +182,10 @@ async def test_f12_flip_flop(start_valkey: StartValkey, furnish: Furnish) -> Non
         before = await snapshot(house.redis, house.shard)
         # A worker that has seen nothing yet, and comes with new connections.
         fresh = Engine(
-            [connect(master.url, timeout_ms=TIMEOUT_MS)], reign_reader(house.pool),
+            [connect(master.url, timeout_ms=TIMEOUT_MS)],
+            reign_reader(house.pool),
             shards=house.shard + 1,
-        )  # fmt: skip
+        )
         fresh.start()
         while not fresh.shards[house.shard].door.is_open:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -318,12 +326,15 @@ async def _announce(house: House) -> None:
         "INSERT INTO events (id, organizer_id, shard, name, timezone, currency, starts_at, ends_at,"
         " sale_opens_at, sale_closes_at, person_max)"
         " VALUES ($1, $3, $2, 'Show', 'UTC', 'EUR', now(), now(), now(), now(), 1000)",
-        house.event, house.shard, organizer,
-    )  # fmt: skip
+        house.event,
+        house.shard,
+        organizer,
+    )
     await house.pool.execute(
         "INSERT INTO tiers VALUES ($1, 1, $2, 'Floor', 100, 1000000, 10, 0, 0)",
-        house.event, new_id("tier"),
-    )  # fmt: skip
+        house.event,
+        new_id("tier"),
+    )
 
 
 BAD_SETTINGS = [
@@ -343,10 +354,15 @@ async def test_f16_f17_f18_f20_cfg_guard_coordinator(
     """F16 to F20: `recover` on a server started like this ends with 2, and opens nothing."""
     server = start_valkey({setting: value})
     code = await keeper.run(
-        redis_urls=[server.url], database_url=postgres.url, shards=[shard], watch=False,
-        journal_backlog_records_max=BACKLOG_MAX, hold_life_max_ms=1_800_000,
-        redis_timeout_ms=TIMEOUT_MS, database_timeout_ms=TIMEOUT_MS,
-    )  # fmt: skip
+        redis_urls=[server.url],
+        database_url=postgres.url,
+        shards=[shard],
+        watch=False,
+        journal_backlog_records_max=BACKLOG_MAX,
+        hold_life_max_ms=1_800_000,
+        redis_timeout_ms=TIMEOUT_MS,
+        database_timeout_ms=TIMEOUT_MS,
+    )
     assert 2 == code
     redis = connect(server.url, timeout_ms=TIMEOUT_MS)
     assert 0 == await ask(redis, "DBSIZE")

@@ -9,15 +9,7 @@ from typing import Any
 import pytest
 
 from engine import keys
-from engine.commands import (
-    CancelItem,
-    Order,
-    Own,
-    Reopen,
-    Scan,
-    SetCapacity,
-    Transfer,
-)
+from engine.commands import CancelItem, Order, Own, Reopen, Scan, SetCapacity, Transfer
 from engine.emptier import Emptier
 from engine.ids import new_id
 from engine.outcomes import Applied
@@ -72,22 +64,27 @@ async def test_i8_any_batches_give_the_same_rows(office: BoxOffice, records_max:
             break
     rows = await office.database.fetch(
         "SELECT status::text, version, total_minor FROM bookings WHERE event_id = $1"
-        " ORDER BY status, version, total_minor", event.event_id,
-    )  # fmt: skip
+        " ORDER BY status, version, total_minor",
+        event.event_id,
+    )
     price = [tier.price_minor for tier in TIERS]
     whole = 3 * price[0] + 2 * price[1]
     assert [
-        ("cancelled", 2, whole), ("cancelled", 3, price[0] + 2 * price[1]),
-        ("confirmed", 1, whole), ("confirmed", 1, whole), ("confirmed", 3, 2 * price[0]),
-    ] == sorted(tuple(row) for row in rows)  # fmt: skip
+        ("cancelled", 2, whole),
+        ("cancelled", 3, price[0] + 2 * price[1]),
+        ("confirmed", 1, whole),
+        ("confirmed", 1, whole),
+        ("confirmed", 3, 2 * price[0]),
+    ] == sorted(tuple(row) for row in rows)
     tiers = await office.database.fetch(
         "SELECT capacity FROM tiers WHERE event_id = $1 ORDER BY tier_no", event.event_id
     )
     assert [2100, 900] == [row["capacity"] for row in tiers]
     tickets = await office.database.fetch(
         "SELECT status, version, gate FROM tickets WHERE event_id = $1 AND seq IS NOT NULL"
-        " ORDER BY seq", event.event_id,
-    )  # fmt: skip
+        " ORDER BY seq",
+        event.event_id,
+    )
     assert [("checked_in", 1, "north"), ("undone", 1, "-"), ("valid", 2, "-")] == [
         tuple(row) for row in tickets
     ]
@@ -143,8 +140,13 @@ async def test_drift_is_found(
     if replace is None:
         await ask(office.redis, "HDEL", name, field)
     else:
-        await ask(office.redis, "HSET", name, field,
-                  replace if find == ALL else value.replace(find, replace, 1))  # fmt: skip
+        await ask(
+            office.redis,
+            "HSET",
+            name,
+            field,
+            replace if find == ALL else value.replace(find, replace, 1),
+        )
     result = await office.check()
     assert code in {violation.code for violation in result.violations}
     assert {event.event_id} == {violation.event_id for violation in result.violations}

@@ -24,10 +24,18 @@ KEPT, LATE, NEW = (f"bk_{'0' * 10}{letter * 16}" for letter in "abc")
 USER = "usr_" + "0" * 26
 
 SHARD = ShardView(
-    shard=0, reign=(3, "open"), meta={"epoch": "3"}, epoch=3, watermark_seq=10, checkpoint_seq=10,
-    checkpoint_after_seq=10, stream_last_seq=0,
-    tail_records=0, broken=BrokenRecords([]), has_published_events=True,
-)  # fmt: skip
+    shard=0,
+    reign=(3, "open"),
+    meta={"epoch": "3"},
+    epoch=3,
+    watermark_seq=10,
+    checkpoint_seq=10,
+    checkpoint_after_seq=10,
+    stream_last_seq=0,
+    tail_records=0,
+    broken=BrokenRecords([]),
+    has_published_events=True,
+)
 
 
 def booking(epoch: int, seq: int, quantity: int, *, cancel_seq: int | None = None) -> Booking:
@@ -40,24 +48,47 @@ def booking(epoch: int, seq: int, quantity: int, *, cancel_seq: int | None = Non
 def view(*, count: int, bookings: dict[str, Booking]) -> EventView:
     """Return an event whose ledger has KEPT (2 places) and LATE (3 places)."""
     expected = {KEPT: booking(2, 99, 2), LATE: booking(3, 9, 3)}
-    counters = {"capacity": 10, "available": 5, "held": 0, "sold": 5, "blocked": 0,
-                "price_minor": 100, "order_max": 10}  # fmt: skip
-    stock = {"opens_at_ms": 1, "closes_at_ms": 2, "person_max": 9, "tier_count": 1, "epoch": 2,
-             "seq": 1} | {f"1.{name}": value for name, value in counters.items()}  # fmt: skip
+    counters = {
+        "capacity": 10,
+        "available": 5,
+        "held": 0,
+        "sold": 5,
+        "blocked": 0,
+        "price_minor": 100,
+        "order_max": 10,
+    }
+    stock = {
+        "opens_at_ms": 1,
+        "closes_at_ms": 2,
+        "person_max": 9,
+        "tier_count": 1,
+        "epoch": 2,
+        "seq": 1,
+    } | {f"1.{name}": value for name, value in counters.items()}
     rows = {
         key: Row(
-            total_minor=100 * known.places, shard=0,
+            total_minor=100 * known.places,
+            shard=0,
             tickets=tuple(f"tkt_{key[3:]}_{n + 1}:1" for n in range(known.places)),
         )
         for key, known in expected.items()
-    }  # fmt: skip
+    }
     return EventView(
-        shard=SHARD, event_id=EVENT, row=EventRow(EVENT, 0, "published"),
+        shard=SHARD,
+        event_id=EVENT,
+        row=EventRow(EVENT, 0, "published"),
         tiers=[TierRow(EVENT, 1, "tier_1", 100, 10, 10)],
-        published=Published(1, 5, EVENT, "p1", 1, 2, 9, [Tier(1, 10, 100, 10)]), expected=expected,
-        rows=rows, orphans=[], is_listed=True, stock={k: str(v) for k, v in stock.items()},
-        persons={USER: count}, bookings=bookings, unreadable=[], seq_after=13,
-    )  # fmt: skip
+        published=Published(1, 5, EVENT, "p1", 1, 2, 9, [Tier(1, 10, 100, 10)]),
+        expected=expected,
+        rows=rows,
+        orphans=[],
+        is_listed=True,
+        stock={k: str(v) for k, v in stock.items()},
+        persons={USER: count},
+        bookings=bookings,
+        unreadable=[],
+        seq_after=13,
+    )
 
 
 LATER = {
@@ -99,11 +130,16 @@ def test_new_booking_without_record() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        b"", b"confirmed", b"held 1 1 1 1 u f 1:1:1", b"confirmed 1 1 1 1 u f 1:1",
-        b"confirmed 1 x 1 1 u f 1:1:1", b"cancelled 2 1 1 1 u f 1:1:1",
-        b"confirmed 1 1 1 1 u f 1:1:1 1 1 1", b"\xff",
+        b"",
+        b"confirmed",
+        b"held 1 1 1 1 u f 1:1:1",
+        b"confirmed 1 1 1 1 u f 1:1",
+        b"confirmed 1 x 1 1 u f 1:1:1",
+        b"cancelled 2 1 1 1 u f 1:1:1",
+        b"confirmed 1 1 1 1 u f 1:1:1 1 1 1",
+        b"\xff",
     ],
-)  # fmt: skip
+)
 def test_unreadable(value: bytes) -> None:
     """A value of any other form than the scripts write is refused."""
     with pytest.raises(Unreadable):

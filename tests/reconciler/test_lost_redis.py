@@ -35,14 +35,7 @@ from store import redo, reigns
 from tests.checks import Tier, ask, make_booking_id, snapshot, stock
 from tests.conftest import TIMEOUT_MS
 from tests.reconciler.conftest import DETAIL, BoxOffice, Shown
-from tests.reconciler.recovering import (
-    content,
-    coordinating,
-    engine_of,
-    opened,
-    recover,
-    wait_open,
-)
+from tests.reconciler.recovering import content, coordinating, engine_of, opened, recover, wait_open
 
 BOOKINGS = 12
 PERSISTED = 8
@@ -159,8 +152,14 @@ async def test_f5_cut_logs(own_office: BoxOffice, own_valkey: ValkeyServer) -> N
     own_valkey.kill()
     original = log_of(own_valkey).read_bytes()
     spread = random.Random(5)
-    sizes = sorted({0, len(original), *(spread.randrange(len(original)) for _ in range(5)),
-                    *(len(original) - spread.randrange(1, 400) for _ in range(3))})  # fmt: skip
+    sizes = sorted(
+        {
+            0,
+            len(original),
+            *(spread.randrange(len(original)) for _ in range(5)),
+            *(len(original) - spread.randrange(1, 400) for _ in range(3)),
+        }
+    )
     known = PERSISTED
     for size in sizes:
         log_of(own_valkey).write_bytes(original[:size])
@@ -206,8 +205,10 @@ async def test_f5_workers_remember(own_office: BoxOffice, own_valkey: ValkeyServ
 
     assert one.recovered is not None
     assert ("rebuild", len(memory), 1) == (
-        one.recovered.path.name, one.recovered.merged.found, one.recovered.merged.lost
-    )  # fmt: skip
+        one.recovered.path.name,
+        one.recovered.merged.found,
+        one.recovered.merged.lost,
+    )
     found = await bookings(own_office, event)
     assert {
         key: (1, outcome.seq) for key, outcome in acked.items() if outcome.seq != PERSISTED + 2
@@ -267,10 +268,13 @@ async def test_f10_f14_stale_copy(
             await own_office.drain()
         own_valkey.kill()
         promoted = BoxOffice(
-            shard=own_office.shard, redis=copy, database=own_office.database,
-            engine=own_office.engine, redis_url=replica.url,
+            shard=own_office.shard,
+            redis=copy,
+            database=own_office.database,
+            engine=own_office.engine,
+            redis_url=replica.url,
             database_url=own_office.database_url,
-        )  # fmt: skip
+        )
 
         one = await recover(promoted)
 
@@ -306,9 +310,10 @@ async def test_f11_journal_that_went_on_in_an_old_epoch(
             "UPDATE tiers SET capacity = 5 WHERE event_id = $1 AND tier_no = 2", event.event_id
         )
 
-    async with coordinating(
-        own_office.shard, own_office.redis, own_office.database_url
-    ) as one, own_office.database.acquire() as connection:  # fmt: skip
+    async with (
+        coordinating(own_office.shard, own_office.redis, own_office.database_url) as one,
+        own_office.database.acquire() as connection,
+    ):
         with pytest.raises(Exception, match="frozen"):
             await one.recover()  # The capacity was changed behind the journal's back.
         rows = await connection.fetch(
@@ -372,9 +377,13 @@ async def remembering(office: BoxOffice, url: str, *, epoch: int) -> AsyncIterat
 
     def make(shard: int) -> RedoBuffer:
         return RedoBuffer(
-            shard, read_horizon=horizon, write=write, records_max=100, bytes_max=1 << 20,
+            shard,
+            read_horizon=horizon,
+            write=write,
+            records_max=100,
+            bytes_max=1 << 20,
             on_drop=lambda count: None,
-        )  # fmt: skip
+        )
 
     async with engine_of(url, pool, office.shard, make_redo=make) as engine:
         await wait_open(engine, office.shard, epoch=epoch)

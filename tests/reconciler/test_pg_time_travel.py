@@ -107,9 +107,13 @@ class House:
         engine = await start_engine(connect_redis(self.valkey.url, timeout_ms=TIMEOUT_MS), reign)
         try:
             yield BoxOffice(
-                shard=SHARD, redis=self.redis, database=pool, engine=engine,
-                redis_url=self.valkey.url, database_url=self.postgres.url,
-            )  # fmt: skip
+                shard=SHARD,
+                redis=self.redis,
+                database=pool,
+                engine=engine,
+                redis_url=self.valkey.url,
+                database_url=self.postgres.url,
+            )
         finally:
             await engine.stop(timeout_s=5)
             await pool.close()
@@ -117,8 +121,9 @@ class House:
     async def persist(self, office: BoxOffice) -> None:
         """Persist and trim all there is, with the persister itself."""
         redis = connect_redis(self.valkey.url, timeout_ms=None, connections_max=2)
-        options = Options(shard=SHARD, records_max=50, retention_s=0,
-                          database_timeout_ms=TIMEOUT_MS)  # fmt: skip
+        options = Options(
+            shard=SHARD, records_max=50, retention_s=0, database_timeout_ms=TIMEOUT_MS
+        )
         persister = Persister(redis, self.postgres.url, options)
         task = asyncio.create_task(persister.run())
         try:
@@ -237,9 +242,13 @@ async def test_f31_pg_time_travel(house: House, reigns_since: int) -> None:
     pool = await create_pool(house.postgres.url, connections_max=2, timeout_ms=TIMEOUT_MS)
     await put_back(pool, rows, tiers, organizers)
     office = BoxOffice(
-        shard=SHARD, redis=house.redis, database=pool, engine=None,  # type: ignore[arg-type]
-        redis_url=house.valkey.url, database_url=house.postgres.url,
-    )  # fmt: skip
+        shard=SHARD,
+        redis=house.redis,
+        database=pool,
+        engine=None,  # type: ignore[arg-type]
+        redis_url=house.valkey.url,
+        database_url=house.postgres.url,
+    )
     dry = await house.repair(office, applies=False, rewinds=True)
     assert dry.plan.holes
     refused = await house.repair(office, applies=True, rewinds=False)
@@ -274,25 +283,48 @@ async def put_back(pool: asyncpg.Pool, *tables: list[asyncpg.Record]) -> None:
     for row in organizers:
         await pool.execute(
             "INSERT INTO organizers (id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            row["id"], row["name"],
-        )  # fmt: skip
+            row["id"],
+            row["name"],
+        )
     for row in events:
         await pool.execute(
             "INSERT INTO events (id, organizer_id, shard, name, timezone, currency, starts_at,"
             " ends_at, sale_opens_at, sale_closes_at, person_max)"
             " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
-            *(row[name] for name in (
-                "id", "organizer_id", "shard", "name", "timezone", "currency", "starts_at",
-                "ends_at", "sale_opens_at", "sale_closes_at", "person_max",
-            )),
-        )  # fmt: skip
+            *(
+                row[name]
+                for name in (
+                    "id",
+                    "organizer_id",
+                    "shard",
+                    "name",
+                    "timezone",
+                    "currency",
+                    "starts_at",
+                    "ends_at",
+                    "sale_opens_at",
+                    "sale_closes_at",
+                    "person_max",
+                )
+            ),
+        )
     for row in tiers:
         await pool.execute(
             "INSERT INTO tiers (event_id, tier_no, id, name, price_minor, capacity, order_max,"
             " order_min, person_max) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
             " ON CONFLICT DO NOTHING",
-            *(row[name] for name in (
-                "event_id", "tier_no", "id", "name", "price_minor", "capacity", "order_max",
-                "order_min", "person_max",
-            )),
-        )  # fmt: skip
+            *(
+                row[name]
+                for name in (
+                    "event_id",
+                    "tier_no",
+                    "id",
+                    "name",
+                    "price_minor",
+                    "capacity",
+                    "order_max",
+                    "order_min",
+                    "person_max",
+                )
+            ),
+        )

@@ -50,18 +50,24 @@ class Maker:
 
     def held(self, quantity: int = 2) -> Held:
         """Set places of tier 1 aside until 2 000 ms."""
-        return Held(**self._same, hold_id=self.hold, user_id=self.user, fingerprint="p",
-                    items=[Item(1, quantity, 2500)], expires_at_ms=2_000)  # fmt: skip
+        return Held(
+            **self._same,
+            hold_id=self.hold,
+            user_id=self.user,
+            fingerprint="p",
+            items=[Item(1, quantity, 2500)],
+            expires_at_ms=2_000,
+        )
 
     def released(self) -> Released:
         """Give them back."""
-        return Released(**self._same, hold_id=self.hold, user_id=self.user,
-                        items=[Item(1, 2, 2500)])  # fmt: skip
+        return Released(
+            **self._same, hold_id=self.hold, user_id=self.user, items=[Item(1, 2, 2500)]
+        )
 
     def expired(self) -> Expired:
         """End them at 1 000 ms."""
-        return Expired(**self._same, hold_id=self.hold, user_id=self.user,
-                       items=[Item(1, 2, 2500)])  # fmt: skip
+        return Expired(**self._same, hold_id=self.hold, user_id=self.user, items=[Item(1, 2, 2500)])
 
     def extended(self, to_ms: int) -> Extended:
         """Move the deadline."""
@@ -69,14 +75,25 @@ class Maker:
 
     def confirmed(self, *, was_expired: bool = False) -> Confirmed:
         """Make a booking of them."""
-        return Confirmed(**self._same, hold_id=self.hold, booking_id=self.booking,
-                         user_id=self.user, fingerprint="p", items=[Item(1, 2, 2500)],
-                         was_expired=was_expired)  # fmt: skip
+        return Confirmed(
+            **self._same,
+            hold_id=self.hold,
+            booking_id=self.booking,
+            user_id=self.user,
+            fingerprint="p",
+            items=[Item(1, 2, 2500)],
+            was_expired=was_expired,
+        )
 
     def booked(self, quantity: int) -> Booked:
         """Take places of tier 1 at once."""
-        return Booked(**self._same, booking_id=self.booking, user_id=self.user, fingerprint="p",
-                      items=[Item(1, quantity, 2500)])  # fmt: skip
+        return Booked(
+            **self._same,
+            booking_id=self.booking,
+            user_id=self.user,
+            fingerprint="p",
+            items=[Item(1, quantity, 2500)],
+        )
 
 
 def by(record: Record, user_id: str) -> Record:
@@ -90,10 +107,12 @@ async def found_after(sold: Sold, *records: Record) -> dict[str, list[tuple[Any,
     while await sold.office.drain():
         pass
     return {
-        code: [(v.invariant, v.event_id, v.tier_no, v.booking_id, (v.seq or 0) - first)
-               for v in violations]
+        code: [
+            (v.invariant, v.event_id, v.tier_no, v.booking_id, (v.seq or 0) - first)
+            for v in violations
+        ]
         for code, violations in (await sold.found()).items()
-    }  # fmt: skip
+    }
 
 
 async def test_i10_hold_that_ends_twice(sold: Sold) -> None:
@@ -183,8 +202,10 @@ async def test_i5_phantom(sold: Sold) -> None:
         "INSERT INTO bookings (id, event_id, user_id, status, version, total_minor, shard, epoch,"
         " seq, created_at, fingerprint) VALUES ($1, $2, 'usr_x', 'confirmed', 1, 0, $3, 1, 1,"
         " now(), 'f')",
-        ghost, sold.event.event_id, office.shard,
-    )  # fmt: skip
+        ghost,
+        sold.event.event_id,
+        office.shard,
+    )
     found = await sold.found()
     assert [("I5", ghost)] == [(v.invariant, v.booking_id) for v in found["row_without_record"]]
 
@@ -196,16 +217,19 @@ async def test_i14_row_beyond_its_checkpoint(sold: Sold) -> None:
     )
     [violation] = (await sold.found())["row_beyond_checkpoint"]
     assert ("I14", sold.event.event_id, 2, sold.bookings[1], 5, 900) == (
-        violation.invariant, violation.event_id, violation.tier_no, violation.booking_id,
-        violation.expected, violation.found,
-    )  # fmt: skip
+        violation.invariant,
+        violation.event_id,
+        violation.tier_no,
+        violation.booking_id,
+        violation.expected,
+        violation.found,
+    )
 
 
 async def test_i13_records_of_an_epoch_that_was_never_opened(sold: Sold) -> None:
     """I13: a shard whose row is behind its own records is found."""
     await sold.office.database.execute(
-        "INSERT INTO shard_checkpoint (shard, epoch, last_seq) VALUES ($1, 7, 1)",
-        sold.office.shard,
+        "INSERT INTO shard_checkpoint (shard, epoch, last_seq) VALUES ($1, 7, 1)", sold.office.shard
     )
     [violation] = (await sold.found())["epoch_behind"]
     assert ("I13", 7, 1) == (violation.invariant, violation.expected, violation.found)
@@ -230,7 +254,12 @@ async def test_clean_confirmations(sold: Sold, wait: str) -> None:
     )
     found = await found_after(sold, *records)
     illegal = {
-        "ended_without_hold", "held_twice", "expired_early", "deadline_went_back",
-        "confirmed_without_hold", "hold_of_another", "oversold_then",
-    }  # fmt: skip
+        "ended_without_hold",
+        "held_twice",
+        "expired_early",
+        "deadline_went_back",
+        "confirmed_without_hold",
+        "hold_of_another",
+        "oversold_then",
+    }
     assert set() == illegal & set(found)

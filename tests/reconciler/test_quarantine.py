@@ -81,8 +81,9 @@ def _outcome(answer: tuple[int, dict[str, Any]]) -> tuple[int, bool]:
 async def test_discarded_is_still_drift(office: BoxOffice, parked: str) -> None:
     """What was given up is no longer an alarm of its own, but Redis has what the ledger lacks."""
     shard = str(office.shard)
-    code, document = await run_quarantine(office, "discard", shard, "1", "3", "--by", "ada",
-                                          "--why", "test", "--apply")  # fmt: skip
+    code, document = await run_quarantine(
+        office, "discard", shard, "1", "3", "--by", "ada", "--why", "test", "--apply"
+    )
     assert (0, "discarded") == (code, document["state"])
     codes = {v.code for v in (await office.check()).violations}
     assert "record_quarantined" not in codes

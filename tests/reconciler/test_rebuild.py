@@ -23,14 +23,7 @@ from store import redo, reigns
 from tests.checks import FAR_MS, ask, make_booking_id, stock
 from tests.reconciler import test_gate, test_promos, test_seats, test_tier_rules, test_waitlist
 from tests.reconciler.conftest import DETAIL, BoxOffice
-from tests.reconciler.recovering import (
-    content,
-    coordinating,
-    engine_of,
-    recover,
-    wait_open,
-    wipe,
-)
+from tests.reconciler.recovering import content, coordinating, engine_of, recover, wait_open, wipe
 
 
 async def drain_all(office: BoxOffice) -> None:
@@ -62,8 +55,15 @@ async def everything(office: BoxOffice) -> None:
     await office.engine.cancel(office.shard, own)
     await office.engine.block(office.shard, ShiftSeats(hall, ("s2-7", "s2-8")))
     await office.engine.unblock(office.shard, ShiftSeats(hall, ("s2-8",)))
-    held = Order(hall, hold_id(event_id=hall, user_id=users[2], idempotency_key="h"), users[2],
-                 "f", DETAIL, ((1, 2, "best"),), 600_000)  # fmt: skip
+    held = Order(
+        hall,
+        hold_id(event_id=hall, user_id=users[2], idempotency_key="h"),
+        users[2],
+        "f",
+        DETAIL,
+        ((1, 2, "best"),),
+        600_000,
+    )
     assert isinstance(await office.engine.hold(office.shard, held), Held)
     gate = await office.add_event()
     await test_gate.one_of_each(office, gate)
@@ -171,10 +171,15 @@ async def test_live_hold_is_confirmed_after_a_rebuild(office: BoxOffice) -> None
 def booked_record(event_id: str, user_id: str, *items: Item) -> BookedRecord:
     """Make a record that a worker might still know."""
     return BookedRecord(
-        version=1, at_ms=FAR_MS // 5, event_id=event_id,
-        booking_id=make_booking_id(event_id, user_id, "k"), user_id=user_id, fingerprint="print",
-        items=list(items), detail=Detail(),
-    )  # fmt: skip
+        version=1,
+        at_ms=FAR_MS // 5,
+        event_id=event_id,
+        booking_id=make_booking_id(event_id, user_id, "k"),
+        user_id=user_id,
+        fingerprint="print",
+        items=list(items),
+        detail=Detail(),
+    )
 
 
 async def test_hold_gives_way_to_an_acknowledged_booking(office: BoxOffice) -> None:
@@ -215,8 +220,9 @@ async def test_late_redo_reopens_the_shard(office: BoxOffice) -> None:
         await one.recover()
         assert await one.is_well()
 
-    value = await ask(office.redis, "HGET", keys.event(office.shard, event.event_id).bookings,
-                      record.booking_id)  # fmt: skip
+    value = await ask(
+        office.redis, "HGET", keys.event(office.shard, event.event_id).bookings, record.booking_id
+    )
     assert value.startswith(b"confirmed 1 1 2 ")
 
 

@@ -47,9 +47,12 @@ def receipts(count: int, *, signing_key: str = SIGNING_KEY) -> tuple[list[Order]
 async def run(*words: str, given: str = "", key: str = SIGNING_KEY) -> tuple[int, str]:
     """Run the command with *given* on stdin."""
     result = await asyncio.to_thread(
-        CliRunner().invoke, app, ["verify-receipt", *words], input=given,
+        CliRunner().invoke,
+        app,
+        ["verify-receipt", *words],
+        input=given,
         env={"EVENTLY_TICKET_SIGNING_KEY": key},
-    )  # fmt: skip
+    )
     return result.exit_code, result.stdout
 
 
@@ -98,8 +101,16 @@ def test_file_becomes_records(tmp_path: Path) -> None:
     orders, texts = receipts(3)
     _, [strange] = receipts(1, signing_key="x" * 43)
     path = tmp_path / "receipts"
-    lines = ["# from the ticket office", texts[0], "", texts[1], texts[0], strange, "garbage",
-             texts[2].replace(".", "A.", 1)]  # fmt: skip
+    lines = [
+        "# from the ticket office",
+        texts[0],
+        "",
+        texts[1],
+        texts[0],
+        strange,
+        "garbage",
+        texts[2].replace(".", "A.", 1),
+    ]
     path.write_text("\n".join(lines))
     reported: dict[int, str] = {}
     found = read_receipts(path, {key_id(PUBLIC): PUBLIC}, reported.__setitem__)
@@ -108,8 +119,15 @@ def test_file_becomes_records(tmp_path: Path) -> None:
     assert [(2, 4, 1), (2, 4, 2)] == [(one.shard, *one.row[:2]) for one in found]
     for order, proven in zip(orders, found, strict=False):
         record = decode(proven.row.record.encode())
-        assert Booked(
-            version=1, at_ms=AT_MS, event_id=order.event_id, booking_id=order.id,
-            user_id=order.user_id, fingerprint="f~CODE",
-            items=[Item(1, 2, 4500, ("s1-1", "s1-2")), Item(2, 1, 9)],
-        ) == record  # fmt: skip
+        assert (
+            Booked(
+                version=1,
+                at_ms=AT_MS,
+                event_id=order.event_id,
+                booking_id=order.id,
+                user_id=order.user_id,
+                fingerprint="f~CODE",
+                items=[Item(1, 2, 4500, ("s1-1", "s1-2")), Item(2, 1, 9)],
+            )
+            == record
+        )

@@ -66,8 +66,9 @@ async def append(redis: Redis, shard: int, epoch: int, seq: int, event_id: str) 
         '"user_id":"usr_x","expires_at_ms":2}'
     )
     check = await ask(redis, "EVAL", "return redis.sha1hex(ARGV[1])", 0, body)
-    await ask(redis, "XADD", keys.journal(shard, epoch), f"{seq}-1", "records",
-              check + body.encode())  # fmt: skip
+    await ask(
+        redis, "XADD", keys.journal(shard, epoch), f"{seq}-1", "records", check + body.encode()
+    )
     await ask(redis, "HSET", keys.meta(shard), "seq", seq)
 
 

@@ -50,19 +50,25 @@ def _sql(text: str, number: int) -> Plant:
 
 def _stock(field: str, change: int) -> Plant:
     return lambda sold: ask(
-        sold.office.redis, "HINCRBY",
-        keys.event(sold.office.shard, sold.event.event_id).stock, field, change,
-    )  # fmt: skip
+        sold.office.redis,
+        "HINCRBY",
+        keys.event(sold.office.shard, sold.event.event_id).stock,
+        field,
+        change,
+    )
 
 
 def _redis(command: str, key: str, *words: object) -> Plant:
     def plant(sold: Sold) -> Awaitable[object]:
         names = keys.event(sold.office.shard, sold.event.event_id)
         told = [
-            sold.bookings[word[1]] if isinstance(word, tuple) and word[0] == "booking"
-            else sold.users[word[1]] if isinstance(word, tuple) else word
+            sold.bookings[word[1]]
+            if isinstance(word, tuple) and word[0] == "booking"
+            else sold.users[word[1]]
+            if isinstance(word, tuple)
+            else word
             for word in words
-        ]  # fmt: skip
+        ]
         return ask(sold.office.redis, command, getattr(names, key), *told)
 
     return plant
@@ -74,7 +80,8 @@ PLANTS: dict[str, tuple[Plant, str]] = {
     "lost line": (_sql("DELETE FROM items WHERE booking_id = $1", 0), "tickets_differ"),
     "wrong total": (_sql("UPDATE bookings SET total_minor = 7 WHERE id = $1", 0), "total_differs"),
     "wrong remark": (
-        _sql("UPDATE bookings SET special_requests = 'x' WHERE id = $1", 0), "row_differs",
+        _sql("UPDATE bookings SET special_requests = 'x' WHERE id = $1", 0),
+        "row_differs",
     ),
     "place from nowhere": (_stock("1.available", 3), "places_not_conserved"),
     "sold too few": (_stock("2.sold", -2), "sold_differs"),
@@ -83,13 +90,11 @@ PLANTS: dict[str, tuple[Plant, str]] = {
     "hidden by nobody": (_redis("HSET", "stock", "hidden", "+1+"), "stock_differs"),
     "lost booking": (_redis("HDEL", "bookings", ("booking", 0)), "booking_not_in_redis"),
     "lost cancelled booking": (_redis("HDEL", "bookings", ("booking", 2)), "booking_not_in_redis"),
-    "unreadable booking": (
-        _redis("HSET", "bookings", ("booking", 1), "x y z"), "value_unreadable",
-    ),
+    "unreadable booking": (_redis("HSET", "bookings", ("booking", 1), "x y z"), "value_unreadable"),
     "wrong person": (_redis("HINCRBY", "persons", ("user", 3), 5), "person_differs"),
     "person of nobody": (_redis("HSET", "persons", "usr_x", 5), "person_differs"),
     "promo of nobody": (_redis("HSET", "promos", "X.used", 5), "promo_differs"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS.keys())
@@ -130,8 +135,11 @@ async def test_clean_shard_is_not_shut(sold: Sold) -> None:
     """Where nothing is wrong, `--apply` shuts nobody out: the shard keeps its epoch."""
     outcome = await repair(sold.office)
     assert ([], [], False, 1) == (
-        outcome.plan.violations, outcome.errors, outcome.is_applied, outcome.epoch
-    )  # fmt: skip
+        outcome.plan.violations,
+        outcome.errors,
+        outcome.is_applied,
+        outcome.epoch,
+    )
     door = await ask(sold.office.redis, "HMGET", keys.meta(sold.office.shard), "epoch", "state")
     assert [b"1", b"open"] == door
 
@@ -142,8 +150,9 @@ async def test_f40_refuses_without_the_fence(sold: Sold) -> None:
     await _stock("1.available", 3)(sold)
     await office.database.execute(
         "UPDATE shard_epoch SET state = 'recovering', lease_until = now() + interval '1 hour'"
-        " WHERE shard = $1", office.shard,
-    )  # fmt: skip
+        " WHERE shard = $1",
+        office.shard,
+    )
     before = await snapshot(office.redis, office.shard)
     outcome = await repair(office)
     assert "another coordinator has shard" in outcome.errors[0]
@@ -202,8 +211,10 @@ async def test_what_cannot_be_repaired_stays_shut(sold: Sold) -> None:
         "INSERT INTO bookings (id, event_id, user_id, status, version, total_minor, shard, epoch,"
         " seq, created_at, fingerprint) VALUES ($1, $2, 'usr_x', 'confirmed', 1, 0, $3, 1, 1,"
         " now(), 'f')",
-        "bk_" + sold.event.event_id[4:], sold.event.event_id, office.shard,
-    )  # fmt: skip
+        "bk_" + sold.event.event_id[4:],
+        sold.event.event_id,
+        office.shard,
+    )
     outcome = await repair(office)
     assert "row_without_record" in {v.code for v in outcome.left}
     why = {v.code: why for v, why in outcome.plan.hopeless}

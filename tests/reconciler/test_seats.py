@@ -31,16 +31,27 @@ async def open_hall(office: BoxOffice) -> str:
         "INSERT INTO events (id, organizer_id, shard, name, timezone, currency, starts_at,"
         " ends_at, sale_opens_at, sale_closes_at, person_max)"
         " VALUES ($1, $2, $3, 'Show', 'UTC', 'EUR', $4, $4, $4, $5, 1000)",
-        event_id, organizer_id, office.shard, now, now + dt.timedelta(days=1),
-    )  # fmt: skip
+        event_id,
+        organizer_id,
+        office.shard,
+        now,
+        now + dt.timedelta(days=1),
+    )
     await database.execute(
         "INSERT INTO tiers VALUES ($1, 1, $2, 'Stalls', 2500, 20, 10)", event_id, new_id("tier")
     )
     rows = [
-        seats.Section(event_id, section.section_no, section.tier_no, "A",
-                      ",".join(map(str, section.rows)), section.kinds, "[]")
+        seats.Section(
+            event_id,
+            section.section_no,
+            section.tier_no,
+            "A",
+            ",".join(map(str, section.rows)),
+            section.kinds,
+            "[]",
+        )
         for section in SECTIONS
-    ]  # fmt: skip
+    ]
     async with database.acquire() as connection:
         await seats.add(connection, event_id, rows)
     for section in SECTIONS:
@@ -82,8 +93,15 @@ async def hall(office: BoxOffice) -> str:
     await office.drain()
     assert isinstance(await book(office, event_id, users[2], "c", "s1-3"), Booked)
     await office.engine.unblock(office.shard, ShiftSeats(event_id, ("s2-8",)))
-    held = Order(event_id, hold_id(event_id=event_id, user_id=users[3], idempotency_key="h"),
-                 users[3], "f", b"{}", ((1, 2, best()),), 600_000)  # fmt: skip
+    held = Order(
+        event_id,
+        hold_id(event_id=event_id, user_id=users[3], idempotency_key="h"),
+        users[3],
+        "f",
+        b"{}",
+        ((1, 2, best()),),
+        600_000,
+    )
     assert not isinstance(await office.engine.hold(office.shard, held), Refused)
     return event_id
 

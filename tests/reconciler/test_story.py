@@ -27,9 +27,7 @@ async def test_story_of_a_booking(sold: Sold) -> None:
     answer = await explain(sold.office.servers, sold.bookings[4])
     assert ["booked", "cancelled"] == kinds(answer)
     booked, cancelled = answer.lines
-    assert (998 - 2 - 2, 998 - 2) == (
-        booked.tiers[2]["available"], cancelled.tiers[2]["available"]
-    )  # fmt: skip
+    assert (998 - 2 - 2, 998 - 2) == (booked.tiers[2]["available"], cancelled.tiers[2]["available"])
     assert [(1, 7), (1, 8)] == [(line.epoch, line.seq) for line in answer.lines]
 
 
@@ -91,22 +89,23 @@ async def test_why_it_was_refused(office: BoxOffice) -> None:
     later_ms = await now_ms(office)
 
     first, later = [
-        await explain(office.servers, event.event_id,
-                      Question(at_ms=at_ms, tier_no=1, quantity=quantity))
+        await explain(
+            office.servers, event.event_id, Question(at_ms=at_ms, tier_no=1, quantity=quantity)
+        )
         for at_ms, quantity in ((first_ms, 2), (later_ms, 5))
-    ]  # fmt: skip
+    ]
 
     assert (Status.ALL_HELD, "ALL_HELD") == (all_held.status, first.status)
     assert first.stock is not None
     assert (1, 4, held.expires_at_ms, None) == (
-        first.stock["available"], first.stock["held"], first.stock["next_deadline_ms"],
+        first.stock["available"],
+        first.stock["held"],
+        first.stock["next_deadline_ms"],
         first.stock["sold_out_seq"],
-    )  # fmt: skip
+    )
     assert (Status.SOLD_OUT, "SOLD_OUT") == (sold_out.status, later.status)
     assert later.stock is not None
-    assert (0, 4, 3) == (
-        later.stock["available"], later.stock["held"], later.stock["sold_out_seq"]
-    )  # fmt: skip
+    assert (0, 4, 3) == (later.stock["available"], later.stock["held"], later.stock["sold_out_seq"])
 
 
 @pytest.mark.parametrize(
@@ -130,8 +129,18 @@ async def test_command(sold: Sold) -> None:
     code, text = await run(sold.office, "explain", sold.bookings[0])
     assert 0 == code
     assert f"booked {sold.bookings[0]} 2 of tier 1, 1 of tier 2" in text
-    code, text = await run(sold.office, "explain", sold.event.event_id, "--json", "--at",
-                           "2100-01-01T00:00:00", "--tier", "2", "--quantity", "3")  # fmt: skip
+    code, text = await run(
+        sold.office,
+        "explain",
+        sold.event.event_id,
+        "--json",
+        "--at",
+        "2100-01-01T00:00:00",
+        "--tier",
+        "2",
+        "--quantity",
+        "3",
+    )
     document = json.loads(text)
     assert 0 == code
     assert ["target", "kind", "status", "stock", "left_out", "lines", "verdict"] == list(document)

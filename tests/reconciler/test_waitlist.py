@@ -49,8 +49,9 @@ class Person:
 
     async def act(self) -> None:
         """Do one thing."""
-        step = self.chance.choice([self.book, self.hold, self.join, self.join, self.settle,
-                                   self.cancel, self.cancel])  # fmt: skip
+        step = self.chance.choice(
+            [self.book, self.hold, self.join, self.join, self.settle, self.cancel, self.cancel]
+        )
         await step()
 
     def order(self, own_id: str, ttl_ms: int) -> Order:
@@ -81,8 +82,18 @@ class Person:
         own_id = entry_id(
             event_id=self.event_id, user_id=self.user_id, idempotency_key=new_id("usr")
         )
-        command = Join(self.event_id, own_id, self.user_id, "print", self.chance.randint(1, 2),
-                       self.chance.randint(1, 3), self.policy, 50, 60, 1_000)  # fmt: skip
+        command = Join(
+            self.event_id,
+            own_id,
+            self.user_id,
+            "print",
+            self.chance.randint(1, 2),
+            self.chance.randint(1, 3),
+            self.policy,
+            50,
+            60,
+            1_000,
+        )
         if isinstance(await self.engine.join(self.office.shard, command), Applied):
             self.entries.append(own_id)
             self.joined += 1
@@ -174,13 +185,17 @@ async def waiting(office: BoxOffice) -> tuple[str, list[str]]:
         for person in people
     ]
     for number, person in enumerate(people):
-        command = Join(event_id, own[number], person.user_id, "print", 1, 2, "strict", 10**6,
-                       10**6, 100)  # fmt: skip
+        command = Join(
+            event_id, own[number], person.user_id, "print", 1, 2, "strict", 10**6, 10**6, 100
+        )
         assert isinstance(await office.engine.join(office.shard, command), Applied)
         if number == 1:
             await office.drain()
-    user_id = (await ask(office.redis, "HGET", keys.event(office.shard, event_id).bookings,
-                         booking)).split()[5].decode()  # fmt: skip
+    user_id = (
+        (await ask(office.redis, "HGET", keys.event(office.shard, event_id).bookings, booking))
+        .split()[5]
+        .decode()
+    )
     await office.cancel(event_id, user_id, booking)
     return event_id, own
 
@@ -227,24 +242,51 @@ async def test_i9_drift_is_found(
 def joined(name: str, number: int, *, policy: str = "strict") -> Joined:
     """Make the record of joining tier 1."""
     return Joined(
-        version=1, at_ms=1, event_id="evt_x", entry_id=f"wl_{name}", user_id="u", fingerprint="f",
-        tier_no=1, quantity=1, join_no=f"{number:012}", policy=policy,  # type: ignore[arg-type]
-        patience_ms=1, offer_ttl_ms=1, after_hold="",
-    )  # fmt: skip
+        version=1,
+        at_ms=1,
+        event_id="evt_x",
+        entry_id=f"wl_{name}",
+        user_id="u",
+        fingerprint="f",
+        tier_no=1,
+        quantity=1,
+        join_no=f"{number:012}",
+        policy=policy,  # type: ignore[arg-type]
+        patience_ms=1,
+        offer_ttl_ms=1,
+        after_hold="",
+    )
 
 
 def offered(name: str, number: int, *passed: str, reason: str = "turn") -> Offered:
     """Make the record of an offer of tier 1."""
     return Offered(
-        version=1, at_ms=1, event_id="evt_x", entry_id=f"wl_{name}", hold_id=f"offer_{name}",
-        user_id="u", fingerprint="f", items=[Item(1, 1, 1)], expires_at_ms=1,
-        join_no=f"{number:012}", cause_seq=0, reason=reason,  # type: ignore[arg-type]
+        version=1,
+        at_ms=1,
+        event_id="evt_x",
+        entry_id=f"wl_{name}",
+        hold_id=f"offer_{name}",
+        user_id="u",
+        fingerprint="f",
+        items=[Item(1, 1, 1)],
+        expires_at_ms=1,
+        join_no=f"{number:012}",
+        cause_seq=0,
+        reason=reason,  # type: ignore[arg-type]
         passed=[f"wl_{one}" for one in passed],
-    )  # fmt: skip
+    )
 
 
-LEFT = Left(version=1, at_ms=1, event_id="evt_x", entry_id="wl_a", user_id="u", tier_no=1,
-            quantity=1, why="owner")  # fmt: skip
+LEFT = Left(
+    version=1,
+    at_ms=1,
+    event_id="evt_x",
+    entry_id="wl_a",
+    user_id="u",
+    tier_no=1,
+    quantity=1,
+    why="owner",
+)
 A, B = joined("a", 1), joined("b", 2)
 
 
@@ -258,10 +300,16 @@ A, B = joined("a", 1), joined("b", 2)
         ([A, B, offered("b", 2, "a", reason="skip")], ["reason_differs"]),
         ([A, offered("b", 2)], ["offer_without_entry", "passed_unsaid"]),
         ([A, offered("a", 1), offered("a", 1)], ["offer_without_entry"]),
-        ([joined("a", 1, policy="skip"), joined("b", 2, policy="skip"),
-          offered("b", 2, "a", reason="skip")], []),
+        (
+            [
+                joined("a", 1, policy="skip"),
+                joined("b", 2, policy="skip"),
+                offered("b", 2, "a", reason="skip"),
+            ],
+            [],
+        ),
     ],
-)  # fmt: skip
+)
 def test_i9_fairness(records: list[Record], expected: list[str]) -> None:
     """I9: who is served before an earlier one is found, unless the record says why it may be."""
     fairness = Fairness()

@@ -41,13 +41,7 @@ from engine.commands import (
     TierStock,
     Transfer,
 )
-from engine.ids import (
-    booking_id,
-    entry_id,
-    hold_id,
-    new_id,
-    ticket_id,
-)
+from engine.ids import booking_id, entry_id, hold_id, new_id, ticket_id
 from engine.outcomes import parse_hold, parse_items, status_of
 from engine.seats import Section
 from engine.status import Status
@@ -85,8 +79,10 @@ SMALL = (80, 40)
 Lines = model.Lines
 SEATS = st.lists(
     st.sampled_from([seat for row in ROWS for seat in row] * 3 + ["s1-4", "s1-7", "s2-1"]),
-    min_size=1, max_size=3, unique=True,
-).map(tuple)  # fmt: skip
+    min_size=1,
+    max_size=3,
+    unique=True,
+).map(tuple)
 SEATED = st.one_of(
     st.tuples(st.just(2), st.integers(1, 4)),
     st.tuples(st.just(2), st.integers(1, 3), st.just("best,split")),
@@ -131,18 +127,30 @@ class Sale(RuleBasedStateMachine):
         for policy, list_tier in lists:
             event_id = new_id("evt")
             tiers = {
-                n: model.Tier(one.capacity, one.order_max, one.order_min, one.person_max,
-                              not one.opens_at_ms, one.is_hidden)
+                n: model.Tier(
+                    one.capacity,
+                    one.order_max,
+                    one.order_min,
+                    one.person_max,
+                    not one.opens_at_ms,
+                    one.is_hidden,
+                )
                 for n, one in enumerate(STOCK, 1)
-            }  # fmt: skip
+            }
             promos = {one.code: (one.uses_max, one.tier_nos) for one in PROMOS}
             self.events[event_id] = StaffedEvent(
-                tiers, promos, PERSON_MAX, ROWS, FAR_MS, policy, list_tier, attempts=attempts,
+                tiers,
+                promos,
+                PERSON_MAX,
+                ROWS,
+                FAR_MS,
+                policy,
+                list_tier,
+                attempts=attempts,
                 attempts_max=LIMIT.attempts_max,
-            )  # fmt: skip
+            )
             self.till.seat(event_id, Section(1, 2, tuple(map(len, ROWS))))
-            self.till.publish(Publish(event_id, "p", 0, FAR_MS, PERSON_MAX, STOCK, 1,
-                                      PROMOS))  # fmt: skip
+            self.till.publish(Publish(event_id, "p", 0, FAR_MS, PERSON_MAX, STOCK, 1, PROMOS))
         for which in (0, 1) if is_full else ():
             self.order("book", which, CROWD[0], 9, ((1, 3),))
             self.order("hold", which, CROWD[1], 9, ((1, 1), (2, 1)))
@@ -153,9 +161,13 @@ class Sale(RuleBasedStateMachine):
             self.join(which, USERS[1], 9, 1, 0)
 
     @rule(
-        verb=st.sampled_from(["book", "hold", "hold overdue"]), which=WHICH, key=ANY, lines=LINES,
-        user=st.sampled_from(USERS), code=CODES,
-    )  # fmt: skip
+        verb=st.sampled_from(["book", "hold", "hold overdue"]),
+        which=WHICH,
+        key=ANY,
+        lines=LINES,
+        user=st.sampled_from(USERS),
+        code=CODES,
+    )
     def order(
         self, verb: str, which: int, user: str, key: int, lines: Lines, code: str = ""
     ) -> None:
@@ -177,8 +189,19 @@ class Sale(RuleBasedStateMachine):
         own = ["", *(k for k, hold in event.holds.items() if hold.status == "expired")]
         hold = own[-1 - after % len(own)]
         fingerprint, tier_no = f"f{quantity}", event.list_tier
-        join = Join(event_id, own_id, user, fingerprint, tier_no, quantity, event.policy,
-                    PATIENCE_MS, TTL_MS, model.WAITING_MAX, hold)  # fmt: skip
+        join = Join(
+            event_id,
+            own_id,
+            user,
+            fingerprint,
+            tier_no,
+            quantity,
+            event.policy,
+            PATIENCE_MS,
+            TTL_MS,
+            model.WAITING_MAX,
+            hold,
+        )
         self._run("join", join, (own_id, user, tier_no, quantity, fingerprint, hold))
 
     @rule(index=st.integers(0, 50))
@@ -188,9 +211,12 @@ class Sale(RuleBasedStateMachine):
             self._run(*self.sent[-1 - index % len(self.sent)])
 
     @rule(
-        which=WHICH, index=ANY, is_live=MOSTLY, is_owner=MOSTLY,
+        which=WHICH,
+        index=ANY,
+        is_live=MOSTLY,
+        is_owner=MOSTLY,
         verb=st.sampled_from(["confirm", "release", "extend", "run out", "run out"]),
-    )  # fmt: skip
+    )
     def hold(self, verb: str, which: int, index: int, is_live: bool, is_owner: bool) -> None:
         """Confirm, release or extend some hold or offer, or let its deadline pass."""
         event_id = list(self.events)[which]
@@ -223,9 +249,13 @@ class Sale(RuleBasedStateMachine):
                 self.till.lose_patience(event_id, key)
 
     @rule(
-        which=WHICH, index=ANY, is_owner=MOSTLY, back=BACK, lines=CUTS,
+        which=WHICH,
+        index=ANY,
+        is_owner=MOSTLY,
+        back=BACK,
+        lines=CUTS,
         verb=st.sampled_from(["cancel", "cancel", "cancel_item", "cancel_item"]),
-    )  # fmt: skip
+    )
     def booking(
         self, verb: str, which: int, index: int, is_owner: bool, back: int, lines: Lines
     ) -> None:
@@ -253,10 +283,14 @@ class Sale(RuleBasedStateMachine):
         self._adopt(event_id)
 
     @rule(
-        which=WHICH, index=ANY, number=st.sampled_from([1, 1, 2, 3, 4]), back=BACK,
-        other=st.sampled_from(USERS), is_holder=MOSTLY,
+        which=WHICH,
+        index=ANY,
+        number=st.sampled_from([1, 1, 2, 3, 4]),
+        back=BACK,
+        other=st.sampled_from(USERS),
+        is_holder=MOSTLY,
         verb=st.sampled_from(["checkin", "checkin", "undo_checkin", "transfer"]),
-    )  # fmt: skip
+    )
     def ticket(
         self, verb: str, which: int, index: int, number: int, back: int, other: str, is_holder: bool
     ) -> None:
@@ -267,12 +301,16 @@ class Sale(RuleBasedStateMachine):
         ticket = self.events[event_id].tickets.get((own_id, number), model.Ticket(booking.user))
         if verb == "transfer":
             user = ticket.holder if is_holder else booking.user
-            self._run(verb, Transfer(event_id, own_id, number, user, other),
-                      (own_id, number, user, other))  # fmt: skip
+            self._run(
+                verb, Transfer(event_id, own_id, number, user, other), (own_id, number, user, other)
+            )
             return
         version = max(1, ticket.version - back)
-        self._run(verb, Scan(event_id, own_id, number, version, "north", STRANGER),
-                  (own_id, number, version, STRANGER))  # fmt: skip
+        self._run(
+            verb,
+            Scan(event_id, own_id, number, version, "north", STRANGER),
+            (own_id, number, version, STRANGER),
+        )
 
     @rule(which=WHICH, wants=WANTS)
     def set_capacity(self, which: int, wants: tuple[tuple[int, int], ...]) -> None:
@@ -340,8 +378,11 @@ class Sale(RuleBasedStateMachine):
             assert {key for key, hold in event.holds.items() if hold.status == "held"} == {
                 key.decode() for key in deadlines
             }
-            entries = {k: parse_entry(row.encode()) for k, row in self._read(names.entries).items()
-                       if k.startswith("wl_")}  # fmt: skip
+            entries = {
+                k: parse_entry(row.encode())
+                for k, row in self._read(names.entries).items()
+                if k.startswith("wl_")
+            }
             assert {k: e.status for k, e in event.entries.items()} == {
                 k: e.status for k, e in entries.items()
             }

@@ -42,19 +42,26 @@ class Till:
             for name in scripts.NAMES:
                 self.redis.script_load(scripts.render(name, self._nonce))
         door: dict[Any, Any] = {
-            "epoch": self.epoch, "state": "open", "seq": 0, "persisted_seq": 0,
-            "trimmed_seq": 0, "backlog_max": 1_000_000, "layout": keys.LAYOUT_VERSION,
-        }  # fmt: skip
+            "epoch": self.epoch,
+            "state": "open",
+            "seq": 0,
+            "persisted_seq": 0,
+            "trimmed_seq": 0,
+            "backlog_max": 1_000_000,
+            "layout": keys.LAYOUT_VERSION,
+        }
         self.redis.hset(keys.meta(self.shard), mapping=door)
 
     def publish(self, command: Publish) -> list[Any]:
         """Load an event."""
         names = [
-            keys.meta(self.shard), keys.journal(self.shard, self.epoch), keys.events(self.shard),
+            keys.meta(self.shard),
+            keys.journal(self.shard, self.epoch),
+            keys.events(self.shard),
             keys.event(self.shard, command.event_id).stock,
             keys.event(self.shard, command.event_id).seats,
             keys.event(self.shard, command.event_id).promos,
-        ]  # fmt: skip
+        ]
         return self._call("publish", names, [self.epoch, *command.words()])
 
     def seat(self, event_id: str, section: Section) -> None:
@@ -77,7 +84,7 @@ class Till:
         return [
             [int(w) if isinstance(w, bytes) and w.isdigit() else w for w in words_of(reply)]
             for reply in replies
-        ]  # fmt: skip
+        ]
 
     def expire(self, event_id: str, holds_max: int) -> list[Any]:
         """Sweep an event."""

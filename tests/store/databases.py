@@ -12,9 +12,19 @@ from store.migrate import migrate
 
 #: Every table that a request or a persister may write.
 TABLES = (
-    "organizers", "users", "events", "tiers", "shard_epoch", "shard_checkpoint", "journal",
-    "bookings", "items", "tickets", "sections", "blocked_seats",
-)  # fmt: skip
+    "organizers",
+    "users",
+    "events",
+    "tiers",
+    "shard_epoch",
+    "shard_checkpoint",
+    "journal",
+    "bookings",
+    "items",
+    "tickets",
+    "sections",
+    "blocked_seats",
+)
 
 Content = dict[str, list[str]]
 

@@ -29,10 +29,15 @@ def published(event_id: str, *capacities: int) -> Published:
     """Make the record of an event whose tiers have *capacities*."""
     tiers = [Tier(number, capacity, 100, 10) for number, capacity in enumerate(capacities, 1)]
     return Published(
-        version=1, at_ms=AT_MS, event_id=event_id, fingerprint="p1", opens_at_ms=0,
+        version=1,
+        at_ms=AT_MS,
+        event_id=event_id,
+        fingerprint="p1",
+        opens_at_ms=0,
         closes_at_ms=FAR_MS,
-        person_max=10, tiers=tiers,
-    )  # fmt: skip
+        person_max=10,
+        tiers=tiers,
+    )
 
 
 def booked(
@@ -44,15 +49,24 @@ def booked(
     """Make the record of a booking; one place for 100 if nothing is said."""
     user = user_id or new_id("usr")
     return Booked(
-        version=1, at_ms=AT_MS, event_id=event_id,
-        booking_id=make_booking_id(event_id, user, new_id("usr")), user_id=user, fingerprint="f",
-        items=[Item(*item) for item in items or ((1, 1, 100),)], detail=detail or Detail(),
-    )  # fmt: skip
+        version=1,
+        at_ms=AT_MS,
+        event_id=event_id,
+        booking_id=make_booking_id(event_id, user, new_id("usr")),
+        user_id=user,
+        fingerprint="f",
+        items=[Item(*item) for item in items or ((1, 1, 100),)],
+        detail=detail or Detail(),
+    )
 
 
 def cancelled(record: Booked, *, at_ms: int = AT_MS + 1) -> Cancelled:
     """Make the record that ends a booking."""
     return Cancelled(
-        version=1, at_ms=at_ms, event_id=record.event_id, booking_id=record.booking_id,
-        user_id=record.user_id, items=record.items,
-    )  # fmt: skip
+        version=1,
+        at_ms=at_ms,
+        event_id=record.event_id,
+        booking_id=record.booking_id,
+        user_id=record.user_id,
+        items=record.items,
+    )

@@ -47,9 +47,11 @@ async def test_booking_becomes_rows(
 ) -> None:
     """A booking's row, its lines, its tickets and its record's own text are all there."""
     record = booked(
-        event, (1, 2, 100), (3, 1, 50),
+        event,
+        (1, 2, 100),
+        (3, 1, 50),
         detail=Detail(special_requests="aisle", metadata={"a": 1, "b": None, "ü": "\u2028"}),
-    )  # fmt: skip
+    )
     batch = entries(published(event, 5, 5, 5), record)
     await ledger.read_checkpoint(connection, shard=shard, epoch=1)
     new = await ledger.write(connection, shard=shard, epoch=1, last_seq=0, entries=batch)
@@ -153,9 +155,12 @@ async def test_f30_gap_is_refused(
     before = await content(database)
     with pytest.raises(ledger.JournalGap, match=f"record {lost + 1} is missing, next is"):
         await ledger.write(
-            connection, shard=shard, epoch=1, last_seq=0,
+            connection,
+            shard=shard,
+            epoch=1,
+            last_seq=0,
             entries=[entry for entry in batch if entry.seq != lost + 1],
-        )  # fmt: skip
+        )
     assert before == await content(database)
 
 
@@ -164,8 +169,9 @@ async def test_disorder_is_refused(
     connection: asyncpg.Connection, shard: int, event: str, order: list[int]
 ) -> None:
     """Records that repeat or run backwards are no continuation either."""
-    batch = [Entry(seq, entry.record, entry.raw) for seq in order
-             for entry in entries(booked(event))]  # fmt: skip
+    batch = [
+        Entry(seq, entry.record, entry.raw) for seq in order for entry in entries(booked(event))
+    ]
     await ledger.read_checkpoint(connection, shard=shard, epoch=1)
     with pytest.raises(ledger.JournalGap):
         await ledger.write(connection, shard=shard, epoch=1, last_seq=0, entries=batch)
@@ -173,9 +179,12 @@ async def test_disorder_is_refused(
 
 @pytest.mark.parametrize(
     "change",
-    ["state = 'recovering', holder = 'other'", "state = 'frozen', epoch = epoch + 1",
-     "epoch = epoch + 1"],
-)  # fmt: skip
+    [
+        "state = 'recovering', holder = 'other'",
+        "state = 'frozen', epoch = epoch + 1",
+        "epoch = epoch + 1",
+    ],
+)
 async def test_epoch_that_is_over(
     connection: asyncpg.Connection, database: asyncpg.Pool, shard: int, event: str, change: str
 ) -> None:

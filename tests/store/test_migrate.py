@@ -83,7 +83,8 @@ async def test_rows_land_in_the_partition_of_their_event(
             row["event_id"]: row["place"]
             for row in await database.fetch(
                 f"SELECT event_id, tableoid::regclass::text AS place FROM {parent} "  # noqa: S608
-                "WHERE event_id = ANY ($1)", [recent, ancient],
+                "WHERE event_id = ANY ($1)",
+                [recent, ancient],
             )
-        }  # fmt: skip
+        }
         assert {recent: f"{parent}_y{YEAR}", ancient: f"{parent}_rest"} == places

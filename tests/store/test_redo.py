@@ -26,13 +26,19 @@ async def event(database: asyncpg.Pool, shard: int) -> str:
         "INSERT INTO events (id, organizer_id, shard, name, timezone, currency, starts_at,"
         " ends_at, sale_opens_at, sale_closes_at, person_max)"
         " VALUES ($1, $2, $3, 'Show', 'UTC', 'EUR', $4, $4, $4, $5, 10)",
-        event_id, organizer, shard, now, now + dt.timedelta(days=1),
-    )  # fmt: skip
+        event_id,
+        organizer,
+        shard,
+        now,
+        now + dt.timedelta(days=1),
+    )
     for tier_no in (1, 2):
         await database.execute(
             "INSERT INTO tiers VALUES ($1, $2, $3, 'Floor', 100, 5, 10)",
-            event_id, tier_no, new_id("tier"),
-        )  # fmt: skip
+            event_id,
+            tier_no,
+            new_id("tier"),
+        )
     return event_id
 
 
@@ -42,14 +48,19 @@ async def claimed(connection: asyncpg.Connection, shard: int, event: str) -> Boo
     await connection.execute(
         "INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce)"
         " VALUES ($1, 2, 'recovering', $2, now() + interval '1 hour', 'n')",
-        shard, HOLDER,
-    )  # fmt: skip
+        shard,
+        HOLDER,
+    )
     first = booked(event, (1, 2, 100))
     await ledger.read_checkpoint(connection, shard=shard, epoch=1)
     await ledger.write(
-        connection, shard=shard, epoch=1, last_seq=0,
-        entries=entries(published(event, 5, 5), first), holder=HOLDER,
-    )  # fmt: skip
+        connection,
+        shard=shard,
+        epoch=1,
+        last_seq=0,
+        entries=entries(published(event, 5, 5), first),
+        holder=HOLDER,
+    )
     return first
 
 
@@ -100,8 +111,9 @@ async def test_f5_found_where_it_stood(
     assert [Lost, Booked, Lost, Cancelled] == [type(record) for record in records[2:]]
     rows = await connection.fetch(
         "SELECT id, status::text, epoch, seq, cancelled_epoch, cancelled_seq FROM bookings"
-        " WHERE event_id = $1 ORDER BY seq", event,
-    )  # fmt: skip
+        " WHERE event_id = $1 ORDER BY seq",
+        event,
+    )
     assert [
         (claimed.booking_id, "cancelled", 1, 2, 1, 6),
         (later.booking_id, "confirmed", 1, 4, None, None),
@@ -128,15 +140,22 @@ async def test_f29_never_oversold(
     many, more, few = booked(event, (1, 3, 100)), booked(event, (1, 1, 100)), booked(event)
     end = cancelled(many)
     merged = await merge(
-        connection, shard, row(3, many), row(4, more), row(5, end), row(6, few),
-        row(7, booked(event, (9, 1, 100))), row(8, booked(new_id("evt"))),
-    )  # fmt: skip
+        connection,
+        shard,
+        row(3, many),
+        row(4, more),
+        row(5, end),
+        row(6, few),
+        row(7, booked(event, (9, 1, 100))),
+        row(8, booked(new_id("evt"))),
+    )
 
     assert (3, 3) == (merged.found, merged.conflicts)
     assert [
-        (4, "tier 1 has 0 places left"), (7, "tier 9 of the event is not on sale"),
+        (4, "tier 1 has 0 places left"),
+        (7, "tier 9 of the event is not on sale"),
         (8, "tier 1 of the event is not on sale"),
-    ] == await conflicts(connection, shard)  # fmt: skip
+    ] == await conflicts(connection, shard)
     records = await journal(connection, shard)
     whys = [record.why for record in records if isinstance(record, Lost)]
     assert ["conflict"] * 3 == whys
@@ -146,15 +165,14 @@ async def test_f29_a_seat_has_one_owner(
     connection: asyncpg.Connection, shard: int, event: str, claimed: Booked
 ) -> None:
     """I3: of two remembered bookings of one seat the first has it; a blocked seat is nobody's."""
-    await connection.execute(
-        "INSERT INTO blocked_seats VALUES ($1, 's1-9', 2, now())", event
-    )  # fmt: skip
+    await connection.execute("INSERT INTO blocked_seats VALUES ($1, 's1-9', 2, now())", event)
     one, two, three = booked(event), booked(event), booked(event)
 
     def seated(record: Booked, seat: str) -> Booked:
-        return Booked(**{
-            name: getattr(record, name) for name in record.__struct_fields__ if name != "items"
-        }, items=[Item(2, 1, 100, (seat,))])  # fmt: skip
+        return Booked(
+            **{name: getattr(record, name) for name in record.__struct_fields__ if name != "items"},
+            items=[Item(2, 1, 100, (seat,))],
+        )
 
     one, two, three = seated(one, "s1-1"), seated(two, "s1-1"), seated(three, "s1-9")
     merged = await merge(connection, shard, row(3, one), row(4, two), row(5, three))
@@ -184,21 +202,35 @@ async def test_what_cannot_be_judged_is_kept(
     connection: asyncpg.Connection, shard: int, event: str, claimed: Booked
 ) -> None:
     """Records of other kinds, damaged ones, of strange epochs or far ahead become conflicts."""
-    held = Held(version=1, at_ms=1, event_id=event, hold_id="hold_x", user_id="usr_x",
-                fingerprint="f", items=[Item(1, 1, 100)], expires_at_ms=2)  # fmt: skip
+    held = Held(
+        version=1,
+        at_ms=1,
+        event_id=event,
+        hold_id="hold_x",
+        user_id="usr_x",
+        fingerprint="f",
+        items=[Item(1, 1, 100)],
+        expires_at_ms=2,
+    )
     merged = await merge(
-        connection, shard, row(3, held), redo.Row(1, 4, "00000000{}"),
-        row(1, booked(event), epoch=7), row(10**12, booked(event)),
+        connection,
+        shard,
+        row(3, held),
+        redo.Row(1, 4, "00000000{}"),
+        row(1, booked(event), epoch=7),
+        row(10**12, booked(event)),
         row(5, cancelled(booked(event))),
-    )  # fmt: skip
+    )
 
     assert (0, 5) == (merged.found, merged.conflicts)
     reasons = [reason for _, reason in await conflicts(connection, shard)]
     assert [
-        "epoch 7 was never open", "a Held cannot be merged without what came before it",
-        "record fails its check", "there is no such booking",
+        "epoch 7 was never open",
+        "a Held cannot be merged without what came before it",
+        "record fails its check",
+        "there is no such booking",
         "no journal was ever so far ahead of the ledger",
-    ] == [reason.partition(": ")[0] for reason in reasons]  # fmt: skip
+    ] == [reason.partition(": ")[0] for reason in reasons]
     checkpoints = await connection.fetch(
         "SELECT epoch FROM shard_checkpoint WHERE shard = $1", shard
     )
@@ -242,8 +274,11 @@ async def test_a_lost_claim_merges_nothing(
     await connection.execute("UPDATE shard_epoch SET holder = 'b' WHERE shard = $1", shard)
     with pytest.raises(ledger.EpochOver):
         await redo.merge(
-            connection, shard=shard, holder=HOLDER, epochs=[1],
+            connection,
+            shard=shard,
+            holder=HOLDER,
+            epochs=[1],
             rows=await redo.read(connection, shard),
-        )  # fmt: skip
+        )
     assert await redo.has_rows(connection, shard)
     assert 2 == len(await journal(connection, shard))

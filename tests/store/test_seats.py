@@ -26,9 +26,14 @@ def seated(event_id: str, *seat_ids: str) -> Booked:
     record = booked(event_id)
     items = [Item(1, len(seat_ids), 100, seat_ids), Item(2, 1, 50)]
     return Booked(
-        version=1, at_ms=AT_MS, event_id=event_id, booking_id=record.booking_id,
-        user_id=record.user_id, fingerprint="f", items=items,
-    )  # fmt: skip
+        version=1,
+        at_ms=AT_MS,
+        event_id=event_id,
+        booking_id=record.booking_id,
+        user_id=record.user_id,
+        fingerprint="f",
+        items=items,
+    )
 
 
 def shift(kind: Any, event_id: str, *seat_ids: str) -> Record:
@@ -44,9 +49,12 @@ async def write(
     if last_seq == 0:
         await ledger.read_checkpoint(connection, shard=shard, epoch=1)
     return await ledger.write(
-        connection, shard=shard, epoch=1, last_seq=last_seq,
+        connection,
+        shard=shard,
+        epoch=1,
+        last_seq=last_seq,
         entries=entries(*records, first_seq=last_seq + 1),
-    )  # fmt: skip
+    )
 
 
 async def tickets(connection: asyncpg.Connection, event_id: str) -> list[tuple[Any, ...]]:
@@ -113,10 +121,13 @@ async def test_same_seat_of_another_event(
 async def test_blocked_seats(connection: asyncpg.Connection, shard: int, event: str) -> None:
     """The rows of blocked seats follow the last record of each seat, within and across batches."""
     last_seq = await write(
-        connection, shard, shift(Blocked, event, "s1-1", "s1-2", "s1-3"),
-        shift(Unblocked, event, "s1-1"), shift(Unblocked, event, "s1-2"),
+        connection,
+        shard,
+        shift(Blocked, event, "s1-1", "s1-2", "s1-3"),
+        shift(Unblocked, event, "s1-1"),
+        shift(Unblocked, event, "s1-2"),
         shift(Blocked, event, "s1-2"),
-    )  # fmt: skip
+    )
     query = "SELECT seat_id FROM blocked_seats WHERE event_id = $1 ORDER BY 1"
     assert ["s1-2", "s1-3"] == [row[0] for row in await connection.fetch(query, event)]
     await write(connection, shard, shift(Unblocked, event, "s1-3"), last_seq=last_seq)

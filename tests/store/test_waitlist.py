@@ -39,20 +39,48 @@ def record(kind: str, event: str, name: str, user_id: str, number: int = 1) -> R
     entry, hold = f"wl_{name}", f"offer_{name}"
     items = [Item(1, 2, 100)]
     made: dict[str, Record] = {
-        "joined": Joined(**head, entry_id=entry, user_id=user_id, fingerprint="f", tier_no=1,
-                         quantity=2, join_no=f"{number:012}", policy="strict", patience_ms=1,
-                         offer_ttl_ms=1, after_hold=""),
-        "stalled": Stalled(**head, entry_id=entry, user_id=user_id, tier_no=1, quantity=2,
-                           available=1),
-        "offered": Offered(**head, entry_id=entry, hold_id=hold, user_id=user_id,
-                           fingerprint="f", items=items, expires_at_ms=1,
-                           join_no=f"{number:012}", cause_seq=0, reason="turn", passed=[]),
+        "joined": Joined(
+            **head,
+            entry_id=entry,
+            user_id=user_id,
+            fingerprint="f",
+            tier_no=1,
+            quantity=2,
+            join_no=f"{number:012}",
+            policy="strict",
+            patience_ms=1,
+            offer_ttl_ms=1,
+            after_hold="",
+        ),
+        "stalled": Stalled(
+            **head, entry_id=entry, user_id=user_id, tier_no=1, quantity=2, available=1
+        ),
+        "offered": Offered(
+            **head,
+            entry_id=entry,
+            hold_id=hold,
+            user_id=user_id,
+            fingerprint="f",
+            items=items,
+            expires_at_ms=1,
+            join_no=f"{number:012}",
+            cause_seq=0,
+            reason="turn",
+            passed=[],
+        ),
         "left": Left(**head, entry_id=entry, user_id=user_id, tier_no=1, quantity=2, why="owner"),
         "released": Released(**head, hold_id=hold, user_id=user_id, items=items),
         "expired": Expired(**head, hold_id=hold, user_id=user_id, items=items),
-        "confirmed": Confirmed(**head, hold_id=hold, booking_id=f"bk_{name}", user_id=user_id,
-                               fingerprint="f", items=items, was_expired=False),
-    }  # fmt: skip
+        "confirmed": Confirmed(
+            **head,
+            hold_id=hold,
+            booking_id=f"bk_{name}",
+            user_id=user_id,
+            fingerprint="f",
+            items=items,
+            was_expired=False,
+        ),
+    }
     return made[kind]
 
 
@@ -61,9 +89,12 @@ async def write(connection: asyncpg.Connection, shard: int, *batches: list[Recor
     last_seq = await ledger.read_checkpoint(connection, shard=shard, epoch=1)
     for batch in batches:
         last_seq = await ledger.write(
-            connection, shard=shard, epoch=1, last_seq=last_seq,
+            connection,
+            shard=shard,
+            epoch=1,
+            last_seq=last_seq,
             entries=entries(*batch, first_seq=last_seq + 1),
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize("is_split", [False, True])
@@ -98,8 +129,9 @@ async def test_entry_follows_its_records(
         row[name] for name in ("status", "version", "user_id", "seq", "changed_seq")
     )
     assert ("stalled" in kinds, "offered" in kinds) == (
-        row["stalled_at"] is not None, row["offered_at"] is not None,
-    )  # fmt: skip
+        row["stalled_at"] is not None,
+        row["offered_at"] is not None,
+    )
 
 
 async def test_other_holds_are_no_entries(
@@ -137,9 +169,10 @@ async def test_i9_f29_is_restated(
     """I9, F29: two live entries of a person, and two entries of one place, are a conflict."""
     first, second = new_id("usr"), new_id("usr")
     other = (
-        record("joined", event, "b", first, 2) if is_same_person
+        record("joined", event, "b", first, 2)
+        if is_same_person
         else record("joined", event, "b", second, 1)
-    )  # fmt: skip
+    )
     await write(connection, shard, [record("joined", event, "a", first), other])
     rows = await connection.fetch("SELECT id FROM waitlist_entries WHERE event_id = $1", event)
     assert ["wl_a"] == [row["id"] for row in rows]

@@ -19,8 +19,9 @@ async def set_checkpoint(database: asyncpg.Pool, shard: int, seq: int) -> None:
     await database.execute(
         "INSERT INTO shard_checkpoint (shard, epoch, last_seq) VALUES ($1, 1, $2) "
         "ON CONFLICT (shard, epoch) DO UPDATE SET last_seq = $2",
-        shard, seq,
-    )  # fmt: skip
+        shard,
+        seq,
+    )
 
 
 async def test_says_no_while_the_record_is_missing(database: asyncpg.Pool, shard: int) -> None:
