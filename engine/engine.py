@@ -14,7 +14,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from engine import keys, outcomes, porter
+from engine import keys, outcomes, porter, values
 from engine.calls import Limit
 from engine.commands import (
     CancelItem,
@@ -39,7 +39,6 @@ from engine.outcomes import (
     Booked,
     Extended,
     Held,
-    Hold,
     Refused,
     SeatChanges,
     SeatMap,
@@ -48,6 +47,7 @@ from engine.redo import RedoBuffer
 from engine.replicas import GroupWaiter, Standing
 from engine.seats import Section
 from engine.shard import Shard
+from engine.values import Hold
 from engine.wire import Wire
 
 BATCH_COMMANDS_MAX = 128
@@ -475,7 +475,7 @@ class Engine:
         """
         self.reign(shard)
         row: Any = await self.client(shard).hget(keys.event(shard, event_id).holds, hold_id)
-        return None if row is None else outcomes.parse_hold(row)
+        return None if row is None else values.parse_hold(row)
 
     def _standing(self, shard: int) -> Standing:
         reign = self.reign(shard)

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 from engine.batches import BOOKINGS, Batch, Landed
 from engine.records import Item
 from engine.status import Status
-
-_BETWEEN = '","'
+from engine.values import parse_items
 
 #: What follows a refusing status in a reply, in order; the Lua headers say the same.
 REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
@@ -139,89 +138,10 @@ class SeatChanges(NamedTuple):
     changes: tuple[tuple[int, str, tuple[str, ...]], ...]
 
 
-class Hold(NamedTuple):
-    """A hold as Redis keeps it; `status` is held, released, expired or confirmed."""
-
-    status: str
-    version: int
-    epoch: int
-    seq: int
-    at_ms: int
-    user_id: str
-    fingerprint: str
-    items: tuple[Item, ...]
-    expires_at_ms: int
-    #: Place of its last record.
-    changed_epoch: int
-    changed_seq: int
-    #: JSON object kept with it.
-    detail: bytes
-
-
-def parse_items(text: str) -> tuple[Item, ...]:
-    """
-    Read items as Redis keeps them: `tier_no:quantity:price_minor[:seat+seat],...`.
-
-    Of a booking that has lost places since (`lua/lib/layout.lua`), those it was made with: what
-    the first reply said.
-    """
-    items = []
-    for line in _made_with(text).split(","):
-        tier_no, quantity, price_minor, *seats = line.split(":")
-        seat_ids = tuple(seats[0].split("+")) if seats else ()
-        items.append(Item(int(tier_no), int(quantity), int(price_minor), seat_ids))
-    return tuple(items)
-
-
 @lru_cache(maxsize=4_096)
 def _items_of_line(text: bytes) -> tuple[Item, ...]:
     """Read items as `parse_items` does; in a rush the same few come again and again."""
     return parse_items(text.decode())
-
-
-def item_rows(text: str) -> str:
-    """Turn items as Redis keeps them into the JSON rows of a record, as the scripts write them."""
-    if "," not in text and "/" not in text and ":s" not in text:
-        return f"[[{text.replace(':', ',')}]]"  # One line without seats, as most are.
-    rows = []
-    for line in _made_with(text).split(","):
-        head, colon, seats = line.partition(":s")
-        row = head.replace(":", ",")
-        rows.append(f'[{row},["s{seats.replace("+", _BETWEEN)}"]]' if colon else f"[{row}]")
-    return f"[{','.join(rows)}]"
-
-
-def _made_with(text: str) -> str:
-    """Return the items that a booking was made with, as they were kept then."""
-    live, _, past = text.partition("/")
-    return past.partition("/")[0].replace("x", ":") or live
-
-
-def parse_hold(row: bytes) -> Hold:
-    """
-    Read a hold as the scripts keep it (`lua/lib/keep_hold.lua`).
-
-    Raises:
-        ValueError: it has another form.
-    """
-    head = row.split(b" ", 11)
-    if len(head) != 12:
-        raise ValueError(f"not a hold: {row[:200]!r}")
-    words, detail = [word.decode() for word in head[:11]], head[11]
-    return Hold(
-        status=words[0],
-        version=int(words[1]),
-        epoch=int(words[2]),
-        seq=int(words[3]),
-        at_ms=int(words[4]),
-        user_id=words[5],
-        fingerprint=words[6],
-        items=parse_items(words[7]),
-        expires_at_ms=int(words[8]),
-        changed_epoch=int(words[9]),
-        changed_seq=int(words[10]),
-        detail=detail,
-    )
 
 
 def refused(reply: list[Any]) -> Refused | None:

@@ -26,8 +26,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from engine.batches import Batch, Told
 from engine.commands import Order
-from engine.outcomes import item_rows
 from engine.records import Item
+from engine.values import item_rows
 
 VERSION = 1
 KEY_ID_BYTES = 4

@@ -25,8 +25,8 @@ import structlog
 
 from engine.batches import Batch, Told
 from engine.commands import Order
-from engine.outcomes import item_rows
 from engine.records import seal
+from engine.values import item_rows
 
 log = structlog.get_logger()
 

@@ -12,40 +12,12 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from engine.keys import EventKeys
+from engine.values import MEMBER_HEAD_CHARS, WaitEntry, member, parse_entry
 
 #: How one event's list is led: the head waits until its party fits, or smaller ones may pass.
 POLICIES = ("strict", "skip")
 #: Entries ahead whose places are added up; beyond it the sum is not told.
 AHEAD_MAX = 200
-#: Statuses of an entry that is not over.
-LIVE = ("waiting", "offered")
-
-_WORDS = 14
-#: `<tier_no>:<join_no>:` before the entry's id.
-_MEMBER_HEAD = 17
-
-
-class Entry(NamedTuple):
-    """A waitlist entry; `status` is waiting, offered, accepted, declined, expired or left."""
-
-    status: str
-    version: int
-    #: Place of its `joined` record.
-    epoch: int
-    seq: int
-    at_ms: int
-    user_id: str
-    fingerprint: str
-    tier_no: int
-    quantity: int
-    #: Twelve digits that order a tier's list.
-    join_no: str
-    #: When it first stopped a strict list, Unix ms; 0 for never.
-    stalled_at_ms: int
-    #: Place and time of its last record.
-    changed_epoch: int
-    changed_seq: int
-    changed_at_ms: int
 
 
 class Position(NamedTuple):
@@ -56,45 +28,9 @@ class Position(NamedTuple):
     ahead_places: int | None
 
 
-def parse_entry(row: bytes) -> Entry:
-    """
-    Read an entry as the scripts keep it (`lua/lib/keep_entry.lua`).
-
-    Raises:
-        ValueError: it has another form.
-    """
-    words = row.decode().split(" ")
-    if len(words) != _WORDS:
-        raise ValueError(f"not a waitlist entry: {row[:200]!r}")
-    status, version, epoch, seq, at_ms = words[:5]
-    user_id, fingerprint, tier_no, quantity, join_no = words[5:10]
-    stalled_at_ms, changed_epoch, changed_seq, changed_at_ms = map(int, words[10:])
-    return Entry(
-        status,
-        int(version),
-        int(epoch),
-        int(seq),
-        int(at_ms),
-        user_id,
-        fingerprint,
-        int(tier_no),
-        int(quantity),
-        join_no,
-        stalled_at_ms,
-        changed_epoch,
-        changed_seq,
-        changed_at_ms,
-    )
-
-
-def member(entry_id: str, entry: Entry) -> str:
-    """Return how the entry stands in the sorted set of those who wait."""
-    return f"{entry.tier_no:03}:{entry.join_no}:{entry_id}"
-
-
 async def read_entry(
     redis: Redis, names: EventKeys, entry_id: str
-) -> tuple[Entry, Position | None] | None:
+) -> tuple[WaitEntry, Position | None] | None:
     """Read an entry and, if it waits, its position; None if there is none. One or two reads."""
     found = await read_entries(redis, names, [entry_id])
     return found.get(entry_id)
@@ -102,7 +38,7 @@ async def read_entry(
 
 async def read_entries(
     redis: Redis, names: EventKeys, entry_ids: list[str]
-) -> dict[str, tuple[Entry, Position | None]]:
+) -> dict[str, tuple[WaitEntry, Position | None]]:
     """Read some entries of one event and the positions of those that wait."""
     rows: list[Any] = await redis.hmget(names.entries, entry_ids)
     entries = {
@@ -110,7 +46,7 @@ async def read_entries(
         for entry_id, row in zip(entry_ids, rows, strict=True)
         if row is not None
     }
-    found: dict[str, tuple[Entry, Position | None]] = {}
+    found: dict[str, tuple[WaitEntry, Position | None]] = {}
     for entry_id, entry in entries.items():
         where = await _position(redis, names, entry_id, entry)
         if where is None and entry.status == "waiting":
@@ -121,7 +57,9 @@ async def read_entries(
     return found
 
 
-async def _position(redis: Redis, names: EventKeys, entry_id: str, entry: Entry) -> Position | None:
+async def _position(
+    redis: Redis, names: EventKeys, entry_id: str, entry: WaitEntry
+) -> Position | None:
     if entry.status != "waiting":
         return None
     own, first = member(entry_id, entry), f"[{entry.tier_no:03}:"
@@ -136,7 +74,7 @@ async def _position(redis: Redis, names: EventKeys, entry_id: str, entry: Entry)
         return Position(position, None)
     places = 0
     if ahead:
-        ids = [name[_MEMBER_HEAD:].decode() for name in ahead]
+        ids = [name[MEMBER_HEAD_CHARS:].decode() for name in ahead]
         rows: list[Any] = await redis.hmget(names.entries, ids)
         places = sum(parse_entry(row).quantity for row in rows if row is not None)
     return Position(position, places)

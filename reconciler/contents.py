@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from engine.ids import TIME_CHARS, ticket_id
-from engine.outcomes import Hold
+from engine.values import Booking, Hold, lines_of
 from reconciler.gate import wanted_tickets
-from reconciler.view import Booking, EventView, Row, Violation, lines_of, of_booking, of_event
+from reconciler.view import EventView, Row, Violation, of_booking, of_event
 
 
 def check_bookings(view: EventView) -> list[Violation]:

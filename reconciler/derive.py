@@ -14,7 +14,6 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from engine.ids import entry_of_offer
-from engine.outcomes import Hold, parse_items
 from engine.records import (
     Blocked,
     Booked,
@@ -48,9 +47,16 @@ from engine.records import (
     Unblocked,
 )
 from engine.seats import BLOCKED, letters
-from engine.waitlist import Entry
-from reconciler.gate import Ticket, items_left, join_cuts, split_cuts
-from reconciler.view import Booking
+from engine.values import (
+    Booking,
+    Hold,
+    Ticket,
+    WaitEntry,
+    items_left,
+    join_cuts,
+    parse_items,
+    split_cuts,
+)
 from store.waitlist import OFFER_PREFIX
 
 #: Place after every other.
@@ -83,7 +89,7 @@ class EventRemains:
     stock: Mapping[str, str]
     bookings: Mapping[str, Booking]
     holds: Mapping[str, Hold]
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, WaitEntry]
     tickets: Mapping[str, Ticket]
     seats: Mapping[str, str]
     promos: Mapping[str, str]
@@ -269,7 +275,7 @@ def _hold(remains: EventRemains, hold_id: str, hold: Hold) -> Iterator[Derived]:
 
 
 def _beginning(
-    event_id: str, hold_id: str, hold: Hold, entry: Entry | None, *, was_extended: bool
+    event_id: str, hold_id: str, hold: Hold, entry: WaitEntry | None, *, was_extended: bool
 ) -> Offered | Held:
     items = list(hold.items)
     if hold_id.startswith(OFFER_PREFIX):
@@ -308,7 +314,7 @@ def _detail(hold: Hold) -> Detail:
         return Detail()  # Damaged; no rule depends on it.
 
 
-def _entry(remains: EventRemains, entry_id: str, entry: Entry) -> Iterator[Derived]:
+def _entry(remains: EventRemains, entry_id: str, entry: WaitEntry) -> Iterator[Derived]:
     stock, event_id = remains.stock, remains.event_id
     made, changed = (entry.epoch, entry.seq), (entry.changed_epoch, entry.changed_seq)
     policy: Literal["strict", "skip"] = (
@@ -365,7 +371,9 @@ def _entry(remains: EventRemains, entry_id: str, entry: Entry) -> Iterator[Deriv
         yield _end_of_offer(remains, entry, offer_id, [Item(entry.tier_no, entry.quantity, price)])
 
 
-def _end_of_offer(remains: EventRemains, entry: Entry, offer_id: str, items: list[Item]) -> Derived:
+def _end_of_offer(
+    remains: EventRemains, entry: WaitEntry, offer_id: str, items: list[Item]
+) -> Derived:
     place = (entry.changed_epoch, entry.changed_seq)
     if entry.status == "accepted":
         booking_id = f"bk_{offer_id.partition('_')[2]}"

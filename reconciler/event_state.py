@@ -17,7 +17,7 @@ from engine.commands import Promo
 from engine.ids import promo_of
 from engine.records import Joined, Published
 from engine.seats import BLOCKED, FREE, HELD, SOLD, parse_seat_id
-from engine.waitlist import Entry, member
+from engine.values import WaitEntry, member
 from reconciler.holds import HoldState, records_of
 from store import rebuild
 from store.audit import SectionRow
@@ -189,7 +189,7 @@ class EventState:
     def waiting_members(self) -> list[str]:
         """Return the members of `waitlist`."""
         return [
-            member(entry.id, Entry(*entry[2:]))
+            member(entry.id, WaitEntry(*entry[2:]))
             for entry in self.entries
             if entry.status == "waiting"
         ]

@@ -8,8 +8,7 @@ changed after the watermark is not judged, and the next check sees it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import msgspec
 
@@ -23,6 +22,7 @@ from engine.records import (
     TicketChange,
     Transferred,
 )
+from engine.values import Ticket, split_cuts
 from store.audit import TierRow
 
 _STATUS: Mapping[type, str] = {
@@ -30,52 +30,6 @@ _STATUS: Mapping[type, str] = {
     CheckInUndone: "undone",
     Transferred: "valid",
 }
-_TICKET_WORDS = 8
-
-
-class Ticket(NamedTuple):
-    """A ticket that was ever changed, as its last change left it."""
-
-    status: str
-    version: int
-    holder_id: str
-    at_ms: int
-    gate: str
-    by: str
-    epoch: int
-    seq: int
-
-
-class Cut(NamedTuple):
-    """Places that a booking lost."""
-
-    epoch: int
-    seq: int
-    at_ms: int
-    #: `tier_no:quantity:price_minor,...`
-    items: str
-
-
-def parse_ticket(value: bytes) -> Ticket:
-    """
-    Read a ticket as the scripts write it (`lua/lib/keep_ticket.lua`).
-
-    Raises:
-        ValueError: it has another form.
-    """
-    words = value.decode().split(" ")
-    if len(words) != _TICKET_WORDS or words[0] not in _STATUS.values():
-        raise ValueError(f"not a ticket: {value[:200]!r}")
-    return Ticket(
-        words[0],
-        int(words[1]),
-        words[2],
-        int(words[3]),
-        words[4],
-        words[5],
-        int(words[6]),
-        int(words[7]),
-    )
 
 
 def ticket_of(epoch: int, seq: int, record: TicketChange) -> Ticket:
@@ -90,44 +44,6 @@ def ticket_of(epoch: int, seq: int, record: TicketChange) -> Ticket:
         epoch,
         seq,
     )
-
-
-def split_cuts(cuts: str) -> tuple[str, list[Cut]]:
-    """
-    Read `first/cut/cut...` (`lua/lib/layout.lua`): the first items, and the cuts in order.
-
-    Raises:
-        ValueError: it has another form.
-    """
-    first, *rest = cuts.replace("x", ":").split("/")
-    found = []
-    for text in rest:
-        epoch, seq, at_ms, items = text.split("-")
-        found.append(Cut(int(epoch), int(seq), int(at_ms), items))
-    return first, found
-
-
-def join_cuts(first: str, cuts: Sequence[Cut]) -> str | None:
-    """Write what `split_cuts` reads; None if there is no cut."""
-    if not cuts:
-        return None
-    parts = [first, *(f"{cut.epoch}-{cut.seq}-{cut.at_ms}-{cut.items}" for cut in cuts)]
-    return "/".join(parts).replace(":", "x")
-
-
-def items_left(first: str, cuts: Sequence[Cut]) -> str:
-    """Return the items that are left of *first* after *cuts*."""
-    gone: dict[str, int] = {}
-    for cut in cuts:
-        for line in cut.items.split(","):
-            tier_no, quantity, _ = line.split(":")
-            gone[tier_no] = gone.get(tier_no, 0) + int(quantity)
-    left = []
-    for line in first.split(","):
-        tier_no, quantity, price = line.split(":")
-        if int(quantity) > gone.get(tier_no, 0):
-            left.append(f"{tier_no}:{int(quantity) - gone.get(tier_no, 0)}:{price}")
-    return ",".join(left)
 
 
 def wanted_tickets(booking_id: str, cuts: str | None, items: str) -> dict[str, int]:

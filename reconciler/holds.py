@@ -23,7 +23,7 @@ from engine.records import (
     Released,
     decode,
 )
-from reconciler.proof import items_text
+from engine.values import items_text
 from store.audit import BatchRow
 
 KINDS = ("held", "offered", "extended", "released", "expired", "confirmed")

@@ -16,10 +16,9 @@ from engine.commands import Promo
 from engine.ids import promo_of
 from engine.records import Booked, Cancelled, Confirmed, ItemCancelled, Record
 from engine.seats import BLOCKED, FREE, HELD, ROW_END, SOLD, parse_seat_id
+from engine.values import CANCELLED, CONFIRMED, Booking, booking_text, items_text, ticket_text
 from reconciler.contents import taken_by_person
-from reconciler.gate import Ticket
-from reconciler.proof import items_text
-from reconciler.view import CANCELLED, CONFIRMED, Booking, EventView, number, sold
+from reconciler.view import EventView, number, sold
 
 #: Versions that a repaired seat map skips, so that every client asks for the whole of it.
 SEATS_VERSION_SKIP = 2_000
@@ -123,24 +122,6 @@ def fold_booking(places: list[Place]) -> Booking | None:
                 cancel_seq=place.seq,
             )
     return booking
-
-
-def booking_text(booking: Booking) -> str:
-    """Write a booking as the scripts keep it: what `view.parse_booking` reads."""
-    items = booking.items + (f"/{booking.cuts}" if booking.cuts else "")
-    words: list[object] = [
-        booking.status,
-        booking.version,
-        booking.epoch,
-        booking.seq,
-        booking.at_ms,
-        booking.user_id,
-        booking.fingerprint,
-        items,
-    ]
-    if booking.status == CANCELLED:
-        words += [booking.cancel_epoch, booking.cancel_seq, booking.cancelled_at_ms]
-    return " ".join(map(str, words))
 
 
 def _stock(view: EventView) -> Iterator[Change]:
@@ -272,8 +253,6 @@ def _tickets(view: EventView) -> Iterator[Change]:
     for own_id in sorted(view.expected_tickets.keys() | view.tickets.keys()):
         expected, got = view.expected_tickets.get(own_id), view.tickets.get(own_id)
         if expected != got:
-            yield Change("tickets", own_id, _ticket_text(got), _ticket_text(expected))
-
-
-def _ticket_text(ticket: Ticket | None) -> str | None:
-    return None if ticket is None else " ".join(map(str, ticket))
+            yield Change(
+                "tickets", own_id, got and ticket_text(got), expected and ticket_text(expected)
+            )

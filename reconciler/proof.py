@@ -28,7 +28,6 @@ from engine.records import (
     Closed,
     Confirmed,
     EventCancelled,
-    Item,
     ItemCancelled,
     Lost,
     Published,
@@ -37,11 +36,12 @@ from engine.records import (
     Unblocked,
     decode,
 )
-from reconciler.gate import fold_sale, split_cuts
+from engine.values import CANCELLED, items_text, split_cuts
+from reconciler.gate import fold_sale
 from reconciler.quarantine import parked_violations
 from reconciler.seats import compare_blocked, fold_blocked
 from reconciler.transitions import Transitions
-from reconciler.view import CANCELLED, Broken, Violation
+from reconciler.view import Broken, Violation
 from reconciler.waitlist import Fairness, unfair_violation
 from store import audit, reigns
 from store.quarantine import MARKS
@@ -275,15 +275,6 @@ class JournalReader:
                     message=message,
                 )
             )
-
-
-def items_text(items: list[Item]) -> str:
-    """Write a record's lines as Redis and the queries do."""
-    return ",".join(
-        f"{item.tier_no}:{item.quantity}:{item.unit_price_minor}"
-        + (f":{'+'.join(item.seat_ids)}" if item.seat_ids else "")
-        for item in items
-    )
 
 
 def check_epochs(

@@ -11,12 +11,18 @@ from typing import Any
 from redis.asyncio import Redis
 
 from engine import keys
-from engine.outcomes import Hold, parse_hold
-from engine.waitlist import Entry, parse_entry
+from engine.values import (
+    Booking,
+    Hold,
+    Ticket,
+    WaitEntry,
+    parse_booking,
+    parse_entry,
+    parse_hold,
+    parse_ticket,
+)
 from reconciler.derive import EventRemains
-from reconciler.gate import Ticket, parse_ticket
 from reconciler.snapshot import read_texts, scan_hash
-from reconciler.view import Booking, parse_booking
 
 
 async def read_remains(redis: Redis, shard: int, event_id: str) -> EventRemains:
@@ -28,7 +34,7 @@ async def read_remains(redis: Redis, shard: int, event_id: str) -> EventRemains:
     names = keys.event(shard, event_id)
     bookings: dict[str, Booking] = {}
     holds: dict[str, Hold] = {}
-    entries: dict[str, Entry] = {}
+    entries: dict[str, WaitEntry] = {}
     tickets: dict[str, Ticket] = {}
     readers: tuple[tuple[str, str, Any, dict[str, Any]], ...] = (
         (names.bookings, "bk_", parse_booking, bookings),

@@ -29,7 +29,6 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.errors import CorruptRecord
-from engine.outcomes import Hold, parse_hold
 from engine.records import (
     Blocked,
     Booked,
@@ -59,25 +58,24 @@ from engine.records import (
     Unblocked,
     read_call,
 )
-from engine.waitlist import Entry as Waiting
-from engine.waitlist import parse_entry
-from reconciler import waitlist
-from reconciler.gate import Ticket, fold_sale, fold_tiers, parse_ticket, ticket_of
-from reconciler.proof import JournalReader, Ledger, items_text
-from reconciler.seats import fold_blocked_tiers, ticket_text
-from reconciler.view import (
+from engine.values import (
     CANCELLED,
     CONFIRMED,
     Booking,
-    Broken,
-    BrokenRecords,
-    EventView,
-    ListView,
-    Row,
-    ShardView,
-    Unreadable,
+    Hold,
+    Ticket,
+    WaitEntry,
+    items_text,
     parse_booking,
+    parse_entry,
+    parse_hold,
+    parse_ticket,
 )
+from reconciler import waitlist
+from reconciler.gate import fold_sale, fold_tiers, ticket_of
+from reconciler.proof import JournalReader, Ledger
+from reconciler.seats import fold_blocked_tiers, ticket_text
+from reconciler.view import Broken, BrokenRecords, EventView, ListView, Row, ShardView
 from store import audit, reigns
 from store import waitlist as store_waitlist
 
@@ -106,7 +104,7 @@ class _Rows:
     blocked: dict[str, dict[str, int]]
     bookings: dict[str, dict[str, Booking]] = field(default_factory=lambda: defaultdict(dict))
     rows: dict[str, dict[str, Row]] = field(default_factory=lambda: defaultdict(dict))
-    entries: dict[str, dict[str, Waiting]] = field(default_factory=lambda: defaultdict(dict))
+    entries: dict[str, dict[str, WaitEntry]] = field(default_factory=lambda: defaultdict(dict))
     orphans: dict[str, list[tuple[str, int, str]]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -217,7 +215,7 @@ class Reader:
                     items=row.items,
                 )
             async for entry in store_waitlist.audit(database, event_ids):
-                rows.entries[entry.event_id][entry.id] = Waiting(*entry[2:])
+                rows.entries[entry.event_id][entry.id] = WaitEntry(*entry[2:])
             for booking_id in list(tickets)[:ORPHANS_MAX]:
                 event_id, tier_no = homes[booking_id]
                 rows.orphans[event_id].append((booking_id, tier_no, "ticket"))
@@ -375,7 +373,7 @@ class Reader:
         async for booking_id, value in scan_hash(self.redis, names.bookings):
             try:
                 bookings[booking_id] = parse_booking(value)
-            except Unreadable as error:
+            except ValueError as error:
                 unreadable.append((booking_id, str(error)))
         seq = await _ask(self.redis, "HGET", keys.meta(self.shard), "seq")
         return EventView(
@@ -406,7 +404,7 @@ class Reader:
 
     async def _read_waitlist(
         self, names: keys.EventKeys, unreadable: list[tuple[str, str]]
-    ) -> tuple[list[str], dict[str, Waiting]]:
+    ) -> tuple[list[str], dict[str, WaitEntry]]:
         members: list[str] = []
         cursor: Any = 0
         while True:
@@ -416,7 +414,7 @@ class Reader:
             members += [name.decode(errors="replace") for name, _ in found]
             if int(cursor) == 0:
                 break
-        entries: dict[str, Waiting] = {}
+        entries: dict[str, WaitEntry] = {}
         async for entry_id, value in scan_hash(self.redis, names.entries):
             # Beside the entries stand pointers from persons and holds to them.
             if entry_id.startswith("wl_"):

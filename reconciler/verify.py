@@ -18,11 +18,11 @@ import asyncpg
 from redis.asyncio import Redis
 
 from engine import keys
-from engine.outcomes import parse_hold
+from engine.values import lines_of, parse_hold
 from reconciler.check import check_rebuilt
 from reconciler.proof import Ledger
 from reconciler.rebuild import Rebuilt
-from reconciler.view import Violation, lines_of
+from reconciler.view import Violation
 
 #: Bookings that are compared value by value before the door opens: some seconds' worth.
 EXAMINED_BOOKINGS_MAX = 20_000

@@ -9,124 +9,23 @@ Nothing here reads a server, so that every invariant is a function of values.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from engine.outcomes import Hold
 from engine.records import Published
-from engine.waitlist import Entry
-from reconciler.gate import Ticket, items_left, join_cuts, split_cuts
+from engine.values import (
+    CONFIRMED,
+    Booking,
+    Hold,
+    Ticket,
+    WaitEntry,
+    items_left,
+    join_cuts,
+    split_cuts,
+)
 from store.audit import EventRow, SectionRow, TierRow
-
-CONFIRMED = "confirmed"
-CANCELLED = "cancelled"
-
-_VALUE_WORDS = {CONFIRMED: 8, CANCELLED: 11}
-_LINE = r"\d+:\d+:\d+(:s\d+-\d+(\+s\d+-\d+)*)?"
-_ITEMS = re.compile(f"{_LINE}(,{_LINE})*")
-_CUTS = re.compile(r"\d+x\d+x\d+(,\d+x\d+x\d+)*(/\d+-\d+-\d+-\d+x\d+x\d+(,\d+x\d+x\d+)*)+")
-
-
-class Unreadable(ValueError):
-    """A value in Redis is not of the form that the scripts write."""
-
-
-class Booking(NamedTuple):
-    """A booking's content: the same fields whether it comes from Redis, rows or records."""
-
-    status: str
-    version: int
-    #: Place of its `booked` record.
-    epoch: int
-    seq: int
-    at_ms: int
-    user_id: str
-    fingerprint: str
-    #: `tier_no:quantity:price_minor[:seat+seat],...`
-    items: str
-    cancelled_at_ms: int | None = None
-    #: Place of its `cancelled` record; rows in PostgreSQL do not keep it.
-    cancel_epoch: int | None = None
-    cancel_seq: int | None = None
-    #: What it was made with and what was cut since (`lua/lib/layout.lua`); None if nothing was.
-    cuts: str | None = None
-
-    @property
-    def is_live(self) -> bool:
-        """Tell whether its places are taken."""
-        return self.status == CONFIRMED
-
-    @property
-    def lines(self) -> list[tuple[int, int]]:
-        """Its lines as pairs of tier_no and quantity."""
-        return lines_of(self.items)
-
-    @property
-    def seat_ids(self) -> list[str]:
-        """Its seats, of all tiers."""
-        lines = (text.split(":") for text in self.items.split(",") if text)
-        return [seat for line in lines if len(line) == 4 for seat in line[3].split("+")]
-
-    @property
-    def places(self) -> int:
-        """Number of its places, of all tiers."""
-        return sum(quantity for _, quantity in self.lines)
-
-    @property
-    def tier_no(self) -> int | None:
-        """Its first tier: what names it for people."""
-        return next((tier_no for tier_no, _ in self.lines), None)
-
-
-def lines_of(items: str) -> list[tuple[int, int]]:
-    """Read items as they are kept: pairs of tier_no and quantity."""
-    lines = []
-    for text in filter(None, items.split(",")):
-        tier_no, quantity, *_ = text.split(":")
-        lines.append((int(tier_no), int(quantity)))
-    return lines
-
-
-def parse_booking(value: bytes) -> Booking:
-    """
-    Read a booking as the scripts write it (`lua/book.lua`, `lua/cancel.lua`).
-
-    Raises:
-        Unreadable: it has another form.
-    """
-    try:
-        words = value.decode().split(" ")
-        if _VALUE_WORDS.get(words[0]) != len(words) or not _is_items(words[7]):
-            raise Unreadable(f"not a booking: {value[:200]!r}")
-        status, version, epoch, seq, at_ms, user_id, fingerprint, items, *end = words
-        items, _, cuts = items.partition("/")
-        booking = Booking(
-            status,
-            int(version),
-            int(epoch),
-            int(seq),
-            int(at_ms),
-            user_id,
-            fingerprint,
-            items,
-            cuts=cuts or None,
-        )
-        if end:
-            booking = booking._replace(
-                cancel_epoch=int(end[0]), cancel_seq=int(end[1]), cancelled_at_ms=int(end[2])
-            )
-    except ValueError as error:
-        raise Unreadable(f"not a booking: {value[:200]!r}") from error
-    return booking
-
-
-def _is_items(word: str) -> bool:
-    items, slash, cuts = word.partition("/")
-    return bool(_ITEMS.fullmatch(items)) and (not slash or bool(_CUTS.fullmatch(cuts)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,10 +134,10 @@ class Row:
 class ListView:
     """An event's waitlist: as the records up to the watermark say, and as scanned after it."""
 
-    expected: Mapping[str, Entry] = field(default_factory=dict)
+    expected: Mapping[str, WaitEntry] = field(default_factory=dict)
     #: `waitlist` in Redis, scanned before `entries`.
     members: Sequence[str] = ()
-    entries: Mapping[str, Entry] = field(default_factory=dict)
+    entries: Mapping[str, WaitEntry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

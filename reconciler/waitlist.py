@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from engine.ids import offer_of_entry
 from engine.records import Booked, Confirmed, Held, Joined, Left, Lost, Offered, Record, Stalled
-from engine.waitlist import LIVE, Entry, member
+from engine.values import LIVE, WaitEntry, member
 from reconciler.view import EventView, Violation, of_event
 from store.waitlist import OFFER_PREFIX, change_of
 
@@ -26,13 +26,13 @@ UNFAIR_MAX = 1_000
 MEMBER_HEAD = 17
 
 
-def fold(entries: dict[str, Entry], epoch: int, seq: int, record: Record) -> None:
+def fold(entries: dict[str, WaitEntry], epoch: int, seq: int, record: Record) -> None:
     """Lead the entries of the record's event one record on."""
     change = change_of(record)
     if change is None:
         return
     if isinstance(record, Joined):
-        entries[record.entry_id] = Entry(
+        entries[record.entry_id] = WaitEntry(
             "waiting",
             1,
             epoch,
@@ -169,7 +169,7 @@ def _check_entries(view: EventView) -> Iterator[Violation]:
             )
             continue
         is_later = shard.is_after(entry.changed_epoch, entry.changed_seq)
-        for name in _FOR_LIFE if is_later else Entry._fields:
+        for name in _FOR_LIFE if is_later else WaitEntry._fields:
             should, is_value = getattr(expected, name), getattr(entry, name)
             if should != is_value:
                 yield _violation(
@@ -300,7 +300,7 @@ def _violation(
     view: EventView,
     code: str,
     entry_id: str,
-    entry: Entry,
+    entry: WaitEntry,
     expected: object,
     found: object,
     message: str,

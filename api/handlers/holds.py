@@ -16,7 +16,7 @@ from api.orders import detail_of, find_event, items_of, receive, total_of
 from api.problems import Problem, not_found, refusal
 from api.schemas import Hold
 from api.services import SERVICES
-from engine import commands, outcomes
+from engine import commands, values
 from engine.commands import Own
 from engine.ids import booking_of_hold, event_id_range, hold_id, is_id
 from engine.outcomes import Refused
@@ -118,7 +118,7 @@ class Found(NamedTuple):
 
     own: Own
     known: Known
-    hold: outcomes.Hold
+    hold: values.Hold
 
 
 async def _own(request: web.Request) -> Found:

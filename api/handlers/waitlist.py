@@ -41,7 +41,8 @@ from engine.ids import (
 )
 from engine.outcomes import Refused
 from engine.status import Status
-from engine.waitlist import Entry, Position, read_entries
+from engine.values import WaitEntry
+from engine.waitlist import Position, read_entries
 from store import events
 from store import waitlist as store
 
@@ -55,7 +56,7 @@ class Found(NamedTuple):
 
     own: Own
     known: Known
-    entry: Entry
+    entry: WaitEntry
     position: Position | None
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from engine.keys import EventKeys
-from engine.outcomes import item_rows
 from engine.records import frame, seal
+from engine.values import item_rows
 from tests.determinism.redis_server import RedisServer, Script, epoch_of
 
 #: Keys of `book` and of the other batched scripts before those of their events.

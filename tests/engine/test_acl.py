@@ -14,7 +14,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from engine import acl, keys, scripts
 from engine.ids import new_id
 from engine.redis_client import connect
-from engine.waitlist import Entry, Position, member, read_entries
+from engine.values import WaitEntry, member
+from engine.waitlist import Position, read_entries
 from evently.embedded import ValkeyServer
 from tests.checks import ask
 from tests.conftest import PASSWORDS, TIMEOUT_MS, role_url
@@ -80,7 +81,7 @@ async def test_f23_api_reads_waitlists_as_its_user(
     """F23: what the API reads beside the scripts, it may read: where each entry stands."""
     names, ids = keys.event(0, new_id("evt")), [new_id("wl") for _ in range(2)]
     for number, own_id in enumerate(ids, start=1):
-        entry = Entry("waiting", 1, 1, number, 1, "usr", "f", 1, 3, f"{number:012}", 0, 1, 1, 1)
+        entry = WaitEntry("waiting", 1, 1, number, 1, "usr", "f", 1, 3, f"{number:012}", 0, 1, 1, 1)
         await coordinator.hset(names.entries, own_id, " ".join(map(str, entry)))
         await coordinator.zadd(names.waitlist, {member(own_id, entry): 0})
     api = log_in(guarded, "api")

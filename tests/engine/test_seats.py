@@ -10,7 +10,6 @@ import pytest
 from engine.calls import call_of
 from engine.commands import Order, ShiftSeats
 from engine.errors import BadCommand, CorruptRecord
-from engine.outcomes import parse_items
 from engine.records import Blocked, Item, Seats, decode
 from engine.seats import (
     BLOCK_SEATS_MAX,
@@ -22,6 +21,7 @@ from engine.seats import (
     parse_seat_id,
     seat_id,
 )
+from engine.values import parse_items
 
 
 @pytest.mark.parametrize("numbers", [(1, 1), (200, 2499), (12, 345)])

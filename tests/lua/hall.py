@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from engine import keys, outcomes
+from engine import keys, values
 from engine.commands import Order, Own, Publish, ShiftSeats, TierStock
 from engine.engine import Engine
 from engine.ids import booking_id, hold_id, new_id
@@ -102,9 +102,9 @@ class Hall:
         for row in (await ask(self.redis, "HGETALL", self.names.bookings)).values():
             words = row.decode().split(" ")
             if words[0] == "confirmed":
-                self._own(expected, outcomes.parse_items(words[7]), "s")
+                self._own(expected, values.parse_items(words[7]), "s")
         for row in (await ask(self.redis, "HGETALL", self.names.holds)).values():
-            hold = outcomes.parse_hold(row)
+            hold = values.parse_hold(row)
             if hold.status == "held":
                 self._own(expected, hold.items, "h")
         blocked: set[str] = set()

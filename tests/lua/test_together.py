@@ -9,9 +9,10 @@ from engine.commands import CancelItem, Join, Own, Scan, SetCapacity
 from engine.emptier import Emptier
 from engine.engine import Engine
 from engine.ids import entry_id, new_id, offer_of_entry
-from engine.outcomes import Applied, Booked, Hold, Refused
+from engine.outcomes import Applied, Booked, Refused
 from engine.seats import Section, named
 from engine.status import Status
+from engine.values import Hold
 from tests.checks import ask, stock
 from tests.lua.hall import Hall
 

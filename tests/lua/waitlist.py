@@ -7,7 +7,6 @@ from typing import Any
 
 from engine import keys
 from engine.ids import entry_id, entry_of_offer, hold_id, new_id, offer_of_entry
-from engine.outcomes import parse_hold
 from engine.records import (
     Booked,
     Cancelled,
@@ -21,7 +20,7 @@ from engine.records import (
     Released,
     Stalled,
 )
-from engine.waitlist import Entry, parse_entry
+from engine.values import WaitEntry, parse_entry, parse_hold
 from tests.checks import ask, journal
 from tests.checks import persons as read_persons
 from tests.lua.conftest import Command, Till
@@ -127,7 +126,7 @@ class Queue:
         row[10] = "1"
         await ask(self.till.redis, "HSET", self.names.entries, waiter.id, " ".join(row))
 
-    async def entry(self, waiter: Waiter) -> Entry:
+    async def entry(self, waiter: Waiter) -> WaitEntry:
         """Read an entry."""
         return parse_entry(await ask(self.till.redis, "HGET", self.names.entries, waiter.id))
 

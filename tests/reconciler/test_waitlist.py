@@ -13,7 +13,7 @@ from engine.engine import Engine
 from engine.ids import booking_of_offer, entry_id, hold_id, new_id, offer_of_entry
 from engine.outcomes import Applied, Booked, Held
 from engine.records import Item, Joined, Left, Offered, Record
-from engine.waitlist import parse_entry
+from engine.values import parse_entry
 from reconciler.waitlist import Fairness
 from tests.checks import ask, make_booking_id
 from tests.reconciler import conftest

@@ -42,10 +42,10 @@ from engine.commands import (
     Transfer,
 )
 from engine.ids import booking_id, entry_id, hold_id, new_id, ticket_id
-from engine.outcomes import parse_hold, parse_items, status_of
+from engine.outcomes import status_of
 from engine.seats import Section
 from engine.status import Status
-from engine.waitlist import parse_entry
+from engine.values import parse_entry, parse_hold, parse_items
 from evently.embedded import ValkeyServer
 from tests.checks import FAR_MS
 from tests.simulation import model

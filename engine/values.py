@@ -1,0 +1,385 @@
+"""
+What Redis keeps of bookings, holds, waitlist entries and tickets: each text read, and written.
+
+The one place in Python that knows these texts (docs/DATA.md); the scripts write the same
+(`lua/lib/layout.lua`, `lua/lib/keep_*.lua`). Words stand in the order of the fields below. Whatever
+is read of another form raises `ValueError`, and no script writes such.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import NamedTuple, TypeVar
+
+from engine.records import Item
+
+CONFIRMED = "confirmed"
+CANCELLED = "cancelled"
+#: Statuses of a waitlist entry that is not over.
+LIVE = ("waiting", "offered")
+TICKET_STATUSES = ("valid", "checked_in", "undone")
+
+_Value = TypeVar("_Value")
+
+_BETWEEN = '","'
+_LINE = r"\d+:\d+:\d+(:s\d+-\d+(\+s\d+-\d+)*)?"
+_ITEMS = re.compile(f"{_LINE}(,{_LINE})*")
+_CUTS = re.compile(r"\d+x\d+x\d+(,\d+x\d+x\d+)*(/\d+-\d+-\d+-\d+x\d+x\d+(,\d+x\d+x\d+)*)+")
+
+
+def _reads(what: str) -> Callable[[Callable[[bytes], _Value]], Callable[[bytes], _Value]]:
+    """Make whatever a reader stumbles over one error that shows the text."""
+
+    def decorate(read: Callable[[bytes], _Value]) -> Callable[[bytes], _Value]:
+        @wraps(read)
+        def careful(text: bytes) -> _Value:
+            try:
+                return read(text)
+            except ValueError as error:
+                raise ValueError(f"not {what}: {text[:200]!r}") from error
+
+        return careful
+
+    return decorate
+
+
+def _text(words: Iterable[object]) -> str:
+    return " ".join(map(str, words))
+
+
+# Items: `tier_no:quantity:price_minor[:seat+seat],...`
+
+
+def parse_items(text: str) -> tuple[Item, ...]:
+    """
+    Read items.
+
+    Of a booking that has lost places since (`lua/lib/layout.lua`), those it was made with: what
+    the first reply said.
+    """
+    items = []
+    for line in _made_with(text).split(","):
+        tier_no, quantity, price_minor, *seats = line.split(":")
+        seat_ids = tuple(seats[0].split("+")) if seats else ()
+        items.append(Item(int(tier_no), int(quantity), int(price_minor), seat_ids))
+    return tuple(items)
+
+
+def items_text(items: Iterable[Item]) -> str:
+    """Write a record's lines as Redis and the queries do: what `parse_items` reads."""
+    return ",".join(
+        f"{item.tier_no}:{item.quantity}:{item.unit_price_minor}"
+        + (f":{'+'.join(item.seat_ids)}" if item.seat_ids else "")
+        for item in items
+    )
+
+
+def item_rows(text: str) -> str:
+    """Turn items into the JSON rows of a record, as the scripts write them."""
+    if "," not in text and "/" not in text and ":s" not in text:
+        return f"[[{text.replace(':', ',')}]]"  # One line without seats, as most are.
+    rows = []
+    for line in _made_with(text).split(","):
+        head, colon, seats = line.partition(":s")
+        row = head.replace(":", ",")
+        rows.append(f'[{row},["s{seats.replace("+", _BETWEEN)}"]]' if colon else f"[{row}]")
+    return f"[{','.join(rows)}]"
+
+
+def lines_of(items: str) -> list[tuple[int, int]]:
+    """Read items, also none, as pairs of tier_no and quantity."""
+    lines = []
+    for text in filter(None, items.split(",")):
+        tier_no, quantity, *_ = text.split(":")
+        lines.append((int(tier_no), int(quantity)))
+    return lines
+
+
+def _made_with(text: str) -> str:
+    """Return the items that a booking was made with, as they were kept then."""
+    live, _, past = text.partition("/")
+    return past.partition("/")[0].replace("x", ":") or live
+
+
+# Cuts: `items/cut/cut...` behind a booking's items, with `x` for `:`
+
+
+class Cut(NamedTuple):
+    """Places that a booking lost."""
+
+    epoch: int
+    seq: int
+    at_ms: int
+    #: `tier_no:quantity:price_minor,...`
+    items: str
+
+
+def split_cuts(cuts: str) -> tuple[str, list[Cut]]:
+    """Read cuts: the first items, and the cuts in order."""
+    first, *rest = cuts.replace("x", ":").split("/")
+    found = []
+    for text in rest:
+        epoch, seq, at_ms, items = text.split("-")
+        found.append(Cut(int(epoch), int(seq), int(at_ms), items))
+    return first, found
+
+
+def join_cuts(first: str, cuts: Sequence[Cut]) -> str | None:
+    """Write what `split_cuts` reads; None if there is no cut."""
+    if not cuts:
+        return None
+    parts = [first, *(f"{cut.epoch}-{cut.seq}-{cut.at_ms}-{cut.items}" for cut in cuts)]
+    return "/".join(parts).replace(":", "x")
+
+
+def items_left(first: str, cuts: Sequence[Cut]) -> str:
+    """Return the items that are left of *first* after *cuts*."""
+    gone: dict[str, int] = {}
+    for cut in cuts:
+        for line in cut.items.split(","):
+            tier_no, quantity, _ = line.split(":")
+            gone[tier_no] = gone.get(tier_no, 0) + int(quantity)
+    left = []
+    for line in first.split(","):
+        tier_no, quantity, price = line.split(":")
+        if int(quantity) > gone.get(tier_no, 0):
+            left.append(f"{tier_no}:{int(quantity) - gone.get(tier_no, 0)}:{price}")
+    return ",".join(left)
+
+
+class Booking(NamedTuple):
+    """A booking's content: the same fields whether it comes from Redis, rows or records."""
+
+    status: str
+    version: int
+    #: Place of its `booked` record.
+    epoch: int
+    seq: int
+    at_ms: int
+    user_id: str
+    fingerprint: str
+    #: `tier_no:quantity:price_minor[:seat+seat],...`
+    items: str
+    cancelled_at_ms: int | None = None
+    #: Place of its `cancelled` record; rows in PostgreSQL do not keep it.
+    cancel_epoch: int | None = None
+    cancel_seq: int | None = None
+    #: What it was made with and what was cut since (`lua/lib/layout.lua`); None if nothing was.
+    cuts: str | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether its places are taken."""
+        return self.status == CONFIRMED
+
+    @property
+    def lines(self) -> list[tuple[int, int]]:
+        """Its lines as pairs of tier_no and quantity."""
+        return lines_of(self.items)
+
+    @property
+    def seat_ids(self) -> list[str]:
+        """Its seats, of all tiers."""
+        lines = (text.split(":") for text in self.items.split(",") if text)
+        return [seat for line in lines if len(line) == 4 for seat in line[3].split("+")]
+
+    @property
+    def places(self) -> int:
+        """Number of its places, of all tiers."""
+        return sum(quantity for _, quantity in self.lines)
+
+    @property
+    def tier_no(self) -> int | None:
+        """Its first tier: what names it for people."""
+        return next((tier_no for tier_no, _ in self.lines), None)
+
+
+@_reads("a booking")
+def parse_booking(text: bytes) -> Booking:
+    """Read a booking as the scripts write it (`lua/book.lua`, `lua/cancel.lua`)."""
+    words = text.decode().split(" ")
+    status, version, epoch, seq, at_ms, user_id, fingerprint, kept, *end = words
+    items, slash, cuts = kept.partition("/")
+    if (
+        (status, len(end)) not in {(CONFIRMED, 0), (CANCELLED, 3)}
+        or not _ITEMS.fullmatch(items)
+        or (slash and not _CUTS.fullmatch(cuts))
+    ):
+        raise ValueError(status)
+    cancel_epoch, cancel_seq, cancelled_at_ms = map(int, end) if end else (None, None, None)
+    return Booking(
+        status,
+        int(version),
+        int(epoch),
+        int(seq),
+        int(at_ms),
+        user_id,
+        fingerprint,
+        items,
+        cancelled_at_ms,
+        cancel_epoch,
+        cancel_seq,
+        cuts or None,
+    )
+
+
+def booking_text(booking: Booking) -> str:
+    """Write a booking: what `parse_booking` reads."""
+    items = booking.items + (f"/{booking.cuts}" if booking.cuts else "")
+    end: tuple[object, ...] = ()
+    if booking.status == CANCELLED:
+        end = (booking.cancel_epoch, booking.cancel_seq, booking.cancelled_at_ms)
+    return _text((*booking[:7], items, *end))
+
+
+class Hold(NamedTuple):
+    """A hold as Redis keeps it; `status` is held, released, expired or confirmed."""
+
+    status: str
+    version: int
+    epoch: int
+    seq: int
+    at_ms: int
+    user_id: str
+    fingerprint: str
+    items: tuple[Item, ...]
+    expires_at_ms: int
+    #: Place of its last record.
+    changed_epoch: int
+    changed_seq: int
+    #: JSON object kept with it.
+    detail: bytes
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether it holds places."""
+        return self.status == "held"
+
+    @property
+    def lines(self) -> list[tuple[int, int]]:
+        """Its lines as pairs of tier_no and quantity."""
+        return [(item.tier_no, item.quantity) for item in self.items]
+
+    @property
+    def seat_ids(self) -> list[str]:
+        """Its seats, of all tiers."""
+        return [seat for item in self.items for seat in item.seat_ids]
+
+
+@_reads("a hold")
+def parse_hold(text: bytes) -> Hold:
+    """Read a hold as the scripts keep it (`lua/lib/keep_hold.lua`)."""
+    *head, detail = text.split(b" ", 11)
+    status, version, epoch, seq, at_ms, user_id, fingerprint, items, *last = (
+        word.decode() for word in head
+    )
+    expires_at_ms, changed_epoch, changed_seq = map(int, last)
+    return Hold(
+        status,
+        int(version),
+        int(epoch),
+        int(seq),
+        int(at_ms),
+        user_id,
+        fingerprint,
+        parse_items(items),
+        expires_at_ms,
+        changed_epoch,
+        changed_seq,
+        detail,
+    )
+
+
+def hold_text(hold: Hold) -> str:
+    """Write a hold: what `parse_hold` reads."""
+    return _text((*hold[:7], items_text(hold.items), *hold[8:11], hold.detail.decode()))
+
+
+class WaitEntry(NamedTuple):
+    """A waitlist entry; `status` is waiting, offered, accepted, declined, expired or left."""
+
+    status: str
+    version: int
+    #: Place of its `joined` record.
+    epoch: int
+    seq: int
+    at_ms: int
+    user_id: str
+    fingerprint: str
+    tier_no: int
+    quantity: int
+    #: Twelve digits that order a tier's list.
+    join_no: str
+    #: When it first stopped a strict list, Unix ms; 0 for never.
+    stalled_at_ms: int
+    #: Place and time of its last record.
+    changed_epoch: int
+    changed_seq: int
+    changed_at_ms: int
+
+
+@_reads("a waitlist entry")
+def parse_entry(text: bytes) -> WaitEntry:
+    """Read an entry as the scripts keep it (`lua/lib/keep_entry.lua`)."""
+    status, version, epoch, seq, at_ms, *words = text.decode().split(" ")
+    user_id, fingerprint, tier_no, quantity, join_no, *last = words
+    stalled_at_ms, changed_epoch, changed_seq, changed_at_ms = map(int, last)
+    return WaitEntry(
+        status,
+        int(version),
+        int(epoch),
+        int(seq),
+        int(at_ms),
+        user_id,
+        fingerprint,
+        int(tier_no),
+        int(quantity),
+        join_no,
+        stalled_at_ms,
+        changed_epoch,
+        changed_seq,
+        changed_at_ms,
+    )
+
+
+def entry_text(entry: WaitEntry) -> str:
+    """Write an entry: what `parse_entry` reads."""
+    return _text(entry)
+
+
+#: Characters of a list's member before the entry's id: `<tier_no>:<join_no>:`.
+MEMBER_HEAD_CHARS = 17
+
+
+def member(entry_id: str, entry: WaitEntry) -> str:
+    """Return how the entry stands in the sorted set of those who wait."""
+    return f"{entry.tier_no:03}:{entry.join_no}:{entry_id}"
+
+
+class Ticket(NamedTuple):
+    """A ticket that was ever changed, as its last change left it."""
+
+    status: str
+    version: int
+    holder_id: str
+    at_ms: int
+    gate: str
+    by: str
+    epoch: int
+    seq: int
+
+
+@_reads("a ticket")
+def parse_ticket(text: bytes) -> Ticket:
+    """Read a ticket as the scripts keep it (`lua/lib/keep_ticket.lua`)."""
+    status, version, holder_id, at_ms, gate, by, epoch, seq = text.decode().split(" ")
+    if status not in TICKET_STATUSES:
+        raise ValueError(status)
+    return Ticket(status, int(version), holder_id, int(at_ms), gate, by, int(epoch), int(seq))
+
+
+def ticket_text(ticket: Ticket) -> str:
+    """Write a ticket: what `parse_ticket` reads."""
+    return _text(ticket)
