@@ -26,7 +26,7 @@ from engine.ids import new_id
 from engine.records import Published, Tier, encode
 from engine.redis_client import connect as connect_redis
 from evently.embedded import PostgresServer, ValkeyServer
-from reconciler.recovery import Coordinator
+from reconciler.recover.coordinator import Coordinator
 from store.migrate import migrate
 from store.pool import connect
 

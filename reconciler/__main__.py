@@ -1,5 +1,5 @@
 """
-The commands of `python -m reconciler`; `check` and `recover` stand here, others in `commands_*`.
+The commands of `python -m reconciler`; `check` and `recover` stand here, others in `commands/`.
 
 The one place of this package that knows the settings; all else takes plain values.
 """
@@ -18,16 +18,14 @@ from rich.console import Console
 
 from evently import logs
 from evently.settings import Settings, SettingsError
-from reconciler import (
-    commands_explain,
-    commands_quarantine,
-    commands_receipts,
-    commands_repair,
-    commands_watch,
-    report,
-)
-from reconciler.check import Result
-from reconciler.check import check as run_check
+from reconciler.commands import explain as commands_explain
+from reconciler.commands import quarantine as commands_quarantine
+from reconciler.commands import receipts as commands_receipts
+from reconciler.commands import repair as commands_repair
+from reconciler.commands import watch as commands_watch
+from reconciler.judge import report
+from reconciler.judge.check import Result
+from reconciler.judge.check import check as run_check
 from reconciler.servers import Servers
 
 #: Seconds between two words on progress.
@@ -132,7 +130,7 @@ def recover(
     else:
         raise typer.BadParameter(f"there are {settings.shards} shards, from 0")
     logs.configure(settings.log_level, "reconciler")
-    from reconciler import keeper  # noqa: PLC0415  `check` needs none of it.
+    from reconciler.recover import keeper  # noqa: PLC0415  `check` needs none of it.
 
     if thaw is not None:
         is_thawed = asyncio.run(

@@ -23,7 +23,7 @@ from api.tokens import Principal
 from engine import keys
 from engine.errors import ShardRecovering
 from engine.ids import new_id
-from reconciler.recovery import Coordinator
+from reconciler.recover.coordinator import Coordinator
 from store import users
 from store.pool import connect
 from tests import checks

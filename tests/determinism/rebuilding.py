@@ -1,5 +1,6 @@
 """
-Stands for `reconciler.rebuild` and `reconciler.verify`, whose queries the model does not have.
+Stands for `reconciler.recover.rebuild` and `reconciler.recover.verify`, whose queries the model
+does not have.
 
 Keeps what matters between stores: many steps, each of which writes only while the claim stands in
 `meta` and the door says `rebuilding`; the rows of the ledger as Redis keeps them; and a look at
@@ -13,9 +14,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from reconciler.event_state import CannotRebuild
-from reconciler.loader import ClaimLost
-from reconciler.rebuild import Rebuilt
+from reconciler.event.event_state import CannotRebuild
+from reconciler.recover.loader import ClaimLost
+from reconciler.recover.rebuild import Rebuilt
 from tests.determinism.network import Reply
 from tests.determinism.postgres_client import Connection
 from tests.determinism.redis_client import RedisClient
@@ -67,7 +68,7 @@ class SimulatedRebuild:
         return Rebuilt(events=["evt_1"] if wanted.stock else [], bookings=len(rows))
 
     async def _write(self, change: Callable[[State], Any]) -> None:
-        """Change Redis if the claim stands, in one transaction, as `reconciler.loader` does."""
+        """Change Redis if the claim stands, in one transaction, as `recover/loader.py` does."""
 
         def serve(server: RedisServer, reply: Reply) -> None:
             meta = server.state.meta

@@ -16,7 +16,8 @@ from unittest.mock import patch
 from engine.redo import RedoBuffer
 from engine.shard import Shard
 from persister import persister
-from reconciler import decide, drain, recovery
+from reconciler.recover import coordinator as recovery
+from reconciler.recover import decide, drain
 from store import ledger, redo
 from store.watermark import Watermark
 from tests.determinism import postgres_server, scripts, statements, world

@@ -26,7 +26,8 @@ from engine.errors import OutcomeUnknown
 from engine.outcomes import Booked
 from engine.shard import Shard
 from persister import persister
-from reconciler import keeper, lease, recovered, recovery
+from reconciler.recover import coordinator as recovery
+from reconciler.recover import keeper, lease, recovered
 from store import redo
 from store.watermark import Watermark
 from tests.determinism.judge import Ack

@@ -17,7 +17,7 @@ from engine.calls import OrderCall
 from engine.commands import Order
 from engine.door import Reign
 from engine.records import CHECK_CHARS, FIELD, raw_records
-from reconciler.loader import recovery_script
+from reconciler.recover.loader import recovery_script
 from store.sql import query
 from tests.checks import FAR_MS, ask
 from tests.determinism.judge import Judge

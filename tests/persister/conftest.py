@@ -17,7 +17,7 @@ from engine.engine import Engine
 from engine.redis_client import connect
 from evently.embedded import PostgresServer, ValkeyServer
 from persister.persister import Options, Persister
-from reconciler.recovery import Coordinator
+from reconciler.recover.coordinator import Coordinator
 from store import reigns
 from store.pool import connect as connect_database
 from store.pool import create_pool

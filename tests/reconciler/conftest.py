@@ -22,9 +22,9 @@ from engine.ids import new_id
 from engine.outcomes import Applied, Booked
 from engine.records import read_entries
 from evently.embedded import PostgresServer, ValkeyServer
-from reconciler.check import Result, check
+from reconciler.event.view import Violation
+from reconciler.judge.check import Result, check
 from reconciler.servers import Servers
-from reconciler.view import Violation
 from store import ledger
 from store.pool import connect
 from tests.checks import FAR_MS, ask, make_booking_id

@@ -16,7 +16,7 @@ from engine.engine import Engine
 from engine.errors import ShardRecovering
 from engine.redis_client import connect as connect_redis
 from evently.embedded import PostgresServer, ValkeyServer
-from reconciler.recovery import Coordinator
+from reconciler.recover.coordinator import Coordinator
 from store.pool import connect
 from tests.checks import snapshot
 from tests.conftest import TIMEOUT_MS

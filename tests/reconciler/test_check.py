@@ -5,8 +5,8 @@ from __future__ import annotations
 from engine import keys
 from engine.ids import new_id, ticket_id
 from engine.records import frame, read_entries
-from reconciler.check import Result
-from reconciler.view import Violation
+from reconciler.event.view import Violation
+from reconciler.judge.check import Result
 from tests.checks import ask
 from tests.reconciler.conftest import BoxOffice, Sold
 

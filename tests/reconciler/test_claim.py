@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from engine import keys
-from reconciler.loader import ClaimLost, change_door
+from reconciler.recover.loader import ClaimLost, change_door
 from store import reigns
 from tests.checks import ask
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine import keys
-from reconciler.decide import Drift, Evidence, Meta, decide, require_past
+from reconciler.recover.decide import Drift, Evidence, Meta, decide, require_past
 
 
 def meta(epoch: int, seq: int, **other: int | str) -> Meta:

@@ -7,7 +7,7 @@ import pytest
 from engine.commands import Join, Own, TierStock
 from engine.ids import entry_id, new_id, offer_of_entry
 from engine.outcomes import Applied
-from reconciler.explain import explain_waitlist
+from reconciler.tell.waitlist import explain_waitlist
 from tests.reconciler import conftest
 from tests.reconciler.conftest import BoxOffice
 from tests.reconciler.test_cli import run

@@ -30,8 +30,9 @@ from engine.outcomes import Applied, Booked
 from engine.redis_client import connect
 from evently.embedded import PostgresServer, ValkeyServer
 from loadtests.server import free_port
-from reconciler import keeper, recovery
-from reconciler.recovery import CannotOpen, Coordinator
+from reconciler.recover import coordinator as recovery
+from reconciler.recover import keeper
+from reconciler.recover.coordinator import CannotOpen, Coordinator
 from store import reigns
 from store.pool import connect as connect_database
 from tests.checks import FAR_MS, ask, snapshot

@@ -6,9 +6,9 @@ import pytest
 
 from engine.records import Published, Tier
 from engine.values import Booking, parse_booking
-from reconciler.contents import check_bookings, check_persons
-from reconciler.invariants import EVENT_CHECKS
-from reconciler.view import Broken, BrokenRecords, EventView, Row, ShardView
+from reconciler.event.view import Broken, BrokenRecords, EventView, Row, ShardView
+from reconciler.judge.contents import check_bookings, check_persons
+from reconciler.judge.invariants import EVENT_CHECKS
 from store.audit import EventRow, TierRow
 
 EVENT = "evt_" + "0" * 26

@@ -29,8 +29,8 @@ from engine.redis_client import connect as connect_redis
 from engine.redo import Horizon, Redo, RedoBuffer
 from evently.embedded import PostgresServer, ValkeyServer
 from loadtests.server import free_port
-from reconciler.receipts import provider
-from reconciler.recovery import Coordinator
+from reconciler.recover.coordinator import Coordinator
+from reconciler.recover.receipts import provider
 from store import redo, reigns
 from tests.checks import Tier, ask, make_booking_id, snapshot, stock
 from tests.conftest import TIMEOUT_MS

@@ -22,8 +22,8 @@ from engine.outcomes import Applied, Booked, Held
 from engine.redis_client import connect as connect_redis
 from evently.embedded import PostgresServer, ValkeyServer
 from persister.persister import Options, Persister
-from reconciler.recovery import CannotOpen, Coordinator
-from reconciler.repair import Outcome, run
+from reconciler.recover.coordinator import CannotOpen, Coordinator
+from reconciler.repair.repairer import Outcome, run
 from store import reigns
 from store.migrate import migrate
 from store.pool import connect, create_pool

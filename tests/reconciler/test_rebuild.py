@@ -15,10 +15,10 @@ from engine.ids import hold_id, new_id
 from engine.outcomes import Booked, Held
 from engine.records import Booked as BookedRecord
 from engine.records import Detail, Item, encode
-from reconciler import rebuild as rebuilding
-from reconciler import recovery
-from reconciler.loader import ClaimLost, Loader
-from reconciler.recovery import CannotOpen
+from reconciler.recover import coordinator as recovery
+from reconciler.recover import rebuild as rebuilding
+from reconciler.recover.coordinator import CannotOpen
+from reconciler.recover.loader import ClaimLost, Loader
 from store import redo, reigns
 from tests.checks import FAR_MS, ask, make_booking_id, stock
 from tests.reconciler import test_gate, test_promos, test_seats, test_tier_rules, test_waitlist
@@ -103,9 +103,9 @@ async def test_f6_small_groups_and_commands(
 ) -> None:
     """Cut into ever so small groups and commands, the same comes out."""
     monkeypatch.setattr(rebuilding, "GROUP_EVENTS_MAX", 2)
-    monkeypatch.setattr("reconciler.rebuild.PAIRS_MAX", 2)
-    monkeypatch.setattr("reconciler.loader.PAIRS_MAX", 3)
-    monkeypatch.setattr("reconciler.loader.BATCH_BYTES", 100)
+    monkeypatch.setattr("reconciler.recover.rebuild.PAIRS_MAX", 2)
+    monkeypatch.setattr("reconciler.recover.loader.PAIRS_MAX", 3)
+    monkeypatch.setattr("reconciler.recover.loader.BATCH_BYTES", 100)
     for _ in range(3):
         event = await office.add_event()
         users = [new_id("usr") for _ in range(20)]

@@ -16,7 +16,7 @@ from engine.ids import new_id
 from engine.receipts import Sealer, derive_key, key_id
 from engine.records import Booked, Item, decode
 from reconciler.__main__ import app
-from reconciler.receipts import read_receipts
+from reconciler.recover.receipts import read_receipts
 from tests.checks import make_booking_id
 
 SIGNING_KEY = "s" * 43

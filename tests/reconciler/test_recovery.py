@@ -1,4 +1,4 @@
-"""`reconciler/recovery.py`: a shard opens only where both stores agree, and by one hand alone."""
+"""`reconciler/recover/coordinator.py`: a shard opens where both stores agree, by one hand alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from engine import keys, scripts
 from engine.redis_client import connect as connect_redis
 from evently.embedded import PostgresServer, ValkeyServer
-from reconciler.recovery import CannotOpen, Coordinator
+from reconciler.recover.coordinator import CannotOpen, Coordinator
 from store import reigns
 from store.pool import connect
 from tests.checks import ask

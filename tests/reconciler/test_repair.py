@@ -12,8 +12,8 @@ from engine import keys
 from engine.commands import Order
 from engine.ids import new_id
 from engine.outcomes import Held
-from reconciler.image import Change
-from reconciler.repair import Outcome, put_right, run
+from reconciler.event.image import Change
+from reconciler.repair.repairer import Outcome, put_right, run
 from store import reigns
 from tests.checks import ask, snapshot
 from tests.reconciler.conftest import DETAIL, BoxOffice, Sold

@@ -11,7 +11,7 @@ from engine.commands import Order, TierStock
 from engine.ids import new_id
 from engine.outcomes import Held, Refused
 from engine.status import Status
-from reconciler.story import Answer, Question, explain
+from reconciler.tell.explain import Answer, Question, explain
 from tests.checks import make_booking_id
 from tests.reconciler.conftest import DETAIL, BoxOffice, Shown, Sold
 from tests.reconciler.test_cli import run

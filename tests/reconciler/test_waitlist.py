@@ -14,7 +14,7 @@ from engine.ids import booking_of_offer, entry_id, hold_id, new_id, offer_of_ent
 from engine.outcomes import Applied, Booked, Held
 from engine.records import Item, Joined, Left, Offered, Record
 from engine.values import parse_entry
-from reconciler.waitlist import Fairness
+from reconciler.judge.waitlist import Fairness
 from tests.checks import ask, make_booking_id
 from tests.reconciler import conftest
 from tests.reconciler.conftest import DETAIL, BoxOffice

@@ -12,8 +12,8 @@ import pytest
 from prometheus_client import start_http_server
 
 from engine import keys
-from reconciler import watch_metrics as metrics
-from reconciler.watch import ShardWatch
+from reconciler.judge import watch_metrics as metrics
+from reconciler.judge.watch import ShardWatch
 from store.pool import connect
 from tests.checks import ask
 from tests.conftest import TIMEOUT_MS

@@ -1,0 +1,1 @@
+"""Whether the stores agree: PostgreSQL with its own journal, and Redis with both."""

@@ -1,0 +1,348 @@
+"""
+The check: do Redis and PostgreSQL agree, while sales run? Reads only, and never repairs.
+
+Per shard, PostgreSQL is first proved against itself (`reconciler.judge.proof`), then each group of
+events is read from both stores (`reconciler.event.snapshot`) and given to the invariants. Whatever
+is found is looked for again from a fresh start before it is reported (F40): drift stays, a mistake
+of the reading would not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import asyncpg
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from engine.redis_client import connect as connect_redis
+from reconciler.event.snapshot import Reader, Torn, scan_events
+from reconciler.event.view import EventView, ShardView, Violation
+from reconciler.judge.invariants import EVENT_CHECKS, SHARD_CHECKS
+from reconciler.judge.proof import Ledger, Progress, prove
+from store import audit
+from store.pool import connect as connect_database
+
+CLEAN, DRIFT, UNCHECKED = 0, 1, 2
+VERDICTS = {CLEAN: "clean", DRIFT: "drift", UNCHECKED: "unchecked"}
+
+#: Times that an event is read before what was found each time is reported.
+EXAMINATIONS = 3
+#: Times that a reading begins anew because the shard went to another epoch.
+TORN_MAX = 10
+TORN_PAUSE_S = 0.2
+#: Bookings and events that are read together; a larger event is read alone.
+GROUP_BOOKINGS_MAX = 20_000
+GROUP_EVENTS_MAX = 64
+#: Violations of one group that are reported.
+GROUP_VIOLATIONS_MAX = 1_000
+
+_BROKEN = ("record_missing", "record_corrupt")
+#: What tells that a server does not answer.
+AWAY = (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class CannotCheck(Exception):
+    """Nothing can be said about the stores; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardSummary:
+    """Up to where a shard was checked."""
+
+    shard: int
+    epoch: int
+    watermark_seq: int
+    checkpoint_seq: int
+
+    @property
+    def lag(self) -> int:
+        """Records that PostgreSQL did not have yet."""
+        return max(0, self.watermark_seq - self.checkpoint_seq)
+
+
+@dataclass(slots=True)
+class Result:
+    """What was checked and found."""
+
+    events: int = 0
+    bookings: int = 0
+    records: int = 0
+    shards: list[ShardSummary] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 clean, 1 drift (even if not all was checked), 2 not all was checked."""
+        if self.violations:
+            return DRIFT
+        return UNCHECKED if self.errors else CLEAN
+
+    @property
+    def verdict(self) -> str:
+        """Return the exit code as a word."""
+        return VERDICTS[self.exit_code]
+
+
+async def check(
+    *,
+    redis_urls: Sequence[str],
+    database_url: str,
+    shards: int,
+    redis_timeout_ms: int,
+    database_timeout_ms: int,
+    shard: int | None = None,
+    event_id: str | None = None,
+    progress: Progress = lambda _: None,
+) -> Result:
+    """
+    Compare Redis and PostgreSQL.
+
+    Cost: reads the checked shards' journal and bookings once, and the checked events' bookings
+    from both stores. Safe at any time, also while the shard is fenced.
+
+    Args:
+        shards: Number of shards.
+
+        shard: The only shard to check; all if not given.
+
+        event_id: The only event to check. Its shard's journal is proved all the same.
+
+        progress: Takes a word on what is going on, now and then.
+    """
+    result = Result()
+    clients = [connect_redis(url, timeout_ms=redis_timeout_ms) for url in redis_urls]
+    try:
+        database = await connect_database(database_url, timeout_ms=database_timeout_ms)
+        try:
+            if event_id is not None:
+                shard = await find_shard(database, clients, shards, event_id)
+            for number in range(shards) if shard is None else [shard]:
+                redis = clients[number % len(clients)]
+                try:
+                    await _Shard(number, redis, database, progress, result).check(event_id)
+                except (*AWAY, CannotCheck) as error:
+                    result.errors.append(f"shard {number}: {said(error)}")
+        finally:
+            await database.close(timeout=database_timeout_ms / 1000)
+    except (*AWAY, CannotCheck) as error:
+        result.errors.append(said(error))
+    finally:
+        for client in clients:
+            await client.aclose()
+    return result
+
+
+async def check_rebuilt(
+    shard: int,
+    redis: Redis,
+    database: asyncpg.Connection,
+    ledger: Ledger,
+    events: Sequence[str],
+    progress: Progress = lambda _: None,
+) -> Result:
+    """
+    Judge a shard that is shut by the invariants of `check`, without proving its journal again.
+
+    Cost: reads the bookings of *events* from both stores, and no journal.
+    """
+    result = Result()
+    reader = Reader(shard, redis, database, ledger, bool(events))
+    for group in groups(events, ledger):
+        seen = await examine(reader, group)
+        result.violations += seen.violations
+        result.events += len(group)
+        result.bookings += seen.bookings
+        progress(f"shard {shard}: {result.events} of {len(events)} events compared")
+    return result
+
+
+class _Shard:
+    """Checks one shard and adds to the result."""
+
+    def __init__(
+        self,
+        number: int,
+        redis: Redis,
+        database: asyncpg.Connection,
+        progress: Progress,
+        result: Result,
+    ) -> None:
+        self._number = number
+        self._redis = redis
+        self._database = database
+        self._progress = progress
+        self._result = result
+
+    async def check(self, event_id: str | None) -> None:
+        result = self._result
+        ledger = await prove(self._database, self._number, self._progress)
+        rows = await audit.events(self._database, self._number)
+        published = {row.id for row in rows if row.status != "draft"}
+        if event_id is None:
+            loaded = await scan_events(self._redis, self._number)
+            events = sorted(published | loaded | ledger.events.keys())
+        else:
+            events = [event_id]
+        reader = Reader(self._number, self._redis, self._database, ledger, bool(published))
+        found = [
+            violation
+            for violation in ledger.violations
+            if event_id is None or violation.event_id in {None, event_id}
+        ]
+        done = 0
+        seen: Examined | None = None
+        for group in groups(events, ledger):
+            seen = await examine(reader, group)
+            found += seen.violations
+            result.bookings += seen.bookings
+            done += len(group)
+            self._progress(f"shard {self._number}: {done} of {len(events)} events compared")
+        assert seen is not None  # A shard without events is one empty group.
+        view = seen.shard
+        result.events += len(events)
+        result.records += ledger.records + view.tail_records
+        result.shards.append(
+            ShardSummary(
+                shard=self._number,
+                epoch=view.epoch,
+                watermark_seq=view.watermark_seq,
+                checkpoint_seq=view.checkpoint_seq,
+            )
+        )
+        result.violations += without_named(found)
+
+
+class Examined(NamedTuple):
+    """A group as it was first read, and what every look at it has found."""
+
+    shard: ShardView
+    bookings: int
+    violations: list[Violation]
+
+
+async def examine(reader: Reader, group: Sequence[str]) -> Examined:
+    """
+    Read a group and judge it; again from the start, as long as anything is found (F40).
+
+    Raises:
+        CannotCheck: the shard goes from epoch to epoch.
+    """
+    suspects: dict[tuple[object, ...], Violation] | None = None
+    first: ShardView | None = None
+    bookings = 0
+    for _ in range(EXAMINATIONS):
+        shard_view, views = await read_group(reader, group)
+        if first is None:
+            first, bookings = shard_view, sum(len(view.expected) for view in views)
+        found = {v.identity: v for v in judge(shard_view, views)}
+        if suspects is not None:
+            found = {key: value for key, value in found.items() if key in suspects}
+        suspects = found
+        if not suspects:
+            break
+        group = sorted({v.event_id for v in suspects.values() if v.event_id is not None})
+    assert first is not None
+    assert suspects is not None
+    return Examined(first, bookings, list(suspects.values())[:GROUP_VIOLATIONS_MAX])
+
+
+async def read_group(reader: Reader, group: Sequence[str]) -> tuple[ShardView, list[EventView]]:
+    """Read a group, as often as it takes for one epoch to last that long."""
+    for _ in range(TORN_MAX):
+        try:
+            return await reader.read(group)
+        except Torn:
+            await asyncio.sleep(TORN_PAUSE_S)
+    raise CannotCheck(f"the shard changed its epoch during each of {TORN_MAX} readings")
+
+
+def judge(shard_view: ShardView, views: Sequence[EventView]) -> list[Violation]:
+    """Return what the invariants find in a group, once read."""
+    found: list[Violation] = []
+    for check_shard in SHARD_CHECKS:
+        found += check_shard(shard_view)
+    for view in views:
+        for check_event in EVENT_CHECKS:
+            found += check_event(view)
+    for broken in shard_view.broken.ranges:
+        records = broken.last_seq - broken.first_seq + 1
+        found.append(
+            Violation(
+                invariant="I7",
+                code=broken.code,
+                shard=shard_view.shard,
+                seq=broken.first_seq,
+                expected=records,
+                found=0,
+                subject=str(broken.last_seq),
+                message=f"records {broken.first_seq} to {broken.last_seq} of epoch {broken.epoch} "
+                f"in the {broken.place}: {broken.why}",
+            )
+        )
+    return found
+
+
+def without_named(found: Sequence[Violation]) -> list[Violation]:
+    """Leave out what groups found alike, and broken records whose owner is named beside."""
+    distinct = {(*violation.identity, violation.seq): violation for violation in found}.values()
+    named = [
+        violation.seq
+        for violation in distinct
+        if violation.code in _BROKEN
+        and violation.event_id is not None
+        and violation.seq is not None
+    ]
+    kept = []
+    for violation in distinct:
+        if violation.code in _BROKEN and violation.event_id is None:
+            last_seq = int(violation.subject)
+            known = sum((violation.seq or 0) <= seq <= last_seq for seq in named)
+            if known >= last_seq - (violation.seq or 0) + 1:
+                continue
+            kept.append(replace(violation, found=known))
+        else:
+            kept.append(violation)
+    return kept
+
+
+def groups(events: Sequence[str], ledger: Ledger) -> list[list[str]]:
+    """Divide events into groups that are read together; there is at least one, if empty."""
+    found: list[list[str]] = [[]]
+    bookings = 0
+    for event_id in events:
+        sums = ledger.events.get(event_id)
+        count = sums.bookings if sums else 0
+        full = len(found[-1]) >= GROUP_EVENTS_MAX or bookings + count > GROUP_BOOKINGS_MAX
+        if full and found[-1]:
+            found.append([])
+            bookings = 0
+        found[-1].append(event_id)
+        bookings += count
+    return found
+
+
+async def find_shard(
+    database: asyncpg.Connection, clients: Sequence[Redis], shards: int, event_id: str
+) -> int:
+    """Return the shard that an event lives on, from either store."""
+    row = (await audit.event_rows(database, [event_id])).get(event_id)
+    if row is not None:
+        if row.shard >= shards:
+            raise CannotCheck(f"{event_id} lives on shard {row.shard}, but there are {shards}")
+        return row.shard
+    for shard in range(shards):
+        if event_id in await scan_events(clients[shard % len(clients)], shard):
+            return shard
+    raise CannotCheck(f"no such event: {event_id}")
+
+
+def said(error: BaseException) -> str:
+    """Say why nothing could be said."""
+    if isinstance(error, CannotCheck):
+        return str(error)
+    return f"a server did not answer: {type(error).__name__}: {error}"

@@ -1,0 +1,373 @@
+"""
+The invariants of an event's content: bookings, their rows, and what each person has.
+
+Beside `reconciler.judge.invariants`, which has the counters and the list of all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from engine.ids import TIME_CHARS, ticket_id
+from engine.values import Booking, Hold, lines_of
+from reconciler.event.gate import wanted_tickets
+from reconciler.event.view import EventView, Row, Violation, of_booking, of_event
+
+
+def check_bookings(view: EventView) -> list[Violation]:
+    """I4, I8: Redis and the ledger have the same bookings, with the same content."""
+    found: list[Violation] = []
+    if not view.stock and not view.bookings:
+        return found  # `check_loaded` says it once for the event.
+    for booking_id, booking in view.bookings.items():
+        if booking.epoch > view.shard.epoch or _is_future(view, booking):
+            found.append(
+                of_booking(
+                    view,
+                    "I14",
+                    "booking_from_future",
+                    booking_id,
+                    booking,
+                    expected=view.seq_after,
+                    found=booking.cancel_seq or booking.seq,
+                    message="Redis has a booking of a record that was not made yet",
+                )
+            )
+        expected = view.expected.get(booking_id)
+        got = view.at_watermark(booking)
+        if got is None:
+            if expected is not None:
+                found += _differences(view, booking_id, expected, booking)
+        elif expected is None:
+            found.append(
+                of_booking(
+                    view,
+                    "I4",
+                    "booking_lost",
+                    booking_id,
+                    booking,
+                    expected=_line(got),
+                    found="nothing",
+                    message="acknowledged in Redis, but in neither PostgreSQL nor the journal",
+                )
+            )
+        else:
+            found += _differences(view, booking_id, expected, got)
+    unreadable = {name for name, _ in view.unreadable}
+    for booking_id, expected in view.expected.items():
+        if booking_id not in view.bookings and booking_id not in unreadable:
+            found.append(
+                of_booking(
+                    view,
+                    "I4",
+                    "booking_not_in_redis",
+                    booking_id,
+                    expected,
+                    expected=_line(expected),
+                    found="nothing",
+                    message="the ledger has a booking that Redis does not have",
+                )
+            )
+    for name, why in view.unreadable:
+        known = view.expected.get(name)
+        found.append(
+            of_event(
+                view,
+                "I8",
+                "value_unreadable",
+                booking_id=name if name.startswith("bk_") else None,
+                tier_no=known.tier_no if known else None,
+                subject=name,
+                found=why,
+                message=f"the value of {name} in Redis cannot be read",
+            )
+        )
+    return found
+
+
+def check_rows(view: EventView) -> list[Violation]:
+    """I3, I15: each booking's rows agree: tickets of a live one, its total, its shard."""
+    found: list[Violation] = []
+    for booking_id, row in view.rows.items():
+        booking = view.expected[booking_id]
+        found += _check_row(view, booking_id, booking, row)
+    for booking_id, tier_no, what in view.orphans:
+        redis = view.bookings.get(booking_id)
+        found.append(
+            of_event(
+                view,
+                "I3",
+                f"{what}_without_booking",
+                tier_no=tier_no,
+                booking_id=booking_id,
+                seq=redis.seq if redis else None,
+                expected="a booking",
+                found="nothing",
+                message=f"a {what} in PostgreSQL belongs to no booking",
+            )
+        )
+    return found
+
+
+def check_tickets(view: EventView) -> list[Violation]:
+    """I8: tickets let in or given away are so in Redis and the ledger alike."""
+    found: list[Violation] = []
+    for own_id in view.expected_tickets.keys() | view.tickets.keys():
+        expected, got = view.expected_tickets.get(own_id), view.tickets.get(own_id)
+        if got is not None and view.shard.is_after(got.epoch, got.seq):
+            continue  # Its last change is newer than what it is compared with.
+        if expected != got:
+            found.append(
+                of_event(
+                    view,
+                    "I8",
+                    "ticket_differs",
+                    seq=expected.seq if expected else None,
+                    expected=str(expected),
+                    found=str(got),
+                    subject=own_id,
+                    message=f"the state of {own_id} in Redis is not what the ledger says",
+                )
+            )
+    return found
+
+
+def check_persons(view: EventView) -> list[Violation]:
+    """
+    I8, I12: each person's count is the sum of the places of their live bookings and holds.
+
+    So is the count of a person and tier, which is kept where the tier has a limit per person.
+    A count was read at some moment after the watermark and before the bookings were scanned, so
+    it may include a first part of the person's later changes: each prefix of them is allowed.
+    """
+    if not view.stock:
+        return []
+    limited = _limited_tiers(view)
+    at_watermark, owners = taken_by_person(view)
+    later: dict[str, list[tuple[int, int]]] = {}
+    for hold in view.holds.values():
+        lines = [(item.tier_no, item.quantity) for item in hold.items]
+        for name, places in _counts(limited, hold.user_id, lines):
+            later.setdefault(name, []).extend(_later_hold_changes(view, hold, places))
+    for booking in view.bookings.values():
+        for seq, sign, items in view.changes_after(booking):
+            for name, places in _counts(limited, booking.user_id, lines_of(items)):
+                later.setdefault(name, []).append((seq, sign * places))
+    found: list[Violation] = []
+    unreadable = {name for name, _ in view.unreadable}
+    for name in at_watermark.keys() | view.persons.keys():
+        count = at_watermark[name]
+        allowed = [count]
+        for _, places in sorted(later.get(name, [])):
+            allowed.append(allowed[-1] + places)
+        got = view.persons.get(name, 0)
+        if got not in allowed and name not in unreadable:
+            owner_id, owner = owners.get(name.partition("/")[0], (None, None))
+            found.append(
+                of_event(
+                    view,
+                    "I8",
+                    "person_differs",
+                    booking_id=owner_id,
+                    tier_no=owner.tier_no if owner else None,
+                    expected=count,
+                    found=got,
+                    subject=name,
+                    message=f"places counted for {name} are not those of their live bookings",
+                )
+            )
+    return found + _over_limit(view, at_watermark, owners)
+
+
+def _over_limit(
+    view: EventView, taken: Counter[str], owners: Mapping[str, tuple[str, Booking]]
+) -> list[Violation]:
+    """I12: no person's live holds and bookings exceed what one may have, of the event or a tier."""
+    if view.published is None:
+        return []
+    most = {tier.tier_no: tier.person_max for tier in view.published.tiers}
+    found: list[Violation] = []
+    for name, places in taken.items():
+        user_id, _, tier_text = name.partition("/")
+        tier_no = int(tier_text) if tier_text else None
+        limit = view.published.person_max if tier_no is None else most[tier_no]
+        if places > limit:
+            booking_id, booking = owners.get(user_id, (None, None))
+            found.append(
+                of_event(
+                    view,
+                    "I12",
+                    "limit_exceeded",
+                    booking_id=booking_id,
+                    subject=name,
+                    tier_no=tier_no or (booking.tier_no if booking else None),
+                    expected=limit,
+                    found=places,
+                    seq=booking.seq if booking else None,
+                    message=f"{user_id} has more places than one may have of "
+                    f"{'the event' if tier_no is None else 'the tier'}",
+                )
+            )
+    return found
+
+
+def check_ids(view: EventView) -> list[Violation]:
+    """I6: a booking's id is of its event: it was derived for a request of no other."""
+    first, last = slice(len("evt_"), len("evt_") + TIME_CHARS), slice(3, 3 + TIME_CHARS)
+    return [
+        of_booking(
+            view,
+            "I6",
+            "id_of_another_event",
+            booking_id,
+            booking,
+            expected=view.event_id[first],
+            found=booking_id[last],
+            message="the booking's id was derived for another event",
+        )
+        for booking_id, booking in view.expected.items()
+        if booking_id[last] != view.event_id[first]
+    ]
+
+
+def taken_by_person(view: EventView) -> tuple[Counter[str], dict[str, tuple[str, Booking]]]:
+    """Return `persons` as it must be at the watermark, and a booking of each person that has."""
+    limited = _limited_tiers(view)
+    taken: Counter[str] = Counter()
+    owners: dict[str, tuple[str, Booking]] = {}
+    # In order, so that a second look names the same booking: rows come in any.
+    for booking_id, booking in sorted(view.expected.items()):
+        if booking.is_live:
+            for name, places in _counts(limited, booking.user_id, booking.lines):
+                taken[name] += places
+            owners[booking.user_id] = (booking_id, booking)
+        else:
+            owners.setdefault(booking.user_id, (booking_id, booking))
+    for hold in view.holds.values():
+        if view.was_live(hold):
+            lines = [(item.tier_no, item.quantity) for item in hold.items]
+            for name, places in _counts(limited, hold.user_id, lines):
+                taken[name] += places
+    return taken, owners
+
+
+def _limited_tiers(view: EventView) -> frozenset[int]:
+    """Return the tiers that have a limit per person."""
+    tiers = view.published.tiers if view.published else []
+    return frozenset(tier.tier_no for tier in tiers if tier.person_max)
+
+
+def _counts(
+    limited: frozenset[int], user_id: str, lines: Iterable[tuple[int, int]]
+) -> Iterator[tuple[str, int]]:
+    """Yield which counts of `persons` have *lines* in them, and how many places."""
+    total = 0
+    for tier_no, quantity in lines:
+        total += quantity
+        if tier_no in limited:
+            yield f"{user_id}/{tier_no}", quantity
+    yield user_id, total
+
+
+def _check_row(view: EventView, booking_id: str, booking: Booking, row: Row) -> Iterator[Violation]:
+    items = booking.items if row.items is None else row.items
+    total = sum(
+        int(quantity) * int(price)
+        for _, quantity, price, *_ in (line.split(":") for line in items.split(",") if line)
+    )
+    if row.total_minor != total:
+        yield of_booking(
+            view,
+            "I15",
+            "total_differs",
+            booking_id,
+            booking,
+            expected=total,
+            found=row.total_minor,
+            message="the booking's total is not the sum of its lines",
+        )
+    home = view.row.shard if view.row else view.shard.shard
+    if row.shard != home:
+        yield of_booking(
+            view,
+            "I8",
+            "shard_differs",
+            booking_id,
+            booking,
+            expected=home,
+            found=row.shard,
+            message="the booking's row names another shard",
+        )
+    if not booking.is_live:
+        return
+    wanted = _wanted_tickets(booking_id, booking)
+    there = set(row.tickets)
+    if wanted != there:
+        wrong = sorted(wanted - there) or sorted(there - wanted)
+        yield of_event(
+            view,
+            "I3",
+            "tickets_differ",
+            tier_no=int(wrong[0].split(":")[1]),
+            booking_id=booking_id,
+            seq=booking.seq,
+            expected=len(wanted),
+            found=len(there),
+            message=f"tickets of a live booking are not one per place: {', '.join(wrong[:10])}",
+        )
+
+
+def _wanted_tickets(booking_id: str, booking: Booking) -> set[str]:
+    """Return the tickets of a live booking as its rows should have them: id, tier, and seat."""
+    if booking.cuts:  # A booking of seats is cancelled whole, so it has no cuts.
+        due = wanted_tickets(booking_id, booking.cuts, booking.items)
+        return {f"{ticket}:{tier_no}" for ticket, tier_no in due.items()}
+    texts: list[str] = []
+    for line in filter(None, booking.items.split(",")):
+        tier, quantity, _, *seats = line.split(":")
+        for seat in seats[0].split("+") if seats else [""] * int(quantity):
+            texts.append(f"{ticket_id(booking_id, len(texts) + 1)}:{tier}{seat and ':' + seat}")
+    return set(texts)
+
+
+def _differences(
+    view: EventView, booking_id: str, expected: Booking, got: Booking
+) -> Iterator[Violation]:
+    if expected.cancel_seq is None:
+        # PostgreSQL's rows do not keep the place of the `cancelled` record.
+        got = got._replace(cancel_epoch=None, cancel_seq=None)
+    for name, is_value, should in zip(Booking._fields, got, expected, strict=True):
+        if is_value != should:
+            yield of_booking(
+                view,
+                "I8",
+                "booking_differs",
+                booking_id,
+                expected,
+                subject=name,
+                expected=f"{name} {should}",
+                found=f"{name} {is_value}",
+                message=f"{name} in Redis is not what the ledger says",
+            )
+
+
+def _later_hold_changes(view: EventView, hold: Hold, places: int) -> Iterator[tuple[int, int]]:
+    if view.shard.is_after(hold.epoch, hold.seq):
+        yield hold.seq, places
+    if hold.status != "held" and view.shard.is_after(hold.changed_epoch, hold.changed_seq):
+        # A confirmed hold's places come back with its booking, by the same record.
+        yield hold.changed_seq, -places
+
+
+def _is_future(view: EventView, booking: Booking) -> bool:
+    epoch = view.shard.epoch
+    return (booking.epoch == epoch and booking.seq > view.seq_after) or (
+        booking.cancel_epoch is not None
+        and booking.cancel_epoch >= epoch
+        and (booking.cancel_epoch > epoch or (booking.cancel_seq or 0) > view.seq_after)
+    )
+
+
+def _line(booking: Booking) -> str:
+    return f"{booking.status} {booking.items}"

@@ -1,0 +1,467 @@
+"""
+PostgreSQL against itself: the journal's text, folded, is the rows (I5, I7, I8), per shard.
+
+All is read in one snapshot, so nothing found here can be torn. A shard may have more bookings
+than memory holds, hence each event keeps only sums: every booking adds the hash of its content,
+once from its records and once from its rows, and equal sums mean equal sets whatever the order.
+Only where sums differ is the journal read again, for that event alone, to name the bookings.
+
+Memory: O(events of the shard), and O(bookings of one event) while its differences are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from engine.errors import CorruptRecord
+from engine.records import (
+    Blocked,
+    Booked,
+    Cancelled,
+    CapacitySet,
+    Closed,
+    Confirmed,
+    EventCancelled,
+    ItemCancelled,
+    Lost,
+    Published,
+    Record,
+    Reopened,
+    Unblocked,
+    decode,
+)
+from engine.values import CANCELLED, items_text, split_cuts
+from reconciler.event.gate import fold_sale
+from reconciler.event.view import Broken, Violation
+from reconciler.judge.quarantine import parked_violations
+from reconciler.judge.seats import compare_blocked, fold_blocked
+from reconciler.judge.transitions import Transitions
+from reconciler.judge.waitlist import Fairness, unfair_violation
+from store import audit, reigns
+from store.quarantine import MARKS
+
+#: Events whose differing bookings are named; of the rest the event alone is reported.
+NAMED_EVENTS_MAX = 20
+#: Violations of one event that are reported.
+NAMED_BOOKINGS_MAX = 1_000
+#: Broken ranges that are kept; more is one more violation, not more memory.
+BROKEN_MAX = 10_000
+#: Records between two words on progress.
+PROGRESS_RECORDS = 100_000
+
+_INVARIANTS = {"row_missing": "I4", "row_without_record": "I5"}
+
+#: Records that make or change a booking.
+OfBooking = Booked | Confirmed | Cancelled | ItemCancelled
+
+Progress = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class EventSums:
+    """What one event adds up to, from records and from rows."""
+
+    bookings: int = 0
+    records_sum: int = 0
+    rows_sum: int = 0
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What the proof found out about a shard."""
+
+    checkpoints: dict[int, int]
+    records: int = 0
+    #: Records that recovery could not find.
+    lost: int = 0
+    events: dict[str, EventSums] = field(default_factory=dict)
+    #: The last `published` record of each event.
+    published: dict[str, Published] = field(default_factory=dict)
+    #: Blocked seats by the records: pairs of event and seat.
+    blocked: set[tuple[str, str]] = field(default_factory=set)
+    broken: list[Broken] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+    fairness: Fairness = field(default_factory=Fairness)
+    transitions: Transitions = field(default_factory=lambda: Transitions(0))
+
+    def sums(self, event_id: str) -> EventSums:
+        return self.events.setdefault(event_id, EventSums())
+
+    def add(self, epoch: int, seq: int, record: Record) -> None:
+        """Take the next record of the journal."""
+        self.records += 1
+        self.fairness.follow(seq, record)
+        self.transitions.follow(epoch, seq, record)
+        if isinstance(record, Published):
+            self.published[record.event_id] = record
+        elif isinstance(record, Blocked | Unblocked):
+            fold_blocked(self.blocked, record)
+        elif isinstance(record, CapacitySet | Closed | Reopened | EventCancelled):
+            folded = fold_sale(self.published.get(record.event_id), record)
+            if folded is not None:
+                self.published[record.event_id] = folded
+        elif isinstance(record, OfBooking):
+            self.sums(record.event_id).records_sum += _hash(_record_part(epoch, seq, record))
+        elif isinstance(record, Lost):
+            self.lost += 1
+
+    def add_row(self, row: audit.BookingRow, shard: int) -> None:
+        """Take a booking's row; one that no record can have made is drift by itself (I14)."""
+        sums = self.sums(row.event_id)
+        sums.bookings += 1
+        sums.rows_sum += sum(map(_hash, _row_parts(row)))
+        checkpoint = self.checkpoints.get(row.epoch, 0)
+        if row.seq > checkpoint and len(self.violations) < BROKEN_MAX:
+            self.violations.append(
+                Violation(
+                    invariant="I14",
+                    code="row_beyond_checkpoint",
+                    shard=shard,
+                    seq=row.seq,
+                    event_id=row.event_id,
+                    booking_id=row.id,
+                    expected=checkpoint,
+                    found=row.seq,
+                    tier_no=int(row.items.partition(":")[0]) if row.items else None,
+                    message=f"the row is of a record that epoch {row.epoch} has not reached",
+                )
+            )
+
+    def judge_history(self, shard: int) -> list[Violation]:
+        """I1, I9, I10, I11: what the records did in their order; unjudged if any is missing."""
+        if self.broken:
+            return []
+        unfair = [unfair_violation(shard, unfair) for unfair in self.fairness.unfair]
+        return unfair + self.transitions.illegal
+
+
+async def prove(connection: asyncpg.Connection, shard: int, progress: Progress) -> Ledger:
+    """Read a shard's journal and rows in one snapshot and compare them."""
+    async with audit.begin(connection):
+        ledger = Ledger(await audit.checkpoints(connection, shard), transitions=Transitions(shard))
+        reader = JournalReader(shard, ledger.checkpoints)
+        async for batch in audit.journal(connection, shard):
+            for epoch, seq, record in reader.read(batch):
+                ledger.add(epoch, seq, record)
+                if ledger.records % PROGRESS_RECORDS == 0:
+                    progress(f"shard {shard}: {ledger.records} records of the journal read")
+        reader.finish()
+        ledger.broken, ledger.violations = reader.broken, reader.violations
+        ledger.violations += await parked_violations(connection, shard, reader.parked)
+        if not reader.parked:
+            ledger.violations += ledger.judge_history(shard)
+        ledger.violations += check_epochs(
+            shard, ledger.checkpoints, await reigns.read(connection, shard)
+        )
+        count = 0
+        async for row in audit.shard_bookings(connection, shard):
+            count += 1
+            if count % PROGRESS_RECORDS == 0:
+                progress(f"shard {shard}: {count} bookings read")
+            ledger.add_row(row, shard)
+        await _name_differences(connection, shard, ledger)
+        rows = await audit.shard_blocked_seats(connection, shard)
+        ledger.violations += compare_blocked(shard, ledger.blocked, rows)
+    return ledger
+
+
+class JournalReader:
+    """Reads batches of the journal in order, noting what is missing, doubled or damaged."""
+
+    def __init__(self, shard: int, checkpoints: dict[int, int]) -> None:
+        self._shard = shard
+        self._checkpoints = checkpoints
+        self._last: dict[int, int] = {}
+        self.broken: list[Broken] = []
+        self.violations: list[Violation] = []
+        #: Places (epoch, seq) whose record was parked, and the mark that stands there.
+        self.parked: dict[tuple[int, int], str] = {}
+
+    def ended(self) -> JournalReader:
+        """Return what `finish` makes of what was read so far; this reader may read on."""
+        reader = JournalReader(self._shard, self._checkpoints)
+        reader._last = self._last
+        reader.broken, reader.violations = [*self.broken], [*self.violations]
+        reader.parked = self.parked
+        reader.finish()
+        return reader
+
+    def begin_after(self, epoch: int, seq: int) -> None:
+        """Expect the record after *seq* first: the earlier ones are not read."""
+        self._last[epoch] = seq
+
+    def read(self, batch: audit.BatchRow) -> Iterator[tuple[int, int, Record]]:
+        """Yield (epoch, seq, record) of the batch's readable records."""
+        epoch = batch.epoch
+        expected = self._last.get(epoch, 0) + 1
+        if batch.first_seq > expected:
+            self._break(
+                epoch,
+                expected,
+                batch.first_seq - 1,
+                "record_missing",
+                "no batch of the journal has it",
+            )
+        if batch.first_seq < expected:
+            self._violate(
+                "journal_overlap",
+                batch.first_seq,
+                expected,
+                batch.first_seq,
+                f"two batches of epoch {epoch} have the same records",
+            )
+        self._last[epoch] = max(batch.last_seq, expected - 1)
+        lines = batch.records.split("\n")
+        count = batch.last_seq - batch.first_seq + 1
+        if len(lines) != count:
+            self._violate(
+                "journal_batch_size",
+                batch.first_seq,
+                count,
+                len(lines),
+                f"a batch of epoch {epoch} has not the records it counts",
+            )
+        for seq, line in enumerate(lines, start=batch.first_seq):
+            if line in MARKS:
+                if len(self.parked) < BROKEN_MAX:
+                    self.parked[epoch, seq] = line
+                continue
+            try:
+                yield epoch, seq, decode(line.encode())
+            except CorruptRecord as error:
+                self._break(epoch, seq, seq, "record_corrupt", str(error))
+
+    def finish(self) -> None:
+        """Compare where each epoch ended with its checkpoint."""
+        for epoch in self._checkpoints.keys() | self._last.keys():
+            last, checkpoint = self._last.get(epoch, 0), self._checkpoints.get(epoch, 0)
+            if last < checkpoint:
+                self._break(
+                    epoch,
+                    last + 1,
+                    checkpoint,
+                    "record_missing",
+                    "the checkpoint counts it, no batch of the journal has it",
+                )
+            if last > checkpoint:
+                self._violate(
+                    "checkpoint_behind",
+                    last,
+                    last,
+                    checkpoint,
+                    f"the journal of epoch {epoch} passes its checkpoint",
+                )
+
+    def _break(self, epoch: int, first: int, last: int, code: str, why: str) -> None:
+        if len(self.broken) < BROKEN_MAX:
+            self.broken.append(Broken(epoch, first, last, code, "journal", why))
+
+    def _violate(self, code: str, seq: int, expected: int, found: int, message: str) -> None:
+        if len(self.violations) < BROKEN_MAX:
+            self.violations.append(
+                Violation(
+                    invariant="I7",
+                    code=code,
+                    shard=self._shard,
+                    seq=seq,
+                    expected=expected,
+                    found=found,
+                    message=message,
+                )
+            )
+
+
+def check_epochs(
+    shard: int, checkpoints: Mapping[int, int], reign: reigns.ReignRow | None
+) -> list[Violation]:
+    """I13, I14: nothing was persisted under an epoch that nobody has opened yet."""
+    newest = max((epoch for epoch, seq in checkpoints.items() if seq), default=0)
+    if newest <= (reign.epoch if reign else 0):
+        return []
+    return [
+        Violation(
+            invariant="I13",
+            code="epoch_behind",
+            shard=shard,
+            expected=newest,
+            found=reign.epoch if reign else 0,
+            message=f"PostgreSQL has records of epoch {newest}, its own shard_epoch is behind",
+        )
+    ]
+
+
+def _record_part(
+    epoch: int, seq: int, record: Booked | Confirmed | Cancelled | ItemCancelled
+) -> str:
+    if isinstance(record, ItemCancelled):
+        return _text(
+            "item_cancelled", record.booking_id, items_text(record.items), record.at_ms, epoch, seq
+        )
+    if isinstance(record, Cancelled):
+        return _text(
+            "cancelled", record.booking_id, record.user_id, items_text(record.items), record.at_ms
+        )
+    detail = record.detail
+    return _text(
+        "booked",
+        record.booking_id,
+        record.user_id,
+        items_text(record.items),
+        record.at_ms,
+        epoch,
+        seq,
+        record.fingerprint,
+        detail.special_requests,
+        _canonical(detail.metadata),
+    )
+
+
+def _row_parts(row: audit.BookingRow) -> list[str]:
+    """Return what the records of a row must have been."""
+    metadata = msgspec.json.decode(row.metadata) if row.metadata else {}
+    items = row.items or ""
+    first, cuts = split_cuts(row.cuts) if row.cuts else (items, [])
+    parts = [
+        _text("item_cancelled", row.id, cut.items, cut.at_ms, cut.epoch, cut.seq) for cut in cuts
+    ] + [
+        _text(
+            "booked",
+            row.id,
+            row.user_id,
+            first,
+            row.at_ms,
+            row.epoch,
+            row.seq,
+            row.fingerprint,
+            row.special_requests or "",
+            _canonical(metadata),
+        )
+    ]
+    if row.status == CANCELLED:
+        parts.append(_text("cancelled", row.id, row.user_id, items, row.cancelled_at_ms))
+    return parts
+
+
+def _text(*words: object) -> str:
+    return "\x1f".join(map(str, words))
+
+
+def _canonical(metadata: dict[str, Any]) -> str:
+    """Write metadata so that a round through jsonb, which has one kind of number, shows not."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            try:
+                return repr(float(value))
+            except OverflowError:
+                return str(value)
+        return [value]
+
+    return str(sorted((key, plain(value)) for key, value in metadata.items()))
+
+
+def _hash(text: str) -> int:
+    # Sums of these 128 bits may be as large as they like: Python's integers do not wrap.
+    return int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "big")
+
+
+async def _name_differences(connection: asyncpg.Connection, shard: int, ledger: Ledger) -> None:
+    differing = sorted(
+        event_id for event_id, sums in ledger.events.items() if sums.records_sum != sums.rows_sum
+    )
+    for event_id in differing[:NAMED_EVENTS_MAX]:
+        found = await compare_event(connection, shard, event_id)
+        ledger.violations += found[:NAMED_BOOKINGS_MAX]
+    for event_id in differing[NAMED_EVENTS_MAX:]:
+        ledger.violations.append(
+            Violation(
+                invariant="I8",
+                code="rows_differ",
+                shard=shard,
+                event_id=event_id,
+                message="the event's bookings are not what its journal records say; check it alone "
+                "to see which",
+            )
+        )
+
+
+async def compare_event(
+    connection: asyncpg.Connection, shard: int, event_id: str
+) -> list[Violation]:
+    """Name the bookings of one event whose rows are not what their records say."""
+    recorded: dict[str, set[str]] = {}
+    places: dict[str, tuple[int, int | None]] = {}
+    reader = JournalReader(shard, {})
+    async for batch in audit.journal(connection, shard):
+        for epoch, seq, record in reader.read(batch):
+            if record.event_id == event_id and isinstance(record, OfBooking):
+                part = _record_part(epoch, seq, record)
+                recorded.setdefault(record.booking_id, set()).add(part)
+                tier_no = record.items[0].tier_no if record.items else None
+                places.setdefault(record.booking_id, (seq, tier_no))
+    tiers = await audit.tiers(connection, [event_id])
+    tier_ids = {tier.tier_no: tier.id for tier in tiers[event_id]}
+    found: list[Violation] = []
+
+    def add(code: str, booking_id: str, expected: object, got: object, message: str) -> None:
+        seq, tier_no = places[booking_id]
+        found.append(
+            Violation(
+                invariant=_INVARIANTS.get(code, "I8"),
+                code=code,
+                shard=shard,
+                event_id=event_id,
+                tier_no=tier_no,
+                tier_id=tier_ids.get(tier_no or 0),
+                booking_id=booking_id,
+                seq=seq,
+                expected=_shown(expected),
+                found=_shown(got),
+                message=message,
+            )
+        )
+
+    async for row in audit.bookings(connection, [event_id]):
+        if row.shard != shard:
+            continue
+        parts = set(_row_parts(row))
+        records = recorded.pop(row.id, None)
+        tier_no = int(row.items.partition(":")[0]) if row.items else None
+        places.setdefault(row.id, (row.seq, tier_no))
+        if records is None:
+            add(
+                "row_without_record",
+                row.id,
+                "a record",
+                row.status,
+                "PostgreSQL has a booking that no record of the journal made",
+            )
+        elif records != parts:
+            add(
+                "row_differs",
+                row.id,
+                records - parts,
+                parts - records,
+                "the booking's rows are not what its journal records say",
+            )
+    for booking_id in recorded:
+        add(
+            "row_missing",
+            booking_id,
+            "a row",
+            "nothing",
+            "the journal has the booking, its row is gone",
+        )
+    return found
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, set):
+        return "; ".join(sorted(value)).replace("\x1f", " ") or "nothing"
+    return str(value)

@@ -1,0 +1,1 @@
+"""Opening a shard again: fence, drain, decide, rebuild, prove, open."""

@@ -1,0 +1,145 @@
+"""
+The proof before a rebuilt shard opens: Redis has what PostgreSQL has, and it adds up.
+
+Every event is counted: its bookings, what they and live holds take of each tier and of each
+person's limit, against its counters (I1, I2, I8, I12). As many events as fit into
+`EXAMINED_BOOKINGS_MAX` bookings, the smallest first, are compared value by value with the
+invariants of `reconciler.judge.check` besides; `check` and `watch` do that for the rest behind the
+open door, since a shut one costs sales.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import asyncpg
+from redis.asyncio import Redis
+
+from engine import keys
+from engine.values import lines_of, parse_hold
+from reconciler.event.view import Violation
+from reconciler.judge.check import check_rebuilt
+from reconciler.judge.proof import Ledger
+from reconciler.recover.rebuild import Rebuilt
+
+#: Bookings that are compared value by value before the door opens: some seconds' worth.
+EXAMINED_BOOKINGS_MAX = 20_000
+#: Words of a booking that is not cancelled.
+LIVE_WORDS = 8
+#: Fields that one HSCAN asks for.
+SCAN_COUNT = 2_000
+
+
+async def verify(
+    shard: int,
+    redis: Redis,
+    database: asyncpg.Connection,
+    rebuilt: Rebuilt,
+    checkpoints: dict[int, int],
+    *,
+    check_claim: Callable[[], None],
+    progress: Callable[[str], None],
+) -> list[Violation]:
+    """
+    Return what is wrong with a shard that was just rebuilt; it must still be shut.
+
+    Cost: reads the shard's bookings once from Redis; examined ones from both stores.
+    """
+    found: list[Violation] = []
+    for done, event_id in enumerate(rebuilt.events, start=1):
+        found += await _count(shard, redis, event_id, rebuilt.counts.get(event_id, 0))
+        progress(f"shard {shard}: {done} of {len(rebuilt.events)} events counted")
+        check_claim()
+    left, examined = EXAMINED_BOOKINGS_MAX, []
+    for event_id in sorted(rebuilt.events, key=lambda one: rebuilt.counts.get(one, 0)):
+        left -= rebuilt.counts.get(event_id, 0)
+        if left < 0:
+            break
+        examined.append(event_id)
+    known = Ledger(checkpoints, published=rebuilt.published)
+    result = await check_rebuilt(shard, redis, database, known, sorted(examined), progress)
+    return found + result.violations
+
+
+async def _count(shard: int, redis: Redis, event_id: str, bookings: int) -> list[Violation]:
+    """Count one event by what its hashes have."""
+    names = keys.event(shard, event_id)
+    stock: Any = await redis.hgetall(names.stock)
+    taken: Counter[bytes] = Counter()
+    count = broken = 0
+    async for values in _values(redis, names.bookings):
+        live = [row.split(b" ") for row in values if row.startswith(b"confirmed ")]
+        whole = [words[7] for words in live if len(words) == LIVE_WORDS]
+        taken.update(whole)
+        count += len(values)
+        broken += len(live) - len(whole)
+    held: Counter[int] = Counter()
+    async for values in _values(redis, names.holds):
+        for row in values:
+            if row.startswith(b"held "):
+                for item in parse_hold(row).items:
+                    held[item.tier_no] += item.quantity
+    sold = _places(taken)
+    persons = 0
+    async for fields in _scan(redis, names.persons):
+        persons += sum(int(places) for user, places in fields.items() if b"/" not in user)
+    figures = {
+        "bookings": (bookings, count),
+        "broken bookings": (0, broken),
+        "persons": (sold.total() + held.total(), persons),
+    }
+    for tier_no in range(1, int(stock.get(b"tier_count", 0)) + 1):
+        part = {
+            name: int(stock.get(f"{tier_no}.{name}".encode(), -1))
+            for name in ("capacity", "available", "held", "sold", "blocked")
+        }
+        capacity, available, tier_held, tier_sold, blocked = part.values()
+        figures[f"{tier_no}.sold"] = (sold[tier_no], tier_sold)
+        figures[f"{tier_no}.held"] = (held[tier_no], tier_held)
+        figures[f"{tier_no}.capacity"] = (available + tier_held + tier_sold + blocked, capacity)
+        figures[f"{tier_no}.available"] = (max(0, available), available)
+    return [
+        Violation(
+            invariant="I2",
+            code="rebuilt_differs",
+            shard=shard,
+            event_id=event_id,
+            subject=name,
+            expected=expected,
+            found=got,
+            message=f"{name} of the rebuilt event do not add up",
+        )
+        for name, (expected, got) in figures.items()
+        if expected != got
+    ]
+
+
+def _places(items: Mapping[bytes, int]) -> Counter[int]:
+    """Add up items as they are kept, each with how often it occurs."""
+    places: Counter[int] = Counter()
+    for word, times in items.items():
+        for tier_no, quantity in lines_of(word.partition(b"/")[0].decode()):
+            places[tier_no] += quantity * times
+    return places
+
+
+async def _values(redis: Redis, key: str) -> Any:
+    async for fields in _scan(redis, key):
+        yield fields.values()
+
+
+async def _scan(redis: Redis, key: str) -> Any:
+    """Yield the fields of a hash, each once: while Redis resizes it, HSCAN may show some twice."""
+    cursor: Any = 0
+    seen: set[bytes] = set()
+    while True:
+        page: Any = await redis.hscan(key, cursor, count=SCAN_COUNT)
+        cursor, fields = page
+        if not seen.isdisjoint(fields):
+            fields = {name: value for name, value in fields.items() if name not in seen}
+        seen.update(fields)
+        yield fields
+        if int(cursor) == 0:
+            return

@@ -1,0 +1,1 @@
+"""Putting right what a check found, by what the journal says."""

@@ -1,0 +1,505 @@
+"""
+Records from what they left behind: what an event's values in Redis say of the journal.
+
+Pure functions of one event's values. A derived record stands at the place that the value names, or,
+where only an order is known, between two places. See `reconciler.repair.rewind` for what it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from engine.ids import entry_of_offer
+from engine.records import (
+    Blocked,
+    Booked,
+    Cancelled,
+    CapacitySet,
+    CheckedIn,
+    CheckInUndone,
+    Closed,
+    Confirmed,
+    Detail,
+    EventCancelled,
+    Expired,
+    Extended,
+    Held,
+    Item,
+    ItemCancelled,
+    Joined,
+    Left,
+    Offered,
+    Promo,
+    Published,
+    Record,
+    Released,
+    Reopened,
+    Seats,
+    Section,
+    Stalled,
+    Tier,
+    TierCapacity,
+    Transferred,
+    Unblocked,
+)
+from engine.seats import BLOCKED, letters
+from engine.values import (
+    Booking,
+    Hold,
+    Ticket,
+    WaitEntry,
+    items_left,
+    join_cuts,
+    parse_items,
+    split_cuts,
+)
+from store.waitlist import OFFER_PREFIX
+
+#: Place after every other.
+END = (1 << 62, 0)
+#: `cause_seq` of an offer that was derived: whom it passed, and why, is not known.
+UNKNOWN_CAUSE = -1
+
+_TICKET_RECORDS: Mapping[str, type[CheckedIn] | type[CheckInUndone] | type[Transferred]] = {
+    "checked_in": CheckedIn,
+    "undone": CheckInUndone,
+    "valid": Transferred,
+}
+_ENDS = {"accepted": "confirmed", "declined": "released", "expired": "expired"}
+
+
+class Derived(NamedTuple):
+    """A record and its place; without one, it stands between two others."""
+
+    record: Record
+    place: tuple[int, int] | None
+    after: tuple[int, int] = (0, 0)
+    before: tuple[int, int] = END
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventRemains:
+    """All that Redis has of an event."""
+
+    event_id: str
+    stock: Mapping[str, str]
+    bookings: Mapping[str, Booking]
+    holds: Mapping[str, Hold]
+    entries: Mapping[str, WaitEntry]
+    tickets: Mapping[str, Ticket]
+    seats: Mapping[str, str]
+    promos: Mapping[str, str]
+
+
+def derive(
+    remains: EventRemains,
+    known: Published | None,
+    blocked_rows: Mapping[str, int],
+    tail: Sequence[Record],
+) -> Iterator[Derived]:
+    """
+    Yield what an event's values say of its records, whether or not anybody has lost them.
+
+    Args:
+        remains: The event in Redis.
+
+        known: What was published as PostgreSQL knows it; None if it does not.
+
+        blocked_rows: Its blocked seats as PostgreSQL knows them.
+
+        tail: Its records that the streams still have behind the lost ones.
+    """
+    yield from _sale(remains, known)
+    # Holds tell most of the records that they share with bookings and entries: they come first.
+    for hold_id, hold in remains.holds.items():
+        yield from _hold(remains, hold_id, hold)
+    for entry_id, entry in remains.entries.items():
+        yield from _entry(remains, entry_id, entry)
+    for booking_id, booking in remains.bookings.items():
+        yield from _booking(remains, booking_id, booking)
+    for ticket_id, ticket in remains.tickets.items():
+        yield from _ticket(remains, ticket_id, ticket)
+    yield from _blocks(remains, blocked_rows, tail)
+
+
+def _sale(remains: EventRemains, known: Published | None) -> Iterator[Derived]:
+    stock, event_id = remains.stock, remains.event_id
+    if "seq" not in stock:
+        return
+    tiers = [_tier(stock, no) for no in range(1, int(stock["tier_count"]) + 1)]
+    closes_at_ms = int(stock["closes_at_ms"])
+    published = Published(
+        version=1,
+        at_ms=int(stock["at_ms"]),
+        event_id=event_id,
+        fingerprint=stock["fingerprint"],
+        opens_at_ms=int(stock["opens_at_ms"]),
+        closes_at_ms=closes_at_ms,
+        person_max=int(stock["person_max"]),
+        tiers=tiers,
+        sections=_sections(remains),
+        promos=_promos(remains),
+    )
+    made = (int(stock["epoch"]), int(stock["seq"]))
+    yield Derived(published, made)
+    if "changed_seq" not in stock:
+        return
+    changed = (int(stock["changed_epoch"]), int(stock["changed_seq"]))
+    at_ms, before = int(stock["changed_at_ms"]), known or published
+    records: list[Record] = []
+    if "cancelled_at_ms" in stock:
+        records.append(
+            EventCancelled(version=1, at_ms=at_ms, event_id=event_id, closes_at_ms=closes_at_ms)
+        )
+    elif closes_at_ms <= at_ms or closes_at_ms < before.closes_at_ms:
+        records.append(Closed(version=1, at_ms=at_ms, event_id=event_id, closes_at_ms=closes_at_ms))
+    elif closes_at_ms > before.closes_at_ms:
+        records.append(
+            Reopened(version=1, at_ms=at_ms, event_id=event_id, closes_at_ms=closes_at_ms)
+        )
+    was = {tier.tier_no: tier.capacity for tier in before.tiers}
+    sizes = [
+        TierCapacity(tier.tier_no, tier.capacity)
+        for tier in tiers
+        if was.get(tier.tier_no) != tier.capacity
+    ]
+    if sizes:
+        records.append(CapacitySet(version=1, at_ms=at_ms, event_id=event_id, tiers=sizes))
+    for number, record in enumerate(records):
+        yield Derived(record, changed) if not number else Derived(record, None, made, changed)
+
+
+def _tier(stock: Mapping[str, str], no: int) -> Tier:
+    def figure(name: str) -> int:
+        return int(stock.get(f"{no}.{name}") or 0)
+
+    return Tier(
+        no,
+        figure("capacity"),
+        figure("price_minor"),
+        figure("order_max"),
+        figure("order_min"),
+        figure("person_max"),
+        figure("opens_at_ms"),
+        figure("closes_at_ms"),
+        int(f"+{no}+" in stock.get("hidden", "")),
+    )
+
+
+def _sections(remains: EventRemains) -> list[Section]:
+    sections = []
+    for name, layout in remains.seats.items():
+        section_no, _, what = name.partition(".")
+        if what == "layout":
+            tier_no, _, rows = layout.partition(" ")
+            count = sum(map(int, rows.split(",")))
+            sections.append(Section(int(section_no), int(tier_no), count))
+    return sorted(sections, key=lambda section: section.section_no)
+
+
+def _promos(remains: EventRemains) -> list[Promo]:
+    promos = []
+    for code, word in sorted(remains.promos.items()):
+        if not code.endswith(".used"):
+            uses_max, percent, amount_minor, tiers = word.split(":")
+            promos.append(
+                Promo(
+                    code,
+                    int(uses_max),
+                    int(percent),
+                    int(amount_minor),
+                    [int(no) for no in tiers.split("+") if no],
+                )
+            )
+    return promos
+
+
+def _hold(remains: EventRemains, hold_id: str, hold: Hold) -> Iterator[Derived]:
+    made, changed = (hold.epoch, hold.seq), (hold.changed_epoch, hold.changed_seq)
+    items, event_id = list(hold.items), remains.event_id
+    is_offer = hold_id.startswith(OFFER_PREFIX)
+    entry = remains.entries.get(entry_of_offer(hold_id)) if is_offer else None
+    was_extended = hold.status == "held" and changed != made
+    yield Derived(_beginning(event_id, hold_id, hold, entry, was_extended=was_extended), made)
+    # A hold does not keep when it ended; the entry of an offer does, and nothing depends on others.
+    at_ms = hold.at_ms if hold.status == "released" else max(hold.at_ms, hold.expires_at_ms)
+    if is_offer and entry is not None and (entry.changed_epoch, entry.changed_seq) == changed:
+        at_ms = entry.changed_at_ms
+    if was_extended:
+        yield Derived(
+            Extended(
+                version=1,
+                at_ms=at_ms,
+                event_id=event_id,
+                hold_id=hold_id,
+                user_id=hold.user_id,
+                expires_at_ms=hold.expires_at_ms,
+            ),
+            changed,
+        )
+    elif hold.status == "confirmed":
+        booking_id = f"bk_{hold_id.partition('_')[2]}"
+        booking = remains.bookings.get(booking_id)
+        yield Derived(
+            Confirmed(
+                version=1,
+                at_ms=booking.at_ms if booking else at_ms,
+                event_id=event_id,
+                hold_id=hold_id,
+                booking_id=booking_id,
+                user_id=hold.user_id,
+                fingerprint=hold.fingerprint,
+                items=items,
+                was_expired=False,
+                detail=_detail(hold),
+            ),
+            changed,
+        )
+    elif hold.status != "held":
+        kind = Released if hold.status == "released" else Expired
+        yield Derived(
+            kind(
+                version=1,
+                at_ms=at_ms,
+                event_id=event_id,
+                hold_id=hold_id,
+                user_id=hold.user_id,
+                items=items,
+            ),
+            changed,
+        )
+
+
+def _beginning(
+    event_id: str, hold_id: str, hold: Hold, entry: WaitEntry | None, *, was_extended: bool
+) -> Offered | Held:
+    items = list(hold.items)
+    if hold_id.startswith(OFFER_PREFIX):
+        return Offered(
+            version=1,
+            at_ms=hold.at_ms,
+            event_id=event_id,
+            entry_id=entry_of_offer(hold_id),
+            hold_id=hold_id,
+            user_id=hold.user_id,
+            fingerprint=hold.fingerprint,
+            items=items,
+            expires_at_ms=hold.expires_at_ms,
+            join_no=entry.join_no if entry else "0" * 12,
+            cause_seq=UNKNOWN_CAUSE,
+            reason="turn",
+            passed=[],
+        )
+    return Held(
+        version=1,
+        at_ms=hold.at_ms,
+        event_id=event_id,
+        hold_id=hold_id,
+        user_id=hold.user_id,
+        fingerprint=hold.fingerprint,
+        items=items,
+        detail=_detail(hold),
+        expires_at_ms=hold.expires_at_ms - was_extended,
+    )
+
+
+def _detail(hold: Hold) -> Detail:
+    try:
+        return msgspec.json.decode(hold.detail, type=Detail)
+    except msgspec.MsgspecError:
+        return Detail()  # Damaged; no rule depends on it.
+
+
+def _entry(remains: EventRemains, entry_id: str, entry: WaitEntry) -> Iterator[Derived]:
+    stock, event_id = remains.stock, remains.event_id
+    made, changed = (entry.epoch, entry.seq), (entry.changed_epoch, entry.changed_seq)
+    policy: Literal["strict", "skip"] = (
+        "skip" if stock.get("waitlist.policy") == "skip" else "strict"
+    )
+    yield Derived(
+        Joined(
+            version=1,
+            at_ms=entry.at_ms,
+            event_id=event_id,
+            entry_id=entry_id,
+            user_id=entry.user_id,
+            fingerprint=entry.fingerprint,
+            tier_no=entry.tier_no,
+            quantity=entry.quantity,
+            join_no=entry.join_no,
+            policy=policy,
+            after_hold="",
+            patience_ms=int(stock.get("waitlist.patience_ms") or 0),
+            offer_ttl_ms=int(stock.get("waitlist.offer_ttl_ms") or 0),
+        ),
+        made,
+    )
+    if entry.stalled_at_ms:
+        stalled = Stalled(
+            version=1,
+            at_ms=entry.stalled_at_ms,
+            event_id=event_id,
+            entry_id=entry_id,
+            user_id=entry.user_id,
+            tier_no=entry.tier_no,
+            quantity=entry.quantity,
+            available=0,
+        )
+        yield Derived(stalled, changed if entry.status == "waiting" else None, made, changed)
+    if entry.status == "left":
+        yield Derived(
+            Left(
+                version=1,
+                at_ms=entry.changed_at_ms,
+                event_id=event_id,
+                entry_id=entry_id,
+                user_id=entry.user_id,
+                tier_no=entry.tier_no,
+                quantity=entry.quantity,
+                why="owner",
+            ),
+            changed,
+        )
+    offer_id = f"{OFFER_PREFIX}{entry_id.partition('_')[2]}"
+    if entry.status in _ENDS and offer_id not in remains.holds:
+        # Its offer ended so long ago that Redis has forgotten it.
+        price = int(stock.get(f"{entry.tier_no}.price_minor") or 0)
+        yield _end_of_offer(remains, entry, offer_id, [Item(entry.tier_no, entry.quantity, price)])
+
+
+def _end_of_offer(
+    remains: EventRemains, entry: WaitEntry, offer_id: str, items: list[Item]
+) -> Derived:
+    place = (entry.changed_epoch, entry.changed_seq)
+    if entry.status == "accepted":
+        booking_id = f"bk_{offer_id.partition('_')[2]}"
+        return Derived(
+            Confirmed(
+                version=1,
+                at_ms=entry.changed_at_ms,
+                event_id=remains.event_id,
+                hold_id=offer_id,
+                booking_id=booking_id,
+                user_id=entry.user_id,
+                fingerprint=entry.fingerprint,
+                items=items,
+                was_expired=False,
+            ),
+            place,
+        )
+    kind = Released if entry.status == "declined" else Expired
+    return Derived(
+        kind(
+            version=1,
+            at_ms=entry.changed_at_ms,
+            event_id=remains.event_id,
+            hold_id=offer_id,
+            user_id=entry.user_id,
+            items=items,
+        ),
+        place,
+    )
+
+
+def _booking(remains: EventRemains, booking_id: str, booking: Booking) -> Iterator[Derived]:
+    event_id = remains.event_id
+    first, cuts = split_cuts(booking.cuts) if booking.cuts else (booking.items, [])
+    yield Derived(
+        Booked(
+            version=1,
+            at_ms=booking.at_ms,
+            event_id=event_id,
+            booking_id=booking_id,
+            user_id=booking.user_id,
+            fingerprint=booking.fingerprint,
+            items=list(parse_items(first)),
+        ),
+        (booking.epoch, booking.seq),
+    )
+    for number, cut in enumerate(cuts, start=1):
+        so_far = cuts[:number]
+        yield Derived(
+            ItemCancelled(
+                version=1,
+                at_ms=cut.at_ms,
+                event_id=event_id,
+                booking_id=booking_id,
+                user_id=booking.user_id,
+                booking_version=1 + number,
+                items=list(parse_items(cut.items)),
+                left=list(parse_items(items_left(first, so_far))),
+                cuts=join_cuts(first, so_far) or "",
+            ),
+            (cut.epoch, cut.seq),
+        )
+    if booking.cancel_seq is not None:
+        called_off_ms = int(remains.stock.get("cancelled_at_ms") or 0)
+        at_ms = booking.cancelled_at_ms or 0
+        yield Derived(
+            Cancelled(
+                version=1,
+                at_ms=at_ms,
+                event_id=event_id,
+                booking_id=booking_id,
+                user_id=booking.user_id,
+                items=list(parse_items(booking.items)),
+                reason="event_cancelled" if 0 < called_off_ms <= at_ms else "",
+            ),
+            (booking.cancel_epoch or 0, booking.cancel_seq),
+        )
+
+
+def _ticket(remains: EventRemains, ticket_id: str, ticket: Ticket) -> Iterator[Derived]:
+    _, middle, number = ticket_id.split("_")
+    yield Derived(
+        _TICKET_RECORDS[ticket.status](
+            version=1,
+            at_ms=ticket.at_ms,
+            event_id=remains.event_id,
+            ticket_id=ticket_id,
+            booking_id=f"bk_{middle}",
+            number=int(number),
+            ticket_version=ticket.version,
+            holder_id=ticket.holder_id,
+            gate=ticket.gate,
+            by=ticket.by,
+        ),
+        (ticket.epoch, ticket.seq),
+    )
+
+
+def _blocks(
+    remains: EventRemains, rows: Mapping[str, int], tail: Sequence[Record]
+) -> Iterator[Derived]:
+    """Yield what was blocked and unblocked in sum, before the records that the streams kept."""
+    now: dict[str, int] = {}
+    for section in _sections(remains):
+        status = remains.seats.get(f"{section.section_no}.status", "")
+        for seat_id, letter in letters(section.section_no, status):
+            if letter == BLOCKED:
+                now[seat_id] = section.tier_no
+    for record in reversed(tail):
+        if isinstance(record, Blocked | Unblocked):
+            for group in record.seats:
+                for seat_id in group.seat_ids:
+                    if isinstance(record, Blocked):
+                        now.pop(seat_id, None)
+                    else:
+                        now[seat_id] = group.tier_no
+    at_ms = int(remains.stock.get("at_ms") or 0)
+    made = (int(remains.stock.get("epoch") or 0), int(remains.stock.get("seq") or 0))
+    for kind, seats in (
+        (Blocked, {seat: no for seat, no in now.items() if seat not in rows}),
+        (Unblocked, {seat: no for seat, no in rows.items() if seat not in now}),
+    ):
+        if seats:
+            groups = [
+                Seats(no, tuple(seat for seat in sorted(seats) if seats[seat] == no))
+                for no in sorted(set(seats.values()))
+            ]
+            record = kind(version=1, at_ms=at_ms, event_id=remains.event_id, seats=groups)
+            yield Derived(record, None, made)

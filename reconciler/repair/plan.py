@@ -1,0 +1,350 @@
+"""
+What is wrong with a shard, and what puts each of it right: a plan, made by reading alone.
+
+A cure follows from the journal's records or there is none: rows are written again, values in Redis
+become what the records make of them (`reconciler.event.image`). Which violation has which cure
+stands in the tables below, and for the rest why there is none. `reconciler.repair.repairer` carries
+a plan out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+from redis.asyncio import Redis
+
+from engine import keys
+from engine.records import Blocked, Record, Unblocked
+from reconciler.event.image import Change, Impossible, Place, changes, differing
+from reconciler.event.snapshot import Reader, scan_events
+from reconciler.event.view import EventView, Violation
+from reconciler.judge.check import examine, groups, judge, read_group, without_named
+from reconciler.judge.proof import JournalReader, prove
+from reconciler.repair.rewind import Hole, find_holes
+from store import audit
+
+#: Violations whose cure is to write the booking's rows again.
+OF_ROWS = frozenset(
+    {
+        "row_missing",
+        "row_differs",
+        "tickets_differ",
+        "total_differs",
+        "seat_kept",
+        "shard_differs",
+        "line_without_booking",
+        "ticket_without_booking",
+        "row_beyond_checkpoint",
+    }
+)
+#: Violations whose cure is a value in Redis.
+OF_REDIS = frozenset(
+    {
+        "stock_differs",
+        "counter_unreadable",
+        "counter_negative",
+        "places_not_conserved",
+        "sold_differs",
+        "available_differs",
+        "sold_without_owner",
+        "held_without_owner",
+        "person_differs",
+        "hold_endless",
+        "promo_differs",
+        "seat_differs",
+        "seats_not_counted",
+        "booking_not_in_redis",
+        "booking_differs",
+        "value_unreadable",
+        "ticket_differs",
+        "waiting_differs",
+    }
+)
+#: While an event has one of these, what Redis must be cannot be told: its rows or records are not
+#: all there, and places of an acknowledged booking would be sold again.
+UNPROVED = OF_ROWS | {
+    "rows_differ",
+    "row_without_record",
+    "booking_lost",
+    "entry_lost",
+    "record_missing",
+    "record_corrupt",
+    "blocked_row_differs",
+    "event_missing",
+    "record_quarantined",
+}
+#: Violations that a new epoch ends: counters of `meta` that the next opening sets.
+OF_OPENING = frozenset({"meta_seq_behind", "persisted_seq_ahead", "epoch_differs"})
+#: Violations that end where records are derived anew (`--pg`).
+OF_REWIND = frozenset(
+    {
+        "trimmed_ahead",
+        "record_missing",
+        "booking_lost",
+        "entry_lost",
+        "epoch_behind",
+        "published_without_record",
+        "loaded_unpublished",
+    }
+)
+#: Why nothing here puts the rest right.
+WHY_NOT = {
+    "row_without_record": "no record made it: whoever wrote it by hand must say what it is",
+    "record_corrupt": "its content is gone: nobody knows what it said",
+    "record_quarantined": "a human mends or gives it up: `quarantine replay`, `quarantine discard`",
+    "record_in_conflict": "who keeps the place is for people to say: `quarantine list`",
+    "not_loaded": "Redis has lost the event: `recover --thaw N --rebuild` loads the shard anew",
+    "meta_missing": "Redis has lost the shard: `recover` rebuilds it from PostgreSQL",
+    "event_missing": "the organizer's row was written by the API: restore it from a later backup",
+    "tier_row_differs": "the organizer's row was written by the API: put it right by hand",
+    "ledger_ahead": "Redis is behind PostgreSQL: `recover` rebuilds it",
+    "limit_exceeded": "who keeps what is for people to say",
+    "oversold_then": "history is not changed",
+}
+WHY_NOT_ELSE = "no rule says which side is right: for people to judge"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Action:
+    """What will be done about some violations of one event, or of the shard."""
+
+    #: `rederive`, `reblock`, `set`, `derive` or `reopen`.
+    verb: str
+    #: `postgresql` or `redis`.
+    store: str
+    shard: int
+    event_id: str | None
+    violations: tuple[Violation, ...]
+    #: What it changes, in words.
+    effects: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
+    booking_ids: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is wrong with a shard, and what can be done about it."""
+
+    shard: int
+    violations: list[Violation] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
+    #: What cannot be put right, and why.
+    hopeless: list[tuple[Violation, str]] = field(default_factory=list)
+    holes: list[Hole] = field(default_factory=list)
+
+
+class Planner:
+    """Plans the repair of one shard."""
+
+    def __init__(self, shard: int, redis: Redis, database: asyncpg.Connection) -> None:
+        """
+        Args:
+            shard: Number of the shard.
+
+            redis: Client of its master.
+
+            database: A connection of one's own.
+        """
+        self._shard = shard
+        self._redis = redis
+        self._database = database
+
+    async def plan(self) -> Plan:
+        """
+        Look, and say what would be done. Reads only; safe at any time.
+
+        On a live shard it tells what a repair would find; the repair itself plans anew.
+        """
+        plan = Plan(self._shard)
+        plan.holes = await find_holes(self._redis, self._database, self._shard)
+        proof = await prove(self._database, self._shard, lambda _: None)
+        rows = await audit.events(self._database, self._shard)
+        published = {row.id for row in rows if row.status != "draft"}
+        loaded = await scan_events(self._redis, self._shard)
+        reader = Reader(self._shard, self._redis, self._database, proof, bool(published))
+        found: list[Violation] = list(proof.violations)
+        for group in groups(sorted(published | loaded | proof.events.keys()), proof):
+            shard_view, views = await read_group(reader, group)
+            found_here = judge(shard_view, views)
+            if found_here:  # On a live shard, what a second look does not see was no drift (F40).
+                again = {v.identity for v in (await examine(reader, group)).violations}
+                found_here = [v for v in found_here if v.identity in again]
+            found += found_here
+            await self._plan_redis(plan, views, [*proof.violations, *found_here])
+        plan.violations = without_named(found)
+        self._plan_rest(plan)
+        return plan
+
+    async def _plan_redis(
+        self, plan: Plan, views: Sequence[EventView], found: Sequence[Violation]
+    ) -> None:
+        for view in views:
+            mine = tuple(v for v in found if v.event_id == view.event_id and v.code in OF_REDIS)
+            if not mine:
+                continue
+            first = next(
+                (v for v in found if v.code in UNPROVED and v.event_id in {None, view.event_id}),
+                None,
+            )
+            if first is not None:
+                why = f"told once {first.code} is put right"
+                plan.hopeless += [(violation, why) for violation in mine]
+                continue
+            wanted = sorted(differing(view))
+            records = await history(self._database, self._shard, view.event_id, wanted)
+            raw: dict[str, str] = {}
+            if wanted:
+                names = keys.event(self._shard, view.event_id)
+                values: Any = await self._redis.hmget(names.bookings, wanted)
+                raw = {
+                    booking_id: value.decode(errors="replace")
+                    for booking_id, value in zip(wanted, values, strict=True)
+                    if value is not None
+                }
+            try:
+                needed = changes(view, raw, records)
+            except Impossible as error:
+                plan.hopeless += [(violation, str(error)) for violation in mine]
+                continue
+            if not needed:
+                plan.hopeless += [(violation, WHY_NOT_ELSE) for violation in mine]
+                continue
+            plan.actions.append(
+                Action(
+                    verb="set",
+                    store="redis",
+                    shard=self._shard,
+                    event_id=view.event_id,
+                    violations=mine,
+                    changes=tuple(needed),
+                    effects=tuple(
+                        f"{change.where} {change.name}: {change.seen} -> {change.wanted}"
+                        for change in needed
+                    ),
+                )
+            )
+
+    def _plan_rest(self, plan: Plan) -> None:
+        by_event: dict[str, list[Violation]] = defaultdict(list)
+        blocks: dict[str, list[Violation]] = defaultdict(list)
+        shard_wide: dict[str, list[Violation]] = defaultdict(list)
+        for violation in plan.violations:
+            code, event_id = violation.code, violation.event_id
+            if code in OF_REDIS:
+                continue  # Planned with its event.
+            if code in OF_ROWS and violation.booking_id and event_id:
+                by_event[event_id].append(violation)
+            elif code == "blocked_row_differs" and event_id:
+                blocks[event_id].append(violation)
+            elif code in OF_OPENING:
+                shard_wide["reopen"].append(violation)
+            elif code in OF_REWIND and plan.holes:
+                shard_wide["derive"].append(violation)
+            else:
+                plan.hopeless.append((violation, WHY_NOT.get(code, WHY_NOT_ELSE)))
+        first: list[Action] = []
+        if plan.holes:
+            first.append(
+                _action(
+                    "derive",
+                    "postgresql",
+                    self._shard,
+                    None,
+                    shard_wide["derive"],
+                    [said_holes([hole]) for hole in plan.holes],
+                )
+            )
+        for event_id, violations in by_event.items():
+            ids = sorted({v.booking_id for v in violations if v.booking_id})
+            first.append(
+                _action(
+                    "rederive",
+                    "postgresql",
+                    self._shard,
+                    event_id,
+                    violations,
+                    [f"rows of {booking_id} written again from its records" for booking_id in ids],
+                    booking_ids=tuple(ids),
+                )
+            )
+        for event_id, violations in blocks.items():
+            first.append(
+                _action(
+                    "reblock",
+                    "postgresql",
+                    self._shard,
+                    event_id,
+                    violations,
+                    ["blocked seats written again from their records"],
+                )
+            )
+        if shard_wide["reopen"]:
+            plan.actions.append(
+                _action(
+                    "reopen",
+                    "redis",
+                    self._shard,
+                    None,
+                    shard_wide["reopen"],
+                    ["counters of `meta` set by the next epoch"],
+                )
+            )
+        # Rows first: what Redis must be follows from the records, whatever the rows were.
+        plan.actions[:0] = first
+
+
+async def history(
+    database: asyncpg.Connection, shard: int, event_id: str, booking_ids: Sequence[str]
+) -> dict[str, list[Place]]:
+    """Return all records of some bookings of one event, and of its blocks under an empty id."""
+    found: dict[str, list[Place]] = defaultdict(list)
+    wanted = set(booking_ids)
+    async with audit.begin(database):
+        reader = JournalReader(shard, {})
+        async for batch in audit.journal(database, shard):
+            for epoch, seq, record in reader.read(batch):
+                if record.event_id == event_id:
+                    name = _owner(record)
+                    if name in wanted or name == "":
+                        found[name].append(Place(epoch=epoch, seq=seq, record=record))
+    return found
+
+
+def _owner(record: Record) -> str | None:
+    if isinstance(record, Blocked | Unblocked):
+        return ""
+    return getattr(record, "booking_id", None)
+
+
+def said_holes(holes: Sequence[Hole]) -> str:
+    """Say which records PostgreSQL does not have."""
+    return "; ".join(
+        f"records {hole.first_seq} to {hole.last_seq} of epoch {hole.epoch} are not in PostgreSQL, "
+        f"{hole.lost} of them in no stream"
+        for hole in holes
+    )
+
+
+def _action(
+    verb: str,
+    store: str,
+    shard: int,
+    event_id: str | None,
+    violations: Sequence[Violation],
+    effects: Sequence[str],
+    *,
+    booking_ids: tuple[str, ...] = (),
+) -> Action:
+    return Action(
+        verb=verb,
+        store=store,
+        shard=shard,
+        event_id=event_id,
+        violations=tuple(violations),
+        effects=tuple(effects),
+        booking_ids=booking_ids,
+    )

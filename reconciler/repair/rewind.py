@@ -1,0 +1,244 @@
+"""
+PostgreSQL went back in time (F31): what it has lost is written again from what Redis still has.
+
+Records that the stream kept are read as ever. Those that were trimmed are derived from the values
+they left in Redis: a booking's value tells the places of its making, its cuts and its end; a hold,
+an entry, a ticket and an event's stock that of their last. They go into the ledger at their own
+places, through the ledger writer, so that the journal is whole again and `check` proves the state.
+A place whose record left nothing behind gets a `lost` record. Gone for good are what buyers wrote
+beside an order, and what the API itself keeps in PostgreSQL: people, events, tiers.
+
+Memory: O(lost records).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+from redis.asyncio import Redis
+
+from engine import keys
+from engine.records import Damaged, Entry, Lost, Record, decode, encode, last_seq, read_call
+from reconciler.event.remains import read_remains
+from reconciler.event.snapshot import scan_events
+from reconciler.judge.follow import Follower
+from reconciler.repair.derive import Derived, derive
+from store import audit, ledger
+
+RECORDS_MAX = 1_000
+#: Stream entries, of up to 128 records each, of one read.
+ENTRIES_MAX = 50
+#: Derived records that found no place, as far as they are told.
+TOLD_MAX = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hole:
+    """Records of one epoch that PostgreSQL does not have."""
+
+    epoch: int
+    first_seq: int
+    last_seq: int
+    #: How many of them no stream has either.
+    lost: int
+
+
+async def find_holes(redis: Redis, database: asyncpg.Connection, shard: int) -> list[Hole]:
+    """
+    Return what only Redis knows of, if the stream alone does not tell it; else nothing.
+
+    A tail that waits for the persister is no hole: it is in the stream, and every record is.
+    """
+    checkpoints = await audit.checkpoints(database, shard)
+    meta: Any = await redis.hgetall(keys.meta(shard))
+    if not meta:
+        return []
+    newest = int(meta[b"epoch"])
+    reign = max([epoch for epoch, seq in checkpoints.items() if seq] or [0])
+    holes = []
+    for epoch in range(max(1, min(reign, newest)), newest + 1):
+        first, last, length = await _stream(redis, shard, epoch)
+        if epoch == newest:
+            last = max(last, int(meta.get(b"seq", 0)))
+        elif not length and last == 0:
+            last = await _last_seen(redis, shard, epoch)
+        # After the stream: what was trimmed meanwhile had been committed before.
+        checkpoint = (await audit.checkpoints(database, shard)).get(epoch, 0)
+        if last <= checkpoint:
+            continue
+        first_kept = first if length else last + 1
+        lost = max(0, min(first_kept, last + 1) - checkpoint - 1)
+        if lost or epoch < newest:
+            holes.append(Hole(epoch=epoch, first_seq=checkpoint + 1, last_seq=last, lost=lost))
+    # Without a lost record, or an epoch that PostgreSQL never saw end, it is a tail.
+    return holes if any(hole.lost or hole.epoch < newest for hole in holes) else []
+
+
+async def restore(
+    redis: Redis, database: asyncpg.Connection, shard: int, holes: list[Hole], *, holder: str
+) -> list[str]:
+    """
+    Write the records of *holes* to the ledger, those of the stream and derived ones; fenced.
+
+    Atomicity: batches of the ledger writer; a crash leaves fewer holes.
+    Idempotency: what is written is no hole any more.
+
+    Returns:
+        What could not be given a place, in words.
+
+    Raises:
+        LedgerError: the claim was lost, or a row was refused.
+    """
+    kept = {hole.epoch: await _kept(redis, shard, hole) for hole in holes}
+    plan = _Places(holes, {epoch: set(entries) for epoch, entries in kept.items()})
+    tail = [
+        entry.record
+        for hole in holes
+        for _, entry in sorted(kept[hole.epoch].items())
+        if isinstance(entry, Entry)
+    ]
+    follower = Follower(shard)
+    async with audit.begin(database):
+        while not await follower.advance(database):
+            pass
+    for event_id in sorted(await scan_events(redis, shard)):
+        remains = await read_remains(redis, shard, event_id)
+        async with audit.begin(database):
+            blocked = (await audit.blocked_seats(database, [event_id]))[event_id]
+        known = follower.ledger.published.get(event_id)
+        own = [record for record in tail if record.event_id == event_id]
+        plan.take(derive(remains, known, blocked, own))
+    for hole in holes:
+        await _write(database, shard, hole, kept[hole.epoch], plan, holder)
+    return plan.told()
+
+
+@dataclass(slots=True)
+class _Places:
+    """Which derived record goes where."""
+
+    holes: list[Hole]
+    kept: dict[int, set[int]]
+    _exact: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    _loose: list[Derived] = field(default_factory=list)
+    _homeless: list[str] = field(default_factory=list)
+
+    def take(self, records: Iterator[Derived]) -> None:
+        for derived in records:
+            if derived.place is None:
+                self._loose.append(derived)
+            elif self._is_lost(*derived.place):
+                self._exact.setdefault(derived.place, encode(derived.record))
+
+    def settle(self) -> None:
+        """Give each loose record the last free place that it may stand at."""
+        for derived in self._loose:
+            place = self._free(derived.after, derived.before)
+            if place is None:
+                self._homeless.append(
+                    f"`{derived.record.__struct_config__.tag}` of {derived.record.event_id} "
+                    "found no place among the lost records"
+                )
+            else:
+                self._exact[place] = encode(derived.record)
+        self._loose.clear()
+
+    def at(self, epoch: int, seq: int) -> bytes | None:
+        return self._exact.get((epoch, seq))
+
+    def told(self) -> list[str]:
+        return self._homeless[:TOLD_MAX]
+
+    def _is_lost(self, epoch: int, seq: int) -> bool:
+        return any(
+            hole.epoch == epoch
+            and hole.first_seq <= seq <= hole.last_seq
+            and seq not in self.kept[epoch]
+            for hole in self.holes
+        )
+
+    def _free(self, after: tuple[int, int], before: tuple[int, int]) -> tuple[int, int] | None:
+        for hole in reversed(self.holes):
+            for seq in range(hole.last_seq, hole.first_seq - 1, -1):
+                place = (hole.epoch, seq)
+                if place <= after:
+                    return None
+                if place < before and place not in self._exact and self._is_lost(*place):
+                    return place
+        return None
+
+
+async def _write(
+    database: asyncpg.Connection,
+    shard: int,
+    hole: Hole,
+    kept: Mapping[int, Entry | Damaged],
+    plan: _Places,
+    holder: str,
+) -> None:
+    plan.settle()
+    last_seq = await ledger.read_checkpoint(database, shard=shard, epoch=hole.epoch)
+    at_ms = 0
+    batch: list[Entry | Damaged] = []
+    for seq in range(last_seq + 1, hole.last_seq + 1):
+        entry = kept.get(seq)
+        if entry is None:
+            raw = plan.at(hole.epoch, seq)
+            record: Record = (
+                decode(raw) if raw else Lost(version=1, at_ms=at_ms, event_id="", why="unknown")
+            )
+            entry = Entry(seq, record, raw or encode(record))
+        if isinstance(entry, Entry):
+            at_ms = entry.record.at_ms
+        batch.append(entry)
+        if len(batch) == RECORDS_MAX or seq == hole.last_seq:
+            last_seq = await ledger.write(
+                database,
+                shard=shard,
+                epoch=hole.epoch,
+                last_seq=last_seq,
+                entries=batch,
+                holder=holder,
+            )
+            batch = []
+
+
+async def _kept(redis: Redis, shard: int, hole: Hole) -> dict[int, Entry | Damaged]:
+    """Return what the stream still has of a hole."""
+    found: dict[int, Entry | Damaged] = {}
+    seq = hole.first_seq - 1
+    while True:
+        rows: Any = await redis.xrange(
+            keys.journal(shard, hole.epoch), f"({seq}-1", count=ENTRIES_MAX
+        )
+        for row in rows:
+            for entry in read_call(*row):
+                if hole.first_seq <= entry.seq <= hole.last_seq:
+                    found[entry.seq] = entry
+            seq = last_seq(row[0])
+        if not rows or seq >= hole.last_seq:
+            return found
+
+
+async def _stream(redis: Redis, shard: int, epoch: int) -> tuple[int, int, int]:
+    """Return the first and last record that a stream has or had, and how many it has."""
+    journal = keys.journal(shard, epoch)
+    if not await redis.exists(journal):
+        return 0, 0, 0
+    info: Any = await redis.xinfo_stream(journal)
+    first = info["first-entry"]
+    first_seq = read_call(*first)[0].seq if first else 0
+    return first_seq, last_seq(info["last-generated-id"]), int(info["length"])
+
+
+async def _last_seen(redis: Redis, shard: int, epoch: int) -> int:
+    """Return the last record of an epoch that any value of Redis names: its stream is gone."""
+    last = 0
+    for event_id in await scan_events(redis, shard):
+        for derived in derive(await read_remains(redis, shard, event_id), None, {}, []):
+            if derived.place is not None and derived.place[0] == epoch:
+                last = max(last, derived.place[1])
+    return last

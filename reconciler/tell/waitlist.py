@@ -1,0 +1,257 @@
+"""
+Why somebody was promoted from a waitlist, or nobody was: the ordered story, from the journal.
+
+Every decision of a list stands in a record, made with the change itself, so that the story is
+what happened and not what a later look makes of it. Read from PostgreSQL's journal and, for what
+it does not have yet, from the stream. People are named by their entries alone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from engine.ids import entry_of_offer
+from engine.records import (
+    Booked,
+    Cancelled,
+    Confirmed,
+    Expired,
+    Held,
+    Item,
+    Joined,
+    Left,
+    Offered,
+    Published,
+    Record,
+    Released,
+    Stalled,
+)
+from reconciler.servers import Servers
+from reconciler.tell.explain import records
+from store import audit
+from store.waitlist import OFFER_PREFIX
+
+_Tell = Callable[..., None]
+
+
+class Line(NamedTuple):
+    """One step of the story."""
+
+    epoch: int
+    seq: int
+    at_ms: int
+    tier_no: int
+    #: Entries that the step is about.
+    entries: tuple[str, ...]
+    text: str
+
+    def __str__(self) -> str:
+        """Write the step as people read it."""
+        at = dt.datetime.fromtimestamp(self.at_ms / 1000, dt.UTC).isoformat(timespec="milliseconds")
+        return f"{at}  {self.epoch}:{self.seq}  tier {self.tier_no}  {self.text}"
+
+
+class _Waiting(NamedTuple):
+    join_no: str
+    quantity: int
+    at_ms: int
+
+
+class Story:
+    """Follows the records of one event and tells what its lists did, and why."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self._free: Counter[int] = Counter()
+        self._lists: dict[int, dict[str, _Waiting]] = defaultdict(dict)
+        self._status: dict[str, tuple[str, int]] = {}
+        self._policy, self._patience_ms = "strict", 0
+        self._stalled: dict[str, int] = {}
+
+    def follow(self, epoch: int, seq: int, record: Record) -> None:
+        """Take the next record of the event."""
+
+        def tell(tier_no: int, text: str, *entries: str) -> None:
+            self.lines.append(Line(epoch, seq, record.at_ms, tier_no, entries, text))
+
+        match record:
+            case Published():
+                self._free = Counter({tier.tier_no: tier.capacity for tier in record.tiers})
+            case Booked() | Held():
+                self._move(record.items, -1)
+            case Confirmed():
+                if record.was_expired:
+                    self._move(record.items, -1)
+                self._end(record.hold_id, "accepted", record.items[0].tier_no, tell)
+            case Released() | Expired() | Cancelled():
+                self._return(record, tell)
+            case Joined():
+                self._join(record, tell)
+            case Stalled():
+                self._stalled[record.entry_id] = record.at_ms
+                tell(
+                    record.tier_no,
+                    f"{record.entry_id} heads the list and needs "
+                    f"{_places(record.quantity)}, {record.available} free: the list waits for it "
+                    f"(policy strict), at most {self._patience_ms / 1000:g} s",
+                    record.entry_id,
+                )
+            case Offered():
+                self._offer(record, tell)
+            case Left():
+                self._lists[record.tier_no].pop(record.entry_id, None)
+                self._status[record.entry_id] = ("left", record.tier_no)
+                why = (
+                    "by its owner"
+                    if record.why == "owner"
+                    else ("since its owner has as many places as one may have")
+                )
+                tell(record.tier_no, f"{record.entry_id} left the list {why}", record.entry_id)
+            case _:
+                pass
+
+    def is_waiting(self, entry_id: str) -> bool:
+        """Tell whether an entry waits still."""
+        return self._status.get(entry_id, ("", 0))[0] == "waiting"
+
+    def verdict(self, entry_id: str | None) -> list[str]:
+        """Say why those who wait, or the one entry, were not promoted."""
+        if entry_id is not None:
+            status, tier_no = self._status.get(entry_id, ("unknown to the journal", 0))
+            if status != "waiting":
+                return [f"{entry_id} is {status}."]
+            return [self._why(entry_id, tier_no)]
+        told = []
+        for tier_no, waiting in sorted(self._lists.items()):
+            if waiting:
+                head = min(waiting, key=lambda key: waiting[key].join_no)
+                told.append(
+                    f"Tier {tier_no}: {len(waiting)} wait, {self._free[tier_no]} free. "
+                    + self._why(head, tier_no)
+                )
+        return told or ["Nobody waits."]
+
+    def _why(self, entry_id: str, tier_no: int) -> str:
+        waiting, free = self._lists[tier_no], self._free[tier_no]
+        own = waiting[entry_id]
+        ahead = sorted(one.join_no for one in waiting.values() if one.join_no < own.join_no)
+        start = f"{entry_id} is number {len(ahead) + 1} and waits: "
+        if free <= 0:
+            return start + "no place is free."
+        if own.quantity > free:
+            until = self._stalled.get(entry_id)
+            patience = (
+                ""
+                if until is None
+                else (
+                    f"; it may be passed {self._patience_ms / 1000:g} s after it stopped the list"
+                )
+            )
+            return start + f"it needs {_places(own.quantity)}, {free} free{patience}."
+        if ahead and self._policy == "strict":
+            head = min(waiting, key=lambda key: waiting[key].join_no)
+            return start + (
+                f"the head {head} needs {_places(waiting[head].quantity)}, {free} free, and under "
+                "strict nobody passes it before its patience has run out."
+            )
+        return start + f"{free} free; the next step of the list or the sweeper offers them."
+
+    def _join(self, record: Joined, tell: _Tell) -> None:
+        self._policy, self._patience_ms = record.policy, record.patience_ms
+        waiting = self._lists[record.tier_no]
+        place = 1 + sum(one.join_no < record.join_no for one in waiting.values())
+        waiting[record.entry_id] = _Waiting(record.join_no, record.quantity, record.at_ms)
+        self._status[record.entry_id] = ("waiting", record.tier_no)
+        first = f", first after the expired {record.after_hold}" if record.after_hold else ""
+        tell(
+            record.tier_no,
+            f"{record.entry_id} joined for {_places(record.quantity)} as number "
+            f"{place}{first} (policy {record.policy})",
+            record.entry_id,
+        )
+
+    def _offer(self, record: Offered, tell: _Tell) -> None:
+        tier_no, quantity = record.items[0].tier_no, record.items[0].quantity
+        self._lists[tier_no].pop(record.entry_id, None)
+        self._status[record.entry_id] = ("offered", tier_no)
+        free = self._free[tier_no]
+        self._move(record.items, -1)
+        if not record.passed:
+            why = "it headed the list"
+        elif record.reason == "skip":
+            why = f"it passed {', '.join(record.passed)}, who need more (policy skip)"
+        else:
+            why = f"it passed {', '.join(record.passed)}, whose patience had run out"
+        cause = f"freed by record {record.cause_seq}" if record.cause_seq else "free since earlier"
+        text = f"{record.entry_id} was offered {_places(quantity)} of {free} ({cause}): {why}"
+        tell(tier_no, text, record.entry_id, *record.passed)
+
+    def _return(self, record: Released | Expired | Cancelled, tell: _Tell) -> None:
+        self._move(record.items, 1)
+        if isinstance(record, Cancelled):
+            source, how = record.booking_id, "was cancelled"
+        else:
+            source = record.hold_id
+            how = "was given back" if isinstance(record, Released) else "ran out"
+            status = "declined" if isinstance(record, Released) else "expired"
+            self._end(record.hold_id, status, record.items[0].tier_no, None)
+        entry = (entry_of_offer(source),) if source.startswith(OFFER_PREFIX) else ()
+        for item in record.items:
+            if self._lists[item.tier_no] or entry:
+                tell(
+                    item.tier_no,
+                    f"{source} {how}: {_places(item.quantity)} returned, "
+                    f"{self._free[item.tier_no]} free",
+                    *entry,
+                )
+
+    def _end(self, hold_id: str, status: str, tier_no: int, tell: _Tell | None) -> None:
+        if hold_id.startswith(OFFER_PREFIX):
+            entry = entry_of_offer(hold_id)
+            self._status[entry] = (status, tier_no)
+            if tell is not None:
+                tell(tier_no, f"{entry} accepted its offer", entry)
+
+    def _move(self, items: Iterable[Item], sign: int) -> None:
+        for item in items:
+            self._free[item.tier_no] += sign * item.quantity
+
+
+async def explain_waitlist(
+    servers: Servers, event_id: str, entry_id: str | None = None
+) -> list[str]:
+    """
+    Return the story of an event's waitlist, or of one entry of it, and the verdict at its end.
+
+    Cost: reads the journal of the event's shard once.
+
+    Raises:
+        LookupError: there is no such event.
+    """
+    async with servers.database() as database:
+        row = (await audit.event_rows(database, [event_id])).get(event_id)
+    if row is None:
+        raise LookupError(f"no such event: {event_id}")
+    story = Story()
+    async for epoch, seq, record in records(servers, row.shard):
+        if record.event_id == event_id:
+            story.follow(epoch, seq, record)
+    lines = [line for line in story.lines if entry_id is None or _concerns(line, entry_id, story)]
+    return [*map(str, lines), *story.verdict(entry_id)]
+
+
+def _concerns(line: Line, entry_id: str, story: Story) -> bool:
+    """Tell whether a step is part of one entry's story: its own, and its list's since it joined."""
+    own = next((one for one in story.lines if entry_id in one.entries), None)
+    if own is None or line.tier_no != own.tier_no:
+        return False
+    last = max((one.epoch, one.seq) for one in story.lines if entry_id in one.entries)
+    place = (line.epoch, line.seq)
+    return (own.epoch, own.seq) <= place and (story.is_waiting(entry_id) or place <= last)
+
+
+def _places(count: int) -> str:
+    return f"{count} place" if count == 1 else f"{count} places"
