@@ -9,7 +9,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from reconciler.event.view import Violation
+from reconciler.event.violation import Violation
 from reconciler.judge import report
 from reconciler.servers import Load
 

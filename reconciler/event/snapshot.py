@@ -20,71 +20,32 @@ Memory: O(bookings of the group), about 2 kB each, and the group's share of the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import Any
 
 import asyncpg
 from redis.asyncio import Redis
 
 from engine import keys
 from engine.errors import CorruptRecord
-from engine.records import (
-    Blocked,
-    Booked,
-    Cancelled,
-    CapacitySet,
-    CheckedIn,
-    CheckInUndone,
-    Closed,
-    Confirmed,
-    Damaged,
-    Entry,
-    EventCancelled,
-    Expired,
-    Extended,
-    Held,
-    ItemCancelled,
-    Joined,
-    Left,
-    Lost,
-    Offered,
-    Published,
-    Record,
-    Released,
-    Reopened,
-    Stalled,
-    Transferred,
-    Unblocked,
-    read_call,
-)
-from engine.values import (
-    CANCELLED,
-    CONFIRMED,
-    Booking,
-    Hold,
-    Ticket,
-    WaitEntry,
-    items_text,
-    parse_booking,
-    parse_entry,
-    parse_hold,
-    parse_ticket,
-)
-from reconciler.event.gate import fold_sale, fold_tiers, ticket_of
-from reconciler.event.view import Broken, BrokenRecords, EventView, ListView, Row, ShardView
-from reconciler.judge import waitlist
-from reconciler.judge.proof import JournalReader, Ledger
-from reconciler.judge.seats import fold_blocked_tiers, ticket_text
+from engine.records import CapacitySet, Damaged, Entry, Published, Record, SaleChange, read_call
+from engine.values import Booking, Ticket, WaitEntry
+from reconciler.event.hashes import ask, read_hashes, read_texts, texts_of
+from reconciler.event.journal import JournalReader, Known
+from reconciler.event.state import EventState
+from reconciler.event.view import EventView, InRedis, Row, ShardView
+from reconciler.event.violation import Broken, BrokenRecords
 from store import audit, reigns
 from store import waitlist as store_waitlist
 
 #: Fields that one HSCAN call asks for, and stream entries that one XRANGE brings.
 SCAN_COUNT = 1_000
+#: Bookings and events that are read together; a larger event is read alone.
+GROUP_BOOKINGS_MAX = 20_000
+GROUP_EVENTS_MAX = 64
 #: Orphaned lines that are read; one is enough to fail, the rest help to see the extent.
 ORPHANS_MAX = 1_000
-
-SaleChanges = CapacitySet | Closed | Reopened | EventCancelled
 
 
 class Torn(Exception):
@@ -99,16 +60,12 @@ class _Rows:
     checkpoint_seq: int
     events: dict[str, audit.EventRow]
     tiers: dict[str, list[audit.TierRow]]
-    published: dict[str, Published]
     sections: dict[str, list[audit.SectionRow]]
-    blocked: dict[str, dict[str, int]]
-    bookings: dict[str, dict[str, Booking]] = field(default_factory=lambda: defaultdict(dict))
+    states: dict[str, EventState]
     rows: dict[str, dict[str, Row]] = field(default_factory=lambda: defaultdict(dict))
-    entries: dict[str, dict[str, WaitEntry]] = field(default_factory=lambda: defaultdict(dict))
     orphans: dict[str, list[tuple[str, int, str]]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    tickets: dict[str, dict[str, Ticket]] = field(default_factory=lambda: defaultdict(dict))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +96,7 @@ class Reader:
     shard: int
     redis: Redis
     database: asyncpg.Connection
-    ledger: Ledger
+    known: Known
     has_published_events: bool
 
     async def read(self, event_ids: Sequence[str]) -> tuple[ShardView, list[EventView]]:
@@ -164,7 +121,7 @@ class Reader:
             checkpoint_after_seq=after,
             stream_last_seq=state.last_seq,
             tail_records=max(0, state.watermark_seq - rows.checkpoint_seq),
-            broken=BrokenRecords([*self.ledger.broken, *tail.broken]),
+            broken=BrokenRecords([*self.known.broken, *tail.broken]),
             has_published_events=self.has_published_events,
         )
         _fold(rows, epoch, tail.records)
@@ -174,7 +131,7 @@ class Reader:
         return view, views
 
     async def _epoch(self) -> int:
-        text = await _ask(self.redis, "HGET", keys.meta(self.shard), "epoch")
+        text = await ask(self.redis, "HGET", keys.meta(self.shard), "epoch")
         return _number(text)
 
     async def _read_rows(self, epoch: int, event_ids: Sequence[str]) -> _Rows:
@@ -186,17 +143,18 @@ class Reader:
                 checkpoint_seq=(await audit.checkpoints(database, self.shard)).get(epoch, 0),
                 events=await audit.event_rows(database, event_ids),
                 tiers=await audit.tiers(database, event_ids),
-                published=await self._published(event_ids),
                 sections=await audit.sections(database, event_ids),
-                blocked=await audit.blocked_seats(database, event_ids),
+                states=await self._sales(event_ids),
             )
+            for event_id, seats in (await audit.blocked_seats(database, event_ids)).items():
+                rows.states[event_id].blocked = seats
             tickets: dict[str, list[str]] = defaultdict(list)
             homes: dict[str, tuple[str, int]] = {}
             async for ticket in audit.tickets(database, event_ids):
-                tickets[ticket.booking_id].append(ticket_text(ticket))
+                tickets[ticket.booking_id].append(_row_text(ticket))
                 homes[ticket.booking_id] = (ticket.event_id, ticket.tier_no)
             async for row in audit.bookings(database, event_ids):
-                rows.bookings[row.event_id][row.id] = Booking(
+                rows.states[row.event_id].bookings[row.id] = Booking(
                     row.status,
                     row.version,
                     row.epoch,
@@ -215,7 +173,7 @@ class Reader:
                     items=row.items,
                 )
             async for entry in store_waitlist.audit(database, event_ids):
-                rows.entries[entry.event_id][entry.id] = WaitEntry(*entry[2:])
+                rows.states[entry.event_id].entries[entry.id] = WaitEntry(*entry[2:])
             for booking_id in list(tickets)[:ORPHANS_MAX]:
                 event_id, tier_no = homes[booking_id]
                 rows.orphans[event_id].append((booking_id, tier_no, "ticket"))
@@ -225,30 +183,22 @@ class Reader:
                 rows.orphans[event_id].append((booking_id, tier_no, "line"))
             async for change in audit.ticket_changes(database, event_ids):
                 event_id, own_id, *state = change
-                rows.tickets[event_id][own_id] = Ticket(*state)
+                rows.states[event_id].tickets[own_id] = Ticket(*state)
         return rows
 
-    async def _published(self, event_ids: Sequence[str]) -> dict[str, Published]:
-        """Return the `published` records in PostgreSQL, also those newer than the proof."""
-        known = {
-            event_id: self.ledger.published[event_id]
-            for event_id in event_ids
-            if event_id in self.ledger.published
+    async def _sales(self, event_ids: Sequence[str]) -> dict[str, EventState]:
+        """Return what is sold as PostgreSQL has it, also what is newer than the proof."""
+        states = {
+            event_id: EventState(sale=self.known.states[event_id].sale) for event_id in event_ids
         }
         reader = JournalReader(self.shard, {})
         # A batch begins behind the checkpoint that was there before it.
-        place = max(self.ledger.checkpoints.items(), default=(0, 0))
+        place = max(self.known.checkpoints.items(), default=(0, 0))
         async for batch in audit.sale_changes(self.database, self.shard, after=place):
-            for _, _, record in reader.read(batch):
-                if record.event_id not in event_ids:
-                    continue
-                if isinstance(record, Published):
-                    known[record.event_id] = record
-                elif isinstance(record, SaleChanges):
-                    folded = fold_sale(known.get(record.event_id), record)
-                    if folded is not None:
-                        known[record.event_id] = folded
-        return known
+            for epoch, seq, record in reader.read(batch):
+                if record.event_id in states and isinstance(record, Published | SaleChange):
+                    states[record.event_id].follow(epoch, seq, record)
+        return states
 
     async def _read_state(self, epoch: int, event_ids: Sequence[str]) -> _State:
         journal = keys.journal(self.shard, epoch)
@@ -262,7 +212,7 @@ class Reader:
                 pipeline.hgetall(keys.event(self.shard, event_id).promos)
             replies: list[Any] = await pipeline.execute()
         meta, last, *events = replies
-        meta = _texts(meta)
+        meta = texts_of(meta)
         if _number(meta.get("epoch", "").encode()) != epoch:
             raise Torn
         last_seq = _seq(last[0][0]) if last else 0
@@ -271,10 +221,10 @@ class Reader:
             # A counter that lies behind its own journal is drift; the journal is right.
             watermark_seq=max(last_seq, _number(meta.get("seq", "").encode())),
             last_seq=last_seq,
-            stocks=dict(zip(event_ids, map(_texts, events[::4]), strict=True)),
+            stocks=dict(zip(event_ids, map(texts_of, events[::4]), strict=True)),
             listed=dict(zip(event_ids, map(bool, events[1::4]), strict=True)),
-            seats=dict(zip(event_ids, map(_texts, events[2::4]), strict=True)),
-            promos=dict(zip(event_ids, map(_texts, events[3::4]), strict=True)),
+            seats=dict(zip(event_ids, map(texts_of, events[2::4]), strict=True)),
+            promos=dict(zip(event_ids, map(texts_of, events[3::4]), strict=True)),
         )
 
     async def _read_tail(
@@ -352,182 +302,75 @@ class Reader:
     async def _read_event(
         self, view: ShardView, event_id: str, rows: _Rows, state: _State
     ) -> EventView:
-        names = keys.event(self.shard, event_id)
-        unreadable: list[tuple[str, str]] = []
-        persons: dict[str, int] = {}
-        bookings: dict[str, Booking] = {}
-        # Persons first: what a count includes is then seen among the bookings.
-        async for user_id, value in scan_hash(self.redis, names.persons):
-            try:
-                persons[user_id] = int(value)
-            except ValueError:
-                unreadable.append((user_id, f"not a count: {value[:200]!r}"))
-        tickets: dict[str, Ticket] = {}
-        async for own_id, value in scan_hash(self.redis, names.tickets):
-            try:
-                tickets[own_id] = parse_ticket(value)
-            except ValueError as error:
-                unreadable.append((own_id, str(error)))
-        holds, endless = await self._read_holds(names, unreadable)
-        members, entries = await self._read_waitlist(names, unreadable)
-        async for booking_id, value in scan_hash(self.redis, names.bookings):
-            try:
-                bookings[booking_id] = parse_booking(value)
-            except ValueError as error:
-                unreadable.append((booking_id, str(error)))
-        seq = await _ask(self.redis, "HGET", keys.meta(self.shard), "seq")
+        hashes = await read_hashes(self.redis, keys.event(self.shard, event_id))
+        seq = await ask(self.redis, "HGET", keys.meta(self.shard), "seq")
         return EventView(
-            shard=view,
+            **hashes,
             event_id=event_id,
+            stock=state.stocks[event_id],
+            seats=state.seats[event_id],
+            promos=state.promos[event_id],
+            shard=view,
             row=rows.events.get(event_id),
             tiers=rows.tiers[event_id],
-            published=rows.published.get(event_id),
-            expected=rows.bookings[event_id],
+            sections=rows.sections[event_id],
+            state=rows.states[event_id],
             rows=rows.rows[event_id],
             orphans=rows.orphans[event_id],
             is_listed=state.listed[event_id],
-            stock=state.stocks[event_id],
-            persons=persons,
-            bookings=bookings,
-            unreadable=unreadable,
             seq_after=max(view.watermark_seq, _number(seq)),
-            expected_tickets=rows.tickets[event_id],
-            tickets=tickets,
-            holds=holds,
-            endless=endless,
-            seats=state.seats[event_id],
-            sections=rows.sections[event_id],
-            promos=state.promos[event_id],
-            blocked=rows.blocked[event_id],
-            waitlist=ListView(expected=rows.entries[event_id], members=members, entries=entries),
         )
 
-    async def _read_waitlist(
-        self, names: keys.EventKeys, unreadable: list[tuple[str, str]]
-    ) -> tuple[list[str], dict[str, WaitEntry]]:
-        members: list[str] = []
-        cursor: Any = 0
-        while True:
-            cursor, found = await _ask(
-                self.redis, "ZSCAN", names.waitlist, cursor, "COUNT", SCAN_COUNT
-            )
-            members += [name.decode(errors="replace") for name, _ in found]
-            if int(cursor) == 0:
-                break
-        entries: dict[str, WaitEntry] = {}
-        async for entry_id, value in scan_hash(self.redis, names.entries):
-            # Beside the entries stand pointers from persons and holds to them.
-            if entry_id.startswith("wl_"):
-                try:
-                    entries[entry_id] = parse_entry(value)
-                except ValueError as error:
-                    unreadable.append((entry_id, str(error)))
-        return members, entries
 
-    async def _read_holds(
-        self, names: keys.EventKeys, unreadable: list[tuple[str, str]]
-    ) -> tuple[dict[str, Hold], list[str]]:
-        holds: dict[str, Hold] = {}
-        async for hold_id, value in scan_hash(self.redis, names.holds):
-            try:
-                holds[hold_id] = parse_hold(value)
-            except ValueError as error:
-                unreadable.append((hold_id, str(error)))
-        live = [hold_id for hold_id, hold in holds.items() if hold.status == "held"]
-        endless: list[str] = []
-        for start in range(0, len(live), SCAN_COUNT):
-            part = live[start : start + SCAN_COUNT]
-            scores = await _ask(self.redis, "ZMSCORE", names.deadlines, *part)
-            endless += [
-                hold_id for hold_id, score in zip(part, scores, strict=True) if score is None
-            ]
-        return holds, endless
+def groups(
+    events: Sequence[str], counts: Mapping[str, int], *, bookings_max: int = GROUP_BOOKINGS_MAX
+) -> list[list[str]]:
+    """Divide events into groups that are read together; there is at least one, if empty."""
+    found: list[list[str]] = [[]]
+    bookings = 0
+    for event_id in events:
+        count = counts.get(event_id, 0)
+        full = len(found[-1]) >= GROUP_EVENTS_MAX or bookings + count > bookings_max
+        if full and found[-1]:
+            found.append([])
+            bookings = 0
+        found[-1].append(event_id)
+        bookings += count
+    return found
+
+
+async def read_quiet(redis: Redis, shard: int, event_id: str) -> InRedis:
+    """
+    Read all that Redis has of one event of a shard that is shut or quiet: without a watermark.
+
+    Memory: O(bookings of the event).
+    """
+    names = keys.event(shard, event_id)
+    return InRedis(
+        **await read_hashes(redis, names),
+        event_id=event_id,
+        stock=await read_texts(redis, names.stock),
+        seats=await read_texts(redis, names.seats),
+        promos=await read_texts(redis, names.promos),
+    )
 
 
 def _fold(rows: _Rows, epoch: int, records: Sequence[tuple[int, Record]]) -> None:
     """Lead the rows from the checkpoint to the watermark, record by record."""
     for seq, record in records:
-        waitlist.fold(rows.entries[record.event_id], epoch, seq, record)
-        if isinstance(record, Published):
-            rows.published[record.event_id] = record
-        elif isinstance(record, Booked | Confirmed):
-            rows.bookings[record.event_id][record.booking_id] = Booking(
-                CONFIRMED,
-                record.version,
-                epoch,
-                seq,
-                record.at_ms,
-                record.user_id,
-                record.fingerprint,
-                items_text(record.items),
-            )
-        elif isinstance(record, Cancelled):
-            bookings = rows.bookings[record.event_id]
-            booking = bookings.get(record.booking_id)
-            if booking is not None:
-                bookings[record.booking_id] = booking._replace(
-                    status=CANCELLED,
-                    version=booking.version + 1,
-                    cancelled_at_ms=record.at_ms,
-                    cancel_epoch=epoch,
-                    cancel_seq=seq,
-                )
-        elif isinstance(record, Blocked | Unblocked):
-            fold_blocked_tiers(rows.blocked[record.event_id], record)
-        elif isinstance(record, ItemCancelled):
-            bookings = rows.bookings[record.event_id]
-            booking = bookings.get(record.booking_id)
-            if booking is not None:
-                bookings[record.booking_id] = booking._replace(
-                    version=record.booking_version, items=items_text(record.left), cuts=record.cuts
-                )
-        elif isinstance(record, SaleChanges):
-            event_id = record.event_id
-            folded = fold_sale(rows.published.get(event_id), record)
-            if folded is not None:
-                rows.published[event_id] = folded
-            rows.tiers[event_id] = fold_tiers(rows.tiers[event_id], record)
-        elif isinstance(record, CheckedIn | CheckInUndone | Transferred):
-            rows.tickets[record.event_id][record.ticket_id] = ticket_of(epoch, seq, record)
-        elif isinstance(record, Held | Extended | Released | Expired | Lost):
-            pass  # Redis' own rows tell what each hold was at the watermark.
-        elif isinstance(record, Joined | Stalled | Offered | Left | Lost):
-            pass  # `waitlist.fold` has them; of the last nobody knows.
-        else:
-            assert_never(record)
+        rows.states[record.event_id].follow(epoch, seq, record)
+        if isinstance(record, CapacitySet):
+            capacities = {tier.tier_no: tier.capacity for tier in record.tiers}
+            rows.tiers[record.event_id] = [
+                row._replace(capacity=capacities.get(row.tier_no, row.capacity))
+                for row in rows.tiers[record.event_id]
+            ]
 
 
-async def scan_events(redis: Redis, shard: int) -> set[str]:
-    """Return the events that Redis has loaded; those loaded meanwhile may be missing."""
-    found: set[str] = set()
-    cursor = 0
-    while True:
-        cursor, members = await _ask(
-            redis, "SSCAN", keys.events(shard), cursor, "COUNT", SCAN_COUNT
-        )
-        found.update(member.decode() for member in members)
-        if int(cursor) == 0:
-            return found
-
-
-async def scan_hash(redis: Redis, key: str) -> Any:
-    """Yield (field, value) of a hash; a field that is there all the time comes at least once."""
-    cursor: Any = 0
-    while True:
-        cursor, fields = await _ask(redis, "HSCAN", key, cursor, "COUNT", SCAN_COUNT)
-        for name, value in fields.items():
-            yield name.decode(), value
-        if int(cursor) == 0:
-            return
-
-
-async def read_texts(redis: Redis, key: str) -> dict[str, str]:
-    """Return a hash of figures and words, which is as large as an event has tiers or sections."""
-    return _texts(await _ask(redis, "HGETALL", key))
-
-
-async def _ask(redis: Redis, *words: Any) -> Any:
-    return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
+def _row_text(ticket: audit.TicketRow) -> str:
+    """Write a ticket as `view.Row` has it."""
+    seat = f":{ticket.seat_id}" if ticket.seat_id and ticket.is_live else ""
+    return f"{ticket.id}:{ticket.tier_no}{seat}"
 
 
 def _number(text: bytes | None) -> int:
@@ -548,10 +391,3 @@ def _read_calls(rows: Sequence[Any]) -> Iterator[Entry | Damaged]:
             yield from read_call(entry_id, fields)
         except CorruptRecord as error:
             yield Damaged(_seq(entry_id), b"", str(error))
-
-
-def _texts(fields: dict[bytes, bytes]) -> dict[str, str]:
-    return {
-        name.decode(errors="replace"): value.decode(errors="replace")
-        for name, value in fields.items()
-    }

@@ -1,15 +1,14 @@
 """
 What the invariants look at: a group of events as PostgreSQL and Redis have them, frozen.
 
-A view is of one moment of the journal, its watermark W: `expected` is what the records up to W
-say (PostgreSQL's rows at the checkpoint, folded with the records after it), `stock` is what Redis
-counted at W, `bookings` and `persons` were scanned a little later and are judged relative to W.
+A view is of one moment of the journal, its watermark W: `state` is what the records up to W say
+(PostgreSQL's rows at the checkpoint, folded with the records after it), `stock` is what Redis
+counted at W, hashes were scanned a little later and are judged relative to W.
 Nothing here reads a server, so that every invariant is a function of values.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,63 +24,9 @@ from engine.values import (
     join_cuts,
     split_cuts,
 )
+from reconciler.event.state import EventState
+from reconciler.event.violation import BrokenRecords, Violation
 from store.audit import EventRow, SectionRow, TierRow
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Violation:
-    """One thing that is not as an invariant says."""
-
-    #: Number of the invariant in docs/RELIABILITY.md, such as `I1`.
-    invariant: str
-    #: What is wrong, as a word that stays the same between releases.
-    code: str
-    shard: int
-    message: str
-    event_id: str | None = None
-    tier_no: int | None = None
-    tier_id: str | None = None
-    booking_id: str | None = None
-    seq: int | None = None
-    expected: str | int | None = None
-    found: str | int | None = None
-    #: What else tells it from others of its kind, such as the person; not reported.
-    subject: str = ""
-
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """What must be found again when the event is examined anew."""
-        return (self.code, self.shard, self.event_id, self.tier_no, self.booking_id, self.subject)
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """Records of one epoch that are missing or unreadable where they should stand."""
-
-    epoch: int
-    first_seq: int
-    last_seq: int
-    #: `record_missing` or `record_corrupt`.
-    code: str
-    #: `stream` in Redis, or `journal` in PostgreSQL.
-    place: str
-    why: str
-
-
-class BrokenRecords:
-    """All broken ranges, to be looked up by a record's place."""
-
-    def __init__(self, ranges: Sequence[Broken]) -> None:
-        self.ranges = tuple(sorted(ranges, key=lambda r: (r.epoch, r.first_seq)))
-        self._starts = [(r.epoch, r.first_seq) for r in self.ranges]
-
-    def at(self, epoch: int, seq: int) -> Broken | None:
-        """Return the range in which that record lies."""
-        number = bisect_right(self._starts, (epoch, seq)) - 1
-        if number < 0:
-            return None
-        found = self.ranges[number]
-        return found if found.epoch == epoch and seq <= found.last_seq else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,70 +76,70 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ListView:
-    """An event's waitlist: as the records up to the watermark say, and as scanned after it."""
+class InRedis:
+    """All that Redis has of an event. Of a live one, hashes were scanned in the order given."""
 
-    expected: Mapping[str, WaitEntry] = field(default_factory=dict)
-    #: `waitlist` in Redis, scanned before `entries`.
+    event_id: str
+    #: Read at the watermark, raw; empty if there is none.
+    stock: Mapping[str, str]
+    seats: Mapping[str, str] = field(default_factory=dict)
+    promos: Mapping[str, str] = field(default_factory=dict)
+    #: Scanned after it. First what others are counted in: what a count includes is seen then.
+    persons: Mapping[str, int] = field(default_factory=dict)
+    tickets: Mapping[str, Ticket] = field(default_factory=dict)
+    holds: Mapping[str, Hold] = field(default_factory=dict)
+    #: Live holds that have no deadline, and would never end.
+    endless: Sequence[str] = ()
+    #: Members of `waitlist`.
     members: Sequence[str] = ()
     entries: Mapping[str, WaitEntry] = field(default_factory=dict)
+    bookings: Mapping[str, Booking] = field(default_factory=dict)
+    #: Values of the hashes that could not be read: (field, why).
+    unreadable: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EventView:
+class EventView(InRedis):
     """One event at the watermark of its shard."""
 
     shard: ShardView
-    event_id: str
     #: The organizer's row; None if there is none.
     row: EventRow | None
     tiers: Sequence[TierRow]
-    #: The last `published` record up to the watermark.
-    published: Published | None
-    #: Fold of the ledger: bookings as the records up to the watermark say.
-    expected: Mapping[str, Booking]
+    sections: Sequence[SectionRow] = ()
+    #: The event as the records up to the watermark say; holds Redis alone has.
+    state: EventState
     #: PostgreSQL's rows at the checkpoint, by booking.
     rows: Mapping[str, Row]
     #: Tickets and lines without a booking: (booking, tier_no, what).
     orphans: Sequence[tuple[str, int, str]]
     #: Whether `events` in Redis names it.
     is_listed: bool
-    #: `stock` in Redis at the watermark, raw; empty if not loaded.
-    stock: Mapping[str, str]
-    #: `persons` as scanned after the watermark.
-    persons: Mapping[str, int]
-    #: `bookings` as scanned after `persons`.
-    bookings: Mapping[str, Booking]
-    #: Values of the two hashes that could not be read: (field, why).
-    unreadable: Sequence[tuple[str, str]]
     #: Last record that Redis had made when the scans were over.
     seq_after: int
-    #: `holds` as scanned between `persons` and `bookings`.
-    holds: Mapping[str, Hold] = field(default_factory=dict)
-    #: Live holds that have no deadline, and would never end.
-    endless: Sequence[str] = ()
-    #: `seats` in Redis at the watermark, raw; empty if the event has none.
-    seats: Mapping[str, str] = field(default_factory=dict)
-    sections: Sequence[SectionRow] = ()
-    #: `promos` in Redis at the watermark, raw; empty if the event has none.
-    promos: Mapping[str, str] = field(default_factory=dict)
-    #: Blocked seats by the records up to the watermark, with their tiers.
-    blocked: Mapping[str, int] = field(default_factory=dict)
-    #: The waitlist, by its records and in Redis.
-    waitlist: ListView = field(default_factory=ListView)
-    #: Changed tickets as the records up to the watermark say.
-    expected_tickets: Mapping[str, Ticket] = field(default_factory=dict)
-    #: `tickets` as scanned after the watermark.
-    tickets: Mapping[str, Ticket] = field(default_factory=dict)
+
+    @property
+    def published(self) -> Published | None:
+        """What is published by the records up to the watermark."""
+        return self.state.published
+
+    @property
+    def expected(self) -> Mapping[str, Booking]:
+        """Bookings as the records up to the watermark say."""
+        return self.state.bookings
+
+    @property
+    def live_holds(self) -> dict[str, Hold]:
+        """The holds that were live at the watermark."""
+        return {key: hold for key, hold in self.holds.items() if self.was_live(hold)}
 
     @property
     def held(self) -> Counter[int]:
         """Places by tier_no of the holds that were live at the watermark."""
         places: Counter[int] = Counter()
-        for hold in self.holds.values():
-            if self.was_live(hold):
-                for item in hold.items:
-                    places[item.tier_no] += item.quantity
+        for hold in self.live_holds.values():
+            for tier_no, quantity in hold.lines:
+                places[tier_no] += quantity
         return places
 
     def was_live(self, hold: Hold) -> bool:

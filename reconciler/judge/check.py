@@ -10,7 +10,7 @@ of the reading would not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -19,10 +19,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from engine.redis_client import connect as connect_redis
-from reconciler.event.snapshot import Reader, Torn, scan_events
-from reconciler.event.view import EventView, ShardView, Violation
-from reconciler.judge.invariants import EVENT_CHECKS, SHARD_CHECKS
-from reconciler.judge.proof import Ledger, Progress, prove
+from reconciler.event.hashes import scan_events
+from reconciler.event.journal import Known
+from reconciler.event.snapshot import Reader, Torn, groups
+from reconciler.event.view import EventView, ShardView
+from reconciler.event.violation import Violation
+from reconciler.judge.invariants import SHARD_CHECKS, judge_event
+from reconciler.judge.proof import Progress, prove
 from store import audit
 from store.pool import connect as connect_database
 
@@ -34,9 +37,6 @@ EXAMINATIONS = 3
 #: Times that a reading begins anew because the shard went to another epoch.
 TORN_MAX = 10
 TORN_PAUSE_S = 0.2
-#: Bookings and events that are read together; a larger event is read alone.
-GROUP_BOOKINGS_MAX = 20_000
-GROUP_EVENTS_MAX = 64
 #: Violations of one group that are reported.
 GROUP_VIOLATIONS_MAX = 1_000
 
@@ -141,18 +141,22 @@ async def check_rebuilt(
     shard: int,
     redis: Redis,
     database: asyncpg.Connection,
-    ledger: Ledger,
+    known: Known,
     events: Sequence[str],
+    counts: Mapping[str, int],
     progress: Progress = lambda _: None,
 ) -> Result:
     """
     Judge a shard that is shut by the invariants of `check`, without proving its journal again.
 
+    Args:
+        counts: How many bookings PostgreSQL has of each.
+
     Cost: reads the bookings of *events* from both stores, and no journal.
     """
     result = Result()
-    reader = Reader(shard, redis, database, ledger, bool(events))
-    for group in groups(events, ledger):
+    reader = Reader(shard, redis, database, known, bool(events))
+    for group in groups(events, counts):
         seen = await examine(reader, group)
         result.violations += seen.violations
         result.events += len(group)
@@ -196,7 +200,7 @@ class _Shard:
         ]
         done = 0
         seen: Examined | None = None
-        for group in groups(events, ledger):
+        for group in groups(events, ledger.counts):
             seen = await examine(reader, group)
             found += seen.violations
             result.bookings += seen.bookings
@@ -267,8 +271,7 @@ def judge(shard_view: ShardView, views: Sequence[EventView]) -> list[Violation]:
     for check_shard in SHARD_CHECKS:
         found += check_shard(shard_view)
     for view in views:
-        for check_event in EVENT_CHECKS:
-            found += check_event(view)
+        found += judge_event(view)
     for broken in shard_view.broken.ranges:
         records = broken.last_seq - broken.first_seq + 1
         found.append(
@@ -308,22 +311,6 @@ def without_named(found: Sequence[Violation]) -> list[Violation]:
         else:
             kept.append(violation)
     return kept
-
-
-def groups(events: Sequence[str], ledger: Ledger) -> list[list[str]]:
-    """Divide events into groups that are read together; there is at least one, if empty."""
-    found: list[list[str]] = [[]]
-    bookings = 0
-    for event_id in events:
-        sums = ledger.events.get(event_id)
-        count = sums.bookings if sums else 0
-        full = len(found[-1]) >= GROUP_EVENTS_MAX or bookings + count > GROUP_BOOKINGS_MAX
-        if full and found[-1]:
-            found.append([])
-            bookings = 0
-        found[-1].append(event_id)
-        bookings += count
-    return found
 
 
 async def find_shard(

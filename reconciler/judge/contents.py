@@ -6,13 +6,13 @@ Beside `reconciler.judge.invariants`, which has the counters and the list of all
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 
 from engine.ids import TIME_CHARS, ticket_id
-from engine.values import Booking, Hold, lines_of
-from reconciler.event.gate import wanted_tickets
-from reconciler.event.view import EventView, Row, Violation, of_booking, of_event
+from engine.values import Booking, Hold, lines_of, split_cuts
+from reconciler.event.image import Image
+from reconciler.event.view import EventView, Row, of_booking, of_event
+from reconciler.event.violation import Violation
 
 
 def check_bookings(view: EventView) -> list[Violation]:
@@ -113,8 +113,8 @@ def check_rows(view: EventView) -> list[Violation]:
 def check_tickets(view: EventView) -> list[Violation]:
     """I8: tickets let in or given away are so in Redis and the ledger alike."""
     found: list[Violation] = []
-    for own_id in view.expected_tickets.keys() | view.tickets.keys():
-        expected, got = view.expected_tickets.get(own_id), view.tickets.get(own_id)
+    for own_id in view.state.tickets.keys() | view.tickets.keys():
+        expected, got = view.state.tickets.get(own_id), view.tickets.get(own_id)
         if got is not None and view.shard.is_after(got.epoch, got.seq):
             continue  # Its last change is newer than what it is compared with.
         if expected != got:
@@ -133,7 +133,7 @@ def check_tickets(view: EventView) -> list[Violation]:
     return found
 
 
-def check_persons(view: EventView) -> list[Violation]:
+def check_persons(view: EventView, image: Image) -> list[Violation]:
     """
     I8, I12: each person's count is the sum of the places of their live bookings and holds.
 
@@ -141,29 +141,24 @@ def check_persons(view: EventView) -> list[Violation]:
     A count was read at some moment after the watermark and before the bookings were scanned, so
     it may include a first part of the person's later changes: each prefix of them is allowed.
     """
-    if not view.stock:
-        return []
-    limited = _limited_tiers(view)
-    at_watermark, owners = taken_by_person(view)
     later: dict[str, list[tuple[int, int]]] = {}
     for hold in view.holds.values():
-        lines = [(item.tier_no, item.quantity) for item in hold.items]
-        for name, places in _counts(limited, hold.user_id, lines):
+        for name, places in image.counts(hold.user_id, hold.lines):
             later.setdefault(name, []).extend(_later_hold_changes(view, hold, places))
     for booking in view.bookings.values():
         for seq, sign, items in view.changes_after(booking):
-            for name, places in _counts(limited, booking.user_id, lines_of(items)):
+            for name, places in image.counts(booking.user_id, lines_of(items)):
                 later.setdefault(name, []).append((seq, sign * places))
     found: list[Violation] = []
     unreadable = {name for name, _ in view.unreadable}
-    for name in at_watermark.keys() | view.persons.keys():
-        count = at_watermark[name]
+    for name in image.persons.keys() | view.persons.keys():
+        count = image.persons[name]
         allowed = [count]
         for _, places in sorted(later.get(name, [])):
             allowed.append(allowed[-1] + places)
         got = view.persons.get(name, 0)
         if got not in allowed and name not in unreadable:
-            owner_id, owner = owners.get(name.partition("/")[0], (None, None))
+            owner_id, owner = _booking_of(view, name.partition("/")[0])
             found.append(
                 of_event(
                     view,
@@ -177,23 +172,20 @@ def check_persons(view: EventView) -> list[Violation]:
                     message=f"places counted for {name} are not those of their live bookings",
                 )
             )
-    return found + _over_limit(view, at_watermark, owners)
+    return found + _over_limit(view, image)
 
 
-def _over_limit(
-    view: EventView, taken: Counter[str], owners: Mapping[str, tuple[str, Booking]]
-) -> list[Violation]:
+def _over_limit(view: EventView, image: Image) -> list[Violation]:
     """I12: no person's live holds and bookings exceed what one may have, of the event or a tier."""
-    if view.published is None:
-        return []
-    most = {tier.tier_no: tier.person_max for tier in view.published.tiers}
+    published = image.sale.published
+    most = {tier.tier_no: tier.person_max for tier in published.tiers}
     found: list[Violation] = []
-    for name, places in taken.items():
+    for name, places in image.persons.items():
         user_id, _, tier_text = name.partition("/")
         tier_no = int(tier_text) if tier_text else None
-        limit = view.published.person_max if tier_no is None else most[tier_no]
+        limit = published.person_max if tier_no is None else most[tier_no]
         if places > limit:
-            booking_id, booking = owners.get(user_id, (None, None))
+            booking_id, booking = _booking_of(view, user_id)
             found.append(
                 of_event(
                     view,
@@ -210,6 +202,22 @@ def _over_limit(
                 )
             )
     return found
+
+
+def check_promos(view: EventView, image: Image) -> list[Violation]:
+    """I8: a code's rule is what was published; its uses are its live holds and bookings."""
+    return [
+        of_event(
+            view,
+            "I8",
+            "promo_differs",
+            subject=change.name,
+            expected=change.wanted,
+            found=change.seen,
+            message=f"{change.name} of the promo codes in Redis is not what the records say",
+        )
+        for change in image.promo_changes(view.promos)
+    ]
 
 
 def check_ids(view: EventView) -> list[Violation]:
@@ -231,43 +239,14 @@ def check_ids(view: EventView) -> list[Violation]:
     ]
 
 
-def taken_by_person(view: EventView) -> tuple[Counter[str], dict[str, tuple[str, Booking]]]:
-    """Return `persons` as it must be at the watermark, and a booking of each person that has."""
-    limited = _limited_tiers(view)
-    taken: Counter[str] = Counter()
-    owners: dict[str, tuple[str, Booking]] = {}
-    # In order, so that a second look names the same booking: rows come in any.
-    for booking_id, booking in sorted(view.expected.items()):
-        if booking.is_live:
-            for name, places in _counts(limited, booking.user_id, booking.lines):
-                taken[name] += places
-            owners[booking.user_id] = (booking_id, booking)
-        else:
-            owners.setdefault(booking.user_id, (booking_id, booking))
-    for hold in view.holds.values():
-        if view.was_live(hold):
-            lines = [(item.tier_no, item.quantity) for item in hold.items]
-            for name, places in _counts(limited, hold.user_id, lines):
-                taken[name] += places
-    return taken, owners
-
-
-def _limited_tiers(view: EventView) -> frozenset[int]:
-    """Return the tiers that have a limit per person."""
-    tiers = view.published.tiers if view.published else []
-    return frozenset(tier.tier_no for tier in tiers if tier.person_max)
-
-
-def _counts(
-    limited: frozenset[int], user_id: str, lines: Iterable[tuple[int, int]]
-) -> Iterator[tuple[str, int]]:
-    """Yield which counts of `persons` have *lines* in them, and how many places."""
-    total = 0
-    for tier_no, quantity in lines:
-        total += quantity
-        if tier_no in limited:
-            yield f"{user_id}/{tier_no}", quantity
-    yield user_id, total
+def _booking_of(view: EventView, user_id: str) -> tuple[str, Booking] | tuple[None, None]:
+    """Return a booking of a person, a live one if there is any: the same at a second look."""
+    own = sorted(key for key, booking in view.expected.items() if booking.user_id == user_id)
+    live = [booking_id for booking_id in own if view.expected[booking_id].is_live]
+    if not own:
+        return None, None
+    booking_id = live[-1] if live else own[0]
+    return booking_id, view.expected[booking_id]
 
 
 def _check_row(view: EventView, booking_id: str, booking: Booking, row: Row) -> Iterator[Violation]:
@@ -320,11 +299,10 @@ def _check_row(view: EventView, booking_id: str, booking: Booking, row: Row) -> 
 
 def _wanted_tickets(booking_id: str, booking: Booking) -> set[str]:
     """Return the tickets of a live booking as its rows should have them: id, tier, and seat."""
-    if booking.cuts:  # A booking of seats is cancelled whole, so it has no cuts.
-        due = wanted_tickets(booking_id, booking.cuts, booking.items)
-        return {f"{ticket}:{tier_no}" for ticket, tier_no in due.items()}
+    # Tickets are of what it was made with; one of seats is cancelled whole and has no cuts.
+    items = split_cuts(booking.cuts)[0] if booking.cuts else booking.items
     texts: list[str] = []
-    for line in filter(None, booking.items.split(",")):
+    for line in filter(None, items.split(",")):
         tier, quantity, _, *seats = line.split(":")
         for seat in seats[0].split("+") if seats else [""] * int(quantity):
             texts.append(f"{ticket_id(booking_id, len(texts) + 1)}:{tier}{seat and ':' + seat}")

@@ -15,17 +15,11 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from reconciler.event.view import Violation
-from reconciler.judge.proof import (
-    NAMED_BOOKINGS_MAX,
-    JournalReader,
-    Ledger,
-    check_epochs,
-    compare_event,
-)
+from reconciler.event.journal import JournalReader
+from reconciler.event.violation import Violation
+from reconciler.judge.proof import NAMED_BOOKINGS_MAX, Ledger, check_epochs, compare_event
 from reconciler.judge.quarantine import parked_violations
 from reconciler.judge.seats import compare_blocked
-from reconciler.judge.transitions import Transitions
 from store import audit, reigns
 
 #: Records that one step reads about; a follower that has just begun takes several steps.
@@ -42,7 +36,7 @@ class Follower:
         self._begin()
 
     def _begin(self) -> None:
-        self.ledger = Ledger({}, transitions=Transitions(self._shard))
+        self.ledger = Ledger({}, shard=self._shard)
         self._reader = JournalReader(self._shard, self.ledger.checkpoints)
         self._place = (0, 0)
         self._named: dict[str, tuple[tuple[int, int], list[Violation]]] = {}
@@ -82,7 +76,7 @@ class Follower:
         found = [*self._went_back(), *ended.violations]
         found += await parked_violations(connection, self._shard, ended.parked)
         if not ended.parked:
-            found += self.ledger.judge_history(self._shard)
+            found += self.ledger.judge_history()
         reign = await reigns.read(connection, self._shard)
         found += check_epochs(self._shard, self.ledger.checkpoints, reign)
         rows = await audit.shard_blocked_seats(connection, self._shard)

@@ -10,22 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from reconciler.event.view import EventView, ShardView, Violation, number, of_event, sold
+from reconciler.event.image import TIER_RULES, Image
+from reconciler.event.state import Sale
+from reconciler.event.view import EventView, ShardView, number, of_event, sold
+from reconciler.event.violation import Violation
 from reconciler.judge.contents import (
     check_bookings,
     check_ids,
     check_persons,
+    check_promos,
     check_rows,
     check_tickets,
 )
-from reconciler.judge.promos import check_promos
 from reconciler.judge.seats import check_seats
 from reconciler.judge.waitlist import check_waitlist
 
 COUNTERS = ("capacity", "available", "held", "sold", "blocked")
 TIER_CONSTANTS = ("capacity", "price_minor", "order_max")
-#: A tier that has none of these has no such fields in Redis.
-TIER_RULES = ("order_min", "person_max", "opens_at_ms", "closes_at_ms", "is_hidden")
+#: Fields of `stock` that are more than constants of the sale: invariant, code, and what is wrong.
+_OF_STOCK = {
+    "sold": ("I8", "sold_differs", "sold places in Redis are not what the records say"),
+    "available": ("I8", "available_differs", "available places are not what the records say"),
+    "blocked": ("I8", "blocked_differs", "blocked places are not what the records say"),
+    "held": ("I2", "held_without_owner", "held places differ from those of live holds"),
+    "waiting": ("I9", "waiting_differs", "waiting entries are not those that the records have"),
+}
 
 
 def check_door(view: ShardView) -> list[Violation]:
@@ -210,44 +219,16 @@ def check_loaded(view: EventView) -> list[Violation]:
     return found
 
 
-def check_stock_constants(view: EventView) -> list[Violation]:
-    """I8: what was loaded is what the `published` record and the tiers' rows say."""
+def check_tier_rows(view: EventView) -> list[Violation]:
+    """I8: the tiers' rows are what the `published` record and its changes say."""
     if view.published is None or not view.stock:
         return []
     found: list[Violation] = []
-    record = view.published
-    for name in ("opens_at_ms", "closes_at_ms", "person_max"):
-        expected, got = getattr(record, name), view.stock.get(name)
-        if str(expected) != got:
-            found.append(
-                of_event(
-                    view,
-                    "I8",
-                    "stock_differs",
-                    subject=name,
-                    expected=expected,
-                    found=got,
-                    message=f"{name} is not what was published",
-                )
-            )
     rows = {tier.tier_no: tier for tier in view.tiers}
-    for tier in record.tiers:
+    for tier in view.published.tiers:
         row = rows.get(tier.tier_no)
-        for name in (*TIER_CONSTANTS, *TIER_RULES):
-            expected, got = getattr(tier, name), _loaded(view, tier.tier_no, name)
-            if str(expected) != got:
-                found.append(
-                    of_event(
-                        view,
-                        "I8",
-                        "stock_differs",
-                        tier_no=tier.tier_no,
-                        subject=name,
-                        expected=expected,
-                        found=got,
-                        message=f"{name} is not what was published",
-                    )
-                )
+        for name in (*TIER_CONSTANTS, *TIER_RULES, "is_hidden"):
+            expected = getattr(tier, name)
             if row is None or getattr(row, name) != expected:
                 found.append(
                     of_event(
@@ -261,6 +242,30 @@ def check_stock_constants(view: EventView) -> list[Violation]:
                         message=f"{name} of the tier's row is not what was published",
                     )
                 )
+    return found
+
+
+def check_stock(view: EventView, image: Image) -> list[Violation]:
+    """I2, I8, I9: the sale and each tier's counters are what the records and live holds make."""
+    found: list[Violation] = []
+    for change in image.stock_changes(view.stock):
+        tier_no, _, name = change.name.rpartition(".")
+        invariant, code, message = _OF_STOCK.get(
+            name, ("I8", "stock_differs", f"{name} is not what was published")
+        )
+        is_figure = code != "stock_differs"
+        found.append(
+            of_event(
+                view,
+                invariant,
+                code,
+                tier_no=int(tier_no) if tier_no else None,
+                subject="" if is_figure else name,
+                expected=number(change.wanted) if is_figure else change.wanted,
+                found=number(change.seen) if is_figure else change.seen,
+                message=message,
+            )
+        )
     return found
 
 
@@ -310,57 +315,29 @@ def check_conservation(view: EventView) -> list[Violation]:
     return found
 
 
-def check_counters(view: EventView) -> list[Violation]:
-    """I8: each tier's counters are exactly what the records up to the watermark make them."""
-    if view.published is None or not view.stock:
-        return []
-    taken = sold(view.expected.values())
-    capacities = {tier.tier_no: tier.capacity for tier in view.published.tiers}
-    found: list[Violation] = []
-    for tier_no in sorted(capacities.keys() | taken.keys()):
-        held, blocked = view.held.get(tier_no, 0), _stock(view, tier_no, "blocked") or 0
-        left = capacities.get(tier_no, 0) - taken[tier_no] - held - blocked
-        for name, expected in (("sold", taken[tier_no]), ("available", left)):
-            got = _stock(view, tier_no, name)
-            if got != expected:
-                found.append(
-                    of_event(
-                        view,
-                        "I8",
-                        f"{name}_differs",
-                        tier_no=tier_no,
-                        expected=expected,
-                        found=got,
-                        message=f"{name} places in Redis are not what the records say",
-                    )
-                )
-    return found
-
-
 def check_partition(view: EventView) -> list[Violation]:
-    """I2: places counted as sold or held are exactly those of live bookings and holds in Redis."""
+    """
+    I2: places counted as sold are exactly those of live bookings in Redis.
+
+    A count of its own, of Redis alone: neither the fold of the records nor the image has a part.
+    """
     if not view.stock:
         return []
     at_watermark = (view.at_watermark(booking) for booking in view.bookings.values())
     taken = sold(booking for booking in at_watermark if booking is not None)
-    found: list[Violation] = []
-    for tier_no, _ in _counters(view):
-        for name, expected in (("sold", taken[tier_no]), ("held", view.held.get(tier_no, 0))):
-            got = _stock(view, tier_no, name)
-            if got != expected:
-                owners = "bookings" if name == "sold" else "holds"
-                found.append(
-                    of_event(
-                        view,
-                        "I2",
-                        f"{name}_without_owner",
-                        tier_no=tier_no,
-                        expected=expected,
-                        found=got,
-                        message=f"{name} places differ from those of live {owners}",
-                    )
-                )
-    return found
+    return [
+        of_event(
+            view,
+            "I2",
+            "sold_without_owner",
+            tier_no=tier_no,
+            expected=taken[tier_no],
+            found=number(counters["sold"]),
+            message="sold places differ from those of live bookings",
+        )
+        for tier_no, counters in _counters(view)
+        if number(counters["sold"]) != taken[tier_no]
+    ]
 
 
 def check_deadlines(view: EventView) -> list[Violation]:
@@ -385,35 +362,49 @@ SHARD_CHECKS: tuple[Callable[[ShardView], list[Violation]], ...] = (check_door, 
 EVENT_CHECKS: tuple[Callable[[EventView], list[Violation]], ...] = (
     check_broken,
     check_loaded,
-    check_stock_constants,
+    check_tier_rows,
     check_conservation,
-    check_counters,
     check_partition,
     check_deadlines,
-    check_seats,
     check_bookings,
     check_rows,
     check_ids,
-    check_persons,
-    check_promos,
     check_waitlist,
     check_tickets,
 )
+#: Of events that are published and loaded, against what Redis must have.
+IMAGE_CHECKS: tuple[Callable[[EventView, Image], list[Violation]], ...] = (
+    check_stock,
+    check_seats,
+    check_persons,
+    check_promos,
+)
+
+
+def judge_event(view: EventView) -> list[Violation]:
+    """Return what is wrong with an event."""
+    found = [violation for check in EVENT_CHECKS for violation in check(view)]
+    if view.state.sale is not None and view.stock:
+        image = image_of(view, view.state.sale)
+        found += [violation for check in IMAGE_CHECKS for violation in check(view, image)]
+    return found
+
+
+def image_of(view: EventView, sale: Sale) -> Image:
+    """Return what Redis must have at the watermark; its holds are its own and are believed."""
+    image = Image(sale, view.state.entries)
+    for booking_id, booking in view.expected.items():
+        if booking.is_live:
+            image.take_booking(booking_id, booking)
+    for hold_id, hold in view.live_holds.items():
+        image.take_hold(hold_id, hold)
+    image.block(view.state.blocked)
+    return image
 
 
 def _counters(view: EventView) -> Iterator[tuple[int, Mapping[str, str | None]]]:
     for tier_no in range(1, (number(view.stock.get("tier_count")) or 0) + 1):
         yield tier_no, {name: view.stock.get(f"{tier_no}.{name}") for name in COUNTERS}
-
-
-def _loaded(view: EventView, tier_no: int, name: str) -> str | None:
-    if name == "is_hidden":
-        return str(int(f"+{tier_no}+" in view.stock.get("hidden", "")))
-    return view.stock.get(f"{tier_no}.{name}", "0" if name in TIER_RULES else None)
-
-
-def _stock(view: EventView, tier_no: int, name: str) -> int | None:
-    return number(view.stock.get(f"{tier_no}.{name}"))
 
 
 def _shown(counters: Mapping[str, str | None]) -> str:

@@ -11,7 +11,7 @@ Memory: O(events of the shard), and O(bookings of one event) while its differenc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -19,39 +19,31 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from engine.errors import CorruptRecord
 from engine.records import (
     Blocked,
     Booked,
     Cancelled,
-    CapacitySet,
-    Closed,
     Confirmed,
-    EventCancelled,
     ItemCancelled,
     Lost,
     Published,
     Record,
-    Reopened,
+    SaleChange,
     Unblocked,
-    decode,
 )
 from engine.values import CANCELLED, items_text, split_cuts
-from reconciler.event.gate import fold_sale
-from reconciler.event.view import Broken, Violation
+from reconciler.event.journal import BROKEN_MAX, JournalReader, Known
+from reconciler.event.violation import Violation
+from reconciler.judge.fairness import Fairness
 from reconciler.judge.quarantine import parked_violations
-from reconciler.judge.seats import compare_blocked, fold_blocked
+from reconciler.judge.seats import compare_blocked
 from reconciler.judge.transitions import Transitions
-from reconciler.judge.waitlist import Fairness, unfair_violation
 from store import audit, reigns
-from store.quarantine import MARKS
 
 #: Events whose differing bookings are named; of the rest the event alone is reported.
 NAMED_EVENTS_MAX = 20
 #: Violations of one event that are reported.
 NAMED_BOOKINGS_MAX = 1_000
-#: Broken ranges that are kept; more is one more violation, not more memory.
-BROKEN_MAX = 10_000
 #: Records between two words on progress.
 PROGRESS_RECORDS = 100_000
 
@@ -73,22 +65,30 @@ class EventSums:
 
 
 @dataclass(slots=True)
-class Ledger:
-    """What the proof found out about a shard."""
+class Ledger(Known):
+    """What the proof found out about a shard; of its events' states the sale and the blocks."""
 
-    checkpoints: dict[int, int]
+    fairness: Fairness = field(init=False)
+    transitions: Transitions = field(init=False)
     records: int = 0
     #: Records that recovery could not find.
     lost: int = 0
     events: dict[str, EventSums] = field(default_factory=dict)
-    #: The last `published` record of each event.
-    published: dict[str, Published] = field(default_factory=dict)
-    #: Blocked seats by the records: pairs of event and seat.
-    blocked: set[tuple[str, str]] = field(default_factory=set)
-    broken: list[Broken] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
-    fairness: Fairness = field(default_factory=Fairness)
-    transitions: Transitions = field(default_factory=lambda: Transitions(0))
+    shard: int = 0
+
+    def __post_init__(self) -> None:
+        self.fairness, self.transitions = Fairness(self.shard), Transitions(self.shard)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many bookings each event has by its rows."""
+        return {event_id: sums.bookings for event_id, sums in self.events.items()}
+
+    @property
+    def blocked(self) -> set[tuple[str, str]]:
+        """Blocked seats by the records: pairs of event and seat."""
+        return {(key, seat) for key, state in self.states.items() for seat in state.blocked}
 
     def sums(self, event_id: str) -> EventSums:
         return self.events.setdefault(event_id, EventSums())
@@ -98,14 +98,8 @@ class Ledger:
         self.records += 1
         self.fairness.follow(seq, record)
         self.transitions.follow(epoch, seq, record)
-        if isinstance(record, Published):
-            self.published[record.event_id] = record
-        elif isinstance(record, Blocked | Unblocked):
-            fold_blocked(self.blocked, record)
-        elif isinstance(record, CapacitySet | Closed | Reopened | EventCancelled):
-            folded = fold_sale(self.published.get(record.event_id), record)
-            if folded is not None:
-                self.published[record.event_id] = folded
+        if isinstance(record, Published | SaleChange | Blocked | Unblocked):
+            self.states[record.event_id].follow(epoch, seq, record)
         elif isinstance(record, OfBooking):
             self.sums(record.event_id).records_sum += _hash(_record_part(epoch, seq, record))
         elif isinstance(record, Lost):
@@ -133,18 +127,17 @@ class Ledger:
                 )
             )
 
-    def judge_history(self, shard: int) -> list[Violation]:
+    def judge_history(self) -> list[Violation]:
         """I1, I9, I10, I11: what the records did in their order; unjudged if any is missing."""
         if self.broken:
             return []
-        unfair = [unfair_violation(shard, unfair) for unfair in self.fairness.unfair]
-        return unfair + self.transitions.illegal
+        return self.fairness.unfair + self.transitions.illegal
 
 
 async def prove(connection: asyncpg.Connection, shard: int, progress: Progress) -> Ledger:
     """Read a shard's journal and rows in one snapshot and compare them."""
     async with audit.begin(connection):
-        ledger = Ledger(await audit.checkpoints(connection, shard), transitions=Transitions(shard))
+        ledger = Ledger(await audit.checkpoints(connection, shard), shard=shard)
         reader = JournalReader(shard, ledger.checkpoints)
         async for batch in audit.journal(connection, shard):
             for epoch, seq, record in reader.read(batch):
@@ -155,7 +148,7 @@ async def prove(connection: asyncpg.Connection, shard: int, progress: Progress) 
         ledger.broken, ledger.violations = reader.broken, reader.violations
         ledger.violations += await parked_violations(connection, shard, reader.parked)
         if not reader.parked:
-            ledger.violations += ledger.judge_history(shard)
+            ledger.violations += ledger.judge_history()
         ledger.violations += check_epochs(
             shard, ledger.checkpoints, await reigns.read(connection, shard)
         )
@@ -169,112 +162,6 @@ async def prove(connection: asyncpg.Connection, shard: int, progress: Progress) 
         rows = await audit.shard_blocked_seats(connection, shard)
         ledger.violations += compare_blocked(shard, ledger.blocked, rows)
     return ledger
-
-
-class JournalReader:
-    """Reads batches of the journal in order, noting what is missing, doubled or damaged."""
-
-    def __init__(self, shard: int, checkpoints: dict[int, int]) -> None:
-        self._shard = shard
-        self._checkpoints = checkpoints
-        self._last: dict[int, int] = {}
-        self.broken: list[Broken] = []
-        self.violations: list[Violation] = []
-        #: Places (epoch, seq) whose record was parked, and the mark that stands there.
-        self.parked: dict[tuple[int, int], str] = {}
-
-    def ended(self) -> JournalReader:
-        """Return what `finish` makes of what was read so far; this reader may read on."""
-        reader = JournalReader(self._shard, self._checkpoints)
-        reader._last = self._last
-        reader.broken, reader.violations = [*self.broken], [*self.violations]
-        reader.parked = self.parked
-        reader.finish()
-        return reader
-
-    def begin_after(self, epoch: int, seq: int) -> None:
-        """Expect the record after *seq* first: the earlier ones are not read."""
-        self._last[epoch] = seq
-
-    def read(self, batch: audit.BatchRow) -> Iterator[tuple[int, int, Record]]:
-        """Yield (epoch, seq, record) of the batch's readable records."""
-        epoch = batch.epoch
-        expected = self._last.get(epoch, 0) + 1
-        if batch.first_seq > expected:
-            self._break(
-                epoch,
-                expected,
-                batch.first_seq - 1,
-                "record_missing",
-                "no batch of the journal has it",
-            )
-        if batch.first_seq < expected:
-            self._violate(
-                "journal_overlap",
-                batch.first_seq,
-                expected,
-                batch.first_seq,
-                f"two batches of epoch {epoch} have the same records",
-            )
-        self._last[epoch] = max(batch.last_seq, expected - 1)
-        lines = batch.records.split("\n")
-        count = batch.last_seq - batch.first_seq + 1
-        if len(lines) != count:
-            self._violate(
-                "journal_batch_size",
-                batch.first_seq,
-                count,
-                len(lines),
-                f"a batch of epoch {epoch} has not the records it counts",
-            )
-        for seq, line in enumerate(lines, start=batch.first_seq):
-            if line in MARKS:
-                if len(self.parked) < BROKEN_MAX:
-                    self.parked[epoch, seq] = line
-                continue
-            try:
-                yield epoch, seq, decode(line.encode())
-            except CorruptRecord as error:
-                self._break(epoch, seq, seq, "record_corrupt", str(error))
-
-    def finish(self) -> None:
-        """Compare where each epoch ended with its checkpoint."""
-        for epoch in self._checkpoints.keys() | self._last.keys():
-            last, checkpoint = self._last.get(epoch, 0), self._checkpoints.get(epoch, 0)
-            if last < checkpoint:
-                self._break(
-                    epoch,
-                    last + 1,
-                    checkpoint,
-                    "record_missing",
-                    "the checkpoint counts it, no batch of the journal has it",
-                )
-            if last > checkpoint:
-                self._violate(
-                    "checkpoint_behind",
-                    last,
-                    last,
-                    checkpoint,
-                    f"the journal of epoch {epoch} passes its checkpoint",
-                )
-
-    def _break(self, epoch: int, first: int, last: int, code: str, why: str) -> None:
-        if len(self.broken) < BROKEN_MAX:
-            self.broken.append(Broken(epoch, first, last, code, "journal", why))
-
-    def _violate(self, code: str, seq: int, expected: int, found: int, message: str) -> None:
-        if len(self.violations) < BROKEN_MAX:
-            self.violations.append(
-                Violation(
-                    invariant="I7",
-                    code=code,
-                    shard=self._shard,
-                    seq=seq,
-                    expected=expected,
-                    found=found,
-                    message=message,
-                )
-            )
 
 
 def check_epochs(

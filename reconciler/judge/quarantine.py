@@ -14,7 +14,7 @@ import asyncpg
 
 from engine.errors import CorruptRecord
 from engine.records import decode, seal
-from reconciler.event.view import Violation
+from reconciler.event.violation import Violation
 from store import quarantine, reigns
 from store.quarantine import QUARANTINED, CannotResolve
 

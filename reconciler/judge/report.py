@@ -12,7 +12,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from reconciler.event.view import Violation
+from reconciler.event.violation import Violation
 from reconciler.judge.check import Result
 
 #: Rows that people are shown; the document has all.

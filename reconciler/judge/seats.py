@@ -8,27 +8,29 @@ blocks are folded up to it, and a hold's row tells whether it was live then.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from engine.records import Blocked, Unblocked
 from engine.seats import BLOCKED, FREE, HELD, ROW_END, SOLD, letters, parse_seat_id
-from reconciler.event.view import EventView, Violation, number, of_event
-from store.audit import TicketRow
+from reconciler.event.image import Image
+from reconciler.event.view import EventView, number, of_event
+from reconciler.event.violation import Violation
 
 #: Differing seats of one event that are named; one is enough to fail.
 NAMED_SEATS_MAX = 100
 _COUNTERS = {FREE: "available", HELD: "held", SOLD: "sold", BLOCKED: "blocked"}
 
 
-def check_seats(view: EventView) -> list[Violation]:
+def check_seats(view: EventView, image: Image) -> list[Violation]:
     """I2, I3, I8: each seat is free, or has the one owner that the records gave it."""
-    if view.published is None or not view.stock:
-        return []
+    published = image.sale.published
     found = list(_check_layout(view))
-    if found or not view.published.sections:
+    if found or not published.sections:
         return found
-    expected, doubled = _owners(view)
-    for seat_id, owners in doubled:
+    expected = {seat_id: owners[0] for seat_id, owners in image.owners.items()}
+    for seat_id, owners in image.owners.items():
+        if len(owners) == 1:
+            continue
+        names = ", ".join(owner for _, owner in owners)
         found.append(
             of_event(
                 view,
@@ -38,12 +40,12 @@ def check_seats(view: EventView) -> list[Violation]:
                 tier_no=_tier_of(view, seat_id),
                 expected=1,
                 found=len(owners),
-                message=f"seat {seat_id} has more than one live owner: {', '.join(owners)}",
+                message=f"seat {seat_id} has more than one live owner: {names}",
             )
         )
     counts: dict[int, Counter[str]] = {}
     differing = 0
-    for section in view.published.sections:
+    for section in published.sections:
         status = view.seats.get(f"{section.section_no}.status", "")
         for seat_id, letter in letters(section.section_no, status):
             counts.setdefault(section.tier_no, Counter())[letter] += 1
@@ -74,54 +76,6 @@ def compare_blocked(
         )
         for event_id, seat_id in sorted(recorded ^ rows)[:NAMED_SEATS_MAX]
     ]
-
-
-def fold_blocked(blocked: set[tuple[str, str]], record: Blocked | Unblocked) -> None:
-    """Lead the blocked seats of all events over one record."""
-    for group in record.seats:
-        pairs = {(record.event_id, seat_id) for seat_id in group.seat_ids}
-        if isinstance(record, Blocked):
-            blocked |= pairs
-        else:
-            blocked -= pairs
-
-
-def fold_blocked_tiers(blocked: dict[str, int], record: Blocked | Unblocked) -> None:
-    """Lead the blocked seats of one event, with their tiers, over one record."""
-    for group in record.seats:
-        for seat_id in group.seat_ids:
-            if isinstance(record, Blocked):
-                blocked[seat_id] = group.tier_no
-            else:
-                blocked.pop(seat_id, None)
-
-
-def ticket_text(ticket: TicketRow) -> str:
-    """Write a ticket as `view.Row` has it."""
-    seat = f":{ticket.seat_id}" if ticket.seat_id and ticket.is_live else ""
-    return f"{ticket.id}:{ticket.tier_no}{seat}"
-
-
-def _owners(view: EventView) -> tuple[dict[str, tuple[str, str]], list[tuple[str, list[str]]]]:
-    """Return who should have which seat as (letter, owner), and the seats of several owners."""
-    owners: dict[str, list[tuple[str, str]]] = {}
-
-    def add(letter: str, owner: str, seat_ids: Iterable[str]) -> None:
-        for seat_id in seat_ids:
-            owners.setdefault(seat_id, []).append((letter, owner))
-
-    for booking_id, booking in view.expected.items():
-        if booking.is_live:
-            add(SOLD, booking_id, booking.seat_ids)
-    for hold_id, hold in view.holds.items():
-        if view.was_live(hold):
-            for item in hold.items:
-                add(HELD, hold_id, item.seat_ids)
-    add(BLOCKED, "the organizer", view.blocked)
-    doubled = [
-        (seat_id, [owner for _, owner in its]) for seat_id, its in owners.items() if len(its) > 1
-    ]
-    return {seat_id: its[0] for seat_id, its in owners.items()}, doubled
 
 
 def _check_layout(view: EventView) -> Iterator[Violation]:

@@ -34,7 +34,7 @@ from engine.records import (
     Seats,
     Unblocked,
 )
-from reconciler.event.view import Violation
+from reconciler.event.violation import Violation
 
 #: Illegal steps that are kept; more is one more violation, not more memory.
 ILLEGAL_MAX = 1_000

@@ -24,10 +24,11 @@ from redis.asyncio import Redis
 from engine import keys
 from engine.errors import CorruptRecord
 from engine.records import read_entries
-from reconciler.event.snapshot import Reader, scan_events
-from reconciler.event.view import Violation
+from reconciler.event.hashes import scan_events
+from reconciler.event.snapshot import Reader, groups
+from reconciler.event.violation import Violation
 from reconciler.judge import watch_metrics as metrics
-from reconciler.judge.check import AWAY, DRIFT, UNCHECKED, CannotCheck, examine, groups
+from reconciler.judge.check import AWAY, DRIFT, UNCHECKED, CannotCheck, examine
 from reconciler.judge.follow import Follower
 from reconciler.servers import Servers
 from store import audit
@@ -150,7 +151,7 @@ class ShardWatch:
         for gone in self.known.of_event.keys() - set(events):
             del self.known.of_event[gone]
         self.known.of_proof = await self._follower.judge_shard(self._database)
-        return Pass(time.monotonic(), deque(groups(events, ledger)), bool(published))
+        return Pass(time.monotonic(), deque(groups(events, ledger.counts)), bool(published))
 
     def _end(self, whole: Pass) -> None:
         self.passes += 1

@@ -30,7 +30,6 @@ from redis.exceptions import RedisError
 from engine import acl, guard, keys, porter, scripts
 from engine.durability import Durability
 from engine.errors import CorruptRecord
-from reconciler.event.event_state import CannotRebuild
 from reconciler.recover.decide import (
     REPAIR_HINT,
     Drift,
@@ -44,7 +43,7 @@ from reconciler.recover.decide import (
 from reconciler.recover.drain import JOURNALS_KEPT, Drain
 from reconciler.recover.lease import Lease
 from reconciler.recover.loader import ClaimLost, change_door
-from reconciler.recover.rebuild import Rebuild
+from reconciler.recover.rebuild import CannotRebuild, Rebuild
 from reconciler.recover.receipts import not_told
 from reconciler.recover.recovered import Progress, Recovered
 from reconciler.recover.verify import verify

@@ -10,7 +10,7 @@ places an acknowledged booking needs is dropped. Verifying is left to `reconcile
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,23 +20,26 @@ import structlog
 from redis.asyncio import Redis
 
 from engine import keys
-from engine.records import CapacitySet, Closed, EventCancelled, Published, Record, Reopened
-from reconciler.event import event_state, holds
-from reconciler.event.event_state import CannotRebuild, EventState, Sale
-from reconciler.event.gate import fold_sale
+from engine.records import Joined
+from engine.seats import SOLD
+from engine.values import Hold, Ticket, WaitEntry, hold_text, ticket_text
+from reconciler.event.image import JOIN_NO_BASE, Image
+from reconciler.event.snapshot import groups
+from reconciler.event.state import HOLD_KINDS, SALE_KINDS, EventState, records_of
 from reconciler.recover.loader import PAIRS_MAX, Loader
 from store import audit, rebuild
 from store import waitlist as store_waitlist
 
 log = structlog.get_logger()
 
-#: Bookings and events that are read together; a larger event is read alone.
+#: Bookings that are read together; a larger event is read alone.
 GROUP_BOOKINGS_MAX = 50_000
-GROUP_EVENTS_MAX = 64
 #: The clocks of two Redis servers may differ by this much.
 CLOCKS_DIFFER_MAX = dt.timedelta(minutes=5)
 
-SaleChange = CapacitySet | Closed | Reopened | EventCancelled
+
+class CannotRebuild(Exception):
+    """PostgreSQL does not have what a rebuild needs; the message says what is missing."""
 
 
 @dataclass(slots=True)
@@ -44,7 +47,8 @@ class Rebuilt:
     """What was loaded."""
 
     events: list[str] = field(default_factory=list)
-    published: dict[str, Published] = field(default_factory=dict)
+    #: Their sales, holds and waitlists, by its records.
+    states: defaultdict[str, EventState] = field(default_factory=lambda: defaultdict(EventState))
     #: Bookings that PostgreSQL has of each event.
     counts: dict[str, int] = field(default_factory=dict)
     bookings: int = 0
@@ -89,52 +93,45 @@ class Rebuild:
         rows = await rebuild.events(self.database, self.shard)
         counts = self._result.counts = await rebuild.booking_counts(self.database, self.shard)
         self._total = sum(counts.values())
-        sales = await self._read_sales()
+        states = self._result.states
+        await self._read_sales(states)
         for event_id in [row.id for row in rows if row.status != "draft"]:
-            if event_id not in sales:
+            if event_id not in states:
                 raise CannotRebuild(f"the journal has no record of the publishing of {event_id}")
-        holds_by_event = await self._read_holds()
-        self._result.events = sorted(sales)
-        self._result.published = {key: sale.published for key, sale in sales.items()}
+        await self._read_holds(states)
+        events = self._result.events = sorted(states)
         async with Loader(self.redis, self.shard, self.epoch) as loader:
-            await self._wipe(loader, {row.id for row in rows} | sales.keys())
-            for group in _groups(sorted(sales), counts):
+            await self._wipe(loader, {*events, *(row.id for row in rows)})
+            for group in groups(events, counts, bookings_max=GROUP_BOOKINGS_MAX):
                 self.check_claim()
-                states = await self._read_group(group, sales, holds_by_event)
+                images = await self._picture(group)
                 await self._copy(loader, rebuild.copy_bookings, group)
                 await self._copy(loader, rebuild.copy_persons, group)
-                if any(tier.person_max for key in group for tier in sales[key].published.tiers):
+                if any(image.has_tier_limits for image in images.values()):
                     await self._copy(loader, rebuild.copy_tier_persons, group)
-                for state in states:
-                    await self._load(loader, state)
-            await loader.add(keys.events(self.shard), sorted(sales))
+                for event_id, image in images.items():
+                    await self._load(loader, event_id, image)
+            await loader.add(keys.events(self.shard), events)
             await loader.flush()
         return self._result
 
-    async def _read_sales(self) -> dict[str, Sale]:
-        sales: dict[str, Sale] = {}
+    async def _read_sales(self, states: dict[str, EventState]) -> None:
         async with audit.begin(self.database):
-            batches = audit.sale_changes(self.database, self.shard, after=(0, 0))
-            async for batch in batches:
-                for seq, record in holds.records_of(batch, holds.SALE_KINDS):
-                    _fold_sale(sales, batch.epoch, seq, record)
-        return sales
+            async for batch in audit.sale_changes(self.database, self.shard, after=(0, 0)):
+                for epoch, seq, record in records_of(batch, SALE_KINDS):
+                    states[record.event_id].follow(epoch, seq, record)
 
-    async def _read_holds(self) -> dict[str, dict[str, holds.HoldState]]:
-        """Fold the records of all holds that may be live, and of others of that time."""
+    async def _read_holds(self, states: dict[str, EventState]) -> None:
+        """Follow the records of all holds that may be live, and of others of that time."""
         since = dt.datetime.fromtimestamp((self._now_ms - self.hold_life_max_ms) / 1000, dt.UTC)
         offered_at = await rebuild.first_offer_at(self.database, self.shard)
         since = min(since, offered_at or since) - CLOCKS_DIFFER_MAX
-        found: dict[str, holds.HoldState] = {}
         async with audit.begin(self.database):
             async for batch in rebuild.journal_since(self.database, self.shard, since):
-                for seq, record in holds.records_of(batch, holds.KINDS):
-                    holds.fold(found, batch.epoch, seq, record)
+                for epoch, seq, record in records_of(batch, HOLD_KINDS):
+                    if record.event_id in states:
+                        states[record.event_id].follow(epoch, seq, record)
                 self.check_claim()
-        by_event: dict[str, dict[str, holds.HoldState]] = defaultdict(dict)
-        for hold_id, hold in found.items():
-            by_event[hold.event_id][hold_id] = hold
-        return by_event
 
     async def _wipe(self, loader: Loader, event_ids: set[str]) -> None:
         members: Any = await self.redis.smembers(keys.events(self.shard))
@@ -145,41 +142,53 @@ class Rebuild:
             await loader.remove(key)
         await loader.flush()
 
-    async def _read_group(
-        self,
-        group: Sequence[str],
-        sales: dict[str, Sale],
-        holds_by_event: dict[str, dict[str, holds.HoldState]],
-    ) -> list[EventState]:
-        """Read all of a group of events but its bookings and what people have."""
-        database = self.database
-        states = {
-            event_id: EventState(event_id, sales[event_id], holds_by_event.get(event_id, {}))
-            for event_id in group
-        }
+    async def _picture(self, group: Sequence[str]) -> dict[str, Image]:
+        """Return the images of a group of events, without its bookings and what people have."""
+        database, states = self.database, self._result.states
+        images = {}
+        async with audit.begin(database):
+            async for event_id, own_id, *words in audit.ticket_changes(database, group):
+                states[event_id].tickets[own_id] = Ticket(*words)
+            async for entry in store_waitlist.audit(database, group):
+                states[entry.event_id].entries[entry.id] = WaitEntry(*entry[2:])
+        for event_id in group:
+            sale = states[event_id].sale
+            assert sale is not None, "it was published"
+            images[event_id] = Image(sale, states[event_id].entries)
         for (event_id, tier_no), places in (await rebuild.sold(database, group)).items():
-            states[event_id].sold[tier_no] = places
-        if any(sales[event_id].published.promos for event_id in group):
+            images[event_id].sold[tier_no] = places
+        if any(image.sale.published.promos for image in images.values()):
             for (event_id, code), uses in (await rebuild.promo_uses(database, group)).items():
-                states[event_id].promo_uses[code] = uses
-        seated = [event_id for event_id in group if sales[event_id].published.sections]
+                images[event_id].promo_uses[code] = uses
+        seated = [key for key, image in images.items() if image.sale.published.sections]
         if seated:
-            sections = await audit.sections(database, seated)
             blocked = await audit.blocked_seats(database, seated)
             taken = await rebuild.sold_seats(database, seated)
-            for event_id in seated:
-                states[event_id].seat(sections[event_id], blocked[event_id], taken[event_id])
-        async with audit.begin(database):
-            async for change in audit.ticket_changes(database, group):
-                event_id, own_id, *words = change
-                states[event_id].tickets[own_id] = " ".join(map(str, words))
-            async for entry in store_waitlist.audit(database, group):
-                states[entry.event_id].entries.append(entry)
-        for state in states.values():
-            if state.entries:
-                await event_state.read_waitlist(database, self.shard, state)
-            state.place_holds()
-        return list(states.values())
+            for event_id, rows in (await audit.sections(database, seated)).items():
+                images[event_id].sections = rows
+                images[event_id].block(blocked[event_id])
+                images[event_id].own(SOLD, "a booking", taken[event_id])
+        for event_id, image in images.items():
+            self._place_holds(image, states[event_id].holds)
+        return images
+
+    def _place_holds(self, image: Image, holds: dict[str, Hold]) -> None:
+        """Give live holds their places, the oldest first; drop those that find theirs taken."""
+        live = [(hold.epoch, hold.seq, key) for key, hold in holds.items() if hold.is_live]
+        for _, _, hold_id in sorted(live):
+            if image.fits(holds[hold_id]):
+                image.take_hold(hold_id, holds[hold_id])
+                self._result.holds += 1
+                continue
+            del holds[hold_id]
+            self._result.dropped_holds += 1
+            log.warning(
+                "hold dropped",
+                action="rebuild_drop",
+                shard=self.shard,
+                hold_id=hold_id,
+                reason="its places belong to a booking",
+            )
 
     async def _copy(
         self, loader: Loader, copy: Callable[..., Awaitable[None]], group: Sequence[str]
@@ -215,65 +224,54 @@ class Rebuild:
         for event_id, words in waiting.items():
             await loader.put_words(key_of(event_id), words)
 
-    async def _load(self, loader: Loader, state: EventState) -> None:
+    async def _load(self, loader: Loader, event_id: str, image: Image) -> None:
         """Load what is not a booking; the persons' counts are there and get their holds' places."""
-        names = keys.event(self.shard, state.event_id)
-        for name, places in state.held_by_person().items():
+        names, state = keys.event(self.shard, event_id), self._result.states[event_id]
+        for name, places in image.persons.items():
             await loader.count(names.persons, name, places)
-        await loader.put(names.holds, {key: hold.row for key, hold in state.holds.items()})
-        live = {key: hold for key, hold in state.holds.items() if hold.is_live}
-        ended = {key: hold for key, hold in state.holds.items() if not hold.is_live}
-        await loader.score(names.deadlines, {key: h.expires_at_ms for key, h in live.items()})
-        await loader.score(names.ended, {key: h.changed_at_ms for key, h in ended.items()})
-        await loader.put(names.seats, state.seat_fields(self.epoch))
-        await loader.put(names.entries, state.entry_fields())
-        await loader.score(names.waitlist, dict.fromkeys(state.waiting_members(), 0))
-        await loader.put(names.tickets, state.tickets)
-        await loader.put(names.promos, state.promo_fields())
-        await loader.put(names.stock, state.stock_fields())
-        if state.holds or state.waiting_members():
+        holds, members = state.holds, image.members()
+        firsts: dict[str, str] = {}
+        stock = image.stock()
+        if state.entries:
+            rules, firsts = await self._read_waitlist(state.entries)
+            stock |= image.list_rules(rules)
+        deadlines = {key: hold.expires_at_ms for key, hold in holds.items() if hold.is_live}
+        await loader.put(names.holds, {key: hold_text(hold) for key, hold in holds.items()})
+        await loader.score(names.deadlines, deadlines)
+        await loader.score(names.ended, state.ended_at_ms)
+        await loader.put(names.seats, image.seats(self.epoch))
+        await loader.put(names.entries, image.entry_fields(firsts))
+        await loader.score(names.waitlist, dict.fromkeys(members, 0))
+        tickets = {own_id: ticket_text(ticket) for own_id, ticket in state.tickets.items()}
+        await loader.put(names.tickets, tickets)
+        await loader.put(names.promos, image.promos())
+        await loader.put(names.stock, stock)
+        if holds or members:
             # The sweeper comes at once, and says itself when it must come again.
-            await loader.score(keys.due(self.shard), {state.event_id: self._now_ms})
-        if state.sale.cancelled_at_ms is not None and state.has_taken:
-            await loader.add(keys.cancelling(self.shard), [state.event_id])
-        self._result.holds += len(live)
-        self._result.dropped_holds += len(state.dropped)
-        for hold_id in state.dropped:
-            log.warning(
-                "hold dropped",
-                action="rebuild_drop",
-                shard=self.shard,
-                hold_id=hold_id,
-                reason="its places belong to a booking",
-            )
+            await loader.score(keys.due(self.shard), {event_id: self._now_ms})
+        if image.sale.cancelled_at_ms is not None and (image.sold.total() or image.held.total()):
+            await loader.add(keys.cancelling(self.shard), [event_id])
+        self._result.states[event_id] = EventState(sale=image.sale)  # The rest was needed here.
 
+    async def _read_waitlist(self, entries: dict[str, WaitEntry]) -> tuple[Joined, dict[str, str]]:
+        """
+        Read from the journal what entries' rows do not have: how the list is led, and first places.
 
-def _fold_sale(sales: dict[str, Sale], epoch: int, seq: int, record: Record) -> None:
-    if isinstance(record, Published):
-        sales[record.event_id] = Sale(record, epoch, seq)
-        return
-    sale = sales.get(record.event_id)
-    if sale is None or not isinstance(record, SaleChange):
-        return
-    sale.published = fold_sale(sale.published, record) or sale.published
-    sale.changed = (epoch, seq, record.at_ms)
-    if isinstance(record, EventCancelled):
-        sale.cancelled_at_ms = record.at_ms
+        Raises:
+            CannotRebuild: the journal has no record of a joining that the rows have.
+        """
 
+        async def joined(entry_id: str, entry: WaitEntry) -> Joined:
+            batch = await rebuild.batch_of(self.database, self.shard, entry.epoch, entry.seq)
+            for _, seq, record in records_of(batch, ("joined",)) if batch else ():
+                if seq == entry.seq and isinstance(record, Joined):
+                    return record
+            raise CannotRebuild(f"the journal has no record of the joining of {entry_id}")
 
-def _groups(event_ids: Sequence[str], counts: dict[str, int]) -> list[list[str]]:
-    groups: list[list[str]] = []
-    bookings: Counter[int] = Counter()
-    for event_id in event_ids:
-        count = counts.get(event_id, 0)
-        last = len(groups) - 1
-        if (
-            last < 0
-            or len(groups[last]) >= GROUP_EVENTS_MAX
-            or bookings[last] + count > GROUP_BOOKINGS_MAX
-        ):
-            groups.append([])
-            last += 1
-        groups[last].append(event_id)
-        bookings[last] += count
-    return groups
+        last = max(entries, key=lambda key: (entries[key].epoch, entries[key].seq))
+        firsts = {
+            (await joined(entry_id, entry)).after_hold: entry_id
+            for entry_id, entry in entries.items()
+            if int(entry.join_no) < JOIN_NO_BASE
+        }
+        return await joined(last, entries[last]), firsts

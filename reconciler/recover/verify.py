@@ -19,9 +19,9 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.values import lines_of, parse_hold
-from reconciler.event.view import Violation
+from reconciler.event.journal import Known
+from reconciler.event.violation import Violation
 from reconciler.judge.check import check_rebuilt
-from reconciler.judge.proof import Ledger
 from reconciler.recover.rebuild import Rebuilt
 
 #: Bookings that are compared value by value before the door opens: some seconds' worth.
@@ -58,8 +58,10 @@ async def verify(
         if left < 0:
             break
         examined.append(event_id)
-    known = Ledger(checkpoints, published=rebuilt.published)
-    result = await check_rebuilt(shard, redis, database, known, sorted(examined), progress)
+    known = Known(checkpoints, rebuilt.states)
+    result = await check_rebuilt(
+        shard, redis, database, known, sorted(examined), rebuilt.counts, progress
+    )
     return found + result.violations
 
 

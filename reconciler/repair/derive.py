@@ -8,7 +8,6 @@ where only an order is known, between two places. See `reconciler.repair.rewind`
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -57,6 +56,7 @@ from engine.values import (
     parse_items,
     split_cuts,
 )
+from reconciler.event.view import InRedis
 from store.waitlist import OFFER_PREFIX
 
 #: Place after every other.
@@ -81,22 +81,8 @@ class Derived(NamedTuple):
     before: tuple[int, int] = END
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EventRemains:
-    """All that Redis has of an event."""
-
-    event_id: str
-    stock: Mapping[str, str]
-    bookings: Mapping[str, Booking]
-    holds: Mapping[str, Hold]
-    entries: Mapping[str, WaitEntry]
-    tickets: Mapping[str, Ticket]
-    seats: Mapping[str, str]
-    promos: Mapping[str, str]
-
-
 def derive(
-    remains: EventRemains,
+    remains: InRedis,
     known: Published | None,
     blocked_rows: Mapping[str, int],
     tail: Sequence[Record],
@@ -126,7 +112,7 @@ def derive(
     yield from _blocks(remains, blocked_rows, tail)
 
 
-def _sale(remains: EventRemains, known: Published | None) -> Iterator[Derived]:
+def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
     stock, event_id = remains.stock, remains.event_id
     if "seq" not in stock:
         return
@@ -190,7 +176,7 @@ def _tier(stock: Mapping[str, str], no: int) -> Tier:
     )
 
 
-def _sections(remains: EventRemains) -> list[Section]:
+def _sections(remains: InRedis) -> list[Section]:
     sections = []
     for name, layout in remains.seats.items():
         section_no, _, what = name.partition(".")
@@ -201,7 +187,7 @@ def _sections(remains: EventRemains) -> list[Section]:
     return sorted(sections, key=lambda section: section.section_no)
 
 
-def _promos(remains: EventRemains) -> list[Promo]:
+def _promos(remains: InRedis) -> list[Promo]:
     promos = []
     for code, word in sorted(remains.promos.items()):
         if not code.endswith(".used"):
@@ -218,7 +204,7 @@ def _promos(remains: EventRemains) -> list[Promo]:
     return promos
 
 
-def _hold(remains: EventRemains, hold_id: str, hold: Hold) -> Iterator[Derived]:
+def _hold(remains: InRedis, hold_id: str, hold: Hold) -> Iterator[Derived]:
     made, changed = (hold.epoch, hold.seq), (hold.changed_epoch, hold.changed_seq)
     items, event_id = list(hold.items), remains.event_id
     is_offer = hold_id.startswith(OFFER_PREFIX)
@@ -314,7 +300,7 @@ def _detail(hold: Hold) -> Detail:
         return Detail()  # Damaged; no rule depends on it.
 
 
-def _entry(remains: EventRemains, entry_id: str, entry: WaitEntry) -> Iterator[Derived]:
+def _entry(remains: InRedis, entry_id: str, entry: WaitEntry) -> Iterator[Derived]:
     stock, event_id = remains.stock, remains.event_id
     made, changed = (entry.epoch, entry.seq), (entry.changed_epoch, entry.changed_seq)
     policy: Literal["strict", "skip"] = (
@@ -371,9 +357,7 @@ def _entry(remains: EventRemains, entry_id: str, entry: WaitEntry) -> Iterator[D
         yield _end_of_offer(remains, entry, offer_id, [Item(entry.tier_no, entry.quantity, price)])
 
 
-def _end_of_offer(
-    remains: EventRemains, entry: WaitEntry, offer_id: str, items: list[Item]
-) -> Derived:
+def _end_of_offer(remains: InRedis, entry: WaitEntry, offer_id: str, items: list[Item]) -> Derived:
     place = (entry.changed_epoch, entry.changed_seq)
     if entry.status == "accepted":
         booking_id = f"bk_{offer_id.partition('_')[2]}"
@@ -405,7 +389,7 @@ def _end_of_offer(
     )
 
 
-def _booking(remains: EventRemains, booking_id: str, booking: Booking) -> Iterator[Derived]:
+def _booking(remains: InRedis, booking_id: str, booking: Booking) -> Iterator[Derived]:
     event_id = remains.event_id
     first, cuts = split_cuts(booking.cuts) if booking.cuts else (booking.items, [])
     yield Derived(
@@ -453,7 +437,7 @@ def _booking(remains: EventRemains, booking_id: str, booking: Booking) -> Iterat
         )
 
 
-def _ticket(remains: EventRemains, ticket_id: str, ticket: Ticket) -> Iterator[Derived]:
+def _ticket(remains: InRedis, ticket_id: str, ticket: Ticket) -> Iterator[Derived]:
     _, middle, number = ticket_id.split("_")
     yield Derived(
         _TICKET_RECORDS[ticket.status](
@@ -472,9 +456,7 @@ def _ticket(remains: EventRemains, ticket_id: str, ticket: Ticket) -> Iterator[D
     )
 
 
-def _blocks(
-    remains: EventRemains, rows: Mapping[str, int], tail: Sequence[Record]
-) -> Iterator[Derived]:
+def _blocks(remains: InRedis, rows: Mapping[str, int], tail: Sequence[Record]) -> Iterator[Derived]:
     """Yield what was blocked and unblocked in sum, before the records that the streams kept."""
     now: dict[str, int] = {}
     for section in _sections(remains):

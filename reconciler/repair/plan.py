@@ -19,11 +19,16 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.records import Blocked, Record, Unblocked
-from reconciler.event.image import Change, Impossible, Place, changes, differing
-from reconciler.event.snapshot import Reader, scan_events
-from reconciler.event.view import EventView, Violation
-from reconciler.judge.check import examine, groups, judge, read_group, without_named
-from reconciler.judge.proof import JournalReader, prove
+from reconciler.event.hashes import scan_events
+from reconciler.event.image import Change
+from reconciler.event.journal import JournalReader
+from reconciler.event.snapshot import Reader, groups
+from reconciler.event.state import Placed
+from reconciler.event.view import EventView
+from reconciler.event.violation import Violation
+from reconciler.judge.check import examine, judge, read_group, without_named
+from reconciler.judge.proof import prove
+from reconciler.repair.changes import Impossible, changes, differing
 from reconciler.repair.rewind import Hole, find_holes
 from store import audit
 
@@ -61,6 +66,7 @@ OF_REDIS = frozenset(
         "booking_differs",
         "value_unreadable",
         "ticket_differs",
+        "blocked_differs",
         "waiting_differs",
     }
 )
@@ -167,7 +173,7 @@ class Planner:
         loaded = await scan_events(self._redis, self._shard)
         reader = Reader(self._shard, self._redis, self._database, proof, bool(published))
         found: list[Violation] = list(proof.violations)
-        for group in groups(sorted(published | loaded | proof.events.keys()), proof):
+        for group in groups(sorted(published | loaded | proof.events.keys()), proof.counts):
             shard_view, views = await read_group(reader, group)
             found_here = judge(shard_view, views)
             if found_here:  # On a live shard, what a second look does not see was no drift (F40).
@@ -299,18 +305,18 @@ class Planner:
 
 async def history(
     database: asyncpg.Connection, shard: int, event_id: str, booking_ids: Sequence[str]
-) -> dict[str, list[Place]]:
+) -> dict[str, list[Placed]]:
     """Return all records of some bookings of one event, and of its blocks under an empty id."""
-    found: dict[str, list[Place]] = defaultdict(list)
+    found: dict[str, list[Placed]] = defaultdict(list)
     wanted = set(booking_ids)
     async with audit.begin(database):
         reader = JournalReader(shard, {})
         async for batch in audit.journal(database, shard):
-            for epoch, seq, record in reader.read(batch):
-                if record.event_id == event_id:
-                    name = _owner(record)
+            for placed in reader.read(batch):
+                if placed.record.event_id == event_id:
+                    name = _owner(placed.record)
                     if name in wanted or name == "":
-                        found[name].append(Place(epoch=epoch, seq=seq, record=record))
+                        found[name].append(placed)
     return found
 
 

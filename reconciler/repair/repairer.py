@@ -30,7 +30,7 @@ from engine import keys
 from engine.errors import CorruptRecord
 from engine.records import Blocked, Entry, Unblocked, encode
 from reconciler.event.image import Change
-from reconciler.event.view import Violation
+from reconciler.event.violation import Violation
 from reconciler.judge.check import AWAY, CannotCheck, said
 from reconciler.recover.coordinator import CannotOpen, Coordinator
 from reconciler.recover.decide import Drift, Meta

@@ -22,8 +22,8 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.records import Damaged, Entry, Lost, Record, decode, encode, last_seq, read_call
-from reconciler.event.remains import read_remains
-from reconciler.event.snapshot import scan_events
+from reconciler.event.hashes import scan_events
+from reconciler.event.snapshot import read_quiet
 from reconciler.judge.follow import Follower
 from reconciler.repair.derive import Derived, derive
 from store import audit, ledger
@@ -105,10 +105,10 @@ async def restore(
         while not await follower.advance(database):
             pass
     for event_id in sorted(await scan_events(redis, shard)):
-        remains = await read_remains(redis, shard, event_id)
+        remains = await read_quiet(redis, shard, event_id)
         async with audit.begin(database):
             blocked = (await audit.blocked_seats(database, [event_id]))[event_id]
-        known = follower.ledger.published.get(event_id)
+        known = follower.ledger.states[event_id].published
         own = [record for record in tail if record.event_id == event_id]
         plan.take(derive(remains, known, blocked, own))
     for hole in holes:
@@ -238,7 +238,7 @@ async def _last_seen(redis: Redis, shard: int, epoch: int) -> int:
     """Return the last record of an epoch that any value of Redis names: its stream is gone."""
     last = 0
     for event_id in await scan_events(redis, shard):
-        for derived in derive(await read_remains(redis, shard, event_id), None, {}, []):
+        for derived in derive(await read_quiet(redis, shard, event_id), None, {}, []):
             if derived.place is not None and derived.place[0] == epoch:
                 last = max(last, derived.place[1])
     return last

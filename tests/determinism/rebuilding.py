@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from reconciler.event.event_state import CannotRebuild
 from reconciler.recover.loader import ClaimLost
-from reconciler.recover.rebuild import Rebuilt
+from reconciler.recover.rebuild import CannotRebuild, Rebuilt
 from tests.determinism.network import Reply
 from tests.determinism.postgres_client import Connection
 from tests.determinism.redis_client import RedisClient

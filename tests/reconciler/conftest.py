@@ -22,7 +22,7 @@ from engine.ids import new_id
 from engine.outcomes import Applied, Booked
 from engine.records import read_entries
 from evently.embedded import PostgresServer, ValkeyServer
-from reconciler.event.view import Violation
+from reconciler.event.violation import Violation
 from reconciler.judge.check import Result, check
 from reconciler.servers import Servers
 from store import ledger

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine import keys
 from engine.ids import new_id, ticket_id
 from engine.records import frame, read_entries
-from reconciler.event.view import Violation
+from reconciler.event.violation import Violation
 from reconciler.judge.check import Result
 from tests.checks import ask
 from tests.reconciler.conftest import BoxOffice, Sold

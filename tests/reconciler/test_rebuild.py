@@ -330,7 +330,7 @@ async def test_f41_who_lost_the_claim_changes_nothing(office: BoxOffice) -> None
     reached, go_on = asyncio.Event(), asyncio.Event()
 
     async with coordinating(office.shard, office.redis, office.database_url) as late:
-        real = rebuilding.Rebuild._read_group
+        real = rebuilding.Rebuild._picture
 
         async def stall(self: Any, *words: Any) -> Any:
             reached.set()
@@ -338,7 +338,7 @@ async def test_f41_who_lost_the_claim_changes_nothing(office: BoxOffice) -> None
             return await real(self, *words)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rebuilding.Rebuild, "_read_group", stall)
+            patch.setattr(rebuilding.Rebuild, "_picture", stall)
             stalled = asyncio.create_task(late.recover())
             await reached.wait()
         await office.database.execute(

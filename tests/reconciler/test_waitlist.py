@@ -14,7 +14,7 @@ from engine.ids import booking_of_offer, entry_id, hold_id, new_id, offer_of_ent
 from engine.outcomes import Applied, Booked, Held
 from engine.records import Item, Joined, Left, Offered, Record
 from engine.values import parse_entry
-from reconciler.judge.waitlist import Fairness
+from reconciler.judge.fairness import Fairness
 from tests.checks import ask, make_booking_id
 from tests.reconciler import conftest
 from tests.reconciler.conftest import DETAIL, BoxOffice
@@ -312,7 +312,7 @@ A, B = joined("a", 1), joined("b", 2)
 )
 def test_i9_fairness(records: list[Record], expected: list[str]) -> None:
     """I9: who is served before an earlier one is found, unless the record says why it may be."""
-    fairness = Fairness()
+    fairness = Fairness(0)
     for seq, record in enumerate(records, start=1):
         fairness.follow(seq, record)
     assert expected == [unfair.code for unfair in fairness.unfair]

@@ -1,0 +1,110 @@
+"""
+The hashes of an event in Redis, scanned: they may be of any size, and change meanwhile.
+
+Plain read commands only, so that a fenced shard can be read as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from redis.asyncio import Redis
+
+from engine import keys
+from engine.values import parse_booking, parse_entry, parse_hold, parse_ticket
+
+#: Fields that one HSCAN call asks for.
+SCAN_COUNT = 1_000
+
+
+async def read_hashes(redis: Redis, names: keys.EventKeys) -> dict[str, Any]:
+    """
+    Read what is there of people and their places, as the fields of `view.InRedis` of that name.
+
+    Persons first, bookings last: what a count includes is then seen among holds and bookings.
+    """
+    unreadable: list[tuple[str, str]] = []
+
+    async def scan(
+        key: str, parse: Callable[[bytes], Any] | type[int], prefix: str = ""
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        async for name, value in scan_hash(redis, key):
+            if name.startswith(prefix):
+                try:
+                    found[name] = parse(value)
+                except ValueError as error:
+                    unreadable.append((name, str(error)))
+        return found
+
+    persons = await scan(names.persons, int)
+    tickets = await scan(names.tickets, parse_ticket)
+    holds = await scan(names.holds, parse_hold)
+    live = [hold_id for hold_id, hold in holds.items() if hold.is_live]
+    endless: list[str] = []
+    for start in range(0, len(live), SCAN_COUNT):
+        part = live[start : start + SCAN_COUNT]
+        scores = await ask(redis, "ZMSCORE", names.deadlines, *part)
+        endless += [hold_id for hold_id, score in zip(part, scores, strict=True) if score is None]
+    return {
+        "persons": persons,
+        "tickets": tickets,
+        "holds": holds,
+        "endless": endless,
+        "members": await _scan_members(redis, names.waitlist),
+        # Beside the entries stand pointers from persons and holds to them.
+        "entries": await scan(names.entries, parse_entry, "wl_"),
+        "bookings": await scan(names.bookings, parse_booking),
+        "unreadable": unreadable,
+    }
+
+
+async def _scan_members(redis: Redis, key: str) -> list[str]:
+    members: list[str] = []
+    cursor: Any = 0
+    while True:
+        cursor, found = await ask(redis, "ZSCAN", key, cursor, "COUNT", SCAN_COUNT)
+        members += [name.decode(errors="replace") for name, _ in found]
+        if int(cursor) == 0:
+            return members
+
+
+async def scan_events(redis: Redis, shard: int) -> set[str]:
+    """Return the events that Redis has loaded; those loaded meanwhile may be missing."""
+    found: set[str] = set()
+    cursor = 0
+    while True:
+        cursor, members = await ask(redis, "SSCAN", keys.events(shard), cursor, "COUNT", SCAN_COUNT)
+        found.update(member.decode() for member in members)
+        if int(cursor) == 0:
+            return found
+
+
+async def scan_hash(redis: Redis, key: str) -> AsyncIterator[tuple[str, bytes]]:
+    """Yield (field, value) of a hash; a field that is there all the time comes at least once."""
+    cursor: Any = 0
+    while True:
+        cursor, fields = await ask(redis, "HSCAN", key, cursor, "COUNT", SCAN_COUNT)
+        for name, value in fields.items():
+            yield name.decode(), value
+        if int(cursor) == 0:
+            return
+
+
+async def read_texts(redis: Redis, key: str) -> dict[str, str]:
+    """Return a hash of figures and words, which is as large as an event has tiers or sections."""
+    return texts_of(await ask(redis, "HGETALL", key))
+
+
+async def ask(redis: Redis, *words: Any) -> Any:
+    """Run one command as it is written."""
+    return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+def texts_of(fields: dict[bytes, bytes]) -> dict[str, str]:
+    """Return a hash as text, whatever stands in it."""
+    return {
+        name.decode(errors="replace"): value.decode(errors="replace")
+        for name, value in fields.items()
+    }
