@@ -28,6 +28,18 @@ STORE_MAY_IMPORT = {"engine.records", "engine.status", "engine.ids"}
 #: What a service's `__main__` may import besides, to turn settings into plain values.
 MAIN_MAY_IMPORT = {"evently.settings", "evently.logs"}
 
+#: Folders of the reconciler that each may import beside itself; `servers` is everybody's.
+RECONCILER_MAY_IMPORT = {
+    "event": set[str](),
+    "judge": {"event"},
+    "recover": {"judge", "event"},
+    "repair": {"recover", "judge", "event"},
+    "tell": {"event"},
+    "commands": {"tell", "repair", "recover", "judge", "event"},
+}
+#: Modules of its longest chain of imports, the first and the last included.
+RECONCILER_FLOORS_MAX = 8
+
 READS_ENVIRONMENT = {"evently/settings.py", "evently/cli.py"}
 KEY_NAMES = {"engine/keys.py"}
 
@@ -198,6 +210,48 @@ def test_imports_are_seen() -> None:
     seen = set(imports(ROOT / "store" / "ledger.py"))
     assert {"engine.records", "store.rows", "store.sql"} <= seen
     assert {"engine.keys", "engine.shard"} <= set(imports(ROOT / "engine" / "engine.py"))
+
+
+def inner_imports(room: str) -> dict[str, set[str]]:
+    """Return which modules of a room each module of it imports."""
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in sources()
+        if path.relative_to(ROOT).parts[0] == room
+    }
+    return {name: set(imports(path)) & (paths.keys() - {name}) for name, path in paths.items()}
+
+
+def chain(graph: dict[str, set[str]], name: str, above: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the longest chain of imports that begins at a module; a circle is an error."""
+    if name in above:
+        raise ValueError(f"a circle: {' > '.join([*above, name])}")
+    below = (chain(graph, other, (*above, name)) for other in graph[name])
+    return (name, *max(below, key=len, default=()))
+
+
+def test_chain_of_imports() -> None:
+    """The longest chain is found, and so is a circle."""
+    graph = {"a": {"b", "c"}, "b": {"c"}, "c": set[str]()}
+    assert ("a", "b", "c") == chain(graph, "a")
+    with pytest.raises(ValueError, match="a circle"):
+        chain(graph | {"c": {"a"}}, "a")
+
+
+def test_reconciler_stands_on_few_floors() -> None:
+    """Its folders import only those below them, and no chain of imports is longer than allowed."""
+    graph = inner_imports("reconciler")
+    folders = {name: name.split(".")[1] if name.count(".") > 1 else "" for name in graph}
+    wrong = [
+        f"{name} imports {other}"
+        for name in graph
+        for other in graph[name]
+        if folders[name]
+        and folders[other] not in {"", folders[name], *RECONCILER_MAY_IMPORT[folders[name]]}
+    ]
+    assert [] == wrong
+    longest = max((chain(graph, name) for name in graph), key=len)
+    assert len(longest) <= RECONCILER_FLOORS_MAX, " > ".join(longest)
 
 
 def test_functions_are_short() -> None:

@@ -33,7 +33,8 @@ from engine.redis_client import connect as connect_redis
 from engine.seats import Section
 from evently.embedded import ValkeyServer
 from persister.persister import Options, Persister
-from reconciler.recover.coordinator import CannotOpen, Coordinator
+from reconciler.recover.coordinator import Coordinator
+from reconciler.recover.decide import CannotOpen
 from store import reigns
 from store.migrate import migrate
 from store.pool import connect as connect_database

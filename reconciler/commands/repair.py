@@ -35,10 +35,13 @@ def register(app: typer.Typer, load: Load) -> None:
         servers = load()
         if shard is not None and shard >= servers.shards:
             raise typer.BadParameter(f"there are {servers.shards} shards, from 0")
+        from reconciler.recover.coordinator import open_again  # noqa: PLC0415
         from reconciler.repair import repairer  # noqa: PLC0415  No other needs it.
 
         shards = list(range(servers.shards)) if shard is None else [shard]
-        outcomes = asyncio.run(repairer.run(servers, shards=shards, applies=apply, rewinds=pg))
+        outcomes = asyncio.run(
+            repairer.run(servers, shards=shards, applies=apply, rewinds=pg, open_shard=open_again)
+        )
         code = max(map(exit_code, outcomes))
         if as_json:
             document = {"applied": apply, "exit_code": code, "shards": list(map(_json, outcomes))}

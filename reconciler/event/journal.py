@@ -5,11 +5,13 @@ The journal's archive in PostgreSQL, read in order: its records, and what is mis
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import asyncpg
+
 from engine.errors import CorruptRecord
-from engine.records import decode
+from engine.records import Published, SaleChange, decode
 from reconciler.event.state import EventState, Placed
 from reconciler.event.violation import Broken, Violation
 from store import audit
@@ -133,3 +135,18 @@ class JournalReader:
                     message=message,
                 )
             )
+
+
+async def follow_sales(
+    database: asyncpg.Connection,
+    shard: int,
+    states: Mapping[str, EventState],
+    *,
+    after: tuple[int, int] = (0, 0),
+) -> None:
+    """Lead the sales of *states* on by what the archive has of them behind (epoch, seq)."""
+    reader = JournalReader(shard, {})
+    async for batch in audit.sale_changes(database, shard, after=after):
+        for epoch, seq, record in reader.read(batch):
+            if record.event_id in states and isinstance(record, Published | SaleChange):
+                states[record.event_id].follow(epoch, seq, record)

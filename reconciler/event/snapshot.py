@@ -29,10 +29,10 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.errors import CorruptRecord
-from engine.records import CapacitySet, Damaged, Entry, Published, Record, SaleChange, read_call
+from engine.records import CapacitySet, Damaged, Entry, Record, read_call
 from engine.values import Booking, Ticket, WaitEntry
 from reconciler.event.hashes import ask, read_hashes, read_texts, texts_of
-from reconciler.event.journal import JournalReader, Known
+from reconciler.event.journal import JournalReader, Known, follow_sales
 from reconciler.event.state import EventState
 from reconciler.event.view import EventView, InRedis, Row, ShardView
 from reconciler.event.violation import Broken, BrokenRecords
@@ -191,13 +191,9 @@ class Reader:
         states = {
             event_id: EventState(sale=self.known.states[event_id].sale) for event_id in event_ids
         }
-        reader = JournalReader(self.shard, {})
         # A batch begins behind the checkpoint that was there before it.
-        place = max(self.known.checkpoints.items(), default=(0, 0))
-        async for batch in audit.sale_changes(self.database, self.shard, after=place):
-            for epoch, seq, record in reader.read(batch):
-                if record.event_id in states and isinstance(record, Published | SaleChange):
-                    states[record.event_id].follow(epoch, seq, record)
+        after = max(self.known.checkpoints.items(), default=(0, 0))
+        await follow_sales(self.database, self.shard, states, after=after)
         return states
 
     async def _read_state(self, epoch: int, event_ids: Sequence[str]) -> _State:

@@ -10,7 +10,7 @@ of the reading would not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -20,12 +20,34 @@ from redis.exceptions import RedisError
 
 from engine.redis_client import connect as connect_redis
 from reconciler.event.hashes import scan_events
+from reconciler.event.image import Image
 from reconciler.event.journal import Known
 from reconciler.event.snapshot import Reader, Torn, groups
 from reconciler.event.view import EventView, ShardView
 from reconciler.event.violation import Violation
-from reconciler.judge.invariants import SHARD_CHECKS, judge_event
+from reconciler.judge.contents import (
+    check_bookings,
+    check_ids,
+    check_persons,
+    check_promos,
+    check_rows,
+    check_tickets,
+)
+from reconciler.judge.invariants import (
+    check_broken,
+    check_conservation,
+    check_deadlines,
+    check_door,
+    check_journal,
+    check_loaded,
+    check_partition,
+    check_stock,
+    check_tier_rows,
+    image_of,
+)
 from reconciler.judge.proof import Progress, prove
+from reconciler.judge.seats import check_seats
+from reconciler.judge.waitlist import check_waitlist
 from store import audit
 from store.pool import connect as connect_database
 
@@ -43,6 +65,29 @@ GROUP_VIOLATIONS_MAX = 1_000
 _BROKEN = ("record_missing", "record_corrupt")
 #: What tells that a server does not answer.
 AWAY = (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+SHARD_CHECKS: tuple[Callable[[ShardView], list[Violation]], ...] = (check_door, check_journal)
+EVENT_CHECKS: tuple[Callable[[EventView], list[Violation]], ...] = (
+    check_broken,
+    check_loaded,
+    check_tier_rows,
+    check_conservation,
+    check_partition,
+    check_deadlines,
+    check_bookings,
+    check_rows,
+    check_ids,
+    check_waitlist,
+    check_tickets,
+)
+#: Of events that are published and loaded, against what Redis must have.
+IMAGE_CHECKS: tuple[Callable[[EventView, Image], list[Violation]], ...] = (
+    check_stock,
+    check_seats,
+    check_persons,
+    check_promos,
+)
 
 
 class CannotCheck(Exception):
@@ -287,6 +332,15 @@ def judge(shard_view: ShardView, views: Sequence[EventView]) -> list[Violation]:
                 f"in the {broken.place}: {broken.why}",
             )
         )
+    return found
+
+
+def judge_event(view: EventView) -> list[Violation]:
+    """Return what is wrong with an event."""
+    found = [violation for check in EVENT_CHECKS for violation in check(view)]
+    if view.state.sale is not None and view.stock:
+        image = image_of(view, view.state.sale)
+        found += [violation for check in IMAGE_CHECKS for violation in check(view, image)]
     return found
 
 

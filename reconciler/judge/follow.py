@@ -17,9 +17,14 @@ import asyncpg
 
 from reconciler.event.journal import JournalReader
 from reconciler.event.violation import Violation
-from reconciler.judge.proof import NAMED_BOOKINGS_MAX, Ledger, check_epochs, compare_event
+from reconciler.judge.proof import (
+    NAMED_BOOKINGS_MAX,
+    Ledger,
+    check_epochs,
+    compare_blocked,
+    compare_event,
+)
 from reconciler.judge.quarantine import parked_violations
-from reconciler.judge.seats import compare_blocked
 from store import audit, reigns
 
 #: Records that one step reads about; a follower that has just begun takes several steps.

@@ -8,22 +8,12 @@ a function compares values and knows nothing of time, retries or servers. A late
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from reconciler.event.image import TIER_RULES, Image
 from reconciler.event.state import Sale
 from reconciler.event.view import EventView, ShardView, number, of_event, sold
 from reconciler.event.violation import Violation
-from reconciler.judge.contents import (
-    check_bookings,
-    check_ids,
-    check_persons,
-    check_promos,
-    check_rows,
-    check_tickets,
-)
-from reconciler.judge.seats import check_seats
-from reconciler.judge.waitlist import check_waitlist
 
 COUNTERS = ("capacity", "available", "held", "sold", "blocked")
 TIER_CONSTANTS = ("capacity", "price_minor", "order_max")
@@ -253,16 +243,17 @@ def check_stock(view: EventView, image: Image) -> list[Violation]:
         invariant, code, message = _OF_STOCK.get(
             name, ("I8", "stock_differs", f"{name} is not what was published")
         )
-        is_figure = code != "stock_differs"
+        is_counter = code != "stock_differs"
+        figure = number(change.wanted)
         found.append(
             of_event(
                 view,
                 invariant,
                 code,
                 tier_no=int(tier_no) if tier_no else None,
-                subject="" if is_figure else name,
-                expected=number(change.wanted) if is_figure else change.wanted,
-                found=number(change.seen) if is_figure else change.seen,
+                subject="" if is_counter else name,
+                expected=change.wanted if figure is None else figure,
+                found=number(change.seen) if is_counter else change.seen,
                 message=message,
             )
         )
@@ -356,38 +347,6 @@ def check_deadlines(view: EventView) -> list[Violation]:
         )
         for hold_id in view.endless
     ]
-
-
-SHARD_CHECKS: tuple[Callable[[ShardView], list[Violation]], ...] = (check_door, check_journal)
-EVENT_CHECKS: tuple[Callable[[EventView], list[Violation]], ...] = (
-    check_broken,
-    check_loaded,
-    check_tier_rows,
-    check_conservation,
-    check_partition,
-    check_deadlines,
-    check_bookings,
-    check_rows,
-    check_ids,
-    check_waitlist,
-    check_tickets,
-)
-#: Of events that are published and loaded, against what Redis must have.
-IMAGE_CHECKS: tuple[Callable[[EventView, Image], list[Violation]], ...] = (
-    check_stock,
-    check_seats,
-    check_persons,
-    check_promos,
-)
-
-
-def judge_event(view: EventView) -> list[Violation]:
-    """Return what is wrong with an event."""
-    found = [violation for check in EVENT_CHECKS for violation in check(view)]
-    if view.state.sale is not None and view.stock:
-        image = image_of(view, view.state.sale)
-        found += [violation for check in IMAGE_CHECKS for violation in check(view, image)]
-    return found
 
 
 def image_of(view: EventView, sale: Sale) -> Image:

@@ -36,7 +36,6 @@ from reconciler.event.journal import BROKEN_MAX, JournalReader, Known
 from reconciler.event.violation import Violation
 from reconciler.judge.fairness import Fairness
 from reconciler.judge.quarantine import parked_violations
-from reconciler.judge.seats import compare_blocked
 from reconciler.judge.transitions import Transitions
 from store import audit, reigns
 
@@ -162,6 +161,25 @@ async def prove(connection: asyncpg.Connection, shard: int, progress: Progress) 
         rows = await audit.shard_blocked_seats(connection, shard)
         ledger.violations += compare_blocked(shard, ledger.blocked, rows)
     return ledger
+
+
+def compare_blocked(
+    shard: int, recorded: set[tuple[str, str]], rows: set[tuple[str, str]]
+) -> list[Violation]:
+    """I8: PostgreSQL's blocked seats are those that the journal's records blocked."""
+    return [
+        Violation(
+            invariant="I8",
+            code="blocked_row_differs",
+            shard=shard,
+            event_id=event_id,
+            subject=seat_id,
+            expected="blocked" if (event_id, seat_id) in recorded else "not",
+            found="blocked" if (event_id, seat_id) in rows else "not",
+            message=f"whether seat {seat_id} is blocked is not what the journal says",
+        )
+        for event_id, seat_id in sorted(recorded ^ rows)[:NAMED_BOOKINGS_MAX]
+    ]
 
 
 def check_epochs(

@@ -59,25 +59,6 @@ def check_seats(view: EventView, image: Image) -> list[Violation]:
     return found + list(_check_counts(view, counts)) + list(_check_ended(view))
 
 
-def compare_blocked(
-    shard: int, recorded: set[tuple[str, str]], rows: set[tuple[str, str]]
-) -> list[Violation]:
-    """I8: PostgreSQL's blocked seats are those that the journal's records blocked."""
-    return [
-        Violation(
-            invariant="I8",
-            code="blocked_row_differs",
-            shard=shard,
-            event_id=event_id,
-            subject=seat_id,
-            expected="blocked" if (event_id, seat_id) in recorded else "not",
-            found="blocked" if (event_id, seat_id) in rows else "not",
-            message=f"whether seat {seat_id} is blocked is not what the journal says",
-        )
-        for event_id, seat_id in sorted(recorded ^ rows)[:NAMED_SEATS_MAX]
-    ]
-
-
 def _check_layout(view: EventView) -> Iterator[Violation]:
     """I8: sections in Redis and in PostgreSQL are what was published."""
     assert view.published is not None

@@ -32,6 +32,7 @@ from engine.durability import Durability
 from engine.errors import CorruptRecord
 from reconciler.recover.decide import (
     REPAIR_HINT,
+    CannotOpen,
     Drift,
     Evidence,
     Meta,
@@ -47,6 +48,7 @@ from reconciler.recover.rebuild import CannotRebuild, Rebuild
 from reconciler.recover.receipts import not_told
 from reconciler.recover.recovered import Progress, Recovered
 from reconciler.recover.verify import verify
+from reconciler.servers import Servers
 from store import ledger, quarantine, redo, reigns
 from store.sql import query
 
@@ -76,8 +78,9 @@ _CONTRADICTIONS = (
 )
 
 
-class CannotOpen(Exception):
-    """The shard stays shut; the message says why and what to do."""
+#: How long a shard that another coordinator took over is waited for.
+OPENING_TRIES_MAX = 120
+OPENING_PAUSE_S = 0.25
 
 
 class Coordinator:
@@ -490,3 +493,30 @@ class Coordinator:
         """Return the run id and the replication history of the server as it is now."""
         server = await porter.examine_server(self._redis)
         return server.run_id, server.replid
+
+
+async def open_again(
+    servers: Servers, shard: int, redis: Redis, database: asyncpg.Connection
+) -> int | None:
+    """Have a shard opened, here or by a coordinator that was faster; return the epoch it is in."""
+    coordinator = Coordinator(
+        shard,
+        redis,
+        database,
+        backlog_records_max=servers.journal_backlog_records_max,
+        backlog_bytes_max=servers.journal_backlog_bytes_max,
+        backlog_age_ms_max=servers.journal_backlog_age_ms_max,
+        durability=servers.durability,
+        hold_life_max_ms=servers.hold_life_max_ms,
+        database_url=servers.database_url,
+        database_timeout_ms=servers.database_timeout_ms,
+    )
+    for _ in range(OPENING_TRIES_MAX):
+        epoch = await coordinator.recover()
+        if epoch is not None:
+            return epoch
+        await asyncio.sleep(OPENING_PAUSE_S)
+        row = await reigns.read(database, shard)
+        if row is not None and row.state == "open":
+            return row.epoch
+    return None

@@ -22,6 +22,10 @@ class Drift(Exception):
     """Neither store can be taken as it is: frozen until a human has looked."""
 
 
+class CannotOpen(Exception):
+    """The shard stays shut; the message says why and what to do."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Meta:
     """A shard's `meta` hash, as far as recovery judges it."""

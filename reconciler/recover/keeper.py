@@ -18,10 +18,10 @@ from engine.redis_client import connect as connect_redis
 from reconciler.recover.coordinator import (
     BACKLOG_AGE_MS_MAX,
     BACKLOG_BYTES_MAX,
-    CannotOpen,
     Coordinator,
     MoreRecords,
 )
+from reconciler.recover.decide import CannotOpen
 from reconciler.recover.recovered import Recovered
 from store import ledger, reigns
 from store.pool import connect as connect_database

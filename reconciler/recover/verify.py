@@ -2,7 +2,9 @@
 The proof before a rebuilt shard opens: Redis has what PostgreSQL has, and it adds up.
 
 Every event is counted: its bookings, what they and live holds take of each tier and of each
-person's limit, against its counters (I1, I2, I8, I12). As many events as fit into
+person's limit, and its lists, against its counters (I1, I2, I8, I9, I12). It counts the texts by
+itself: neither the fold of the records nor the image nor the codec has a part in it
+(docs/decisions/0015). As many events as fit into
 `EXAMINED_BOOKINGS_MAX` bookings, the smallest first, are compared value by value with the
 invariants of `reconciler.judge.check` besides; `check` and `watch` do that for the rest behind the
 open door, since a shut one costs sales.
@@ -18,7 +20,6 @@ import asyncpg
 from redis.asyncio import Redis
 
 from engine import keys
-from engine.values import lines_of, parse_hold
 from reconciler.event.journal import Known
 from reconciler.event.violation import Violation
 from reconciler.judge.check import check_rebuilt
@@ -77,19 +78,20 @@ async def _count(shard: int, redis: Redis, event_id: str, bookings: int) -> list
         taken.update(whole)
         count += len(values)
         broken += len(live) - len(whole)
-    held: Counter[int] = Counter()
+    kept: Counter[bytes] = Counter()
     async for values in _values(redis, names.holds):
-        for row in values:
-            if row.startswith(b"held "):
-                for item in parse_hold(row).items:
-                    held[item.tier_no] += item.quantity
-    sold = _places(taken)
+        kept.update(row.split(b" ")[7] for row in values if row.startswith(b"held "))
+    waiting: Counter[int] = Counter()
+    async for values in _values(redis, names.entries):
+        waiting.update(int(row.split(b" ")[7]) for row in values if row.startswith(b"waiting "))
+    sold, held = _places(taken), _places(kept)
     persons = 0
     async for fields in _scan(redis, names.persons):
         persons += sum(int(places) for user, places in fields.items() if b"/" not in user)
     figures = {
         "bookings": (bookings, count),
         "broken bookings": (0, broken),
+        "waiting": (waiting.total(), await redis.zcard(names.waitlist)),
         "persons": (sold.total() + held.total(), persons),
     }
     for tier_no in range(1, int(stock.get(b"tier_count", 0)) + 1):
@@ -100,6 +102,10 @@ async def _count(shard: int, redis: Redis, event_id: str, bookings: int) -> list
         capacity, available, tier_held, tier_sold, blocked = part.values()
         figures[f"{tier_no}.sold"] = (sold[tier_no], tier_sold)
         figures[f"{tier_no}.held"] = (held[tier_no], tier_held)
+        figures[f"{tier_no}.waiting"] = (
+            waiting[tier_no],
+            int(stock.get(f"{tier_no}.waiting".encode(), 0)),
+        )
         figures[f"{tier_no}.capacity"] = (available + tier_held + tier_sold + blocked, capacity)
         figures[f"{tier_no}.available"] = (max(0, available), available)
     return [
@@ -122,7 +128,8 @@ def _places(items: Mapping[bytes, int]) -> Counter[int]:
     """Add up items as they are kept, each with how often it occurs."""
     places: Counter[int] = Counter()
     for word, times in items.items():
-        for tier_no, quantity in lines_of(word.partition(b"/")[0].decode()):
+        for line in filter(None, word.partition(b"/")[0].split(b",")):
+            tier_no, quantity = map(int, line.split(b":")[:2])
             places[tier_no] += quantity * times
     return places
 

@@ -14,11 +14,10 @@ again through the coordinator alone, and only if a whole check finds nothing mor
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,8 +31,7 @@ from engine.records import Blocked, Entry, Unblocked, encode
 from reconciler.event.image import Change
 from reconciler.event.violation import Violation
 from reconciler.judge.check import AWAY, CannotCheck, said
-from reconciler.recover.coordinator import CannotOpen, Coordinator
-from reconciler.recover.decide import Drift, Meta
+from reconciler.recover.decide import CannotOpen, Drift, Meta
 from reconciler.recover.drain import Drain
 from reconciler.recover.lease import Lease
 from reconciler.recover.loader import ClaimLost, change_door, recovery_script
@@ -47,10 +45,6 @@ from store.rows import BookingTaken
 CHANGES_MAX = 500
 #: Rounds of a repair: rows first, and then what follows from them.
 ROUNDS_MAX = 3
-#: How long a shard that another coordinator took over is waited for.
-OPENING_TRIES_MAX = 120
-OPENING_PAUSE_S = 0.25
-
 #: What no repetition mends: the shard is frozen, and a human looks.
 _CONTRADICTIONS = (
     Drift,
@@ -60,6 +54,10 @@ _CONTRADICTIONS = (
     asyncpg.IntegrityConstraintViolationError,
     BookingTaken,
 )
+
+
+#: Opens a shard again and returns its epoch: `recover.coordinator.open_again`.
+Opener = Callable[[Servers, int, Redis, asyncpg.Connection], Awaitable[int | None]]
 
 
 @dataclass(slots=True)
@@ -78,7 +76,12 @@ class Repairer:
     """Repairs one shard."""
 
     def __init__(
-        self, servers: Servers, shard: int, redis: Redis, database: asyncpg.Connection
+        self,
+        servers: Servers,
+        shard: int,
+        redis: Redis,
+        database: asyncpg.Connection,
+        open_shard: Opener,
     ) -> None:
         """
         Args:
@@ -89,7 +92,10 @@ class Repairer:
             redis: Client of its master.
 
             database: A connection of one's own.
+
+            open_shard: Opens the shard once all is well.
         """
+        self._open_shard = open_shard
         self._servers = servers
         self._shard = shard
         self._redis = redis
@@ -139,7 +145,9 @@ class Repairer:
             )
             return outcome
         await self._release()
-        outcome.epoch = await self._open()
+        outcome.epoch = await self._open_shard(
+            self._servers, self._shard, self._redis, self._database
+        )
         return outcome
 
     async def _repair(self, outcome: Outcome, before: Meta, lease: Lease, *, rewinds: bool) -> None:
@@ -199,31 +207,6 @@ class Repairer:
                 await self._release()
             raise
         return before
-
-    async def _open(self) -> int | None:
-        """Have the shard opened: by a coordinator of ours, or by one that was faster."""
-        servers = self._servers
-        coordinator = Coordinator(
-            self._shard,
-            self._redis,
-            self._database,
-            backlog_records_max=servers.journal_backlog_records_max,
-            backlog_bytes_max=servers.journal_backlog_bytes_max,
-            backlog_age_ms_max=servers.journal_backlog_age_ms_max,
-            durability=servers.durability,
-            hold_life_max_ms=servers.hold_life_max_ms,
-            database_url=servers.database_url,
-            database_timeout_ms=servers.database_timeout_ms,
-        )
-        for _ in range(OPENING_TRIES_MAX):
-            epoch = await coordinator.recover()
-            if epoch is not None:
-                return epoch
-            await asyncio.sleep(OPENING_PAUSE_S)
-            row = await reigns.read(self._database, self._shard)
-            if row is not None and row.state == "open":
-                return row.epoch
-        return None
 
     async def _release(self) -> None:
         await reigns.release(self._database, self._shard, epoch=self._epoch, holder=self._holder)
@@ -316,13 +299,15 @@ def _word(value: str | None) -> str:
 
 
 async def run(
-    servers: Servers, *, shards: Sequence[int], applies: bool, rewinds: bool
+    servers: Servers, *, shards: Sequence[int], applies: bool, rewinds: bool, open_shard: Opener
 ) -> list[Outcome]:
     """
     Plan for each shard; with *applies*, repair it.
 
     Args:
         rewinds: Whether records that PostgreSQL has lost may be derived from Redis (`--pg`).
+
+        open_shard: Opens a shard once all is well.
     """
     outcomes = []
     for shard in shards:
@@ -330,7 +315,7 @@ async def run(
         try:
             async with servers.redis(shard) as redis, servers.database() as database:
                 if applies:
-                    repairer = Repairer(servers, shard, redis, database)
+                    repairer = Repairer(servers, shard, redis, database, open_shard)
                     outcome = await repairer.apply(rewinds=rewinds)
                 else:
                     outcome = Outcome(await Planner(shard, redis, database).plan())

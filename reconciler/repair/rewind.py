@@ -23,8 +23,9 @@ from redis.asyncio import Redis
 from engine import keys
 from engine.records import Damaged, Entry, Lost, Record, decode, encode, last_seq, read_call
 from reconciler.event.hashes import scan_events
+from reconciler.event.journal import follow_sales
 from reconciler.event.snapshot import read_quiet
-from reconciler.judge.follow import Follower
+from reconciler.event.state import EventState
 from reconciler.repair.derive import Derived, derive
 from store import audit, ledger
 
@@ -100,15 +101,15 @@ async def restore(
         for _, entry in sorted(kept[hole.epoch].items())
         if isinstance(entry, Entry)
     ]
-    follower = Follower(shard)
+    events = sorted(await scan_events(redis, shard))
+    states = {event_id: EventState() for event_id in events}
     async with audit.begin(database):
-        while not await follower.advance(database):
-            pass
-    for event_id in sorted(await scan_events(redis, shard)):
+        await follow_sales(database, shard, states)
+    for event_id in events:
         remains = await read_quiet(redis, shard, event_id)
         async with audit.begin(database):
             blocked = (await audit.blocked_seats(database, [event_id]))[event_id]
-        known = follower.ledger.states[event_id].published
+        known = states[event_id].published
         own = [record for record in tail if record.event_id == event_id]
         plan.take(derive(remains, known, blocked, own))
     for hole in holes:

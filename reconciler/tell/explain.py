@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine import keys
+from engine.hindsight import EventStock, at_text
 from engine.ids import booking_of_hold, booking_of_offer, entry_of_offer, event_id_range, is_id
 from engine.records import Entry, Item, Published, Record, last_seq, read_call
 from engine.status import Status
 from reconciler.event.journal import JournalReader
 from reconciler.servers import Servers
-from reconciler.stock_fold import EventStock, at_text
 from store import audit
 
 #: Entries of a read from the stream.

@@ -60,7 +60,7 @@ class _Waiting(NamedTuple):
     at_ms: int
 
 
-class Story:
+class WaitlistStory:
     """Follows the records of one event and tells what its lists did, and why."""
 
     def __init__(self) -> None:
@@ -235,7 +235,7 @@ async def explain_waitlist(
         row = (await audit.event_rows(database, [event_id])).get(event_id)
     if row is None:
         raise LookupError(f"no such event: {event_id}")
-    story = Story()
+    story = WaitlistStory()
     async for epoch, seq, record in records(servers, row.shard):
         if record.event_id == event_id:
             story.follow(epoch, seq, record)
@@ -243,7 +243,7 @@ async def explain_waitlist(
     return [*map(str, lines), *story.verdict(entry_id)]
 
 
-def _concerns(line: Line, entry_id: str, story: Story) -> bool:
+def _concerns(line: Line, entry_id: str, story: WaitlistStory) -> bool:
     """Tell whether a step is part of one entry's story: its own, and its list's since it joined."""
     own = next((one for one in story.lines if entry_id in one.entries), None)
     if own is None or line.tier_no != own.tier_no:

@@ -25,7 +25,8 @@ from persister import metrics, reader
 from persister import persister as module
 from persister.lag import observe
 from persister.persister import Persister
-from reconciler.recover.coordinator import CannotOpen, Coordinator
+from reconciler.recover.coordinator import Coordinator
+from reconciler.recover.decide import CannotOpen
 from store import ledger, quarantine, reigns
 from tests.checks import ask, journal, snapshot, users
 from tests.conftest import TIMEOUT_MS, start_engine

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from engine.errors import OutcomeUnknown, ShardRecovering
 from engine.outcomes import Booked
 from evently.embedded import PostgresServer, ServerError, ValkeyServer
-from reconciler.recover.coordinator import CannotOpen
+from reconciler.recover.decide import CannotOpen
 from store import quarantine
 from tests.checks import ask
 from tests.reconciler.conftest import BoxOffice, Shown

@@ -32,7 +32,8 @@ from evently.embedded import PostgresServer, ValkeyServer
 from loadtests.server import free_port
 from reconciler.recover import coordinator as recovery
 from reconciler.recover import keeper
-from reconciler.recover.coordinator import CannotOpen, Coordinator
+from reconciler.recover.coordinator import Coordinator
+from reconciler.recover.decide import CannotOpen
 from store import reigns
 from store.pool import connect as connect_database
 from tests.checks import FAR_MS, ask, snapshot

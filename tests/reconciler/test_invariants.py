@@ -9,8 +9,8 @@ from engine.values import Booking, parse_booking
 from reconciler.event.state import EventState, Sale
 from reconciler.event.view import EventView, Row, ShardView
 from reconciler.event.violation import Broken, BrokenRecords
+from reconciler.judge.check import judge_event
 from reconciler.judge.contents import check_bookings
-from reconciler.judge.invariants import judge_event
 from store.audit import EventRow, TierRow
 
 EVENT = "evt_" + "0" * 26

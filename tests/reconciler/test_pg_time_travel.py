@@ -22,7 +22,8 @@ from engine.outcomes import Applied, Booked, Held
 from engine.redis_client import connect as connect_redis
 from evently.embedded import PostgresServer, ValkeyServer
 from persister.persister import Options, Persister
-from reconciler.recover.coordinator import CannotOpen, Coordinator
+from reconciler.recover.coordinator import Coordinator, open_again
+from reconciler.recover.decide import CannotOpen
 from reconciler.repair.repairer import Outcome, run
 from store import reigns
 from store.migrate import migrate
@@ -189,7 +190,9 @@ class House:
 
     async def repair(self, office: BoxOffice, *, applies: bool, rewinds: bool) -> Outcome:
         """Run the command's work."""
-        [outcome] = await run(office.servers, shards=[SHARD], applies=applies, rewinds=rewinds)
+        [outcome] = await run(
+            office.servers, shards=[SHARD], applies=applies, rewinds=rewinds, open_shard=open_again
+        )
         return outcome
 
 

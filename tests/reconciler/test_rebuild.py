@@ -17,7 +17,7 @@ from engine.records import Booked as BookedRecord
 from engine.records import Detail, Item, encode
 from reconciler.recover import coordinator as recovery
 from reconciler.recover import rebuild as rebuilding
-from reconciler.recover.coordinator import CannotOpen
+from reconciler.recover.decide import CannotOpen
 from reconciler.recover.loader import ClaimLost, Loader
 from store import redo, reigns
 from tests.checks import FAR_MS, ask, make_booking_id, stock
@@ -102,7 +102,7 @@ async def test_f6_small_groups_and_commands(
     office: BoxOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut into ever so small groups and commands, the same comes out."""
-    monkeypatch.setattr(rebuilding, "GROUP_EVENTS_MAX", 2)
+    monkeypatch.setattr("reconciler.event.snapshot.GROUP_EVENTS_MAX", 2)
     monkeypatch.setattr("reconciler.recover.rebuild.PAIRS_MAX", 2)
     monkeypatch.setattr("reconciler.recover.loader.PAIRS_MAX", 3)
     monkeypatch.setattr("reconciler.recover.loader.BATCH_BYTES", 100)

@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 from engine import keys, scripts
 from engine.redis_client import connect as connect_redis
 from evently.embedded import PostgresServer, ValkeyServer
-from reconciler.recover.coordinator import CannotOpen, Coordinator
+from reconciler.recover.coordinator import Coordinator
+from reconciler.recover.decide import CannotOpen
 from store import reigns
 from store.pool import connect
 from tests.checks import ask

@@ -13,6 +13,7 @@ from engine.commands import Order
 from engine.ids import new_id
 from engine.outcomes import Held
 from reconciler.event.image import Change
+from reconciler.recover.coordinator import open_again
 from reconciler.repair.repairer import Outcome, put_right, run
 from store import reigns
 from tests.checks import ask, snapshot
@@ -32,7 +33,13 @@ async def sold(sold: Sold) -> Sold:
 
 async def repair(office: BoxOffice, *, applies: bool = True, rewinds: bool = False) -> Outcome:
     """Run the command's work on the office's shard."""
-    [outcome] = await run(office.servers, shards=[office.shard], applies=applies, rewinds=rewinds)
+    [outcome] = await run(
+        office.servers,
+        shards=[office.shard],
+        applies=applies,
+        rewinds=rewinds,
+        open_shard=open_again,
+    )
     return outcome
 
 

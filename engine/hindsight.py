@@ -1,8 +1,8 @@
 """
-One event's stock as its records make it, step by step: what `explain` tells and judges by.
+What an order would have been told at a moment of the past, and why: an event's stock in hindsight.
 
-A fold of records alone: it can be stopped at any moment of the past, and answers what a request
-would have been told then. Nobody's id is kept but as a key of what they have.
+A fold of records alone: it can be stopped at any moment, and judges as the scripts did then.
+Nobody's id is kept but as a key of what they have.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from engine.status import Status
 RECLAIM_MAX = 50
 
 
-class Place(NamedTuple):
+class Moment(NamedTuple):
     """A record's place and time."""
 
     epoch: int
@@ -105,7 +105,7 @@ class EventStock:
     of_tier: Counter[tuple[str, int]] = field(default_factory=Counter)
     #: Tier and places of an order whose end is looked for, and since when they could not be had.
     asked: tuple[int, int] | None = None
-    short_since: Place | None = None
+    short_since: Moment | None = None
 
     def follow(self, epoch: int, seq: int, record: Record) -> None:
         """Take the next record of the event."""
@@ -129,7 +129,7 @@ class EventStock:
             case _:
                 self._follow_places(record)
         if self.asked is not None:
-            self._note_shortage(Place(epoch, seq, record.at_ms), *self.asked)
+            self._note_shortage(Moment(epoch, seq, record.at_ms), *self.asked)
 
     def _follow_places(self, record: Record) -> None:
         match record:
@@ -255,9 +255,9 @@ class EventStock:
         if tier_no in self.tiers:
             self.tiers[tier_no].waiting += change
 
-    def _note_shortage(self, place: Place, tier_no: int, quantity: int) -> None:
+    def _note_shortage(self, moment: Moment, tier_no: int, quantity: int) -> None:
         tier = self.tiers.get(tier_no)
         if tier is None or tier.available + tier.held >= quantity:
             self.short_since = None
         elif self.short_since is None:
-            self.short_since = place
+            self.short_since = moment
