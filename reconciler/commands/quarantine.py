@@ -1,8 +1,8 @@
 """
 The commands `python -m reconciler quarantine list|replay|discard|thaw`.
 
-Words of the command line alone; `reconciler.judge.quarantine` does the work. Exit codes: 0 done, or
-would be done; 1 refused (`list`: something waits); 2 PostgreSQL did not answer.
+The store's part is `store.quarantine`. Exit codes: 0 done, or would be done; 1 refused (`list`:
+something waits); 2 PostgreSQL did not answer.
 """
 
 from __future__ import annotations
@@ -11,15 +11,21 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import asyncpg
 import orjson
 import typer
 
-from reconciler.judge import quarantine
-from reconciler.judge.quarantine import AWAY, Document
+from engine.errors import CorruptRecord
+from engine.records import seal
+from store import quarantine, reigns
 from store.pool import connect
+from store.quarantine import CannotResolve
+
+DONE, REFUSED, AWAY = 0, 1, 2
+
+Document = dict[str, Any]
 
 #: Returns the URL of PostgreSQL and the time that one statement may take, in ms.
 FindDatabase = Callable[[], tuple[str, int]]
@@ -46,7 +52,7 @@ def make(find_database: FindDatabase) -> typer.Typer:
         """Show parked records and conflicts; exit code 1 if any waits."""
         _run(
             find_database,
-            lambda database: quarantine.listing(database, shard, resolved=resolved),
+            lambda database: _listing(database, shard, resolved=resolved),
             as_json=as_json,
         )
 
@@ -66,7 +72,7 @@ def make(find_database: FindDatabase) -> typer.Typer:
         body = file.read_bytes()
         _run(
             find_database,
-            lambda database: quarantine.replay(
+            lambda database: _replay(
                 database, (shard, epoch, seq), body, by=by, why=why, applies=apply
             ),
             as_json=as_json,
@@ -86,22 +92,77 @@ def make(find_database: FindDatabase) -> typer.Typer:
         """Give a parked record up for good."""
         _run(
             find_database,
-            lambda database: quarantine.discard(
-                database, (shard, epoch, seq), by=by, why=why, applies=apply
-            ),
+            lambda database: _discard(database, (shard, epoch, seq), by=by, why=why, applies=apply),
             as_json=as_json,
         )
 
     @app.command()
     def thaw(shard: int, *, apply: Apply = False, as_json: AsJson = False) -> None:
         """Let the coordinator take up a frozen shard of which no record waits."""
-        _run(
-            find_database,
-            lambda database: quarantine.thaw(database, shard, applies=apply),
-            as_json=as_json,
-        )
+        _run(find_database, lambda database: _thaw(database, shard, applies=apply), as_json=as_json)
 
     return app
+
+
+async def _listing(
+    database: asyncpg.Connection, shard: int | None, *, resolved: bool
+) -> tuple[int, Document]:
+    """Return what waits for a human; code 1 if anything does."""
+    rows = await quarantine.rows_of(database, shard, resolved=resolved)
+    conflicts = await quarantine.conflicts(database, shard)
+    waiting = sum(row.state == "held" for row in rows) + len(conflicts)
+    return REFUSED if waiting else DONE, {
+        "quarantine": [
+            row._asdict() | {"record": row.record.decode(errors="backslashreplace")} for row in rows
+        ],
+        "conflicts": [conflict._asdict() for conflict in conflicts],
+    }
+
+
+async def _replay(
+    database: asyncpg.Connection,
+    place: tuple[int, int, int],
+    body: bytes,
+    *,
+    by: str,
+    why: str,
+    applies: bool,
+) -> tuple[int, Document]:
+    """Write the mended record *body*, JSON without a check, in the place of a parked one."""
+    try:
+        again = await quarantine.replay(
+            database, place=place, raw=seal(body.strip()), by=by, why=why, applies=applies
+        )
+    except (CannotResolve, CorruptRecord) as error:
+        return REFUSED, _refused(place, str(error))
+    return DONE, _done("replayed", place, applies) | {
+        "written_again": [{"epoch": epoch, "seq": seq} for epoch, seq in again]
+    }
+
+
+async def _discard(
+    database: asyncpg.Connection, place: tuple[int, int, int], *, by: str, why: str, applies: bool
+) -> tuple[int, Document]:
+    """Give a parked record up."""
+    try:
+        await quarantine.discard(database, place=place, by=by, why=why, applies=applies)
+    except CannotResolve as error:
+        return REFUSED, _refused(place, str(error))
+    return DONE, _done("discarded", place, applies)
+
+
+async def _thaw(database: asyncpg.Connection, shard: int, *, applies: bool) -> tuple[int, Document]:
+    """Let the coordinator take up a frozen shard of which no record waits any more."""
+    document: Document = {"shard": shard, "applied": False}
+    held = await quarantine.held(database, shard)
+    row = await reigns.read(database, shard)
+    if held:
+        return REFUSED, document | {"refused": f"{held} records are in quarantine still"}
+    if row is None or row.state != "frozen":
+        return REFUSED, document | {"refused": "the shard is not frozen"}
+    if applies and not await reigns.thaw(database, shard):
+        return REFUSED, document | {"refused": "the shard is not frozen any more"}
+    return DONE, document | {"applied": applies, "was_frozen_for": row.reason}
 
 
 def _run(find_database: FindDatabase, work: _Work, *, as_json: bool) -> None:
@@ -143,3 +204,15 @@ def _lines(document: Document) -> list[str]:
     if document.get("applied") is False and not document.keys() & {"refused", "error"}:
         lines.append("not done yet: add --apply")
     return lines
+
+
+def _place(place: tuple[int, int, int]) -> Document:
+    return dict(zip(("shard", "epoch", "seq"), place, strict=True))
+
+
+def _refused(place: tuple[int, int, int], why: str) -> Document:
+    return _place(place) | {"applied": False, "refused": why}
+
+
+def _done(what: str, place: tuple[int, int, int], applies: bool) -> Document:
+    return _place(place) | {"state": what, "applied": applies}

@@ -17,6 +17,7 @@ import asyncpg
 
 from reconciler.event.journal import JournalReader
 from reconciler.event.violation import Violation
+from reconciler.judge.parked import parked_violations
 from reconciler.judge.proof import (
     NAMED_BOOKINGS_MAX,
     Ledger,
@@ -24,7 +25,6 @@ from reconciler.judge.proof import (
     compare_blocked,
     compare_event,
 )
-from reconciler.judge.quarantine import parked_violations
 from store import audit, reigns
 
 #: Records that one step reads about; a follower that has just begun takes several steps.

@@ -35,7 +35,7 @@ from engine.values import CANCELLED, items_text, split_cuts
 from reconciler.event.journal import BROKEN_MAX, JournalReader, Known
 from reconciler.event.violation import Violation
 from reconciler.judge.fairness import Fairness
-from reconciler.judge.quarantine import parked_violations
+from reconciler.judge.parked import parked_violations
 from reconciler.judge.transitions import Transitions
 from store import audit, reigns
 

@@ -8,7 +8,7 @@ where only an order is known, between two places. See `reconciler.repair.rewind`
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -112,16 +112,19 @@ def derive(
     yield from _blocks(remains, blocked_rows, tail)
 
 
+def _at(remains: InRedis, at_ms: int) -> dict[str, Any]:
+    """Return what every record of the event has."""
+    return {"version": 1, "at_ms": at_ms, "event_id": remains.event_id}
+
+
 def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
-    stock, event_id = remains.stock, remains.event_id
+    stock = remains.stock
     if "seq" not in stock:
         return
     tiers = [_tier(stock, no) for no in range(1, int(stock["tier_count"]) + 1)]
     closes_at_ms = int(stock["closes_at_ms"])
     published = Published(
-        version=1,
-        at_ms=int(stock["at_ms"]),
-        event_id=event_id,
+        **_at(remains, int(stock["at_ms"])),
         fingerprint=stock["fingerprint"],
         opens_at_ms=int(stock["opens_at_ms"]),
         closes_at_ms=closes_at_ms,
@@ -138,15 +141,11 @@ def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
     at_ms, before = int(stock["changed_at_ms"]), known or published
     records: list[Record] = []
     if "cancelled_at_ms" in stock:
-        records.append(
-            EventCancelled(version=1, at_ms=at_ms, event_id=event_id, closes_at_ms=closes_at_ms)
-        )
+        records.append(EventCancelled(**_at(remains, at_ms), closes_at_ms=closes_at_ms))
     elif closes_at_ms <= at_ms or closes_at_ms < before.closes_at_ms:
-        records.append(Closed(version=1, at_ms=at_ms, event_id=event_id, closes_at_ms=closes_at_ms))
+        records.append(Closed(**_at(remains, at_ms), closes_at_ms=closes_at_ms))
     elif closes_at_ms > before.closes_at_ms:
-        records.append(
-            Reopened(version=1, at_ms=at_ms, event_id=event_id, closes_at_ms=closes_at_ms)
-        )
+        records.append(Reopened(**_at(remains, at_ms), closes_at_ms=closes_at_ms))
     was = {tier.tier_no: tier.capacity for tier in before.tiers}
     sizes = [
         TierCapacity(tier.tier_no, tier.capacity)
@@ -154,7 +153,7 @@ def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
         if was.get(tier.tier_no) != tier.capacity
     ]
     if sizes:
-        records.append(CapacitySet(version=1, at_ms=at_ms, event_id=event_id, tiers=sizes))
+        records.append(CapacitySet(**_at(remains, at_ms), tiers=sizes))
     for number, record in enumerate(records):
         yield Derived(record, changed) if not number else Derived(record, None, made, changed)
 
@@ -206,11 +205,11 @@ def _promos(remains: InRedis) -> list[Promo]:
 
 def _hold(remains: InRedis, hold_id: str, hold: Hold) -> Iterator[Derived]:
     made, changed = (hold.epoch, hold.seq), (hold.changed_epoch, hold.changed_seq)
-    items, event_id = list(hold.items), remains.event_id
+    items = list(hold.items)
     is_offer = hold_id.startswith(OFFER_PREFIX)
     entry = remains.entries.get(entry_of_offer(hold_id)) if is_offer else None
     was_extended = hold.status == "held" and changed != made
-    yield Derived(_beginning(event_id, hold_id, hold, entry, was_extended=was_extended), made)
+    yield Derived(_beginning(remains, hold_id, hold, entry, was_extended=was_extended), made)
     # A hold does not keep when it ended; the entry of an offer does, and nothing depends on others.
     at_ms = hold.at_ms if hold.status == "released" else max(hold.at_ms, hold.expires_at_ms)
     if is_offer and entry is not None and (entry.changed_epoch, entry.changed_seq) == changed:
@@ -218,9 +217,7 @@ def _hold(remains: InRedis, hold_id: str, hold: Hold) -> Iterator[Derived]:
     if was_extended:
         yield Derived(
             Extended(
-                version=1,
-                at_ms=at_ms,
-                event_id=event_id,
+                **_at(remains, at_ms),
                 hold_id=hold_id,
                 user_id=hold.user_id,
                 expires_at_ms=hold.expires_at_ms,
@@ -232,9 +229,7 @@ def _hold(remains: InRedis, hold_id: str, hold: Hold) -> Iterator[Derived]:
         booking = remains.bookings.get(booking_id)
         yield Derived(
             Confirmed(
-                version=1,
-                at_ms=booking.at_ms if booking else at_ms,
-                event_id=event_id,
+                **_at(remains, booking.at_ms if booking else at_ms),
                 hold_id=hold_id,
                 booking_id=booking_id,
                 user_id=hold.user_id,
@@ -248,27 +243,17 @@ def _hold(remains: InRedis, hold_id: str, hold: Hold) -> Iterator[Derived]:
     elif hold.status != "held":
         kind = Released if hold.status == "released" else Expired
         yield Derived(
-            kind(
-                version=1,
-                at_ms=at_ms,
-                event_id=event_id,
-                hold_id=hold_id,
-                user_id=hold.user_id,
-                items=items,
-            ),
-            changed,
+            kind(**_at(remains, at_ms), hold_id=hold_id, user_id=hold.user_id, items=items), changed
         )
 
 
 def _beginning(
-    event_id: str, hold_id: str, hold: Hold, entry: WaitEntry | None, *, was_extended: bool
+    remains: InRedis, hold_id: str, hold: Hold, entry: WaitEntry | None, *, was_extended: bool
 ) -> Offered | Held:
     items = list(hold.items)
     if hold_id.startswith(OFFER_PREFIX):
         return Offered(
-            version=1,
-            at_ms=hold.at_ms,
-            event_id=event_id,
+            **_at(remains, hold.at_ms),
             entry_id=entry_of_offer(hold_id),
             hold_id=hold_id,
             user_id=hold.user_id,
@@ -281,9 +266,7 @@ def _beginning(
             passed=[],
         )
     return Held(
-        version=1,
-        at_ms=hold.at_ms,
-        event_id=event_id,
+        **_at(remains, hold.at_ms),
         hold_id=hold_id,
         user_id=hold.user_id,
         fingerprint=hold.fingerprint,
@@ -301,16 +284,14 @@ def _detail(hold: Hold) -> Detail:
 
 
 def _entry(remains: InRedis, entry_id: str, entry: WaitEntry) -> Iterator[Derived]:
-    stock, event_id = remains.stock, remains.event_id
+    stock = remains.stock
     made, changed = (entry.epoch, entry.seq), (entry.changed_epoch, entry.changed_seq)
     policy: Literal["strict", "skip"] = (
         "skip" if stock.get("waitlist.policy") == "skip" else "strict"
     )
     yield Derived(
         Joined(
-            version=1,
-            at_ms=entry.at_ms,
-            event_id=event_id,
+            **_at(remains, entry.at_ms),
             entry_id=entry_id,
             user_id=entry.user_id,
             fingerprint=entry.fingerprint,
@@ -326,9 +307,7 @@ def _entry(remains: InRedis, entry_id: str, entry: WaitEntry) -> Iterator[Derive
     )
     if entry.stalled_at_ms:
         stalled = Stalled(
-            version=1,
-            at_ms=entry.stalled_at_ms,
-            event_id=event_id,
+            **_at(remains, entry.stalled_at_ms),
             entry_id=entry_id,
             user_id=entry.user_id,
             tier_no=entry.tier_no,
@@ -339,9 +318,7 @@ def _entry(remains: InRedis, entry_id: str, entry: WaitEntry) -> Iterator[Derive
     if entry.status == "left":
         yield Derived(
             Left(
-                version=1,
-                at_ms=entry.changed_at_ms,
-                event_id=event_id,
+                **_at(remains, entry.changed_at_ms),
                 entry_id=entry_id,
                 user_id=entry.user_id,
                 tier_no=entry.tier_no,
@@ -363,9 +340,7 @@ def _end_of_offer(remains: InRedis, entry: WaitEntry, offer_id: str, items: list
         booking_id = f"bk_{offer_id.partition('_')[2]}"
         return Derived(
             Confirmed(
-                version=1,
-                at_ms=entry.changed_at_ms,
-                event_id=remains.event_id,
+                **_at(remains, entry.changed_at_ms),
                 hold_id=offer_id,
                 booking_id=booking_id,
                 user_id=entry.user_id,
@@ -378,9 +353,7 @@ def _end_of_offer(remains: InRedis, entry: WaitEntry, offer_id: str, items: list
     kind = Released if entry.status == "declined" else Expired
     return Derived(
         kind(
-            version=1,
-            at_ms=entry.changed_at_ms,
-            event_id=remains.event_id,
+            **_at(remains, entry.changed_at_ms),
             hold_id=offer_id,
             user_id=entry.user_id,
             items=items,
@@ -390,13 +363,10 @@ def _end_of_offer(remains: InRedis, entry: WaitEntry, offer_id: str, items: list
 
 
 def _booking(remains: InRedis, booking_id: str, booking: Booking) -> Iterator[Derived]:
-    event_id = remains.event_id
     first, cuts = split_cuts(booking.cuts) if booking.cuts else (booking.items, [])
     yield Derived(
         Booked(
-            version=1,
-            at_ms=booking.at_ms,
-            event_id=event_id,
+            **_at(remains, booking.at_ms),
             booking_id=booking_id,
             user_id=booking.user_id,
             fingerprint=booking.fingerprint,
@@ -408,9 +378,7 @@ def _booking(remains: InRedis, booking_id: str, booking: Booking) -> Iterator[De
         so_far = cuts[:number]
         yield Derived(
             ItemCancelled(
-                version=1,
-                at_ms=cut.at_ms,
-                event_id=event_id,
+                **_at(remains, cut.at_ms),
                 booking_id=booking_id,
                 user_id=booking.user_id,
                 booking_version=1 + number,
@@ -425,9 +393,7 @@ def _booking(remains: InRedis, booking_id: str, booking: Booking) -> Iterator[De
         at_ms = booking.cancelled_at_ms or 0
         yield Derived(
             Cancelled(
-                version=1,
-                at_ms=at_ms,
-                event_id=event_id,
+                **_at(remains, at_ms),
                 booking_id=booking_id,
                 user_id=booking.user_id,
                 items=list(parse_items(booking.items)),
@@ -441,9 +407,7 @@ def _ticket(remains: InRedis, ticket_id: str, ticket: Ticket) -> Iterator[Derive
     _, middle, number = ticket_id.split("_")
     yield Derived(
         _TICKET_RECORDS[ticket.status](
-            version=1,
-            at_ms=ticket.at_ms,
-            event_id=remains.event_id,
+            **_at(remains, ticket.at_ms),
             ticket_id=ticket_id,
             booking_id=f"bk_{middle}",
             number=int(number),
@@ -483,5 +447,5 @@ def _blocks(remains: InRedis, rows: Mapping[str, int], tail: Sequence[Record]) -
                 Seats(no, tuple(seat for seat in sorted(seats) if seats[seat] == no))
                 for no in sorted(set(seats.values()))
             ]
-            record = kind(version=1, at_ms=at_ms, event_id=remains.event_id, seats=groups)
+            record = kind(**_at(remains, at_ms), seats=groups)
             yield Derived(record, None, made)

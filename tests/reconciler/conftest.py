@@ -7,7 +7,9 @@ check reads was written by the code that writes it in production.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -129,6 +131,24 @@ class BoxOffice:
         if trim:
             await ask(self.redis, "XTRIM", self.journal, "MINID", f"{new_seq + 1}-0")
         return len(rows)
+
+    async def drain_all(self, *, records_max: int = 1_000) -> None:
+        """Write all that the journal has to PostgreSQL."""
+        while await self.drain(records_max=records_max):
+            pass
+
+    async def persist(self, stop: asyncio.Event) -> None:
+        """Persist and trim at once, in batches of changing size: the hardest case for a reader."""
+        chance = random.Random(1)
+        while not stop.is_set():
+            await self.drain(records_max=chance.choice([1, 50, 1_000]), trim=True)
+            await asyncio.sleep(chance.choice([0, 0, 0.02]))
+
+    async def codes(self) -> set[str]:
+        """Check, and return the codes of what is wrong."""
+        result = await self.check()
+        assert [] == result.errors
+        return {violation.code for violation in result.violations}
 
     async def check(self, *, event_id: str | None = None, shards: int | None = None) -> Result:
         """Run the check as the command does."""

@@ -5,22 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
+from redis.asyncio import Redis
 
 from api.app import reign_reader
 from engine import keys
+from engine.commands import Order
 from engine.engine import Engine
 from engine.errors import ShardRecovering
+from engine.ids import new_id
+from engine.outcomes import Booked
 from engine.redis_client import connect as connect_redis
 from evently.embedded import PostgresServer, ValkeyServer
+from loadtests.server import free_port
 from reconciler.recover.coordinator import Coordinator
+from store import reigns
 from store.pool import connect
-from tests.checks import snapshot
+from tests.checks import ask, make_booking_id, snapshot
 from tests.conftest import TIMEOUT_MS
-from tests.reconciler.conftest import BoxOffice
+from tests.reconciler.conftest import DETAIL, BoxOffice, Shown
 
 BACKLOG_MAX = 100_000
 
@@ -145,3 +154,61 @@ async def content(office: BoxOffice) -> dict[str, Any]:
 def _hold(row: bytes) -> tuple[Any, ...]:
     *words, detail = row.split(b" ", 11)
     return (*words, json.loads(detail))
+
+
+@contextlib.contextmanager
+def start_own(server_dir: Path) -> Iterator[ValkeyServer]:
+    """Run a Valkey for one test; it also listens on a port, for a replica."""
+    server = ValkeyServer(Path(tempfile.mkdtemp(dir=server_dir)), port=free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
+async def sell(office: BoxOffice, event: Shown, count: int) -> dict[str, Booked]:
+    """Book, one after another; return what was acknowledged."""
+    acked: dict[str, Booked] = {}
+    for _ in range(count):
+        user = new_id("usr")
+        own = make_booking_id(event.event_id, user, "k")
+        order = Order(event.event_id, own, user, "print", DETAIL, ((1, 1), (2, 2)))
+        outcome = await office.engine.book(office.shard, order)
+        assert isinstance(outcome, Booked)
+        acked[own] = outcome
+    return acked
+
+
+async def bookings(office: BoxOffice, event: Shown) -> dict[str, tuple[int, int]]:
+    """Return the places in the journal of all bookings that Redis has."""
+    rows = await ask(office.redis, "HGETALL", keys.event(office.shard, event.event_id).bookings)
+    return {key.decode(): (int(row.split()[2]), int(row.split()[3])) for key, row in rows.items()}
+
+
+def log_of(server: ValkeyServer) -> Path:
+    """Return the log of a stopped server that is written last."""
+    return max(server.directory.glob("appendonlydir/*.incr.aof"))
+
+
+async def until_equal(office: BoxOffice, copy: Redis) -> None:
+    """Wait until a replica has all that its primary has of the shard."""
+    while True:
+        if await snapshot(copy, office.shard) == await snapshot(office.redis, office.shard):
+            return
+        await asyncio.sleep(0.02)
+
+
+async def restart(office: BoxOffice, server: ValkeyServer) -> None:
+    """Start a killed Redis, and forget connections to the dead one."""
+    server.start()
+    await office.redis.connection_pool.disconnect()
+
+
+async def assert_shut_then_open(office: BoxOffice, event: Shown) -> None:
+    """I17: nothing is sold before the recovery, and everything after it."""
+    with pytest.raises(ShardRecovering):
+        await sell(office, event, 1)
+    await recover(office)
+    row = await reigns.read(office.database, office.shard)
+    assert row is not None
+    await wait_open(office.engine, office.shard, epoch=row.epoch)
+    await sell(office, event, 1)

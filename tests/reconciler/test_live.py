@@ -44,7 +44,7 @@ async def test_f40_reconcile_live(office: BoxOffice) -> None:
         asyncio.create_task(buy(office, events, people, n, stop, bought, pace))
         for n in range(BUYERS)
     ]
-    tasks.append(asyncio.create_task(persist(office, stop)))
+    tasks.append(asyncio.create_task(office.persist(stop)))
     lags: list[int] = []
     moved: list[int] = []
     try:
@@ -58,8 +58,7 @@ async def test_f40_reconcile_live(office: BoxOffice) -> None:
     finally:
         stop.set()
         await asyncio.gather(*tasks)
-    while await office.drain():
-        pass
+    await office.drain_all()
     result = await office.check()
     assert ([], []) == (result.violations, result.errors)
     assert bought[0] == result.bookings
@@ -78,7 +77,7 @@ async def test_drift_is_found_live(office: BoxOffice, field: str) -> None:
         asyncio.create_task(buy(office, events, people, n, stop, [0], Pace()))
         for n in range(BUYERS)
     ]
-    tasks.append(asyncio.create_task(persist(office, stop)))
+    tasks.append(asyncio.create_task(office.persist(stop)))
     try:
         stock = keys.event(office.shard, events[1].event_id).stock
         await ask(office.redis, "HINCRBY", stock, field, 5)
@@ -115,11 +114,3 @@ async def buy(
             if chance.random() < 0.8:
                 await office.engine.cancel(office.shard, Own(event_id, booking_id, user_id))
         await asyncio.sleep(pace.pause_s(chance))
-
-
-async def persist(office: BoxOffice, stop: asyncio.Event) -> None:
-    """Persist and trim at once, in batches of changing size: the hardest case for a reader."""
-    chance = random.Random(1)
-    while not stop.is_set():
-        await office.drain(records_max=chance.choice([1, 50, 1_000]), trim=True)
-        await asyncio.sleep(chance.choice([0, 0, 0.02]))

@@ -104,8 +104,7 @@ def by(record: Record, user_id: str) -> Record:
 async def found_after(sold: Sold, *records: Record) -> dict[str, list[tuple[Any, ...]]]:
     """Persist what is left and *records*, check, and return what each finding names."""
     first = await append(sold.office, *records)
-    while await sold.office.drain():
-        pass
+    await sold.office.drain_all()
     return {
         code: [
             (v.invariant, v.event_id, v.tier_no, v.booking_id, (v.seq or 0) - first)

@@ -26,12 +26,6 @@ from tests.reconciler.conftest import DETAIL, BoxOffice
 from tests.reconciler.recovering import content, coordinating, engine_of, recover, wait_open, wipe
 
 
-async def drain_all(office: BoxOffice) -> None:
-    """Write all that the journal has to PostgreSQL, in small batches."""
-    while await office.drain(records_max=37):
-        pass
-
-
 async def waiting_people(office: BoxOffice, policy: str, seed: int) -> None:
     """Let people book, hold, wait, take offers, cancel and forget, at random."""
     event = await office.add_event(tiers=(TierStock(8, 2500, 10), TierStock(4, 9900, 10)))
@@ -82,7 +76,7 @@ async def everything(office: BoxOffice) -> None:
 async def test_f6_rebuilt_to_the_letter(office: BoxOffice) -> None:
     """F6, I8: an emptied Redis has afterwards all that it had, and the check finds nothing."""
     await everything(office)
-    await drain_all(office)
+    await office.drain_all(records_max=37)
     before = await content(office)
     await wipe(office)
 
@@ -111,7 +105,7 @@ async def test_f6_small_groups_and_commands(
         users = [new_id("usr") for _ in range(20)]
         own = [await office.book(event.event_id, user, "k", (1, 2), (2, 1)) for user in users]
         await office.cancel(event.event_id, users[0], own[0])
-    await drain_all(office)
+    await office.drain_all(records_max=37)
     before = await content(office)
     await wipe(office)
 
@@ -127,7 +121,7 @@ async def test_f38_a_key_finds_its_booking_after_a_rebuild(office: BoxOffice) ->
     own = make_booking_id(event.event_id, user, "k")
     order = Order(event.event_id, own, user, "print", DETAIL, ((1, 2),))
     first = await office.engine.book(office.shard, order)
-    await drain_all(office)
+    await office.drain_all(records_max=37)
     await wipe(office)
     await recover(office)
 
@@ -154,7 +148,7 @@ async def test_live_hold_is_confirmed_after_a_rebuild(office: BoxOffice) -> None
     held = hold_id(event_id=event.event_id, user_id=user, idempotency_key="h")
     hold = Order(event.event_id, held, user, "print", DETAIL, ((1, 3),), 600_000)
     assert isinstance(await office.engine.hold(office.shard, hold), Held)
-    await drain_all(office)
+    await office.drain_all(records_max=37)
     await wipe(office)
     one = await recover(office)
 
@@ -189,7 +183,7 @@ async def test_hold_gives_way_to_an_acknowledged_booking(office: BoxOffice) -> N
     held = hold_id(event_id=event.event_id, user_id=user, idempotency_key="h")
     hold = Order(event.event_id, held, user, "print", DETAIL, ((1, 3),), 600_000)
     assert isinstance(await office.engine.hold(office.shard, hold), Held)
-    await drain_all(office)
+    await office.drain_all(records_max=37)
     record = booked_record(event.event_id, other, Item(1, 2, 2500))
     row = redo.Row(1, 5, encode(record).decode())
     await redo.write(office.database, shard=office.shard, worker="w", rows=[row])
@@ -208,7 +202,7 @@ async def test_hold_gives_way_to_an_acknowledged_booking(office: BoxOffice) -> N
 async def test_late_redo_reopens_the_shard(office: BoxOffice) -> None:
     """What a worker writes after the shard was opened is merged too, by itself."""
     event = await office.add_event()
-    await drain_all(office)
+    await office.drain_all(records_max=37)
     async with coordinating(office.shard, office.redis, office.database_url) as one:
         await one.recover()
         assert await one.is_well()
@@ -235,7 +229,7 @@ async def test_f41_a_crashed_rebuild_is_begun_anew(
     users = [new_id("usr") for _ in range(5)]
     for user in users:
         await office.book(event.event_id, user, "k", (1, 1))
-    await drain_all(office)
+    await office.drain_all(records_max=37)
     before = await content(office)
     await wipe(office)
     real: Any = getattr(rebuilding.Rebuild, step)
@@ -274,7 +268,7 @@ async def test_f13_emptied_under_the_recovery(
     event = await office.add_event()
     for n in range(5):
         await office.book(event.event_id, new_id("usr"), f"k{n}", (1, 1))
-    await drain_all(office)
+    await office.drain_all(records_max=37)
     before = await content(office)
     if home is rebuilding.Rebuild:
         await wipe(office)
@@ -325,7 +319,7 @@ async def test_f41_who_lost_the_claim_changes_nothing(office: BoxOffice) -> None
     """F41: a recovery that wakes up late can neither write rows nor open the shard."""
     event = await office.add_event()
     await office.book(event.event_id, new_id("usr"), "k", (1, 1))
-    await drain_all(office)
+    await office.drain_all(records_max=37)
     await wipe(office)
     reached, go_on = asyncio.Event(), asyncio.Event()
 
@@ -388,7 +382,7 @@ async def test_wrong_rows_freeze_the_shard(office: BoxOffice) -> None:
     """A rebuild that is not what PostgreSQL has is not opened: the checks see it."""
     event = await office.add_event()
     own = await office.book(event.event_id, new_id("usr"), "k", (1, 1))
-    await drain_all(office)
+    await office.drain_all(records_max=37)
     await office.database.execute(
         "DELETE FROM items WHERE event_id = $1 AND booking_id = $2", event.event_id, own
     )
@@ -406,7 +400,7 @@ async def test_wrong_rows_freeze_the_shard(office: BoxOffice) -> None:
 async def test_unknown_publishing_freezes_the_shard(office: BoxOffice) -> None:
     """An event whose record of publishing is gone cannot be sold: nobody guesses its stock."""
     event = await office.add_event()
-    await drain_all(office)
+    await office.drain_all(records_max=37)
     await office.database.execute("DELETE FROM journal WHERE shard = $1", office.shard)
     await wipe(office)
 
@@ -419,7 +413,7 @@ async def test_thawed_shard_is_tried_again(office: BoxOffice) -> None:
     """A human may let recovery try a frozen shard again, or take PostgreSQL alone."""
     event = await office.add_event()
     await office.book(event.event_id, new_id("usr"), "k", (1, 1))
-    await drain_all(office)
+    await office.drain_all(records_max=37)
     await office.book(event.event_id, new_id("usr"), "k", (1, 2))
     await ask(office.redis, "XDEL", office.journal, "3-1")
     async with coordinating(office.shard, office.redis, office.database_url) as one:
@@ -437,4 +431,4 @@ async def test_thawed_shard_is_tried_again(office: BoxOffice) -> None:
         assert await one.is_well()
     assert not await reigns.thaw(office.database, office.shard)
     assert 1 == (await stock(office.redis, office.shard, event.event_id))[1].sold
-    assert [] == (await office.check()).violations
+    assert set() == await office.codes()

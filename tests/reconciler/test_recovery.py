@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from store import reigns
 from store.pool import connect
 from tests.checks import ask
 from tests.conftest import TIMEOUT_MS
+from tests.reconciler.recovering import start_own
 
 BACKLOG_MAX = 1_000
 
@@ -27,10 +27,8 @@ BACKLOG_MAX = 1_000
 @pytest.fixture
 def own_valkey(server_dir: Path) -> Iterator[ValkeyServer]:
     """Run a Valkey that the test may kill."""
-    server = ValkeyServer(Path(tempfile.mkdtemp(dir=server_dir)))
-    server.start()
-    yield server
-    server.stop()
+    with start_own(server_dir) as server:
+        yield server
 
 
 @pytest.fixture

@@ -73,13 +73,6 @@ async def book(
     )
 
 
-async def codes(office: BoxOffice) -> set[str]:
-    """Check, and return the codes of what is wrong."""
-    result = await office.check()
-    assert [] == result.errors
-    return {violation.code for violation in result.violations}
-
-
 @pytest.fixture
 async def hall(office: BoxOffice) -> str:
     """Return an event with a seat in every state, half persisted."""
@@ -108,9 +101,9 @@ async def hall(office: BoxOffice) -> str:
 
 async def test_all_is_well(office: BoxOffice, hall: str) -> None:
     """No violation, before and after the rest is persisted."""
-    assert set() == await codes(office)
+    assert set() == await office.codes()
     await office.drain()
-    assert set() == await codes(office)
+    assert set() == await office.codes()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +123,7 @@ async def test_i2_drifted_letters(
     before = (await ask(office.redis, "HGET", key, "1.status")).decode()
     assert before != status
     await ask(office.redis, "HSET", key, "1.status", status)
-    assert expected == await codes(office)
+    assert expected == await office.codes()
 
 
 async def test_i3_drifted_tickets(office: BoxOffice, hall: str) -> None:
@@ -139,7 +132,7 @@ async def test_i3_drifted_tickets(office: BoxOffice, hall: str) -> None:
     await office.database.execute(
         "UPDATE tickets SET seat_id = 's1-12' WHERE event_id = $1 AND seat_id = 's2-1'", hall
     )
-    assert {"tickets_differ"} == await codes(office)
+    assert {"tickets_differ"} == await office.codes()
     await office.database.execute(
         "UPDATE tickets SET seat_id = 's2-1' WHERE event_id = $1 AND seat_id = 's1-12'", hall
     )
@@ -147,20 +140,20 @@ async def test_i3_drifted_tickets(office: BoxOffice, hall: str) -> None:
         "UPDATE tickets SET is_live = true, seat_id = 's2-6' WHERE event_id = $1 AND NOT is_live",
         hall,
     )
-    assert {"seat_kept"} == await codes(office)
+    assert {"seat_kept"} == await office.codes()
 
 
 async def test_i8_drifted_blocks(office: BoxOffice, hall: str) -> None:
     """I8: a blocked seat that no record blocked is found on both sides."""
     await office.drain()
     await office.database.execute("INSERT INTO blocked_seats VALUES ($1, 's2-3', 1, now())", hall)
-    assert {"blocked_row_differs", "seat_differs"} <= await codes(office)
+    assert {"blocked_row_differs", "seat_differs"} <= await office.codes()
 
 
 async def test_i8_drifted_sections(office: BoxOffice, hall: str) -> None:
     """I8: a section's row that is not what was published is found."""
     await office.database.execute("UPDATE sections SET kinds = '' WHERE event_id = $1", hall)
-    assert {"section_differs"} == await codes(office)
+    assert {"section_differs"} == await office.codes()
 
 
 async def test_f40_seats_reconcile_live(office: BoxOffice) -> None:
@@ -169,7 +162,7 @@ async def test_f40_seats_reconcile_live(office: BoxOffice) -> None:
     stop = asyncio.Event()
     people = [new_id("usr") for _ in range(6)]
     tasks = [asyncio.create_task(trade(office, event_id, people, n, stop)) for n in range(4)]
-    tasks.append(asyncio.create_task(persist(office, stop)))
+    tasks.append(asyncio.create_task(office.persist(stop)))
     try:
         for _ in range(CHECKS):
             result = await office.check()
@@ -177,9 +170,8 @@ async def test_f40_seats_reconcile_live(office: BoxOffice) -> None:
     finally:
         stop.set()
         await asyncio.gather(*tasks)
-    while await office.drain():
-        pass
-    assert set() == await codes(office)
+    await office.drain_all()
+    assert set() == await office.codes()
 
 
 async def trade(
@@ -217,11 +209,3 @@ async def trade(
                 await chance.choice([engine.block, engine.unblock])(shard, command)
                 await engine.shards[shard].expire(event_id, holds_max=10, forget_ms=60_000)
         await asyncio.sleep(chance.random() * 0.01)
-
-
-async def persist(office: BoxOffice, stop: asyncio.Event) -> None:
-    """Persist and trim at once, in batches of changing size."""
-    chance = random.Random(1)
-    while not stop.is_set():
-        await office.drain(records_max=chance.choice([1, 20, 500]), trim=True)
-        await asyncio.sleep(chance.choice([0, 0, 0.02]))

@@ -137,14 +137,6 @@ async def sweep(office: BoxOffice, event_ids: list[str], stop: asyncio.Event) ->
         await asyncio.sleep(0.02)
 
 
-async def persist(office: BoxOffice, stop: asyncio.Event) -> None:
-    """Persist and trim at once, in batches of changing size."""
-    chance = random.Random(1)
-    while not stop.is_set():
-        await office.drain(records_max=chance.choice([1, 50, 1_000]), trim=True)
-        await asyncio.sleep(chance.choice([0, 0, 0.02]))
-
-
 async def test_i9_f40_reconcile_live(office: BoxOffice) -> None:
     """I9, F40: while people join, are offered, accept, decline and lapse, no check finds drift."""
     events = [(await office.add_event()).event_id for _ in range(2)]
@@ -152,7 +144,7 @@ async def test_i9_f40_reconcile_live(office: BoxOffice) -> None:
     people = [Person(office, events[n % 2], ("strict", "skip")[n % 2], n) for n in range(PEOPLE)]
     tasks = [asyncio.create_task(live(person, stop)) for person in people]
     tasks.append(asyncio.create_task(sweep(office, events, stop)))
-    tasks.append(asyncio.create_task(persist(office, stop)))
+    tasks.append(asyncio.create_task(office.persist(stop)))
     try:
         for _ in range(CHECKS):
             result = await office.check()
@@ -160,8 +152,7 @@ async def test_i9_f40_reconcile_live(office: BoxOffice) -> None:
     finally:
         stop.set()
         await asyncio.gather(*tasks)
-    while await office.drain():
-        pass
+    await office.drain_all()
     result = await office.check()
     assert ([], []) == (result.violations, result.errors)
     rows = await office.database.fetch(

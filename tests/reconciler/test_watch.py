@@ -19,7 +19,7 @@ from tests.checks import ask
 from tests.conftest import TIMEOUT_MS
 from tests.reconciler.conftest import BoxOffice, Sold
 from tests.reconciler.test_cli import run
-from tests.reconciler.test_live import Pace, buy, persist
+from tests.reconciler.test_live import Pace, buy
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ async def test_f40_watch_live(office: BoxOffice, watch: ShardWatch) -> None:
     tasks = [
         asyncio.create_task(buy(office, events, people, n, stop, bought, pace)) for n in range(8)
     ]
-    tasks.append(asyncio.create_task(persist(office, stop)))
+    tasks.append(asyncio.create_task(office.persist(stop)))
     try:
         for _ in range(20):
             assert set() == await whole_pass(watch)
