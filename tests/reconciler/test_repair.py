@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 
 import pytest
 from redis.exceptions import ResponseError
@@ -18,6 +17,7 @@ from reconciler.repair.repairer import Outcome, put_right, run
 from store import reigns
 from tests.checks import ask, snapshot
 from tests.reconciler.conftest import DETAIL, BoxOffice, Sold
+from tests.reconciler.plants import DRIFTS, OF_NOBODY, Plant, stock
 from tests.reconciler.test_cli import run as run_command
 
 BACKLOG_MAX = 1_000_000
@@ -48,66 +48,15 @@ def codes(outcome: Outcome) -> set[str]:
     return {v.code for action in outcome.plan.actions for v in action.violations}
 
 
-Plant = Callable[[Sold], Awaitable[object]]
-
-
-def _sql(text: str, number: int) -> Plant:
-    return lambda sold: sold.office.database.execute(text, sold.bookings[number])
-
-
-def _stock(field: str, change: int) -> Plant:
-    return lambda sold: ask(
-        sold.office.redis,
-        "HINCRBY",
-        keys.event(sold.office.shard, sold.event.event_id).stock,
-        field,
-        change,
-    )
-
-
-def _redis(command: str, key: str, *words: object) -> Plant:
-    def plant(sold: Sold) -> Awaitable[object]:
-        names = keys.event(sold.office.shard, sold.event.event_id)
-        told = [
-            sold.bookings[word[1]]
-            if isinstance(word, tuple) and word[0] == "booking"
-            else sold.users[word[1]]
-            if isinstance(word, tuple)
-            else word
-            for word in words
-        ]
-        return ask(sold.office.redis, command, getattr(names, key), *told)
-
-    return plant
-
-
-PLANTS: dict[str, tuple[Plant, str]] = {
-    "lost row": (_sql("DELETE FROM bookings WHERE id = $1", 1), "row_missing"),
-    "lost ticket": (_sql("DELETE FROM tickets WHERE booking_id = $1", 0), "tickets_differ"),
-    "lost line": (_sql("DELETE FROM items WHERE booking_id = $1", 0), "tickets_differ"),
-    "wrong total": (_sql("UPDATE bookings SET total_minor = 7 WHERE id = $1", 0), "total_differs"),
-    "wrong remark": (
-        _sql("UPDATE bookings SET special_requests = 'x' WHERE id = $1", 0),
-        "row_differs",
-    ),
-    "place from nowhere": (_stock("1.available", 3), "places_not_conserved"),
-    "sold too few": (_stock("2.sold", -2), "sold_differs"),
-    "held by nobody": (_stock("2.held", 4), "held_without_owner"),
-    "wrong price": (_stock("1.price_minor", 1), "stock_differs"),
-    "hidden by nobody": (_redis("HSET", "stock", "hidden", "+1+"), "stock_differs"),
-    "lost booking": (_redis("HDEL", "bookings", ("booking", 0)), "booking_not_in_redis"),
-    "lost cancelled booking": (_redis("HDEL", "bookings", ("booking", 2)), "booking_not_in_redis"),
-    "unreadable booking": (_redis("HSET", "bookings", ("booking", 1), "x y z"), "value_unreadable"),
-    "wrong person": (_redis("HINCRBY", "persons", ("user", 3), 5), "person_differs"),
-    "person of nobody": (_redis("HSET", "persons", "usr_x", 5), "person_differs"),
-    "promo of nobody": (_redis("HSET", "promos", "X.used", 5), "promo_differs"),
+MENDED = OF_NOBODY | {
+    name: (drift.plant, drift.named[0].code) for name, drift in DRIFTS.items() if drift.is_repaired
 }
 
 
-@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS.keys())
-async def test_each_drift_is_put_right(sold: Sold, plant: tuple[Plant, str]) -> None:
+@pytest.mark.parametrize("drift", MENDED.values(), ids=MENDED.keys())
+async def test_each_drift_is_put_right(sold: Sold, drift: tuple[Plant, str]) -> None:
     """A planted drift is planned, changed by `--apply`, and the shard opens clean."""
-    office, (make, code) = sold.office, plant
+    office, (make, code) = sold.office, drift
     await make(sold)
 
     dry = await repair(office, applies=False)
@@ -125,7 +74,7 @@ async def test_each_drift_is_put_right(sold: Sold, plant: tuple[Plant, str]) -> 
 async def test_dry_run_changes_nothing(sold: Sold) -> None:
     """Without `--apply` both stores are as they were, and the shard stays open."""
     office = sold.office
-    await _stock("1.available", 3)(sold)
+    await stock("1.available", 3)(sold)
     before = await snapshot(office.redis, office.shard)
     code, text = await run_command(office, "repair", "--json", "--shard", str(office.shard))
     document = json.loads(text)
@@ -154,7 +103,7 @@ async def test_clean_shard_is_not_shut(sold: Sold) -> None:
 async def test_f40_refuses_without_the_fence(sold: Sold) -> None:
     """F40: while another coordinator has the shard, nothing is repaired."""
     office = sold.office
-    await _stock("1.available", 3)(sold)
+    await stock("1.available", 3)(sold)
     await office.database.execute(
         "UPDATE shard_epoch SET state = 'recovering', lease_until = now() + interval '1 hour'"
         " WHERE shard = $1",
