@@ -91,7 +91,7 @@ DRIFTS = {
         sql("DELETE FROM items WHERE booking_id = $1 AND line = 2", 0),
         "row_differs booking_differs tickets_differ total_differs sold_differs available_differs "
         "person_differs",
-        [Named("booking_differs", 1, 0)],
+        [Named("row_differs", 1, 0), Named("booking_differs", 1, 0)],
     ),
     "wrong total": Drift(
         sql("UPDATE bookings SET total_minor = 7 WHERE id = $1", 0),

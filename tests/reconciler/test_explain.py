@@ -1,122 +1,154 @@
-"""Complaint 11: an organizer can ask why nobody, or why somebody, was promoted."""
+"""`explain`: the ordered story of anything, and why an order was refused at a moment."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
-from engine.commands import Join, Own, TierStock
-from engine.ids import entry_id, new_id, offer_of_entry
-from engine.outcomes import Applied
-from reconciler.tell.waitlist import explain_waitlist
-from tests.reconciler import conftest
-from tests.reconciler.conftest import BoxOffice
+from engine.commands import Order, TierStock
+from engine.ids import new_id
+from engine.outcomes import Held, Refused
+from engine.status import Status
+from reconciler.tell.explain import Answer, Question, explain
+from tests.checks import make_booking_id
+from tests.reconciler.conftest import DETAIL, BoxOffice, Shown, Sold
 from tests.reconciler.test_cli import run
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let events have few places, so that people must wait."""
-    monkeypatch.setattr(conftest, "TIERS", (TierStock(4, 2500, 10), TierStock(1, 9900, 10)))
+def kinds(answer: Answer) -> list[str]:
+    """Return what kinds of records the story tells."""
+    return [line.kind for line in answer.lines]
 
 
-class Scene:
-    """A sold-out event and those who wait for it."""
-
-    def __init__(self, office: BoxOffice, event_id: str, policy: str) -> None:
-        self.office = office
-        self.event_id = event_id
-        self.policy = policy
-        self.users: dict[str, str] = {}
-
-    async def join(self, quantity: int) -> str:
-        """Let somebody join; return the entry."""
-        user_id = new_id("usr")
-        own_id = entry_id(event_id=self.event_id, user_id=user_id, idempotency_key="k")
-        self.users[own_id] = user_id
-        command = Join(
-            self.event_id, own_id, user_id, "f", 1, quantity, self.policy, 10**6, 10**6, 100
-        )
-        assert isinstance(await self.office.engine.join(self.office.shard, command), Applied)
-        return own_id
-
-    async def explain(self, own_id: str | None = None) -> list[str]:
-        """Ask for the story."""
-        return await explain_waitlist(self.office.servers, self.event_id, own_id)
+async def test_story_of_a_booking(sold: Sold) -> None:
+    """A booking's records in order, persisted or not, and what they did to its tiers."""
+    answer = await explain(sold.office.servers, sold.bookings[4])
+    assert ["booked", "cancelled"] == kinds(answer)
+    booked, cancelled = answer.lines
+    assert (998 - 2 - 2, 998 - 2) == (booked.tiers[2]["available"], cancelled.tiers[2]["available"])
+    assert [(1, 7), (1, 8)] == [(line.epoch, line.seq) for line in answer.lines]
 
 
-async def scene(office: BoxOffice, policy: str) -> tuple[Scene, list[tuple[str, str]]]:
-    """Sell four single places."""
-    event_id = (await office.add_event()).event_id
-    made = Scene(office, event_id, policy)
-    users = [new_id("usr") for _ in range(4)]
-    sold = [(user, await office.book(event_id, user, "a", (1, 1))) for user in users]
-    return made, sold
+async def test_nobody_else_is_named(sold: Sold) -> None:
+    """A booking's and an event's story name no person; a person's own names them alone."""
+    office = sold.office
+    for target in (sold.bookings[0], sold.event.event_id):
+        assert "usr_" not in json.dumps((await explain(office.servers, target)).document())
+    answer = await explain(office.servers, sold.users[0], shard=office.shard)
+    own = json.dumps(answer.document())
+    assert sold.users[0] in own
+    assert not any(user in own for user in sold.users[1:])
 
 
-async def test_complaint_11_why_nobody_was_promoted(office: BoxOffice) -> None:
-    """Complaint 11: under `strict` the story names the head, what it needs, and what is free."""
-    made, sold = await scene(office, "strict")
-    group, single = await made.join(3), await made.join(1)
-    assert "no place is free" in (await made.explain(single))[-1]
-    await office.cancel(made.event_id, *sold[0])
+async def test_story_of_an_event(sold: Sold) -> None:
+    """An event's story is all of its records."""
+    answer = await explain(sold.office.servers, sold.event.event_id)
+    assert ["published", "booked", "booked", "booked", "cancelled"] == kinds(answer)[:5]
+    assert 8 == len(answer.lines)
+
+
+async def hold(office: BoxOffice, event: Shown, quantity: int, ttl_ms: int) -> Held:
+    """Set places of tier 1 aside."""
+    own_id = new_id("hold")
+    outcome = await office.engine.hold(
+        office.shard,
+        Order(event.event_id, own_id, new_id("usr"), "p", DETAIL, ((1, quantity),), ttl_ms),
+    )
+    assert isinstance(outcome, Held)
+    return outcome
+
+
+async def refusal(office: BoxOffice, event: Shown, quantity: int) -> Refused:
+    """Ask for places of tier 1 that are not there."""
+    user = new_id("usr")
+    booking_id = make_booking_id(event.event_id, user, "r")
+    outcome = await office.engine.book(
+        office.shard, Order(event.event_id, booking_id, user, "p", DETAIL, ((1, quantity),))
+    )
+    assert isinstance(outcome, Refused)
+    return outcome
+
+
+async def now_ms(office: BoxOffice) -> int:
+    """Return Redis' time."""
+    seconds, micros = await office.redis.time()
+    return seconds * 1000 + micros // 1000
+
+
+async def test_why_it_was_refused(office: BoxOffice) -> None:
+    """The journal tells, at each moment, what the script told: all held, then sold out."""
+    event = await office.add_event(tiers=(TierStock(5, 2500, 10),))
+    held = await hold(office, event, 4, 600_000)
+    all_held = await refusal(office, event, 2)
+    first_ms = await now_ms(office)
     await office.drain()
-    await office.cancel(made.event_id, *sold[1])
-    story = await made.explain()
-    texts = [line.split("  tier 1  ")[-1] for line in story]
-    expected = [
-        f"{group} joined for 3 places as number 1 (policy strict)",
-        f"{single} joined for 1 place as number 2 (policy strict)",
-        f"{sold[0][1]} was cancelled: 1 place returned, 1 free",
-        f"{group} heads the list and needs 3 places, 1 free: the list waits for it "
-        "(policy strict), at most 1000 s",
-        f"{sold[1][1]} was cancelled: 1 place returned, 2 free",
-        f"Tier 1: 2 wait, 2 free. {group} is number 1 and waits: it needs 3 places, 2 free; "
-        "it may be passed 1000 s after it stopped the list.",
+    await office.book(event.event_id, new_id("usr"), "a", (1, 1))
+    sold_out = await refusal(office, event, 5)
+    later_ms = await now_ms(office)
+
+    first, later = [
+        await explain(
+            office.servers, event.event_id, Question(at_ms=at_ms, tier_no=1, quantity=quantity)
+        )
+        for at_ms, quantity in ((first_ms, 2), (later_ms, 5))
     ]
-    assert expected == texts
-    verdict = (await made.explain(single))[-1]
-    assert f"the head {group} needs 3 places, 2 free" in verdict
+
+    assert (Status.ALL_HELD, "ALL_HELD") == (all_held.status, first.status)
+    assert first.stock is not None
+    assert (1, 4, held.expires_at_ms, None) == (
+        first.stock["available"],
+        first.stock["held"],
+        first.stock["next_deadline_ms"],
+        first.stock["sold_out_seq"],
+    )
+    assert (Status.SOLD_OUT, "SOLD_OUT") == (sold_out.status, later.status)
+    assert later.stock is not None
+    assert (0, 4, 3) == (later.stock["available"], later.stock["held"], later.stock["sold_out_seq"])
 
 
-async def test_complaint_11_why_somebody_was_promoted(office: BoxOffice) -> None:
-    """Complaint 11: under `skip` the story of the one passed says who passed it and why."""
-    made, sold = await scene(office, "skip")
-    group, single = await made.join(2), await made.join(1)
-    await office.cancel(made.event_id, *sold[0])
-    story = await made.explain(group)
-    assert f"{single} was offered 1 place of 1 (freed by record" in story[-2]
-    assert f"it passed {group}, who need more (policy skip)" in story[-2]
-    own = Own(made.event_id, offer_of_entry(single), made.users[single])
-    await office.engine.confirm(office.shard, own)
-    assert [f"{single} is accepted."] == (await made.explain(single))[-1:]
-    assert "accepted its offer" in (await made.explain(single))[-2]
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ({"at_ms": 0, "tier_no": 1, "quantity": 1}, "NOT_ON_SALE"),
+        ({"at_ms": 9_100_000_000_000, "tier_no": 1, "quantity": 1}, "SALE_CLOSED"),
+        ({"at_ms": 8_000_000_000_000, "tier_no": 9, "quantity": 1}, "UNKNOWN_TIER"),
+        ({"at_ms": 8_000_000_000_000, "tier_no": 1, "quantity": 11}, "LIMIT_REACHED"),
+        ({"at_ms": 8_000_000_000_000, "tier_no": 1, "quantity": 2}, "AVAILABLE"),
+    ],
+)
+async def test_other_answers(sold: Sold, question: dict[str, Any], expected: str) -> None:
+    """Each refusal in the order of the script, and the order that could be had."""
+    answer = await explain(sold.office.servers, sold.event.event_id, Question(**question))
+    assert expected == answer.status
 
 
-async def test_the_story_names_no_person(office: BoxOffice) -> None:
-    """People are named by their entries, so that the story may be shown to anyone."""
-    made, sold = await scene(office, "strict")
-    own_id = await made.join(1)
-    await office.cancel(made.event_id, *sold[0])
-    await office.engine.leave(office.shard, Own(made.event_id, own_id, made.users[own_id]))
-    story = "\n".join(await made.explain())
-    assert "usr_" not in story
-    assert f"offer_{own_id[3:]} was given back" in story
-    assert story.endswith("Nobody waits.")
+async def test_command(sold: Sold) -> None:
+    """The id stands where a subcommand could; the document has its keys."""
+    code, text = await run(sold.office, "explain", sold.bookings[0])
+    assert 0 == code
+    assert f"booked {sold.bookings[0]} 2 of tier 1, 1 of tier 2" in text
+    code, text = await run(
+        sold.office,
+        "explain",
+        sold.event.event_id,
+        "--json",
+        "--at",
+        "2100-01-01T00:00:00",
+        "--tier",
+        "2",
+        "--quantity",
+        "3",
+    )
+    document = json.loads(text)
+    assert 0 == code
+    assert ["target", "kind", "status", "stock", "left_out", "lines", "verdict"] == list(document)
+    assert "AVAILABLE" == document["status"]
 
 
-async def test_unknown_event(office: BoxOffice) -> None:
-    """An event that is not there has no story."""
-    made = Scene(office, new_id("evt"), "strict")
-    with pytest.raises(LookupError):
-        await made.explain()
-
-
-async def test_command(office: BoxOffice) -> None:
-    """The command prints the story, and refuses an event that is not there."""
-    made, sold = await scene(office, "strict")
-    own_id = await made.join(1)
-    await office.cancel(made.event_id, *sold[0])
-    code, text = await run(office, "explain", "waitlist", made.event_id, own_id)
-    assert (0, f"{own_id} is offered.") == (code, text.splitlines()[-1])
-    code, _ = await run(office, "explain", "waitlist", new_id("evt"))
+@pytest.mark.parametrize("target", ["nobody", "bk_" + "0" * 26])
+async def test_unknown(sold: Sold, target: str) -> None:
+    """What no record speaks of is no story."""
+    code, _ = await run(sold.office, "explain", target, "--shard", str(sold.office.shard))
     assert 2 == code
