@@ -14,8 +14,6 @@ from redis.asyncio import Redis
 from engine.keys import EventKeys
 from engine.values import MEMBER_HEAD_CHARS, WaitEntry, member, parse_entry
 
-#: How one event's list is led: the head waits until its party fits, or smaller ones may pass.
-POLICIES = ("strict", "skip")
 #: Entries ahead whose places are added up; beyond it the sum is not told.
 AHEAD_MAX = 200
 

@@ -133,15 +133,6 @@ class EventView(InRedis):
         """The holds that were live at the watermark."""
         return {key: hold for key, hold in self.holds.items() if self.was_live(hold)}
 
-    @property
-    def held(self) -> Counter[int]:
-        """Places by tier_no of the holds that were live at the watermark."""
-        places: Counter[int] = Counter()
-        for hold in self.live_holds.values():
-            for tier_no, quantity in hold.lines:
-                places[tier_no] += quantity
-        return places
-
     def was_live(self, hold: Hold) -> bool:
         """
         Tell whether a hold was live at the watermark.

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,9 +24,8 @@ from typing import Any
 import asyncpg
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from engine import acl, guard, keys, porter, scripts
+from engine import keys, scripts
 from engine.durability import Durability
 from engine.errors import CorruptRecord
 from reconciler.recover.decide import (
@@ -47,6 +45,7 @@ from reconciler.recover.loader import ClaimLost, change_door
 from reconciler.recover.rebuild import CannotRebuild, Rebuild
 from reconciler.recover.receipts import not_told
 from reconciler.recover.recovered import Progress, Recovered
+from reconciler.recover.server import GUARD_INTERVAL_S, Server
 from reconciler.recover.verify import verify
 from reconciler.servers import Servers
 from store import ledger, quarantine, redo, reigns
@@ -61,8 +60,6 @@ HOLD_LIFE_MAX_MS = 1_800_000
 #: Bytes and age in ms of the records that may wait for PostgreSQL, where nothing else is said.
 BACKLOG_BYTES_MAX = 536_870_912
 BACKLOG_AGE_MS_MAX = 1_800_000
-#: How often an open shard's server is looked at anew: settings and rights may change under it.
-GUARD_INTERVAL_S = 5.0
 
 #: Further acknowledged records of a shard, such as signed receipts; the last source of all.
 MoreRecords = Callable[[int], Awaitable[Sequence[redo.Row]]]
@@ -131,8 +128,7 @@ class Coordinator:
         self._backlog_records_max = backlog_records_max
         self._backlog_bytes_max = backlog_bytes_max
         self._backlog_age_ms_max = backlog_age_ms_max
-        self._durability: Durability = durability
-        self._guarded_at_s = -math.inf
+        self._server = Server(shard, redis, durability)
         self._hold_life_max_ms = hold_life_max_ms
         self._database_url = database_url
         self._database_timeout_ms = database_timeout_ms
@@ -148,8 +144,7 @@ class Coordinator:
         Raises:
             CannotOpen: Redis is not configured to keep a booking; the shard is shut.
         """
-        if time.monotonic() - self._guarded_at_s >= GUARD_INTERVAL_S:
-            await self._require_safe_config()
+        await self._server.require_safe(every_s=GUARD_INTERVAL_S)
         row = await reigns.read(self._database, self._shard)
         if row is None or row.state != "open":
             return False
@@ -168,7 +163,7 @@ class Coordinator:
             (epoch, state) == (str(row.epoch).encode(), b"open")
             and all(known)
             and int(seq or 0) >= (checkpoint or 0)
-            and await self._identity() == (row.redis_run_id, row.redis_replid)
+            and await self._server.identity() == (row.redis_run_id, row.redis_replid)
             and not await redo.has_rows(self._database, self._shard)
         )
 
@@ -187,7 +182,7 @@ class Coordinator:
             CannotOpen: the shard stays shut.
         """
         began_s = time.monotonic()
-        await self._require_safe_config()
+        await self._server.require_safe()
         seen = await reigns.read(self._database, self._shard)
         if seen is not None and seen.state == "frozen":
             await self._stop_sales(seen.epoch)
@@ -235,7 +230,7 @@ class Coordinator:
     async def _recover(
         self, claim: Lease, seen: reigns.ReignRow | None, nonce: str, is_forced: bool
     ) -> Recovered:
-        identity = await self._identity()
+        identity = await self._server.identity()
         meta = await self._fence(claim.epoch, is_forced=is_forced)
         known = await self._checkpoints()
         try:
@@ -453,7 +448,7 @@ class Coordinator:
         old = [keys.journal(self._shard, epoch) for epoch in sorted(known)[:-JOURNALS_KEPT]]
         if old:
             await self._redis.unlink(*old)
-        await self._require_identity(identity)
+        await self._server.require(identity)
         run_id, replid = identity
         published = await reigns.publish_open(
             self._database,
@@ -466,33 +461,10 @@ class Coordinator:
         if not published:
             raise CannotOpen("another coordinator took the shard")
 
-    async def _require_safe_config(self) -> None:
-        """Shut a shard whose Redis cannot keep a booking, or lets a role do less than it must."""
-        server = await porter.examine_server(self._redis, users=True)
-        findings = [*guard.judge(server, self._durability), *await acl.drift(self._redis)]
-        wrong = [finding for finding in findings if finding.refuses]
-        self._guarded_at_s = time.monotonic()
-        if not wrong:
-            return
-        with contextlib.suppress(RedisError):  # A server that takes no writes sells nothing.
-            if await self._redis.exists(keys.meta(self._shard)):
-                await self._redis.hset(keys.meta(self._shard), "state", "recovering")
-        raise CannotOpen(str(porter.UnsafeServer(wrong)))
-
     async def _require_undisturbed(self, claim: Lease, identity: tuple[str, str]) -> None:
         """Make sure that Redis has what was written: else it is a loss, no contradiction."""
         await change_door(self._redis, self._shard, claim.epoch, "set", {})
-        await self._require_identity(identity)
-
-    async def _require_identity(self, identity: tuple[str, str]) -> None:
-        """Make sure that the server is the one that was fenced."""
-        if await self._identity() != identity:
-            raise CannotOpen("Redis restarted, or changed its history, during recovery")
-
-    async def _identity(self) -> tuple[str, str]:
-        """Return the run id and the replication history of the server as it is now."""
-        server = await porter.examine_server(self._redis)
-        return server.run_id, server.replid
+        await self._server.require(identity)
 
 
 async def open_again(

@@ -28,6 +28,7 @@ from engine.shard import Shard
 from persister import persister
 from reconciler.recover import coordinator as recovery
 from reconciler.recover import keeper, lease, recovered
+from reconciler.recover import server as recover_server
 from store import redo
 from store.watermark import Watermark
 from tests.determinism.judge import Ack
@@ -221,6 +222,7 @@ def staged(site: Site, rng: random.Random, tell: Callable[[str], None] | None) -
         (keeper, "connect_redis", redis_client),
         (lease, "connect", site.connect),
         (recovery, "time", clock),
+        (recover_server, "time", clock),
         (recovery, "secrets", names),
         (recovered, "time", clock),
         (redo, "time", clock),
