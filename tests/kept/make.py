@@ -1,9 +1,9 @@
 """
-`python -m tests.kept.make FOLDER`: sell everything that can be sold, and keep what both stores have.
+`python -m tests.kept.make FOLDER`: sell all that can be sold, and keep what both stores have.
 
 Runs `evently up` in a folder of its own, speaks HTTP to it, and writes `redis.json` and
-`postgres.sql`. Uses nothing of the engine but names of keys, so that code of any age can run it:
-`tests/kept/README.md`. At the end the persister stands still, so that some records are in Redis alone.
+`postgres.sql`, as `tests/kept/README.md` says. Knows next to nothing of the code, so that code of
+any age can run it. At the end the persister stands still: some records are in Redis alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import aiohttp
 import asyncpg
 from redis.asyncio import Redis
 
+from engine.records import seal
 from evently.embedded.binaries import find_postgres
 from evently.settings import Settings
 
@@ -47,7 +47,7 @@ async def running(folder: Path, *, ttl_ms: int) -> AsyncIterator[Shop]:
     up = subprocess.Popen([sys.executable, "-m", "evently", "up"], start_new_session=True)  # noqa: ASYNC220
     try:
         async with aiohttp.ClientSession() as client:
-            while not await _is_ready(client):
+            while not await _is_ready(client):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
             settings = Settings.load()
             redis = Redis.from_url(settings.redis_urls_as("coordinator")[0])
@@ -78,7 +78,8 @@ class Shop:
         database_url: str,
         pid: int,
     ) -> None:
-        self.redis, self.database, self.database_url = redis, database, database_url
+        self.redis: Any = redis
+        self.database, self.database_url = database, database_url
         self._client, self._pid, self._keys = client, pid, 0
         #: Of the last answer.
         self.etag = ""
@@ -176,7 +177,7 @@ class Shop:
 
 
 async def late(shop: Shop, organizer: str) -> None:
-    """Sell where holds and offers last a second: they expire, are confirmed late, and joined after."""
+    """Sell where holds and offers last a second: they expire, or are confirmed late."""
     boss = await shop.person("boss", "organizer", organizer)
     ann, bob, cid = [await shop.person(name) for name in ("ann", "bob", "cid")]
     event = await shop.event(boss, "Late", 4, 3, max_per_user=4)
@@ -208,7 +209,7 @@ async def lost(shop: Shop) -> None:
             "INSERT INTO redo (shard, epoch, seq, record, worker) VALUES (0, $1, $2, $3, 'kept')",
             epoch,
             seq + place,
-            sha1(new.encode()).hexdigest()[:8] + new,
+            seal(new.encode()).decode(),
         )
     await shop.until("lost", 4)
     await shop.settle()
@@ -333,7 +334,7 @@ async def keep(shop: Shop, folder: Path) -> None:
         elif kind == "zset":
             value = [list(pair) for pair in await shop.redis.zrange(key, 0, -1, withscores=True)]
         else:
-            value = await shop.redis.execute_command(READ[kind], key)  # type: ignore[no-untyped-call]
+            value = await shop.redis.execute_command(READ[kind], key)
         value = sorted(value) if kind == "set" else value
         kept[key.decode()] = [kind, await shop.redis.pttl(key), _text(value)]
     text = json.dumps(kept, indent=0, ensure_ascii=False)
@@ -357,24 +358,23 @@ def _text(value: Any) -> Any:
     return [_text(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-async def make(folder: Path) -> None:
-    """Sell in two runs, and keep what there is."""
-    with tempfile.TemporaryDirectory(prefix="kept-") as data:
-        path = Path(data)
-        path.chmod(0o755)
-        async with running(path, ttl_ms=1_000) as shop:
-            organizer: str = await shop.database.fetchval("SELECT id FROM organizers")
-            await late(shop, organizer)
-            await lost(shop)
-        async with running(path, ttl_ms=7_200_000) as shop:
-            boss = await shop.person("chief", "organizer", organizer)
-            staff = await shop.person("staff", "staff", organizer)
-            dan, eve, fay = [await shop.person(name) for name in ("dan", "eve", "fay")]
-            await hall(shop, boss, staff, dan, eve)
-            await sale(shop, boss, dan, eve, fay)
-            await open_ends(shop, boss, dan, eve, fay)
-            await keep(shop, folder)
+async def make(path: Path, folder: Path) -> None:
+    """Sell in two runs at *path*, and keep what there is in *folder*."""
+    async with running(path, ttl_ms=1_000) as shop:
+        organizer: str = await shop.database.fetchval("SELECT id FROM organizers")
+        await late(shop, organizer)
+        await lost(shop)
+    async with running(path, ttl_ms=7_200_000) as shop:
+        boss = await shop.person("chief", "organizer", organizer)
+        staff = await shop.person("staff", "staff", organizer)
+        dan, eve, fay = [await shop.person(name) for name in ("dan", "eve", "fay")]
+        await hall(shop, boss, staff, dan, eve)
+        await sale(shop, boss, dan, eve, fay)
+        await open_ends(shop, boss, dan, eve, fay)
+        await keep(shop, folder)
 
 
 if __name__ == "__main__":
-    asyncio.run(make(Path(sys.argv[1])))
+    with tempfile.TemporaryDirectory(prefix="kept-") as name:
+        Path(name).chmod(0o755)
+        asyncio.run(make(Path(name), Path(sys.argv[1])))
