@@ -237,7 +237,7 @@ def reign_reader(pool: reigns.Executor) -> ReadReign:
         return Reign(
             shard=shard,
             epoch=row.epoch,
-            script_shas=scripts.shas(row.nonce),
+            script_shas=scripts.shas(row.nonce, row.records_version),
             redis_run_id=row.redis_run_id,
             redis_replid=row.redis_replid,
         )

@@ -22,6 +22,7 @@ from reconciler import (
     commands_explain,
     commands_quarantine,
     commands_receipts,
+    commands_records,
     commands_repair,
     commands_watch,
     report,
@@ -68,6 +69,7 @@ def _servers(*, with_logs: bool = False) -> Servers:
 
 
 commands_explain.register(app, _servers)
+commands_records.register(app, _servers)
 commands_repair.register(app, _servers)
 commands_watch.register(app, _servers)
 
