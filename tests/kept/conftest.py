@@ -42,7 +42,7 @@ def database_url(postgres: PostgresServer, kept: Path) -> str:
     async def load() -> str:
         url = await create_database(postgres.url)
         connection = await asyncpg.connect(url)
-        await connection.execute((kept / "postgres.sql").read_text("utf-8"))
+        await connection.execute((kept / "postgres.txt").read_text("utf-8"))
         await connection.close()
         await migrate(url)
         return url

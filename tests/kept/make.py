@@ -2,7 +2,7 @@
 `python -m tests.kept.make FOLDER`: sell all that can be sold, and keep what both stores have.
 
 Runs `evently up` in a folder of its own, speaks HTTP to it, and writes `redis.json` and
-`postgres.sql`, as `tests/kept/README.md` says. Knows next to nothing of the code, so that code of
+`postgres.txt`, as `tests/kept/README.md` says. Knows next to nothing of the code, so that code of
 any age can run it. At the end the persister stands still: some records are in Redis alone.
 """
 
@@ -44,7 +44,7 @@ async def running(folder: Path, *, ttl_ms: int) -> AsyncIterator[Shop]:
     words |= {"BOOKING_LIMIT_WINDOW_MS": 86_400_000, "BOOKING_LIMIT_ATTEMPTS": 100}
     environ = {f"EVENTLY_{name}": str(value) for name, value in words.items()}
     os.environ |= environ
-    up = subprocess.Popen([sys.executable, "-m", "evently", "up"], start_new_session=True)  # noqa: ASYNC220
+    up = subprocess.Popen([sys.executable, "-m", "evently", "up"])  # noqa: ASYNC220
     try:
         async with aiohttp.ClientSession() as client:
             while not await _is_ready(client):  # noqa: ASYNC110
@@ -346,7 +346,7 @@ async def keep(shop: Shop, folder: Path) -> None:
         [*words, shop.database_url], capture_output=True, text=True, check=True
     ).stdout
     lines = [line for line in dump.splitlines() if not line.startswith(("--", "\\", "SET transac"))]
-    (folder / "postgres.sql").write_text("\n".join(filter(None, lines)) + "\n", "utf-8")
+    (folder / "postgres.txt").write_text("\n".join(filter(None, lines)) + "\n", "utf-8")
 
 
 def _text(value: Any) -> Any:
