@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,15 @@ from tests.checks import ask
 from tests.conftest import TIMEOUT_MS, role_url
 
 NAMES = {kind.__struct_config__.tag for kind in Record.__args__}
+
+
+#: Of values in Redis.
+STATUSES = {
+    "bookings": "confirmed cancelled",
+    "holds": "held confirmed released expired",
+    "entries": "waiting offered accepted declined expired left",
+    "tickets": "valid checked_in",
+}
 
 
 async def event_of(world: World, name: str) -> dict[str, Any]:
@@ -60,6 +70,12 @@ def test_every_kind_is_kept(kept: Path) -> None:
     text = "\n".join(files).replace("\\", "")
     assert set() == {name for name in NAMES if f'"kind":"{name}"' not in text}
     assert sum(map(len, files)) < 1_000_000
+    found: dict[str, set[str]] = {name: set() for name in STATUSES}
+    for key, (_, _, value) in json.loads((kept / "redis.json").read_text("utf-8")).items():
+        name = key.rpartition(":")[2]
+        if name in STATUSES:
+            found[name] |= {row.partition(" ")[0] for row in value.values() if " " in row}
+    assert {name: set(words.split()) for name, words in STATUSES.items()} == found
 
 
 async def test_kept_shard_is_opened_clean_and_sold_on(world: World, valkey: ValkeyServer) -> None:
