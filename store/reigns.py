@@ -12,11 +12,9 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
-import asyncpg
-
 from engine.records import VERSIONS
 from store.ledger import LedgerError
-from store.sql import query
+from store.sql import Executor, query
 
 #: Time a claim lasts unless it is renewed; another coordinator may take the shard after it. Safety
 #: never rests on it: whoever lost the claim can change nothing (F41).
@@ -24,8 +22,6 @@ CLAIM_LEASE = dt.timedelta(seconds=10)
 
 #: Sets of scripts that a reign knows: of the code that opened it, and of what ran before or beside.
 SETS_KEPT = 3
-
-Executor = asyncpg.Connection | asyncpg.Pool
 
 
 class ReignRow(NamedTuple):
