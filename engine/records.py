@@ -7,9 +7,10 @@ an entry has (F9), is `engine.framing`'s. A record by itself, as PostgreSQL arch
 with a `kind` and a `version`, preceded by eight hex digits of its SHA-1.
 
 Records are written by Lua, and by recovery where a record is lost. This module decodes them
-strictly, so that an unknown kind, a missing field or an extra one is a `CorruptRecord` and never a
-guess. A record holds no reference to what could hold it, so Python's collector of cycles need not
-look at it (`gc=False`).
+strictly, so that an unknown kind, a missing field or a version that is not known is a
+`CorruptRecord` and never a guess. A field that is not known is left out: nothing may rest on it,
+for what must be understood comes with a version of its own (docs/DATA.md). A record holds no
+reference to what could hold it, so Python's collector of cycles need not look at it (`gc=False`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from engine.errors import CorruptRecord
 
 #: Hex digits of SHA-1 that precede the JSON of a record by itself.
 CHECK_CHARS = 8
+#: Versions that are read. The last is written only in reigns that say so (`store.reigns`).
+VERSIONS = (1, 2)
 #: The one field of a stream entry.
 FIELD = b"records"
 
@@ -83,8 +86,8 @@ class Section(msgspec.Struct, frozen=True, gc=False, array_like=True):
     seats: int
 
 
-class _Record(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, tag_field="kind"):
-    version: Literal[1]
+class _Record(msgspec.Struct, frozen=True, gc=False, tag_field="kind"):
+    version: Literal[1, 2]  # `VERSIONS`.
     at_ms: int
     event_id: str
 
@@ -101,7 +104,7 @@ class Published(_Record, frozen=True, gc=False, tag="published"):
     promos: list[Promo] = []
 
 
-class Detail(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+class Detail(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What the buyer wrote beside the order; no rule depends on it."""
 
     special_requests: str = ""
@@ -382,7 +385,7 @@ def decode(raw: bytes) -> Record:
     Verify and decode one record.
 
     Raises:
-        CorruptRecord: the check fails, or the JSON is not exactly one of the known records.
+        CorruptRecord: the check fails, or the JSON is none of the known records.
     """
     check, body = raw[:CHECK_CHARS], raw[CHECK_CHARS:]
     if framing.digest(body)[:CHECK_CHARS] != check:

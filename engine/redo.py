@@ -232,7 +232,7 @@ def _is_witnessed(batch: Batch, told: Told) -> bool:
 
 
 def _rows(kept: _Kept) -> Iterator[Redo]:
-    """Build the records of a batch, to the letter as the script wrote them."""
+    """Build the records of a batch as the script wrote them, but for the version: always 1."""
     for line in kept.text.split("\n"):
         seq, _, body = line.partition(" ")
         yield Redo(kept.epoch, int(seq), seal(body.encode()).decode())

@@ -48,6 +48,8 @@ NAMES = (
     "waitmark",
 )
 
+#: How scripts begin to write a record.
+_VERSION = '"version":1'
 _HEADER_END = "\n]]\n"
 _CALL = re.compile(r"\b([a-z_]+)\(")
 
@@ -89,15 +91,29 @@ def _called(text: str, parts: Mapping[str, str]) -> list[str]:
     return list(order)
 
 
-def render(name: str, nonce: str) -> str:
-    """Return the script as the coordinator loads it in the reign that *nonce* stands for."""
-    shebang, newline, rest = source(name).partition("\n")
+def mark(text: str, nonce: str, version: int) -> str:
+    """
+    Return the text of a script as it is loaded in the reign that *nonce* stands for.
+
+    A coordinator does this to texts of other code too, so it must stay as it is, or change with
+    `keys.LAYOUT_VERSION`.
+
+    Args:
+        version: Of the records that it shall write.
+    """
+    shebang, newline, rest = text.partition("\n")
+    rest = rest.replace(_VERSION, _VERSION.replace("1", str(version)))
     return f"{shebang}{newline}-- nonce {nonce}{newline}{rest}"
 
 
-def shas(nonce: str) -> Mapping[str, str]:
-    """Return the SHA-1 of every script under *nonce*: what workers call, and Redis must know."""
+def render(name: str, nonce: str, version: int = 1) -> str:
+    """Return the script as the coordinator loads it; see `mark`."""
+    return mark(source(name), nonce, version)
+
+
+def shas(nonce: str, version: int = 1) -> Mapping[str, str]:
+    """Return the SHA-1 of every script of a reign: what workers call, and Redis must know."""
     return {
-        name: sha1(render(name, nonce).encode(), usedforsecurity=False).hexdigest()
+        name: sha1(render(name, nonce, version).encode(), usedforsecurity=False).hexdigest()
         for name in NAMES
     }

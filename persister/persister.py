@@ -101,7 +101,7 @@ class Persister:
         while not self._stopping.is_set():
             try:
                 await self._follow_one_reign()
-            except (NotOpen, ledger.EpochOver, ledger.CheckpointMoved) as news:
+            except (NotOpen, reigns.ReaderTooOld, ledger.EpochOver, ledger.CheckpointMoved) as news:
                 if str(news) != waits_for:  # Said once, however long it takes.
                     waits_for = str(news)
                     log.info(
@@ -166,7 +166,7 @@ class _Reign:
         self._connection = connection
         self._redis = redis
         self._epoch = row.epoch
-        self._shas = scripts.shas(row.nonce)
+        self._shas = scripts.shas(row.nonce, row.records_version)
         self._is_frozen = row.state == "frozen"
         self._options = options
         self._journal = keys.journal(options.shard, row.epoch)

@@ -21,6 +21,7 @@ from evently.settings import Settings, SettingsError
 from reconciler.commands import explain as commands_explain
 from reconciler.commands import quarantine as commands_quarantine
 from reconciler.commands import receipts as commands_receipts
+from reconciler.commands import records as commands_records
 from reconciler.commands import repair as commands_repair
 from reconciler.commands import watch as commands_watch
 from reconciler.judge import report
@@ -66,6 +67,7 @@ def _servers(*, with_logs: bool = False) -> Servers:
 
 
 commands_explain.register(app, _servers)
+commands_records.register(app, _servers)
 commands_repair.register(app, _servers)
 commands_watch.register(app, _servers)
 

@@ -31,7 +31,7 @@ from engine.records import (
     decode,
 )
 from store import audit, rows
-from store.sql import query
+from store.sql import Executor, query
 from store.waitlist import change_of
 
 #: Stand in the journal's archive for a parked record; no record begins like this.
@@ -42,8 +42,6 @@ MARKS = frozenset({QUARANTINED, CONFLICT})
 REASON_CHARS_MAX = 1_000
 #: Rows that are listed at most.
 ROWS_MAX = 10_000
-
-Executor = asyncpg.Connection | asyncpg.Pool
 
 
 class CannotResolve(Exception):

@@ -7,17 +7,21 @@ Every step is a compare-and-set, so that of any number of coordinators at most o
 from __future__ import annotations
 
 import datetime as dt
+import json
+from collections.abc import Mapping
+from hashlib import sha256
 from typing import NamedTuple
 
-import asyncpg
-
-from store.sql import query
+from engine.records import VERSIONS
+from store.ledger import LedgerError
+from store.sql import Executor, query
 
 #: Time a claim lasts unless it is renewed; another coordinator may take the shard after it. Safety
 #: never rests on it: whoever lost the claim can change nothing (F41).
 CLAIM_LEASE = dt.timedelta(seconds=10)
 
-Executor = asyncpg.Connection | asyncpg.Pool
+#: Sets of scripts that a reign knows: of the code that opened it, and of what ran before or beside.
+SETS_KEPT = 3
 
 
 class ReignRow(NamedTuple):
@@ -33,12 +37,67 @@ class ReignRow(NamedTuple):
     #: Whether the ledger got records from workers since the shard was last opened.
     has_merged: bool
     reason: str
+    #: Of the records that the reign's scripts write.
+    records_version: int = 1
+
+
+class ReaderTooOld(LedgerError):
+    """The shard's records are of a version that this code cannot read: newer code must run."""
 
 
 async def read(database: Executor, shard: int) -> ReignRow | None:
-    """Return the shard's row, or None if no coordinator has ever claimed it."""
-    row = await database.fetchrow(query("read_reign"), shard)
-    return None if row is None else ReignRow(**row)
+    """
+    Return the shard's row, or None if no coordinator has ever claimed it.
+
+    Raises:
+        ReaderTooOld: see its docstring.
+    """
+    found = await database.fetchrow(query("read_reign"), shard)
+    if found is None:
+        return None
+    row = ReignRow(**found)
+    if row.records_version > VERSIONS[-1]:
+        raise ReaderTooOld(
+            f"shard {shard} has records of version {row.records_version}, this code reads up to "
+            f"{VERSIONS[-1]}"
+        )
+    return row
+
+
+async def set_records_version(database: Executor, shard: int, version: int) -> bool:
+    """
+    Say of which version records shall be written; False if there is no such shard.
+
+    The coordinator begins a new reign for it, with scripts that write so.
+    """
+    return await database.fetchval(query("set_records_version"), shard, version) is not None
+
+
+async def keep_scripts(database: Executor, texts: Mapping[str, str], *, layout: int) -> None:
+    """
+    Keep the texts of the scripts of this code, so that coordinators of other code load them too.
+
+    Idempotency: the same texts are kept once; it is noted when they were last loaded.
+
+    Args:
+        texts: As `engine.scripts.source` has them.
+
+        layout: Version of the keys that they write.
+    """
+    text = json.dumps(texts, sort_keys=True)
+    digest = sha256(text.encode()).hexdigest()
+    await database.execute(query("keep_scripts"), digest, layout, VERSIONS[-1], text)
+
+
+async def kept_scripts(database: Executor, *, layout: int, version: int) -> list[str]:
+    """
+    Return the texts of the scripts of the last sets that were kept, each once.
+
+    Args:
+        layout, version: Only of sets that know these keys and can write such records.
+    """
+    rows = await database.fetch(query("kept_scripts"), layout, version, SETS_KEPT)
+    return sorted({text for row in rows for text in json.loads(row["texts"]).values()})
 
 
 async def horizon(database: Executor, shard: int, epoch: int) -> tuple[int, bool]:

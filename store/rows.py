@@ -44,7 +44,7 @@ from engine.records import (
     Unblocked,
 )
 from store import gate, outbox, seats, waitlist
-from store.sql import query
+from store.sql import columns, moment, query
 
 BOOKING_COLUMNS = (
     "id",
@@ -127,14 +127,14 @@ async def write(
         await connection.execute(
             query("publish_events"),
             [record.event_id for record in batch.published],
-            [_at(record.at_ms) for record in batch.published],
+            [moment(record.at_ms) for record in batch.published],
         )
     await gate.change_sales(connection, batch.changes)
     await gate.cut_bookings(connection, batch.changes, batch.booked)
     earlier = [end for key, end in batch.cancelled.items() if key not in batch.booked]
     if earlier:
-        ends = [(end.event_id, end.booking_id, _at(end.at_ms), seq) for seq, end in earlier]
-        await connection.execute(query("cancel_bookings"), epoch, *_columns(ends))
+        ends = [(end.event_id, end.booking_id, moment(end.at_ms), seq) for seq, end in earlier]
+        await connection.execute(query("cancel_bookings"), epoch, *columns(ends))
         await seats.end_tickets(connection, [record for _, record in earlier])
     if batch.blocked:
         await seats.write_blocked(connection, batch.blocked)
@@ -199,7 +199,7 @@ def _booking_rows(shard: int, epoch: int, batch: _Batch) -> tuple[_Rows, _Rows, 
         left = cut.left if cut else lines
         at = moments.get(record.at_ms)
         if at is None:
-            at = moments[record.at_ms] = _at(record.at_ms)
+            at = moments[record.at_ms] = moment(record.at_ms)
         total_minor = 0
         for item in left:
             total_minor += item.quantity * item.unit_price_minor
@@ -215,7 +215,7 @@ def _booking_rows(shard: int, epoch: int, batch: _Batch) -> tuple[_Rows, _Rows, 
                 epoch,
                 seq,
                 at,
-                _at(end.at_ms) if end else None,
+                moment(end.at_ms) if end else None,
                 record.fingerprint,
                 detail.special_requests or None,
                 json.dumps(detail.metadata, ensure_ascii=False) if detail.metadata else None,
@@ -267,25 +267,17 @@ async def _copy_bookings(
 async def _insert_bookings(
     connection: asyncpg.Connection, bookings: _Rows, items: _Rows, tickets: _Rows
 ) -> None:
-    columns = _columns(bookings)
+    by_name = columns(bookings)
     shard, epoch = bookings[0][6:8]
     made = await connection.fetch(
-        query("insert_bookings"), shard, epoch, *columns[:6], *columns[8:15], columns[16]
+        query("insert_bookings"), shard, epoch, *by_name[:6], *by_name[8:15], by_name[16]
     )
     if len(made) < len(bookings):
         taken = await connection.fetch(
-            query("foreign_bookings"), shard, epoch, columns[1], columns[0], columns[8]
+            query("foreign_bookings"), shard, epoch, by_name[1], by_name[0], by_name[8]
         )
         if taken:
             raise BookingTaken(f"booking {taken[0]['id']} was made by another record")
     if items:
-        await connection.execute(query("insert_items"), *_columns(items))
-    await connection.execute(query("insert_tickets"), *_columns(tickets))
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _at(at_ms: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)
+        await connection.execute(query("insert_items"), *columns(items))
+    await connection.execute(query("insert_tickets"), *columns(tickets))

@@ -7,9 +7,17 @@ files. Parameters only; no statement is ever put together from text.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from typing import Any
+
+import asyncpg
+
+#: What a query is asked of.
+Executor = asyncpg.Connection | asyncpg.Pool
 
 _SECTION = re.compile(r"^-- ([a-z_]+) --$", re.MULTILINE)
 
@@ -32,3 +40,13 @@ def queries() -> dict[str, str]:
 def query(name: str) -> str:
     """Return one statement; an unknown name is a bug and raises KeyError."""
     return queries()[name]
+
+
+def columns(rows: Sequence[tuple[Any, ...]], width: int = 0) -> list[list[Any]]:
+    """Turn rows into columns, as `unnest` takes them; *width* empty ones if there is no row."""
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+
+
+def moment(at_ms: int) -> dt.datetime:
+    """Return a Unix time in ms as PostgreSQL has it."""
+    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)

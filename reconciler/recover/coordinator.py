@@ -24,6 +24,7 @@ from typing import Any
 import asyncpg
 import structlog
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from engine import keys, scripts
 from engine.durability import Durability
@@ -148,7 +149,7 @@ class Coordinator:
         row = await reigns.read(self._database, self._shard)
         if row is None or row.state != "open":
             return False
-        shas = list(scripts.shas(row.nonce).values())
+        shas = list(scripts.shas(row.nonce, row.records_version).values())
         # Before PostgreSQL is asked: what was trimmed by then, it must have.
         trimmed = await self._redis.hget(keys.meta(self._shard), "trimmed_seq")
         # Before Redis is asked: what PostgreSQL has, Redis must have had by then.
@@ -438,8 +439,7 @@ class Coordinator:
         and is fenced again: its reply to the last write was the barrier, since that is on disk
         before it is sent.
         """
-        for name in scripts.NAMES:
-            await self._redis.script_load(scripts.render(name, nonce))
+        await self._load_scripts(nonce)
         claim.check()
         # Only where the claim still stands, and all that was loaded: a Redis that lost it since
         # would be opened with nothing in it (F5, F13).
@@ -460,6 +460,19 @@ class Coordinator:
         )
         if not published:
             raise CannotOpen("another coordinator took the shard")
+
+    async def _load_scripts(self, nonce: str) -> None:
+        """Load the scripts of this code, and of the code that ran before or runs beside it."""
+        row = await reigns.read(self._database, self._shard)
+        assert row is not None, "it is claimed"
+        version, layout = row.records_version, keys.LAYOUT_VERSION
+        texts = {name: scripts.source(name) for name in scripts.NAMES}
+        await reigns.keep_scripts(self._database, texts, layout=layout)
+        for text in texts.values():
+            await self._redis.script_load(scripts.mark(text, nonce, version))
+        for text in await reigns.kept_scripts(self._database, layout=layout, version=version):
+            with contextlib.suppress(ResponseError):  # Its workers stay shut; ours do not.
+                await self._redis.script_load(scripts.mark(text, nonce, version))
 
     async def _require_undisturbed(self, claim: Lease, identity: tuple[str, str]) -> None:
         """Make sure that Redis has what was written: else it is a loss, no contradiction."""

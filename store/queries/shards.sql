@@ -1,8 +1,20 @@
 -- read_reign --
 -- What workers need to act on a shard; no row while nobody opened it.
 SELECT epoch, state::text AS state, nonce, redis_run_id, redis_replid, seen_seq, has_merged,
-    reason
+    reason, records_version
 FROM shard_epoch WHERE shard = $1;
+
+-- set_records_version --
+-- From the next reign on; the coordinator begins it, since the present one's scripts do not fit.
+UPDATE shard_epoch SET records_version = $2 WHERE shard = $1 RETURNING epoch;
+
+-- keep_scripts --
+INSERT INTO script_sets (digest, layout, records_version_max, texts) VALUES ($1, $2, $3, $4::jsonb)
+ON CONFLICT (digest) DO UPDATE SET loaded_at = now();
+
+-- kept_scripts --
+SELECT texts::text AS texts FROM script_sets WHERE layout = $1 AND records_version_max >= $2
+ORDER BY loaded_at DESC LIMIT $3;
 
 -- first_claim --
 -- Make the shard's row, for the coordinator that gets there first.

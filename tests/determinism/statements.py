@@ -78,6 +78,7 @@ def read_reign(tx: Transaction, _shard: int, *, now_s: float) -> list[Row]:
         "seen_seq",
         "has_merged",
         "reason",
+        "records_version",
     )
     return [] if row is None else [Row(**{name: row[name] for name in names})]
 
@@ -95,6 +96,7 @@ def first_claim(
         "seen_seq": 0,
         "has_merged": False,
         "reason": "",
+        "records_version": 1,
     }
     return _change_reign(
         tx,
@@ -531,6 +533,16 @@ def insert_quarantine(
     for seq, raw, reason in zip(seqs, records, reasons, strict=True):
         if tx.get("quarantine", (epoch, seq)) is None:
             tx.put("quarantine", (epoch, seq), (raw, reason))
+    return []
+
+
+@_statement()
+def keep_scripts(_tx: Transaction, *_: Any, now_s: float) -> list[Row]:
+    return []  # All processes are of one code.
+
+
+@_statement()
+def kept_scripts(_tx: Transaction, *_: Any, now_s: float) -> list[Row]:
     return []
 
 

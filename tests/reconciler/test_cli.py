@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from engine import keys
 from engine.ids import new_id
 from reconciler.__main__ import app
+from store import reigns
 from tests.checks import ask
 from tests.reconciler.conftest import BoxOffice, Sold
 
@@ -82,6 +83,17 @@ async def test_clean_document(sold: Sold) -> None:
     )
     [shard] = document["checked"]["shards"]
     assert dict(zip(SHARD_KEYS, [sold.office.shard, 1, 8, 5], strict=True)) == shard
+
+
+async def test_records_version(office: BoxOffice) -> None:
+    """The version is noted for the next reign; one that nobody reads, or no shard, is refused."""
+    number = str(office.shard)
+    code, _ = await run(office, "records-version", "2", "--shard", number)
+    row = await reigns.read(office.database, office.shard)
+    assert row is not None
+    assert (0, 2) == (code, row.records_version)
+    assert 2 == (await run(office, "records-version", "3", "--shard", number))[0]
+    assert 2 == (await run(office, "records-version", "2", "--shard", "9999"))[0]
 
 
 async def test_drift_document(sold: Sold) -> None:
