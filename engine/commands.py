@@ -7,16 +7,27 @@ sent, because one bad command would otherwise fail the whole batch it travels in
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from engine.errors import BadCommand
-from engine.seats import BLOCK_SEATS_MAX, is_wish, parse_seat_id
+from engine.seats import BLOCK_SEATS_MAX, Section, is_wish, parse_seat_id
 
 ORDER_LINES_MAX = 10
 ORDER_PLACES_MAX = 10
 
 Line = tuple[int, int] | tuple[int, int, str]
+
+
+class Row(Protocol):
+    """A command that travels as a row of words, as all but orders do (`engine.calls`)."""
+
+    @property
+    def event_id(self) -> str:
+        """Of which event."""
+
+    def words(self) -> list[Any]:
+        """Return its words; those of a batched command follow the event's number."""
 
 
 class Order(NamedTuple):
@@ -195,6 +206,77 @@ class ShiftSeats(NamedTuple):
         ):
             raise BadCommand(f"1..{BLOCK_SEATS_MAX} distinct seats are needed")
 
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the epoch."""
+        return [self.event_id, *self.seat_ids]
+
+
+class Seat(NamedTuple):
+    """Ask for one section of an event's seats to be loaded."""
+
+    event_id: str
+    section: Section
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the epoch."""
+        return self.section.words()
+
+
+class ReadSeats(NamedTuple):
+    """Ask for the seat map, or for what changed in it since a version."""
+
+    event_id: str
+    #: -1 for all of it.
+    since: int
+    #: Of hidden tiers, those that it unlocks are told; `*` for all.
+    promo_code: str
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the epoch."""
+        return [self.since, self.promo_code]
+
+
+class ReadStock(NamedTuple):
+    """Ask what is left of an event, for who has a promo code."""
+
+    event_id: str
+    promo_code: str
+
+
+class CancelEvent(NamedTuple):
+    """Call an event off."""
+
+    event_id: str
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the epoch."""
+        return [self.event_id]
+
+
+class EmptyEvent(NamedTuple):
+    """Give back places of a cancelled event: its holds and waitlist, and these bookings."""
+
+    event_id: str
+    booking_ids: Sequence[str]
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the epoch."""
+        return [self.event_id, *self.booking_ids]
+
+
+class Expire(NamedTuple):
+    """End an event's overdue holds, and forget those that ended long ago."""
+
+    event_id: str
+    #: Holds ended in one call at most.
+    holds_max: int
+    #: How long an ended hold is remembered, in ms.
+    forget_ms: int
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the epoch."""
+        return list(self)
+
 
 class Scan(NamedTuple):
     """Let in on a ticket (`checkin`), or take that back (`undo_checkin`)."""
@@ -247,7 +329,7 @@ class CancelItem(NamedTuple):
         return [self.booking_id, self.user_id, self.version, pairs(self.lines)]
 
 
-class OfEvent(NamedTuple):
+class Close(NamedTuple):
     """Name an event whose sale is to be closed."""
 
     event_id: str
@@ -284,8 +366,3 @@ class SetCapacity(NamedTuple):
 def pairs(numbers: Iterable[tuple[int, int]]) -> str:
     """Write pairs as one word, `1:2,3:4`; some scripts take them so."""
     return ",".join(f"{one}:{other}" for one, other in numbers)
-
-
-#: What travels as a row of words; orders travel in columns (`engine.calls`).
-Row = Own | Extend | Join | Scan | Transfer | CancelItem | OfEvent | Reopen | SetCapacity
-Batched = Order | Row

@@ -23,9 +23,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from engine import keys
 from engine.door import Reign
 from engine.errors import ShardRecovering
+from engine.verbs import WRITE_PROBE
 
 log = structlog.get_logger()
 
@@ -158,14 +158,9 @@ class GroupWaiter:
         """Send all marks and one `WAIT` behind them; return the replies, errors as values."""
         async with self._client.pipeline(transaction=False) as pipeline:
             for (shard, epoch), (reign, seen_seq) in asked.items():
-                pipeline.execute_command(
-                    "EVALSHA",
-                    reign.script_shas["waitmark"],
-                    2,
-                    keys.meta(shard),
-                    keys.journal(shard, epoch),
-                    f"{epoch}:{seen_seq}",
-                )
+                names = WRITE_PROBE.keys.names(shard, epoch)
+                sha = reign.script_shas[WRITE_PROBE.name]
+                pipeline.execute_command("EVALSHA", sha, len(names), *names, f"{epoch}:{seen_seq}")
             pipeline.execute_command("WAIT", self._replicas_min, ROUND_MS)
             replies: list[Any] = await pipeline.execute(raise_on_error=False)
         return replies

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from engine import batches, redo
-from engine.batches import Told
+from engine import redo
+from engine.calls import call_of
 from engine.commands import Order, Own, Promo, Publish, TierStock
 from engine.door import Reign
 from engine.errors import ShardRecovering
@@ -20,6 +20,7 @@ from engine.records import decode
 from engine.redis_client import connect
 from engine.redo import Horizon, Redo, RedoBuffer
 from engine.seats import Section
+from engine.verbs import BOOK
 from evently.embedded import ValkeyServer
 from tests.checks import FAR_MS, ask, journal, users
 from tests.conftest import TIMEOUT_MS, start_engine
@@ -86,7 +87,7 @@ def batch(*seqs: int, epoch: int = 1, status: bytes = b"BOOKED", detail: bytes =
     """Let a batch of bookings land."""
     orders = [Order("evt", f"bk_{seq}", "usr", "f", detail, ((1, 1),)) for seq in seqs]
     replies = [b"%b %d %d 9 1:1:100" % (status, epoch, seq) for seq in seqs]
-    return batches.land(0, epoch, "book", orders, replies)[0]
+    return call_of(BOOK, 0, epoch, orders).read(b"\n".join(replies)).batch
 
 
 async def empty(buffer: RedoBuffer) -> None:
@@ -224,7 +225,7 @@ async def test_replays_are_kept_if_they_may_be_the_first_that_arrived(shelf: She
     assert 0 == buffer.records
     buffer.keep(batch(4, 5, status=b"REPLAYED"))
     mixed = batch(6)
-    mixed.told.append(Told(mixed.told[0].command, b"REPLAYED 1 3 9 1:1:100".split()))
+    mixed.told.append(mixed.told[0]._replace(is_made=False, seq=3))
     buffer.keep(mixed)
     buffer.shut(1)
     await empty(buffer)
