@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from engine import acl, keys, scripts
 from engine.ids import new_id
 from engine.redis_client import connect
+from engine.verbs import VERBS
 from engine.waitlist import Entry, Position, member, read_entries
 from evently.embedded import ValkeyServer
 from tests.checks import ask
@@ -58,15 +59,14 @@ def called(*names: str) -> set[str]:
     return {name.lower() for name in found}
 
 
-def test_scripts_call_what_is_listed() -> None:
-    """The commands of the scripts and those of the list are the same."""
-    names = [name for name in scripts.NAMES if name != "persisted"]
-    assert called(*names) == set(acl.SCRIPTS)
-
-
-def test_persister_may_run_its_script() -> None:
-    """The persister's rights cover the one script that it calls."""
-    assert called("persisted") <= set(acl.COMMANDS["persister"])
+def test_roles_may_run_their_scripts() -> None:
+    """The rights of each role cover the scripts that it calls, and the list names no other."""
+    commands = {
+        role: called(*(verb.name for verb in VERBS.values() if role in verb.roles.split()))
+        for role in acl.COMMANDS
+    }
+    assert [] == [role for role in commands if not commands[role] <= set(acl.COMMANDS[role])]
+    assert commands["api"] | commands["sweeper"] == set(acl.SCRIPTS)
 
 
 async def test_each_role_may_do_what_it_needs(coordinator: Redis) -> None:
