@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from engine import keys
+from engine.calls import call_of
+from engine.commands import Order, Own
 from engine.engine import Engine
-from engine.outcomes import OPTIONAL_FIELDS, REFUSAL_FIELDS
+from engine.errors import EngineError
+from engine.outcomes import OPTIONAL_FIELDS, REFUSAL_FIELDS, Applied, Booked
 from engine.script_docs import read_header
 from engine.status import Status
-from engine.verbs import READ_PROBE, VERBS, WRITE_PROBE, Verb
+from engine.verbs import BOOK, CANCEL, READ_PROBE, VERBS, WRITE_PROBE, Verb
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +42,8 @@ def missing(name: str) -> list[str]:
 def test_a_verb_has_all_its_places() -> None:
     """A verb begun in one place is named with the places that it lacks."""
     names = {path.stem for path in (ROOT / "lua").glob("*.lua")} | set(VERBS)
-    assert [] == [line for name in sorted(names) for line in missing(name)]
+    lacking = [line for name in sorted(names) for line in missing(name)]
+    assert not lacking, "\n".join(lacking)
     assert 4 == len(missing("dance"))
 
 
@@ -65,6 +69,22 @@ def test_every_status_has_a_meaning() -> None:
     assert set() == made & set(REFUSAL_FIELDS)
     assert {status for status in Status if status.is_transient} <= set(REFUSAL_FIELDS)
     assert set(OPTIONAL_FIELDS) <= set(REFUSAL_FIELDS)
+
+
+def test_a_reply_that_nobody_can_read_is_its_own_commands_failure() -> None:
+    """A word that this process does not know, of later scripts, fails one command, not its batch."""
+    orders = [Order("evt", f"bk_{n}", "usr", "f", b"{}", ((1, 1),)) for n in range(2)]
+    reply = b"BOOKED 1 9 5 1:1:100\nDANCED 1"
+    booked, unread = call_of(BOOK, 0, 1, orders).read(reply).outcomes
+    assert isinstance(booked, Booked)
+    assert isinstance(unread, EngineError)
+    owns = [Own("evt", order.id, "usr") for order in orders]
+    rows = [[b"DANCED", 1], [b"CANCELLED", 1, 9, 5, b"{}"]]
+    (unread, cancelled), last_seq, batch = call_of(CANCEL, 0, 1, owns).read(rows)
+    assert isinstance(unread, EngineError)
+    assert (Applied(1, 9, 5, is_replay=False), 9) == (cancelled, last_seq)
+    assert batch is not None
+    assert [owns[1]] == [told.command for told in batch.told]
 
 
 def test_probes_need_no_command() -> None:
