@@ -39,6 +39,7 @@ from engine.redo import Horizon, Redo, RedoBuffer
 from engine.replicas import ROUND_MS, GroupWaiter
 from store import journal, redo, reigns
 from store.pool import create_pool
+from store.sql import Executor
 from store.watermark import Watermark
 
 log = structlog.get_logger()
@@ -227,7 +228,7 @@ def redo_maker(pool: asyncpg.Pool, options: Options) -> Callable[[int], RedoBuff
     return make
 
 
-def reign_reader(pool: reigns.Executor) -> ReadReign:
+def reign_reader(pool: Executor) -> ReadReign:
     """Return what the engine's doors ask for the shard's reign: the row in PostgreSQL."""
 
     async def read(shard: int) -> Reign | None:
@@ -245,7 +246,7 @@ def reign_reader(pool: reigns.Executor) -> ReadReign:
     return read
 
 
-def seen_reporter(pool: reigns.Executor) -> ReportSeen:
+def seen_reporter(pool: Executor) -> ReportSeen:
     """Return whom a fenced door tells what it has seen: the shard's row in PostgreSQL."""
 
     async def report(shard: int, epoch: int, seen_seq: int, has_lost: bool) -> None:

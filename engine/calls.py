@@ -42,7 +42,7 @@ class Limit(NamedTuple):
     window_ms: int
 
 
-class Answer(NamedTuple):
+class Reading(NamedTuple):
     """What a script's reply means."""
 
     #: One for each command, in order; an exception for a reply that nobody can read.
@@ -86,11 +86,11 @@ class Call:
         self.words = [*numbers, *words]
         return list(numbers)
 
-    def read(self, reply: Any) -> Answer:
+    def read(self, reply: Any) -> Reading:
         """Read the script's reply to this call."""
         outcomes = [_outcome(self.verb, row) for row in reply]
         batch = self._landed(reply, outcomes) if self.verb.witness else None
-        return Answer(outcomes, self._last_seq(reply), batch)
+        return Reading(outcomes, self._last_seq(reply), batch)
 
     def _last_seq(self, rows: Sequence[Any]) -> int:
         made, seq_at = self.verb.made_words, self.verb.seq_at
@@ -126,7 +126,7 @@ class LoneCall(Call):
             self.words = command.words()
         return [command.event_id for command in commands]
 
-    def read(self, reply: Any) -> Answer:
+    def read(self, reply: Any) -> Reading:
         """Read the script's reply: there is one."""
         return super().read([reply])
 
@@ -139,11 +139,11 @@ class ReadCall(Call):
         self.words = [code for _, code in self._numbers]
         return [event_id for event_id, _ in self._numbers]
 
-    def read(self, reply: Any) -> Answer:
+    def read(self, reply: Any) -> Reading:
         """Read the script's reply: one for each question, which all who ask it share."""
-        answer = super().read(reply)
-        told = [answer.outcomes[self._numbers[asked]] for asked in self.commands]
-        return answer._replace(outcomes=told)
+        reading = super().read(reply)
+        told = [reading.outcomes[self._numbers[asked]] for asked in self.commands]
+        return reading._replace(outcomes=told)
 
 
 class OrderCall(Call):
@@ -181,7 +181,7 @@ class OrderCall(Call):
         self._kind_of = kind_of
         return list(numbers)
 
-    def read(self, reply: Any) -> Answer:
+    def read(self, reply: Any) -> Reading:
         """Read the script's reply: of `hold` rows, of `book` a line an order, or one for all."""
         if not isinstance(reply, bytes):
             return super().read(reply)
@@ -201,9 +201,9 @@ class OrderCall(Call):
             outcomes.append(Booked(*place, not is_made, items, batch))
             if is_made:
                 last_seq = place[1]
-        return Answer(outcomes, last_seq, batch if batch.told else None)
+        return Reading(outcomes, last_seq, batch if batch.told else None)
 
-    def _read_all(self, reply: bytes, batch: Batch) -> Answer:
+    def _read_all(self, reply: bytes, batch: Batch) -> Reading:
         """Read what is said of all orders at once: the last one's place, and each kind's items."""
         _, _, *place, texts = reply.split(b" ", 5)
         epoch, last_seq, at_ms = map(int, place)
@@ -215,7 +215,7 @@ class OrderCall(Call):
             items, rows = kinds[kind]
             told.append(Told(order, True, epoch, seq, at_ms, rows))
             outcomes.append(Booked(epoch, seq, at_ms, False, items, batch))
-        return Answer(outcomes, last_seq, batch)
+        return Reading(outcomes, last_seq, batch)
 
 
 _FORMS = {"alone": LoneCall, "orders": OrderCall, "reads": ReadCall, "rows": Call}

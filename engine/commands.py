@@ -19,7 +19,7 @@ ORDER_PLACES_MAX = 10
 Line = tuple[int, int] | tuple[int, int, str]
 
 
-class Row(Protocol):
+class Worded(Protocol):
     """A command that travels as a row of words, as all but orders do (`engine.calls`)."""
 
     @property

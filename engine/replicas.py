@@ -34,7 +34,8 @@ ROUND_MS = 250
 #: Pause after a round that failed, in seconds.
 RETRY_INTERVAL_S = 0.05
 
-Place = tuple[int, int]
+#: Shard and epoch that somebody waits for.
+Awaited = tuple[int, int]
 
 
 class Standing(NamedTuple):
@@ -65,7 +66,7 @@ class GroupWaiter:
         self._client = client
         self._read_standing = read_standing
         self._replicas_min = replicas_min
-        self._waiting: dict[Place, list[asyncio.Future[bool]]] = {}
+        self._waiting: dict[Awaited, list[asyncio.Future[bool]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._failure = ""
 
@@ -127,7 +128,7 @@ class GroupWaiter:
 
     async def _round(self) -> None:
         """Mark each shard that is waited for, wait once, and tell whom the marks vouch for."""
-        asked: dict[Place, Standing] = {}
+        asked: dict[Awaited, Standing] = {}
         for place in list(self._waiting):
             standing = self._standing(*place)
             if standing is None:
@@ -154,7 +155,7 @@ class GroupWaiter:
             else:
                 self._put_back({place: futures})
 
-    async def _ask(self, asked: dict[Place, Standing]) -> list[Any]:
+    async def _ask(self, asked: dict[Awaited, Standing]) -> list[Any]:
         """Send all marks and one `WAIT` behind them; return the replies, errors as values."""
         async with self._client.pipeline(transaction=False) as pipeline:
             for (shard, epoch), (reign, seen_seq) in asked.items():
@@ -173,7 +174,7 @@ class GroupWaiter:
             return None
         return standing if standing.reign.epoch == epoch else None
 
-    def _put_back(self, covered: dict[Place, list[asyncio.Future[bool]]]) -> None:
+    def _put_back(self, covered: dict[Awaited, list[asyncio.Future[bool]]]) -> None:
         for place, futures in covered.items():
             self._waiting.setdefault(place, []).extend(futures)
 

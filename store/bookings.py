@@ -6,12 +6,8 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import asyncpg
-
 from engine.ids import event_id_range
-from store.sql import query
-
-Executor = asyncpg.Connection | asyncpg.Pool
+from store.sql import Executor, query
 
 
 class Booking(NamedTuple):

@@ -9,9 +9,7 @@ from typing import NamedTuple
 import asyncpg
 
 from store import seats
-from store.sql import query
-
-Executor = asyncpg.Connection | asyncpg.Pool
+from store.sql import Executor, query
 
 
 class Tier(NamedTuple):

@@ -7,7 +7,7 @@ Part of `store.ledger`'s transaction; never called by anybody else.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -24,7 +24,7 @@ from engine.records import (
     TicketChange,
     Transferred,
 )
-from store.sql import query
+from store.sql import columns_of, query
 
 TICKET_STATUS: Mapping[type, str] = {
     CheckedIn: "checked_in",
@@ -81,9 +81,9 @@ async def cut_bookings(
     kept = [(*line, left[line]) for line in lines if line in left]
     gone = [line for line in lines if line not in left]
     if kept:
-        await connection.execute(query("cut_items"), *_columns(kept))
+        await connection.execute(query("cut_items"), *columns_of(kept))
     if gone:
-        await connection.execute(query("drop_items"), *_columns(gone))
+        await connection.execute(query("drop_items"), *columns_of(gone))
 
 
 async def change_tickets(connection: asyncpg.Connection, epoch: int, changes: Changes) -> None:
@@ -103,7 +103,7 @@ async def change_tickets(connection: asyncpg.Connection, epoch: int, changes: Ch
         for seq, record in changes.tickets.values()
     ]
     if rows:
-        await connection.execute(query("change_tickets"), epoch, *_columns(rows))
+        await connection.execute(query("change_tickets"), epoch, *columns_of(rows))
 
 
 async def change_sales(connection: asyncpg.Connection, changes: Changes) -> None:
@@ -126,17 +126,13 @@ async def change_sales(connection: asyncpg.Connection, changes: Changes) -> None
         sales[record.event_id] = (status, closes_at_ms, cancelled_at_ms)
     if capacities:
         rows = [(*place, capacity) for place, capacity in capacities.items()]
-        await connection.execute(query("set_capacities"), *_columns(rows))
+        await connection.execute(query("set_capacities"), *columns_of(rows))
     if sales:
         rows_of_events = [
             (event_id, status, _at(closes), _at(cancelled))
             for event_id, (status, closes, cancelled) in sales.items()
         ]
-        await connection.execute(query("change_sales"), *_columns(rows_of_events))
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+        await connection.execute(query("change_sales"), *columns_of(rows_of_events))
 
 
 def _at(at_ms: int | None) -> dt.datetime | None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncpg
-
-from store.sql import query
-
-Executor = asyncpg.Connection | asyncpg.Pool
+from store.sql import Executor, query
 
 
 async def records(

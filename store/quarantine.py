@@ -31,7 +31,7 @@ from engine.records import (
     decode,
 )
 from store import audit, rows
-from store.sql import query
+from store.sql import Executor, query
 from store.waitlist import change_of
 
 #: Stand in the journal's archive for a parked record; no record begins like this.
@@ -42,8 +42,6 @@ MARKS = frozenset({QUARANTINED, CONFLICT})
 REASON_CHARS_MAX = 1_000
 #: Rows that are listed at most.
 ROWS_MAX = 10_000
-
-Executor = asyncpg.Connection | asyncpg.Pool
 
 
 class CannotResolve(Exception):
@@ -64,7 +62,7 @@ class Parked(NamedTuple):
         return (CONFLICT if self.is_conflict else QUARANTINED).encode()
 
 
-class Row(NamedTuple):
+class QuarantineRow(NamedTuple):
     """A record in quarantine; `state` is held, replayed or discarded."""
 
     shard: int
@@ -116,10 +114,12 @@ async def park(
         )
 
 
-async def rows_of(database: Executor, shard: int | None, *, resolved: bool = False) -> list[Row]:
+async def rows_of(
+    database: Executor, shard: int | None, *, resolved: bool = False
+) -> list[QuarantineRow]:
     """Return what is in quarantine, of one shard or of all; with *resolved* also what was."""
     found = await database.fetch(query("list_quarantine"), shard, resolved, ROWS_MAX)
-    return [Row(**row) for row in found]
+    return [QuarantineRow(**row) for row in found]
 
 
 async def conflicts(database: Executor, shard: int | None) -> list[Conflict]:

@@ -19,9 +19,7 @@ import asyncpg
 
 from engine.records import Booked, Cancelled, Confirmed, Entry, Lost, Record, encode, examine
 from store import ledger
-from store.sql import query
-
-Executor = asyncpg.Connection | asyncpg.Pool
+from store.sql import Executor, columns_of, query
 
 #: Records that are written in one transaction.
 RECORDS_MAX = 1_000
@@ -156,11 +154,11 @@ class _Judge:
                 for seat in item.seat_ids
             }
         )
-        for row in await connection.fetch(query("redo_bookings"), *_columns(named, 2)):
+        for row in await connection.fetch(query("redo_bookings"), *columns_of(named, 2)):
             judge._bookings[row["id"]] = dict(row)
         for row in await connection.fetch(query("redo_capacities"), events):
             judge._left[row["event_id"], row["tier_no"]] = int(row["left_places"])
-        for row in await connection.fetch(query("redo_seats"), *_columns(seats, 2)):
+        for row in await connection.fetch(query("redo_seats"), *columns_of(seats, 2)):
             judge._taken.add((row["event_id"], row["seat_id"]))
         return judge
 
@@ -299,7 +297,7 @@ class _Epoch:
             if conflicts:
                 lines = [(*row, reason) for row, reason in conflicts]
                 await self.connection.execute(
-                    query("insert_conflicts"), self.shard, *_columns(lines, 4)
+                    query("insert_conflicts"), self.shard, *columns_of(lines, 4)
                 )
             if batch:
                 await ledger.write(
@@ -310,8 +308,4 @@ class _Epoch:
                     entries=batch,
                     holder=self.holder,
                 )
-            await self.connection.execute(query("delete_redo"), self.shard, *_columns(done, 3))
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+            await self.connection.execute(query("delete_redo"), self.shard, *columns_of(done, 3))

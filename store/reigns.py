@@ -9,15 +9,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import NamedTuple
 
-import asyncpg
-
-from store.sql import query
+from store.sql import Executor, query
 
 #: Time a claim lasts unless it is renewed; another coordinator may take the shard after it. Safety
 #: never rests on it: whoever lost the claim can change nothing (F41).
 CLAIM_LEASE = dt.timedelta(seconds=10)
-
-Executor = asyncpg.Connection | asyncpg.Pool
 
 
 class ReignRow(NamedTuple):

@@ -44,7 +44,7 @@ from engine.records import (
     Unblocked,
 )
 from store import gate, outbox, seats, waitlist
-from store.sql import query
+from store.sql import columns_of, query
 
 BOOKING_COLUMNS = (
     "id",
@@ -134,7 +134,7 @@ async def write(
     earlier = [end for key, end in batch.cancelled.items() if key not in batch.booked]
     if earlier:
         ends = [(end.event_id, end.booking_id, _at(end.at_ms), seq) for seq, end in earlier]
-        await connection.execute(query("cancel_bookings"), epoch, *_columns(ends))
+        await connection.execute(query("cancel_bookings"), epoch, *columns_of(ends))
         await seats.end_tickets(connection, [record for _, record in earlier])
     if batch.blocked:
         await seats.write_blocked(connection, batch.blocked)
@@ -267,7 +267,7 @@ async def _copy_bookings(
 async def _insert_bookings(
     connection: asyncpg.Connection, bookings: _Rows, items: _Rows, tickets: _Rows
 ) -> None:
-    columns = _columns(bookings)
+    columns = columns_of(bookings)
     shard, epoch = bookings[0][6:8]
     made = await connection.fetch(
         query("insert_bookings"), shard, epoch, *columns[:6], *columns[8:15], columns[16]
@@ -279,12 +279,8 @@ async def _insert_bookings(
         if taken:
             raise BookingTaken(f"booking {taken[0]['id']} was made by another record")
     if items:
-        await connection.execute(query("insert_items"), *_columns(items))
-    await connection.execute(query("insert_tickets"), *_columns(tickets))
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+        await connection.execute(query("insert_items"), *columns_of(items))
+    await connection.execute(query("insert_tickets"), *columns_of(tickets))
 
 
 def _at(at_ms: int) -> dt.datetime:

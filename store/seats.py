@@ -15,9 +15,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from engine.ids import ticket_id
 from engine.records import Blocked, Cancelled, Unblocked
-from store.sql import query
-
-Executor = asyncpg.Connection | asyncpg.Pool
+from store.sql import Executor, query
 
 
 class Section(NamedTuple):

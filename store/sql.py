@@ -8,8 +8,15 @@ files. Parameters only; no statement is ever put together from text.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from typing import Any
+
+import asyncpg
+
+#: What runs a statement: a connection, perhaps in a transaction, or any of a pool.
+Executor = asyncpg.Connection | asyncpg.Pool
 
 _SECTION = re.compile(r"^-- ([a-z_]+) --$", re.MULTILINE)
 
@@ -32,3 +39,8 @@ def queries() -> dict[str, str]:
 def query(name: str) -> str:
     """Return one statement; an unknown name is a bug and raises KeyError."""
     return queries()[name]
+
+
+def columns_of(rows: Sequence[tuple[Any, ...]], width: int = 0) -> list[list[Any]]:
+    """Turn rows into columns, as statements take them; of no rows, *width* empty ones."""
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]

@@ -8,9 +8,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from store.sql import query
-
-Executor = asyncpg.Connection | asyncpg.Pool
+from store.sql import Executor, query
 
 
 class Ticket(NamedTuple):

@@ -26,9 +26,7 @@ from engine.records import (
     Released,
     Stalled,
 )
-from store.sql import query
-
-Executor = asyncpg.Connection | asyncpg.Pool
+from store.sql import Executor, columns_of, query
 
 OFFER_PREFIX = "offer_"
 #: How far back returned places are counted for an estimate.
@@ -147,7 +145,7 @@ async def write(
         if state.joined is None
     ]
     if known:
-        await connection.execute(query("change_waitlist_entries"), epoch, *_columns(known))
+        await connection.execute(query("change_waitlist_entries"), epoch, *columns_of(known))
     new = [
         (
             state.event_id,
@@ -171,7 +169,7 @@ async def write(
         for seq, record in [state.joined]
     ]
     if new:
-        await connection.execute(query("insert_waitlist_entries"), shard, epoch, *_columns(new))
+        await connection.execute(query("insert_waitlist_entries"), shard, epoch, *columns_of(new))
 
 
 async def of_user(
@@ -196,7 +194,3 @@ async def audit(
     """Yield all entries of some events, in no order; within a transaction of `store.audit`."""
     async for row in connection.cursor(query("audit_waitlist"), event_ids, prefetch=2_000):
         yield EntryRow(**row)
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]

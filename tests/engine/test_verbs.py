@@ -72,7 +72,7 @@ def test_every_status_has_a_meaning() -> None:
 
 
 def test_a_reply_that_nobody_can_read_is_its_own_commands_failure() -> None:
-    """A word that this process does not know, of later scripts, fails one command, not its batch."""
+    """A word of a later script, which this process does not know, fails one command alone."""
     orders = [Order("evt", f"bk_{n}", "usr", "f", b"{}", ((1, 1),)) for n in range(2)]
     reply = b"BOOKED 1 9 5 1:1:100\nDANCED 1"
     booked, unread = call_of(BOOK, 0, 1, orders).read(reply).outcomes

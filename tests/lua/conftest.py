@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.calls import Limit, call_of
-from engine.commands import Order, Row
+from engine.commands import Order, Worded
 from engine.door import Reign
 from engine.ids import new_id
 from engine.verbs import VERBS
@@ -126,7 +126,7 @@ class Till:
         return await self.send("book", *orders)
 
     async def send(
-        self, verb: str, *commands: Order | Row, limit: Limit | None = None
+        self, verb: str, *commands: Order | Worded, limit: Limit | None = None
     ) -> list[list[Any]]:
         """Send commands of a batched verb in one call."""
         call = call_of(VERBS[verb], self.shard, self.reign.epoch, commands, limit=limit)

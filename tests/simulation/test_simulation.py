@@ -35,11 +35,11 @@ from engine.commands import (
     Promo,
     Publish,
     Reopen,
-    Row,
     Scan,
     SetCapacity,
     TierStock,
     Transfer,
+    Worded,
 )
 from engine.ids import booking_id, entry_id, hold_id, new_id, ticket_id
 from engine.outcomes import parse_hold, parse_items, status_of
@@ -122,7 +122,7 @@ class Sale(RuleBasedStateMachine):
         """Open the shard, and the sale of both events; perhaps let them sell out."""
         self.till = Till(self.redis)
         self.events: dict[str, StaffedEvent] = {}
-        self.sent: list[tuple[str, Order | Row, tuple[Any, ...]]] = []
+        self.sent: list[tuple[str, Order | Worded, tuple[Any, ...]]] = []
         attempts: Counter[str] = Counter()
         for policy, list_tier in lists:
             event_id = new_id("evt")
@@ -435,7 +435,7 @@ class Sale(RuleBasedStateMachine):
         bookings = list(self.events[event_id].bookings.items())
         return (event_id, *(bookings[-1 - index % len(bookings)] if bookings else ("", None)))
 
-    def _run(self, verb: str, command: Order | Row, words: tuple[Any, ...]) -> None:
+    def _run(self, verb: str, command: Order | Worded, words: tuple[Any, ...]) -> None:
         """Run a command here and there, and remember it."""
         event, script = self.events[command.event_id], verb.partition(" ")[0]
         expected = event.run(script, *words)
