@@ -12,19 +12,15 @@ from redis.asyncio import Redis
 from engine import redo
 from engine.calls import call_of
 from engine.commands import Order, Own, Promo, Publish, TierStock
-from engine.door import Reign
 from engine.errors import ShardRecovering
 from engine.ids import hold_id, new_id
 from engine.outcomes import Applied, Booked
 from engine.records import decode
-from engine.redis_client import connect
 from engine.redo import Horizon, Redo, RedoBuffer
 from engine.seats import Section
 from engine.verbs import BOOK
-from evently.embedded import ValkeyServer
 from tests.checks import FAR_MS, ask, journal, users
-from tests.conftest import TIMEOUT_MS, start_engine
-from tests.engine.conftest import order
+from tests.engine.conftest import Start, order
 
 
 class Shelf:
@@ -248,13 +244,11 @@ async def test_many_records_are_written_in_parts(
 
 
 async def test_f5_records_are_those_of_the_journal(
-    shelf: Shelf, valkey: ValkeyServer, redis: Redis, reign: Reign, event: str
+    shelf: Shelf, start: Start, redis: Redis, shard: int, event: str
 ) -> None:
     """F5: what a worker writes is to the letter what the script had appended, seats and all."""
     buffer = shelf.buffer()
-    client = connect(valkey.url, timeout_ms=TIMEOUT_MS)
-    engine = await start_engine(client, reign, make_redo=lambda _: buffer)
-    shard = reign.shard
+    engine = await start(make_redo=lambda _: buffer)
     await engine.seat(shard, event, Section(1, 2, (10,)))
     tiers = (TierStock(50, 100, 10), TierStock(10, 250, 10))
     promos = (Promo("CODE", 9, 50, 0),)
@@ -288,4 +282,3 @@ async def test_f5_records_are_those_of_the_journal(
     assert {1} == {row.epoch for row in shelf.rows}
     for row in shelf.rows:
         decode(row.record.encode())
-    await engine.stop(timeout_s=5)
