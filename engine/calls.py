@@ -82,7 +82,7 @@ class Call:
         words: list[Any] = []
         for command in commands:
             words.append(numbers.setdefault(command.event_id, len(numbers) + 1))
-            words += command.words()
+            words += _words(command)
         self.words = [*numbers, *words]
         return list(numbers)
 
@@ -122,8 +122,10 @@ class LoneCall(Call):
     """What a script is called with that takes one command, or none at all."""
 
     def _put(self, commands: Sequence[Any]) -> Sequence[str]:
+        # Who journals names the event in the record; to others its keys are enough.
+        names_event = "journal" in self.verb.keys.before
         for command in commands:
-            self.words = command.words()
+            self.words = [*command[: int(names_event)], *_words(command)]
         return [command.event_id for command in commands]
 
     def read(self, reply: Any) -> Reading:
@@ -236,6 +238,11 @@ def call_of(
         limit: Of the verbs that are limited; None for no limit.
     """
     return _FORMS[verb.form](verb, shard, epoch, commands, limit)
+
+
+def _words(command: Any) -> Sequence[Any]:
+    """Return what a command says to its script, behind the event."""
+    return command.words() if hasattr(command, "words") else command[1:]  # type: ignore[no-any-return]
 
 
 def _outcome(verb: Verb[Any, Any], row: Any) -> Any:

@@ -3,12 +3,15 @@ Commands: what callers ask of a shard, as values, and as the words their script 
 
 A command that breaks its bounds is a bug in the caller and raises `BadCommand` before anything is
 sent, because one bad command would otherwise fail the whole batch it travels in.
+
+A command's fields are what its script takes of it, in that order, behind the event; where the
+script takes them in another form, `words` says which.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from engine.errors import BadCommand
 from engine.seats import BLOCK_SEATS_MAX, Section, is_wish, parse_seat_id
@@ -17,17 +20,6 @@ ORDER_LINES_MAX = 10
 ORDER_PLACES_MAX = 10
 
 Line = tuple[int, int] | tuple[int, int, str]
-
-
-class Worded(Protocol):
-    """A command that travels as a row of words, as all but orders do (`engine.calls`)."""
-
-    @property
-    def event_id(self) -> str:
-        """Of which event."""
-
-    def words(self) -> list[Any]:
-        """Return its words; those of a batched command follow the event's number."""
 
 
 class Order(NamedTuple):
@@ -72,10 +64,6 @@ class Own(NamedTuple):
     id: str
     user_id: str
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.id, self.user_id]
-
 
 class Extend(NamedTuple):
     """Ask for a later deadline of a hold: `ttl_ms` from now, but no longer life than the most."""
@@ -86,10 +74,6 @@ class Extend(NamedTuple):
     ttl_ms: int
     #: Longest life of a hold, in ms from its beginning.
     life_max_ms: int
-
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.id, self.user_id, self.ttl_ms, self.life_max_ms]
 
 
 class Join(NamedTuple):
@@ -114,7 +98,7 @@ class Join(NamedTuple):
     after_hold: str = ""
 
     def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
+        """Return the words of the script that follow the event."""
         return [*self[1:-1], self.after_hold or "-"]
 
 
@@ -170,9 +154,8 @@ class Publish(NamedTuple):
     promos: tuple[Promo, ...] = ()
 
     def words(self) -> list[Any]:
-        """Return the words of the script that follow the epoch."""
+        """Return the words of the script that follow the event."""
         words: list[Any] = [
-            self.event_id,
             self.fingerprint,
             self.opens_at_ms,
             self.closes_at_ms,
@@ -207,8 +190,8 @@ class ShiftSeats(NamedTuple):
             raise BadCommand(f"1..{BLOCK_SEATS_MAX} distinct seats are needed")
 
     def words(self) -> list[Any]:
-        """Return the words of the script that follow the epoch."""
-        return [self.event_id, *self.seat_ids]
+        """Return the words of the script that follow the event."""
+        return list(self.seat_ids)
 
 
 class Seat(NamedTuple):
@@ -218,7 +201,7 @@ class Seat(NamedTuple):
     section: Section
 
     def words(self) -> list[Any]:
-        """Return the words of the script that follow the epoch."""
+        """Return the words of the script that follow the event."""
         return self.section.words()
 
 
@@ -231,26 +214,12 @@ class ReadSeats(NamedTuple):
     #: Of hidden tiers, those that it unlocks are told; `*` for all.
     promo_code: str
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the epoch."""
-        return [self.since, self.promo_code]
-
 
 class ReadStock(NamedTuple):
     """Ask what is left of an event, for who has a promo code."""
 
     event_id: str
     promo_code: str
-
-
-class CancelEvent(NamedTuple):
-    """Call an event off."""
-
-    event_id: str
-
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the epoch."""
-        return [self.event_id]
 
 
 class EmptyEvent(NamedTuple):
@@ -260,8 +229,8 @@ class EmptyEvent(NamedTuple):
     booking_ids: Sequence[str]
 
     def words(self) -> list[Any]:
-        """Return the words of the script that follow the epoch."""
-        return [self.event_id, *self.booking_ids]
+        """Return the words of the script that follow the event."""
+        return list(self.booking_ids)
 
 
 class Expire(NamedTuple):
@@ -272,10 +241,6 @@ class Expire(NamedTuple):
     holds_max: int
     #: How long an ended hold is remembered, in ms.
     forget_ms: int
-
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the epoch."""
-        return list(self)
 
 
 class Scan(NamedTuple):
@@ -292,10 +257,6 @@ class Scan(NamedTuple):
     #: Who scans.
     user_id: str
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.booking_id, self.number, self.version, self.gate, self.user_id]
-
 
 class Transfer(NamedTuple):
     """Give a ticket to somebody else."""
@@ -307,10 +268,6 @@ class Transfer(NamedTuple):
     #: Its holder.
     user_id: str
     to_user_id: str
-
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.booking_id, self.number, self.user_id, self.to_user_id]
 
 
 class CancelItem(NamedTuple):
@@ -325,18 +282,14 @@ class CancelItem(NamedTuple):
     lines: tuple[tuple[int, int], ...]
 
     def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
+        """Return the words of the script that follow the event."""
         return [self.booking_id, self.user_id, self.version, pairs(self.lines)]
 
 
-class Close(NamedTuple):
-    """Name an event whose sale is to be closed."""
+class OfEvent(NamedTuple):
+    """Name an event: one whose sale is to be closed, or that is called off."""
 
     event_id: str
-
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return []
 
 
 class Reopen(NamedTuple):
@@ -345,10 +298,6 @@ class Reopen(NamedTuple):
     event_id: str
     #: Unix ms, in the future by Redis time.
     closes_at_ms: int
-
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.closes_at_ms]
 
 
 class SetCapacity(NamedTuple):
@@ -359,7 +308,7 @@ class SetCapacity(NamedTuple):
     tiers: tuple[tuple[int, int], ...]
 
     def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
+        """Return the words of the script that follow the event."""
         return [pairs(self.tiers)]
 
 

@@ -18,11 +18,10 @@ from redis.asyncio import Redis
 from engine import keys, outcomes, porter, verbs
 from engine.calls import Limit, call_of
 from engine.commands import (
-    CancelEvent,
     CancelItem,
-    Close,
     Extend,
     Join,
+    OfEvent,
     Order,
     Own,
     Publish,
@@ -272,7 +271,7 @@ class Engine:
 
     async def close(self, shard: int, event_id: str) -> Applied | Refused:
         """End an event's sale now; live holds may still be confirmed."""
-        return await self._shards[shard].submit(verbs.CLOSE, Close(event_id))
+        return await self._shards[shard].submit(verbs.CLOSE, OfEvent(event_id))
 
     async def reopen(self, shard: int, command: Reopen) -> Applied | Refused:
         """Move the end of an event's sale, whether or not it is over."""
@@ -280,7 +279,7 @@ class Engine:
 
     async def cancel_event(self, shard: int, event_id: str) -> Applied | Refused:
         """Call an event off; its places are given back afterwards, by `engine.emptier`."""
-        return await self._shards[shard].submit(verbs.CANCEL_EVENT, CancelEvent(event_id))
+        return await self._shards[shard].submit(verbs.CANCEL_EVENT, OfEvent(event_id))
 
     async def publish(self, shard: int, command: Publish) -> Applied | Refused:
         """Load an event's stock, so that it may be sold; other content than before is refused."""

@@ -15,15 +15,21 @@ from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
 from engine import commands, outcomes
-from engine.commands import Order, Own, ShiftSeats
+from engine.commands import OfEvent, Order, Own, ShiftSeats
 from engine.keys import Layout
+from engine.outcomes import applied, booked, refused
 
 Command = TypeVar("Command")
 Outcome = TypeVar("Outcome")
 
-#: The keys of most scripts: three of the shard's, and all of each event's.
+#: Keys: of most scripts three of the shard's, and all of each event's.
 _MOST = Layout.of("meta journal due *")
-_CALLED_OFF = Layout.of("meta journal due * cancelling")
+_BOOK = Layout.of("meta journal due attempts_even attempts_odd *")
+_CANCEL_EVENT = Layout.of("meta journal due * cancelling")
+_PUBLISH = Layout.of("meta journal events stock seats promos")
+_SEAT = Layout.of("meta stock seats")
+_SEATS = Layout.of("meta seats stock promos")
+_STOCK = Layout.of("meta stock promos")
 _DOOR = Layout.of("meta journal")
 
 
@@ -64,64 +70,32 @@ class Verb(Generic[Command, Outcome]):
 
 
 BOOK = Verb(
-    "book",
-    Order,
-    outcomes.booked,
-    "BOOKED",
-    keys=Layout.of("meta journal due attempts_even attempts_odd *"),
-    form="orders",
-    witness="bookings",
-    is_limited=True,
+    "book", Order, booked, "BOOKED", 2, _BOOK, "orders", witness="bookings", is_limited=True
 )
 HOLD = Verb("hold", Order, outcomes.held, "HELD", form="orders")
-CONFIRM = Verb("confirm", Own, outcomes.booked, "CONFIRMED", witness="bookings")
-RELEASE = Verb("release", Own, outcomes.applied, "RELEASED", memory="allowed")
+CONFIRM = Verb("confirm", Own, booked, "CONFIRMED", witness="bookings")
+RELEASE = Verb("release", Own, applied, "RELEASED", memory="allowed")
 EXTEND = Verb("extend", commands.Extend, outcomes.extended, "EXTENDED")
-CANCEL = Verb("cancel", Own, outcomes.applied, "CANCELLED", memory="allowed", witness="changes")
+CANCEL = Verb("cancel", Own, applied, "CANCELLED", memory="allowed", witness="changes")
 CANCEL_ITEM = Verb(
-    "cancel_item",
-    commands.CancelItem,
-    outcomes.applied,
-    "CANCELLED ITEM_CANCELLED",
-    memory="allowed",
+    "cancel_item", commands.CancelItem, applied, "CANCELLED ITEM_CANCELLED", memory="allowed"
 )
-JOIN = Verb("join", commands.Join, outcomes.applied, "JOINED")
-LEAVE = Verb("leave", Own, outcomes.applied, "LEFT", memory="allowed")
-CHECKIN = Verb("checkin", commands.Scan, outcomes.applied, "CHECKED_IN")
-UNDO_CHECKIN = Verb("undo_checkin", commands.Scan, outcomes.applied, "CHECK_IN_UNDONE")
-TRANSFER = Verb("transfer", commands.Transfer, outcomes.applied, "TRANSFERRED")
-CLOSE = Verb("close", commands.Close, outcomes.applied, "CLOSED", memory="allowed")
-REOPEN = Verb("reopen", commands.Reopen, outcomes.applied, "REOPENED")
-SET_CAPACITY = Verb("set_capacity", commands.SetCapacity, outcomes.applied, "CAPACITY_SET")
-BLOCK = Verb("block", ShiftSeats, outcomes.applied, "BLOCKED", form="alone")
-UNBLOCK = Verb("unblock", ShiftSeats, outcomes.applied, "UNBLOCKED", form="alone")
+JOIN = Verb("join", commands.Join, applied, "JOINED")
+LEAVE = Verb("leave", Own, applied, "LEFT", memory="allowed")
+CHECKIN = Verb("checkin", commands.Scan, applied, "CHECKED_IN")
+UNDO_CHECKIN = Verb("undo_checkin", commands.Scan, applied, "CHECK_IN_UNDONE")
+TRANSFER = Verb("transfer", commands.Transfer, applied, "TRANSFERRED")
+CLOSE = Verb("close", OfEvent, applied, "CLOSED", memory="allowed")
+REOPEN = Verb("reopen", commands.Reopen, applied, "REOPENED")
+SET_CAPACITY = Verb("set_capacity", commands.SetCapacity, applied, "CAPACITY_SET")
+BLOCK = Verb("block", ShiftSeats, applied, "BLOCKED", form="alone")
+UNBLOCK = Verb("unblock", ShiftSeats, applied, "UNBLOCKED", form="alone")
 PUBLISH = Verb(
-    "publish",
-    commands.Publish,
-    outcomes.applied,
-    "PUBLISHED",
-    keys=Layout.of("meta journal events stock seats promos"),
-    form="alone",
-    is_held_back=False,
+    "publish", commands.Publish, applied, "PUBLISHED", 2, _PUBLISH, "alone", is_held_back=False
 )
-SEAT = Verb(
-    "seat",
-    commands.Seat,
-    outcomes.refused,
-    "SEATED",
-    0,
-    Layout.of("meta stock seats"),
-    form="alone",
-    is_held_back=False,
-)
+SEAT = Verb("seat", commands.Seat, refused, "SEATED", 0, _SEAT, "alone", is_held_back=False)
 CANCEL_EVENT = Verb(
-    "cancel_event",
-    commands.CancelEvent,
-    outcomes.applied,
-    "CANCELLED",
-    keys=_CALLED_OFF,
-    form="alone",
-    memory="allowed",
+    "cancel_event", OfEvent, applied, "CANCELLED", 2, _CANCEL_EVENT, "alone", memory="allowed"
 )
 EMPTY_EVENT = Verb(
     "empty_event",
@@ -129,8 +103,8 @@ EMPTY_EVENT = Verb(
     outcomes.emptied,
     "EMPTIED",
     0,
-    _CALLED_OFF,
-    form="alone",
+    _CANCEL_EVENT,
+    "alone",
     memory="allowed",
     is_held_back=False,
     roles="sweeper",
@@ -141,7 +115,8 @@ EXPIRE = Verb(
     outcomes.swept,
     "SWEPT",
     0,
-    form="alone",
+    _MOST,
+    "alone",
     memory="allowed",
     is_held_back=False,
     roles="sweeper",
@@ -152,8 +127,8 @@ SEATS = Verb(
     outcomes.seat_map,
     "SEATS SEATS_CHANGED",
     0,
-    Layout.of("meta seats stock promos"),
-    form="alone",
+    _SEATS,
+    "alone",
     memory="read",
     is_held_back=False,
 )
@@ -163,31 +138,23 @@ AVAILABILITY = Verb(
     outcomes.availability,
     "STOCK",
     1,
-    Layout.of("meta stock promos"),
-    form="reads",
+    _STOCK,
+    "reads",
     memory="read",
     is_held_back=False,
     roles="api sweeper",
 )
 WAITMARK = Verb(
-    "waitmark",
-    tuple,
-    outcomes.refused,
-    "MARKED",
-    0,
-    _DOOR,
-    form="alone",
-    is_held_back=False,
-    roles="api sweeper",
+    "waitmark", tuple, refused, "MARKED", 0, _DOOR, "alone", is_held_back=False, roles="api sweeper"
 )
 PERSISTED = Verb(
     "persisted",
     tuple,
-    outcomes.refused,
+    refused,
     "PERSISTED",
     1,
     _DOOR,
-    form="alone",
+    "alone",
     memory="allowed",
     is_held_back=False,
     roles="persister",

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.calls import Limit, call_of
-from engine.commands import Order, Worded
+from engine.commands import Order
 from engine.door import Reign
 from engine.ids import new_id
 from engine.verbs import VERBS
@@ -125,9 +125,7 @@ class Till:
         orders = [command.order(self.event, self.booking(command)) for command in commands]
         return await self.send("book", *orders)
 
-    async def send(
-        self, verb: str, *commands: Order | Worded, limit: Limit | None = None
-    ) -> list[list[Any]]:
+    async def send(self, verb: str, *commands: Any, limit: Limit | None = None) -> list[list[Any]]:
         """Send commands of a batched verb in one call."""
         call = call_of(VERBS[verb], self.shard, self.reign.epoch, commands, limit=limit)
         reply = await self.call(verb, call.keys, self.epoch, *call.words)

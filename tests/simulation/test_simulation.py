@@ -27,9 +27,9 @@ from redis import Redis
 from engine import keys
 from engine.commands import (
     CancelItem,
-    Close,
     Extend,
     Join,
+    OfEvent,
     Order,
     Own,
     Promo,
@@ -39,7 +39,6 @@ from engine.commands import (
     SetCapacity,
     TierStock,
     Transfer,
-    Worded,
 )
 from engine.ids import booking_id, entry_id, hold_id, new_id, ticket_id
 from engine.outcomes import parse_hold, parse_items, status_of
@@ -122,7 +121,7 @@ class Sale(RuleBasedStateMachine):
         """Open the shard, and the sale of both events; perhaps let them sell out."""
         self.till = Till(self.redis)
         self.events: dict[str, StaffedEvent] = {}
-        self.sent: list[tuple[str, Order | Worded, tuple[Any, ...]]] = []
+        self.sent: list[tuple[str, Any, tuple[Any, ...]]] = []
         attempts: Counter[str] = Counter()
         for policy, list_tier in lists:
             event_id = new_id("evt")
@@ -324,7 +323,7 @@ class Sale(RuleBasedStateMachine):
         if closes_at:
             self._run("reopen", Reopen(event_id, closes_at), (closes_at,))
         else:
-            self._run("close", Close(event_id), ())
+            self._run("close", OfEvent(event_id), ())
 
     @rule(which=WHICH, verb=st.sampled_from(["block", "unblock"]), seats=SEATS)
     def shift(self, which: int, verb: str, seats: tuple[str, ...]) -> None:
@@ -435,7 +434,7 @@ class Sale(RuleBasedStateMachine):
         bookings = list(self.events[event_id].bookings.items())
         return (event_id, *(bookings[-1 - index % len(bookings)] if bookings else ("", None)))
 
-    def _run(self, verb: str, command: Order | Worded, words: tuple[Any, ...]) -> None:
+    def _run(self, verb: str, command: Any, words: tuple[Any, ...]) -> None:
         """Run a command here and there, and remember it."""
         event, script = self.events[command.event_id], verb.partition(" ")[0]
         expected = event.run(script, *words)

@@ -10,7 +10,7 @@ from redis import Redis
 
 from engine import keys, scripts
 from engine.calls import Limit, call_of
-from engine.commands import Expire, Order, Publish, Seat, ShiftSeats, Worded
+from engine.commands import Expire, Publish, Seat, ShiftSeats
 from engine.records import Record, read_entries
 from engine.seats import Section
 from engine.verbs import VERBS
@@ -68,7 +68,7 @@ class Till:
         reply: list[Any] = self._run(verb, ShiftSeats(event_id, seats))
         return reply
 
-    def run(self, verb: str, *commands: Order | Worded) -> list[list[Any]]:
+    def run(self, verb: str, *commands: Any) -> list[list[Any]]:
         """Run one batch."""
         return [
             [int(w) if isinstance(w, bytes) and w.isdigit() else w for w in words_of(reply)]
@@ -114,7 +114,7 @@ class Till:
         words[word] = str(value)
         self.redis.hset(name, field, " ".join(words))
 
-    def _run(self, verb: str, *commands: Order | Worded) -> Any:
+    def _run(self, verb: str, *commands: Any) -> Any:
         call = call_of(VERBS[verb], self.shard, self.epoch, commands, limit=LIMIT)
         sha, names = _shas(self._nonce)[verb], call.keys
         reply: Any = self.redis.execute_command(  # type: ignore[no-untyped-call]
