@@ -242,7 +242,8 @@ def call_of(
 
 def _words(command: Any) -> Sequence[Any]:
     """Return what a command says to its script, behind the event."""
-    return command.words() if hasattr(command, "words") else command[1:]  # type: ignore[no-any-return]
+    words: Sequence[Any] = command.words() if hasattr(command, "words") else command[1:]
+    return words
 
 
 def _outcome(verb: Verb[Any, Any], row: Any) -> Any:
