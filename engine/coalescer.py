@@ -41,7 +41,8 @@ class Coalescer(Generic[Command, Reply]):
     ) -> None:
         """
         Args:
-            send: Sends one batch; returns one reply per command, in order.
+            send: Sends one batch; returns one reply per command, in order: what its caller gets,
+                or is raised to its caller if it is an exception.
 
             commands_max: Commands in one batch at most.
 
@@ -118,5 +119,9 @@ class Coalescer(Generic[Command, Reply]):
                 raise
             return
         for (_, future), reply in zip(batch, replies, strict=True):
-            if not future.done():
+            if future.done():
+                continue
+            if isinstance(reply, Exception):
+                future.set_exception(reply)
+            else:
                 future.set_result(reply)

@@ -3,15 +3,18 @@ Commands: what callers ask of a shard, as values, and as the words their script 
 
 A command that breaks its bounds is a bug in the caller and raises `BadCommand` before anything is
 sent, because one bad command would otherwise fail the whole batch it travels in.
+
+A command's fields are what its script takes of it, in that order, behind the event; where the
+script takes them in another form, `words` says which.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from engine.errors import BadCommand
-from engine.seats import BLOCK_SEATS_MAX, is_wish, parse_seat_id
+from engine.seats import BLOCK_SEATS_MAX, Section, is_wish, parse_seat_id
 
 ORDER_LINES_MAX = 10
 ORDER_PLACES_MAX = 10
@@ -61,10 +64,6 @@ class Own(NamedTuple):
     id: str
     user_id: str
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.id, self.user_id]
-
 
 class Extend(NamedTuple):
     """Ask for a later deadline of a hold: `ttl_ms` from now, but no longer life than the most."""
@@ -75,10 +74,6 @@ class Extend(NamedTuple):
     ttl_ms: int
     #: Longest life of a hold, in ms from its beginning.
     life_max_ms: int
-
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.id, self.user_id, self.ttl_ms, self.life_max_ms]
 
 
 class Join(NamedTuple):
@@ -103,7 +98,7 @@ class Join(NamedTuple):
     after_hold: str = ""
 
     def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
+        """Return the words of the script that follow the event."""
         return [*self[1:-1], self.after_hold or "-"]
 
 
@@ -159,9 +154,8 @@ class Publish(NamedTuple):
     promos: tuple[Promo, ...] = ()
 
     def words(self) -> list[Any]:
-        """Return the words of the script that follow the epoch."""
+        """Return the words of the script that follow the event."""
         words: list[Any] = [
-            self.event_id,
             self.fingerprint,
             self.opens_at_ms,
             self.closes_at_ms,
@@ -195,6 +189,59 @@ class ShiftSeats(NamedTuple):
         ):
             raise BadCommand(f"1..{BLOCK_SEATS_MAX} distinct seats are needed")
 
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event."""
+        return list(self.seat_ids)
+
+
+class Seat(NamedTuple):
+    """Ask for one section of an event's seats to be loaded."""
+
+    event_id: str
+    section: Section
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event."""
+        return self.section.words()
+
+
+class ReadSeats(NamedTuple):
+    """Ask for the seat map, or for what changed in it since a version."""
+
+    event_id: str
+    #: -1 for all of it.
+    since: int
+    #: Of hidden tiers, those that it unlocks are told; `*` for all.
+    promo_code: str
+
+
+class ReadStock(NamedTuple):
+    """Ask what is left of an event, for who has a promo code."""
+
+    event_id: str
+    promo_code: str
+
+
+class EmptyEvent(NamedTuple):
+    """Give back places of a cancelled event: its holds and waitlist, and these bookings."""
+
+    event_id: str
+    booking_ids: Sequence[str]
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event."""
+        return list(self.booking_ids)
+
+
+class Expire(NamedTuple):
+    """End an event's overdue holds, and forget those that ended long ago."""
+
+    event_id: str
+    #: Holds ended in one call at most.
+    holds_max: int
+    #: How long an ended hold is remembered, in ms.
+    forget_ms: int
+
 
 class Scan(NamedTuple):
     """Let in on a ticket (`checkin`), or take that back (`undo_checkin`)."""
@@ -210,10 +257,6 @@ class Scan(NamedTuple):
     #: Who scans.
     user_id: str
 
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.booking_id, self.number, self.version, self.gate, self.user_id]
-
 
 class Transfer(NamedTuple):
     """Give a ticket to somebody else."""
@@ -225,10 +268,6 @@ class Transfer(NamedTuple):
     #: Its holder.
     user_id: str
     to_user_id: str
-
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.booking_id, self.number, self.user_id, self.to_user_id]
 
 
 class CancelItem(NamedTuple):
@@ -243,18 +282,14 @@ class CancelItem(NamedTuple):
     lines: tuple[tuple[int, int], ...]
 
     def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
+        """Return the words of the script that follow the event."""
         return [self.booking_id, self.user_id, self.version, pairs(self.lines)]
 
 
 class OfEvent(NamedTuple):
-    """Name an event whose sale is to be closed."""
+    """Name an event: one whose sale is to be closed, or that is called off."""
 
     event_id: str
-
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return []
 
 
 class Reopen(NamedTuple):
@@ -263,10 +298,6 @@ class Reopen(NamedTuple):
     event_id: str
     #: Unix ms, in the future by Redis time.
     closes_at_ms: int
-
-    def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
-        return [self.closes_at_ms]
 
 
 class SetCapacity(NamedTuple):
@@ -277,15 +308,10 @@ class SetCapacity(NamedTuple):
     tiers: tuple[tuple[int, int], ...]
 
     def words(self) -> list[Any]:
-        """Return the words of the script that follow the event's number."""
+        """Return the words of the script that follow the event."""
         return [pairs(self.tiers)]
 
 
 def pairs(numbers: Iterable[tuple[int, int]]) -> str:
     """Write pairs as one word, `1:2,3:4`; some scripts take them so."""
     return ",".join(f"{one}:{other}" for one, other in numbers)
-
-
-#: What travels as a row of words; orders travel in columns (`engine.calls`).
-Row = Own | Extend | Join | Scan | Transfer | CancelItem | OfEvent | Reopen | SetCapacity
-Batched = Order | Row

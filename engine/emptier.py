@@ -13,7 +13,10 @@ from typing import Any
 import structlog
 
 from engine import keys
+from engine.commands import EmptyEvent
+from engine.outcomes import Refused
 from engine.shard import Shard
+from engine.verbs import EMPTY_EVENT
 
 log = structlog.get_logger()
 
@@ -58,12 +61,13 @@ class Emptier:
                 if steps == STEPS_MAX:
                     self._cursors[event_id] = before
                     return ended
-                reply = await self._shard.empty_event(event_id, live[start : start + BOOKINGS_MAX])
+                command = EmptyEvent(event_id, live[start : start + BOOKINGS_MAX])
+                outcome = await self._shard.submit(EMPTY_EVENT, command)
                 steps += 1
-                if reply[0] != b"EMPTIED":
+                if isinstance(outcome, Refused):
                     return ended
-                ended += int(reply[1]) + int(reply[2])
-                if int(reply[3]) == 0:
+                ended += outcome.holds + outcome.bookings
+                if outcome.left == 0:
                     if ended:
                         log.info(
                             "cancelled event is empty",

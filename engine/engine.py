@@ -2,7 +2,7 @@
 The engine: one method per verb of selling, each one script call, coalesced with its neighbours.
 
 Guarantees come from the scripts (I1, I6, I10 to I12, I17); this module says what each verb
-promises and turns replies into values. It holds no state of its own but the shards' doors.
+promises. It holds no state of its own but the shards' doors.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
 
-from engine import keys, outcomes, porter, values
-from engine.calls import Limit
+from engine import keys, porter, values, verbs
+from engine.calls import Limit, call_of
 from engine.commands import (
     CancelItem,
     Extend,
@@ -24,8 +25,11 @@ from engine.commands import (
     Order,
     Own,
     Publish,
+    ReadSeats,
+    ReadStock,
     Reopen,
     Scan,
+    Seat,
     SetCapacity,
     ShiftSeats,
     Transfer,
@@ -56,7 +60,19 @@ ALL_TIERS = "*"
 
 
 class Engine:
-    """Sells places of events on one or more shards."""
+    """
+    Sells places of events on one or more shards.
+
+    A verb is a method, and a Lua script of its name that does all of it or nothing. It returns the
+    outcome or `Refused`, with the first status that applies in the order of the script's header
+    (docs/SCRIPTS.md). It costs a share of one Redis round trip, or one where it goes alone
+    (`engine.verbs`), and what it says of repeating holds for any number of callers.
+
+    Raises, of every verb:
+        ShardUnavailable: nothing was changed; try later.
+        OutcomeUnknown: no answer; repeat with the same id.
+        BadCommand: the command breaks its bounds.
+    """
 
     def __init__(
         self,
@@ -111,7 +127,7 @@ class Engine:
                 in_flight_max=in_flight_max,
                 waiting_max=waiting_max,
                 redo=make_redo(number) if make_redo is not None else None,
-                limit=booking_limit,
+                make_call=partial(call_of, limit=booking_limit),
             )
             for number in range(shards)
         ]
@@ -180,256 +196,108 @@ class Engine:
         return self._shards[shard].door.reign()
 
     async def book(self, shard: int, order: Order) -> Booked | Refused:
-        """
-        Turn places into a confirmed booking.
-
-        Atomicity: one Lua script (`lua/book.lua`); all lines of the order or none.
-        Idempotency: safe to repeat with the same id; the first reply comes again.
-        Cost: a share of one Redis round trip.
-
-        Args:
-            shard: The event's shard.
-
-            order: What is asked for.
-
-        Returns:
-            `Booked`, or `Refused` with the first status that applies (order: `lua/book.lua`).
-
-        Raises:
-            ShardUnavailable: nothing was changed; try later.
-            OutcomeUnknown: no answer; repeat with the same id.
-            BadCommand: the order breaks its bounds.
-        """
+        """Turn places into a confirmed booking; the same id again gives the first reply again."""
         order.check()
-        return outcomes.booked(await self._shards[shard].submit("book", order))
+        return await self._shards[shard].submit(verbs.BOOK, order)
 
     async def hold(self, shard: int, order: Order) -> Held | Refused:
         """
         Set places aside for `order.ttl_ms`.
 
-        Atomicity: one Lua script (`lua/hold.lua`); all lines of the order or none.
-        Idempotency: safe to repeat with the same id; the same hold comes again, whatever became
-            of it, with the deadline it has now.
-        Cost: a share of one Redis round trip.
-
-        Raises: as for `book`.
+        The same id again gives the same hold, whatever became of it, with the deadline it has now.
         """
         order.check()
-        return outcomes.held(await self._shards[shard].submit("hold", order))
+        return await self._shards[shard].submit(verbs.HOLD, order)
 
     async def confirm(self, shard: int, own: Own) -> Booked | Refused:
         """
-        Turn a hold into a confirmed booking; even late, where its places are still there.
+        Turn a hold into a confirmed booking; even late, where its places are still there (I11).
 
-        Atomicity: one Lua script (`lua/confirm.lua`), which also checks owner and deadline (I11).
-        Idempotency: the booking, once made, is the reply to every further confirm.
-        Cost: a share of one Redis round trip.
-
-        Raises: as for `book`.
+        The booking, once made, is the reply to every further confirm.
         """
-        return outcomes.booked(await self._shards[shard].submit("confirm", own))
+        return await self._shards[shard].submit(verbs.CONFIRM, own)
 
     async def release(self, shard: int, own: Own) -> Applied | Refused:
-        """
-        Give a hold's places back.
-
-        Atomicity: one Lua script (`lua/release.lua`).
-        Idempotency: a hold that is over stays over, and counts as released.
-        Cost: a share of one Redis round trip.
-
-        Raises: as for `book`.
-        """
-        return outcomes.applied(await self._shards[shard].submit("release", own))
+        """Give a hold's places back; one that is over stays over, and counts as released."""
+        return await self._shards[shard].submit(verbs.RELEASE, own)
 
     async def extend(self, shard: int, command: Extend) -> Extended | Refused:
         """
         Move a live hold's deadline, up to its longest life.
 
-        Atomicity: one Lua script (`lua/extend.lua`).
-        Idempotency: a deadline never moves back; a repetition counts from its own time.
-        Cost: a share of one Redis round trip.
-
-        Raises: as for `book`.
+        A deadline never moves back; a repetition counts from its own time.
         """
-        return outcomes.extended(await self._shards[shard].submit("extend", command))
+        return await self._shards[shard].submit(verbs.EXTEND, command)
 
     async def cancel(self, shard: int, own: Own) -> Applied | Refused:
-        """
-        End a booking and give its places back.
-
-        Atomicity: one Lua script (`lua/cancel.lua`).
-        Idempotency: a second cancellation changes nothing and gives the first one's reply.
-        Cost: a share of one Redis round trip.
-
-        Raises: as for `book`.
-        """
-        return outcomes.applied(await self._shards[shard].submit("cancel", own))
+        """End a booking and give its places back; again, it gives the first one's reply."""
+        return await self._shards[shard].submit(verbs.CANCEL, own)
 
     async def join(self, shard: int, command: Join) -> Applied | Refused:
-        """
-        Put a person on the waitlist of a tier.
-
-        Atomicity: one Lua script (`lua/join.lua`), which also offers places that are free.
-        Idempotency: safe to repeat with the same id; the first reply comes again.
-        Cost: a share of one Redis round trip.
-
-        Raises: as for `book`.
-        """
-        return outcomes.applied(await self._shards[shard].submit("join", command))
+        """Put a person on the waitlist of a tier, and offer what is free; safe to repeat."""
+        return await self._shards[shard].submit(verbs.JOIN, command)
 
     async def leave(self, shard: int, own: Own) -> Applied | Refused:
         """
         Take a person off the waitlist; an offer made meanwhile is declined.
 
-        Atomicity: one Lua script (`lua/leave.lua`).
-        Idempotency: an entry that is over stays over, and counts as left.
-        Cost: a share of one Redis round trip.
-
-        Raises: as for `book`.
+        An entry that is over stays over, and counts as left.
         """
-        return outcomes.applied(await self._shards[shard].submit("leave", own))
+        return await self._shards[shard].submit(verbs.LEAVE, own)
 
     async def cancel_item(self, shard: int, command: CancelItem) -> Applied | Refused:
         """
         Give back some places of a booking; the last ones end it.
 
-        Atomicity: one Lua script (`lua/cancel_item.lua`).
-        Idempotency: by the version that the caller has seen.
-        Cost: a share of one Redis round trip.
-
-        Raises: as for `book`.
+        Safe to repeat by the version that the caller has seen.
         """
-        return outcomes.applied(await self._shards[shard].submit("cancel_item", command))
+        return await self._shards[shard].submit(verbs.CANCEL_ITEM, command)
 
     async def checkin(self, shard: int, scan: Scan) -> Applied | Refused:
-        """
-        Let the bearer of a ticket in, once.
-
-        Atomicity: one Lua script (`lua/checkin.lua`).
-        Idempotency: every further scan is refused and says when and where the first was.
-        Cost: a share of one Redis round trip.
-
-        Raises: as for `book`.
-        """
-        return outcomes.applied(await self._shards[shard].submit("checkin", scan))
+        """Let the bearer of a ticket in; further scans are told when and where the first was."""
+        return await self._shards[shard].submit(verbs.CHECKIN, scan)
 
     async def undo_checkin(self, shard: int, scan: Scan) -> Applied | Refused:
-        """
-        Take a check-in back.
-
-        Atomicity: one Lua script (`lua/undo_checkin.lua`).
-        Idempotency: a second undoing changes nothing and gives the first one's reply.
-        Cost: a share of one Redis round trip.
-
-        Raises: as for `book`.
-        """
-        return outcomes.applied(await self._shards[shard].submit("undo_checkin", scan))
+        """Take a check-in back."""
+        return await self._shards[shard].submit(verbs.UNDO_CHECKIN, scan)
 
     async def transfer(self, shard: int, command: Transfer) -> Applied | Refused:
-        """
-        Give a ticket to somebody else; its old code no longer passes.
-
-        Atomicity: one Lua script (`lua/transfer.lua`).
-        Idempotency: the same transfer by the same giver gives the first reply again.
-        Cost: a share of one Redis round trip.
-
-        Raises: as for `book`.
-        """
-        return outcomes.applied(await self._shards[shard].submit("transfer", command))
+        """Give a ticket to somebody else; its old code no longer passes."""
+        return await self._shards[shard].submit(verbs.TRANSFER, command)
 
     async def set_capacity(self, shard: int, command: SetCapacity) -> Applied | Refused:
-        """
-        Change capacities of tiers, all or none, never below what is taken.
-
-        Atomicity: one Lua script (`lua/set_capacity.lua`).
-        Idempotency: capacities that are so already change nothing.
-        Cost: a share of one Redis round trip.
-
-        Raises: as for `book`.
-        """
-        return outcomes.applied(await self._shards[shard].submit("set_capacity", command))
+        """Change capacities of tiers, all or none, never below what is taken."""
+        return await self._shards[shard].submit(verbs.SET_CAPACITY, command)
 
     async def close(self, shard: int, event_id: str) -> Applied | Refused:
-        """
-        End an event's sale now; live holds may still be confirmed.
-
-        Atomicity: one Lua script (`lua/close.lua`).
-        Idempotency: a sale that is over stays over.
-        Cost: a share of one Redis round trip.
-
-        Raises: as for `book`.
-        """
-        return outcomes.applied(await self._shards[shard].submit("close", OfEvent(event_id)))
+        """End an event's sale now; live holds may still be confirmed."""
+        return await self._shards[shard].submit(verbs.CLOSE, OfEvent(event_id))
 
     async def reopen(self, shard: int, command: Reopen) -> Applied | Refused:
-        """
-        Move the end of an event's sale, whether or not it is over.
-
-        Atomicity: one Lua script (`lua/reopen.lua`).
-        Idempotency: the same end again changes nothing.
-        Cost: a share of one Redis round trip.
-
-        Raises: as for `book`.
-        """
-        return outcomes.applied(await self._shards[shard].submit("reopen", command))
+        """Move the end of an event's sale, whether or not it is over."""
+        return await self._shards[shard].submit(verbs.REOPEN, command)
 
     async def cancel_event(self, shard: int, event_id: str) -> Applied | Refused:
-        """
-        Call an event off. Its places are given back afterwards, by `engine.emptier`.
-
-        Atomicity: one Lua script (`lua/cancel_event.lua`).
-        Idempotency: a second cancellation changes nothing and gives the first one's reply.
-        Cost: one Redis round trip.
-
-        Raises: as for `book`.
-        """
-        return outcomes.applied(await self._shards[shard].cancel_event(event_id))
+        """Call an event off; its places are given back afterwards, by `engine.emptier`."""
+        return await self._shards[shard].submit(verbs.CANCEL_EVENT, OfEvent(event_id))
 
     async def publish(self, shard: int, command: Publish) -> Applied | Refused:
-        """
-        Load an event's stock, so that it may be sold.
-
-        Atomicity: one Lua script (`lua/publish.lua`).
-        Idempotency: the same content again gives the first reply; other content is refused.
-        Cost: one Redis round trip.
-
-        Raises: as for `book`.
-        """
-        return outcomes.applied(await self._shards[shard].publish(command))
+        """Load an event's stock, so that it may be sold; other content than before is refused."""
+        return await self._shards[shard].submit(verbs.PUBLISH, command)
 
     async def seat(self, shard: int, event_id: str, section: Section) -> Refused | None:
-        """
-        Load one section of an event's seats, before `publish`; None once it is loaded.
-
-        Atomicity: one Lua script (`lua/seat.lua`).
-        Idempotency: the same section again changes nothing; after `publish`, another is refused.
-        Cost: one Redis round trip.
-
-        Raises: as for `book`.
-        """
-        return outcomes.refused(await self._shards[shard].seat(event_id, section))
+        """Load one section of an event's seats, before `publish`; None once it is loaded."""
+        return await self._shards[shard].submit(verbs.SEAT, Seat(event_id, section))
 
     async def block(self, shard: int, command: ShiftSeats) -> Applied | Refused:
-        """
-        Take free seats out of sale.
-
-        Atomicity: one Lua script (`lua/block.lua`); all seats or none.
-        Idempotency: seats that are blocked already stay so.
-        Cost: one Redis round trip.
-
-        Raises: as for `book`.
-        """
+        """Take free seats out of sale; those that are blocked already stay so."""
         command.check()
-        return outcomes.applied(await self._shards[shard].shift_seats("block", command))
+        return await self._shards[shard].submit(verbs.BLOCK, command)
 
     async def unblock(self, shard: int, command: ShiftSeats) -> Applied | Refused:
-        """
-        Put blocked seats back on sale; the counterpart of `block` (`lua/unblock.lua`).
-
-        Raises: as for `book`.
-        """
+        """Put blocked seats back on sale; the counterpart of `block`."""
         command.check()
-        return outcomes.applied(await self._shards[shard].shift_seats("unblock", command))
+        return await self._shards[shard].submit(verbs.UNBLOCK, command)
 
     async def seats(
         self, shard: int, event_id: str, *, since: int = -1, promo_code: str = ""
@@ -437,15 +305,10 @@ class Engine:
         """
         Read the seat map; with *since*, what changed after that version, if it is known still.
 
-        Cost: one Redis round trip.
-
-        Args:
-            promo_code: Of hidden tiers, only those that this code unlocks are told: the status of
-                other sections is empty. `ALL_TIERS` tells all.
-
-        Raises: as for `book`.
+        Of hidden tiers, only those that *promo_code* unlocks are told: the status of other sections
+        is empty. `ALL_TIERS` tells all.
         """
-        return outcomes.seat_map(await self._shards[shard].seats(event_id, since, promo_code))
+        return await self._shards[shard].submit(verbs.SEATS, ReadSeats(event_id, since, promo_code))
 
     async def availability(
         self, shard: int, event_id: str, *, promo_code: str = ""
@@ -453,26 +316,12 @@ class Engine:
         """
         Read an event's counters, all of one moment.
 
-        Cost: a share of one Redis round trip.
-
-        Args:
-            promo_code: Of hidden tiers, only those that this code unlocks are told; `ALL_TIERS`
-                tells all.
-
-        Raises: as for `book`.
+        Of hidden tiers, only those that *promo_code* unlocks are told; `ALL_TIERS` tells all.
         """
-        reply = await self._shards[shard].submit_availability(event_id, promo_code)
-        return outcomes.availability(reply)
+        return await self._shards[shard].submit(verbs.AVAILABILITY, ReadStock(event_id, promo_code))
 
     async def read_hold(self, shard: int, event_id: str, hold_id: str) -> Hold | None:
-        """
-        Read a hold as it is; None if there is none, or it is forgotten.
-
-        Cost: one Redis round trip.
-
-        Raises:
-            ShardRecovering: the shard's door is shut.
-        """
+        """Read a hold as it is, in one plain read; None if there is none, or it is forgotten."""
         self.reign(shard)
         row: Any = await self.client(shard).hget(keys.event(shard, event_id).holds, hold_id)
         return None if row is None else values.parse_hold(row)

@@ -7,6 +7,7 @@ them on Redis Cluster. docs/DATA.md tells what each key holds, who writes it and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 #: Version of the keys and of what is in them (2: decision 0011); it stands in `meta` and is
@@ -50,12 +51,12 @@ def tag(shard: int) -> str:
 
 def meta(shard: int) -> str:
     """Hash: epoch, state, seq, and what else the shard's door needs."""
-    return f"{tag(shard)}:meta"
+    return _of_shard("meta", shard)
 
 
 def journal(shard: int, epoch: int) -> str:
     """Stream: one record per state change of *epoch*, with ids `<seq>-1`."""
-    return f"{tag(shard)}:log:{epoch}"
+    return _of_shard("journal", shard, epoch)
 
 
 def attempts(shard: int) -> tuple[str, str]:
@@ -64,25 +65,60 @@ def attempts(shard: int) -> tuple[str, str]:
 
     Only on the master, and only for as long as a window and the next.
     """
-    return f"{tag(shard)}:attempts:even", f"{tag(shard)}:attempts:odd"
+    return _of_shard("attempts_even", shard), _of_shard("attempts_odd", shard)
 
 
 def due(shard: int) -> str:
     """Sorted set: event_id by when its next hold runs out, or is forgotten."""
-    return f"{tag(shard)}:due"
+    return _of_shard("due", shard)
 
 
 def events(shard: int) -> str:
     """Set: ids of the events that are loaded."""
-    return f"{tag(shard)}:events"
+    return _of_shard("events", shard)
 
 
 def cancelling(shard: int) -> str:
     """Set: ids of the events that are cancelled and not empty yet."""
-    return f"{tag(shard)}:cancelling"
+    return _of_shard("cancelling", shard)
 
 
 def event(shard: int, event_id: str) -> EventKeys:
     """Return the keys of one event."""
-    prefix = f"{tag(shard)}:e:{event_id}"
-    return EventKeys(*(f"{prefix}:{name}" for name in EventKeys._fields))
+    return EventKeys(*_of_event(EventKeys._fields, shard, event_id))
+
+
+class Layout(NamedTuple):
+    """Which keys a script takes, by the names that its header has for them, in order."""
+
+    #: Of the shard.
+    before: tuple[str, ...]
+    #: Of each event: fields of `EventKeys`.
+    of_event: tuple[str, ...]
+    #: Of the shard.
+    after: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Layout:
+        """Read names, with a star for all the keys of an event."""
+        names = text.replace("*", " ".join(EventKeys._fields)).split()
+        of_event = tuple(name for name in names if name in EventKeys._fields)
+        at = names.index(of_event[0]) if of_event else len(names)
+        return cls(tuple(names[:at]), of_event, tuple(names[at + len(of_event) :]))
+
+    def names(self, shard: int, epoch: int, event_ids: Iterable[str] = ()) -> list[str]:
+        """Return the names of the keys for a call about these events."""
+        found = [_of_shard(name, shard, epoch) for name in self.before]
+        for event_id in event_ids:
+            found += _of_event(self.of_event, shard, event_id)
+        return found + [_of_shard(name, shard, epoch) for name in self.after]
+
+
+def _of_shard(name: str, shard: int, epoch: int = 0) -> str:
+    own = f"log:{epoch}" if name == "journal" else name.replace("_", ":")
+    return f"{tag(shard)}:{own}"
+
+
+def _of_event(names: Iterable[str], shard: int, event_id: str) -> list[str]:
+    prefix = f"{tag(shard)}:e:{event_id}:"
+    return [prefix + name for name in names]

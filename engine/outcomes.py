@@ -7,10 +7,9 @@ infrastructure and bugs (`engine.errors`).
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from engine.batches import BOOKINGS, Batch, Landed
+from engine.batches import Batch
 from engine.records import Item
 from engine.status import Status
 from engine.values import parse_items
@@ -138,10 +137,19 @@ class SeatChanges(NamedTuple):
     changes: tuple[tuple[int, str, tuple[str, ...]], ...]
 
 
-@lru_cache(maxsize=4_096)
-def _items_of_line(text: bytes) -> tuple[Item, ...]:
-    """Read items as `parse_items` does; in a rush the same few come again and again."""
-    return parse_items(text.decode())
+class Swept(NamedTuple):
+    """Overdue holds were ended, and old ones forgotten: how many."""
+
+    expired: int
+    forgotten: int
+
+
+class Emptied(NamedTuple):
+    """A step in giving back a cancelled event's places: what ended, and how many are left."""
+
+    holds: int
+    bookings: int
+    left: int
 
 
 def refused(reply: list[Any]) -> Refused | None:
@@ -168,39 +176,15 @@ def applied(reply: list[Any]) -> Applied | Refused:
     )
 
 
-def booked(reply: list[Any] | bytes | Landed) -> Booked | Refused:
-    """Read `STATUS epoch seq at_ms items`, an array or a line, perhaps with its batch."""
-    batch = None
-    if isinstance(reply, Landed):
-        words, batch = reply
-    elif isinstance(reply, bytes):
-        words = reply.split(b" ")
-    else:
-        words = reply
-    status = words[0]
-    if status in BOOKINGS:
-        return Booked(
-            int(words[1]),
-            int(words[2]),
-            int(words[3]),
-            status == b"REPLAYED",
-            _items_of_line(words[4]),
-            batch,
-        )
-    return _refused_line(reply) if isinstance(reply, bytes) else _refused_array(words)
-
-
-def _refused_array(words: list[Any]) -> Refused:
-    refusal = refused(words)
-    if refusal is None:
-        raise ValueError(f"not a refusal: {words!r}")
-    return refusal
-
-
-@lru_cache(maxsize=4_096)
-def _refused_line(line: bytes) -> Refused:
-    """Read a refusal; once an event is sold out, all are told the same."""
-    return _refused_array([int(word) if word.isdigit() else word for word in line.split(b" ")])
+def booked(row: list[Any]) -> Booked | Refused:
+    """Read `STATUS epoch seq at_ms items`."""
+    return refused(row) or Booked(
+        int(row[1]),
+        int(row[2]),
+        int(row[3]),
+        status_of(row) is Status.REPLAYED,
+        parse_items(row[4].decode()),
+    )
 
 
 def held(reply: list[Any]) -> Held | Refused:
@@ -218,6 +202,16 @@ def held(reply: list[Any]) -> Held | Refused:
 def extended(reply: list[Any]) -> Extended | Refused:
     """Read `STATUS epoch seq at_ms expires_at_ms`."""
     return refused(reply) or Extended(*(int(value) for value in reply[1:5]))
+
+
+def swept(reply: list[Any]) -> Swept:
+    """Read `STATUS expired forgotten`."""
+    return Swept(int(reply[1]), int(reply[2]))
+
+
+def emptied(reply: list[Any]) -> Emptied | Refused:
+    """Read `STATUS holds bookings left`."""
+    return refused(reply) or Emptied(*map(int, reply[1:]))
 
 
 def seat_map(reply: list[Any]) -> SeatMap | SeatChanges | Refused:

@@ -27,7 +27,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from engine.batches import Batch, Told
 from engine.commands import Order
 from engine.records import Item
-from engine.values import item_rows
 
 VERSION = 1
 KEY_ID_BYTES = 4
@@ -127,10 +126,7 @@ def booked_id(told: Told) -> str:
 
 def fingerprint_of(told: Told) -> str:
     """Return the fingerprint of the booking that a reply tells of."""
-    if isinstance(told.command, Order):
-        return told.command.fingerprint
-    fingerprint: bytes = told.words[5]
-    return fingerprint.decode()
+    return told.command.fingerprint if isinstance(told.command, Order) else told.fingerprint
 
 
 def verify(text: str, public_keys: Mapping[bytes, bytes]) -> Receipt:
@@ -216,12 +212,11 @@ def _leaf(shard: int, own_id: str, told: Told) -> bytes:
     Put together by hand as the scripts do it: ids and fingerprints have no character to escape.
     """
     command = told.command
-    _, epoch, seq, at_ms, items = told.words[:5]
     return (
         f'{{"v":1,"booking_id":"{own_id}","event_id":"{command.event_id}",'
         f'"user_id":"{command.user_id}","fingerprint":"{fingerprint_of(told)}",'
-        f'"items":{item_rows(items.decode())},"shard":{shard},"epoch":{int(epoch)},'
-        f'"seq":{int(seq)},"at_ms":{int(at_ms)}}}'
+        f'"items":{told.item_rows},"shard":{shard},"epoch":{told.epoch},'
+        f'"seq":{told.seq},"at_ms":{told.at_ms}}}'
     ).encode()
 
 

@@ -26,7 +26,6 @@ import structlog
 from engine.batches import Batch, Told
 from engine.commands import Order
 from engine.records import seal
-from engine.values import item_rows
 
 log = structlog.get_logger()
 
@@ -37,8 +36,6 @@ RETRY_INTERVAL_S = 0.5
 #: Longest time one look or one write may take, in seconds.
 STEP_TIMEOUT_S = 5.0
 WRITE_RECORDS_MAX = 1_000
-#: Where a reply has the record's JSON, if it has.
-_RECORD_AT = {b"CANCELLED": 4, b"CONFIRMED": 6}
 
 
 class Redo(NamedTuple):
@@ -124,7 +121,7 @@ class RedoBuffer:
         told = [one for one in batch.told if _is_witnessed(batch, one)]
         if not told:
             return
-        text = "\n".join([f"{int(one.words[2])} {body_of(one)}" for one in told])
+        text = "\n".join([f"{one.seq} {body_of(one)}" for one in told])
         self._kept.append(_Kept(batch.epoch, _last_seq(told), len(told), text))
         self._records += len(told)
         self._bytes += getsizeof(text)
@@ -211,9 +208,7 @@ class RedoBuffer:
 
 def _last_seq(told: Sequence[Told]) -> int:
     """Return the seq of the youngest record told of; what a call makes, it makes in order."""
-    if told[-1].is_made:
-        return int(told[-1].words[2])
-    return max(int(one.words[2]) for one in told)
+    return told[-1].seq if told[-1].is_made else max(one.seq for one in told)
 
 
 def _is_witnessed(batch: Batch, told: Told) -> bool:
@@ -223,12 +218,7 @@ def _is_witnessed(batch: Batch, told: Told) -> bool:
     One that repeats a booking of this epoch may be the first that arrived: whoever made it was
     cut off from the answer and knows nothing of it.
     """
-    if told.is_made:
-        return True
-    words = told.words
-    return (
-        words[0] == b"REPLAYED" and isinstance(told.command, Order) and int(words[1]) == batch.epoch
-    )
+    return told.is_made or (isinstance(told.command, Order) and told.epoch == batch.epoch)
 
 
 def _rows(kept: _Kept) -> Iterator[Redo]:
@@ -240,13 +230,12 @@ def _rows(kept: _Kept) -> Iterator[Redo]:
 
 def body_of(told: Told) -> str:
     """Return the JSON of the journal's record of a change, from the command and the reply to it."""
-    command, words = told.command, told.words
-    if isinstance(command, Order):
-        return (
-            f'{{"kind":"booked","version":1,"at_ms":{int(words[3])},'
-            f'"event_id":"{command.event_id}","booking_id":"{command.id}",'
-            f'"user_id":"{command.user_id}","fingerprint":"{command.fingerprint}",'
-            f'"items":{item_rows(words[4].decode())},"detail":{command.detail.decode()}}}'
-        )
-    record: bytes = words[_RECORD_AT[words[0]]]
-    return record.decode()
+    command = told.command
+    if not isinstance(command, Order):
+        return told.record
+    return (
+        f'{{"kind":"booked","version":1,"at_ms":{told.at_ms},'
+        f'"event_id":"{command.event_id}","booking_id":"{command.id}",'
+        f'"user_id":"{command.user_id}","fingerprint":"{command.fingerprint}",'
+        f'"items":{told.item_rows},"detail":{command.detail.decode()}}}'
+    )

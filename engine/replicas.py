@@ -2,7 +2,7 @@
 The group waiter: waits, on behalf of many, until replicas have what a primary has acknowledged.
 
 Redis's `WAIT` tells of the writes of its own connection alone, and on Valkey only of such as were
-really propagated (fact 8). So each round makes a small write of its own (`lua/waitmark.lua`) and
+really propagated. So each round makes a small write of its own (`lua/waitmark.lua`) and
 waits behind it, in one pipeline on one connection that nothing else uses. Replication is in order:
 whatever was answered before the mark was sent stands before it, so the round vouches for everyone
 who waited when it was sent, and for nobody who came later. Nobody waiting means no round.
@@ -23,9 +23,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from engine import keys
 from engine.door import Reign
 from engine.errors import ShardRecovering
+from engine.verbs import WRITE_PROBE
 
 log = structlog.get_logger()
 
@@ -34,7 +34,8 @@ ROUND_MS = 250
 #: Pause after a round that failed, in seconds.
 RETRY_INTERVAL_S = 0.05
 
-Place = tuple[int, int]
+#: Shard and epoch that somebody waits for.
+Awaited = tuple[int, int]
 
 
 class Standing(NamedTuple):
@@ -65,7 +66,7 @@ class GroupWaiter:
         self._client = client
         self._read_standing = read_standing
         self._replicas_min = replicas_min
-        self._waiting: dict[Place, list[asyncio.Future[bool]]] = {}
+        self._waiting: dict[Awaited, list[asyncio.Future[bool]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._failure = ""
 
@@ -127,7 +128,7 @@ class GroupWaiter:
 
     async def _round(self) -> None:
         """Mark each shard that is waited for, wait once, and tell whom the marks vouch for."""
-        asked: dict[Place, Standing] = {}
+        asked: dict[Awaited, Standing] = {}
         for place in list(self._waiting):
             standing = self._standing(*place)
             if standing is None:
@@ -154,18 +155,13 @@ class GroupWaiter:
             else:
                 self._put_back({place: futures})
 
-    async def _ask(self, asked: dict[Place, Standing]) -> list[Any]:
+    async def _ask(self, asked: dict[Awaited, Standing]) -> list[Any]:
         """Send all marks and one `WAIT` behind them; return the replies, errors as values."""
         async with self._client.pipeline(transaction=False) as pipeline:
             for (shard, epoch), (reign, seen_seq) in asked.items():
-                pipeline.execute_command(
-                    "EVALSHA",
-                    reign.script_shas["waitmark"],
-                    2,
-                    keys.meta(shard),
-                    keys.journal(shard, epoch),
-                    f"{epoch}:{seen_seq}",
-                )
+                names = WRITE_PROBE.keys.names(shard, epoch)
+                sha = reign.script_shas[WRITE_PROBE.name]
+                pipeline.execute_command("EVALSHA", sha, len(names), *names, f"{epoch}:{seen_seq}")
             pipeline.execute_command("WAIT", self._replicas_min, ROUND_MS)
             replies: list[Any] = await pipeline.execute(raise_on_error=False)
         return replies
@@ -178,7 +174,7 @@ class GroupWaiter:
             return None
         return standing if standing.reign.epoch == epoch else None
 
-    def _put_back(self, covered: dict[Place, list[asyncio.Future[bool]]]) -> None:
+    def _put_back(self, covered: dict[Awaited, list[asyncio.Future[bool]]]) -> None:
         for place, futures in covered.items():
             self._waiting.setdefault(place, []).extend(futures)
 

@@ -18,35 +18,10 @@ from functools import cache
 from hashlib import sha1
 from importlib import resources
 
+from engine.verbs import VERBS
+
 #: Every script, by the verb that names its file.
-NAMES = (
-    "availability",
-    "block",
-    "book",
-    "cancel",
-    "cancel_event",
-    "cancel_item",
-    "checkin",
-    "close",
-    "confirm",
-    "empty_event",
-    "expire",
-    "extend",
-    "hold",
-    "join",
-    "leave",
-    "persisted",
-    "publish",
-    "release",
-    "reopen",
-    "seat",
-    "seats",
-    "set_capacity",
-    "transfer",
-    "unblock",
-    "undo_checkin",
-    "waitmark",
-)
+NAMES = tuple(sorted(VERBS))
 
 #: How scripts begin to write a record.
 _VERSION = '"version":1'

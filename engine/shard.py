@@ -1,7 +1,7 @@
 """
-One shard in one process: a client, a door, and a coalescer for each verb.
+One shard in one process: a client, a door, and a coalescer for each verb that travels in batches.
 
-Carries batches to their script once, and names what Redis's answer, or its silence, means. It
+Carries calls to their script once, and names what Redis's error, or its silence, means. It
 remembers the last record it has seen acknowledged and tells it with every call: a Redis that has
 fewer has lost some, and its scripts refuse (the fence's fifth lock; F5, F10, F12).
 """
@@ -9,16 +9,15 @@ fewer has lost some, and its scripts refuse (the fence's fifth lock; F5, F10, F1
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 
-from engine import batches, keys
-from engine.calls import Limit, call_of
+from engine.calls import Call, call_of
 from engine.coalescer import Coalescer
-from engine.commands import Batched, Publish, ShiftSeats
 from engine.door import Door, ReadReign, Reign, ReportSeen
 from engine.errors import (
     BadCommand,
@@ -31,58 +30,15 @@ from engine.errors import (
 from engine.guard import Facts
 from engine.porter import OtherServer, ServerRefused
 from engine.redo import RedoBuffer
-from engine.seats import Section
+from engine.verbs import READ_PROBE, VERBS, WRITE_PROBE, Command, Outcome, Verb
 from engine.wire import Wire
 
-#: Verbs whose commands travel in batches, all in the same form.
-BATCHED_VERBS = (
-    "book",
-    "hold",
-    "confirm",
-    "release",
-    "extend",
-    "cancel",
-    "join",
-    "leave",
-    "cancel_item",
-    "checkin",
-    "undo_checkin",
-    "transfer",
-    "close",
-    "reopen",
-    "set_capacity",
-)
+MakeCall = Callable[[Verb[Any, Any], int, int, Sequence[Any]], Call]
 
 #: Commands that are worth another call while one is under way (docs/decisions/0014).
 FURTHER_COMMANDS_MIN = 24
 #: Answers in a row that may fail to come before the door is shut until one comes again (F42).
 SILENCES_MAX = 3
-
-#: Bytes of a reply's line that hold its status, epoch and seq.
-_LINE_BYTES = 64
-#: What a script replies, before epoch and seq, when it has made a record in this very call.
-_MADE = frozenset(
-    {
-        b"BLOCKED",
-        b"BOOKED",
-        b"CANCELLED",
-        b"CAPACITY_SET",
-        b"CHECKED_IN",
-        b"CHECK_IN_UNDONE",
-        b"CLOSED",
-        b"CONFIRMED",
-        b"EXTENDED",
-        b"HELD",
-        b"ITEM_CANCELLED",
-        b"JOINED",
-        b"LEFT",
-        b"PUBLISHED",
-        b"RELEASED",
-        b"REOPENED",
-        b"TRANSFERRED",
-        b"UNBLOCKED",
-    }
-)
 
 _NOT_THIS_REIGN = (
     redis_errors.NoScriptError,
@@ -108,7 +64,7 @@ class Shard:
         in_flight_max: int,
         waiting_max: int,
         redo: RedoBuffer | None = None,
-        limit: Limit | None = None,
+        make_call: MakeCall = call_of,
     ) -> None:
         """
         Args:
@@ -126,13 +82,13 @@ class Shard:
 
             redo: Keeps what was acknowledged; None to keep nothing.
 
-            limit: How often a person may try to book; None for no limit.
+            make_call: Makes the call of some commands of a verb, as `call_of`.
         """
         self.number = number
         self.client = client
         self._wire = wire
         self._redo = redo
-        self._limit = limit
+        self._make_call = make_call
         self.door = Door(
             number, read_reign, report_seen=report_seen, on_shut=None if redo is None else redo.shut
         )
@@ -145,76 +101,20 @@ class Shard:
             "further_min": FURTHER_COMMANDS_MIN,
             "waiting_max": waiting_max,
         }
-        self._batched: dict[str, Coalescer[Batched, list[Any]]] = {
-            verb: Coalescer(self._sender(verb), **limits) for verb in BATCHED_VERBS
+        self._batched: dict[str, Coalescer[Any, Any]] = {
+            verb.name: Coalescer(partial(self._send, verb), **limits)
+            for verb in VERBS.values()
+            if verb.form != "alone"
         }
-        self._availability: Coalescer[tuple[str, str], list[Any]] = Coalescer(
-            self._send_availability, **limits
-        )
 
-    def submit(self, verb: str, command: Batched) -> asyncio.Future[list[Any]]:
-        """Queue *command* for its verb's next batch; the future gets the script's reply."""
-        return self._batched[verb].submit(command)
-
-    def submit_availability(self, event_id: str, code: str) -> asyncio.Future[list[Any]]:
-        """Queue the question what is left of an event, for who has a promo code."""
-        return self._availability.submit((event_id, code))
-
-    async def publish(self, command: Publish) -> list[Any]:
-        """Load an event's stock; alone, since it is rare."""
-        reign = self.door.reign()
-        key_names = [
-            keys.meta(self.number),
-            keys.journal(self.number, reign.epoch),
-            keys.events(self.number),
-            keys.event(self.number, command.event_id).stock,
-            keys.event(self.number, command.event_id).seats,
-            keys.event(self.number, command.event_id).promos,
-        ]
-        return await self._call("publish", reign, key_names, command.words())
-
-    async def expire(self, event_id: str, *, holds_max: int, forget_ms: int) -> list[Any]:
-        """End an event's overdue holds; alone, since the sweeper asks."""
-        reign = self.door.reign()
-        args = [event_id, holds_max, forget_ms]
-        return await self._call("expire", reign, self._keys_of(reign, [event_id]), args)
-
-    async def seat(self, event_id: str, section: Section) -> list[Any]:
-        """Load one section of seats; alone, since it is rare."""
-        reign, names = self.door.reign(), keys.event(self.number, event_id)
-        key_names = [keys.meta(self.number), names.stock, names.seats]
-        return await self._call("seat", reign, key_names, section.words())
-
-    async def seats(self, event_id: str, since: int, code: str) -> list[Any]:
-        """Read the seat map, or what changed since a version; alone, since caches ask."""
-        reign, names = self.door.reign(), keys.event(self.number, event_id)
-        key_names = [keys.meta(self.number), names.seats, names.stock, names.promos]
-        return await self._call("seats", reign, key_names, [since, code])
-
-    async def shift_seats(self, verb: str, command: ShiftSeats) -> list[Any]:
-        """Run `block` or `unblock`; alone, since they are rare."""
-        reign = self.door.reign()
-        args = [command.event_id, *command.seat_ids]
-        return await self._call(verb, reign, self._keys_of(reign, [command.event_id]), args)
-
-    async def cancel_event(self, event_id: str) -> list[Any]:
-        """Call an event off; alone, since it is rare."""
-        reign = self.door.reign()
-        names = [*self._keys_of(reign, [event_id]), keys.cancelling(self.number)]
-        return await self._call("cancel_event", reign, names, [event_id])
-
-    async def empty_event(self, event_id: str, booking_ids: Sequence[str]) -> list[Any]:
-        """Give back places of a cancelled event, one bounded step; alone, the sweeper asks."""
-        reign = self.door.reign()
-        names = [*self._keys_of(reign, [event_id]), keys.cancelling(self.number)]
-        args = [event_id, *booking_ids]
-        return await self._call("empty_event", reign, names, args)
+    def submit(self, verb: Verb[Command, Outcome], command: Command) -> Awaitable[Outcome]:
+        """Send *command*, alone or in its verb's next batch; await the result for its outcome."""
+        batched = self._batched.get(verb.name)
+        return self._alone(verb, command) if batched is None else batched.submit(command)
 
     async def drain(self) -> None:
         """Wait until nothing waits and nothing is under way."""
-        await asyncio.gather(
-            *(coalescer.drain() for coalescer in self._batched.values()), self._availability.drain()
-        )
+        await asyncio.gather(*(coalescer.drain() for coalescer in self._batched.values()))
 
     async def close(self) -> None:
         """Stop what runs beside the commands."""
@@ -222,48 +122,17 @@ class Shard:
         if self._redo is not None:
             await self._redo.close()
 
-    def _sender(self, verb: str) -> Any:
-        is_witnessed = verb in batches.WITNESSED_VERBS
-
-        async def send(batch: Sequence[Batched]) -> Sequence[Any]:
-            reign = self.door.reign()
-            call = call_of(batch, self._limit if verb == "book" else None)
-            key_names = self._keys_of(reign, call.events, verb)
-            replies = call.replies(
-                await self._call(verb, reign, key_names, [*call.events, *call.words])
-            )
-            if not is_witnessed:
-                return replies
-            landed, replies = batches.land(self.number, reign.epoch, verb, batch, replies)
-            if landed is not None and self._redo is not None:
-                self._redo.keep(landed)
-            return replies
-
-        return send
-
-    def _keys_of(self, reign: Reign, event_ids: Sequence[str], verb: str = "") -> list[str]:
-        """Return the keys of a batch: the shard's, then those of each event."""
-        names = [
-            keys.meta(self.number),
-            keys.journal(self.number, reign.epoch),
-            keys.due(self.number),
-        ]
-        if verb == "book":
-            names += keys.attempts(self.number)
-        for event_id in event_ids:
-            names += keys.event(self.number, event_id)
-        return names
-
-    async def _send_availability(self, batch: Sequence[tuple[str, str]]) -> list[Any]:
+    async def _send(self, verb: Verb[Any, Any], commands: Sequence[Any]) -> Sequence[Any]:
+        """Carry one batch; return an outcome for each command."""
         reign = self.door.reign()
-        distinct = {question: n for n, question in enumerate(dict.fromkeys(batch))}
-        key_names = [keys.meta(self.number)]
-        for event_id, _ in distinct:
-            names = keys.event(self.number, event_id)
-            key_names += (names.stock, names.promos)
-        args = [code for _, code in distinct]
-        replies = await self._call("availability", reign, key_names, args)
-        return [replies[distinct[question]] for question in batch]
+        return await self._run(reign, self._make_call(verb, self.number, reign.epoch, commands))
+
+    async def _alone(self, verb: Verb[Command, Outcome], command: Command) -> Outcome:
+        [outcome] = await self._send(verb, [command])
+        if isinstance(outcome, Exception):
+            raise outcome
+        result: Outcome = outcome
+        return result
 
     def look_at(self, server: Facts) -> OtherServer | None:
         """
@@ -281,37 +150,32 @@ class Shard:
         self.door.shut(reign, reason, seen_seq=self.seen_in(reign))
         return OtherServer(reason)
 
-    async def _call(
-        self, name: str, reign: Reign, key_names: Sequence[str], args: Sequence[Any]
-    ) -> list[Any]:
-        """Run one script once; translate what Redis says into what it means for the caller."""
-        seen_seq = self.seen_in(reign)
+    async def _run(self, reign: Reign, call: Call) -> Sequence[Any]:
+        """Run a call's script once; translate what Redis says into what it means for callers."""
         try:
-            reply: list[Any] = await self._wire.call(
+            reply = await self._wire.call(
                 "EVALSHA",
-                reign.script_shas[name],
-                len(key_names),
-                *key_names,
-                f"{reign.epoch}:{seen_seq}",
-                *args,
+                reign.script_shas[call.verb.name],
+                len(call.keys),
+                *call.keys,
+                f"{reign.epoch}:{self.seen_in(reign)}",
+                *call.words,
             )
         except redis_errors.RedisError as error:
             raise self._meaning(reign, error) from error
         except OSError as error:
             raise OutcomeUnknown from error
         self._silences = 0
-        self._learn(reign, reply)
-        return reply
+        outcomes, last_seq, batch = call.read(reply)
+        if last_seq and (self._seen_epoch != reign.epoch or last_seq > self._seen_seq):
+            self._seen_epoch, self._seen_seq = reign.epoch, last_seq
+        if batch is not None and self._redo is not None:
+            self._redo.keep(batch)
+        return outcomes
 
     def seen_in(self, reign: Reign) -> int:
         """Return the last record that this process has seen acknowledged in *reign*; 0 if none."""
         return self._seen_seq if self._seen_epoch == reign.epoch else 0
-
-    def _learn(self, reign: Reign, reply: list[Any] | bytes) -> None:
-        """Remember the last record that *reply* tells of."""
-        seq = _last_seq(reply)
-        if seq and (self._seen_epoch != reign.epoch or seq > self._seen_seq):
-            self._seen_epoch, self._seen_seq = reign.epoch, seq
 
     def _meaning(self, reign: Reign, error: redis_errors.RedisError) -> EngineError:
         text = str(error)
@@ -348,35 +212,18 @@ class Shard:
 
     async def is_heard(self) -> bool:
         """Tell whether Redis answers in the reign that the door is open under; it reads alone."""
-        try:
-            await self._call("availability", self.door.reign(), [keys.meta(self.number)], [])
-        except EngineError:
-            return False
-        return True
+        return self.door.is_open and await self._passes(READ_PROBE, self.door.reign())
 
     async def _gets_through(self, reign: Reign) -> bool:
         """Tell whether Redis takes writes again, by one that means nothing."""
-        key_names = [keys.meta(self.number), keys.journal(self.number, reign.epoch)]
+        return await self._passes(WRITE_PROBE, reign)
+
+    async def _passes(self, verb: Verb[Any, Any], reign: Reign) -> bool:
         try:
-            await self._call("waitmark", reign, key_names, [])
+            await self._run(reign, call_of(verb, self.number, reign.epoch))
         except EngineError:
             return False
         return True
-
-
-def _last_seq(reply: list[Any] | bytes) -> int:
-    """Return the last record that a script says it has made, or has counted; 0 if it says none."""
-    if isinstance(reply, bytes):  # Of `book`: a line for each order.
-        start = reply.rfind(b"BOOKED ")
-        return int(reply[start : start + _LINE_BYTES].split(b" ", 3)[2]) if start >= 0 else 0
-    if not reply:
-        return 0
-    for row in reversed(reply) if isinstance(reply[0], list) else (reply,):
-        if row[0] in _MADE:
-            return int(row[2])
-        if row[0] == b"STOCK":
-            return int(row[1])
-    return 0
 
 
 def _stems_from(error: BaseException, kind: type[Exception]) -> bool:

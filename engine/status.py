@@ -8,7 +8,6 @@ the Lua headers; the HTTP table in `api/problems.py` covers each (a test holds b
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import assert_never
 
 
 class Status(StrEnum):
@@ -134,70 +133,15 @@ class Status(StrEnum):
     @property
     def is_transient(self) -> bool:
         """Tell whether the same request may succeed later without anybody changing the event."""
-        match self:
-            case (
-                Status.SALE_NOT_OPEN
-                | Status.BACKPRESSURE
-                | Status.ALL_HELD
-                | Status.WAITLIST_FULL
-                | Status.RATE_LIMITED
-            ):
-                return True
-            case (
-                Status.BOOKED
-                | Status.HELD
-                | Status.CONFIRMED
-                | Status.EXTENDED
-                | Status.RELEASED
-                | Status.SWEPT
-                | Status.HOLD_EXPIRED
-                | Status.HOLD_RELEASED
-                | Status.HOLD_CONFIRMED
-                | Status.EXTENSION_LIMIT
-                | Status.ITEM_CANCELLED
-                | Status.CHECKED_IN
-                | Status.CHECK_IN_UNDONE
-                | Status.TRANSFERRED
-                | Status.CAPACITY_SET
-                | Status.CLOSED
-                | Status.REOPENED
-                | Status.EMPTIED
-                | Status.EVENT_CANCELLED
-                | Status.TICKET_CANCELLED
-                | Status.TICKET_SUPERSEDED
-                | Status.ALREADY_CHECKED_IN
-                | Status.NOT_CHECKED_IN
-                | Status.VERSION_CHANGED
-                | Status.NOT_IN_BOOKING
-                | Status.CAPACITY_BELOW_TAKEN
-                | Status.CANCELLED
-                | Status.PUBLISHED
-                | Status.SEATED
-                | Status.BLOCKED
-                | Status.UNBLOCKED
-                | Status.SEATS
-                | Status.SEATS_CHANGED
-                | Status.UNKNOWN_SEAT
-                | Status.SEAT_TAKEN
-                | Status.NOT_TOGETHER
-                | Status.PERSISTED
-                | Status.MARKED
-                | Status.STOCK
-                | Status.REPLAYED
-                | Status.IDEMPOTENCY_KEY_REUSED
-                | Status.NOT_ON_SALE
-                | Status.NOT_FOUND
-                | Status.UNKNOWN_TIER
-                | Status.SALE_CLOSED
-                | Status.LIMIT_REACHED
-                | Status.SOLD_OUT
-                | Status.PROMO_UNKNOWN
-                | Status.PROMO_EXHAUSTED
-                | Status.JOINED
-                | Status.LEFT
-                | Status.ALREADY_WAITING
-                | Status.PLACES_AVAILABLE
-            ):
-                return False
-            case _:
-                assert_never(self)
+        return self in _TRANSIENT
+
+
+_TRANSIENT = frozenset(
+    {
+        Status.SALE_NOT_OPEN,
+        Status.BACKPRESSURE,
+        Status.ALL_HELD,
+        Status.WAITLIST_FULL,
+        Status.RATE_LIMITED,
+    }
+)

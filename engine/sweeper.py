@@ -20,9 +20,11 @@ from prometheus_client import Counter, Gauge
 from redis.exceptions import RedisError
 
 from engine import keys
+from engine.commands import Expire
 from engine.emptier import Emptier
 from engine.errors import EngineError
 from engine.shard import Shard
+from engine.verbs import EXPIRE
 
 log = structlog.get_logger()
 
@@ -112,10 +114,8 @@ class Sweeper:
         )
         count = 0
         for event_id, _ in rows:
-            _, expired, _ = await self._shard.expire(
-                event_id.decode(), holds_max=HOLDS_MAX, forget_ms=self._forget_ms
-            )
-            count += int(expired)
+            command = Expire(event_id.decode(), HOLDS_MAX, self._forget_ms)
+            count += (await self._shard.submit(EXPIRE, command)).expired
         if count:
             EXPIRED.labels(self._label).inc(count)
         return count

@@ -14,17 +14,19 @@ from collections.abc import Callable
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from engine import batches
+from engine.batches import Batch
+from engine.calls import Call, call_of
 from engine.commands import Order
 from engine.ids import booking_id, new_id
 from engine.receipts import Sealer
 from engine.redo import Horizon, RedoBuffer
+from engine.verbs import BOOK
 
 SIZES = (1, 16, 64, 128)
 BOOKINGS = 4_096
 ROUNDS = 7
 
-Work = Callable[[list[Order], list[bytes]], None]
+Work = Callable[[Call, bytes], None]
 
 
 def orders(count: int) -> list[Order]:
@@ -37,19 +39,26 @@ def orders(count: int) -> list[Order]:
     return made
 
 
-def replies(count: int) -> list[bytes]:
-    """Make the script's replies to them."""
-    return [b"BOOKED 7 %d 1800000000000 1:2:4500" % seq for seq in range(1, count + 1)]
+def reply_to(count: int) -> bytes:
+    """Make the script's reply to them."""
+    return b"\n".join(b"BOOKED 7 %d 1800000000000 1:2:4500" % seq for seq in range(1, count + 1))
+
+
+def landed(call: Call, reply: bytes) -> Batch:
+    """Read the reply to them."""
+    batch = call.read(reply).batch
+    assert batch is not None
+    return batch
 
 
 def cost_us(work: Work, size: int) -> float:
     """Return what *work* costs per booking at one batch size, in us."""
-    commands, best_s = orders(size), float("inf")
+    call, best_s = call_of(BOOK, 0, 7, orders(size)), float("inf")
     for _ in range(ROUNDS):
-        told = [replies(size) for _ in range(BOOKINGS // size)]
+        told = [reply_to(size) for _ in range(BOOKINGS // size)]
         started_s = time.process_time()
         for reply in told:
-            work(commands, reply)
+            work(call, reply)
         best_s = min(best_s, time.process_time() - started_s)
     return 1e6 * best_s / (BOOKINGS // size * size)
 
@@ -74,18 +83,15 @@ async def measure() -> None:
         on_drop=lambda _: None,
     )
 
-    def land(commands: list[Order], told: list[bytes]) -> None:
-        batches.land(0, 7, "book", commands, told)
+    def land(call: Call, reply: bytes) -> None:
+        landed(call, reply)
 
-    def keep(commands: list[Order], told: list[bytes]) -> None:
-        batch, _ = batches.land(0, 7, "book", commands, told)
-        assert batch is not None
-        redo.keep(batch)
+    def keep(call: Call, reply: bytes) -> None:
+        redo.keep(landed(call, reply))
 
-    def sign(commands: list[Order], told: list[bytes]) -> None:
-        batch, _ = batches.land(0, 7, "book", commands, told)
-        assert batch is not None
-        for command in commands:
+    def sign(call: Call, reply: bytes) -> None:
+        batch = landed(call, reply)
+        for command in call.commands:
             sealer.receipt(batch, command.id)
 
     print(f"{'batch':>6} {'land':>8} {'+ redo':>8} {'+ receipt':>10}   us per booking")

@@ -1,1 +1,1 @@
-"""One atomic operation per file; `engine.scripts` reads them (CONTRIBUTING.md, "Add a script")."""
+"""One atomic operation per file; `engine.scripts` reads them (CONTRIBUTING.md, "Add a verb")."""

@@ -62,7 +62,7 @@ class Parked(NamedTuple):
         return (CONFLICT if self.is_conflict else QUARANTINED).encode()
 
 
-class Row(NamedTuple):
+class QuarantineRow(NamedTuple):
     """A record in quarantine; `state` is held, replayed or discarded."""
 
     shard: int
@@ -114,10 +114,12 @@ async def park(
         )
 
 
-async def rows_of(database: Executor, shard: int | None, *, resolved: bool = False) -> list[Row]:
+async def rows_of(
+    database: Executor, shard: int | None, *, resolved: bool = False
+) -> list[QuarantineRow]:
     """Return what is in quarantine, of one shard or of all; with *resolved* also what was."""
     found = await database.fetch(query("list_quarantine"), shard, resolved, ROWS_MAX)
-    return [Row(**row) for row in found]
+    return [QuarantineRow(**row) for row in found]
 
 
 async def conflicts(database: Executor, shard: int | None) -> list[Conflict]:

@@ -25,7 +25,7 @@ Sink = Callable[[list[bytes]], Awaitable[None]]
 COPY_TIMEOUT_S = 3_600
 
 
-class EventRow(NamedTuple):
+class EventStatus(NamedTuple):
     """An event of the shard, whatever its status."""
 
     id: str
@@ -40,9 +40,9 @@ async def patience(connection: asyncpg.Connection) -> AsyncIterator[None]:
     await connection.execute(query("wait_as_usual"))
 
 
-async def events(connection: asyncpg.Connection, shard: int) -> list[EventRow]:
+async def events(connection: asyncpg.Connection, shard: int) -> list[EventStatus]:
     """Return all events of a shard, in order."""
-    return [EventRow(*row) for row in await connection.fetch(query("rebuild_events"), shard)]
+    return [EventStatus(*row) for row in await connection.fetch(query("rebuild_events"), shard)]
 
 
 async def booking_counts(connection: asyncpg.Connection, shard: int) -> dict[str, int]:

@@ -7,6 +7,7 @@ Reads Redis directly, never through the engine, so that a test does not believe 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
@@ -68,6 +69,19 @@ async def snapshot(redis: Redis, shard: int) -> dict[bytes, tuple[bytes, Any]]:
             content = await ask(redis, reads[kind], key)
         found[key] = (kind, content)
     return found
+
+
+def lines_of(reply: bytes, words: Sequence[Any]) -> list[bytes]:
+    """Return what `book` replied to each order of a call of *words*, also where it tells of all."""
+    if not reply.startswith(b"ALL "):
+        return reply.split(b"\n")
+    _, booked, epoch, last_seq, at_ms, *items = reply.split(b" ")
+    kinds = next(word for word in words if isinstance(word, bytes))
+    first_seq = int(last_seq) - len(kinds) + 1
+    return [
+        b" ".join((booked, epoch, b"%d" % seq, at_ms, items[kind - ord("0")]))
+        for seq, kind in enumerate(kinds, start=first_seq)
+    ]
 
 
 def lines(text: str) -> list[list[Any]]:

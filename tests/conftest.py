@@ -106,32 +106,32 @@ def shard() -> int:
     return next(_shards)
 
 
+async def open_door(
+    redis: Redis, shard: int, epoch: int = 1, *, nonce: str, backlog_max: int = BACKLOG_MAX
+) -> Reign:
+    """Do what a coordinator does, in short: open a shard under an epoch, load scripts."""
+    door = {
+        "epoch": epoch,
+        "state": "open",
+        "seq": 0,
+        "persisted_seq": 0,
+        "backlog_max": backlog_max,
+        "layout": keys.LAYOUT_VERSION,
+    }
+    await ask(redis, "HSET", keys.meta(shard), *(word for pair in door.items() for word in pair))
+    for name in scripts.NAMES:
+        await ask(redis, "SCRIPT LOAD", scripts.render(name, nonce))
+    return Reign(shard=shard, epoch=epoch, script_shas=scripts.shas(nonce))
+
+
 @pytest.fixture
 def open_shard(redis: Redis, shard: int) -> OpenShard:
-    """Return what a coordinator does, in short: open the shard under an epoch, load scripts."""
+    """Return what opens the test's shard under an epoch."""
 
     async def open_it(*, epoch: int = 1, backlog_max: int = BACKLOG_MAX) -> Reign:
-        nonce = f"test-{shard}-{epoch}"
-        await ask(
-            redis,
-            "HSET",
-            keys.meta(shard),
-            "epoch",
-            epoch,
-            "state",
-            "open",
-            "seq",
-            0,
-            "persisted_seq",
-            0,
-            "backlog_max",
-            backlog_max,
-            "layout",
-            keys.LAYOUT_VERSION,
+        return await open_door(
+            redis, shard, epoch, nonce=f"test-{shard}-{epoch}", backlog_max=backlog_max
         )
-        for name in scripts.NAMES:
-            await ask(redis, "SCRIPT LOAD", scripts.render(name, nonce))
-        return Reign(shard=shard, epoch=epoch, script_shas=scripts.shas(nonce))
 
     return open_it
 

@@ -23,8 +23,9 @@ from api.problems import Problem
 from engine import acl, porter, scripts
 from engine.commands import Order, Own, Publish, TierStock
 from engine.errors import OutcomeUnknown
-from engine.outcomes import Booked
+from engine.outcomes import Refused
 from engine.shard import Shard
+from engine.verbs import BOOK, CANCEL, PUBLISH
 from persister import persister
 from reconciler.recover import coordinator as recovery
 from reconciler.recover import keeper, lease, recovered
@@ -133,22 +134,21 @@ class Worker:
     async def publish(self, capacity: int, *, waits: bool) -> str:
         """Publish the event; *waits* until PostgreSQL has it, as the API does."""
         tiers = (TierStock(capacity, 100, 10),)
-        reply = await self._shard.publish(Publish(EVENT_ID, "f", 0, 2 * START_MS, 100, tiers))
+        command = Publish(EVENT_ID, "f", 0, 2 * START_MS, 100, tiers)
+        outcome = await self._shard.submit(PUBLISH, command)
+        if isinstance(outcome, Refused):
+            return outcome.status.value
         if waits:
-            await self._watermark.reach(
-                shard=SHARD, epoch=int(reply[1]), seq=int(reply[2]), timeout_ms=2_000
-            )
-        return str(reply[0].decode())
+            place = {"epoch": outcome.epoch, "seq": outcome.seq}
+            await self._watermark.reach(shard=SHARD, **place, timeout_ms=2_000)
+        return "REPLAYED" if outcome.is_replay else "PUBLISHED"
 
     async def book(self, order: Order, level: Any) -> Ack | str:
         """Book; return what was acknowledged, or the refusal."""
         epoch = self._shard.door.reign().epoch if level == "database" else 0
-        reply: Any = await self._shard.submit("book", order)
-        words = reply.split(b" ") if isinstance(reply, bytes) else getattr(reply, "words", reply)
-        if words[0] not in {b"BOOKED", b"REPLAYED"}:
-            return str(words[0].decode())
-        outcome: Any = SimpleNamespace(epoch=int(words[1]), seq=int(words[2]))
-        booked: Booked = outcome
+        booked = await self._shard.submit(BOOK, order)
+        if isinstance(booked, Refused):
+            return booked.status.value
         try:
             await self._acks.keep(Promise(level, True, epoch), SHARD, booked)
         except Problem as error:
@@ -157,10 +157,10 @@ class Worker:
 
     async def cancel(self, own: Own) -> Ack | str:
         """Cancel; return what was acknowledged, or the refusal."""
-        reply = await self._shard.submit("cancel", own)
-        if reply[0] not in {b"CANCELLED", b"REPLAYED"}:
-            return str(reply[0].decode())
-        epoch, seq, is_replay = int(reply[1]), int(reply[2]), reply[0] == b"REPLAYED"
+        outcome = await self._shard.submit(CANCEL, own)
+        if isinstance(outcome, Refused):
+            return outcome.status.value
+        epoch, seq, _, is_replay = outcome
         return Ack(own.id, True, epoch, seq, "fsync", self.process.name, is_replay)
 
 

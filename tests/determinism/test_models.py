@@ -13,13 +13,14 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from engine import keys
-from engine.calls import OrderCall
+from engine.calls import call_of
 from engine.commands import Order
 from engine.door import Reign
 from engine.records import CHECK_CHARS, FIELD, raw_records
+from engine.verbs import VERBS
 from reconciler.recover.loader import recovery_script
 from store.sql import query
-from tests.checks import FAR_MS, ask
+from tests.checks import FAR_MS, ask, lines_of
 from tests.determinism.judge import Judge
 from tests.determinism.loop import VirtualLoop
 from tests.determinism.postgres_server import TABLES, Transaction
@@ -51,10 +52,10 @@ async def test_scripts(redis: Redis, shard: int, reign: Reign, seed: int) -> Non
     server = RedisServer(VirtualLoop(), SCRIPTS, judge)
     judge.follow({table: {} for table in TABLES} | {"checkpoints": {1: (CALLS, 0)}})
     server.state.meta = dict(DOOR)
-    names = [keys.meta(shard), keys.journal(shard, 1), keys.due(shard), *keys.event(shard, EVENT)]
     for _ in range(CALLS):
         verb, words = _script_call(rng, int(server.state.meta.get("seq", 0)))
-        own = _names(verb, names, shard)
+        claimed = [keys.meta(shard)]
+        own = claimed if verb == "claim" else VERBS[verb].keys.names(shard, 1, [EVENT])
         try:
             expected = SCRIPTS[verb](server, own, [_text(word) for word in words])
         except ResponseError as error:
@@ -71,35 +72,9 @@ async def test_scripts(redis: Redis, shard: int, reign: Reign, seed: int) -> Non
         if verb == "claim" and not isinstance(found, str):
             found, expected = bool(found), bool(expected)
         if verb == "book" and not isinstance(found, str):
-            expected, found = expected.split(b"\n"), _lines_of(found, words)
+            expected, found = expected.split(b"\n"), lines_of(found, words)
         assert _plain(expected) == _plain(found), (verb, words)
         await _same_state(redis, shard, server)
-
-
-def _lines_of(reply: bytes, words: list[Any]) -> list[bytes]:
-    """Return a line for each order, also where the script tells of all at once."""
-    if not reply.startswith(b"ALL "):
-        return reply.split(b"\n")
-    _, booked, epoch, last_seq, at_ms, *items = reply.split(b" ")
-    kinds: bytes = words[3]
-    first_seq = int(last_seq) - len(kinds) + 1
-    return [
-        b" ".join((booked, epoch, b"%d" % seq, at_ms, items[kind - ord("0")]))
-        for seq, kind in enumerate(kinds, start=first_seq)
-    ]
-
-
-def _names(verb: str, names: list[str], shard: int) -> list[str]:
-    if verb == "claim":
-        return names[:1]
-    if verb in {"persisted", "waitmark"}:
-        return names[:2]
-    if verb == "book":
-        return [*names[:3], *keys.attempts(shard), *names[3:]]
-    own = keys.event(shard, EVENT)
-    if verb == "publish":
-        return [*names[:2], keys.events(shard), own.stock, own.seats, own.promos]
-    return names
 
 
 def _script_call(rng: random.Random, seq: int) -> tuple[str, list[Any]]:
@@ -122,7 +97,7 @@ def _script_call(rng: random.Random, seq: int) -> tuple[str, list[Any]]:
             )
             for _ in range(rng.randint(1, 3))
         ]
-        return verb, [belief, EVENT, *OrderCall(orders, None).words]
+        return verb, [belief, *call_of(VERBS[verb], 0, 1, orders).words]
     if verb == "cancel":
         return verb, [belief, EVENT, 1, f"bk_{rng.randint(1, 9)}", rng.choice(("usr_1", "usr_2"))]
     if verb == "persisted":

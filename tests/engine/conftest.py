@@ -5,87 +5,61 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from engine.commands import Order, Publish, TierStock
+from engine.door import Reign
 from engine.engine import Engine
 from engine.ids import new_id
 from engine.outcomes import Applied
+from engine.redis_client import connect
 from evently.embedded import ValkeyServer
-from tests.checks import FAR_MS, make_booking_id
+from loadtests.chaos.proxy import Link, Trouble
+from loadtests.chaos.proxy import Proxy as FaultProxy
+from tests.checks import FAR_MS, ask, make_booking_id
+from tests.conftest import TIMEOUT_MS, start_engine
 
-#: Largest piece that the proxy carries at once.
-CHUNK_BYTES = 65_536
+Start = Callable[..., Awaitable[Engine]]
 
 
-class Proxy:
-    """A unix socket before Redis: requests always pass, replies as the test says (rig R4)."""
+class Proxy(FaultProxy):
+    """Stands before Redis (rig R4): counts script calls, and loses one reply if told to."""
 
     def __init__(self, target: Path, path: Path) -> None:
+        super().__init__(path, target)
         self.path = path
         self.url = f"unix://{path}"
-        #: Seconds that each piece of a reply is held back.
-        self.delay_s = 0.0
         #: Script calls that were sent.
         self.calls = 0
         #: Set when a reply was read from Redis and not delivered.
         self.has_swallowed = asyncio.Event()
         #: Whether the next piece of a reply is lost; only that one, so that a retry would succeed.
         self.swallows_next = False
-        self._target = target
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: list[asyncio.StreamWriter] = []
-        self._server: asyncio.Server | None = None
 
-    async def start(self) -> None:
-        """Listen."""
-        self._server = await asyncio.start_unix_server(self._accept, str(self.path))
+    def delay(self, seconds: float) -> None:
+        """Hold each piece of a reply back for so long."""
+        self.trouble(reply=Trouble(delay_s=seconds))
 
-    def cut(self) -> None:
-        """Break all connections, as a failing network would."""
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-    async def stop(self) -> None:
-        """Stop listening and break all connections."""
-        assert self._server is not None
-        self._server.close()
-        self.cut()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_unix_connection(str(self._target))
-        self._writers += [writer, up_writer]
-        for work in (self._requests(reader, up_writer), self._replies(up_reader, writer)):
-            task = asyncio.create_task(work)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(CHUNK_BYTES):
-                self.calls += data.count(b"EVALSHA")
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(CHUNK_BYTES):
-                if self.swallows_next:
-                    self.swallows_next = False
-                    self.has_swallowed.set()
-                    continue
-                await asyncio.sleep(self.delay_s)
-                writer.write(data)
-                await writer.drain()
-        writer.close()
+    async def _send(
+        self,
+        link: Link,
+        direction: str,
+        trouble: Trouble,
+        piece: bytes,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        if direction == "request":
+            self.calls += piece.count(b"EVALSHA")
+        elif self.swallows_next:
+            self.swallows_next = False
+            self.has_swallowed.set()
+            return
+        await super()._send(link, direction, trouble, piece, writer)
 
 
 @pytest.fixture
@@ -101,6 +75,32 @@ async def proxy(valkey: ValkeyServer, server_dir: Path) -> AsyncIterator[Proxy]:
 def event() -> str:
     """Draw an event."""
     return new_id("evt")
+
+
+@contextlib.asynccontextmanager
+async def memory_full(redis: Redis) -> AsyncIterator[None]:
+    """Leave Redis no memory, for a while."""
+    limit = (await ask(redis, "CONFIG GET", "maxmemory"))["maxmemory"]
+    await ask(redis, "CONFIG SET", "maxmemory", "1")
+    try:
+        yield
+    finally:
+        await ask(redis, "CONFIG SET", "maxmemory", limit)
+
+
+@pytest.fixture
+async def start(valkey: ValkeyServer, reign: Reign) -> AsyncIterator[Start]:
+    """Return what starts further engines on the test's shard; they stop with the test."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(
+            url: str = valkey.url, *, timeout_ms: int = TIMEOUT_MS, **options: Any
+        ) -> Engine:
+            engine = await start_engine(connect(url, timeout_ms=timeout_ms), reign, **options)
+            stack.push_async_callback(engine.stop, timeout_s=10)
+            return engine
+
+        yield start
 
 
 async def publish(

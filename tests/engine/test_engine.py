@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -33,8 +32,8 @@ from engine.status import Status
 from engine.sweeper import Sweeper
 from evently.embedded import ValkeyServer
 from tests.checks import FAR_MS, Tier, ask, check_consistent, journal, snapshot, stock, users
-from tests.conftest import TIMEOUT_MS, OpenShard, start_engine
-from tests.engine.conftest import Proxy, order, publish
+from tests.conftest import TIMEOUT_MS, OpenShard
+from tests.engine.conftest import Proxy, Start, memory_full, order, publish
 
 #: Short enough for a test that waits for it, and far above one call.
 SHORT_TIMEOUT_MS = 300
@@ -46,11 +45,9 @@ def outcome(reply: object) -> str:
 
 
 @pytest.fixture
-async def behind_proxy(proxy: Proxy, reign: Reign) -> AsyncIterator[Engine]:
+async def behind_proxy(proxy: Proxy, start: Start) -> Engine:
     """Return an engine that reaches Redis through the proxy and waits little."""
-    engine = await start_engine(connect(proxy.url, timeout_ms=SHORT_TIMEOUT_MS), reign)
-    yield engine
-    await engine.stop(timeout_s=5)
+    return await start(proxy.url, timeout_ms=SHORT_TIMEOUT_MS)
 
 
 async def test_book_cancel_availability(engine: Engine, shard: int, event: str) -> None:
@@ -155,19 +152,17 @@ async def test_i1_race(
 
 
 async def test_i1_race_of_two_processes(
-    engine: Engine, valkey: ValkeyServer, redis: Redis, reign: Reign, shard: int, event: str
+    engine: Engine, start: Start, redis: Redis, shard: int, event: str
 ) -> None:
     """I1: engines that know nothing of each other sell no place twice, in carts of two tiers."""
     await publish(engine, shard, event, 60, 25)
-    client = connect(valkey.url, timeout_ms=TIMEOUT_MS)
-    other = await start_engine(client, reign, commands_max=3, in_flight_max=5)
+    other = await start(commands_max=3, in_flight_max=5)
     replies = await asyncio.gather(
         *(
             (engine, other)[n % 2].book(shard, order(event, user, (1, 2), (2, 1)))
             for n, user in enumerate(users(200))
         )
     )
-    await other.stop(timeout_s=5)
     assert Counter({"Booked": 25, "SOLD_OUT": 175}) == Counter(map(outcome, replies))
     assert {1: Tier(10, 0, 50), 2: Tier(0, 0, 25)} == await stock(redis, shard, event)
     await check_consistent(redis, shard)
@@ -218,27 +213,25 @@ async def test_i10_book_and_cancel_race(
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_f3_cancel_storm(
-    proxy: Proxy, redis: Redis, reign: Reign, event: str, seed: int
+    proxy: Proxy, start: Start, redis: Redis, shard: int, event: str, seed: int
 ) -> None:
     """F3: of callers cancelled at random awaits, no other gets a reply that is not its own."""
     rng = random.Random(seed)
-    engine = await start_engine(
-        connect(proxy.url, timeout_ms=TIMEOUT_MS), reign, commands_max=9, in_flight_max=4
-    )
-    proxy.delay_s = 0.005
-    await publish(engine, reign.shard, event, 100_000, 100_000, 100_000)
+    engine = await start(proxy.url, commands_max=9, in_flight_max=4)
+    proxy.delay(0.005)
+    await publish(engine, shard, event, 100_000, 100_000, 100_000)
 
     async def caller(number: int, user: str) -> tuple[int, Any]:
         await asyncio.sleep(rng.random() / 20)
         tier_no, quantity = 1 + number % 3, 1 + number % 10
         command = order(event, user, (tier_no, quantity))
-        booked = await engine.book(reign.shard, command)
+        booked = await engine.book(shard, command)
         assert isinstance(booked, Booked)
         assert (Item(tier_no, quantity, 100),) == booked.items
         other = new_id("evt")
         published = Publish(other, "p", 0, FAR_MS, number + 1, (TierStock(number, 1, 1),))
-        assert isinstance(await engine.publish(reign.shard, published), Applied)
-        told = await engine.availability(reign.shard, other)
+        assert isinstance(await engine.publish(shard, published), Applied)
+        told = await engine.availability(shard, other)
         assert isinstance(told, Availability)
         assert str(number) == told.stock["1.capacity"]
         return number, (booked.seq, command.id)
@@ -248,15 +241,14 @@ async def test_f3_cancel_storm(
     for task in rng.sample(tasks, 250):
         loop.call_later(rng.random() / 10, task.cancel)
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    await engine.stop(timeout_s=10)
     errors = [r for r in results if isinstance(r, Exception)]
     assert [] == errors
-    entries = {entry.seq: entry.record for entry in await journal(redis, reign.shard)}
+    entries = {entry.seq: entry.record for entry in await journal(redis, shard)}
     stayed = [result[1] for result in results if isinstance(result, tuple)]
     assert len(stayed) >= 250
     for seq, booking in stayed:
         assert booking == getattr(entries[seq], "booking_id", None)
-    await check_consistent(redis, reign.shard)
+    await check_consistent(redis, shard)
 
 
 async def test_f15_script_flush_shuts_the_door(
@@ -366,7 +358,7 @@ async def test_complaint_1_buyers_of_one_event_do_not_queue(
 ) -> None:
     """Complaint 1: 600 buyers of one event are decided in a few calls, not one after the other."""
     await publish(behind_proxy, shard, event, 600)
-    proxy.delay_s = 0.02
+    proxy.delay(0.02)
     before = proxy.calls
     replies = await asyncio.gather(
         *(behind_proxy.book(shard, order(event, user)) for user in users(600))
@@ -383,10 +375,10 @@ async def test_f2_f3_late_reply_is_nobody_elses(
     """F2, F3: a reply that comes after its caller gave up is not given to the next caller."""
     await publish(behind_proxy, shard, event, 10, 10)
     one, two = users(2)
-    proxy.delay_s = 2 * SHORT_TIMEOUT_MS / 1000
+    proxy.delay(2 * SHORT_TIMEOUT_MS / 1000)
     with pytest.raises(OutcomeUnknown):
         await behind_proxy.book(shard, order(event, one, (1, 3)))
-    proxy.delay_s = 0
+    proxy.delay(0)
     reply = None
     for _ in range(20):
         # A busy machine may be slower than so short a timeout: asked again, as a caller would.
@@ -408,7 +400,7 @@ async def test_f2_cut_connection_is_unknown_and_ran_once(
     sent = proxy.calls
     task = asyncio.create_task(behind_proxy.book(shard, order(event, user)))
     await proxy.has_swallowed.wait()
-    proxy.cut()
+    proxy.reset()
     with pytest.raises(OutcomeUnknown):
         await task
     assert sent + 1 == proxy.calls
@@ -419,11 +411,10 @@ async def test_f2_cut_connection_is_unknown_and_ran_once(
 
 
 async def test_f42_paused_server_is_unknown(
-    valkey: ValkeyServer, redis: Redis, reign: Reign, event: str
+    start: Start, redis: Redis, shard: int, event: str
 ) -> None:
     """F42: a server that stands still is an unknown outcome after the timeout, not a hang."""
-    shard = reign.shard
-    engine = await start_engine(connect(valkey.url, timeout_ms=SHORT_TIMEOUT_MS), reign)
+    engine = await start(timeout_ms=SHORT_TIMEOUT_MS)
     await publish(engine, shard, event, 10)
     await ask(redis, "CLIENT PAUSE", 60_000, "WRITE")
     try:
@@ -434,20 +425,17 @@ async def test_f42_paused_server_is_unknown(
     reply = await engine.book(shard, order(event, "usr"))
     assert isinstance(reply, Booked)
     assert {1: Tier(9, 0, 1)} == await stock(redis, shard, event)
-    await engine.stop(timeout_s=5)
 
 
-async def test_overloaded(valkey: ValkeyServer, redis: Redis, reign: Reign, event: str) -> None:
+async def test_overloaded(start: Start, redis: Redis, shard: int, event: str) -> None:
     """When `waiting_max` commands wait, the next is refused at once and changes nothing."""
-    shard = reign.shard
-    engine = await start_engine(connect(valkey.url, timeout_ms=TIMEOUT_MS), reign, waiting_max=20)
+    engine = await start(waiting_max=20)
     await publish(engine, shard, event, 100)
     replies = await asyncio.gather(
         *(engine.book(shard, order(event, user)) for user in users(30)), return_exceptions=True
     )
     assert Counter({"Booked": 20, "Overloaded": 10}) == Counter(map(outcome, replies))
     assert isinstance(await engine.book(shard, order(event, "usr")), Booked)
-    await engine.stop(timeout_s=5)
     await check_consistent(redis, shard)
 
 
@@ -457,13 +445,9 @@ async def test_f16_out_of_memory_changes_nothing(
     """F16: with no memory left a booking is refused before it starts; then sales go on."""
     await publish(engine, shard, event, 10)
     before = await snapshot(redis, shard)
-    limit = (await ask(redis, "CONFIG GET", "maxmemory"))["maxmemory"]
-    await ask(redis, "CONFIG SET", "maxmemory", "1")
-    try:
+    async with memory_full(redis):
         with pytest.raises(Overloaded):
             await engine.book(shard, order(event, "usr"))
-    finally:
-        await ask(redis, "CONFIG SET", "maxmemory", limit)
     assert before == await snapshot(redis, shard)
     assert isinstance(await engine.book(shard, order(event, "usr")), Booked)
 
@@ -475,12 +459,8 @@ async def test_f16_cancel_works_out_of_memory(
     await publish(engine, shard, event, 10)
     command = order(event, "usr")
     await engine.book(shard, command)
-    limit = (await ask(redis, "CONFIG GET", "maxmemory"))["maxmemory"]
-    await ask(redis, "CONFIG SET", "maxmemory", "1")
-    try:
+    async with memory_full(redis):
         reply = await engine.cancel(shard, Own(event, command.id, "usr"))
-    finally:
-        await ask(redis, "CONFIG SET", "maxmemory", limit)
     assert isinstance(reply, Applied)
 
 
@@ -496,9 +476,7 @@ async def test_f16_oom_fill(engine: Engine, redis: Redis, shard: int, event: str
     ]
     sold = order(event, "usr_a", (1, 2))
     assert isinstance(await engine.book(shard, sold), Booked)
-    limit = (await ask(redis, "CONFIG GET", "maxmemory"))["maxmemory"]
-    await ask(redis, "CONFIG SET", "maxmemory", "1")
-    try:
+    async with memory_full(redis):
         for refused in (engine.book(shard, order(event, "usr_b")), engine.hold(shard, held)):
             with pytest.raises(Overloaded):
                 await refused
@@ -507,8 +485,6 @@ async def test_f16_oom_fill(engine: Engine, redis: Redis, shard: int, event: str
         sweeper = Sweeper(engine.shards[shard])
         while not await sweeper.sweep():  # noqa: ASYNC110  Redis alone knows when it is overdue.
             await asyncio.sleep(0.001)
-    finally:
-        await ask(redis, "CONFIG SET", "maxmemory", limit)
     assert {1: Tier(4, 0, 0)} == await stock(redis, shard, event)
     assert isinstance(await engine.book(shard, order(event, "usr_b", (1, 4))), Booked)
     await check_consistent(redis, shard)
@@ -550,14 +526,9 @@ async def test_f22_script_error_is_an_error_and_keeps_the_door_open(
     assert isinstance(await engine.book(shard, order(event, "usr")), Booked)
 
 
-async def test_f43_flush_in_the_middle(
-    valkey: ValkeyServer, redis: Redis, reign: Reign, event: str
-) -> None:
+async def test_f43_flush_in_the_middle(start: Start, redis: Redis, shard: int, event: str) -> None:
     """F43: when scripts vanish among many calls, each caller learns its own outcome, rightly."""
-    shard = reign.shard
-    engine = await start_engine(
-        connect(valkey.url, timeout_ms=TIMEOUT_MS), reign, commands_max=4, in_flight_max=3
-    )
+    engine = await start(commands_max=4, in_flight_max=3)
     await publish(engine, shard, event, 1000)
     commands: list[Order] = [order(event, user) for user in users(400)]
     flushing = asyncio.Event()
@@ -585,20 +556,17 @@ async def test_f43_flush_in_the_middle(
     assert {"Booked", "ShardRecovering"} == set(counts)
     records = [entry.record for entry in (await journal(redis, shard))[1:]]
     assert acked == {getattr(record, "booking_id", None) for record in records}
-    await engine.stop(timeout_s=5)
     await check_consistent(redis, shard)
 
 
 async def test_stop_finishes_what_is_under_way(
-    valkey: ValkeyServer, redis: Redis, reign: Reign, event: str
+    start: Start, redis: Redis, shard: int, event: str
 ) -> None:
     """A stopping engine answers the commands that it has taken."""
-    engine = await start_engine(connect(valkey.url, timeout_ms=TIMEOUT_MS), reign, commands_max=2)
-    await publish(engine, reign.shard, event, 100)
-    tasks = [
-        asyncio.create_task(engine.book(reign.shard, order(event, user))) for user in users(20)
-    ]
+    engine = await start(commands_max=2)
+    await publish(engine, shard, event, 100)
+    tasks = [asyncio.create_task(engine.book(shard, order(event, user))) for user in users(20)]
     await asyncio.sleep(0)
     await engine.stop(timeout_s=5)
     assert ["Booked"] * 20 == [outcome(task.result()) for task in tasks]
-    await check_consistent(redis, reign.shard)
+    await check_consistent(redis, shard)

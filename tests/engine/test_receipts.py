@@ -16,12 +16,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import batches, receipts
+from engine import receipts
 from engine.batches import Batch
+from engine.calls import call_of
 from engine.commands import Order, Own
 from engine.ids import booking_of_hold, hold_id, new_id
+from engine.outcomes import Booked, Refused
 from engine.receipts import InvalidReceipt, Receipt, Sealer, verify
 from engine.records import Item
+from engine.status import Status
+from engine.verbs import BOOK, CONFIRM
 from tests.checks import make_booking_id
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "RECEIPTS.md"
@@ -50,7 +54,7 @@ def landed(size: int, *, shard: int = 3, first_seq: int = 1) -> tuple[list[str],
         b"BOOKED 7 %d %d 1:2:4500,2:1:100:s1-4" % (seq, AT_MS)
         for seq in range(first_seq, first_seq + size)
     ]
-    batch, _ = batches.land(shard, 7, "book", orders, replies)
+    batch = call_of(BOOK, shard, 7, orders).read(b"\n".join(replies)).batch
     assert batch is not None
     return [order.id for order in orders], batch
 
@@ -233,11 +237,8 @@ def test_node_is_no_leaf() -> None:
 def test_repeated_requests_of_a_batch_share_a_leaf() -> None:
     """A booking that stands in its batch many times has one leaf, and one receipt."""
     [own_id], batch = landed(1)
-    again = list(batch.told[0].words)
-    again[0] = b"REPLAYED"
-    both = Batch(
-        batch.shard, batch.epoch, [*batch.told, batches.Told(batch.told[0].command, again)]
-    )
+    again = batch.told[0]._replace(is_made=False)
+    both = Batch(batch.shard, batch.epoch, [*batch.told, again])
     assert sealer().receipt(batch, own_id) == sealer().receipt(both, own_id)
 
 
@@ -246,7 +247,7 @@ def test_confirmed_hold_has_the_receipt_of_its_booking() -> None:
     user_id = new_id("usr")
     hold = hold_id(event_id=EVENT, user_id=user_id, idempotency_key="k")
     replies: list[list[Any]] = [[b"REPLAYED", b"6", b"4", b"9", b"1:1:100", b"f~CODE"]]
-    batch, _ = batches.land(3, 7, "confirm", [Own(EVENT, hold, user_id)], replies)
+    batch = call_of(CONFIRM, 3, 7, [Own(EVENT, hold, user_id)]).read(replies).batch
     assert batch is not None
     receipt = verify(sealer().receipt(batch, booking_of_hold(hold)), KEYS)
     assert (booking_of_hold(hold), "f~CODE", 6, 4) == (
@@ -262,11 +263,14 @@ def test_refused_commands_are_no_part_of_a_batch() -> None:
     ids, _ = landed(2)
     orders = [Order(EVENT, own_id, "usr", "f", b"{}", ((1, 1),)) for own_id in ids]
     refusal, made = b"SOLD_OUT 1 0", b"BOOKED 7 1 %d 1:1:100" % AT_MS
-    batch, replies = batches.land(3, 7, "book", orders, [refusal, made])
+    sold_out = Refused(Status.SOLD_OUT, {"line": 1, "available": 0})
+    call = call_of(BOOK, 3, 7, orders)
+    outcomes, last_seq, batch = call.read(b"\n".join([refusal, made]))
     assert batch is not None
-    assert [refusal, batches.Landed(made.split(), batch)] == replies
+    booked = Booked(7, 1, AT_MS, is_replay=False, items=(Item(1, 1, 100),), batch=batch)
+    assert ([sold_out, booked], 1) == (outcomes, last_seq)
     assert [orders[1]] == [told.command for told in batch.told]
-    assert (None, [refusal] * 2) == batches.land(3, 7, "book", orders, [refusal] * 2)
+    assert ([sold_out] * 2, 0, None) == call.read(b"\n".join([refusal] * 2))
 
 
 @pytest.mark.parametrize("text", ["", "short", "t" * 42, "!" * 43])

@@ -9,21 +9,18 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from engine import batches, redo
-from engine.batches import Told
+from engine import redo
+from engine.calls import call_of
 from engine.commands import Order, Own, Promo, Publish, TierStock
-from engine.door import Reign
 from engine.errors import ShardRecovering
 from engine.ids import hold_id, new_id
 from engine.outcomes import Applied, Booked
 from engine.records import decode
-from engine.redis_client import connect
 from engine.redo import Horizon, Redo, RedoBuffer
 from engine.seats import Section
-from evently.embedded import ValkeyServer
+from engine.verbs import BOOK
 from tests.checks import FAR_MS, ask, journal, users
-from tests.conftest import TIMEOUT_MS, start_engine
-from tests.engine.conftest import order
+from tests.engine.conftest import Start, order
 
 
 class Shelf:
@@ -86,7 +83,7 @@ def batch(*seqs: int, epoch: int = 1, status: bytes = b"BOOKED", detail: bytes =
     """Let a batch of bookings land."""
     orders = [Order("evt", f"bk_{seq}", "usr", "f", detail, ((1, 1),)) for seq in seqs]
     replies = [b"%b %d %d 9 1:1:100" % (status, epoch, seq) for seq in seqs]
-    return batches.land(0, epoch, "book", orders, replies)[0]
+    return call_of(BOOK, 0, epoch, orders).read(b"\n".join(replies)).batch
 
 
 async def empty(buffer: RedoBuffer) -> None:
@@ -224,7 +221,7 @@ async def test_replays_are_kept_if_they_may_be_the_first_that_arrived(shelf: She
     assert 0 == buffer.records
     buffer.keep(batch(4, 5, status=b"REPLAYED"))
     mixed = batch(6)
-    mixed.told.append(Told(mixed.told[0].command, b"REPLAYED 1 3 9 1:1:100".split()))
+    mixed.told.append(mixed.told[0]._replace(is_made=False, seq=3))
     buffer.keep(mixed)
     buffer.shut(1)
     await empty(buffer)
@@ -247,13 +244,11 @@ async def test_many_records_are_written_in_parts(
 
 
 async def test_f5_records_are_those_of_the_journal(
-    shelf: Shelf, valkey: ValkeyServer, redis: Redis, reign: Reign, event: str
+    shelf: Shelf, start: Start, redis: Redis, shard: int, event: str
 ) -> None:
     """F5: what a worker writes is to the letter what the script had appended, seats and all."""
     buffer = shelf.buffer()
-    client = connect(valkey.url, timeout_ms=TIMEOUT_MS)
-    engine = await start_engine(client, reign, make_redo=lambda _: buffer)
-    shard = reign.shard
+    engine = await start(make_redo=lambda _: buffer)
     await engine.seat(shard, event, Section(1, 2, (10,)))
     tiers = (TierStock(50, 100, 10), TierStock(10, 250, 10))
     promos = (Promo("CODE", 9, 50, 0),)
@@ -287,4 +282,3 @@ async def test_f5_records_are_those_of_the_journal(
     assert {1} == {row.epoch for row in shelf.rows}
     for row in shelf.rows:
         decode(row.record.encode())
-    await engine.stop(timeout_s=5)

@@ -1,9 +1,8 @@
-"""The group waiter: replicas vouch for what they have, and never for anything else (fact 8)."""
+"""The group waiter: replicas vouch for what they have, and never for anything else."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from redis.asyncio import Redis
 
-from engine import keys, scripts
+from engine import keys
 from engine.door import Reign
 from engine.engine import Engine
 from engine.errors import ShardRecovering
@@ -20,63 +19,18 @@ from engine.outcomes import Booked
 from engine.redis_client import connect
 from engine.replicas import GroupWaiter, Standing
 from evently.embedded import ValkeyServer
+from loadtests.chaos.proxy import Proxy, Trouble
 from loadtests.server import free_port
 from tests.checks import ask, users
-from tests.conftest import TIMEOUT_MS, start_engine
-from tests.engine.conftest import CHUNK_BYTES, order, publish
+from tests.conftest import TIMEOUT_MS, open_door, start_engine
+from tests.engine.conftest import order, publish
 
 SHARD = 0
 SHORT_MS = 300
 
 
-class Link:
-    """A TCP way from replica to primary that can swallow everything without closing (rig R4)."""
-
-    def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
-        self._is_clear = asyncio.Event()
-        self._is_clear.set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
-
-    async def start(self) -> int:
-        """Listen; return the port."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    def block(self) -> None:
-        """Carry nothing more, and break nothing."""
-        self._is_clear.clear()
-
-    def clear(self) -> None:
-        """Carry on."""
-        self._is_clear.set()
-
-    async def stop(self) -> None:
-        """Break all connections."""
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
-        for source, sink in ((reader, up_writer), (up_reader, writer)):
-            task = asyncio.create_task(self._carry(source, sink))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            try:
-                while data := await source.read(CHUNK_BYTES):
-                    await self._is_clear.wait()
-                    sink.write(data)
-                    await sink.drain()
-            finally:
-                sink.close()
+#: The way from replica to primary swallows everything without closing (rig R4).
+BLACK_HOLE = Trouble(is_black_hole=True)
 
 
 class Pair(NamedTuple):
@@ -84,7 +38,7 @@ class Pair(NamedTuple):
 
     primary: Redis
     replica: Redis
-    link: Link
+    link: Proxy
     reign: Reign
     engine: Engine
     waiter: GroupWaiter
@@ -133,26 +87,11 @@ async def pair(primary_server: ValkeyServer, replica_server: ValkeyServer) -> As
         )
     )
     await ask(primary, "FLUSHALL")
-    await ask(
-        primary,
-        "HSET",
-        keys.meta(SHARD),
-        "epoch",
-        1,
-        "state",
-        "open",
-        "seq",
-        0,
-        "persisted_seq",
-        0,
-        "backlog_max",
-        1_000_000,
-    )
-    for name in scripts.NAMES:
-        await ask(primary, "SCRIPT LOAD", scripts.render(name, "nonce"))
-    reign = Reign(shard=SHARD, epoch=1, script_shas=scripts.shas("nonce"))
-    link = Link(primary_server.port)
-    await ask(replica, "REPLICAOF", "127.0.0.1", await link.start())
+    reign = await open_door(primary, SHARD, nonce="nonce")
+    link = Proxy(("127.0.0.1", 0), ("127.0.0.1", primary_server.port))
+    await link.start()
+    assert isinstance(link.listen, tuple)
+    await ask(replica, "REPLICAOF", *link.listen)
     engine = await start_engine(client, reign)
     pair = Pair(
         primary, replica, link, reign, engine, engine.wait_for_replicas(own, 0, replicas_min=1)
@@ -199,43 +138,41 @@ async def test_f10_black_hole_vouches_for_nothing(pair: Pair, event: str) -> Non
     """F10: with replication swallowed the level is not reached; carried on, the same wait ends."""
     await publish(pair.engine, SHARD, event, 100)
     assert await pair.reach()
-    pair.link.block()
+    pair.link.trouble(request=BLACK_HOLE, reply=BLACK_HOLE)
     buy = order(event, "usr")
     assert isinstance(await pair.engine.book(SHARD, buy), Booked)
     assert not await pair.reach(SHORT_MS)
     assert await ask(pair.replica, "HGET", keys.event(SHARD, event).bookings, buy.id) is None
     waiting = asyncio.create_task(pair.reach())
-    pair.link.clear()
+    pair.link.heal()
     assert await waiting
     assert await ask(pair.replica, "HGET", keys.event(SHARD, event).bookings, buy.id) is not None
 
 
-async def test_fact_8_plain_wait_is_vacuous(
-    pair: Pair, primary_server: ValkeyServer, event: str
-) -> None:
-    """Fact 8: what we avoid is real: WAIT on a fresh connection vouches for what is not there."""
+async def test_plain_wait_is_vacuous(pair: Pair, primary_server: ValkeyServer, event: str) -> None:
+    """What we avoid is real: WAIT on a fresh connection vouches for what is not there."""
     await publish(pair.engine, SHARD, event, 100)
     assert await pair.reach()
-    pair.link.block()
+    pair.link.trouble(request=BLACK_HOLE, reply=BLACK_HOLE)
     assert isinstance(await pair.engine.book(SHARD, order(event, "usr")), Booked)
     fresh = connect(primary_server.url, timeout_ms=TIMEOUT_MS, connections_max=1)
     assert 1 == await ask(fresh, "WAIT", 1, SHORT_MS)
     assert not await pair.reach(SHORT_MS)
     await fresh.aclose()
-    pair.link.clear()
+    pair.link.heal()
 
 
 async def test_who_comes_during_a_round_waits_for_the_next(pair: Pair, event: str) -> None:
     """A booking answered after the mark was sent is not covered by that mark."""
     await publish(pair.engine, SHARD, event, 100)
-    pair.link.block()
+    pair.link.trouble(request=BLACK_HOLE, reply=BLACK_HOLE)
     first = asyncio.create_task(pair.reach())
     while not await pair.marks():  # noqa: ASYNC110
         await asyncio.sleep(0)
     marks = await pair.marks()
     second = asyncio.create_task(pair.reach())
     await asyncio.sleep(0)
-    pair.link.clear()
+    pair.link.heal()
     assert await first
     assert await second
     assert await pair.marks() > marks

@@ -10,10 +10,11 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.calls import Limit, call_of
-from engine.commands import Batched, Order
+from engine.commands import Order
 from engine.door import Reign
 from engine.ids import new_id
-from tests.checks import FAR_MS, ask, lines, make_booking_id
+from engine.verbs import VERBS
+from tests.checks import FAR_MS, ask, lines, lines_of, make_booking_id
 
 #: tier_no -> (capacity, price_minor, order_max), for tiers 1, 2, 3.
 TIERS = ((10, 2500, 4), (5, 9900, 10), (0, 100, 10))
@@ -124,22 +125,13 @@ class Till:
         orders = [command.order(self.event, self.booking(command)) for command in commands]
         return await self.send("book", *orders)
 
-    async def send(
-        self, verb: str, *commands: Batched, limit: Limit | None = None
-    ) -> list[list[Any]]:
+    async def send(self, verb: str, *commands: Any, limit: Limit | None = None) -> list[list[Any]]:
         """Send commands of a batched verb in one call."""
-        call = call_of(commands, limit)
-        names = [self.meta, self.journal, keys.due(self.shard)]
-        if verb == "book":
-            names += keys.attempts(self.shard)
-        for event in call.events:
-            names += keys.event(self.shard, event)
-        reply = await self.call(verb, names, self.epoch, *call.events, *call.words)
-        replies = call.replies(reply.encode() if isinstance(reply, str) else reply)
-        if verb == "book":
-            texts = [r if isinstance(r, bytes) else b" ".join(r) for r in replies]
-            return lines(b"\n".join(texts).decode())
-        return list(replies)
+        call = call_of(VERBS[verb], self.shard, self.reign.epoch, commands, limit=limit)
+        reply = await self.call(verb, call.keys, self.epoch, *call.words)
+        if isinstance(reply, str):
+            return lines(b"\n".join(lines_of(reply.encode(), call.words)).decode())
+        return list(reply)
 
     async def cancel(self, *commands: Command, user_id: str = "") -> list[list[Any]]:
         """Cancel the bookings that *commands* made, as their owner or as *user_id*."""

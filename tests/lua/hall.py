@@ -8,12 +8,13 @@ from typing import Any
 from redis.asyncio import Redis
 
 from engine import keys, values
-from engine.commands import Order, Own, Publish, ShiftSeats, TierStock
+from engine.commands import Expire, Order, Own, Publish, ShiftSeats, TierStock
 from engine.engine import Engine
 from engine.ids import booking_id, hold_id, new_id
-from engine.outcomes import Applied, Booked, Held, Refused, SeatMap
+from engine.outcomes import Applied, Booked, Held, Refused, SeatMap, Swept
 from engine.records import Blocked, Unblocked
 from engine.seats import Section, letters
+from engine.verbs import EXPIRE
 from tests.checks import FAR_MS, ask, journal
 
 TTL_MS = 600_000
@@ -72,11 +73,10 @@ class Hall:
             self.shard, command
         )
 
-    async def expire(self) -> list[Any]:
+    async def expire(self) -> Swept:
         """Sweep the event."""
-        return await self.engine.shards[self.shard].expire(
-            self.event, holds_max=100, forget_ms=86_400_000
-        )
+        command = Expire(self.event, 100, 86_400_000)
+        return await self.engine.shards[self.shard].submit(EXPIRE, command)
 
     async def statuses(self) -> list[str]:
         """Return the status of each section."""

@@ -14,6 +14,7 @@ from engine import keys
 from engine.calls import Limit, call_of
 from engine.commands import Order
 from engine.ids import new_id
+from engine.verbs import VERBS
 from tests.checks import FAR_MS, ask
 from tests.lua.conftest import Command, Till
 
@@ -85,7 +86,8 @@ class Stage:
     def orders(self, verb: str, count: int) -> list[Any]:
         """Return the words of many orders that are the same."""
         order = self.order(f"{verb[0]}9", "f", (3, 2), (2, "1:best"), code=CODE)
-        return call_of([order] * count, Limit(9, TTL_MS) if verb == "book" else None).words
+        call = call_of(VERBS[verb], 0, 1, [order] * count, limit=Limit(9, TTL_MS))
+        return call.words[1:]
 
     def join(self, name: str, user: str) -> list[Any]:
         """Return the words of a join."""

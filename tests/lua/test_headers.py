@@ -32,11 +32,6 @@ def code(header: Header) -> str:
     return re.sub(r"--.*", "", loaded)
 
 
-def test_names_are_the_files() -> None:
-    """`engine.scripts.NAMES` lists every file of `lua/`, and no other."""
-    assert sorted(path.stem for path in LUA.glob("*.lua")) == list(NAMES)
-
-
 def test_f16_shebang(header: Header) -> None:
     """The first line makes Redis judge memory and keys before the script starts (F16)."""
     assert re.fullmatch(r"#!lua(?: flags=[a-z,-]+)?", header.shebang)
@@ -106,39 +101,9 @@ def test_refusal_fields_agree(header: Header) -> None:
 
 
 def test_every_status_is_replied() -> None:
-    """Every status of the engine is replied by some script, and every refusal has its fields."""
+    """Every status of the engine is replied by some script."""
     replied = {status for name in NAMES for status in read_header(name).replies()}
     assert {status.value for status in Status} == replied
-    changes = {
-        "BLOCKED",
-        "BOOKED",
-        "CANCELLED",
-        "CONFIRMED",
-        "EXTENDED",
-        "HELD",
-        "JOINED",
-        "LEFT",
-        "MARKED",
-        "PERSISTED",
-        "PUBLISHED",
-        "RELEASED",
-        "REPLAYED",
-        "SEATED",
-        "SEATS",
-        "SEATS_CHANGED",
-        "STOCK",
-        "SWEPT",
-        "UNBLOCKED",
-        "CAPACITY_SET",
-        "CHECKED_IN",
-        "CHECK_IN_UNDONE",
-        "CLOSED",
-        "EMPTIED",
-        "ITEM_CANCELLED",
-        "REOPENED",
-        "TRANSFERRED",
-    }
-    assert replied - changes == {status.value for status in REFUSAL_FIELDS}
 
 
 def test_errors_name_what_is_raised(header: Header) -> None:

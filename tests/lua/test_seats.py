@@ -14,9 +14,10 @@ from engine import records
 from engine.engine import Engine
 from engine.errors import BadCommand, EngineError
 from engine.ids import new_id
-from engine.outcomes import Booked, Held, Refused, SeatChanges, SeatMap
+from engine.outcomes import Booked, Held, Refused, SeatChanges, SeatMap, Swept
 from engine.seats import Section, best, named
 from engine.status import Status
+from engine.verbs import BOOK
 from tests.checks import ask, journal, users
 from tests.lua.hall import Hall
 
@@ -88,7 +89,7 @@ async def test_f35_expired_seats(hall: Hall, user: str) -> None:
     """F35: seats of an overdue hold come back by the sweep; a late confirm takes them anew."""
     await hall.hold(user, (1, 2, "s1-1+s1-2"), ttl_ms=1)
     await asyncio.sleep(0.002)
-    assert [b"SWEPT", 1, 0] == await hall.expire()
+    assert Swept(1, 0) == await hall.expire()
     assert ["fffff/fffff", "ffff"] == await hall.statuses()
     reply = await hall.engine.confirm(hall.shard, hall.own(user, held=True))
     assert isinstance(reply, Booked)
@@ -146,8 +147,7 @@ async def test_script_checks_wishes_too(hall: Hall, user: str, word: str) -> Non
     shape = ["1 1 3 0 0", "0", f"1 0 ~ 1:{word}"]
     args = [1, hall.event, *shape, order.id, user, "f", "-"]
     reign = hall.engine.reign(hall.shard)
-    shard = hall.engine.shards[hall.shard]
-    names = shard._keys_of(reign, [hall.event], "book")
+    names = BOOK.keys.names(hall.shard, reign.epoch, [hall.event])
     reply = await ask(hall.redis, "EVALSHA", reign.script_shas["book"], len(names), *names, *args)
     assert reply.startswith(b"UNKNOWN_SEAT ")
     await hall.check()

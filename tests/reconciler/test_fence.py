@@ -228,8 +228,8 @@ async def test_f10_stale_replica_with_the_same_scripts(
         )
         await house.opened()
         lost = await house.book("usr_a")
-        proxy._target = replica.socket_path
-        proxy.cut()
+        proxy.target = replica.socket_path
+        proxy.reset()
         before = await snapshot(other, house.shard)
 
         with pytest.raises((OutcomeUnknown, ShardRecovering)):  # A connection that was cut, or not.
@@ -258,8 +258,8 @@ async def test_f10_another_server_is_refused_before_a_command(
     proxy = Proxy(master.socket_path, server_dir / "impostor.sock")
     await proxy.start()
     async with furnish(master, url=proxy.url) as house:
-        proxy._target = impostor.socket_path
-        proxy.cut()
+        proxy.target = impostor.socket_path
+        proxy.reset()
         with pytest.raises((OutcomeUnknown, ShardRecovering)):  # A connection that was cut, or not.
             await house.engine.book(house.shard, order(house.event, "usr_b"))
         calls = proxy.calls

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from engine import batches
+from engine.calls import call_of
 from engine.commands import Order
 from engine.ids import new_id
 from engine.receipts import Sealer, derive_key, key_id
 from engine.records import Booked, Item, decode
+from engine.verbs import BOOK
 from reconciler.__main__ import app
 from reconciler.recover.receipts import read_receipts
 from tests.checks import make_booking_id
@@ -37,7 +38,7 @@ def receipts(count: int, *, signing_key: str = SIGNING_KEY) -> tuple[list[Order]
     replies = [
         b"BOOKED 4 %d %d 1:2:4500:s1-1+s1-2,2:1:9" % (seq, AT_MS) for seq in range(1, count + 1)
     ]
-    batch, _ = batches.land(2, 4, "book", orders, replies)
+    batch = call_of(BOOK, 2, 4, orders).read(b"\n".join(replies)).batch
     assert batch is not None
     key = derive_key(signing_key)
     sealer = Sealer(key.sign, key.public_key().public_bytes_raw())

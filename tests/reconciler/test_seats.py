@@ -9,10 +9,11 @@ import random
 import pytest
 
 from engine import keys
-from engine.commands import Order, Own, Publish, ShiftSeats, TierStock
+from engine.commands import Expire, Order, Own, Publish, ShiftSeats, TierStock
 from engine.ids import hold_id, new_id
 from engine.outcomes import Applied, Booked, Refused
 from engine.seats import Section, best
+from engine.verbs import EXPIRE
 from store import seats
 from tests.checks import FAR_MS, ask, make_booking_id
 from tests.reconciler.conftest import BoxOffice
@@ -207,5 +208,5 @@ async def trade(
             case _:
                 command = ShiftSeats(event_id, tuple(own))
                 await chance.choice([engine.block, engine.unblock])(shard, command)
-                await engine.shards[shard].expire(event_id, holds_max=10, forget_ms=60_000)
+                await engine.shards[shard].submit(EXPIRE, Expire(event_id, 10, 60_000))
         await asyncio.sleep(chance.random() * 0.01)

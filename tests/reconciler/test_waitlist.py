@@ -8,12 +8,13 @@ import random
 import pytest
 
 from engine import keys
-from engine.commands import Join, Order, Own, TierStock
+from engine.commands import Expire, Join, Order, Own, TierStock
 from engine.engine import Engine
 from engine.ids import booking_of_offer, entry_id, hold_id, new_id, offer_of_entry
 from engine.outcomes import Applied, Booked, Held
 from engine.records import Item, Joined, Left, Offered, Record
 from engine.values import parse_entry
+from engine.verbs import EXPIRE
 from reconciler.judge.fairness import Fairness
 from tests.checks import ask, make_booking_id
 from tests.reconciler import conftest
@@ -131,9 +132,8 @@ async def sweep(office: BoxOffice, event_ids: list[str], stop: asyncio.Event) ->
     """End what is overdue, again and again."""
     while not stop.is_set():
         for event_id in event_ids:
-            await office.engine.shards[office.shard].expire(
-                event_id, holds_max=50, forget_ms=1_000_000
-            )
+            command = Expire(event_id, 50, 1_000_000)
+            await office.engine.shards[office.shard].submit(EXPIRE, command)
         await asyncio.sleep(0.02)
 
 

@@ -26,7 +26,6 @@ from redis import Redis
 
 from engine import keys
 from engine.commands import (
-    Batched,
     CancelItem,
     Extend,
     Join,
@@ -122,7 +121,7 @@ class Sale(RuleBasedStateMachine):
         """Open the shard, and the sale of both events; perhaps let them sell out."""
         self.till = Till(self.redis)
         self.events: dict[str, StaffedEvent] = {}
-        self.sent: list[tuple[str, Batched, tuple[Any, ...]]] = []
+        self.sent: list[tuple[str, Any, tuple[Any, ...]]] = []
         attempts: Counter[str] = Counter()
         for policy, list_tier in lists:
             event_id = new_id("evt")
@@ -435,7 +434,7 @@ class Sale(RuleBasedStateMachine):
         bookings = list(self.events[event_id].bookings.items())
         return (event_id, *(bookings[-1 - index % len(bookings)] if bookings else ("", None)))
 
-    def _run(self, verb: str, command: Batched, words: tuple[Any, ...]) -> None:
+    def _run(self, verb: str, command: Any, words: tuple[Any, ...]) -> None:
         """Run a command here and there, and remember it."""
         event, script = self.events[command.event_id], verb.partition(" ")[0]
         expected = event.run(script, *words)

@@ -10,9 +10,11 @@ from redis import Redis
 
 from engine import keys, scripts
 from engine.calls import Limit, call_of
-from engine.commands import Batched, Publish
+from engine.commands import Expire, Publish, Seat, ShiftSeats
 from engine.records import Record, read_entries
 from engine.seats import Section
+from engine.verbs import VERBS
+from tests.checks import lines_of
 
 TTL_MS = 600_000
 LIFE_MAX_MS = 1_200_000
@@ -54,42 +56,29 @@ class Till:
 
     def publish(self, command: Publish) -> list[Any]:
         """Load an event."""
-        names = [
-            keys.meta(self.shard),
-            keys.journal(self.shard, self.epoch),
-            keys.events(self.shard),
-            keys.event(self.shard, command.event_id).stock,
-            keys.event(self.shard, command.event_id).seats,
-            keys.event(self.shard, command.event_id).promos,
-        ]
-        return self._call("publish", names, [self.epoch, *command.words()])
+        reply: list[Any] = self._run("publish", command)
+        return reply
 
     def seat(self, event_id: str, section: Section) -> None:
         """Load seats, before the event."""
-        event = keys.event(self.shard, event_id)
-        names = [keys.meta(self.shard), event.stock, event.seats]
-        self._call("seat", names, [self.epoch, *section.words()])
+        self._run("seat", Seat(event_id, section))
 
     def shift(self, verb: str, event_id: str, seats: tuple[str, ...]) -> list[Any]:
         """Block or unblock seats."""
-        return self._call(verb, self._names(event_id), [self.epoch, event_id, *seats])
+        reply: list[Any] = self._run(verb, ShiftSeats(event_id, seats))
+        return reply
 
-    def run(self, verb: str, *commands: Batched) -> list[list[Any]]:
+    def run(self, verb: str, *commands: Any) -> list[list[Any]]:
         """Run one batch."""
-        call = call_of(commands, LIMIT if verb == "book" else None)
-        names = self._names(*call.events)
-        if verb == "book":
-            names[3:3] = keys.attempts(self.shard)
-        replies = call.replies(self._call(verb, names, [self.epoch, *call.events, *call.words]))
         return [
             [int(w) if isinstance(w, bytes) and w.isdigit() else w for w in words_of(reply)]
-            for reply in replies
+            for reply in self._run(verb, *commands)
         ]
 
     def expire(self, event_id: str, holds_max: int) -> list[Any]:
         """Sweep an event."""
-        args = [self.epoch, event_id, holds_max, TTL_MS]
-        return self._call("expire", self._names(event_id), args)
+        reply: list[Any] = self._run("expire", Expire(event_id, holds_max, TTL_MS))
+        return reply
 
     def run_out(self, event_id: str, own_id: str) -> int:
         """Let a live hold's deadline lie in the past, after all that do; return it."""
@@ -125,18 +114,13 @@ class Till:
         words[word] = str(value)
         self.redis.hset(name, field, " ".join(words))
 
-    def _names(self, *event_ids: str) -> list[str]:
-        names = [keys.meta(self.shard), keys.journal(self.shard, self.epoch), keys.due(self.shard)]
-        for event_id in event_ids:
-            names += keys.event(self.shard, event_id)
-        return names
-
-    def _call(self, verb: str, names: list[str], args: list[Any]) -> list[Any]:
-        sha = _shas(self._nonce)[verb]
-        reply: list[Any] = self.redis.execute_command(  # type: ignore[no-untyped-call]
-            "EVALSHA", sha, len(names), *names, *args
+    def _run(self, verb: str, *commands: Any) -> Any:
+        call = call_of(VERBS[verb], self.shard, self.epoch, commands, limit=LIMIT)
+        sha, names = _shas(self._nonce)[verb], call.keys
+        reply: Any = self.redis.execute_command(  # type: ignore[no-untyped-call]
+            "EVALSHA", sha, len(names), *names, self.epoch, *call.words
         )
-        return reply
+        return lines_of(reply, call.words) if isinstance(reply, bytes) else reply
 
 
 def words_of(reply: Any) -> list[Any]:
