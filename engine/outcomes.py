@@ -162,7 +162,7 @@ def parse_items(text: str) -> tuple[Item, ...]:
     """
     Read items as Redis keeps them: `tier_no:quantity:price_minor[:seat+seat],...`.
 
-    Of a booking that has lost places since (`lua/lib/layout.lua`), those it was made with: what
+    Of a booking that has lost places since (`lua/lib/bookings.lua`), those it was made with: what
     the first reply said.
     """
     items = []
@@ -199,7 +199,7 @@ def _made_with(text: str) -> str:
 
 def parse_hold(row: bytes) -> Hold:
     """
-    Read a hold as the scripts keep it (`lua/lib/keep_hold.lua`).
+    Read a hold as the scripts keep it (`lua/lib/holds.lua`).
 
     Raises:
         ValueError: it has another form.

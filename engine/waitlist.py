@@ -2,7 +2,7 @@
 The waitlist as Redis keeps it: entries as values, and where in its list one stands.
 
 Plain reads, all of one moment. Who waits, and who is offered what, is decided by the scripts
-alone (`lua/join.lua`, `lua/lib/promote.lua`); I9 is theirs to keep.
+alone (`lua/join.lua`, `lua/lib/waitlist.lua`); I9 is theirs to keep.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Position(NamedTuple):
 
 def parse_entry(row: bytes) -> Entry:
     """
-    Read an entry as the scripts keep it (`lua/lib/keep_entry.lua`).
+    Read an entry as the scripts keep it (`lua/lib/waitlist.lua`).
 
     Raises:
         ValueError: it has another form.

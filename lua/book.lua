@@ -85,7 +85,10 @@ if not orders then return redis.error_reply('BADARG order') end
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
 read_orders(events, orders, 'bookings')
-for _, event in ipairs(events) do event.is_open = is_open(shard, event) end
+for _, event in ipairs(events) do
+  event.is_open = event.person_max ~= nil and shard.at_ms >= event.opens_at_ms
+    and shard.at_ms < event.closes_at_ms
+end
 find_plain(orders)
 local limit = read_attempts(orders, shard.at_ms, KEYS[4], KEYS[5])
 
@@ -201,7 +204,15 @@ for n = 1, orders.count do
   end
 end
 settle()
-settle_tiers(events)
+-- Of a tier nothing is lost: sold is what is neither left nor held of all there was.
+for _, event in ipairs(events) do
+  for _, tier in pairs(event.tiers) do
+    if tier and tier.is_plain then
+      local sold = tier.total - tier.available - tier.held
+      if sold ~= tier.sold then tier.sold, tier.is_changed = sold, true end
+    end
+  end
+end
 local whole = is_whole and note_whole(shard, orders)
 promote(shard, events)
 

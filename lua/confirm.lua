@@ -62,6 +62,26 @@ if shut then return shut end
 find_holds(events, commands)
 
 -- Check. Decisions change the tables above and nothing else.
+-- Tell whether an event was cancelled by its organizer, by one read per event and call.
+local function is_cancelled(event)
+  if event.cancelled_at_ms == nil then
+    event.cancelled_at_ms = redis.call('HGET', event.stock, 'cancelled_at_ms')
+  end
+  return event.cancelled_at_ms and true
+end
+
+-- Tell whether a live hold that is overdue may no longer be confirmed: an offer is final, and
+-- where somebody waits, nobody comes late and passes the list (I9).
+local function is_too_late(shard, event, hold, lines)
+  if hold.expires_at_ms > shard.at_ms then return false end
+  if string.sub(hold.hold_id, 1, 6) == 'offer_' then return true end
+  for _, line in ipairs(lines) do
+    if event.tiers[line.tier_no] == nil then read_stock(event, { [line.tier_no] = true }) end
+    if event.tiers[line.tier_no].waiting > 0 then return true end
+  end
+  return false
+end
+
 local function reacquire(event, hold, lines, places)
   read_stock(event, {})
   if not event.person_max then return false end

@@ -58,7 +58,14 @@ local oldest = redis.call('ZRANGE', event.ended, #forgotten, #forgotten, 'WITHSC
 redis.call('HEXISTS', event.holds, '')
 redis.call('ZSCORE', due, event.event_id)
 local expired = reclaim(shard, event, holds_max)
-read_waiting_tiers(event)
+if redis.call('ZCARD', event.waitlist) > 0 then
+  -- `promote` looks at tiers that were read: places may be free since nobody could be promoted.
+  local tier_nos = {}
+  for tier_no = 1, tonumber(redis.call('HGET', event.stock, 'tier_count') or 0) do
+    tier_nos[string.format('%d', tier_no)] = true
+  end
+  read_stock(event, tier_nos)
+end
 promote(shard, events)
 local following = redis.call('ZRANGE', event.deadlines, expired, expired, 'WITHSCORES')
 local next_ms = tonumber(following[2])

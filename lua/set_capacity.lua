@@ -44,6 +44,45 @@ Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `capacity_set`: tiers; and `expired`
 ]]
 
+-- Bind the capacities that a command wants, and read those there are; nil if the word is not
+-- `tier_no:capacity,...` in bounds.
+local function read_capacities(command)
+  if string.find(command[1], '[^%d:,]') then return nil end
+  local event, seen, chars = command.event, {}, -1
+  local tiers, fields, tier_nos = {}, {}, {}
+  event.capacity = event.capacity or {}
+  for tier_no, text in string.gmatch(command[1], '([1-9]%d*):(%d+)') do
+    local capacity = tonumber(text)
+    if seen[tier_no] or #tiers >= 100 or capacity > 10000000 then return nil end
+    seen[tier_no], tier_nos[tier_no] = true, true
+    tiers[#tiers + 1] = { tier_no = tier_no, capacity = capacity }
+    fields[#fields + 1] = tier_no .. '.capacity'
+    chars = chars + #tier_no + #text + 2
+  end
+  if #tiers == 0 or chars ~= #command[1] then return nil end
+  command.tiers = tiers
+  read_stock(event, tier_nos)
+  local found = redis.call('HMGET', event.stock, unpack(fields))
+  for n, want in ipairs(tiers) do event.capacity[want.tier_no] = tonumber(found[n]) end
+  return tiers
+end
+
+-- Set the capacities of tiers; what is added is available, what is taken away was.
+local function set_capacities(shard, event, wants)
+  local rows, fields = {}, {}
+  for n, want in ipairs(wants) do
+    local tier = event.tiers[want.tier_no]
+    tier.available = tier.available + want.capacity - event.capacity[want.tier_no]
+    tier.is_changed = true
+    event.capacity[want.tier_no] = want.capacity
+    local text = string.format('%.0f', want.capacity)
+    fields[n] = { want.tier_no .. '.capacity', text }
+    rows[n] = '[' .. want.tier_no .. ',' .. text .. ']'
+  end
+  return change_sale(shard, event, 'CAPACITY_SET', 'capacity_set',
+    '"tiers":[' .. table.concat(rows, ',') .. ']', fields)
+end
+
 -- Bind.
 local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
 local epoch, seen_seq = read_epoch(ARGV[1])

@@ -58,7 +58,7 @@ class Cut(NamedTuple):
 
 def parse_ticket(value: bytes) -> Ticket:
     """
-    Read a ticket as the scripts write it (`lua/lib/keep_ticket.lua`).
+    Read a ticket as the scripts write it (`lua/lib/tickets.lua`).
 
     Raises:
         ValueError: it has another form.
@@ -94,7 +94,7 @@ def ticket_of(epoch: int, seq: int, record: TicketChange) -> Ticket:
 
 def split_cuts(cuts: str) -> tuple[str, list[Cut]]:
     """
-    Read `first/cut/cut...` (`lua/lib/layout.lua`): the first items, and the cuts in order.
+    Read `first/cut/cut...` (`lua/lib/bookings.lua`): the first items, and the cuts in order.
 
     Raises:
         ValueError: it has another form.

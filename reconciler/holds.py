@@ -65,7 +65,7 @@ class HoldState:
 
     @property
     def row(self) -> str:
-        """The row that Redis keeps (`lua/lib/keep_hold.lua`)."""
+        """The row that Redis keeps (`lua/lib/holds.lua`)."""
         return " ".join(
             map(
                 str,

@@ -52,7 +52,7 @@ class Booking(NamedTuple):
     #: Place of its `cancelled` record; rows in PostgreSQL do not keep it.
     cancel_epoch: int | None = None
     cancel_seq: int | None = None
-    #: What it was made with and what was cut since (`lua/lib/layout.lua`); None if nothing was.
+    #: What it was made with and what was cut since (`lua/lib/bookings.lua`); None if nothing was.
     cuts: str | None = None
 
     @property

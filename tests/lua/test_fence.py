@@ -6,7 +6,8 @@ import pytest
 from redis.exceptions import ResponseError
 
 from engine import keys
-from engine.scripts import NAMES, source
+from engine.linker import source
+from engine.scripts import NAMES
 from tests.checks import ask, snapshot
 from tests.lua.conftest import Command, Till
 

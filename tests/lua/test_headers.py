@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.linker import listing, parts, source
 from engine.outcomes import REFUSAL_FIELDS
 from engine.script_docs import SECTIONS, Header, page, read_header
-from engine.scripts import NAMES, source
+from engine.scripts import NAMES, render
 from engine.status import Status
 
 ROOT = Path(__file__).parents[2]
@@ -168,16 +169,31 @@ def test_docs_are_up_to_date() -> None:
     assert page() == (ROOT / "docs" / "SCRIPTS.md").read_text()
 
 
-@pytest.mark.parametrize("path", sorted((LUA / "lib").glob("*.lua")), ids=lambda path: path.stem)
-def test_a_part_is_one_function_of_its_name(path: Path) -> None:
-    """A part is one local function, named as its file, with a comment on top; all are called."""
-    text = path.read_text()
-    assert [path.stem] == re.findall(r"^local function ([a-z_]+)\(", text, re.MULTILINE)
-    assert text.startswith("--")
-    assert any(f"local function {path.stem}(" in source(name) for name in NAMES)
+def test_every_part_is_called() -> None:
+    """No part is dead."""
+    linked = [source(name) for name in NAMES]
+    calls = {part: any(f"local function {part}(" in text for text in linked) for part in parts()}
+    assert [] == [part for part, is_called in calls.items() if not is_called]
+
+
+def test_files_of_parts_say_what_they_are_about() -> None:
+    """A file of `lua/lib/` begins with a paragraph of comment; the linker reads what follows."""
+    files = sorted((LUA / "lib").glob("*.lua"))
+    about = {path.name: path.read_text().partition("\n\n")[0].splitlines() for path in files}
+    assert all(line.startswith("-- ") for lines in about.values() for line in lines)
+    assert {f"lua/lib/{name}" for name in about} == {part.origin for part in parts().values()}
 
 
 def test_scripts_define_no_part_anew(header: Header) -> None:
     """A script's own functions do not bear the name of a part, which would be put in front."""
     own = set(re.findall(r"^local function ([a-z_]+)\(", header.body, re.MULTILINE))
-    assert set() == own & {path.stem for path in (LUA / "lib").glob("*.lua")}
+    assert set() == own & set(parts())
+
+
+def test_a_listing_is_the_script_and_says_where_it_comes_from() -> None:
+    """Without the lines of origins it is what is linked, with the numbers of what is loaded."""
+    shown = [line for line in listing("book").splitlines() if not line.startswith("---- ")]
+    assert source("book").splitlines() == [line[6:] for line in shown]
+    loaded = render("book", "nonce").splitlines()
+    assert all(loaded[int(line[:5]) - 1] == line[6:] for line in shown)
+    assert "---- lua/lib/door.lua\n" in listing("book")
