@@ -120,90 +120,101 @@ local function decide(order)
     or 'IDEMPOTENCY_KEY_REUSED'
 end
 
--- Most orders of a rush obviously fit: one line of a tier with no rules, no seats and no list, no
--- promo code, enough left. They are taken right here, in locals, since a field costs as much as
--- three of them; all others, and every refusal, go by `decide`. As long as all are plain, nothing
--- is noted: `note_whole` notes all at once. Nobody else's booking has the id of an order, which is
--- derived from its user, so only one who comes again can come with the same.
-local replies, is_whole, numbers = {}, not events[2], orders.numbers
-local ids, user_ids, fingerprints = orders.ids, orders.user_ids, orders.fingerprints
-local kinds, kind_of, digits = orders.kinds, orders.kind_of, shard.digits
-local asked, event, tier, quantity, row_tail
-local rows, persons, person_max, taken_of, booking_of, bookings, counts, words
-local first_seq, seq, seq_max, tens, tens_seq, row_lead = shard.seq, shard.seq, 0, nil, -10, nil
-seq_max = seq + shard.room
-
-local function settle()
-  if words and words > event.plain_words then
-    event.plain_words, event.noted_seq, shard.tens = words, seq, nil
-    shard.seq, shard.room = seq, seq_max - seq
-  end
-end
-
-local function turn_to(its)
-  settle()
-  event = its
-  rows, persons, person_max = event.rows, event.persons_read, event.person_max
-  taken_of, booking_of, bookings, counts = event.taken, event.booking_of, event.plain_bookings,
-    event.plain_persons
-  words = event.plain_words
-end
-
 -- From here on not all of the batch is plain: note what was taken before the `n`th order.
+local replies, is_whole, first_seq = {}, not events[2], shard.seq
 local function give_up_whole(n)
-  if is_whole then
-    for m = 1, n - 1 do replies[m] = note_plain(shard, orders, m, first_seq + m) end
+  for m = 1, is_whole and n - 1 or 0 do
+    replies[m] = note_plain(shard, orders, m, first_seq + m)
   end
   is_whole = false
 end
 
-for n = 1, orders.count do
-  if kinds[kind_of[n]] ~= asked then
-    asked = kinds[kind_of[n]]
-    tier, quantity, row_tail = asked.plain_tier, asked.places, asked.row_tail
-    if asked.event ~= event then turn_to(asked.event) end
-  end
-  local id, user_id, number = argv[ids + n], argv[user_ids + n], numbers and numbers[n] or n
-  local taken, is_known = taken_of[user_id], rows[number] or booking_of[id]
-  if taken then
-    for w = 1, words, 2 do is_known = is_known or bookings[w] == id and bookings[w + 1] end
-    booking_of[id] = booking_of[id] or is_known
-  else
-    taken = persons[number]
-  end
-  taken = taken and tonumber(taken) + quantity or quantity
-  -- What is known is told again and costs no attempt (I6).
-  local wait_ms = limit and not is_known and count_attempt(limit, user_id, n, shard.at_ms)
-  if wait_ms then
-    give_up_whole(n)
-    replies[n] = table.concat({ 'RATE_LIMITED', limit.attempts_max, limit.window_ms, wait_ms }, ' ')
-  elseif tier and not is_known and quantity <= tier.available and taken <= person_max
-    and seq < seq_max then
-    seq = seq + 1
-    local digit = digits[seq - tens_seq]
-    if not digit then
-      tens, tens_seq = string.sub(string.format('%.0f', seq), 1, -2), seq - seq % 10
-      row_lead, digit = 'confirmed 1 ' .. before .. tens, digits[seq - tens_seq]
-    end
-    tier.available = tier.available - quantity
-    bookings[words + 1], bookings[words + 2] = id, row_lead .. digit .. behind .. user_id .. ' '
-      .. argv[fingerprints + n] .. row_tail
-    counts[words + 1], counts[words + 2] = user_id, digits[taken] or taken
-    words, taken_of[user_id] = words + 2, taken
-    if not is_whole then replies[n] = note_plain(shard, orders, n, seq) end
-  elseif tier and not is_known and taken <= person_max and seq < seq_max and tier.held == 0 then
-    -- What `refuse` would say of it: all others of a rush get this, when it is over.
-    give_up_whole(n)
-    replies[n] = 'SOLD_OUT 1 ' .. (digits[tier.available] or tier.available)
-  else
-    give_up_whole(n)
-    settle()
-    replies[n] = decide(bind_order(orders, n))
-    if shard.seq ~= seq then seq, tens_seq, orders.tens = shard.seq, -10, nil end
-    seq_max = seq + shard.room
+-- What was taken of an event up to record `seq`: until then it is in locals alone.
+local function settle(event, words, seq)
+  if words > event.plain_words then
+    shard.seq, shard.room = seq, shard.room - (seq - shard.seq)
+    event.plain_words, event.noted_seq, shard.tens = words, seq, nil
   end
 end
-settle()
+
+local ids, user_ids, fingerprints = orders.ids, orders.user_ids, orders.fingerprints
+local kinds, kind_of, numbers, digits = orders.kinds, orders.kind_of, orders.numbers, shard.digits
+local count = orders.count
+
+-- Answer orders from the `n`th on, as long as they are plain: one line of a tier with no rules, no
+-- seats and no list, no promo code, enough left or nothing held. Return the first that is not.
+-- Most orders of a rush are, so locals do it, since a field costs as much as three of them. As long
+-- as all are taken, nothing is noted: `note_whole` notes all at once. Nobody else's booking has the
+-- id of an order, which is derived from its user, so only one who comes again can come with the
+-- same.
+local function answer_plain(n)
+  local asked, event, tier, quantity, row_tail
+  local rows, persons, person_max, taken_of, booking_of, bookings, counts, words
+  local seq, seq_max, tens_seq, row_lead = shard.seq, shard.seq + shard.room, -10, nil
+  while n <= count do
+    if kinds[kind_of[n]] ~= asked then
+      asked = kinds[kind_of[n]]
+      tier, quantity, row_tail = asked.plain_tier, asked.places, asked.row_tail
+      if asked.event ~= event then
+        if event then settle(event, words, seq) end
+        event = asked.event
+        rows, persons, person_max = event.rows, event.persons_read, event.person_max
+        taken_of, booking_of, words = event.taken, event.booking_of, event.plain_words
+        bookings, counts = event.plain_bookings, event.plain_persons
+      end
+    end
+    local id, user_id, number = argv[ids + n], argv[user_ids + n], numbers and numbers[n] or n
+    local taken, is_known = taken_of[user_id], rows[number] or booking_of[id]
+    if taken then
+      for w = 1, words, 2 do is_known = is_known or bookings[w] == id and bookings[w + 1] end
+      booking_of[id] = booking_of[id] or is_known
+    else
+      taken = persons[number]
+    end
+    taken = taken and tonumber(taken) + quantity or quantity
+    -- What is known is told again and costs no attempt (I6).
+    local wait_ms = limit and not is_known and count_attempt(limit, user_id, n, shard.at_ms)
+    if wait_ms then
+      give_up_whole(n)
+      replies[n] = table.concat(
+        { 'RATE_LIMITED', limit.attempts_max, limit.window_ms, wait_ms }, ' ')
+    elseif not tier or is_known or taken > person_max or seq >= seq_max then
+      break
+    elseif quantity <= tier.available then
+      seq = seq + 1
+      local digit = digits[seq - tens_seq]
+      if not digit then
+        tens_seq = seq - seq % 10
+        row_lead, digit = 'confirmed 1 ' .. before
+          .. string.sub(string.format('%.0f', seq), 1, -2), digits[seq - tens_seq]
+      end
+      tier.available = tier.available - quantity
+      bookings[words + 1], bookings[words + 2] = id, row_lead .. digit .. behind .. user_id .. ' '
+        .. argv[fingerprints + n] .. row_tail
+      counts[words + 1], counts[words + 2] = user_id, digits[taken] or taken
+      words, taken_of[user_id] = words + 2, taken
+      if not is_whole then replies[n] = note_plain(shard, orders, n, seq) end
+    elseif tier.held == 0 then
+      -- What `refuse` would say of it: all others of a rush get this, when it is over.
+      give_up_whole(n)
+      replies[n] = 'SOLD_OUT 1 ' .. (digits[tier.available] or tier.available)
+    else
+      break
+    end
+    n = n + 1
+  end
+  if event then settle(event, words, seq) end
+  return n
+end
+
+local n = answer_plain(1)
+while n <= count do
+  give_up_whole(n)
+  replies[n] = decide(bind_order(orders, n))
+  orders.tens = nil
+  n = answer_plain(n + 1)
+end
+
 -- Of a tier nothing is lost: sold is what is neither left nor held of all there was.
 for _, event in ipairs(events) do
   for _, tier in pairs(event.tiers) do

@@ -57,6 +57,7 @@ local function bind_orders(events, figure, a)
   end
   local before = a + 1 + kind_count
   local orders = { count = count, kind_count = kind_count, kinds = {}, ids = before,
+    before_kinds = string.byte('0') - 1, -- Kinds are kept by the byte that stands for them.
     user_ids = before + count, fingerprints = before + 2 * count,
     details = columns == '4' and before + 3 * count, lines = ARGV[#ARGV],
     limit = attempts_max ~= '0' and bind_limit(tonumber(attempts_max), tonumber(window_ms)),
@@ -68,7 +69,7 @@ local function bind_orders(events, figure, a)
   for i = 1, kind_count do
     local asked = bind_asked(events, figure, ARGV[a + 1 + i])
     if not asked then return nil end
-    orders.kinds[47 + i] = asked
+    orders.kinds[orders.before_kinds + i] = asked
   end
   if kind_count == 1 and string.find(ARGV[a + 1], '[^0]') then return nil end
   for n = 1, kind_count > 1 and count or 0 do
@@ -144,7 +145,7 @@ end
 -- the items as they are kept.
 local function find_plain(orders)
   for i = 1, orders.kind_count do
-    local asked = orders.kinds[47 + i]
+    local asked = orders.kinds[orders.before_kinds + i]
     local line, event = asked.lines[1], asked.event
     local tier = event.tiers[line.tier_no]
     if event.is_open and tier and tier.is_plain and not asked.lines[2] and not line.wish
@@ -219,8 +220,8 @@ local function note_whole(shard, orders)
     write_template(shard, orders.kinds[orders.kind_of[n]], ARGV[orders.details + n] ~= '{}')
   end
   for i = 1, orders.kind_count do
-    if not orders.details then write_template(shard, orders.kinds[47 + i]) end
-    items[i] = orders.kinds[47 + i].items
+    if not orders.details then write_template(shard, orders.kinds[orders.before_kinds + i]) end
+    items[i] = orders.kinds[orders.before_kinds + i].items
   end
   local unfolded = 0
   for n = 1, orders.count do

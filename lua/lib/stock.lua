@@ -20,7 +20,7 @@ local function read_stock(event, tier_nos)
     event.opens_at_ms, event.closes_at_ms = tonumber(stock[1]), tonumber(stock[2])
     event.person_max, event.hidden = tonumber(stock[3]), stock[4]
     for n = first, last do
-      local i = 11 * (n - first) + 5
+      local i = #names * (n - first) + 5
       local tier = (stock[i] or stock[i + 2]) and {
         available = tonumber(stock[i]), held = tonumber(stock[i + 1]),
         sold = tonumber(stock[i + 2]), price_minor = tonumber(stock[i + 3]),
