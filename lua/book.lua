@@ -10,28 +10,17 @@ Cost         O(orders + lines); 3 reads and 3 writes per event, 2 reads and 1 wr
              is left, up to 50 overdue holds are ended first.
              Where somebody waits, up to 20 entries of each tier are read and offered places.
 
-KEYS (one hash tag: the shard's; 6..16 repeat for each event)
+KEYS (one hash tag: the shard's)
   1 meta           hash    epoch, state, seq, persisted_seq, backlog_max          read, write
   2 journal        stream  one record per change                                  append
   3 due            zset    event_id -> when its next hold runs out, Unix ms       write
   4 attempts_even  hash    user_id -> when they have all attempts again, Unix ms  read, write
   5 attempts_odd   hash    the same, of every other window                        read, write
-  6 stock          hash    sale window, limits; per tier what is left and sold    read, write
-  7 bookings       hash    booking_id -> booking, see docs/DATA.md                read, write
-  8 persons        hash    user_id[/tier_no] -> places held or booked             read, write
-  9 holds          hash    hold_id -> hold, see docs/DATA.md                      read, write
- 10 deadlines      zset    hold_id -> expires_at_ms, of live holds                read, write
- 11 ended          zset    hold_id -> when it ended, Unix ms                      write
- 12 seats          hash    of each section its seats, see docs/SEATS.md           read, write
- 13 waitlist       zset    who waits for which tier, in order of joining          read, write
- 14 entries        hash    entry_id -> waitlist entry                             read, write
- 15 tickets        hash    ticket_id -> check-in
- 16 promos         hash    promo codes and their uses                             read, write
+  6..16 event      keys    the eleven of an event, as `bind_events` says; repeated for each
 
 ARGV
   1 epoch        string  epoch[:seq] the caller believes in
   2 event_id     string  one per event, in the order of KEYS
-  then for each order, up to 128:
   then the orders, up to 128, in columns:
   3 shape        string  how many orders, how many kinds, and 3, or 4 where there are details; then
                          the limit: attempts of a person within a window, and its ms; 0 0 for none

@@ -39,6 +39,17 @@ end
 
 -- Bind the events of a batch: eleven keys each from KEYS `first` on, 4 if it is not told, their ids
 -- from ARGV 2 on. What was read of an event, and what `apply` will write, is kept in its table.
+--    1 stock      hash    sale window, limits; per tier what is left and sold
+--    2 bookings   hash    booking_id -> booking, see docs/DATA.md
+--    3 persons    hash    user_id[/tier_no] -> places held or booked
+--    4 holds      hash    hold_id -> hold, see docs/DATA.md
+--    5 deadlines  zset    hold_id -> expires_at_ms, of live holds
+--    6 ended      zset    hold_id -> when it ended, Unix ms
+--    7 seats      hash    of each section its seats, see docs/SEATS.md
+--    8 waitlist   zset    who waits for which tier, in order of joining
+--    9 entries    hash    entry_id -> waitlist entry
+--   10 tickets    hash    ticket_id -> check-in
+--   11 promos     hash    promo codes and their uses
 local function bind_events(first)
   local events = {}
   first = first or 4

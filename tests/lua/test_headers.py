@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.keys import EventKeys
 from engine.linker import listing, parts, source
 from engine.outcomes import REFUSAL_FIELDS
-from engine.script_docs import SECTIONS, Header, page, read_header
+from engine.script_docs import SECTIONS, Header, event_keys, page, read_header
 from engine.scripts import NAMES, render
 from engine.status import Status
 
@@ -61,24 +62,28 @@ def test_slots_are_contiguous(header: Header, section: str) -> None:
 
 
 def test_keys_are_bound(header: Header) -> None:
-    """Each key slot of the header is read once in the body, and no other key is."""
-    repeat = re.search(r"(\d+)(?:\.\.(\d+))? repeats?\b", header.sections["KEYS"])
-    first, last = (int(repeat[1]), int(repeat[2] or repeat[1])) if repeat else (1, 0)
-    fixed = [slot.number for slot in header.slots("KEYS") if not first <= slot.number <= last]
-    used = re.findall(r"\bKEYS\[([^]]+)\]", code(header))
-    assert fixed == sorted({int(text) for text in used if text.isdigit()})
-    assert last - first + 1 == len({text for text in used if not text.isdigit()})
+    """Each key of the header is read in the body by its number or its place, and no other is."""
+    used = set(re.findall(r"\bKEYS\[([^]]+)\]", code(header)))
+    fixed = {int(text) for text in used if text.isdigit()}
+    repeated = [slot.number for slot in header.slots("KEYS") if slot.number not in fixed]
+    assert fixed <= {slot.number for slot in header.slots("KEYS")}
+    assert len(repeated) == len(used) - len(fixed)
+    assert ("bind_events(" in header.body) == (" event " in header.sections["KEYS"])
+
+
+def test_the_keys_of_an_event_are_those_of_the_engine() -> None:
+    """Scripts bind what `engine.keys` names, in its order."""
+    named = re.findall(r"^ +\d+ ([a-z]+) ", event_keys(), re.MULTILINE)
+    bound = re.findall(r"([a-z]+) = KEYS\[k(?: \+ \d+)?\]", parts()["bind_events"].text)
+    assert list(EventKeys._fields) == named == bound
 
 
 def test_arguments_are_bound(header: Header) -> None:
     """The body reads as many different arguments as the header lists."""
-    used = set(re.findall(r"(?<!#)\b(?:ARGV|argv)\[([^]]+)\]", code(header)))
+    used = set(re.findall(r"(?<!#)\b(?:ARGV|argv)\[(?:orders\.)?([^]]+)\]", code(header)))
     words = re.search(r"bind_commands\(events, 2 \+ #events, (\d+)\)", header.body)
     # Commands are bound by number: the epoch and the events' ids, and so many words each.
-    expected = 2 + int(words[1]) if words else len(used)
-    if "bind_orders(" in header.body:
-        expected = 10  # Shape, kinds, what is asked for, and five columns.
-    assert len(header.slots("ARGV")) == expected
+    assert len(header.slots("ARGV")) == (2 + int(words[1]) if words else len(used))
 
 
 def test_keys_are_never_built(header: Header) -> None:
@@ -110,35 +115,12 @@ def test_every_status_is_replied() -> None:
     """Every status of the engine is replied by some script, and every refusal has its fields."""
     replied = {status for name in NAMES for status in read_header(name).replies()}
     assert {status.value for status in Status} == replied
-    changes = {
-        "BLOCKED",
-        "BOOKED",
-        "CANCELLED",
-        "CONFIRMED",
-        "EXTENDED",
-        "HELD",
-        "JOINED",
-        "LEFT",
-        "MARKED",
-        "PERSISTED",
-        "PUBLISHED",
-        "RELEASED",
-        "REPLAYED",
-        "SEATED",
-        "SEATS",
-        "SEATS_CHANGED",
-        "STOCK",
-        "SWEPT",
-        "UNBLOCKED",
-        "CAPACITY_SET",
-        "CHECKED_IN",
-        "CHECK_IN_UNDONE",
-        "CLOSED",
-        "EMPTIED",
-        "ITEM_CANCELLED",
-        "REOPENED",
-        "TRANSFERRED",
-    }
+    changes = set(
+        "BLOCKED BOOKED CANCELLED CONFIRMED EXTENDED HELD JOINED"
+        " LEFT MARKED PERSISTED PUBLISHED RELEASED REPLAYED SEATED"
+        " SEATS SEATS_CHANGED STOCK SWEPT UNBLOCKED CAPACITY_SET CHECKED_IN"
+        " CHECK_IN_UNDONE CLOSED EMPTIED ITEM_CANCELLED REOPENED TRANSFERRED".split()
+    )
     assert replied - changes == {status.value for status in REFUSAL_FIELDS}
 
 
