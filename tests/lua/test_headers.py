@@ -20,6 +20,12 @@ LUA = ROOT / "lua"
 _CALL = re.compile(r"redis\.call\(\s*'([A-Z]+)'(?:,\s*([^,)]+))?[^)]*\)")
 _WRITE = re.compile(r"write_rows\(\s*'[A-Z]+'")
 _LITERAL = re.compile(r"'([A-Z][A-Z_]+)'")
+#: Statuses of what a script has done; all others are refusals.
+_CHANGES = """
+    BLOCKED BOOKED CANCELLED CONFIRMED EXTENDED HELD JOINED LEFT MARKED PERSISTED PUBLISHED
+    RELEASED REPLAYED SEATED SEATS SEATS_CHANGED STOCK SWEPT UNBLOCKED CAPACITY_SET CHECKED_IN
+    CHECK_IN_UNDONE CLOSED EMPTIED ITEM_CANCELLED REOPENED TRANSFERRED
+"""
 
 
 @pytest.fixture(params=NAMES)
@@ -37,6 +43,12 @@ def code(header: Header) -> str:
 def test_names_are_the_files() -> None:
     """`engine.scripts.NAMES` lists every file of `lua/`, and no other."""
     assert sorted(path.stem for path in LUA.glob("*.lua")) == list(NAMES)
+
+
+def test_every_verb_has_its_tests() -> None:
+    """What is promised of a verb is found in `tests/lua/test_<verb>.py`."""
+    tests = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+    assert set() == set(NAMES) - tests
 
 
 def test_f16_shebang(header: Header) -> None:
@@ -115,12 +127,7 @@ def test_every_status_is_replied() -> None:
     """Every status of the engine is replied by some script, and every refusal has its fields."""
     replied = {status for name in NAMES for status in read_header(name).replies()}
     assert {status.value for status in Status} == replied
-    changes = set(
-        "BLOCKED BOOKED CANCELLED CONFIRMED EXTENDED HELD JOINED"
-        " LEFT MARKED PERSISTED PUBLISHED RELEASED REPLAYED SEATED"
-        " SEATS SEATS_CHANGED STOCK SWEPT UNBLOCKED CAPACITY_SET CHECKED_IN"
-        " CHECK_IN_UNDONE CLOSED EMPTIED ITEM_CANCELLED REOPENED TRANSFERRED".split()
-    )
+    changes = set(_CHANGES.split())
     assert replied - changes == {status.value for status in REFUSAL_FIELDS}
 
 
