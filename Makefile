@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: help up test check format simulate demo bench chaos sabotage loadtest lock clean docs
+.PHONY: help up test check format simulate demo bench chaos sabotage loadtest lock clean docs lua
 
 help:            ## list what there is
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -48,6 +48,9 @@ loadtest: $(DEV) ## a Locust scenario with its verdict (SCENARIO=rush USERS=n RA
 	    $(if $(RATE),--rate $(RATE)) $(if $(RUNTIME),--run-time $(RUNTIME)) $(if $(SEED),--seed $(SEED)) \
 	    $(if $(CAPACITY),--capacity $(CAPACITY)) $(if $(PROCESSES),--processes $(PROCESSES)) \
 	    $(if $(HOST),--host $(HOST)) $(if $(ANYWHERE),--anywhere) $(if $(UI),--ui)
+
+lua: $(DEV)      ## print a script as Redis gets it, and where each part comes from (SCRIPT=book)
+	@$(BIN)/python -m engine.linker $(SCRIPT)
 
 docs: $(DEV)     ## write the documents that are made from the code
 	$(BIN)/python -m engine.script_docs > docs/SCRIPTS.md

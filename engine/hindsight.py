@@ -38,7 +38,7 @@ from engine.records import (
 )
 from engine.status import Status
 
-#: Overdue holds that a sale ends before it refuses (`lua/lib/refuse.lua`).
+#: Overdue holds that a sale ends before it refuses (`lua/lib/refusals.lua`).
 RECLAIM_MAX = 50
 
 
@@ -184,7 +184,7 @@ class EventStock:
         self, *, at_ms: int, tier_no: int, quantity: int, user_id: str | None = None
     ) -> tuple[Status | None, str]:
         """
-        Say what an order would have been told, in the order of `lua/lib/refuse.lua`.
+        Say what an order would have been told, in the order of `lua/lib/refusals.lua`.
 
         Returns:
             The refusal, or None if it could be had; and why, in words.

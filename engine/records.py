@@ -261,7 +261,7 @@ class ItemCancelled(_Record, frozen=True, gc=False, tag="item_cancelled"):
     items: list[Item]
     #: What it keeps.
     left: list[Item]
-    #: What it was made with and each cut so far, as Redis keeps them: `lua/lib/layout.lua`.
+    #: What it was made with and each cut so far, as Redis keeps them: `lua/lib/bookings.lua`.
     cuts: str
 
 

@@ -14,6 +14,7 @@ import sys
 from importlib import resources
 from typing import NamedTuple
 
+from engine.linker import parts
 from engine.scripts import NAMES
 
 #: What follows the summary in every header, in this order.
@@ -35,13 +36,19 @@ _INTRODUCTION = """\
 What each script promises, takes and replies. Made of the headers in `lua/` by
 `python -m engine.script_docs > docs/SCRIPTS.md`; do not edit.
 
-Every reply is an array that begins with a status. Refusals are tried in the order shown, and the
-first that applies is given.
+Every reply is an array that begins with a status, one for each command of a batch; `book` alone
+replies one text of words. Refusals are tried in the order shown, and the first that applies is
+given. `python -m engine.linker book` prints a script as Redis gets it.
+
+Most scripts are about events, and take eleven keys of each:
+
+```text
 """
 
 _HEADER = re.compile(r"--\[\[\n(.*?)\n\]\]\n", re.DOTALL)
 _SECTION = re.compile(rf"^({'|'.join(SECTIONS)})\b", re.MULTILINE)
-_SLOT = re.compile(r"^ +(\d+) ([a-z_]+) +(\S+)", re.MULTILINE)
+_SLOT = re.compile(r"^ +(\d+)(?:\.\.\d+)? ([a-z_]+) +(\S+)", re.MULTILINE)
+_EVENT_KEY = re.compile(r"^--( +\d+ [a-z]+ .*\n)", re.MULTILINE)
 _RETURN = re.compile(r"^  ([A-Z_]{3,})(?:  +(.*))?$", re.MULTILINE)
 _FIELDS = re.compile(r"([a-z_]+(?:, (?:[a-z_]+|\.\.\.))*)(?:  .*)?$")
 
@@ -68,8 +75,12 @@ class Header(NamedTuple):
     body: str
 
     def slots(self, section: str) -> list[Slot]:
-        """Return the numbered lines of `KEYS` or `ARGV`."""
-        return [Slot(int(n), name, kind) for n, name, kind in _SLOT.findall(self.sections[section])]
+        """Return the numbered lines of `KEYS` or `ARGV`, an event's keys one by one."""
+        found = []
+        for number, name, kind in _SLOT.findall(self.sections[section]):
+            many = _SLOT.findall(event_keys()) if kind == "keys" else [(1, name, kind)]
+            found += [Slot(int(number) + int(n) - 1, name, kind) for n, name, kind in many]
+        return found
 
     def replies(self) -> dict[str, tuple[str, ...]]:
         """Return each status of `Returns` with the names of the fields that follow it."""
@@ -78,6 +89,11 @@ class Header(NamedTuple):
             match = _FIELDS.match(rest)
             found[status] = tuple(match[1].split(", ")) if match else ()
         return found
+
+
+def event_keys() -> str:
+    """Return the lines that say which keys an event has, from where scripts bind them."""
+    return "".join(_EVENT_KEY.findall(parts()["bind_events"].text))
 
 
 def read_header(name: str) -> Header:
@@ -102,7 +118,9 @@ def read_header(name: str) -> Header:
 
 def page() -> str:
     """Return the text of `docs/SCRIPTS.md`."""
-    return "\n".join([_INTRODUCTION, *(_chapter(read_header(name)) for name in NAMES)])
+    return "\n".join(
+        [f"{_INTRODUCTION}{event_keys()}```\n", *(_chapter(read_header(name)) for name in NAMES)]
+    )
 
 
 def _chapter(header: Header) -> str:

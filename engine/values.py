@@ -2,8 +2,8 @@
 What Redis keeps of bookings, holds, waitlist entries and tickets: each text read, and written.
 
 The one place in Python that knows these texts (docs/DATA.md); the scripts write the same
-(`lua/lib/layout.lua`, `lua/lib/keep_*.lua`). Words stand in the order of the fields below. Whatever
-is read of another form raises `ValueError`, and no script writes such.
+(`keep_booking`, `keep_hold`, `keep_ticket`, `keep_entry` in `lua/lib/`). Words stand in the order of
+the fields below. Whatever is read of another form raises `ValueError`, and no script writes such.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def parse_items(text: str) -> tuple[Item, ...]:
     """
     Read items.
 
-    Of a booking that has lost places since (`lua/lib/layout.lua`), those it was made with: what
+    Of a booking that has lost places since (`lua/lib/bookings.lua`), those it was made with: what
     the first reply said.
     """
     items = []
@@ -166,7 +166,7 @@ class Booking(NamedTuple):
     #: Place of its `cancelled` record; rows in PostgreSQL do not keep it.
     cancel_epoch: int | None = None
     cancel_seq: int | None = None
-    #: What it was made with and what was cut since (`lua/lib/layout.lua`); None if nothing was.
+    #: What it was made with and what was cut since (`lua/lib/bookings.lua`); None if nothing was.
     cuts: str | None = None
 
     @property
@@ -270,7 +270,7 @@ class Hold(NamedTuple):
 
 @_reads("a hold")
 def parse_hold(text: bytes) -> Hold:
-    """Read a hold as the scripts keep it (`lua/lib/keep_hold.lua`)."""
+    """Read a hold as the scripts keep it (`lua/lib/holds.lua`)."""
     *head, detail = text.split(b" ", 11)
     status, version, epoch, seq, at_ms, user_id, fingerprint, items, *last = (
         word.decode() for word in head
@@ -322,7 +322,7 @@ class WaitEntry(NamedTuple):
 
 @_reads("a waitlist entry")
 def parse_entry(text: bytes) -> WaitEntry:
-    """Read an entry as the scripts keep it (`lua/lib/keep_entry.lua`)."""
+    """Read an entry as the scripts keep it (`lua/lib/waitlist.lua`)."""
     status, version, epoch, seq, at_ms, *words = text.decode().split(" ")
     user_id, fingerprint, tier_no, quantity, join_no, *last = words
     stalled_at_ms, changed_epoch, changed_seq, changed_at_ms = map(int, last)
@@ -373,7 +373,7 @@ class Ticket(NamedTuple):
 
 @_reads("a ticket")
 def parse_ticket(text: bytes) -> Ticket:
-    """Read a ticket as the scripts keep it (`lua/lib/keep_ticket.lua`)."""
+    """Read a ticket as the scripts keep it (`lua/lib/tickets.lua`)."""
     status, version, holder_id, at_ms, gate, by, epoch, seq = text.decode().split(" ")
     if status not in TICKET_STATUSES:
         raise ValueError(status)

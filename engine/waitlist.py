@@ -2,7 +2,7 @@
 The waitlist as Redis keeps it: entries as values, and where in its list one stands.
 
 Plain reads, all of one moment. Who waits, and who is offered what, is decided by the scripts
-alone (`lua/join.lua`, `lua/lib/promote.lua`); I9 is theirs to keep.
+alone (`lua/join.lua`, `lua/lib/waitlist.lua`); I9 is theirs to keep.
 """
 
 from __future__ import annotations

@@ -7,21 +7,11 @@ Atomicity    All seats or none; every check precedes the first write.
 Idempotency  By state: seats that are blocked already stay so.
 Cost         O(seats); 2 reads and 2 writes per section or tier, 3 reads and 1 write, 1 XADD.
 
-KEYS (one hash tag: the shard's; 4..14 repeat for each event)
+KEYS (one hash tag: the shard's)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
   2 journal    stream  one record per change                                  append
   3 due        zset    event_id -> when its next hold runs out, Unix ms
-  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
-  5 bookings   hash    booking_id -> booking, see docs/DATA.md
-  6 persons    hash    user_id -> places held or booked
-  7 holds      hash    hold_id -> hold, see docs/DATA.md
-  8 deadlines  zset    hold_id -> expires_at_ms, of live holds
-  9 ended      zset    hold_id -> when it ended, Unix ms
- 10 seats      hash    of each section its seats, see docs/SEATS.md           read, write
- 11 waitlist   zset    who waits for which tier, in order of joining
- 12 entries    hash    entry_id -> waitlist entry
- 13 tickets    hash    ticket_id -> check-in
- 14 promos     hash    promo codes and their uses                            read, write
+  4..14 event  keys    the eleven of an event, as `bind_events` says
 
 ARGV
   1 epoch      string  epoch[:seq] the caller believes in

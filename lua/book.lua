@@ -10,28 +10,17 @@ Cost         O(orders + lines); 3 reads and 3 writes per event, 2 reads and 1 wr
              is left, up to 50 overdue holds are ended first.
              Where somebody waits, up to 20 entries of each tier are read and offered places.
 
-KEYS (one hash tag: the shard's; 6..16 repeat for each event)
+KEYS (one hash tag: the shard's)
   1 meta           hash    epoch, state, seq, persisted_seq, backlog_max          read, write
   2 journal        stream  one record per change                                  append
   3 due            zset    event_id -> when its next hold runs out, Unix ms       write
   4 attempts_even  hash    user_id -> when they have all attempts again, Unix ms  read, write
   5 attempts_odd   hash    the same, of every other window                        read, write
-  6 stock          hash    sale window, limits; per tier what is left and sold    read, write
-  7 bookings       hash    booking_id -> booking, see docs/DATA.md                read, write
-  8 persons        hash    user_id[/tier_no] -> places held or booked             read, write
-  9 holds          hash    hold_id -> hold, see docs/DATA.md                      read, write
- 10 deadlines      zset    hold_id -> expires_at_ms, of live holds                read, write
- 11 ended          zset    hold_id -> when it ended, Unix ms                      write
- 12 seats          hash    of each section its seats, see docs/SEATS.md           read, write
- 13 waitlist       zset    who waits for which tier, in order of joining          read, write
- 14 entries        hash    entry_id -> waitlist entry                             read, write
- 15 tickets        hash    ticket_id -> check-in
- 16 promos         hash    promo codes and their uses                             read, write
+  6..16 event      keys    the eleven of an event, as `bind_events` says; repeated for each
 
 ARGV
   1 epoch        string  epoch[:seq] the caller believes in
   2 event_id     string  one per event, in the order of KEYS
-  then for each order, up to 128:
   then the orders, up to 128, in columns:
   3 shape        string  how many orders, how many kinds, and 3, or 4 where there are details; then
                          the limit: attempts of a person within a window, and its ms; 0 0 for none
@@ -85,7 +74,10 @@ if not orders then return redis.error_reply('BADARG order') end
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
 read_orders(events, orders, 'bookings')
-for _, event in ipairs(events) do event.is_open = is_open(shard, event) end
+for _, event in ipairs(events) do
+  event.is_open = event.person_max ~= nil and shard.at_ms >= event.opens_at_ms
+    and shard.at_ms < event.closes_at_ms
+end
 find_plain(orders)
 local limit = read_attempts(orders, shard.at_ms, KEYS[4], KEYS[5])
 
@@ -117,91 +109,110 @@ local function decide(order)
     or 'IDEMPOTENCY_KEY_REUSED'
 end
 
--- Most orders of a rush obviously fit: one line of a tier with no rules, no seats and no list, no
--- promo code, enough left. They are taken right here, in locals, since a field costs as much as
--- three of them; all others, and every refusal, go by `decide`. As long as all are plain, nothing
--- is noted: `note_whole` notes all at once. Nobody else's booking has the id of an order, which is
--- derived from its user, so only one who comes again can come with the same.
-local replies, is_whole, numbers = {}, not events[2], orders.numbers
-local ids, user_ids, fingerprints = orders.ids, orders.user_ids, orders.fingerprints
-local kinds, kind_of, digits = orders.kinds, orders.kind_of, shard.digits
-local asked, event, tier, quantity, row_tail
-local rows, persons, person_max, taken_of, booking_of, bookings, counts, words
-local first_seq, seq, seq_max, tens, tens_seq, row_lead = shard.seq, shard.seq, 0, nil, -10, nil
-seq_max = seq + shard.room
-
-local function settle()
-  if words and words > event.plain_words then
-    event.plain_words, event.noted_seq, shard.tens = words, seq, nil
-    shard.seq, shard.room = seq, seq_max - seq
-  end
-end
-
-local function turn_to(its)
-  settle()
-  event = its
-  rows, persons, person_max = event.rows, event.persons_read, event.person_max
-  taken_of, booking_of, bookings, counts = event.taken, event.booking_of, event.plain_bookings,
-    event.plain_persons
-  words = event.plain_words
-end
-
 -- From here on not all of the batch is plain: note what was taken before the `n`th order.
+local replies, is_whole, first_seq = {}, not events[2], shard.seq
 local function give_up_whole(n)
-  if is_whole then
-    for m = 1, n - 1 do replies[m] = note_plain(shard, orders, m, first_seq + m) end
+  for m = 1, is_whole and n - 1 or 0 do
+    replies[m] = note_plain(shard, orders, m, first_seq + m)
   end
   is_whole = false
 end
 
-for n = 1, orders.count do
-  if kinds[kind_of[n]] ~= asked then
-    asked = kinds[kind_of[n]]
-    tier, quantity, row_tail = asked.plain_tier, asked.places, asked.row_tail
-    if asked.event ~= event then turn_to(asked.event) end
-  end
-  local id, user_id, number = argv[ids + n], argv[user_ids + n], numbers and numbers[n] or n
-  local taken, is_known = taken_of[user_id], rows[number] or booking_of[id]
-  if taken then
-    for w = 1, words, 2 do is_known = is_known or bookings[w] == id and bookings[w + 1] end
-    booking_of[id] = booking_of[id] or is_known
-  else
-    taken = persons[number]
-  end
-  taken = taken and tonumber(taken) + quantity or quantity
-  -- What is known is told again and costs no attempt (I6).
-  local wait_ms = limit and not is_known and count_attempt(limit, user_id, n, shard.at_ms)
-  if wait_ms then
-    give_up_whole(n)
-    replies[n] = table.concat({ 'RATE_LIMITED', limit.attempts_max, limit.window_ms, wait_ms }, ' ')
-  elseif tier and not is_known and quantity <= tier.available and taken <= person_max
-    and seq < seq_max then
-    seq = seq + 1
-    local digit = digits[seq - tens_seq]
-    if not digit then
-      tens, tens_seq = string.sub(string.format('%.0f', seq), 1, -2), seq - seq % 10
-      row_lead, digit = 'confirmed 1 ' .. before .. tens, digits[seq - tens_seq]
-    end
-    tier.available = tier.available - quantity
-    bookings[words + 1], bookings[words + 2] = id, row_lead .. digit .. behind .. user_id .. ' '
-      .. argv[fingerprints + n] .. row_tail
-    counts[words + 1], counts[words + 2] = user_id, digits[taken] or taken
-    words, taken_of[user_id] = words + 2, taken
-    if not is_whole then replies[n] = note_plain(shard, orders, n, seq) end
-  elseif tier and not is_known and taken <= person_max and seq < seq_max and tier.held == 0 then
-    -- What `refuse` would say of it: all others of a rush get this, when it is over.
-    give_up_whole(n)
-    replies[n] = 'SOLD_OUT 1 ' .. (digits[tier.available] or tier.available)
-  else
-    give_up_whole(n)
-    settle()
-    replies[n] = decide(bind_order(orders, n))
-    if shard.seq ~= seq then seq, tens_seq, orders.tens = shard.seq, -10, nil end
-    seq_max = seq + shard.room
+-- What was taken of an event up to record `seq`: until then it is in locals alone.
+local function settle(event, words, seq)
+  if words > event.plain_words then
+    shard.seq, shard.room = seq, shard.room - (seq - shard.seq)
+    event.plain_words, event.noted_seq, shard.tens = words, seq, nil
   end
 end
-settle()
-settle_tiers(events)
+
+local ids, user_ids, fingerprints = orders.ids, orders.user_ids, orders.fingerprints
+local kinds, kind_of, numbers, digits = orders.kinds, orders.kind_of, orders.numbers, shard.digits
+local count = orders.count
+
+-- Answer orders from the `n`th on, as long as they are plain: one line of a tier with no rules, no
+-- seats and no list, no promo code, enough left or nothing held. Return the first that is not.
+-- Most orders of a rush are, so locals do it, since a field costs as much as three of them. As long
+-- as all are taken, nothing is noted: `note_whole` notes all at once. Nobody else's booking has the
+-- id of an order, which is derived from its user, so only one who comes again can come with the
+-- same.
+local function answer_plain(n)
+  local asked, event, tier, quantity, row_tail
+  local rows, persons, person_max, taken_of, booking_of, bookings, counts, words
+  local seq, seq_max, tens_seq, row_lead = shard.seq, shard.seq + shard.room, -10, nil
+  while n <= count do
+    if kinds[kind_of[n]] ~= asked then
+      asked = kinds[kind_of[n]]
+      tier, quantity, row_tail = asked.plain_tier, asked.places, asked.row_tail
+      if asked.event ~= event then
+        if event then settle(event, words, seq) end
+        event = asked.event
+        rows, persons, person_max = event.rows, event.persons_read, event.person_max
+        taken_of, booking_of, words = event.taken, event.booking_of, event.plain_words
+        bookings, counts = event.plain_bookings, event.plain_persons
+      end
+    end
+    local id, user_id, number = argv[ids + n], argv[user_ids + n], numbers and numbers[n] or n
+    local taken, is_known = taken_of[user_id], rows[number] or booking_of[id]
+    if taken then
+      for w = 1, words, 2 do is_known = is_known or bookings[w] == id and bookings[w + 1] end
+      booking_of[id] = booking_of[id] or is_known
+    else
+      taken = persons[number]
+    end
+    taken = taken and tonumber(taken) + quantity or quantity
+    -- What is known is told again and costs no attempt (I6).
+    local wait_ms = limit and not is_known and count_attempt(limit, user_id, n, shard.at_ms)
+    if wait_ms then
+      give_up_whole(n)
+      replies[n] = table.concat(
+        { 'RATE_LIMITED', limit.attempts_max, limit.window_ms, wait_ms }, ' ')
+    elseif not tier or is_known or taken > person_max or seq >= seq_max then
+      break
+    elseif quantity <= tier.available then
+      seq = seq + 1
+      local digit = digits[seq - tens_seq]
+      if not digit then
+        tens_seq = seq - seq % 10
+        row_lead, digit = 'confirmed 1 ' .. before
+          .. string.sub(string.format('%.0f', seq), 1, -2), digits[seq - tens_seq]
+      end
+      tier.available = tier.available - quantity
+      bookings[words + 1], bookings[words + 2] = id, row_lead .. digit .. behind .. user_id .. ' '
+        .. argv[fingerprints + n] .. row_tail
+      counts[words + 1], counts[words + 2] = user_id, digits[taken] or taken
+      words, taken_of[user_id] = words + 2, taken
+      if not is_whole then replies[n] = note_plain(shard, orders, n, seq) end
+    elseif tier.held == 0 then
+      -- What `refuse` would say of it: all others of a rush get this, when it is over.
+      give_up_whole(n)
+      replies[n] = 'SOLD_OUT 1 ' .. (digits[tier.available] or tier.available)
+    else
+      break
+    end
+    n = n + 1
+  end
+  if event then settle(event, words, seq) end
+  return n
+end
+
+local n = answer_plain(1)
+while n <= count do
+  give_up_whole(n)
+  replies[n] = decide(bind_order(orders, n))
+  orders.tens = nil
+  n = answer_plain(n + 1)
+end
+
+-- Of a tier nothing is lost: sold is what is neither left nor held of all there was.
+for _, event in ipairs(events) do
+  for _, tier in pairs(event.tiers) do
+    if tier and tier.is_plain then
+      local sold = tier.total - tier.available - tier.held
+      if sold ~= tier.sold then tier.sold, tier.is_changed = sold, true end
+    end
+  end
+end
 local whole = is_whole and note_whole(shard, orders)
 promote(shard, events)
 

@@ -8,21 +8,11 @@ Atomicity    All or nothing; every check precedes the first write.
 Idempotency  By state: a cancelled event gives the reply of its cancellation again.
 Cost         4 reads, 3 writes and 1 XADD.
 
-KEYS (one hash tag: the shard's; 4..14 repeat for each event, here one)
+KEYS (one hash tag: the shard's)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
   2 journal    stream  one record per change                                  append
   3 due        zset    event_id -> when its next hold runs out, Unix ms       write
-  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
-  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
-  6 persons    hash    user_id -> places held or booked                       read, write
-  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
-  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
-  9 ended      zset    hold_id -> when it ended, Unix ms                      write
- 10 seats      hash    section -> its seats
- 11 waitlist   zset    who waits for which tier, in order of joining
- 12 entries    hash    entry_id -> waitlist entry
- 13 tickets    hash    ticket_id -> check-in                                  read, write
- 14 promos     hash    promo codes and their uses
+  4..14 event  keys    the eleven of an event, as `bind_events` says
  15 cancelling set     events that are cancelled and not empty yet            read, write
 
 ARGV

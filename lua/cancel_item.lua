@@ -9,21 +9,11 @@ Idempotency  By the version that the caller has seen: what was done at it is the
 Cost         O(commands + places); 4 reads and 3 writes per event, 2 reads and 1 write per call, and
              1 XADD per call.
 
-KEYS (one hash tag: the shard's; 4..14 repeat for each event)
+KEYS (one hash tag: the shard's)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
   2 journal    stream  one record per change                                  append
   3 due        zset    event_id -> when its next hold runs out, Unix ms       write
-  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
-  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
-  6 persons    hash    user_id -> places held or booked                       read, write
-  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
-  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
-  9 ended      zset    hold_id -> when it ended, Unix ms                      write
- 10 seats      hash    section -> its seats
- 11 waitlist   zset    who waits for which tier, in order of joining
- 12 entries    hash    entry_id -> waitlist entry
- 13 tickets    hash    ticket_id -> check-in                                  read, write
- 14 promos     hash    promo codes and their uses                            read, write
+  4..14 event  keys    the eleven of an event, as `bind_events` says; repeated for each
 
 ARGV
   1 epoch         string  epoch[:seq] the caller believes in
@@ -49,6 +39,96 @@ Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `item_cancelled`: booking_id, user_id, booking_version, items, left, cuts; or
              `cancelled`: booking_id, user_id, items
 ]]
+
+-- Read the lines to be cancelled, `tier_no:quantity,...`; nil if they are not that.
+local function parse_cut(text)
+  if string.find(text, '[^%d:,]') then return nil end
+  local cut, seen, chars = {}, {}, -1
+  for tier_no, quantity in string.gmatch(text, '([1-9]%d*):([1-9]%d*)') do
+    if seen[tier_no] then return nil end
+    seen[tier_no] = true
+    cut[#cut + 1] = { tier_no = tier_no, quantity = tonumber(quantity) }
+    chars = chars + #tier_no + #quantity + 2
+  end
+  return #cut > 0 and #cut <= 10 and chars == #text and cut or nil
+end
+
+-- Reply to a cancellation at a version that is over: the first reply again if the same lines were
+-- cancelled then, else what version the booking has now.
+local function replay_cut(row, version, cut)
+  local status, now, items = string.match(row, '^(%S+) (%S+) %S+ %S+ %S+ %S+ %S+ (%S+)')
+  local wanted, count, done, place = {}, 0, 0, nil
+  for _, line in ipairs(cut) do wanted[line.tier_no], count = line.quantity, count + 1 end
+  local _, _, cuts = layout(items)
+  local n, text = 0, nil
+  for one in string.gmatch(cuts, '[^/]+') do
+    n = n + 1
+    if n == version then
+      place = { string.match(one, '^(%d+)-(%d+)-(%d+)-') }
+      text = string.gsub(string.match(one, '-([%dx,]+)$'), 'x', ':')
+    end
+  end
+  if status == 'cancelled' and version == tonumber(now) - 1 then
+    place, text = { string.match(row, '(%d+) (%d+) (%d+)$') }, string.match(items, '^[^/]+')
+  end
+  for tier_no, quantity in string.gmatch(text or '', '(%d+):(%d+):%d+') do
+    if wanted[tier_no] ~= tonumber(quantity) then return { 'VERSION_CHANGED', tonumber(now) } end
+    done = done + 1
+  end
+  if done ~= count then return { 'VERSION_CHANGED', tonumber(now) } end
+  return { 'REPLAYED', place[1], place[2], place[3] }
+end
+
+-- Return the refusal if a ticket that a cut would cancel is checked in: of each tier the last ones.
+local function used_ticket(event, booking_id, items, cut)
+  local live, first = layout(items)
+  local before = 0
+  for tier_no, quantity in string.gmatch(first, '(%d+)x(%d+)x%d+') do
+    for _, line in ipairs(cut) do
+      if line.tier_no == tier_no then
+        for number = before + live[tier_no] - line.quantity + 1, before + live[tier_no] do
+          local row = event.ticket_of['tkt_' .. string.sub(booking_id, 4) .. '_' .. number] or ''
+          local at_ms, gate = string.match(row, '^checked_in %S+ %S+ (%S+) (%S+)')
+          if at_ms then return { 'ALREADY_CHECKED_IN', at_ms, gate } end
+        end
+      end
+    end
+    before = before + quantity
+  end
+end
+
+-- Give back some places of a confirmed booking, not the last. Its row keeps what it was made with
+-- and each cut, so that its past is known (see `layout`). Returns the seq of the record.
+local function cut_booking(shard, event, booking_id, cut)
+  local version, head, user_id, fingerprint, items = string.match(event.booking_of[booking_id],
+    '^%S+ (%S+) (%S+ %S+ %S+) (%S+) (%S+) (%S+)$')
+  local _, first, cuts = layout(items)
+  local gone, left, cut_texts, places = {}, {}, {}, 0
+  for _, line in ipairs(cut) do
+    gone[line.tier_no], places = line.quantity, places + line.quantity
+  end
+  for tier_no, quantity, price in string.gmatch(items, '(%d+):(%d+):(%d+)') do
+    local less = gone[tier_no] or 0
+    if less > 0 then cut_texts[#cut_texts + 1] = tier_no .. ':' .. less .. ':' .. price end
+    if less < tonumber(quantity) then
+      left[#left + 1] = tier_no .. ':' .. (quantity - less) .. ':' .. price
+    end
+  end
+  local cut_text, left_text = table.concat(cut_texts, ','), table.concat(left, ',')
+  local _, _, cut_rows = lines_of(cut_text)
+  local _, _, left_rows = lines_of(left_text)
+  local seq = string.format('%.0f', shard.seq + 1)
+  cuts = first .. (cuts == '' and '' or '/' .. cuts) .. '/' .. shard.epoch
+    .. '-' .. seq .. '-' .. shard.at_ms .. '-' .. string.gsub(cut_text, ':', 'x')
+  move(event, cut, 'sold', 'available', user_id, -places)
+  note(shard, event, 'item_cancelled', '"booking_id":"' .. booking_id .. '","user_id":"' .. user_id
+    .. '","booking_version":' .. (version + 1) .. ',"items":' .. cut_rows .. ',"left":'
+    .. left_rows .. ',"cuts":"' .. cuts .. '"')
+  local row = table.concat({ 'confirmed', version + 1, head, user_id, fingerprint,
+    left_text .. '/' .. cuts }, ' ')
+  keep_booking(event, booking_id, row)
+  return seq
+end
 
 -- Bind.
 local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]

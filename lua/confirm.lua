@@ -9,21 +9,11 @@ Cost         O(commands + lines); 4 reads and 6 writes per event, 2 reads and 1 
              1 XADD per call. A late confirm may end up to 50 overdue holds of others first.
              Where somebody waits, up to 20 entries of each tier are read and offered places.
 
-KEYS (one hash tag: the shard's; 4..14 repeat for each event)
+KEYS (one hash tag: the shard's)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
   2 journal    stream  one record per change                                  append
   3 due        zset    event_id -> when its next hold runs out, Unix ms       write
-  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
-  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
-  6 persons    hash    user_id -> places held or booked                       read, write
-  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
-  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
-  9 ended      zset    hold_id -> when it ended, Unix ms                      write
- 10 seats      hash    of each section its seats, see docs/SEATS.md           read, write
- 11 waitlist   zset    who waits for which tier, in order of joining       read, write
- 12 entries    hash    entry_id -> waitlist entry                         read, write
- 13 tickets    hash    ticket_id -> check-in
- 14 promos     hash    promo codes and their uses                            read, write
+  4..14 event  keys    the eleven of an event, as `bind_events` says; repeated for each
 
 ARGV
   1 epoch         string  epoch[:seq] the caller believes in
@@ -62,6 +52,26 @@ if shut then return shut end
 find_holds(events, commands)
 
 -- Check. Decisions change the tables above and nothing else.
+-- Tell whether an event was cancelled by its organizer, by one read per event and call.
+local function is_cancelled(event)
+  if event.cancelled_at_ms == nil then
+    event.cancelled_at_ms = redis.call('HGET', event.stock, 'cancelled_at_ms')
+  end
+  return event.cancelled_at_ms and true
+end
+
+-- Tell whether a live hold that is overdue may no longer be confirmed: an offer is final, and
+-- where somebody waits, nobody comes late and passes the list (I9).
+local function is_too_late(shard, event, hold, lines)
+  if hold.expires_at_ms > shard.at_ms then return false end
+  if string.sub(hold.hold_id, 1, 6) == 'offer_' then return true end
+  for _, line in ipairs(lines) do
+    if event.tiers[line.tier_no] == nil then read_stock(event, { [line.tier_no] = true }) end
+    if event.tiers[line.tier_no].waiting > 0 then return true end
+  end
+  return false
+end
+
 local function reacquire(event, hold, lines, places)
   read_stock(event, {})
   if not event.person_max then return false end

@@ -8,21 +8,11 @@ Idempotency  A hold ends once; nothing overdue, nothing changed but the event's 
 Cost         O(holds_max); at most 8 reads and 10 writes, and 1 XADD.
              Where somebody waits, up to 20 entries of each tier are read and offered places.
 
-KEYS (one hash tag: the shard's; 4..14 repeat for each event)
+KEYS (one hash tag: the shard's)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
   2 journal    stream  one record per change                                  append
   3 due        zset    event_id -> when its next hold runs out, Unix ms       write
-  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
-  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
-  6 persons    hash    user_id -> places held or booked                       read, write
-  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
-  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
-  9 ended      zset    hold_id -> when it ended, Unix ms                      write
- 10 seats      hash    of each section its seats, see docs/SEATS.md           read, write
- 11 waitlist   zset    who waits for which tier, in order of joining       read, write
- 12 entries    hash    entry_id -> waitlist entry                         read, write
- 13 tickets    hash    ticket_id -> check-in
- 14 promos     hash    promo codes and their uses                            read, write
+  4..14 event  keys    the eleven of an event, as `bind_events` says
 
 ARGV
   1 epoch        string  epoch[:seq] the caller believes in
@@ -58,7 +48,14 @@ local oldest = redis.call('ZRANGE', event.ended, #forgotten, #forgotten, 'WITHSC
 redis.call('HEXISTS', event.holds, '')
 redis.call('ZSCORE', due, event.event_id)
 local expired = reclaim(shard, event, holds_max)
-read_waiting_tiers(event)
+if redis.call('ZCARD', event.waitlist) > 0 then
+  -- `promote` looks at tiers that were read: places may be free since nobody could be promoted.
+  local tier_nos = {}
+  for tier_no = 1, tonumber(redis.call('HGET', event.stock, 'tier_count') or 0) do
+    tier_nos[string.format('%d', tier_no)] = true
+  end
+  read_stock(event, tier_nos)
+end
 promote(shard, events)
 local following = redis.call('ZRANGE', event.deadlines, expired, expired, 'WITHSCORES')
 local next_ms = tonumber(following[2])

@@ -8,21 +8,11 @@ Idempotency  By state: an entry that is over gives the place of its end again.
 Cost         O(commands); 6 reads and 7 writes per event, 2 reads, 1 write and 1 XADD
              per call. Up to 20 entries of a tier may be offered places that are free.
 
-KEYS (one hash tag: the shard's; 4..14 repeat for each event)
+KEYS (one hash tag: the shard's)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
   2 journal    stream  one record per change                                  append
   3 due        zset    event_id -> when its next hold runs out, Unix ms       write
-  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
-  5 bookings   hash    booking_id -> booking, see docs/DATA.md
-  6 persons    hash    user_id -> places held or booked                       read, write
-  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
-  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
-  9 ended      zset    hold_id -> when it ended, Unix ms                      write
- 10 seats      hash    section -> its seats
- 11 waitlist   zset    who waits for which tier, in order of joining          read, write
- 12 entries    hash    entry_id -> waitlist entry                             read, write
- 13 tickets    hash    ticket_id -> check-in
- 14 promos     hash    promo codes and their uses                            read, write
+  4..14 event  keys    the eleven of an event, as `bind_events` says; repeated for each
 
 ARGV
   1 epoch          string  epoch[:seq] the caller believes in

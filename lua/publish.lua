@@ -50,6 +50,80 @@ Emits        journal `published`: opens_at_ms, closes_at_ms, person_max, tiers, 
              promos
 ]]
 
+-- Bind the rules of tiers that have any: from ARGV `r` to `last`, six words each, into `tiers`.
+-- Returns the hidden tiers as `+tier_no+tier_no+`, or empty; nil if a word is not what it must be,
+-- which is a bug in the caller.
+local function bind_rules(tiers, r, last)
+  local hidden = ''
+  while r <= last do
+    local tier = tiers[tonumber(ARGV[r])]
+    local order_min, person_max = tonumber(ARGV[r + 1]), tonumber(ARGV[r + 2])
+    local opens_at_ms, closes_at_ms = tonumber(ARGV[r + 3]), tonumber(ARGV[r + 4])
+    if r + 5 > last or not (tier and order_min and person_max and opens_at_ms and closes_at_ms)
+      or tier.rules
+      or order_min > tonumber(tier.order_max)
+      or (closes_at_ms > 0 and closes_at_ms <= opens_at_ms)
+      or (ARGV[r + 5] ~= '0' and ARGV[r + 5] ~= '1') then
+      return nil
+    end
+    tier.rules = { order_min = ARGV[r + 1], person_max = ARGV[r + 2],
+      opens_at_ms = ARGV[r + 3], closes_at_ms = ARGV[r + 4] }
+    tier.rules_text = ',' .. table.concat({ unpack(ARGV, r + 1, r + 5) }, ',')
+    if ARGV[r + 5] == '1' then
+      hidden = (hidden == '' and '+' or hidden) .. tonumber(ARGV[r]) .. '+'
+    end
+    r = r + 6
+  end
+  return hidden
+end
+
+-- Bind promo codes, `CODE:uses_max:percent:amount:tier_no+tier_no`, joined by commas: as words of
+-- HSET and as the JSON rows of a record. Returns nil if the word is not that.
+local function bind_promos(text, tiers)
+  local words, rows, chars = {}, {}, -1
+  for code, rule in string.gmatch(text, '([A-Z0-9_-]+):([%d:+]+)') do
+    local uses_max, percent, amount, tier_nos =
+      string.match(rule, '^([1-9]%d*):(%d+):(%d+):([%d+]*)$')
+    if not uses_max or tonumber(percent) > 100 then return nil end
+    for tier_no in string.gmatch(tier_nos, '%d+') do
+      if not tiers[tonumber(tier_no)] then return nil end
+    end
+    local w = #words
+    words[w + 1], words[w + 2], words[w + 3], words[w + 4] = code, rule, code .. '.used', '0'
+    rows[#rows + 1] = '["' .. code .. '",' .. uses_max .. ',' .. percent .. ',' .. amount .. ',['
+      .. string.gsub(tier_nos, '%+', ',') .. ']]'
+    chars = chars + #code + #rule + 2
+  end
+  if #rows == 0 or #rows > 100 or chars ~= #text then return nil end
+  return words, ',"promos":[' .. table.concat(rows, ',') .. ']'
+end
+
+-- Count the seats of the loaded sections, and give each seated tier the list of its sections.
+-- Returns the sections as the JSON that follows in the record; nil if one is not loaded, is of no
+-- tier, or a tier's capacity is not the number of its seats.
+local function count_seats(seats, tiers, section_count)
+  if section_count == 0 then return '' end
+  local fields, rows, counts = {}, {}, {}
+  for n = 1, section_count do
+    fields[2 * n - 1], fields[2 * n] = n .. '.layout', n .. '.status'
+  end
+  local loaded = redis.call('HMGET', seats, unpack(fields))
+  for n = 1, section_count do
+    local layout, status = loaded[2 * n - 1], loaded[2 * n]
+    local tier_no = layout and tonumber(string.match(layout, '^%d+'))
+    local tier = tiers[tier_no or 0]
+    if not tier or not status then return nil end
+    local _, count = string.gsub(status, 'f', 'f')
+    tier.sections = tier.sections and tier.sections .. ',' .. n or tostring(n)
+    counts[tier_no] = (counts[tier_no] or 0) + count
+    rows[n] = '[' .. n .. ',' .. tier_no .. ',' .. count .. ']'
+  end
+  for tier_no, count in pairs(counts) do
+    if tonumber(tiers[tier_no].capacity) ~= count then return nil end
+  end
+  return ',"sections":[' .. table.concat(rows, ',') .. ']'
+end
+
 -- Bind.
 local meta, journal, events, stock, seats = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local promos = KEYS[6]

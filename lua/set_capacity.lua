@@ -8,21 +8,11 @@ Idempotency  By state: capacities that are so already give the place of the last
 Cost         O(commands + tiers); 3 reads and 3 writes per event, 2 reads and 1 write per call, and
              1 XADD per call. Where too much is held, up to 50 overdue holds are ended first.
 
-KEYS (one hash tag: the shard's; 4..14 repeat for each event)
+KEYS (one hash tag: the shard's)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
   2 journal    stream  one record per change                                  append
   3 due        zset    event_id -> when its next hold runs out, Unix ms       write
-  4 stock      hash    sale window, limits; per tier what is left and sold    read, write
-  5 bookings   hash    booking_id -> booking, see docs/DATA.md                read, write
-  6 persons    hash    user_id -> places held or booked                       read, write
-  7 holds      hash    hold_id -> hold, see docs/DATA.md                      read, write
-  8 deadlines  zset    hold_id -> expires_at_ms, of live holds                read, write
-  9 ended      zset    hold_id -> when it ended, Unix ms                      write
- 10 seats      hash    section -> its seats
- 11 waitlist   zset    who waits for which tier, in order of joining
- 12 entries    hash    entry_id -> waitlist entry
- 13 tickets    hash    ticket_id -> check-in                                  read, write
- 14 promos     hash    promo codes and their uses                            read, write
+  4..14 event  keys    the eleven of an event, as `bind_events` says; repeated for each
 
 ARGV
   1 epoch         string  epoch[:seq] the caller believes in
@@ -43,6 +33,45 @@ Returns one array per command, in order (first that applies)
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `capacity_set`: tiers; and `expired`
 ]]
+
+-- Bind the capacities that a command wants, and read those there are; nil if the word is not
+-- `tier_no:capacity,...` in bounds.
+local function read_capacities(command)
+  if string.find(command[1], '[^%d:,]') then return nil end
+  local event, seen, chars = command.event, {}, -1
+  local tiers, fields, tier_nos = {}, {}, {}
+  event.capacity = event.capacity or {}
+  for tier_no, text in string.gmatch(command[1], '([1-9]%d*):(%d+)') do
+    local capacity = tonumber(text)
+    if seen[tier_no] or #tiers >= 100 or capacity > 10000000 then return nil end
+    seen[tier_no], tier_nos[tier_no] = true, true
+    tiers[#tiers + 1] = { tier_no = tier_no, capacity = capacity }
+    fields[#fields + 1] = tier_no .. '.capacity'
+    chars = chars + #tier_no + #text + 2
+  end
+  if #tiers == 0 or chars ~= #command[1] then return nil end
+  command.tiers = tiers
+  read_stock(event, tier_nos)
+  local found = redis.call('HMGET', event.stock, unpack(fields))
+  for n, want in ipairs(tiers) do event.capacity[want.tier_no] = tonumber(found[n]) end
+  return tiers
+end
+
+-- Set the capacities of tiers; what is added is available, what is taken away was.
+local function set_capacities(shard, event, wants)
+  local rows, fields = {}, {}
+  for n, want in ipairs(wants) do
+    local tier = event.tiers[want.tier_no]
+    tier.available = tier.available + want.capacity - event.capacity[want.tier_no]
+    tier.is_changed = true
+    event.capacity[want.tier_no] = want.capacity
+    local text = string.format('%.0f', want.capacity)
+    fields[n] = { want.tier_no .. '.capacity', text }
+    rows[n] = '[' .. want.tier_no .. ',' .. text .. ']'
+  end
+  return change_sale(shard, event, 'CAPACITY_SET', 'capacity_set',
+    '"tiers":[' .. table.concat(rows, ',') .. ']', fields)
+end
 
 -- Bind.
 local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]

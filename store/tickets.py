@@ -57,7 +57,7 @@ async def given_to(database: Executor, user_id: str, *, limit: int) -> list[Tick
 
 
 def _tickets(rows: Sequence[asyncpg.Record]) -> list[Ticket]:
-    """Of each tier the last tickets are cancelled first (`lua/lib/ticket_lives.lua`)."""
+    """Of each tier the last tickets are cancelled first (`lua/lib/tickets.lua`)."""
     seen: dict[int, int] = {}
     tickets = []
     for row in sorted(rows, key=lambda row: int(row["id"].rpartition("_")[2])):

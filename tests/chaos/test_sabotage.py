@@ -20,8 +20,8 @@ def test_each_edit_fits_the_code(safeguard: Safeguard) -> None:
 
 def test_an_edit_that_does_not_fit_is_an_error() -> None:
     """Code that has changed is not passed over in silence."""
-    stale = Safeguard("x", "F0", (Edit("lua/lib/enter.lua", "no such text", ""),), "tests/lua")
-    twice = Safeguard("y", "F0", (Edit("lua/lib/enter.lua", "tonumber", ""),), "tests/lua")
+    stale = Safeguard("x", "F0", (Edit("lua/lib/door.lua", "no such text", ""),), "tests/lua")
+    twice = Safeguard("y", "F0", (Edit("lua/lib/door.lua", "tonumber", ""),), "tests/lua")
 
     for one in (stale, twice):
         with pytest.raises(DoesNotFit):

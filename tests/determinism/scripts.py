@@ -24,7 +24,7 @@ SHARD_KEYS = 3
 
 
 def enter(server: RedisServer, belief: str, *, states: Sequence[str] = ("open",)) -> int:
-    """Pass the door as `lua/lib/enter.lua` does; return the last seq."""
+    """Pass the door as `lua/lib/door.lua` does; return the last seq."""
     epoch, _, seen_seq = belief.partition(":")
     meta = server.state.meta
     state = meta.get("state")

@@ -11,8 +11,9 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from engine import acl, keys, scripts
+from engine import acl, keys
 from engine.ids import new_id
+from engine.linker import source
 from engine.redis_client import connect
 from engine.values import WaitEntry, member
 from engine.verbs import VERBS
@@ -61,7 +62,7 @@ def called(*names: str) -> set[str]:
     """Return the commands that scripts call, their parts included."""
     found: set[str] = set()
     for name in names:
-        text = scripts.source(name)
+        text = source(name)
         calls = re.findall(r"redis\.p?call\(\s*'([A-Z]+)'", text)
         # Whatever else a script may call must be seen here too.
         others = len(re.findall(r"redis\.p?call\(", text)) - len(calls)

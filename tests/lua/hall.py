@@ -139,3 +139,7 @@ class Hall:
                 # One live owner (I3).
                 assert expected[seat] == "f"
                 expected[seat] = letter
+
+
+#: The section of `hall` whose seats are not all alike.
+SECTION = Section(1, 1, (5, 5), "11000/00000")

@@ -16,7 +16,7 @@ from engine.commands import Order
 from engine.ids import new_id
 from engine.verbs import VERBS
 from tests.checks import FAR_MS, ask
-from tests.lua.conftest import Command, Till
+from tests.lua.world import Command, Till
 
 CODE = "VIP"
 TTL_MS = 600_000
@@ -63,7 +63,7 @@ class Stage:
 
     async def run(self, verb: str, *words: Any) -> Any:
         """Send one command of a batched verb."""
-        [reply] = await self.till._on_events(verb, [self.till.event], [1, *words])
+        [reply] = await self.till.on_events(verb, [self.till.event], [1, *words])
         return reply
 
     def names(self, verb: str = "") -> list[str]:

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from engine import keys
 from engine.ids import new_id
 from tests.checks import ask, snapshot
-from tests.lua.conftest import Command, Till
+from tests.lua.world import Command, Till
 
 
 async def test_not_on_sale(till: Till) -> None:

@@ -25,7 +25,7 @@ from tests.checks import (
     stock,
     users,
 )
-from tests.lua.conftest import Command, Till
+from tests.lua.world import Command, Till
 
 Plant = Callable[[Till, str], Awaitable[None]]
 Items = tuple[tuple[int, int], ...]

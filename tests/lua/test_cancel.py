@@ -13,7 +13,7 @@ from engine import keys
 from engine.ids import new_id
 from engine.records import CHECK_CHARS, Cancelled, Item
 from tests.checks import Tier, ask, check_consistent, journal, persons, snapshot, stock, users
-from tests.lua.conftest import Command, Till
+from tests.lua.world import Command, Till
 
 
 async def booked(till: Till, *items: tuple[int, int]) -> Command:

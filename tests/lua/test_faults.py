@@ -7,11 +7,9 @@ keys replaced in turn by one of the wrong type.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from engine import keys
@@ -19,8 +17,8 @@ from engine.calls import call_of
 from engine.scripts import NAMES
 from engine.verbs import VERBS
 from tests.checks import FAR_MS, ask, lines
-from tests.lua.conftest import Till
 from tests.lua.stage import CODE, FORGET_MS, Call, Stage
+from tests.lua.world import Till, dump
 
 #: Calls by what they are about, and how many keys each has.
 CALLS = {
@@ -62,12 +60,6 @@ async def stage(till: Till) -> Stage:
     stage = Stage(till)
     await stage.open()
     return stage
-
-
-async def dump(redis: Redis, shard: int) -> Mapping[bytes, bytes]:
-    """Return every key of the shard, of whatever type."""
-    found = sorted(await ask(redis, "KEYS", f"{keys.tag(shard)}:*"))
-    return {key: await ask(redis, "DUMP", key) for key in found}
 
 
 async def make(stage: Stage, name: str) -> Call:

@@ -6,9 +6,10 @@ import pytest
 from redis.exceptions import ResponseError
 
 from engine import keys
-from engine.scripts import NAMES, source
+from engine.linker import source
+from engine.scripts import NAMES
 from tests.checks import ask, snapshot
-from tests.lua.conftest import Command, Till
+from tests.lua.world import Command, Till
 
 
 @pytest.mark.parametrize("name", NAMES)

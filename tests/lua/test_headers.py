@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.keys import EventKeys
+from engine.linker import listing, parts, source
 from engine.outcomes import REFUSAL_FIELDS
-from engine.script_docs import SECTIONS, Header, page, read_header
-from engine.scripts import NAMES, source
+from engine.script_docs import SECTIONS, Header, event_keys, page, read_header
+from engine.scripts import NAMES, render
 from engine.status import Status
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +20,12 @@ LUA = ROOT / "lua"
 _CALL = re.compile(r"redis\.call\(\s*'([A-Z]+)'(?:,\s*([^,)]+))?[^)]*\)")
 _WRITE = re.compile(r"write_rows\(\s*'[A-Z]+'")
 _LITERAL = re.compile(r"'([A-Z][A-Z_]+)'")
+#: Statuses of what a script has done; all others are refusals.
+_CHANGES = """
+    BLOCKED BOOKED CANCELLED CONFIRMED EXTENDED HELD JOINED LEFT MARKED PERSISTED PUBLISHED
+    RELEASED REPLAYED SEATED SEATS SEATS_CHANGED STOCK SWEPT UNBLOCKED CAPACITY_SET CHECKED_IN
+    CHECK_IN_UNDONE CLOSED EMPTIED ITEM_CANCELLED REOPENED TRANSFERRED
+"""
 
 
 @pytest.fixture(params=NAMES)
@@ -30,6 +38,12 @@ def code(header: Header) -> str:
     """Return the script as it is loaded, its parts in place, without comments."""
     loaded = re.sub(r"--\[\[.*?\]\]", "", source(header.name), flags=re.DOTALL)
     return re.sub(r"--.*", "", loaded)
+
+
+def test_every_verb_has_its_tests() -> None:
+    """What is promised of a verb is found in `tests/lua/test_<verb>.py`."""
+    tests = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+    assert set() == set(NAMES) - tests
 
 
 def test_f16_shebang(header: Header) -> None:
@@ -55,24 +69,28 @@ def test_slots_are_contiguous(header: Header, section: str) -> None:
 
 
 def test_keys_are_bound(header: Header) -> None:
-    """Each key slot of the header is read once in the body, and no other key is."""
-    repeat = re.search(r"(\d+)(?:\.\.(\d+))? repeats?\b", header.sections["KEYS"])
-    first, last = (int(repeat[1]), int(repeat[2] or repeat[1])) if repeat else (1, 0)
-    fixed = [slot.number for slot in header.slots("KEYS") if not first <= slot.number <= last]
-    used = re.findall(r"\bKEYS\[([^]]+)\]", code(header))
-    assert fixed == sorted({int(text) for text in used if text.isdigit()})
-    assert last - first + 1 == len({text for text in used if not text.isdigit()})
+    """Each key of the header is read in the body by its number or its place, and no other is."""
+    used = set(re.findall(r"\bKEYS\[([^]]+)\]", code(header)))
+    fixed = {int(text) for text in used if text.isdigit()}
+    repeated = [slot.number for slot in header.slots("KEYS") if slot.number not in fixed]
+    assert fixed <= {slot.number for slot in header.slots("KEYS")}
+    assert len(repeated) == len(used) - len(fixed)
+    assert ("bind_events(" in header.body) == (" event " in header.sections["KEYS"])
+
+
+def test_the_keys_of_an_event_are_those_of_the_engine() -> None:
+    """Scripts bind what `engine.keys` names, in its order."""
+    named = re.findall(r"^ +\d+ ([a-z]+) ", event_keys(), re.MULTILINE)
+    bound = re.findall(r"([a-z]+) = KEYS\[k(?: \+ \d+)?\]", parts()["bind_events"].text)
+    assert list(EventKeys._fields) == named == bound
 
 
 def test_arguments_are_bound(header: Header) -> None:
     """The body reads as many different arguments as the header lists."""
-    used = set(re.findall(r"(?<!#)\b(?:ARGV|argv)\[([^]]+)\]", code(header)))
+    used = set(re.findall(r"(?<!#)\b(?:ARGV|argv)\[(?:orders\.)?([^]]+)\]", code(header)))
     words = re.search(r"bind_commands\(events, 2 \+ #events, (\d+)\)", header.body)
     # Commands are bound by number: the epoch and the events' ids, and so many words each.
-    expected = 2 + int(words[1]) if words else len(used)
-    if "bind_orders(" in header.body:
-        expected = 10  # Shape, kinds, what is asked for, and five columns.
-    assert len(header.slots("ARGV")) == expected
+    assert len(header.slots("ARGV")) == (2 + int(words[1]) if words else len(used))
 
 
 def test_keys_are_never_built(header: Header) -> None:
@@ -133,16 +151,31 @@ def test_docs_are_up_to_date() -> None:
     assert page() == (ROOT / "docs" / "SCRIPTS.md").read_text()
 
 
-@pytest.mark.parametrize("path", sorted((LUA / "lib").glob("*.lua")), ids=lambda path: path.stem)
-def test_a_part_is_one_function_of_its_name(path: Path) -> None:
-    """A part is one local function, named as its file, with a comment on top; all are called."""
-    text = path.read_text()
-    assert [path.stem] == re.findall(r"^local function ([a-z_]+)\(", text, re.MULTILINE)
-    assert text.startswith("--")
-    assert any(f"local function {path.stem}(" in source(name) for name in NAMES)
+def test_every_part_is_called() -> None:
+    """No part is dead."""
+    linked = [source(name) for name in NAMES]
+    calls = {part: any(f"local function {part}(" in text for text in linked) for part in parts()}
+    assert [] == [part for part, is_called in calls.items() if not is_called]
+
+
+def test_files_of_parts_say_what_they_are_about() -> None:
+    """A file of `lua/lib/` begins with a paragraph of comment; the linker reads what follows."""
+    files = sorted((LUA / "lib").glob("*.lua"))
+    about = {path.name: path.read_text().partition("\n\n")[0].splitlines() for path in files}
+    assert all(line.startswith("-- ") for lines in about.values() for line in lines)
+    assert {f"lua/lib/{name}" for name in about} == {part.origin for part in parts().values()}
 
 
 def test_scripts_define_no_part_anew(header: Header) -> None:
     """A script's own functions do not bear the name of a part, which would be put in front."""
     own = set(re.findall(r"^local function ([a-z_]+)\(", header.body, re.MULTILINE))
-    assert set() == own & {path.stem for path in (LUA / "lib").glob("*.lua")}
+    assert set() == own & set(parts())
+
+
+def test_a_listing_is_the_script_and_says_where_it_comes_from() -> None:
+    """Without the lines of origins it is what is linked, with the numbers of what is loaded."""
+    shown = [line for line in listing("book").splitlines() if not line.startswith("---- ")]
+    assert source("book").splitlines() == [line[6:] for line in shown]
+    loaded = render("book", "nonce").splitlines()
+    assert all(loaded[int(line[:5]) - 1] == line[6:] for line in shown)
+    assert "---- lua/lib/door.lua\n" in listing("book")

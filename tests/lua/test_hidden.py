@@ -15,11 +15,10 @@ from engine.outcomes import Applied, SeatChanges, SeatMap
 from engine.records import Published
 from engine.seats import Section
 from tests.checks import FAR_MS, check_consistent, journal, snapshot, users
-from tests.lua.conftest import Command, Till
 from tests.lua.hall import Hall
-from tests.lua.test_holds import Desk
 from tests.lua.test_promos import order, used
 from tests.lua.waitlist import Queue, Waiter
+from tests.lua.world import Command, Desk, Till
 
 #: Tier 2 is hidden. KEY unlocks it, twice, at full price; HALF unlocks it and takes off 50 percent;
 #: OTHER is for tier 1; ALL names no tier.

@@ -15,7 +15,7 @@ import pytest
 from engine.ids import new_id
 from engine.records import Booked
 from tests.checks import ask, check_consistent, journal, persons, stock, users
-from tests.lua.conftest import Command, Till
+from tests.lua.world import Command, Till
 
 DETAILS = ("{}", "{}", '{"special_requests":"50% \\t ="}', '{"metadata":{"a":1}}')
 

@@ -11,7 +11,7 @@ from engine import keys
 from engine.calls import Limit
 from engine.ids import new_id
 from tests.checks import ask, check_consistent, journal, snapshot, users
-from tests.lua.conftest import Command, Till
+from tests.lua.world import Command, Till
 
 #: So slow that no attempt comes back while a test runs.
 DAY = Limit(3, 86_400_000)

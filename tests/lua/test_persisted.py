@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from tests.checks import ask, journal, snapshot, users
-from tests.lua.conftest import Command, Till
+from tests.lua.world import Command, Till
 
 
 async def persisted(till: Till, *args: Any, size: Any = 0, verdict: str = "open") -> Any:

@@ -12,8 +12,7 @@ from engine import keys
 from engine.ids import booking_of_hold
 from engine.records import Promo, Published
 from tests.checks import ask, check_consistent, journal, snapshot, users
-from tests.lua.conftest import Command, Till
-from tests.lua.test_holds import Desk
+from tests.lua.world import Command, Desk, Till
 
 #: 20 percent of tier 1 and 2, 5 times; 3000 off every tier, twice.
 PROMOS = "EARLY:5:20:0:1+2,GIFT:2:0:3000:"

@@ -14,7 +14,7 @@ from engine.ids import new_id
 from engine.records import Published
 from engine.records import Tier as RecordTier
 from tests.checks import FAR_MS, ask, check_consistent, journal, snapshot
-from tests.lua.conftest import TIERS, Till
+from tests.lua.world import TIERS, Till
 
 
 def names(till: Till) -> list[str]:

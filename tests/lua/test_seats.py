@@ -7,29 +7,18 @@ import random
 from collections import Counter
 
 import pytest
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from engine import records
 from engine.engine import Engine
 from engine.errors import BadCommand, EngineError
 from engine.ids import new_id
 from engine.outcomes import Booked, Held, Refused, SeatChanges, SeatMap, Swept
-from engine.seats import Section, best, named
+from engine.seats import best, named
 from engine.status import Status
 from engine.verbs import BOOK
 from tests.checks import ask, journal, users
 from tests.lua.hall import Hall
-
-SECTION = Section(1, 1, (5, 5), "11000/00000")
-
-
-@pytest.fixture
-async def hall(engine: Engine, redis: Redis, shard: int) -> Hall:
-    """Return a hall of two sections of one tier, and a general tier."""
-    hall = Hall(engine, redis, shard)
-    await hall.open(SECTION, Section(2, 1, (4,)), general=(3,))
-    return hall
+from tests.lua.world import dump
 
 
 async def test_published_state(hall: Hall) -> None:
@@ -125,10 +114,10 @@ async def test_unknown_seat(
     hall: Hall, user: str, lines: list[tuple[int, int, str]], expected: tuple[int, str]
 ) -> None:
     """What is no seat of the line's tier is refused by name, and nothing changes."""
-    before = await snapshot_of(hall)
+    before = await dump(hall.redis, hall.shard)
     reply = await hall.book(user, *lines)
     assert Refused(Status.UNKNOWN_SEAT, {"line": expected[0], "seat_id": expected[1]}) == reply
-    assert before == await snapshot_of(hall)
+    assert before == await dump(hall.redis, hall.shard)
 
 
 @pytest.mark.parametrize(
@@ -151,35 +140,6 @@ async def test_script_checks_wishes_too(hall: Hall, user: str, word: str) -> Non
     reply = await ask(hall.redis, "EVALSHA", reign.script_shas["book"], len(names), *names, *args)
     assert reply.startswith(b"UNKNOWN_SEAT ")
     await hall.check()
-
-
-async def test_blocked_seats(hall: Hall, user: str) -> None:
-    """I1: blocked seats are not for sale, by name or best, and count as blocked."""
-    assert not isinstance(await hall.shift("block", "s1-3", "s1-4", "s2-1"), Refused)
-    await hall.check()
-    reply = await hall.book(user, (1, 1, "s1-3"))
-    assert Refused(Status.SEAT_TAKEN, {"line": 1, "seat_id": "s1-3"}) == reply
-    before = await snapshot_of(hall)
-    again = await hall.shift("block", "s1-3", "s2-1")
-    assert not isinstance(again, Refused)
-    assert again.is_replay
-    assert before == await snapshot_of(hall)
-    assert not isinstance(await hall.shift("unblock", "s1-3", "s2-1", "s2-2"), Refused)
-    assert ["fffbf/fffff", "ffff"] == await hall.statuses()
-    await hall.check()
-
-
-async def test_block_never_touches_an_owner(hall: Hall, user: str) -> None:
-    """I2: a held or sold seat is not blocked, nor is any other of the same call."""
-    await hall.book(user, (1, 1, "s1-3"))
-    await hall.hold(user, (1, 1, "s2-2"), key="h")
-    before = await snapshot_of(hall)
-    for seat, verb in (("s1-3", "block"), ("s2-2", "block"), ("s1-3", "unblock")):
-        reply = await hall.shift(verb, "s1-5", seat)
-        assert Refused(Status.SEAT_TAKEN, {"line": 2, "seat_id": seat}) == reply
-    reply = await hall.shift("block", "s1-5", "s1-6")
-    assert Refused(Status.UNKNOWN_SEAT, {"line": 2, "seat_id": "s1-6"}) == reply
-    assert before == await snapshot_of(hall)
 
 
 async def test_seat_map_changes(hall: Hall, user: str) -> None:
@@ -216,73 +176,6 @@ async def test_seats_of_an_event_without(engine: Engine, shard: int) -> None:
     assert Refused(Status.NOT_ON_SALE, {}) == reply
 
 
-async def test_load_is_idempotent(hall: Hall) -> None:
-    """A section loads again without change once published, and other content is refused."""
-    before = await snapshot_of(hall)
-    assert await hall.engine.seat(hall.shard, hall.event, SECTION) is None
-    for other in (SECTION._replace(rows=(5, 4, 1), kinds=""), SECTION._replace(section_no=3)):
-        reply = await hall.engine.seat(hall.shard, hall.event, other)
-        assert Refused(Status.IDEMPOTENCY_KEY_REUSED, {}) == reply
-    assert before == await snapshot_of(hall)
-
-
-@pytest.mark.parametrize(
-    "section",
-    [
-        Section(0, 1, (1,)),
-        Section(201, 1, (1,)),
-        Section(1, 0, (1,)),
-        Section(1, 1, ()),
-        Section(1, 1, (0,)),
-        Section(1, 1, (2001,)),
-        Section(1, 1, (1000, 1001)),
-        Section(1, 1, (2,), "0"),
-        Section(1, 1, (2,), "08"),
-        Section(1, 1, (1, 1), "00"),
-    ],
-)
-async def test_f21_section_bounds(engine: Engine, shard: int, section: Section) -> None:
-    """F21: a section has 1..2000 seats and a kind for each; anything else is a caller's bug."""
-    with pytest.raises(BadCommand, match="BADARG"):
-        await engine.seat(shard, new_id("evt"), section)
-
-
-async def test_publish_needs_all_seats(engine: Engine, redis: Redis, shard: int) -> None:
-    """I2: an event whose sections are not loaded, or do not add up, is not published."""
-    hall = Hall(engine, redis, shard)
-    await engine.seat(shard, hall.event, SECTION)
-    for capacity, sections in ((10, 2), (9, 1)):
-        sha = engine.reign(shard).script_shas["publish"]
-        names = [
-            f"{{s{shard}}}:meta",
-            f"{{s{shard}}}:log:1",
-            f"{{s{shard}}}:events",
-            hall.names.stock,
-            hall.names.seats,
-            hall.names.promos,
-        ]
-        with pytest.raises(ResponseError, match="BADARG seats"):
-            await ask(
-                redis,
-                "EVALSHA",
-                sha,
-                6,
-                *names,
-                1,
-                hall.event,
-                "p",
-                0,
-                9,
-                1,
-                1,
-                capacity,
-                1,
-                1,
-                sections,
-            )
-    assert 0 == await ask(redis, "EXISTS", hall.names.stock)
-
-
 async def test_f37_race_for_a_seat(hall: Hall) -> None:
     """I3: of 100 buyers of one seat, by booking or hold, exactly one gets it."""
     people = users(100)
@@ -313,10 +206,10 @@ async def test_f22_drifted_seat(hall: Hall, user: str) -> None:
     """F22: a seat that is not where its booking is stops the script before its first write."""
     await hall.book(user, (1, 1, "s1-3"))
     await ask(hall.redis, "HSET", hall.names.seats, "1.status", "fffff/fffff")
-    before = await snapshot_of(hall)
+    before = await dump(hall.redis, hall.shard)
     with pytest.raises(EngineError, match="DRIFT seat s1-3"):
         await hall.engine.cancel(hall.shard, hall.own(user))
-    assert before == await snapshot_of(hall)
+    assert before == await dump(hall.redis, hall.shard)
 
 
 async def test_f22_wrong_type_of_seats(hall: Hall, user: str) -> None:
@@ -325,7 +218,7 @@ async def test_f22_wrong_type_of_seats(hall: Hall, user: str) -> None:
     await hall.book(user, (1, 1, "s1-2"), key="b")
     await ask(hall.redis, "DEL", hall.names.seats)
     await ask(hall.redis, "SET", hall.names.seats, "x")
-    before = await snapshot_of(hall)
+    before = await dump(hall.redis, hall.shard)
     for call in (
         hall.book(user, (1, 1, "s1-3"), key="c"),
         hall.book(user, (1, 1), key="d"),
@@ -338,7 +231,7 @@ async def test_f22_wrong_type_of_seats(hall: Hall, user: str) -> None:
     ):
         with pytest.raises(EngineError, match="WRONGTYPE"):
             await call
-    assert before == await snapshot_of(hall)
+    assert before == await dump(hall.redis, hall.shard)
 
 
 async def test_random_life(hall: Hall) -> None:
@@ -382,11 +275,3 @@ async def test_random_life(hall: Hall) -> None:
         records.Unblocked,
     ):
         assert kinds[kind] > 0
-
-
-async def snapshot_of(hall: Hall) -> object:
-    """Return all that the shard has; as text where the type is not known to `snapshot`."""
-    found: dict[bytes, object] = {}
-    for key in await ask(hall.redis, "KEYS", f"{{s{hall.shard}}}:*"):
-        found[key] = await ask(hall.redis, "DUMP", key)
-    return found

@@ -12,9 +12,8 @@ from redis.exceptions import ResponseError
 from engine import keys
 from engine.records import Published
 from tests.checks import FAR_MS, ask, check_consistent, journal, persons, snapshot
-from tests.lua.conftest import Command, Till
-from tests.lua.test_holds import Desk
 from tests.lua.waitlist import Queue, Waiter
+from tests.lua.world import Command, Desk, Till
 
 #: Tier 1: 2..4 places per order, 5 per person; tiers 2 and 3 have no rule.
 LIMITED = (1, 2, 5, 0, 0)

@@ -17,8 +17,8 @@ from engine.redis_client import connect
 from evently.embedded import ValkeyServer
 from tests.checks import ask
 from tests.conftest import BACKLOG_MAX, TIMEOUT_MS
-from tests.lua.conftest import Command, Till
 from tests.lua.waitlist import Queue, Waiter
+from tests.lua.world import Command, Till
 
 STEPS = 40
 EXAMPLES = 60

@@ -23,7 +23,7 @@ from engine.records import (
 from engine.values import WaitEntry, parse_entry, parse_hold
 from tests.checks import ask, journal
 from tests.checks import persons as read_persons
-from tests.lua.conftest import Command, Till
+from tests.lua.world import Command, Till
 
 TTL_MS = 60_000
 PATIENCE_MS = 3_600_000
@@ -266,3 +266,10 @@ async def check_waitlist(till: Till, names: keys.EventKeys) -> None:
     assert live == {m.decode() for m in await ask(till.redis, "ZRANGE", names.deadlines, 0, -1)}
     offered = {key for key, status in fold.status.items() if status == "offered"}
     assert {offer_of_entry(key) for key in offered} == {k for k in live if k.startswith("offer_")}
+
+
+async def full(till: Till, *quantities: int, policy: str = "strict") -> tuple[Queue, list[Command]]:
+    """Publish one tier, sell all of it in bookings of *quantities*."""
+    await till.publish(tiers=[(sum(quantities), 2500, 10)], person_max=10)
+    queue = Queue(till, policy=policy)
+    return queue, await queue.sell(*quantities)

@@ -293,7 +293,7 @@ class Event:
         return tier_no == self.list_tier and bool(self.waiting())
 
     def _order(self, known: Owner | None, user: str, lines: Lines, fingerprint: str) -> Owner:
-        """Check an order as `lua/lib/refuse.lua` and `seat_order.lua` do; return it as a hold."""
+        """Check an order as `refuse` and `seat_order` of `lua/lib/` do; return it as a hold."""
         self._read(line[0] for line in lines)
         _replay(known, fingerprint)
         no(Status.SALE_CLOSED, not self.closes_at)

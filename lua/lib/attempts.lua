@@ -1,0 +1,57 @@
+-- How often a person may send orders: a bucket of attempts for each.
+
+-- Bind how many orders a person may send within a while, in ms; nil if that is no limit, which is a
+-- bug in the caller. A bucket holds that many attempts, and is filled by one each `step_ms`.
+local function bind_limit(attempts_max, window_ms)
+  if window_ms < attempts_max or window_ms > 86400000 then return nil end
+  local step_ms = math.floor(window_ms / attempts_max)
+  return { attempts_max = attempts_max, window_ms = window_ms, full_at_of = {},
+    step_ms = step_ms, bucket_ms = attempts_max * step_ms }
+end
+
+-- Read when the buckets of a batch's persons are full again. They are kept in two hashes by turns,
+-- one per window; each dies as a whole when its turn comes again. What is older is full by now.
+local function read_attempts(orders, at_ms, even, odd)
+  local limit = orders.limit
+  if not limit then return false end
+  local first, last = orders.user_ids + 1, orders.user_ids + orders.count
+  local window_no = math.floor(at_ms / limit.window_ms)
+  local before
+  if window_no % 2 == 0 then limit.key, before = even, odd else limit.key, before = odd, even end
+  limit.dies_at_ms = (window_no + 2) * limit.window_ms
+  limit.now = redis.call('HMGET', limit.key, unpack(ARGV, first, last))
+  limit.before = redis.call('HMGET', before, unpack(ARGV, first, last))
+  return limit
+end
+
+-- Take an attempt out of the bucket of the `n`th order's person, or return after how many ms there
+-- will be one. A bucket is known by when it is full again. Both hashes are looked at, since one
+-- whose turn has come again may have what it had for a moment longer.
+local function count_attempt(limit, user_id, n, at_ms)
+  local full_at = limit.full_at_of[user_id]
+  if not full_at then
+    local now, before = limit.now[n], limit.before[n]
+    full_at = at_ms
+    if now then full_at = math.max(full_at, tonumber(now)) end
+    if before then full_at = math.max(full_at, tonumber(before)) end
+  end
+  full_at = full_at + limit.step_ms
+  if full_at - at_ms > limit.bucket_ms then return full_at - at_ms - limit.bucket_ms end
+  limit.full_at_of[user_id] = full_at
+end
+
+-- Keep the buckets that this batch took from. They are written last and for this server alone: a
+-- restart or a failover may forget them, so that refusals cost no log and no fsync.
+local function keep_attempts(limit, at_ms)
+  local words, w, fresh, fresh_text = {}, 0, at_ms + limit.step_ms, nil
+  for user_id, full_at in pairs(limit.full_at_of) do
+    local text = full_at == fresh and fresh_text or string.format('%.0f', full_at)
+    if full_at == fresh then fresh_text = text end
+    words[w + 1], words[w + 2] = user_id, text
+    w = w + 2
+  end
+  if w == 0 then return end
+  redis.set_repl(redis.REPL_NONE)
+  redis.call('HSET', limit.key, unpack(words))
+  redis.call('PEXPIREAT', limit.key, string.format('%.0f', limit.dies_at_ms))
+end

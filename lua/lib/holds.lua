@@ -1,0 +1,76 @@
+-- Holds: read, kept and ended.
+
+-- Read a hold as it is kept: `status version epoch seq at_ms user_id fingerprint items
+-- expires_at_ms changed_epoch changed_seq detail`. Status is held, released, expired or confirmed;
+-- changed_* is the place of its last record; detail is JSON.
+local function parse_hold(hold_id, row)
+  local w = { string.match(row, '^' .. string.rep('(%S+) ', 11) .. '(.+)$') }
+  return {
+    hold_id = hold_id, status = w[1], version = tonumber(w[2]), epoch = w[3], seq = w[4],
+    at_ms = tonumber(w[5]), user_id = w[6], fingerprint = w[7], items = w[8],
+    expires_at_ms = tonumber(w[9]), detail = w[12],
+  }
+end
+
+-- Keep a hold in its present state, changed by record `seq`; the counterpart of `parse_hold`.
+local function keep_hold(shard, event, hold, seq)
+  local row = table.concat({ hold.status, hold.version, hold.epoch, hold.seq, hold.at_ms,
+    hold.user_id, hold.fingerprint, hold.items, string.format('%.0f', hold.expires_at_ms),
+    shard.epoch, seq, hold.detail }, ' ')
+  event.hold_of[hold.hold_id] = row
+  event.new_holds[hold.hold_id] = row
+end
+
+-- Read the holds and the bookings that commands name, `command[1]` being a hold_id and `command[2]`
+-- its owner. A hold and the booking it becomes share all but the prefix of their ids.
+local function find_holds(events, commands)
+  for _, event in ipairs(events) do event.hold_ids, event.booking_ids = {}, {} end
+  for _, command in ipairs(commands) do
+    local event = command.event
+    command.hold_id, command.user_id = command[1], command[2]
+    command.booking_id = 'bk_' .. (string.match(command.hold_id, '_(.*)') or '')
+    event.hold_ids[#event.hold_ids + 1] = command.hold_id
+    event.booking_ids[#event.booking_ids + 1] = command.booking_id
+  end
+  for _, event in ipairs(events) do
+    read_rows(event.holds, event.hold_ids, event.hold_of)
+    read_rows(event.bookings, event.booking_ids, event.booking_of)
+  end
+end
+
+-- End a live hold as `released` or `expired`: its places are available again, its person's count
+-- goes down. Its row stays for a while, so that a repeated request finds how it ended.
+local function end_hold(shard, event, hold, status)
+  local lines, places, rows = lines_of(hold.items)
+  move(event, lines, 'held', 'available', hold.user_id, -places)
+  use_promo(event, hold.fingerprint, -1)
+  local seq = note(shard, event, status, '"hold_id":"' .. hold.hold_id .. '","user_id":"'
+    .. hold.user_id .. '","items":' .. rows)
+  hold.status, hold.version = status, hold.version + 1
+  keep_hold(shard, event, hold, seq)
+  end_offer(shard, event, hold, seq)
+  event.old_deadlines[#event.old_deadlines + 1] = hold.hold_id
+  event.new_deadlines[hold.hold_id] = nil
+  event.new_ended[hold.hold_id] = shard.at_ms
+  return seq
+end
+
+-- End the event's overdue holds, the oldest first, at most `holds_max`; return how many. Called by
+-- the sweeper, and by a sale that finds too little left: a hold's end never waits for the sweeper.
+local function reclaim(shard, event, holds_max)
+  local ids = redis.call('ZRANGEBYSCORE', event.deadlines, '-inf', shard.at_ms,
+    'LIMIT', 0, holds_max)
+  local rows = {}
+  read_rows(event.holds, ids, rows)
+  local count = 0
+  for _, hold_id in ipairs(ids) do
+    -- A hold that this batch has ended or extended is in `hold_of`, newer than what was read.
+    local row = event.hold_of[hold_id] or rows[hold_id]
+    local hold = row and parse_hold(hold_id, row)
+    if hold and hold.status == 'held' and hold.expires_at_ms <= shard.at_ms and shard.room > 0 then
+      end_hold(shard, event, hold, 'expired')
+      count = count + 1
+    end
+  end
+  return count
+end

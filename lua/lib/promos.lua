@@ -1,0 +1,42 @@
+-- Promo codes: what they are for, and how often they are used.
+
+-- Find a promo code of the event and how often it is used; nil if there is none. Read if not yet.
+local function find_promo(event, code)
+  event.promo_of = event.promo_of or {}
+  if event.promo_of[code] == nil then
+    read_rows(event.promos, { code, code .. '.used' }, event.promo_of)
+  end
+  if not event.promo_of[code] then return nil end
+  local uses_max, percent, amount, tier_nos =
+    string.match(event.promo_of[code], '^(%d+):(%d+):(%d+):([%d+]*)$')
+  return { uses_max = tonumber(uses_max), used = tonumber(event.promo_of[code .. '.used']),
+    percent = tonumber(percent), amount_minor = tonumber(amount),
+    tier_nos = '+' .. tier_nos .. '+' }
+end
+
+-- Tell whether a promo code is for a tier: it names none, or this one.
+local function promo_fits(promo, tier_no)
+  return promo.tier_nos == '++' or string.find(promo.tier_nos, '+' .. tier_no .. '+', 1, true)
+end
+
+-- Count a use of the promo code that a fingerprint carries behind a `~`, up or down by one. Without
+-- a code nothing is read. The fingerprint is kept by holds and bookings, so that a use comes back.
+local function use_promo(event, fingerprint, by)
+  local code = string.match(fingerprint, '~([A-Z0-9_-]+)$')
+  local promo = code and find_promo(event, code)
+  if not promo then return end
+  event.promo_of[code .. '.used'] = promo.used + by
+  event.new_promos = event.new_promos or {}
+  event.new_promos[code .. '.used'] = promo.used + by
+end
+
+-- Tell whether a tier is hidden from whoever sends this fingerprint. A hidden tier is unlocked by a
+-- promo code that names it, behind a `~`; without one it is as if the event had no such tier.
+local function is_locked(event, tier_no, fingerprint)
+  if not event.hidden then return false end
+  local name = '+' .. tier_no .. '+'
+  if not string.find(event.hidden, name, 1, true) then return false end
+  local code = string.match(fingerprint, '~([A-Z0-9_-]+)$')
+  local promo = code and find_promo(event, code)
+  return not promo or not string.find(promo.tier_nos, name, 1, true)
+end

@@ -1,0 +1,92 @@
+-- Why an order cannot be had.
+
+-- Say why the rules of its tier forbid a line, or nothing if they do not: the tier's own sale
+-- window, and how many places an order must and may have. 0 is no rule. Without `n`
+-- the line is not named.
+local function refuse_line(shard, tier, quantity, n)
+  if shard.at_ms < tier.opens_at_ms then return { 'SALE_NOT_OPEN', tier.opens_at_ms, n } end
+  if tier.closes_at_ms > 0 and shard.at_ms >= tier.closes_at_ms then
+    return { 'SALE_CLOSED', tier.closes_at_ms, n }
+  end
+  if quantity > tier.order_max then return { 'LIMIT_REACHED', 'order', tier.order_max, 0 } end
+  if quantity < tier.order_min then
+    return { 'LIMIT_REACHED', 'order_min', tier.order_min, 0, n }
+  end
+end
+
+-- Say why the promo code of an order, if it has one, cannot be used. The last use may be one of a
+-- hold that is overdue, so those are ended first.
+local function refuse_promo(shard, order)
+  local event, code = order.event, order.code
+  if not code then return nil end
+  local promo, fits = find_promo(event, code), false
+  for _, line in ipairs(order.lines) do
+    fits = fits or (promo and promo_fits(promo, line.tier_no))
+  end
+  if not fits then return { 'PROMO_UNKNOWN' } end
+  if promo.used >= promo.uses_max and not event.is_reclaimed then
+    event.is_reclaimed = true
+    reclaim(shard, event, 50)
+    promo = find_promo(event, code)
+  end
+  if promo.used >= promo.uses_max then return { 'PROMO_EXHAUSTED', promo.uses_max } end
+  order.promo = promo
+end
+
+-- Say why an order cannot be had, or nothing if it can. The first reason that applies, in the
+-- order of the header's Returns. Counted loops, since this runs for every order of a rush.
+local function refuse(shard, order)
+  local event, lines = order.event, order.lines
+  local tiers, count = event.tiers, #lines
+  if not event.person_max then return { 'NOT_ON_SALE' } end
+  if shard.at_ms < event.opens_at_ms then return { 'SALE_NOT_OPEN', event.opens_at_ms } end
+  if shard.at_ms >= event.closes_at_ms then return { 'SALE_CLOSED', event.closes_at_ms } end
+  if shard.room < 1 then return { 'BACKPRESSURE' } end
+  for n = 1, count do
+    local tier_no = lines[n].tier_no
+    if not tiers[tier_no] or is_locked(event, tier_no, order.fingerprint) then
+      return { 'UNKNOWN_TIER', n }
+    end
+  end
+  for n = 1, count do
+    local tier, quantity = tiers[lines[n].tier_no], lines[n].quantity
+    local refusal = (tier.has_rules or quantity > tier.order_max)
+      and refuse_line(shard, tier, quantity, n)
+    if refusal then return refusal end
+    if quantity > tier.available and tier.held > 0 and not event.is_reclaimed then
+      event.is_reclaimed = true
+      reclaim(shard, event, 50)
+    end
+  end
+  local taken = tonumber(event.taken[order.user_id] or 0)
+  if taken + order.places > event.person_max then
+    return { 'LIMIT_REACHED', 'person', event.person_max, taken }
+  end
+  for n = 1, count do
+    local tier, quantity = tiers[lines[n].tier_no], lines[n].quantity
+    local had = tier.person_max > 0 and tier_taken(event, lines[n].tier_no, order.user_id)
+    if had and had + quantity > tier.person_max then
+      return { 'LIMIT_REACHED', 'tier', tier.person_max, had, n }
+    end
+  end
+  local refusal = order.code and refuse_promo(shard, order)
+  if refusal then return refusal end
+  for n = 1, count do
+    local tier = tiers[lines[n].tier_no]
+    if lines[n].quantity > tier.available + tier.held then
+      return { 'SOLD_OUT', n, tier.available }
+    end
+  end
+  for n = 1, count do
+    local tier = tiers[lines[n].tier_no]
+    -- What is free belongs to those who wait: nobody overtakes the list (I9).
+    if lines[n].quantity > tier.available or tier.waiting > 0 then
+      if not event.next_deadline_ms then
+        local first = redis.call('ZRANGE', event.deadlines, 0, 0, 'WITHSCORES')
+        event.next_deadline_ms = tonumber(first[2] or shard.at_ms)
+      end
+      -- When the next hold runs out, the earliest that a place may return.
+      return { 'ALL_HELD', n, tier.available, math.max(0, event.next_deadline_ms - shard.at_ms) }
+    end
+  end
+end

@@ -1,0 +1,82 @@
+-- The counters of an event's tiers and of its persons.
+
+-- Read the event's sale and the counters of the tiers named in `tier_nos` (a set), in one call per
+-- hundred tiers. An event that is not loaded has no `person_max`; a tier that it does not have is
+-- false. A figure that is no number becomes nil, and stops the script before it writes anything.
+local function read_stock(event, tier_nos)
+  local names = { 'available', 'held', 'sold', 'price_minor', 'order_max', 'sections', 'waiting',
+    'order_min', 'person_max', 'opens_at_ms', 'closes_at_ms' }
+  local unread = {}
+  for tier_no in pairs(tier_nos) do
+    if event.tiers[tier_no] == nil then unread[#unread + 1] = tier_no end
+  end
+  for first = 1, math.max(1, #unread), 100 do
+    local fields = { 'opens_at_ms', 'closes_at_ms', 'person_max', 'hidden' }
+    local last = math.min(#unread, first + 99)
+    for n = first, last do
+      for _, name in ipairs(names) do fields[#fields + 1] = unread[n] .. '.' .. name end
+    end
+    local stock = redis.call('HMGET', event.stock, unpack(fields))
+    event.opens_at_ms, event.closes_at_ms = tonumber(stock[1]), tonumber(stock[2])
+    event.person_max, event.hidden = tonumber(stock[3]), stock[4]
+    for n = first, last do
+      local i = #names * (n - first) + 5
+      local tier = (stock[i] or stock[i + 2]) and {
+        available = tonumber(stock[i]), held = tonumber(stock[i + 1]),
+        sold = tonumber(stock[i + 2]), price_minor = tonumber(stock[i + 3]),
+        price_text = tonumber(stock[i + 3]) and stock[i + 3],
+        order_max = tonumber(stock[i + 4]), sections = stock[i + 5] or nil,
+        waiting = tonumber(stock[i + 6] or 0), order_min = tonumber(stock[i + 7] or 0),
+        person_max = tonumber(stock[i + 8] or 0),
+        opens_at_ms = tonumber(stock[i + 9] or 0), closes_at_ms = tonumber(stock[i + 10] or 0),
+      }
+      event.tiers[unread[n]] = tier
+      if tier then
+        tier.has_rules = tier.order_min > 0 or tier.opens_at_ms > 0 or tier.closes_at_ms > 0
+        tier.is_plain = not tier.has_rules and not tier.sections and tier.person_max == 0
+          and tier.waiting == 0 and tier.available and tier.held and tier.sold
+          and not is_locked(event, unread[n], '')
+        if tier.is_plain then tier.total = tier.available + tier.held + tier.sold end
+      end
+    end
+  end
+end
+
+-- Tell how many places of a tier a person has, and the field of `persons` that counts them; nil
+-- where the tier has no limit per person, and nothing is counted. Read first if not read yet.
+local function tier_taken(event, tier_no, user_id)
+  if event.tiers[tier_no].person_max == 0 then return nil end
+  local name = user_id .. '/' .. tier_no
+  if event.taken[name] == nil then read_rows(event.persons, { name }, event.taken) end
+  return tonumber(event.taken[name] or 0), name
+end
+
+-- Move places of some lines between two counters of their tiers, and a person's count by `places`.
+-- Only tables change here. Tiers or the person that were not read yet are read first. Of a tier
+-- with a limit per person, what the person has of it is counted as well.
+local function move(event, lines, from, to, user_id, places)
+  for n = 1, #lines do
+    local line = lines[n]
+    if event.tiers[line.tier_no] == nil then read_stock(event, { [line.tier_no] = true }) end
+    local tier = event.tiers[line.tier_no]
+    tier[from], tier[to] = tier[from] - line.quantity, tier[to] + line.quantity
+    tier.is_changed = true
+    if line.seats then move_seats(event, line, from, to) end
+  end
+  if places ~= 0 then
+    if event.taken[user_id] == nil then read_rows(event.persons, { user_id }, event.taken) end
+    local changed, count = event.changed_persons, event.changed_count + 1
+    event.taken[user_id] = (event.taken[user_id] or 0) + places
+    changed[count] = user_id
+    for n = 1, #lines do
+      local line = lines[n]
+      if event.tiers[line.tier_no].person_max > 0 then
+        local taken, name = tier_taken(event, line.tier_no, user_id)
+        event.taken[name] = taken + (places > 0 and line.quantity or -line.quantity)
+        count = count + 1
+        changed[count] = name
+      end
+    end
+    event.changed_count = count
+  end
+end

@@ -1,0 +1,54 @@
+"""`cancel_event`: over at once and for good."""
+
+from __future__ import annotations
+
+from engine import keys
+from engine.emptier import Emptier
+from engine.engine import Engine
+from engine.ids import new_id
+from engine.records import EventCancelled
+from tests.checks import FAR_MS, ask, journal, persons, users
+from tests.lua.world import Command, Till
+
+
+async def test_cancel_event(till: Till, engine: Engine) -> None:
+    """From its record on nobody gets anything; at the end all is available, nobody has any."""
+    await till.publish(tiers=[(300, 100, 10), (5, 100, 10)])
+    people = users(250)
+    for start in (0, 100, 200):
+        await till.book(*(Command(user, (1, 1)) for user in people[start : start + 100]))
+    holder = new_id("usr")
+    await till.hold(holder, 2, key="h")
+    await till.set_stock({"2.blocked": 2, "2.available": 3})
+    status, *place = await till.alone("cancel_event")
+    assert "CANCELLED" == status
+    assert ["REPLAYED", *map(str, place)] == await till.alone("cancel_event")
+    assert "EVENT_CANCELLED" == await till.confirm(holder, key="h")
+    assert "SALE_CLOSED" == (await till.book(Command(holder, (1, 1))))[0][0]
+    assert ["EVENT_CANCELLED"] == await till.one("reopen", FAR_MS - 1)
+    assert ["EVENT_CANCELLED"] == await till.one("set_capacity", "1:400")
+    assert "REPLAYED" == (await till.one("close"))[0]
+    # Half the way, then a process that has forgotten where it was.
+    own = [till.booking(Command(user, (1, 1))) for user in people[:100]]
+    assert ["EMPTIED", 1, 100, 150] == await till.alone("empty_event", *own)
+    assert ["EMPTIED", 0, 0, 150] == await till.alone("empty_event", *own)
+    assert 150 == await Emptier(engine.shards[till.shard]).turn()
+    assert 0 == await Emptier(engine.shards[till.shard]).turn()
+    assert (300, 300, 0, 0) == await till.counters(1)
+    assert ("3", "2") == (await till.field("2.available"), await till.field("2.blocked"))
+    assert {} == await persons(till.redis, till.shard, till.event)
+    assert "HOLD_RELEASED" == await till.confirm(holder, key="h")
+    assert 0 == await ask(till.redis, "EXISTS", keys.cancelling(till.shard))
+    records = [entry.record for entry in await journal(till.redis, till.shard)]
+    assert 1 == sum(isinstance(record, EventCancelled) for record in records)
+    reasons = {record.reason for record in records if hasattr(record, "reason")}
+    assert {"event_cancelled"} == reasons
+
+
+async def test_late_confirm_of_a_cancelled_event(till: Till) -> None:
+    """A hold that ran out is not taken anew once the event is cancelled."""
+    await till.publish()
+    holder = new_id("usr")
+    await till.hold(holder, 1, key="h", ttl_ms=1)
+    await till.alone("cancel_event")
+    assert "EVENT_CANCELLED" == await till.confirm(holder, key="h")
