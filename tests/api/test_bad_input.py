@@ -14,13 +14,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from api import tokens
-from api.services import SERVICES
+from api.http import SERVICES
 from engine.ids import IDEMPOTENCY_KEY_CHARS_MAX, new_id
 from engine.outcomes import Refused
 from engine.status import Status
 from tests.api.conftest import BODY_BYTES_MAX
 from tests.api.world import JWT_SECRET, World, check_problem
+from usecases import tokens
 
 Event = dict[str, Any]
 

@@ -13,13 +13,13 @@ import orjson
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from api.moments import moment_of, moment_text
-from api.schemas import Booking
-from api.services import SERVICES
+from api.http import SERVICES
 from engine import keys
 from engine.ids import is_id, new_id
 from tests.api.world import SHARD, Answer, World, check_problem, from_now
 from tests.checks import ask, check_consistent, make_booking_id, persons, stock
+from usecases.moments import moment_of, moment_text
+from usecases.told import Booking
 
 Event = dict[str, Any]
 REPLAYED = "Idempotent-Replayed"

@@ -12,8 +12,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from redis.asyncio import Redis
 
-from api.acks import Acks
-from api.services import SERVICES
+from api.http import SERVICES, wanted_durability
 from engine import keys, redo
 from engine.durability import Durability
 from engine.receipts import derive_key, key_id, verify
@@ -23,6 +22,7 @@ from loadtests.server import free_port
 from tests.api.world import SHARD, TICKET_SIGNING_KEY, Answer, Serve, World, check_problem
 from tests.checks import ask, journal
 from tests.conftest import PASSWORDS
+from usecases.acks import Acks
 
 Event = dict[str, Any]
 SHORT_MS = 200
@@ -139,7 +139,7 @@ async def test_prefer_is_read(
         floor=floor, replicas_min=replicas, timeout_ms=1, engine=engine, watermark=never, waiters=()
     )
     request = make_mocked_request("POST", "/", headers=[("Prefer", one) for one in prefer])
-    promise = acks.promise(request, SHARD)
+    promise = acks.promise(wanted_durability(request), SHARD)
     assert (level, is_preferred) == promise[:2]
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import asyncpg
 import pytest
 
-from api.app import reign_reader
 from api.routes import ROUTES
 from engine.emptier import Emptier
 from engine.engine import Engine
@@ -28,6 +27,7 @@ from tests.api.test_holds import let_pass
 from tests.api.test_seats import seated_event
 from tests.api.world import SHARD, Answer, World, from_now, new_event
 from tests.conftest import TIMEOUT_MS, role_url
+from usecases.wiring import reign_reader
 
 PASSWORD = "correct horse"
 STATUSES = {(route.method, route.path): route.status for route in ROUTES}

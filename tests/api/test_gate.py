@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from api.ticket_codes import InvalidCode, TicketCode, TicketCodes
 from engine.ids import new_id
 from store import users
 from tests.api.world import World, check_problem
+from usecases.ticket_codes import InvalidCode, TicketCode, TicketCodes
 
 
 @pytest.fixture

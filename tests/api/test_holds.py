@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.services import SERVICES
+from api.http import SERVICES
 from engine import keys
 from engine.sweeper import Sweeper
 from tests.api.world import SHARD, Answer, World, check_problem

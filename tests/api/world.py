@@ -17,9 +17,8 @@ from multidict import CIMultiDictProxy
 from redis.asyncio import Redis
 from yarl import URL
 
+from api.http import SERVICES
 from api.lane import LaneRunner
-from api.services import SERVICES
-from api.tokens import Principal
 from engine import keys
 from engine.errors import ShardRecovering
 from engine.ids import new_id
@@ -30,6 +29,7 @@ from tests import checks
 from tests.checks import ask
 from tests.conftest import TIMEOUT_MS
 from tests.store.databases import Content, content
+from usecases.tokens import Principal
 
 SHARD = 0
 BACKLOG_MAX = 100_000

@@ -10,7 +10,6 @@ from typing import Any
 
 import asyncpg
 
-from api.app import reign_reader
 from engine import keys
 from engine.engine import Engine
 from engine.errors import ShardRecovering
@@ -21,6 +20,7 @@ from store.pool import connect
 from tests.checks import snapshot
 from tests.conftest import TIMEOUT_MS
 from tests.reconciler.conftest import BoxOffice
+from usecases.wiring import reign_reader
 
 BACKLOG_MAX = 100_000
 
