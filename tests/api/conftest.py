@@ -26,7 +26,16 @@ from engine.redis_client import connect
 from evently.embedded import PostgresServer, ValkeyServer
 from persister import persister
 from store.pool import create_pool
-from tests.api.world import JWT_SECRET, SHARD, TICKET_SIGNING_KEY, Serve, Server, World, recover
+from tests.api.world import (
+    JWT_SECRET,
+    SHARD,
+    TICKET_SIGNING_KEY,
+    Event,
+    Serve,
+    Server,
+    World,
+    recover,
+)
 from tests.conftest import PASSWORDS, TIMEOUT_MS, role_url
 from tests.store.databases import migrated_database
 from usecases.wiring import Options
@@ -164,7 +173,7 @@ def serve(world: World, options: Options) -> Serve:
 
 
 @pytest.fixture
-async def event(world: World) -> dict[str, Any]:
+async def event(world: World) -> Event:
     """Publish an event with two tiers of 100 places."""
     return await world.event(100, 100)
 
@@ -173,3 +182,15 @@ async def event(world: World) -> dict[str, Any]:
 def user(world: World) -> str:
     """Return the token of a user."""
     return world.token()
+
+
+@pytest.fixture
+def boss(world: World, event: Event) -> str:
+    """Return the token of the event's organizer."""
+    return world.token(role="organizer", organizer_id=event["organizer_id"])
+
+
+@pytest.fixture
+async def organizer(world: World) -> str:
+    """Return the token of an organizer."""
+    return await world.organizer()
