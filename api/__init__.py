@@ -1,5 +1,5 @@
 """
-HTTP over the engine: parse, authenticate, validate, hand over, answer. No business rule.
+HTTP over the use cases: parse, authenticate, hand over, answer. No rule but the form.
 
 `api.routes` is the table of all routes with who may call each; `api.app` puts the parts together.
 """

@@ -11,10 +11,11 @@ import msgspec
 import uvloop
 from aiohttp import web
 
-from api.app import Options, create_app
+from api.app import create_app
 from api.lane import LaneRunner
 from evently.logs import configure
 from evently.settings import Settings
+from usecases.wiring import Options
 
 KEEPALIVE_TIMEOUT_S = 75.0
 BACKLOG_CONNECTIONS_MAX = 4096
@@ -28,7 +29,11 @@ async def serve(settings: Settings) -> None:
     options = Options(**{name: fields[name] for name in Options.__slots__})
     # No access log: it costs more than half the throughput. Metrics count instead.
     runner = LaneRunner(
-        create_app(options),
+        create_app(
+            options,
+            body_bytes_max=settings.body_bytes_max,
+            availability_age_ms_max=settings.availability_age_ms_max,
+        ),
         access_log=None,
         keepalive_timeout=KEEPALIVE_TIMEOUT_S,
         shutdown_timeout=settings.drain_timeout_s,

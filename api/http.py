@@ -1,6 +1,4 @@
-"""
-Small things every handler needs: read a body, take a header, write an answer.
-"""
+"""Small things every handler needs to parse: a body, a header, a part of the query."""
 
 from __future__ import annotations
 
@@ -8,32 +6,37 @@ import base64
 import binascii
 import datetime as dt
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import aiohttp
 import msgspec
 from aiohttp import web
 from multidict import istr
 
-from api.lean import LeanAnswer
 from api.problems import Problem, from_validation, invalid
-from api.tokens import Principal
+from engine.durability import LEVELS, Durability
 from engine.ids import IDEMPOTENCY_KEY_CHARS_MAX
+from usecases.asked import PROMO_CODE
+from usecases.services import Services
+from usecases.tokens import Principal
 
 Body = TypeVar("Body")
 
 PAGE_LIMIT_DEFAULT = 50
 PAGE_LIMIT_MAX = 200
-PERSONAL = {"Cache-Control": "private, no-store"}
+FAR_AHEAD = (dt.datetime(9999, 1, 1, tzinfo=dt.UTC), "")
 #: Where the policy wrapper leaves who is calling.
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
+SERVICES = web.AppKey("services", Services)
 
 #: Names that need not be folded anew for every request.
 _IDEMPOTENCY_KEY = istr("Idempotency-Key")
 _X_IDEMPOTENCY_KEY = istr("X-Idempotency-Key")
-_ENCODER = msgspec.json.Encoder()
 _MOMENT = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 _KEY_CHARS = rf"[\x21\x23-\x5b\x5d-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}"
+#: One preference of `Prefer`: a comma ends it, but not within quotes.
+_PREFERENCE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
+_DURABILITY = re.compile(r'durability\s*=\s*"?([a-z]+)"?\s*(?:;.*)?', re.IGNORECASE)
 #: Bare, or quoted as a structured-field string; a quote on one side alone is neither.
 _KEY = re.compile(rf'"(?P<quoted>{_KEY_CHARS})"|(?P<bare>{_KEY_CHARS})')
 
@@ -76,17 +79,6 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[Body]) -> Body:
         raise Problem(400, "malformed", "The body is not JSON.", detail=str(error)) from error
 
 
-def answer(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> LeanAnswer:
-    """Answer with JSON; headers must be safe to write as they are."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()]) if headers else ""
-    return LeanAnswer(status, _ENCODER.encode(body), lines)
-
-
-def encode(body: Any) -> bytes:
-    """Return an answer's body."""
-    return _ENCODER.encode(body)
-
-
 def idempotency_key(request: web.Request) -> str:
     """
     Return the key that names this attempt, bare or quoted, under either header name.
@@ -120,6 +112,29 @@ def idempotency_key(request: web.Request) -> str:
     return match["quoted"] or match["bare"]
 
 
+def wanted_durability(request: web.Request) -> Durability | None:
+    """
+    Return the level that the request prefers, if it names one.
+
+    The first mention counts (RFC 7240 section 2).
+    """
+    if "Prefer" not in request.headers:
+        return None
+    for part in _PREFERENCE.findall(",".join(request.headers.getall("Prefer"))):
+        match = _DURABILITY.fullmatch(part.strip())
+        if match is not None:
+            return next((level for level in LEVELS if level == match[1].lower()), None)
+    return None
+
+
+def promo_code(request: web.Request) -> str:
+    """Return the promo code of the query; none is empty."""
+    code = query_text(request, "promo_code")
+    if code is not None and re.fullmatch(PROMO_CODE, code) is None:
+        raise invalid("/query/promo_code", "is not a promo code")
+    return code or ""
+
+
 def page_limit(request: web.Request) -> int:
     """Return the wished page size, 1..`PAGE_LIMIT_MAX`."""
     text = request.query.get("limit")
@@ -130,16 +145,13 @@ def page_limit(request: web.Request) -> int:
     return int(text)
 
 
-def encode_cursor(moment: dt.datetime, own_id: str) -> str:
-    """Make the opaque cursor that continues behind (moment, id)."""
-    return base64.urlsafe_b64encode(f"{moment.isoformat()} {own_id}".encode()).decode().rstrip("=")
-
-
-def decode_cursor(request: web.Request, start: tuple[dt.datetime, str]) -> tuple[dt.datetime, str]:
-    """Return where the wished page begins; *start* if the request names no cursor."""
+def page_start(
+    request: web.Request, first: tuple[dt.datetime, str] = FAR_AHEAD
+) -> tuple[dt.datetime, str]:
+    """Return where the wished page begins; *first* if the request names no cursor."""
     text = request.query.get("after")
     if text is None:
-        return start
+        return first
     try:
         plain = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
         moment, _, own_id = plain.partition(" ")

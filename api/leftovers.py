@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import time
 
-from api.memory import remember
+from aiohttp import web
+
+from usecases.memory import remember
 
 #: At about 1 KiB each.
 EVENTS_MAX = 10_000
@@ -44,3 +46,6 @@ class Leftovers:
         """
         if self._age_s_max:
             remember(self._bodies, event_id, (asked_at_s, body), most=EVENTS_MAX)
+
+
+LEFTOVERS = web.AppKey("leftovers", Leftovers)

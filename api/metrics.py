@@ -21,31 +21,19 @@ from prometheus_client import (
     multiprocess,
 )
 
+from usecases import metrics
+
 REQUESTS = Counter("evently_http_requests_total", "Requests answered", ["route", "status"])
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 SECONDS = Histogram(
     "evently_http_request_seconds", "Time from request to answer", ["route"], buckets=BUCKETS_S
 )
-BOOKINGS = Counter("evently_booking_outcomes_total", "Booking attempts by outcome", ["outcome"])
-
-ACKS = Counter("evently_durability_total", "Levels waited for", ["level", "result"])
-REDO_DROPPED = Counter(
-    "evently_redo_dropped_total", "Acknowledged records that a worker could not keep", ["shard"]
-)
-REDO_WRITTEN = Counter(
-    "evently_redo_written_total", "Acknowledged records written for recovery", ["shard"]
-)
-HOLDS = Counter("evently_hold_outcomes_total", "Hold attempts by outcome", ["outcome"])
-WAITLIST = Counter("evently_waitlist_total", "Waitlist requests by outcome", ["outcome"])
-
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 FLUSH_INTERVAL_S = 1.0
-#: Not added yet: requests by route and status, times by route (sum, and count per bucket), and
-#: steps of other counters.
+#: Not added yet: requests by route and status, times by route (sum, and count per bucket).
 _requests: dict[tuple[str, int], int] = {}
 _times: dict[str, tuple[list[float], list[int]]] = {}
-_steps: dict[Counter, int] = {}
 
 
 def count_request(route: str, status: int, seconds: float) -> None:
@@ -59,11 +47,6 @@ def count_request(route: str, status: int, seconds: float) -> None:
     times[1][bisect_left(BUCKETS_S, seconds)] += 1
 
 
-def count(counter: Counter) -> None:
-    """Count one step of *counter*."""
-    _steps[counter] = _steps.get(counter, 0) + 1
-
-
 def flush() -> None:
     """Add what was counted to the metrics."""
     for (route, status), number in _requests.items():
@@ -75,11 +58,9 @@ def flush() -> None:
         for bucket, number in zip(histogram._buckets, buckets, strict=True):  # noqa: SLF001
             if number:
                 bucket.inc(number)
-    for counter, number in _steps.items():
-        counter.inc(number)
     _requests.clear()
     _times.clear()
-    _steps.clear()
+    metrics.flush()
 
 
 async def keep_flushing() -> None:
@@ -93,24 +74,6 @@ async def keep_flushing() -> None:
 
 
 @cache
-def holds_of(outcome: str) -> Counter:
-    """Return the counter of one hold outcome."""
-    return HOLDS.labels(outcome)
-
-
-@cache
-def acks_of(level: str, result: str) -> Counter:
-    """Return the counter of one level and whether it was reached."""
-    return ACKS.labels(level, result)
-
-
-@cache
-def waitlist_of(outcome: str) -> Counter:
-    """Return the counter of one waitlist outcome."""
-    return WAITLIST.labels(outcome)
-
-
-@cache
 def requests_of(route: str, status: int) -> Counter:
     """Return the counter of one route and status; binding labels anew would cost a lock each."""
     return REQUESTS.labels(route, str(status))
@@ -120,12 +83,6 @@ def requests_of(route: str, status: int) -> Counter:
 def seconds_of(route: str) -> Histogram:
     """Return the histogram of one route."""
     return SECONDS.labels(route)
-
-
-@cache
-def bookings_of(outcome: str) -> Counter:
-    """Return the counter of one booking outcome."""
-    return BOOKINGS.labels(outcome)
 
 
 def exposition() -> bytes:

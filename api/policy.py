@@ -1,8 +1,8 @@
 """
 Who may call a route: one of these policies stands at every route, and is enforced here.
 
-Whether a thing belongs to the caller is the handler's question; it answers 404, so that nobody
-learns what exists (S8, S9).
+Whether a thing belongs to the caller is the use case's question; to others it is not there, so that
+nobody learns what exists (S8, S9).
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from enum import Enum
 
 from aiohttp import hdrs, web
 
-from api.http import PRINCIPAL
+from api.http import PRINCIPAL, SERVICES
 from api.problems import Problem
-from api.services import SERVICES
-from api.tokens import InvalidToken, Principal
+from usecases.tokens import InvalidToken, Principal
 
 #: A problem may be returned as well as raised: most of a rush is told that it is sold out.
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse | Problem]]

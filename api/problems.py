@@ -17,9 +17,9 @@ import msgspec
 import orjson
 
 from api.lean import LeanAnswer
-from api.moments import moment_of
 from engine.outcomes import Refused
 from engine.status import Status
+from usecases.moments import moment_of
 
 CONTENT_TYPE = "application/problem+json"
 #: Where each code is explained; relative, so that it leads to the very server that answered.

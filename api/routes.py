@@ -23,6 +23,7 @@ from api.handlers import (
     waitlist,
 )
 from api.policy import Handler, Policy
+from usecases import asked, told
 
 
 class Route(NamedTuple):
@@ -50,407 +51,211 @@ class Route(NamedTuple):
     query: tuple[str, ...] = ()
 
 
-_SALE = (
-    (409, "sold_out"),
-    (409, "all_held"),
-    (409, "limit_reached"),
-    (409, "sale_not_open"),
-    (409, "sale_closed"),
-    (409, "not_on_sale"),
-    (409, "seat_taken"),
-    (409, "not_together"),
-    (409, "promo_exhausted"),
-    (422, "idempotency_key_reused"),
-    (503, "shard_recovering"),
-    (503, "backpressure"),
-    (503, "outcome_unknown"),
+def _route(
+    line: str, handler: Handler, answer: Any = None, problems: str = "", *, body: Any = None
+) -> Route:
+    """
+    Read a row of the table.
+
+    Args:
+        line: Method and path, with the names of what may stand in the query; then who may call,
+            the status of success if it is not 200, and whether it is `hot`, needs a `key`, and
+            `prefers`.
+
+        problems: HTTP status and code of each problem that is its own.
+    """
+    method, target, policy, *words = line.split()
+    path, _, query = target.partition("?")
+    codes = problems.split()
+    own = tuple(zip(map(int, codes[::2]), codes[1::2], strict=True))
+    return Route(
+        method,
+        path,
+        handler,
+        Policy(policy),
+        body,
+        answer,
+        next((int(word) for word in words if word.isdigit()), 200),
+        ((400, "idempotency_key_missing"), *own) if "key" in words else own,
+        needs_key="key" in words,
+        prefers="prefers" in words,
+        is_hot="hot" in words,
+        query=tuple(query.split(",")) if query else (),
+    )
+
+
+_SHUT = "503 shard_recovering 503 outcome_unknown"
+_READ = "404 not_found 503 shard_recovering"
+_SEE = f"404 not_found 409 not_on_sale {_SHUT}"
+_HOLD = (
+    "404 not_found 409 sold_out 409 all_held 409 limit_reached 409 sale_not_open 409 sale_closed "
+    "409 not_on_sale 409 seat_taken 409 not_together 409 promo_exhausted "
+    f"422 idempotency_key_reused 503 backpressure {_SHUT}"
 )
-_LIMITED = (*_SALE, (429, "rate_limited"))
-_SHUT = ((503, "shard_recovering"), (503, "outcome_unknown"))
-_OWN = ((403, "forbidden"), (404, "not_found"))
-_TICKET = ((409, "already_checked_in"), (410, "ticket_cancelled"), (410, "ticket_superseded"))
-_HOLD = ((410, "hold_expired"), (410, "hold_released"))
-_SEATS = (
-    (403, "forbidden"),
-    (404, "not_found"),
-    (409, "not_on_sale"),
-    (409, "seat_taken"),
-    (503, "backpressure"),
+_BOOK = f"{_HOLD} 429 rate_limited"
+_CONFIRM = f"404 not_found 410 hold_expired 410 hold_released {_SHUT}"
+_RELEASE = f"404 not_found 409 hold_confirmed {_SHUT}"
+_EXTEND = f"409 extension_limit 409 hold_confirmed {_CONFIRM}"
+_JOIN = (
+    "404 not_found 409 already_waiting 409 places_available 409 waitlist_full 409 limit_reached "
+    "409 sale_not_open 409 sale_closed 409 not_on_sale 422 idempotency_key_reused "
+    f"503 backpressure {_SHUT}"
 )
-_PAGE = ("limit", "after")
+_GIVE_BACK = (
+    "404 not_found 409 version_changed 409 not_in_booking 409 already_checked_in "
+    f"428 precondition_required {_SHUT}"
+)
+_TRANSFER = (
+    f"404 not_found 409 already_checked_in 410 ticket_cancelled 410 ticket_superseded {_SHUT}"
+)
+_SCAN = f"403 forbidden {_TRANSFER}"
+_UNDO = f"409 not_checked_in {_SCAN}"
+_OWN = f"403 forbidden 404 not_found {_SHUT}"
+_CLOSE = f"409 not_on_sale {_OWN}"
+_REOPEN = f"409 event_cancelled 409 sale_closed {_CLOSE}"
+_SEATS = f"409 seat_taken 503 backpressure {_CLOSE}"
+_CHANGE = (
+    "409 capacity_below_taken 409 event_cancelled 412 precondition_failed "
+    f"428 precondition_required {_OWN}"
+)
 
 ROUTES: tuple[Route, ...] = (
     # The hot path stands first: the router tries routes in order.
-    Route(
-        "POST",
-        "/v1/events/{event_id}/bookings",
+    _route(
+        "POST /v1/events/{event_id}/bookings user 201 key prefers hot",
         bookings.book,
-        Policy.USER,
-        schemas.Order,
-        schemas.Booking,
-        201,
-        ((400, "idempotency_key_missing"), (404, "not_found"), *_LIMITED),
-        needs_key=True,
-        prefers=True,
-        is_hot=True,
+        told.Booking,
+        _BOOK,
+        body=asked.Order,
     ),
-    Route(
-        "POST",
-        "/v1/events/{event_id}/holds",
+    _route(
+        "POST /v1/events/{event_id}/holds user 201 key prefers hot",
         holds.create,
-        Policy.USER,
-        schemas.Order,
-        schemas.Hold,
-        201,
-        ((400, "idempotency_key_missing"), (404, "not_found"), *_SALE),
-        needs_key=True,
-        prefers=True,
-        is_hot=True,
+        told.Hold,
+        _HOLD,
+        body=asked.Order,
     ),
-    Route(
-        "POST",
-        "/v1/holds/{hold_id}/confirm",
+    _route(
+        "POST /v1/holds/{hold_id}/confirm user 201 prefers hot",
         holds.confirm,
-        Policy.USER,
-        None,
-        schemas.Booking,
-        201,
-        ((404, "not_found"), *_HOLD, *_SHUT),
-        prefers=True,
-        is_hot=True,
+        told.Booking,
+        _CONFIRM,
     ),
-    Route(
-        "GET",
-        "/v1/events/{event_id}/availability",
+    _route(
+        "GET /v1/events/{event_id}/availability?promo_code public hot",
         availability.read,
-        Policy.PUBLIC,
-        None,
-        schemas.Availability,
-        200,
-        ((404, "not_found"), (409, "not_on_sale"), *_SHUT),
-        query=("promo_code",),
-        is_hot=True,
+        told.Availability,
+        _SEE,
     ),
-    Route(
-        "GET",
-        "/v1/events/{event_id}/seats",
-        seats.read,
-        Policy.PUBLIC,
-        None,
-        schemas.SeatMap,
-        200,
-        ((404, "not_found"), (409, "not_on_sale"), *_SHUT),
-        query=("since", "promo_code"),
+    _route(
+        "GET /v1/events/{event_id}/seats?since,promo_code public", seats.read, told.SeatMap, _SEE
     ),
-    Route(
-        "POST",
-        "/v1/events/{event_id}/seats/block",
+    _route(
+        "POST /v1/events/{event_id}/seats/block organizer",
         seats.block,
-        Policy.ORGANIZER,
-        schemas.SeatIds,
-        schemas.SeatsShifted,
-        200,
-        (*_SEATS, *_SHUT),
+        told.SeatsShifted,
+        _SEATS,
+        body=asked.SeatIds,
     ),
-    Route(
-        "POST",
-        "/v1/events/{event_id}/seats/unblock",
+    _route(
+        "POST /v1/events/{event_id}/seats/unblock organizer",
         seats.unblock,
-        Policy.ORGANIZER,
-        schemas.SeatIds,
-        schemas.SeatsShifted,
-        200,
-        (*_SEATS, *_SHUT),
+        told.SeatsShifted,
+        _SEATS,
+        body=asked.SeatIds,
     ),
-    Route(
-        "POST",
-        "/v1/auth/register",
+    _route(
+        "POST /v1/auth/register public 201",
         accounts.register,
-        Policy.PUBLIC,
-        schemas.Register,
         schemas.Token,
-        201,
-        ((409, "email_taken"),),
+        "409 email_taken",
+        body=asked.Register,
     ),
-    Route(
-        "POST",
-        "/v1/auth/login",
+    _route(
+        "POST /v1/auth/login public",
         accounts.login,
-        Policy.PUBLIC,
-        schemas.Login,
         schemas.Token,
-        200,
-        ((401, "wrong_credentials"),),
+        "401 wrong_credentials",
+        body=asked.Login,
     ),
-    Route("GET", "/v1/me", accounts.me, Policy.USER, None, schemas.Me),
-    Route(
-        "POST",
-        "/v1/events",
+    _route("GET /v1/me user", accounts.me, told.Me),
+    _route(
+        "POST /v1/events organizer 201",
         events.create,
-        Policy.ORGANIZER,
-        schemas.NewEvent,
-        schemas.Event,
-        201,
-        ((403, "forbidden"),),
+        told.Event,
+        "403 forbidden",
+        body=asked.NewEvent,
     ),
-    Route(
-        "GET",
-        "/v1/events",
-        events.listing,
-        Policy.PUBLIC,
-        None,
-        schemas.EventPage,
-        query=("q", "category", "from", "to", *_PAGE),
+    _route(
+        "GET /v1/events?q,category,from,to,limit,after public", events.listing, schemas.EventPage
     ),
-    Route(
-        "GET",
-        "/v1/events/{event_id}",
-        events.read,
-        Policy.PUBLIC,
-        None,
-        schemas.Event,
-        200,
-        ((404, "not_found"),),
-        query=("promo_code",),
-    ),
-    Route(
-        "POST",
-        "/v1/events/{event_id}/publish",
-        events.publish,
-        Policy.ORGANIZER,
-        None,
-        schemas.Event,
-        200,
-        ((403, "forbidden"), (404, "not_found"), *_SHUT),
-    ),
-    Route(
-        "GET",
-        "/v1/holds/{hold_id}",
-        holds.read,
-        Policy.USER,
-        None,
-        schemas.Hold,
-        200,
-        ((404, "not_found"), (503, "shard_recovering")),
-    ),
-    Route(
-        "POST",
-        "/v1/holds/{hold_id}/extend",
-        holds.extend,
-        Policy.USER,
-        None,
-        schemas.Hold,
-        200,
-        ((404, "not_found"), (409, "extension_limit"), (409, "hold_confirmed"), *_HOLD, *_SHUT),
-    ),
-    Route(
-        "DELETE",
-        "/v1/holds/{hold_id}",
-        holds.release,
-        Policy.USER,
-        None,
-        None,
-        204,
-        ((404, "not_found"), (409, "hold_confirmed"), *_SHUT),
-    ),
-    Route(
-        "POST",
-        "/v1/events/{event_id}/waitlist",
+    _route("GET /v1/events/{event_id}?promo_code public", events.read, told.Event, "404 not_found"),
+    _route("POST /v1/events/{event_id}/publish organizer", events.publish, told.Event, _OWN),
+    _route("GET /v1/holds/{hold_id} user", holds.read, told.Hold, _READ),
+    _route("POST /v1/holds/{hold_id}/extend user", holds.extend, told.Hold, _EXTEND),
+    _route("DELETE /v1/holds/{hold_id} user 204", holds.release, None, _RELEASE),
+    _route(
+        "POST /v1/events/{event_id}/waitlist user 201 key",
         waitlist.join,
-        Policy.USER,
-        schemas.Join,
-        schemas.WaitlistEntry,
-        201,
-        (
-            (400, "idempotency_key_missing"),
-            (404, "not_found"),
-            (409, "already_waiting"),
-            (409, "places_available"),
-            (409, "waitlist_full"),
-            (409, "limit_reached"),
-            (409, "sale_not_open"),
-            (409, "sale_closed"),
-            (409, "not_on_sale"),
-            (422, "idempotency_key_reused"),
-            (503, "backpressure"),
-            *_SHUT,
-        ),
-        needs_key=True,
+        told.WaitlistEntry,
+        _JOIN,
+        body=asked.Join,
     ),
-    Route(
-        "GET",
-        "/v1/waitlist",
-        waitlist.listing,
-        Policy.USER,
-        None,
-        schemas.WaitlistPage,
-        200,
-        _SHUT,
-        query=_PAGE,
-    ),
-    Route(
-        "GET",
-        "/v1/waitlist/{entry_id}",
-        waitlist.read,
-        Policy.USER,
-        None,
-        schemas.WaitlistEntry,
-        200,
-        ((404, "not_found"), (503, "shard_recovering")),
-    ),
-    Route(
-        "DELETE",
-        "/v1/waitlist/{entry_id}",
-        waitlist.leave,
-        Policy.USER,
-        None,
-        None,
-        204,
-        ((404, "not_found"), (409, "hold_confirmed"), *_SHUT),
-    ),
-    Route(
-        "POST",
-        "/v1/offers/{offer_id}/accept",
+    _route("GET /v1/waitlist?limit,after user", waitlist.listing, schemas.WaitlistPage, _SHUT),
+    _route("GET /v1/waitlist/{entry_id} user", waitlist.read, told.WaitlistEntry, _READ),
+    _route("DELETE /v1/waitlist/{entry_id} user 204", waitlist.leave, None, _RELEASE),
+    _route(
+        "POST /v1/offers/{offer_id}/accept user 201 prefers",
         waitlist.accept,
-        Policy.USER,
-        None,
-        schemas.Booking,
-        201,
-        ((404, "not_found"), *_HOLD, *_SHUT),
-        prefers=True,
+        told.Booking,
+        _CONFIRM,
     ),
-    Route(
-        "POST",
-        "/v1/offers/{offer_id}/decline",
-        waitlist.decline,
-        Policy.USER,
-        None,
-        schemas.WaitlistEntry,
-        200,
-        ((404, "not_found"), (409, "hold_confirmed"), *_SHUT),
+    _route(
+        "POST /v1/offers/{offer_id}/decline user", waitlist.decline, told.WaitlistEntry, _RELEASE
     ),
-    Route(
-        "GET", "/v1/bookings", bookings.listing, Policy.USER, None, schemas.BookingPage, query=_PAGE
-    ),
-    Route(
-        "GET",
-        "/v1/bookings/{booking_id}",
+    _route("GET /v1/bookings?limit,after user", bookings.listing, schemas.BookingPage),
+    _route(
+        "GET /v1/bookings/{booking_id} user",
         bookings.read,
-        Policy.USER,
-        None,
-        schemas.Booking,
-        200,
-        ((404, "not_found"), (503, "catching_up")),
+        told.Booking,
+        "404 not_found 503 catching_up",
     ),
-    Route(
-        "POST",
-        "/v1/bookings/{booking_id}/cancel",
-        bookings.cancel,
-        Policy.USER,
-        None,
-        schemas.Booking,
-        200,
-        (
-            (404, "not_found"),
-            (409, "version_changed"),
-            (409, "not_in_booking"),
-            (409, "already_checked_in"),
-            (428, "precondition_required"),
-            *_SHUT,
-        ),
-    ),
-    Route("GET", "/v1/receipt-key", receipts.keys, Policy.PUBLIC, None, schemas.ReceiptKeys),
-    Route("GET", "/v1/ticket-key", gate.keys, Policy.PUBLIC, None, schemas.TicketKeys),
-    Route("GET", "/v1/tickets", gate.listing, Policy.USER, None, schemas.TicketList),
-    Route(
-        "POST",
-        "/v1/tickets/{code}/check-in",
-        gate.check_in,
-        Policy.STAFF,
-        None,
-        schemas.Scanned,
-        200,
-        ((403, "forbidden"), (404, "not_found"), *_TICKET, *_SHUT),
-    ),
-    Route(
-        "POST",
-        "/v1/tickets/{code}/undo",
-        gate.undo,
-        Policy.STAFF,
-        None,
-        schemas.Scanned,
-        200,
-        ((403, "forbidden"), (404, "not_found"), *_TICKET, (409, "not_checked_in"), *_SHUT),
-    ),
-    Route(
-        "POST",
-        "/v1/tickets/{ticket_id}/transfer",
+    _route("POST /v1/bookings/{booking_id}/cancel user", bookings.cancel, told.Booking, _GIVE_BACK),
+    _route("GET /v1/receipt-key public", receipts.keys, schemas.ReceiptKeys),
+    _route("GET /v1/ticket-key public", gate.keys, schemas.TicketKeys),
+    _route("GET /v1/tickets user", gate.listing, schemas.TicketList),
+    _route("POST /v1/tickets/{code}/check-in staff", gate.check_in, told.Scanned, _SCAN),
+    _route("POST /v1/tickets/{code}/undo staff", gate.undo, told.Scanned, _UNDO),
+    _route(
+        "POST /v1/tickets/{ticket_id}/transfer user",
         gate.transfer,
-        Policy.USER,
-        schemas.Transfer,
-        schemas.Transferred,
-        200,
-        ((404, "not_found"), *_TICKET, *_SHUT),
+        told.Transferred,
+        _TRANSFER,
+        body=asked.Transfer,
     ),
-    Route(
-        "PATCH",
-        "/v1/events/{event_id}",
+    _route(
+        "PATCH /v1/events/{event_id} organizer",
         changes.change,
-        Policy.ORGANIZER,
-        schemas.EventChange,
-        schemas.Event,
-        200,
-        (
-            *_OWN,
-            (409, "capacity_below_taken"),
-            (409, "event_cancelled"),
-            (412, "precondition_failed"),
-            (428, "precondition_required"),
-            *_SHUT,
-        ),
+        told.Event,
+        _CHANGE,
+        body=asked.EventChange,
     ),
-    Route(
-        "POST",
-        "/v1/events/{event_id}/close",
-        changes.close,
-        Policy.ORGANIZER,
-        None,
-        schemas.Event,
-        200,
-        (*_OWN, (409, "not_on_sale"), *_SHUT),
-    ),
-    Route(
-        "POST",
-        "/v1/events/{event_id}/reopen",
+    _route("POST /v1/events/{event_id}/close organizer", changes.close, told.Event, _CLOSE),
+    _route(
+        "POST /v1/events/{event_id}/reopen organizer",
         changes.reopen,
-        Policy.ORGANIZER,
-        schemas.Reopening,
-        schemas.Event,
-        200,
-        (*_OWN, (409, "not_on_sale"), (409, "event_cancelled"), (409, "sale_closed"), *_SHUT),
+        told.Event,
+        _REOPEN,
+        body=asked.Reopening,
     ),
-    Route(
-        "POST",
-        "/v1/events/{event_id}/cancel",
-        changes.cancel,
-        Policy.ORGANIZER,
-        None,
-        schemas.Cancellation,
-        202,
-        (*_OWN, (409, "not_on_sale"), *_SHUT),
+    _route(
+        "POST /v1/events/{event_id}/cancel organizer 202", changes.cancel, told.Cancellation, _CLOSE
     ),
-    Route(
-        "GET",
-        "/v1/events/{event_id}/cancel",
-        changes.cancellation,
-        Policy.ORGANIZER,
-        None,
-        schemas.Cancellation,
-        200,
-        (*_OWN, *_SHUT),
+    _route(
+        "GET /v1/events/{event_id}/cancel organizer", changes.cancellation, told.Cancellation, _OWN
     ),
-    Route("GET", "/healthz", ops.healthz, Policy.OPS, None, schemas.Health),
-    Route("GET", "/readyz", ops.readyz, Policy.OPS, None, schemas.Health),
-    Route("GET", "/metrics", ops.metrics_text, Policy.OPS),
-    Route("GET", "/openapi.json", ops.openapi, Policy.PUBLIC),
+    _route("GET /healthz ops", ops.healthz, schemas.Health),
+    _route("GET /readyz ops", ops.readyz, schemas.Health),
+    _route("GET /metrics ops", ops.metrics_text),
+    _route("GET /openapi.json public", ops.openapi),
 )

@@ -51,7 +51,8 @@ from engine.redo import RedoBuffer
 from engine.replicas import GroupWaiter, Standing
 from engine.seats import Section
 from engine.shard import Shard
-from engine.values import Hold
+from engine.values import Hold, WaitEntry
+from engine.waitlist import Position, read_entries
 from engine.wire import Wire
 
 BATCH_COMMANDS_MAX = 128
@@ -325,6 +326,33 @@ class Engine:
         self.reign(shard)
         row: Any = await self.client(shard).hget(keys.event(shard, event_id).holds, hold_id)
         return None if row is None else values.parse_hold(row)
+
+    async def read_entries(
+        self, shard: int, event_id: str, entry_ids: list[str]
+    ) -> dict[str, tuple[WaitEntry, Position | None]]:
+        """
+        Read entries of a waitlist as `engine.waitlist.read_entries` does.
+
+        Raises:
+            ShardRecovering: the shard's door is shut.
+        """
+        self.reign(shard)
+        return await read_entries(self.client(shard), keys.event(shard, event_id), entry_ids)
+
+    async def last(self, shard: int) -> tuple[int, int] | None:
+        """
+        Return epoch and seq of the last record; None from a Redis that is not in the reign.
+
+        Raises:
+            ShardRecovering: the shard's door is shut.
+        """
+        reign = self.reign(shard)
+        epoch, state, seq = await self.client(shard).hmget(
+            keys.meta(shard), ["epoch", "state", "seq"]
+        )
+        if (epoch, state) != (str(reign.epoch).encode(), b"open"):
+            return None
+        return reign.epoch, int(seq or 0)
 
     def _standing(self, shard: int) -> Standing:
         reign = self.reign(shard)

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import sha1
 
-from engine.linker import source as source
+from engine.linker import source
 from engine.verbs import VERBS
+
+__all__ = ["NAMES", "mark", "render", "shas", "source"]
 
 #: Every script, by the verb that names its file.
 NAMES = tuple(sorted(VERBS))

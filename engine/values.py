@@ -2,8 +2,8 @@
 What Redis keeps of bookings, holds, waitlist entries and tickets: each text read, and written.
 
 The one place in Python that knows these texts (docs/DATA.md); the scripts write the same
-(`keep_booking`, `keep_hold`, `keep_ticket`, `keep_entry` in `lua/lib/`). Words stand in the order of
-the fields below. Whatever is read of another form raises `ValueError`, and no script writes such.
+(`keep_booking`, `keep_hold`, `keep_ticket`, `keep_entry` in `lua/lib/`). Words stand in the order
+of the fields below. Whatever has another form raises `ValueError`, and no script writes such.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 
-from api.passwords import hash_now
 from evently.settings import Settings
 from store import users
 from store.pool import connect
+from usecases.passwords import hash_now
 
 PASSWORD_BYTES = 18
 ORGANIZER_NAME = "House"

@@ -10,11 +10,11 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from api.passwords import hash_now
-from api.tokens import Principal, Tokens
 from evently.settings import Settings, SettingsError
 from store import users as accounts
 from store.pool import connect
+from usecases.passwords import hash_now
+from usecases.tokens import Principal, Tokens
 
 EMAIL_DOMAIN = "seed.evently.localhost"
 ACCOUNTS_PER_STATEMENT = 5_000

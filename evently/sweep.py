@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from api.app import reign_reader, seen_reporter
 from engine.engine import Engine
 from engine.redis_client import connect
 from engine.sweeper import Sweeper
 from evently.settings import Settings
 from store.pool import create_pool
+from usecases.wiring import reign_reader, seen_reporter
 
 
 async def sweep(settings: Settings) -> None:

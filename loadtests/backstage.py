@@ -16,7 +16,6 @@ from types import TracebackType
 import asyncpg
 from redis.asyncio import Redis
 
-from api.tokens import Principal, Tokens
 from engine import keys
 from engine.redis_client import connect as connect_redis
 from evently.seed import seed_tokens
@@ -24,6 +23,7 @@ from evently.settings import Settings
 from store import redo, reigns
 from store.pool import connect
 from store.sql import query
+from usecases.tokens import Principal, Tokens
 
 _ADMIN = "SELECT id, organizer_id FROM users WHERE role = 'admin' ORDER BY id LIMIT 1"
 _LIVE_PLACES = """

@@ -20,22 +20,23 @@ from typing import Any, cast
 import uvloop
 from aiohttp import web
 
-from api.acks import Acks
 from api.app import add_routes
-from api.catalog import Catalog, Known
+from api.http import SERVICES
 from api.lane import HOT_ROUTES, LaneRunner, hot_route
 from api.lean import LeanAnswer
-from api.leftovers import Leftovers
+from api.leftovers import LEFTOVERS, Leftovers
 from api.middleware import middleware
-from api.receipts import Receipts
-from api.services import SERVICES, Services
-from api.tokens import Principal, Tokens
 from engine.door import Reign
 from engine.engine import Engine
 from engine.ids import new_id
 from engine.redis_client import connect
 from engine.scripts import shas
 from loadtests.bench import bare
+from usecases.acks import Acks
+from usecases.catalog import Catalog, Known
+from usecases.receipts import Receipts
+from usecases.services import Services
+from usecases.tokens import Principal, Tokens
 
 REQUESTS = 64
 ROUNDS = 300
@@ -134,7 +135,6 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         ),
         passwords=nothing,
         ticket_codes=nothing,
-        leftovers=Leftovers(age_ms_max=100),
         receipts=Receipts(key),
         shards=1,
         hold_ttl_ms=1,
@@ -143,6 +143,7 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         waitlist_entries_max=1,
         catch_up_timeout_ms=1,
     )
+    app[LEFTOVERS] = Leftovers(age_ms_max=100)
     add_routes(app)
     return app
 

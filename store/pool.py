@@ -11,6 +11,7 @@ import asyncpg
 from store import guard
 
 APPLICATION_NAME = "evently"
+Pool = asyncpg.Pool
 
 
 def server_settings(timeout_ms: int) -> dict[str, str]:
@@ -65,3 +66,8 @@ async def create_pool(url: str, *, connections_max: int, timeout_ms: int) -> asy
         command_timeout=2 * timeout_ms / 1000,
         server_settings=server_settings(timeout_ms),
     )
+
+
+async def ping(pool: Pool) -> None:
+    """Ask PostgreSQL for nothing; raises whatever keeps it from answering."""
+    await pool.fetchval("SELECT 1")

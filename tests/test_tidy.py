@@ -17,12 +17,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 SERVICES = ("api", "persister", "reconciler", "notifier", "web")
-ROOMS = ("evently", "engine", "store", "lua", "loadtests", *SERVICES)
+ROOMS = ("evently", "usecases", "engine", "store", "lua", "loadtests", *SERVICES)
 
 #: Rooms that a room may import beside itself; whoever is not named may import anything.
 MAY_IMPORT = {"engine": set[str](), "lua": set[str](), "store": {"engine"}} | {
-    service: {"store", "engine"} for service in SERVICES
+    room: {"store", "engine"} for room in ("usecases", *SERVICES)
 }
+#: Services that are faces of the use cases.
+FACES = {"api", "web"}
+#: What use cases know nothing of: HTTP, and how the stores are spoken to.
+NO_USE_CASE_IMPORTS = {"aiohttp", "asyncpg", "redis", "engine.keys", "engine.wire", "store.sql"}
 #: Modules of `engine` that `store` may import.
 STORE_MAY_IMPORT = {"engine.records", "engine.status", "engine.ids"}
 #: What a service's `__main__` may import besides, to turn settings into plain values.
@@ -166,7 +170,7 @@ def is_allowed(importer: str, imported: str) -> bool:
         return True
     if room == "store" and other == "engine":
         return imported in STORE_MAY_IMPORT
-    return other in MAY_IMPORT[room]
+    return other in MAY_IMPORT[room] or (room in FACES and other == "usecases")
 
 
 @pytest.mark.parametrize(
@@ -181,6 +185,11 @@ def is_allowed(importer: str, imported: str) -> bool:
         ("api/app.py", "store.pool", True),
         ("api/app.py", "web.pages", False),
         ("api/app.py", "evently.settings", False),
+        ("api/app.py", "usecases.wiring", True),
+        ("reconciler/check.py", "usecases.orders", False),
+        ("usecases/orders.py", "engine.commands", True),
+        ("usecases/orders.py", "api.problems", False),
+        ("engine/engine.py", "usecases.catalog", False),
         ("api/__main__.py", "evently.settings", True),
         ("api/__main__.py", "evently.up", False),
         ("api/__main__.py", "persister.persister", False),
@@ -203,6 +212,43 @@ def test_imports_point_inward() -> None:
         if not is_allowed(name_of(path), imported)
     ]
     assert [] == wrong
+
+
+def test_use_cases_know_no_face_and_no_store() -> None:
+    """Use cases import no HTTP and no driver, hold no SQL, and reach for no Redis client."""
+    room = [path for path in sources() if name_of(path).startswith("usecases/")]
+    wrong = [
+        f"{name_of(path)} imports {imported}"
+        for path in room
+        for imported in imports(path)
+        if {imported, imported.partition(".")[0]} & NO_USE_CASE_IMPORTS
+    ]
+    wrong += [
+        f"{name_of(path)}:{line} holds SQL"
+        for path in room
+        for line, text in texts(path)
+        if _SQL.match(text)
+    ]
+    wrong += [
+        f"{name_of(path)}:{node.lineno} reaches for {node.attr}"
+        for path in room
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute)
+        and node.attr in {"client", "execute_command", "fetch", "fetchrow", "fetchval"}
+    ]
+    assert (True, []) == (len(room) > 10, wrong)
+
+
+def test_one_name_one_type() -> None:
+    """Within the use cases and their face, a type's name stands for one type."""
+    seen: dict[str, list[str]] = {}
+    for path in sources():
+        if path.relative_to(ROOT).parts[0] not in {"usecases", *FACES}:
+            continue
+        for node in tree(path).body:
+            if isinstance(node, ast.ClassDef):
+                seen.setdefault(node.name, []).append(name_of(path))
+    assert {} == {name: paths for name, paths in seen.items() if len(paths) > 1}
 
 
 def test_imports_are_seen() -> None:

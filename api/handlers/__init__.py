@@ -1,1 +1,1 @@
-"""One module per kind of thing; each handler parses, calls one room below, and answers."""
+"""One module per kind of thing; each handler parses, calls one use case, and answers."""

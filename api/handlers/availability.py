@@ -7,23 +7,22 @@ import time
 from aiohttp import web
 from multidict import istr
 
-from api.handlers.events import PRIVATE, PUBLIC, promo_code
-from api.http import encode
+from api.answers import PERSONAL, PUBLIC, encode, problem_of
+from api.http import PRINCIPAL, SERVICES, promo_code
 from api.lean import LeanAnswer
-from api.moments import moment_of
-from api.orders import find_event
-from api.problems import refusal
-from api.schemas import Availability, TierAvailability
-from api.services import SERVICES
-from engine.outcomes import Refused
+from api.leftovers import LEFTOVERS
+from api.problems import Problem
+from usecases import availability
+from usecases.denials import Denied
+from usecases.events import leads
 
 _CACHE_CONTROL = istr("Cache-Control")
 _PRIVATE_LINE, _PUBLIC_LINE = (
-    f"Cache-Control: {one['Cache-Control']}\r\n" for one in (PRIVATE, PUBLIC)
+    f"Cache-Control: {one['Cache-Control']}\r\n" for one in (PERSONAL, PUBLIC)
 )
 
 
-async def read(request: web.Request) -> web.StreamResponse:
+async def read(request: web.Request) -> web.StreamResponse | Problem:
     """
     Tell what is left, all counters of one moment.
 
@@ -31,45 +30,22 @@ async def read(request: web.Request) -> web.StreamResponse:
     `Cache-Control: no-cache` it is not. Hidden tiers are told to the event's organizer, and with
     `promo_code` those that it unlocks.
     """
-    services = request.app[SERVICES]
-    event_id = request.match_info["event_id"]
-    known = services.catalog.get(event_id) or await find_event(services, event_id)
-    code = promo_code(request, known)
-    if not code and (body := services.leftovers.get(event_id)) and not _wants_news(request):
-        return LeanAnswer(200, body, _PUBLIC_LINE)
+    event_id, leftovers = request.match_info["event_id"], request.app[LEFTOVERS]
+    person, code = request.get(PRINCIPAL), promo_code(request)
+    if not code and not leads(person) and not _wants_news(request):
+        body = leftovers.get(event_id)
+        if body is not None:
+            return LeanAnswer(200, body, _PUBLIC_LINE)
     asked_at_s = time.monotonic()
-    outcome = await services.engine.availability(known.shard, event_id, promo_code=code)
-    if isinstance(outcome, Refused):
-        raise refusal(outcome)
-    tiers = [
-        _tier_availability(tier_id, tier_no, outcome.stock)
-        for tier_id, tier_no in known.tier_nos.items()
-        if f"{tier_no}.available" in outcome.stock
-    ]
-    body = encode(Availability(event_id=event_id, as_of=moment_of(outcome.at_ms), tiers=tiers))
-    if code:
+    seen = await availability.read(request.app[SERVICES], person, event_id, code)
+    if isinstance(seen, Denied):
+        return problem_of(seen)
+    body = encode(seen.view)
+    if seen.is_private:
         return LeanAnswer(200, body, _PRIVATE_LINE)
-    services.leftovers.keep(event_id, asked_at_s, body)
+    leftovers.keep(event_id, asked_at_s, body)
     return LeanAnswer(200, body, _PUBLIC_LINE)
 
 
 def _wants_news(request: web.Request) -> bool:
     return "no-cache" in request.headers.get(_CACHE_CONTROL, "")
-
-
-def _tier_availability(tier_id: str, tier_no: int, stock: dict[str, str]) -> TierAvailability:
-    available, held = int(stock[f"{tier_no}.available"]), int(stock[f"{tier_no}.held"])
-    waiting = int(stock.get(f"{tier_no}.waiting", 0))
-    return TierAvailability(
-        tier_id=tier_id,
-        capacity=int(stock[f"{tier_no}.capacity"]),
-        available=available,
-        held=held,
-        sold=int(stock[f"{tier_no}.sold"]),
-        waiting=waiting,
-        status="available"
-        if available and not waiting
-        else "all_held"
-        if available or held
-        else "sold_out",
-    )

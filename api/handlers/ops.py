@@ -10,10 +10,12 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from api import metrics
-from api.http import answer
+from api.answers import answer
+from api.http import SERVICES
+from api.problems import Problem
 from api.schemas import Health
-from api.services import SERVICES
 from engine.sweeper import measure_overdue
+from store.pool import ping
 
 CHECK_TIMEOUT_S = 2.0
 MEASURE_TIMEOUT_S = 0.5
@@ -21,12 +23,12 @@ NO_STORE = {"Cache-Control": "no-store"}
 OPENAPI: web.AppKey[bytes] = web.AppKey("openapi", bytes)
 
 
-async def healthz(_: web.Request) -> web.StreamResponse:
+async def healthz(_: web.Request) -> web.StreamResponse | Problem:
     """Tell that the process answers; it says nothing about what is below."""
     return answer(Health(status="ok"), headers=NO_STORE)
 
 
-async def readyz(request: web.Request) -> web.StreamResponse:
+async def readyz(request: web.Request) -> web.StreamResponse | Problem:
     """Tell whether bookings can be taken and read: every shard open, PostgreSQL there."""
     services = request.app[SERVICES]
     checks = {"shards": "shut", "database": "ok"}
@@ -36,7 +38,7 @@ async def readyz(request: web.Request) -> web.StreamResponse:
             checks["shards"] = "ok" if await services.engine.is_heard() else "shut"
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
-            await services.pool.fetchval("SELECT 1")
+            await ping(services.pool)
     except Exception as error:  # noqa: BLE001  Whatever it is, we are not ready.
         checks["database"] = type(error).__name__
     is_ready = set(checks.values()) == {"ok"}
@@ -46,7 +48,7 @@ async def readyz(request: web.Request) -> web.StreamResponse:
     return answer(body, status=200 if is_ready else 503, headers=headers)
 
 
-async def metrics_text(request: web.Request) -> web.StreamResponse:
+async def metrics_text(request: web.Request) -> web.StreamResponse | Problem:
     """Return all metrics in Prometheus's text format."""
     # Whoever reads them finds overdue holds even if no sweeper runs that would count them.
     with contextlib.suppress(RedisError, OSError, TimeoutError):
@@ -58,6 +60,6 @@ async def metrics_text(request: web.Request) -> web.StreamResponse:
     return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE} | NO_STORE)
 
 
-async def openapi(request: web.Request) -> web.StreamResponse:
+async def openapi(request: web.Request) -> web.StreamResponse | Problem:
     """Return the OpenAPI 3.1 description of this API."""
     return web.Response(body=request.app[OPENAPI], content_type="application/json")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from api.http import answer
+from api.answers import answer
+from api.http import SERVICES
+from api.problems import Problem
 from api.schemas import ReceiptKey, ReceiptKeys
-from api.services import SERVICES
 
 
-async def keys(request: web.Request) -> web.StreamResponse:
+async def keys(request: web.Request) -> web.StreamResponse | Problem:
     """Tell the key that verifies receipts; none while the server makes none."""
     receipts = request.app[SERVICES].receipts
     found = [] if receipts is None else [receipts]

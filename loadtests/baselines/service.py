@@ -15,13 +15,13 @@ from aiohttp import web
 
 from api.http import idempotency_key, read_body
 from api.problems import Problem
-from api.schemas import Order as OrderBody
-from api.tokens import InvalidToken, Tokens
 from engine.ids import booking_id
 from engine.redis_client import connect
 from loadtests.baselines import redis_lock, row_lock, version
 from loadtests.baselines.tables import Order, Refused, find
 from store.pool import create_pool
+from usecases.asked import Order as OrderBody
+from usecases.tokens import InvalidToken, Tokens
 
 CONNECTIONS_MAX = 32
 TIMEOUT_MS = 30_000

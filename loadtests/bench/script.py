@@ -15,7 +15,6 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from api.app import reign_reader
 from engine import keys
 from engine.commands import Order, Publish, TierStock
 from engine.engine import Engine
@@ -30,6 +29,7 @@ from loadtests.bench.rig import Rig
 from loadtests.bench.sale import find_drift
 from loadtests.bench.stage import Stage
 from store.pool import create_pool
+from usecases.wiring import reign_reader
 
 CALL_COMMANDS = 64
 #: Runs are short and cheap; more of them make the median steadier.

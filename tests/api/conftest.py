@@ -17,17 +17,28 @@ from typing import Any
 
 import asyncpg
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient
 from redis.asyncio import Redis
 
-from api.app import Options, create_app
+from api.app import create_app
 from engine.redis_client import connect
 from evently.embedded import PostgresServer, ValkeyServer
 from persister import persister
 from store.pool import create_pool
-from tests.api.world import JWT_SECRET, SHARD, TICKET_SIGNING_KEY, Serve, Server, World, recover
+from tests.api.world import (
+    JWT_SECRET,
+    SHARD,
+    TICKET_SIGNING_KEY,
+    Event,
+    Serve,
+    Server,
+    World,
+    recover,
+)
 from tests.conftest import PASSWORDS, TIMEOUT_MS, role_url
 from tests.store.databases import migrated_database
+from usecases.wiring import Options
 
 #: Long, so that no journal is trimmed within a test.
 RETENTION_S = 86_400
@@ -115,8 +126,6 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         booking_limit_attempts=0,
         booking_limit_window_ms=60_000,
         catch_up_timeout_ms=TIMEOUT_MS,
-        availability_age_ms_max=0,
-        body_bytes_max=BODY_BYTES_MAX,
         drain_timeout_s=5,
         durability="fsync",
         durability_timeout_ms=TIMEOUT_MS,
@@ -127,12 +136,19 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
     )
 
 
+def make_app(options: Options, **changes: Any) -> web.Application:
+    """Make the application, with some options other than usual."""
+    app_options = {"body_bytes_max": BODY_BYTES_MAX, "availability_age_ms_max": 0}
+    app_options |= {name: changes.pop(name) for name in app_options.keys() & changes}
+    return create_app(replace(options, **changes), **app_options)
+
+
 @pytest.fixture
 async def world(
     options: Options, database: asyncpg.Pool, redis: Redis, persisting: None
 ) -> AsyncIterator[World]:
     """Serve the application and wait until it is ready."""
-    async with TestClient(Server(create_app(options))) as client:
+    async with TestClient(Server(make_app(options))) as client:
         made = World(
             client=client, database=database, database_url=options.database_url, redis=redis
         )
@@ -147,7 +163,7 @@ def serve(world: World, options: Options) -> Serve:
 
     @contextlib.asynccontextmanager
     async def serving(**changes: Any) -> AsyncIterator[World]:
-        async with TestClient(Server(create_app(replace(options, **changes)))) as client:
+        async with TestClient(Server(make_app(options, **changes))) as client:
             other = replace(world, client=client)
             while not await other.is_ready():  # noqa: ASYNC110
                 await asyncio.sleep(0)
@@ -157,7 +173,7 @@ def serve(world: World, options: Options) -> Serve:
 
 
 @pytest.fixture
-async def event(world: World) -> dict[str, Any]:
+async def event(world: World) -> Event:
     """Publish an event with two tiers of 100 places."""
     return await world.event(100, 100)
 
@@ -166,3 +182,15 @@ async def event(world: World) -> dict[str, Any]:
 def user(world: World) -> str:
     """Return the token of a user."""
     return world.token()
+
+
+@pytest.fixture
+def boss(world: World, event: Event) -> str:
+    """Return the token of the event's organizer."""
+    return world.token(role="organizer", organizer_id=event["organizer_id"])
+
+
+@pytest.fixture
+async def organizer(world: World) -> str:
+    """Return the token of an organizer."""
+    return await world.organizer()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from argon2 import Type, extract_parameters
 
-from api import passwords
 from store import users
 from tests.api.world import World, check_problem, new_event
+from usecases import passwords
 
 PASSWORD = "a good password"
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from tests.api.world import Serve, World, check_problem
+from tests.api.world import Event, Serve, World, check_problem
 
 WINDOW_MS = 86_400_000
 
 
-async def test_limit(world: World, serve: Serve, event: dict[str, Any], user: str) -> None:
+async def test_limit(world: World, serve: Serve, event: Event, user: str) -> None:
     """Who has used all attempts is told how many there are, and when to come again."""
     async with serve(booking_limit_attempts=2, booking_limit_window_ms=WINDOW_MS) as limited:
         first = await limited.book(event, user, key="k-1")
@@ -31,7 +30,7 @@ async def test_limit(world: World, serve: Serve, event: dict[str, Any], user: st
         assert 201 == (await limited.book(event, world.token(), key="k-3")).status
 
 
-async def test_no_limit(world: World, event: dict[str, Any], user: str) -> None:
+async def test_no_limit(world: World, event: Event, user: str) -> None:
     """Switched off, the limit is not there, and nothing tells of one."""
     for number in range(10):
         answer = await world.book(event, user, key=f"k-{number}")

@@ -5,33 +5,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from typing import Any
 
 import pytest
 
 from engine import keys
 from tests.api.test_ops import outcomes
-from tests.api.world import SHARD, Answer, World, check_problem
+from tests.api.world import SHARD, Event, World, check_problem
 from tests.checks import ask, check_consistent, stock
-
-Event = dict[str, Any]
-
-
-async def book(world: World, event: Event, token: str, key: str | None, *tiers: int) -> Answer:
-    """Book one place of each tier."""
-    items = [{"tier_id": event["tiers"][n - 1]["id"], "quantity": 1} for n in tiers or (1,)]
-    path = f"/v1/events/{event['id']}/bookings"
-    return await world.call("POST", path, token=token, key=key, json={"items": items})
 
 
 @pytest.mark.parametrize("way", ["bookings", "holds"])
-async def test_complaint_3_success_means_tickets(world: World, event: Event, way: str) -> None:
+async def test_complaint_3_success_means_tickets(
+    world: World, event: Event, boss: str, way: str
+) -> None:
     """Complaint 3: who saw success has all tickets at once, and each of them opens the gate."""
     token = world.token()
-    staff = world.token(role="staff", organizer_id=event["organizer_id"])
-    items = [{"tier_id": event["tiers"][0]["id"], "quantity": 3}]
-    path = f"/v1/events/{event['id']}/{way}"
-    made = await world.call("POST", path, token=token, key="k", json={"items": items})
+    made = await world.book(event, token, (1, 3), what=way)
     if way == "holds":
         made = await world.call("POST", f"/v1/holds/{made.body['id']}/confirm", token=token)
     assert 201 == made.status
@@ -39,19 +28,19 @@ async def test_complaint_3_success_means_tickets(world: World, event: Event, way
     codes = [ticket["code"] for ticket in read.body["tickets"]]
     assert 3 == len(set(codes))
     for code in codes:
-        scanned = await world.call("POST", f"/v1/tickets/{code}/check-in", token=staff)
+        scanned = await world.call("POST", f"/v1/tickets/{code}/check-in", token=boss)
         assert (200, "checked_in") == (scanned.status, scanned.body["status"])
 
 
 async def test_complaint_5_four_clicks_are_one_booking(world: World, event: Event) -> None:
     """Complaint 5: however often a button is pressed, one booking is made; each answer says so."""
     token = world.token()
-    answers = await asyncio.gather(*(book(world, event, token, "click") for _ in range(4)))
+    answers = await asyncio.gather(*(world.book(event, token, key="click") for _ in range(4)))
     assert {201} == {answer.status for answer in answers}
     assert 1 == len({answer.text for answer in answers})
     replays = Counter(answer.headers.get("Idempotent-Replayed") for answer in answers)
     assert Counter({"true": 3, None: 1}) == replays
-    check_problem(await book(world, event, token, None), 400, "idempotency_key_missing")
+    check_problem(await world.book(event, token, key=None), 400, "idempotency_key_missing")
     assert 1 == (await stock(world.redis, SHARD, event["id"]))[1].sold
 
 
@@ -60,7 +49,7 @@ async def test_complaint_13_carts_of_several_tiers(world: World) -> None:
     event = await world.event(5, 8)
     carts = itertools.cycle([(1, 2), (2, 1), (2,)])
     answers = await asyncio.gather(
-        *(book(world, event, world.token(), "k", *next(carts)) for _ in range(60))
+        *(world.book(event, None, *((tier_no, 1) for tier_no in next(carts))) for _ in range(60))
     )
     assert {201, 409} == {answer.status for answer in answers}
     sold = Counter(
@@ -88,13 +77,11 @@ async def test_complaint_13_carts_of_several_tiers(world: World) -> None:
 async def test_complaint_14_metrics_tell_the_two_apart(world: World) -> None:
     """Complaint 14: operators see as well which no is final and which is not."""
     event, buyer = await world.event(1), world.token()
-    items = [{"tier_id": event["tiers"][0]["id"], "quantity": 1}]
-    path = f"/v1/events/{event['id']}/holds"
-    made = await world.call("POST", path, token=buyer, key="k", json={"items": items})
+    made = await world.hold(event, buyer)
     before = await outcomes(world)
-    check_problem(await book(world, event, world.token(), "k"), 409, "all_held")
+    check_problem(await world.book(event, None), 409, "all_held")
     await world.call("POST", f"/v1/holds/{made.body['id']}/confirm", token=buyer)
-    check_problem(await book(world, event, world.token(), "k"), 409, "sold_out")
+    check_problem(await world.book(event, None), 409, "sold_out")
     grown = Counter(await outcomes(world))
     grown.subtract(before)
     assert (1, 1) == (grown["all_held"], grown["sold_out"])

@@ -12,34 +12,21 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from redis.asyncio import Redis
 
-from api.acks import Acks
-from api.services import SERVICES
+from api.http import SERVICES, wanted_durability
 from engine import keys, redo
 from engine.durability import Durability
 from engine.receipts import derive_key, key_id, verify
 from engine.redo import RedoBuffer
 from evently.embedded import PostgresServer, ValkeyServer
 from loadtests.server import free_port
-from tests.api.world import SHARD, TICKET_SIGNING_KEY, Answer, Serve, World, check_problem
+from tests.api.world import SHARD, TICKET_SIGNING_KEY, Event, Serve, World, check_problem
 from tests.checks import ask, journal
 from tests.conftest import PASSWORDS
+from usecases.acks import Acks
 
-Event = dict[str, Any]
 SHORT_MS = 200
 #: Records that may wait for PostgreSQL where it is to be reached.
 BACKLOG_MAX = 20
-
-
-async def book(world: World, event: Event, token: str, prefer: str = "", key: str = "k") -> Answer:
-    """Book one place, perhaps with a preference."""
-    return await world.call(
-        "POST",
-        f"/v1/events/{event['id']}/bookings",
-        token=token,
-        key=key,
-        json={"items": [{"tier_id": event["tiers"][0]["id"], "quantity": 1}]},
-        headers={"Prefer": prefer} if prefer else None,
-    )
 
 
 async def empty(buffer: RedoBuffer) -> None:
@@ -58,11 +45,11 @@ async def told_levels(world: World) -> dict[str, float]:
 
 async def test_level_is_raised_by_request(world: World, event: Event, user: str) -> None:
     """RFC 7240: a booking that asks for PostgreSQL is answered when it is there, and says so."""
-    usual = await book(world, event, user, key="a")
+    usual = await world.book(event, user, key="a")
     assert (201, "fsync") == (usual.status, usual.body["durability"])
     assert "Preference-Applied" not in usual.headers
     before = await told_levels(world)
-    raised = await book(world, event, user, "durability=database", key="b")
+    raised = await world.book(event, user, prefer="durability=database", key="b")
     assert (201, "database") == (raised.status, raised.body["durability"])
     assert "durability=database" == raised.headers["Preference-Applied"]
     row = await world.database.fetchval("SELECT id FROM bookings WHERE id = $1", raised.body["id"])
@@ -94,10 +81,10 @@ async def test_level_is_never_lowered(serve: Serve, event: Event, user: str) -> 
     """A deployment that promises PostgreSQL does so whatever a request prefers."""
     async with serve(durability="database") as world:
         for key, prefer in enumerate(("", "durability=memory", "durability=fsync")):
-            made = await book(world, event, user, prefer, key=str(key))
+            made = await world.book(event, user, prefer=prefer, key=str(key))
             assert (201, "database") == (made.status, made.body["durability"])
             assert "Preference-Applied" not in made.headers
-        made = await book(world, event, user, "durability=database", key="9")
+        made = await world.book(event, user, prefer="durability=database", key="9")
         assert "durability=database" == made.headers["Preference-Applied"]
 
 
@@ -139,7 +126,7 @@ async def test_prefer_is_read(
         floor=floor, replicas_min=replicas, timeout_ms=1, engine=engine, watermark=never, waiters=()
     )
     request = make_mocked_request("POST", "/", headers=[("Prefer", one) for one in prefer])
-    promise = acks.promise(request, SHARD)
+    promise = acks.promise(wanted_durability(request), SHARD)
     assert (level, is_preferred) == promise[:2]
 
 
@@ -148,27 +135,27 @@ async def test_f24_database_level_while_postgresql_is_away(
 ) -> None:
     """F24: without PostgreSQL the level is unknown, never failed; the same key finds it later."""
     async with serve(durability_timeout_ms=SHORT_MS) as world:
-        assert 201 == (await book(world, event, user, key="known")).status
+        assert 201 == (await world.book(event, user, key="known")).status
         await world.settle()
         postgres.stop()
         try:
-            usual = await book(world, event, user, key="a")
+            usual = await world.book(event, user, key="a")
             assert (201, "fsync") == (usual.status, usual.body["durability"])
-            unknown = await book(world, event, user, "durability=database", key="b")
+            unknown = await world.book(event, user, prefer="durability=database", key="b")
             check_problem(unknown, 503, "outcome_unknown")
             assert "1" == unknown.headers["Retry-After"]
             assert "database" == unknown.body["durability_wanted"]
             check_problem(
-                await book(world, event, user, "durability=database", key="a"),
+                await world.book(event, user, prefer="durability=database", key="a"),
                 503,
                 "outcome_unknown",
             )
         finally:
             postgres.start()
         for key in "ab":
-            while (made := await book(world, event, user, "durability=database", key=key)) and (
-                made.status != 201
-            ):
+            while (
+                made := await world.book(event, user, prefer="durability=database", key=key)
+            ) and (made.status != 201):
                 check_problem(made, 503, "outcome_unknown")
             assert ("database", "true") == (
                 made.body["durability"],
@@ -180,7 +167,7 @@ async def test_f24_pg_down(
     world: World, event: Event, redis: Redis, postgres: PostgresServer
 ) -> None:
     """F24, I4: without PostgreSQL sales go on to the limit, then 503; back again, it gets all."""
-    assert 201 == (await book(world, event, world.token())).status
+    assert 201 == (await world.book(event, world.token())).status
     await world.settle()
     seq = int(await ask(redis, "HGET", keys.meta(SHARD), "seq"))
     limit = await ask(redis, "HGET", keys.meta(SHARD), "backlog_max")
@@ -189,7 +176,7 @@ async def test_f24_pg_down(
     try:
         await ask(redis, "HSET", keys.meta(SHARD), "backlog_max", BACKLOG_MAX)
         while refused is None:
-            made = await book(world, event, world.token())
+            made = await world.book(event, world.token())
             if made.status == 201:
                 acked.append(made.body["id"])
             else:
@@ -205,7 +192,7 @@ async def test_f24_pg_down(
     rows = await world.database.fetch("SELECT id FROM bookings WHERE event_id = $1", event["id"])
     assert set(acked) < {row["id"] for row in rows}
     assert 2 + BACKLOG_MAX == 1 + len(rows)
-    assert 201 == (await book(world, event, world.token())).status
+    assert 201 == (await world.book(event, world.token())).status
 
 
 async def test_f10_replicated_level(
@@ -213,10 +200,10 @@ async def test_f10_replicated_level(
 ) -> None:
     """F10: without its replica the level is unknown; once that follows, the same key finds it."""
     async with serve(replicas_min=1, durability_timeout_ms=SHORT_MS) as world:
-        usual = await book(world, event, user, key="a")
+        usual = await world.book(event, user, key="a")
         assert (201, "fsync") == (usual.status, usual.body["durability"])
         for key in "ab":
-            unknown = await book(world, event, user, "durability=replicated", key=key)
+            unknown = await world.book(event, user, prefer="durability=replicated", key=key)
             check_problem(unknown, 503, "outcome_unknown")
         port = free_port()
         await ask(redis, "CONFIG SET", "port", port, "repl-diskless-sync-delay", 0)
@@ -236,7 +223,7 @@ async def test_f10_replicated_level(
             await world.recover()
             for key in "abc":
                 while (
-                    made := await book(world, event, user, "durability=replicated", key=key)
+                    made := await world.book(event, user, prefer="durability=replicated", key=key)
                 ) and made.status != 201:
                     check_problem(made, 503, "outcome_unknown")
                 assert "replicated" == made.body["durability"]
@@ -245,7 +232,9 @@ async def test_f10_replicated_level(
             replica.stop()
             await ask(redis, "CONFIG SET", "port", 0)
         check_problem(
-            await book(world, event, user, "durability=replicated", key="d"), 503, "outcome_unknown"
+            await world.book(event, user, prefer="durability=replicated", key="d"),
+            503,
+            "outcome_unknown",
         )
 
 
@@ -262,11 +251,11 @@ async def test_i4_epoch_that_ends_meanwhile_is_unknown(
                 SHARD,
                 epoch,
             )
-            answer = await book(world, event, user, "durability=database")
+            answer = await world.book(event, user, prefer="durability=database")
             check_problem(answer, 503, "outcome_unknown")
         await world.settle()
         await world.recover()
-        again = await book(world, event, user, "durability=database")
+        again = await world.book(event, user, prefer="durability=database")
         assert (201, "database", "true") == (
             again.status,
             again.body["durability"],
@@ -276,10 +265,10 @@ async def test_i4_epoch_that_ends_meanwhile_is_unknown(
 
 async def test_older_epoch_is_reached(world: World, event: Event, user: str) -> None:
     """A repetition of a booking from before a recovery finds it in PostgreSQL."""
-    first = await book(world, event, user)
+    first = await world.book(event, user)
     await world.settle()
     await world.recover()
-    again = await book(world, event, user, "durability=database")
+    again = await world.book(event, user, prefer="durability=database")
     assert (201, "true") == (again.status, again.headers["Idempotent-Replayed"])
     assert ("database", first.body["seq"]) == (again.body["durability"], again.body["seq"])
 
@@ -308,10 +297,10 @@ async def test_f5_f10_redo_is_written_on_fence(
                 SHARD,
                 epoch,
             )
-            answers = [await book(world, event, user, key=key) for key in "abc"]
+            answers = [await world.book(event, user, key=key) for key in "abc"]
             assert {201} == {answer.status for answer in answers}
             await ask(redis, "SCRIPT FLUSH")
-            check_problem(await book(world, event, user, key="d"), 503, "shard_recovering")
+            check_problem(await world.book(event, user, key="d"), 503, "shard_recovering")
             await empty(buffer)
             rows = await redo_rows(database, epoch)
     finally:
@@ -330,7 +319,7 @@ async def test_f4_nothing_is_written_of_what_recovery_drained(
     assert buffer is not None
     epoch = world.client.app[SERVICES].engine.reign(SHARD).epoch
     for key in "ab":
-        assert 201 == (await book(world, event, user, key=key)).status
+        assert 201 == (await world.book(event, user, key=key)).status
     assert 2 == buffer.records
     await world.settle()
     await world.recover()
@@ -340,7 +329,7 @@ async def test_f4_nothing_is_written_of_what_recovery_drained(
 
 async def test_receipt_of_a_booking(world: World, event: Event) -> None:
     """The answer of a booking carries a receipt that the published key verifies."""
-    answers = await asyncio.gather(*(book(world, event, world.token()) for _ in range(20)))
+    answers = await asyncio.gather(*(world.book(event, world.token()) for _ in range(20)))
     published = (await world.call("GET", "/v1/receipt-key")).body["data"]
     public = derive_key(TICKET_SIGNING_KEY).public_key().public_bytes_raw()
     assert [key_id(public).hex()] == [one["key_id"] for one in published]
@@ -379,7 +368,7 @@ async def test_receipt_of_a_confirmation(world: World, event: Event, user: str) 
 async def test_receipts_can_be_switched_off(serve: Serve, event: Event, user: str) -> None:
     """Without receipts, bookings are answered without one, and no key is published."""
     async with serve(receipts="off", redo_records_max=0) as world:
-        made = await book(world, event, user)
+        made = await world.book(event, user)
         assert (201, None) == (made.status, made.body["receipt"])
         assert [] == (await world.call("GET", "/v1/receipt-key")).body["data"]
         assert world.client.app[SERVICES].engine.shards[SHARD]._redo is None

@@ -9,15 +9,7 @@ from typing import Any
 import pytest
 
 from engine.ids import is_id, new_id
-from tests.api.world import Serve, World, check_problem, from_now, new_event
-
-Event = dict[str, Any]
-
-
-@pytest.fixture
-async def organizer(world: World) -> str:
-    """Return the token of an organizer."""
-    return await world.organizer()
+from tests.api.world import Event, Serve, World, check_problem, from_now, new_event
 
 
 async def test_create(world: World, organizer: str) -> None:

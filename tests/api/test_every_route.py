@@ -15,7 +15,6 @@ from typing import Any
 import asyncpg
 import pytest
 
-from api.app import reign_reader
 from api.routes import ROUTES
 from engine.emptier import Emptier
 from engine.engine import Engine
@@ -26,10 +25,16 @@ from engine.sweeper import Sweeper
 from evently.embedded import ValkeyServer
 from tests.api.test_holds import let_pass
 from tests.api.test_seats import seated_event
-from tests.api.world import SHARD, Answer, World, from_now, new_event
+from tests.api.world import SHARD, Answer, Event, World, from_now, new_event
 from tests.conftest import TIMEOUT_MS, role_url
+from usecases.wiring import reign_reader
 
 PASSWORD = "correct horse"
+OPEN_TO_ALL = """
+/healthz /readyz /metrics /openapi.json /v1/receipt-key /v1/ticket-key /v1/events
+"""
+BOOK = ("POST", "/v1/events/{event_id}/bookings")
+HOLD = ("POST", "/v1/events/{event_id}/holds")
 STATUSES = {(route.method, route.path): route.status for route in ROUTES}
 
 
@@ -85,15 +90,7 @@ async def test_f23_every_route_with_the_users_of_redis(world: World) -> None:
 
 async def look_around(walk: Walk) -> None:
     """Read what anybody may read."""
-    for path in (
-        "/healthz",
-        "/readyz",
-        "/metrics",
-        "/openapi.json",
-        "/v1/receipt-key",
-        "/v1/ticket-key",
-        "/v1/events",
-    ):
+    for path in OPEN_TO_ALL.split():
         await walk.go("GET", path)
 
 
@@ -106,22 +103,15 @@ async def make_account(walk: Walk) -> str:
     return token
 
 
-def order(event: dict[str, Any], tier_no: int, quantity: int) -> dict[str, Any]:
+def order(event: Event, tier_no: int, quantity: int) -> dict[str, Any]:
     """Make an order of one line."""
     return {"items": [{"tier_id": event["tiers"][tier_no - 1]["id"], "quantity": quantity}]}
 
 
-async def hold_and_book(walk: Walk, event: dict[str, Any], buyer: str) -> None:
+async def hold_and_book(walk: Walk, event: Event, buyer: str) -> None:
     """Hold, look, extend, confirm; hold and let go; book and look."""
     for key, end in (("h1", "confirm"), ("h2", "")):
-        made = await walk.go(
-            "POST",
-            "/v1/events/{event_id}/holds",
-            event["id"],
-            token=buyer,
-            key=key,
-            json=order(event, 2, 1),
-        )
+        made = await walk.go(*HOLD, event["id"], token=buyer, key=key, json=order(event, 2, 1))
         own_id = made.body["id"]
         await walk.go("GET", "/v1/holds/{hold_id}", own_id, token=buyer)
         await walk.go("POST", "/v1/holds/{hold_id}/extend", own_id, token=buyer)
@@ -132,16 +122,9 @@ async def hold_and_book(walk: Walk, event: dict[str, Any], buyer: str) -> None:
     await walk.go("GET", "/v1/bookings", token=buyer)
 
 
-async def wait_in_line(walk: Walk, event: dict[str, Any], buyer: str, friend: str) -> None:
+async def wait_in_line(walk: Walk, event: Event, buyer: str, friend: str) -> None:
     """Sell the first tier out; wait, leave, decline and accept what a cancellation frees."""
-    booked = await walk.go(
-        "POST",
-        "/v1/events/{event_id}/bookings",
-        event["id"],
-        token=buyer,
-        key="b1",
-        json=order(event, 1, 3),
-    )
+    booked = await walk.go(*BOOK, event["id"], token=buyer, key="b1", json=order(event, 1, 3))
     entries = []
     for token, key in ((friend, "w0"), (friend, "w1"), (walk.world.token(), "w2")):
         wish = {"tier_id": event["tiers"][0]["id"], "quantity": 3}
@@ -158,30 +141,16 @@ async def wait_in_line(walk: Walk, event: dict[str, Any], buyer: str, friend: st
         await walk.go("GET", "/v1/waitlist", token=token)
 
 
-async def pass_the_gate(
-    walk: Walk, event: dict[str, Any], boss: str, buyer: str, friend: str
-) -> None:
+async def pass_the_gate(walk: Walk, event: Event, boss: str, buyer: str, friend: str) -> None:
     """Book, scan a ticket, take that back, give the ticket away."""
-    booked = await walk.go(
-        "POST",
-        "/v1/events/{event_id}/bookings",
-        event["id"],
-        token=buyer,
-        key="b2",
-        json=order(event, 2, 2),
-    )
+    booked = await walk.go(*BOOK, event["id"], token=buyer, key="b2", json=order(event, 2, 2))
     seen = await walk.go("GET", "/v1/bookings/{booking_id}", booked.body["id"], token=buyer)
     ticket = seen.body["tickets"][0]
     await walk.go("POST", "/v1/tickets/{code}/check-in", ticket["code"], token=boss)
     await walk.go("POST", "/v1/tickets/{code}/undo", ticket["code"], token=boss)
     receiver = (await walk.go("GET", "/v1/me", token=friend)).body["id"]
-    await walk.go(
-        "POST",
-        "/v1/tickets/{ticket_id}/transfer",
-        ticket["id"],
-        token=buyer,
-        json={"user_id": receiver},
-    )
+    path, to = "/v1/tickets/{ticket_id}/transfer", {"user_id": receiver}
+    await walk.go("POST", path, ticket["id"], token=buyer, json=to)
     assert 1 == len((await walk.go("GET", "/v1/tickets", token=friend)).body["data"])
 
 
@@ -192,59 +161,36 @@ async def sit_down(walk: Walk, boss: str) -> None:
     await walk.go("POST", "/v1/events/{event_id}/publish", own_id, token=boss)
     await walk.go("GET", "/v1/events/{event_id}/seats", own_id)
     for verb in ("block", "unblock"):
-        await walk.go(
-            "POST",
-            f"/v1/events/{{event_id}}/seats/{verb}",
-            own_id,
-            token=boss,
-            json={"seat_ids": ["s1-1"]},
-        )
+        path, seats = f"/v1/events/{{event_id}}/seats/{verb}", {"seat_ids": ["s1-1"]}
+        await walk.go("POST", path, own_id, token=boss, json=seats)
     tier_id = made.body["tiers"][0]["id"]
     items = [{"seat_ids": ["s1-1"]}, {"tier_id": tier_id, "quantity": 2}]
     for number, item in enumerate(items):
-        await walk.go(
-            "POST",
-            "/v1/events/{event_id}/bookings",
-            own_id,
-            token=boss,
-            key=f"s{number}",
-            json={"items": [item]},
-        )
+        await walk.go(*BOOK, own_id, token=boss, key=f"s{number}", json={"items": [item]})
 
 
-async def change_and_cancel(walk: Walk, event: dict[str, Any], boss: str) -> None:
+async def change_and_cancel(walk: Walk, event: Event, boss: str) -> None:
     """Change capacities, close, reopen, call the event off."""
     own_id = event["id"]
     etag = (await walk.go("GET", "/v1/events/{event_id}", own_id, token=boss)).headers["ETag"]
     change = {"tiers": [{"id": event["tiers"][1]["id"], "capacity": 20}]}
-    await walk.go(
-        "PATCH",
-        "/v1/events/{event_id}",
-        own_id,
-        token=boss,
-        json=change,
-        headers={"If-Match": etag},
-    )
+    path, seen = "/v1/events/{event_id}", {"If-Match": etag}
+    await walk.go("PATCH", path, own_id, token=boss, json=change, headers=seen)
     await walk.go("POST", "/v1/events/{event_id}/close", own_id, token=boss)
-    await walk.go(
-        "POST",
-        "/v1/events/{event_id}/reopen",
-        own_id,
-        token=boss,
-        json={"sale_closes_at": from_now(days=2)},
-    )
+    later = {"sale_closes_at": from_now(days=2)}
+    await walk.go("POST", "/v1/events/{event_id}/reopen", own_id, token=boss, json=later)
     cancelled = await walk.go("POST", "/v1/events/{event_id}/cancel", own_id, token=boss)
     assert 0 == cancelled.body["places_left"]
     await walk.go("GET", "/v1/events/{event_id}/cancel", own_id, token=boss)
 
 
 async def test_f23_sweeper_with_its_user_of_redis(
-    world: World, event: dict[str, Any], swept: Shard, monkeypatch: pytest.MonkeyPatch
+    world: World, event: Event, swept: Shard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F23: the sweeper ends overdue holds and empties cancelled events as its own user."""
     buyer, boss = world.token(), world.token(role="admin")
     path = f"/v1/events/{event['id']}"
-    held = await world.call("POST", f"{path}/holds", token=buyer, key="h", json=order(event, 1, 1))
+    held = await world.hold(event, buyer)
     await let_pass(world, event["id"], held.body["id"])
     assert 1 <= await Sweeper(swept).sweep()  # Those of earlier tests may have run out as well.
     assert 201 == (await world.book(event, buyer)).status

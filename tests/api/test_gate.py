@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from api.ticket_codes import InvalidCode, TicketCode, TicketCodes
 from engine.ids import new_id
 from store import users
-from tests.api.world import World, check_problem
+from tests.api.world import Event, World, check_problem
+from usecases.ticket_codes import InvalidCode, TicketCode, TicketCodes
 
 
 @pytest.fixture
-async def staff(world: World, event: dict[str, Any]) -> str:
+async def staff(world: World, event: Event) -> str:
     """Return the token of somebody at the gate of the event."""
     return world.token(role="staff", organizer_id=event["organizer_id"])
 
@@ -27,7 +27,7 @@ async def account(world: World, email: str) -> str:
     return made
 
 
-async def booked(world: World, event: dict[str, Any], user: str) -> dict[str, Any]:
+async def booked(world: World, event: Event, user: str) -> dict[str, Any]:
     """Book two places of tier 1 and one of tier 2; return the booking as it is read."""
     made = await world.book(event, user, (1, 2), (2, 1))
     return dict((await world.call("GET", f"/v1/bookings/{made.body['id']}", token=user)).body)
@@ -38,7 +38,7 @@ async def scan(world: World, code: str, token: str, verb: str = "check-in", **bo
     return await world.call("POST", f"/v1/tickets/{code}/{verb}", token=token, json=body or None)
 
 
-async def test_tickets_of_a_booking(world: World, event: dict[str, Any], user: str) -> None:
+async def test_tickets_of_a_booking(world: World, event: Event, user: str) -> None:
     """A booking shows a ticket for each place, with a code each."""
     booking = await booked(world, event, user)
     own = [event["tiers"][n]["id"] for n in (0, 0, 1)]
@@ -48,7 +48,7 @@ async def test_tickets_of_a_booking(world: World, event: dict[str, Any], user: s
     assert 1 == booking["version"]
 
 
-async def test_code_is_verified_offline(world: World, event: dict[str, Any], user: str) -> None:
+async def test_code_is_verified_offline(world: World, event: Event, user: str) -> None:
     """The published key alone verifies a code."""
     booking = await booked(world, event, user)
     [key] = (await world.call("GET", "/v1/ticket-key")).body["data"]
@@ -59,7 +59,7 @@ async def test_code_is_verified_offline(world: World, event: dict[str, Any], use
     assert key["key_id"] == raw[1:5].hex()
 
 
-async def test_check_in_once(world: World, event: dict[str, Any], user: str, staff: str) -> None:
+async def test_check_in_once(world: World, event: Event, user: str, staff: str) -> None:
     """The second scan says when and where the first was; the owner sees it."""
     booking = await booked(world, event, user)
     code = booking["tickets"][2]["code"]
@@ -79,7 +79,7 @@ async def test_check_in_once(world: World, event: dict[str, Any], user: str, sta
     assert first.body["at"] == seen.body["tickets"][2]["checked_in_at"]
 
 
-async def test_undo(world: World, event: dict[str, Any], user: str, staff: str) -> None:
+async def test_undo(world: World, event: Event, user: str, staff: str) -> None:
     """Staff may take a check-in back, and repeat that."""
     code = (await booked(world, event, user))["tickets"][0]["code"]
     check_problem(await scan(world, code, staff, "undo"), 409, "not_checked_in")
@@ -92,7 +92,7 @@ async def test_undo(world: World, event: dict[str, Any], user: str, staff: str) 
     assert 200 == (await scan(world, code, staff)).status
 
 
-async def test_who_may_scan(world: World, event: dict[str, Any], user: str, staff: str) -> None:
+async def test_who_may_scan(world: World, event: Event, user: str, staff: str) -> None:
     """Staff and organizers of the event, and admins; to others a code is unknown, or forbidden."""
     codes = [ticket["code"] for ticket in (await booked(world, event, user))["tickets"]]
     before = await world.state()
@@ -107,7 +107,7 @@ async def test_who_may_scan(world: World, event: dict[str, Any], user: str, staf
         assert 200 == (await scan(world, code, token)).status
 
 
-async def test_forged_codes(world: World, event: dict[str, Any], user: str, staff: str) -> None:
+async def test_forged_codes(world: World, event: Event, user: str, staff: str) -> None:
     """A code that is changed, cut, or signed by another key is unknown and changes nothing."""
     booking = await booked(world, event, user)
     code = booking["tickets"][0]["code"]
@@ -130,9 +130,7 @@ async def test_forged_codes(world: World, event: dict[str, Any], user: str, staf
     assert before == await world.state()
 
 
-async def test_cancelled_booking(
-    world: World, event: dict[str, Any], user: str, staff: str
-) -> None:
+async def test_cancelled_booking(world: World, event: Event, user: str, staff: str) -> None:
     """No code of a cancelled booking passes, and none is shown."""
     booking = await booked(world, event, user)
     await world.cancel(booking["id"], user)
@@ -141,7 +139,7 @@ async def test_cancelled_booking(
     assert [(None, "cancelled")] * 3 == [(t["code"], t["status"]) for t in seen.body["tickets"]]
 
 
-async def test_transfer(world: World, event: dict[str, Any], user: str, staff: str) -> None:
+async def test_transfer(world: World, event: Event, user: str, staff: str) -> None:
     """The new holder has the code that passes; the giver sees none, and may repeat."""
     friend_id = await account(world, f"{new_id('usr')}@x.yz")
     friend = world.token(friend_id)
@@ -164,7 +162,7 @@ async def test_transfer(world: World, event: dict[str, Any], user: str, staff: s
     assert [] == (await world.call("GET", "/v1/tickets", token=user)).body["data"]
 
 
-async def test_transfer_by_email_and_on(world: World, event: dict[str, Any], user: str) -> None:
+async def test_transfer_by_email_and_on(world: World, event: Event, user: str) -> None:
     """An address finds its account in any letter case; the receiver may give it on."""
     email = f"{new_id('usr')}@x.yz"
     first, second = await account(world, email), await account(world, f"{new_id('usr')}@x.yz")
@@ -177,7 +175,7 @@ async def test_transfer_by_email_and_on(world: World, event: dict[str, Any], use
     assert 200 == (await world.call("POST", path, token=world.token(first), json=body)).status
 
 
-async def test_bad_transfers(world: World, event: dict[str, Any]) -> None:
+async def test_bad_transfers(world: World, event: Event) -> None:
     """Nobody, oneself, both or neither is refused by pointer; a stranger's ticket is unknown."""
     user_id = await account(world, f"{new_id('usr')}@x.yz")
     user = world.token(user_id)
@@ -201,9 +199,7 @@ async def test_bad_transfers(world: World, event: dict[str, Any]) -> None:
     assert before == await world.state()
 
 
-async def test_cancel_some_places(
-    world: World, event: dict[str, Any], user: str, staff: str
-) -> None:
+async def test_cancel_some_places(world: World, event: Event, user: str, staff: str) -> None:
     """Some places come back, the total follows, and a repetition changes nothing."""
     booking = await booked(world, event, user)
     path = f"/v1/bookings/{booking['id']}/cancel"
@@ -229,7 +225,7 @@ async def test_cancel_some_places(
     assert [100, 100] == [tier["available"] for tier in left.body["tiers"]]
 
 
-async def test_cancel_some_places_badly(world: World, event: dict[str, Any], user: str) -> None:
+async def test_cancel_some_places_badly(world: World, event: Event, user: str) -> None:
     """An old version, unknown tiers, too many places: each says what is wrong."""
     booking = await booked(world, event, user)
     path = f"/v1/bookings/{booking['id']}/cancel"

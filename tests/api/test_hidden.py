@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.api.world import Answer, World, check_problem, new_event
+from tests.api.world import Answer, Event, World, check_problem, new_event
 
 CODES = [
     {"code": "KEY", "tiers": ["Tier 2"], "uses_max": 1},
     {"code": "SALE", "percent_off": 10, "uses_max": 9},
 ]
-Event = dict[str, Any]
 
 
 def hidden_event(**fields: Any) -> dict[str, Any]:
@@ -23,29 +22,20 @@ def hidden_event(**fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def organizer(world: World) -> str:
-    """Return an organizer's token."""
-    return await world.organizer()
-
-
-@pytest.fixture
 async def event(world: World, organizer: str) -> Event:
     """Publish an event whose second tier is hidden; its organizer sees both."""
-    made = await world.call("POST", "/v1/events", token=organizer, json=hidden_event())
-    assert 201 == made.status, made.text
-    answer = await world.publish(made.body["id"], organizer)
-    assert [False, True] == [tier["is_hidden"] for tier in answer.body["tiers"]]
-    return dict(answer.body)
+    made = await world.event(token=organizer, **hidden_event())
+    assert [False, True] == [tier["is_hidden"] for tier in made["tiers"]]
+    return made
 
 
 async def order(
     world: World, event: Event, what: str = "bookings", code: str | None = "key", tier_id: str = ""
 ) -> Answer:
     """Ask for a place of the hidden tier, as somebody new."""
-    items = [{"tier_id": tier_id or event["tiers"][1]["id"], "quantity": 1}]
-    body: dict[str, Any] = {"items": items} | ({"promo_code": code} if code else {})
-    path = f"/v1/events/{event['id']}/{what}"
-    return await world.call("POST", path, token=world.token(), key="k", json=body)
+    item = {"tier_id": tier_id or event["tiers"][1]["id"], "quantity": 1}
+    fields = {"promo_code": code} if code else {}
+    return await world.book(event, None, item, what=what, **fields)
 
 
 async def test_shown_to_who_may(world: World, organizer: str, event: Event) -> None:

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from api.services import SERVICES
+from api.http import SERVICES
 from engine import keys
 from engine.sweeper import Sweeper
-from tests.api.world import SHARD, Answer, World, check_problem
+from tests.api.world import SHARD, Event, World, check_problem
 from tests.checks import Tier, ask, stock
-
-Event = dict[str, Any]
-
-
-async def hold(
-    world: World, event: Event, token: str, *lines: tuple[int, int], key: str = "h", **fields: Any
-) -> Answer:
-    """Hold places of the event's tiers, given by number."""
-    items = [{"tier_id": event["tiers"][n - 1]["id"], "quantity": q} for n, q in lines or ((1, 1),)]
-    return await world.call(
-        "POST",
-        f"/v1/events/{event['id']}/holds",
-        token=token,
-        key=key,
-        json={"items": items} | fields,
-    )
 
 
 async def counters(world: World, event: Event) -> Tier:
@@ -47,7 +30,7 @@ async def let_pass(world: World, event_id: str, hold_id: str) -> None:
 
 async def test_hold_then_confirm(world: World, event: Event, user: str) -> None:
     """A hold is read, becomes the booking it names, and keeps what the buyer wrote."""
-    made = await hold(world, event, user, (1, 2), special_requests="aisle", metadata={"a": 1})
+    made = await world.hold(event, user, (1, 2), special_requests="aisle", metadata={"a": 1})
     path = made.headers["Location"]
     read = await world.call("GET", path, token=user)
     confirmed = await world.call("POST", f"{path}/confirm", token=user)
@@ -72,9 +55,9 @@ async def test_hold_then_confirm(world: World, event: Event, user: str) -> None:
 
 async def test_hold_is_replayed(world: World, event: Event, user: str) -> None:
     """I6: the same key gives the same hold; another body under it is refused."""
-    first = await hold(world, event, user, (1, 2))
-    again = await hold(world, event, user, (1, 2))
-    other = await hold(world, event, user, (1, 1))
+    first = await world.hold(event, user, (1, 2))
+    again = await world.hold(event, user, (1, 2))
+    other = await world.hold(event, user, (1, 1))
 
     assert first.body == again.body
     assert "true" == again.headers["Idempotent-Replayed"]
@@ -84,7 +67,7 @@ async def test_hold_is_replayed(world: World, event: Event, user: str) -> None:
 
 async def test_release(world: World, event: Event, user: str) -> None:
     """A released hold gives its places back, may be released again, and is not confirmed."""
-    path = (await hold(world, event, user, (1, 2))).headers["Location"]
+    path = (await world.hold(event, user, (1, 2))).headers["Location"]
     first = await world.call("DELETE", path, token=user)
     again = await world.call("DELETE", path, token=user)
 
@@ -97,7 +80,7 @@ async def test_release(world: World, event: Event, user: str) -> None:
 
 async def test_extend(world: World, event: Event, user: str) -> None:
     """A deadline moves forward until the hold has the longest life."""
-    made = await hold(world, event, user)
+    made = await world.hold(event, user)
     path = made.headers["Location"]
     later = await world.call("POST", f"{path}/extend", token=user)
 
@@ -108,7 +91,7 @@ async def test_extend(world: World, event: Event, user: str) -> None:
 
 async def test_f35_expired_hold(world: World, event: Event, user: str) -> None:
     """F35: a hold whose places went to another ends as 410 `hold_expired`, with its time."""
-    made = await hold(world, event, user, (1, 2))
+    made = await world.hold(event, user, (1, 2))
     names = keys.event(SHARD, event["id"])
     own_id = made.body["id"]
     await let_pass(world, event["id"], own_id)
@@ -136,7 +119,7 @@ async def test_hold_of_another(
     world: World, event: Event, user: str, method: str, tail: str
 ) -> None:
     """S8: user B on every route of A's hold gets 404, and nothing changes."""
-    path = (await hold(world, event, user)).headers["Location"]
+    path = (await world.hold(event, user)).headers["Location"]
     before = await world.state()
     for token in (world.token(), world.token(role="admin")):
         check_problem(await world.call(method, path + tail, token=token), 404, "not_found")
@@ -150,7 +133,7 @@ async def test_complaint_14_held_and_sold_are_two_kinds_of_no(world: World) -> N
     """Complaint 14: places in holds are `all_held` with the earliest return, sold ones are not."""
     event = await world.event(2)
     user, other = world.token(), world.token()
-    path = (await hold(world, event, user, (1, 2))).headers["Location"]
+    path = (await world.hold(event, user, (1, 2))).headers["Location"]
     held = await world.book(event, other, (1, 1))
     await world.call("POST", f"{path}/confirm", token=user)
     sold = await world.book(event, other, (1, 1), key="again")
@@ -168,7 +151,7 @@ async def test_race_of_holds_and_bookings(world: World) -> None:
     event = await world.event(7)
     answers = await asyncio.gather(
         *(
-            hold(world, event, world.token()) if n % 2 else world.book(event, world.token(), (1, 1))
+            world.hold(event, world.token()) if n % 2 else world.book(event, world.token(), (1, 1))
             for n in range(40)
         )
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from api.http import SERVICES
 from api.problems import REFUSALS, from_validation, refusal
 from api.routes import ROUTES
-from api.services import SERVICES
 from engine.outcomes import REFUSAL_FIELDS, Refused
 from engine.status import Status
 from tests.api.world import World, check_problem

@@ -14,27 +14,21 @@ PROMOS = [
 ]
 
 
-async def order(world: World, event: dict[str, Any], code: str, tier: int = 0) -> Any:
-    """Book one place with a code, as somebody new."""
-    items = [{"tier_id": event["tiers"][tier]["id"], "quantity": 1}]
-    path = f"/v1/events/{event['id']}/bookings"
-    body = {"items": items, "promo_code": code}
-    return await world.call("POST", path, token=world.token(), key="k", json=body)
-
-
 async def test_complaint_7_promo_code(world: World) -> None:
     """Complaint 7: a code is worth what it says, as often as it says; case does not matter."""
     event = await world.event(9, 9, promo_codes=PROMOS)
-    answer = await order(world, event, "early")
+    answer = await world.book(event, None, promo_code="early")
     price = event["tiers"][0]["price"]["amount"]
     assert (201, price - price * 25 // 100) == (answer.status, answer.body["total"]["amount"])
-    answer = await order(world, event, "EARLY")
+    answer = await world.book(event, None, promo_code="EARLY")
     check_problem(answer, 409, "promo_exhausted")
     assert 1 == answer.body["uses_max"]
-    for code, tier in (("NONE", 0), ("EARLY", 1)):
-        check_problem(await order(world, event, code, tier), 422, "invalid", "/promo_code")
+    for code, tier in (("NONE", 1), ("EARLY", 2)):
+        check_problem(
+            await world.book(event, None, (tier, 1), promo_code=code), 422, "invalid", "/promo_code"
+        )
     price = event["tiers"][1]["price"]["amount"]
-    answer = await order(world, event, "GIFT", 1)
+    answer = await world.book(event, None, (2, 1), promo_code="GIFT")
     assert (201, max(0, price - 30)) == (answer.status, answer.body["total"]["amount"])
 
 

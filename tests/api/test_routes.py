@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from openapi_spec_validator import validate
@@ -12,7 +11,7 @@ from api.openapi import describe
 from api.policy import Policy
 from api.routes import ROUTES, Route
 from engine.ids import new_id
-from tests.api.world import World, check_problem
+from tests.api.world import Event, World, check_problem
 
 #: Routes on one booking: whoever adds a parameter `booking_id` is tested here.
 BOOKING_ROUTES = [route for route in ROUTES if "{booking_id}" in route.path]
@@ -70,9 +69,7 @@ async def test_closed_route_needs_a_token(world: World, route: Route) -> None:
 
 
 @pytest.mark.parametrize("route", BOOKING_ROUTES, ids=named)
-async def test_booking_of_another(
-    world: World, event: dict[str, Any], user: str, route: Route
-) -> None:
+async def test_booking_of_another(world: World, event: Event, user: str, route: Route) -> None:
     """S8: user B on every route of A's booking gets 404, as does any role, and nothing changes."""
     own_id = (await world.book(event, user)).body["id"]
     path = route.path.replace("{booking_id}", own_id)
@@ -93,9 +90,7 @@ def test_there_are_booking_routes() -> None:
     assert {"GET", "POST"} <= {route.method for route in BOOKING_ROUTES}
 
 
-async def test_listing_shows_own_bookings_only(
-    world: World, event: dict[str, Any], user: str
-) -> None:
+async def test_listing_shows_own_bookings_only(world: World, event: Event, user: str) -> None:
     """S8: B's list does not show what A has."""
     assert 201 == (await world.book(event, user)).status
     answer = await world.call("GET", "/v1/bookings", token=world.token())

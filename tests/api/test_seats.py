@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from tests.api.world import Answer, World, check_problem, new_event
+from tests.api.world import Answer, Event, World, check_problem, new_event
 
-Event = dict[str, Any]
 SECTIONS = [
     {
         "name": "Left",
@@ -42,42 +40,14 @@ def seated_event(sections: Any = SECTIONS) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def organizer(world: World) -> str:
-    """Return an organizer's token."""
-    return await world.organizer()
-
-
-@pytest.fixture
 async def hall(world: World, organizer: str) -> Event:
     """Publish the seated event."""
-    made = await world.call("POST", "/v1/events", token=organizer, json=seated_event())
-    assert 201 == made.status, made.text
-    answer = await world.publish(made.body["id"], organizer)
-    assert 200 == answer.status, answer.text
-    return dict(answer.body)
+    return await world.event(token=organizer, **seated_event())
 
 
 async def seats(world: World, event: Event, query: str = "", **headers: str) -> Answer:
     """Read the seat map."""
     return await world.call("GET", f"/v1/events/{event['id']}/seats{query}", headers=headers)
-
-
-async def order(
-    world: World,
-    event: Event,
-    *items: Mapping[str, Any],
-    what: str = "bookings",
-    key: str = "k",
-    token: str | None = None,
-) -> Answer:
-    """Book or hold."""
-    return await world.call(
-        "POST",
-        f"/v1/events/{event['id']}/{what}",
-        token=token or world.token(),
-        key=key,
-        json={"items": items},
-    )
 
 
 async def statuses(world: World, event: Event) -> list[str]:
@@ -120,7 +90,7 @@ async def test_seat_map(world: World, hall: Event) -> None:
 
 async def test_seat_map_since(world: World, hall: Event) -> None:
     """Changes since a version are told alone, and the whole map where the version is unknown."""
-    await order(world, hall, {"seat_ids": ["s1-1", "s2-2"]})
+    await world.book(hall, None, {"seat_ids": ["s1-1", "s2-2"]})
     answer = await seats(world, hall, "?since=0")
     assert 2 == answer.body["version"]
     assert [("s", ["s1-1"]), ("s", ["s2-2"])] == [
@@ -140,10 +110,10 @@ async def test_seat_map_since(world: World, hall: Event) -> None:
 async def test_event_without_seats(world: World, event: Event) -> None:
     """An event of general tiers has an empty map; seats and best available are refused there."""
     assert [] == (await seats(world, event)).body["sections"]
-    answer = await order(world, event, {"seat_ids": ["s1-1"]})
+    answer = await world.book(event, None, {"seat_ids": ["s1-1"]})
     check_problem(answer, 422, "invalid", "/items/0/seat_ids/0")
     item = {"tier_id": event["tiers"][0]["id"], "quantity": 1, "best_available": True}
-    check_problem(await order(world, event, item), 422, "invalid", "/items/0/best_available")
+    check_problem(await world.book(event, None, item), 422, "invalid", "/items/0/best_available")
 
 
 async def test_draft_has_no_map(world: World, organizer: str) -> None:
@@ -159,12 +129,12 @@ async def test_book_seats(world: World, hall: Event) -> None:
         {"seat_ids": ["s1-2", "s2-1", "s1-3"]},
         {"tier_id": hall["tiers"][2]["id"], "quantity": 1},
     ]
-    answer = await order(world, hall, *items, token=token)
+    answer = await world.book(hall, token, *items)
     assert 201 == answer.status, answer.text
     assert [(2, ["s1-2", "s1-3"]), (1, ["s2-1"]), (1, [])] == [
         (item["quantity"], item["seat_ids"]) for item in answer.body["items"]
     ]
-    replay = await order(world, hall, *items, token=token)
+    replay = await world.book(hall, token, *items)
     assert answer.body == replay.body
     assert "true" == replay.headers["Idempotent-Replayed"]
     await world.settle()
@@ -177,9 +147,9 @@ async def test_book_seats(world: World, hall: Event) -> None:
 
 async def test_seat_taken(world: World, hall: Event) -> None:
     """A seat that somebody else has is refused by name, at the item that asks for it."""
-    await order(world, hall, {"seat_ids": ["s2-2"]})
+    await world.book(hall, None, {"seat_ids": ["s2-2"]})
     general = {"tier_id": hall["tiers"][2]["id"], "quantity": 1}
-    answer = await order(world, hall, general, {"seat_ids": ["s1-1", "s2-2"]})
+    answer = await world.book(hall, None, general, {"seat_ids": ["s1-1", "s2-2"]})
     check_problem(answer, 409, "seat_taken", "/items/1")
     assert ("s2-2", 1) == (answer.body["seat_id"], answer.body["line"])
 
@@ -187,11 +157,11 @@ async def test_seat_taken(world: World, hall: Event) -> None:
 async def test_hold_and_confirm(world: World, hall: Event) -> None:
     """Held seats show as held, then as sold."""
     token = world.token()
-    held = await order(world, hall, {"seat_ids": ["s1-1", "s1-2"]}, what="holds", token=token)
+    held = await world.book(hall, token, {"seat_ids": ["s1-1", "s1-2"]}, what="holds")
     assert 201 == held.status, held.text
     assert ["s1-1", "s1-2"] == held.body["items"][0]["seat_ids"]
     assert ["hhff/ffff", "fff"] == await statuses(world, hall)
-    answer = await order(world, hall, {"seat_ids": ["s1-2"]}, what="holds")
+    answer = await world.book(hall, None, {"seat_ids": ["s1-2"]}, what="holds")
     check_problem(answer, 409, "seat_taken", "/items/0")
     path = f"/v1/holds/{held.body['id']}/confirm"
     booked = await world.call("POST", path, token=token)
@@ -202,7 +172,7 @@ async def test_hold_and_confirm(world: World, hall: Event) -> None:
 async def test_release(world: World, hall: Event) -> None:
     """A hold given back frees its seats."""
     token = world.token()
-    held = await order(world, hall, {"seat_ids": ["s1-1"]}, what="holds", token=token)
+    held = await world.book(hall, token, {"seat_ids": ["s1-1"]}, what="holds")
     assert 204 == (await world.call("DELETE", f"/v1/holds/{held.body['id']}", token=token)).status
     assert ["ffff/ffff", "fff"] == await statuses(world, hall)
 
@@ -213,7 +183,7 @@ async def test_best_available(world: World, hall: Event) -> None:
 
     async def best(tier_id: str, quantity: int, **more: bool) -> Answer:
         item = {"tier_id": tier_id, "quantity": quantity, "best_available": True, **more}
-        return await order(world, hall, item)
+        return await world.book(hall, None, item)
 
     got = await best(first, 2)
     assert ["s1-2", "s1-3"] != got.body["items"][0]["seat_ids"]  # It would leave 1 and 4 alone.
@@ -237,8 +207,10 @@ async def test_block_and_unblock(world: World, hall: Event, organizer: str) -> N
         assert (200, "blocked") == (answer.status, answer.body["status"])
         assert replayed == answer.headers.get("Idempotent-Replayed")
     assert ["bfff/ffff", "ffb"] == await statuses(world, hall)
-    check_problem(await order(world, hall, {"seat_ids": ["s1-1"]}), 409, "seat_taken", "/items/0")
-    await order(world, hall, {"seat_ids": ["s1-2"]})
+    check_problem(
+        await world.book(hall, None, {"seat_ids": ["s1-1"]}), 409, "seat_taken", "/items/0"
+    )
+    await world.book(hall, None, {"seat_ids": ["s1-2"]})
     refused = await world.call(
         "POST", f"{path}/block", token=organizer, json={"seat_ids": ["s1-3", "s1-2"]}
     )
@@ -283,7 +255,7 @@ async def test_bad_items(world: World, hall: Event, items: list[Any], pointer: s
     """S23: what is no order of seats is refused at the very value."""
     first = hall["tiers"][0]["id"]
     items = [item | ({"tier_id": first} if "tier_id" in item else {}) for item in items]
-    check_problem(await order(world, hall, *items), 422, "invalid", pointer)
+    check_problem(await world.book(hall, None, *items), 422, "invalid", pointer)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +304,7 @@ async def test_race_over_http(world: World, hall: Event) -> None:
     """I3: of 20 buyers of one seat exactly one gets it."""
     answers = await asyncio.gather(
         *(
-            order(world, hall, {"seat_ids": ["s1-1"]}, what=("holds", "bookings")[n % 2])
+            world.book(hall, None, {"seat_ids": ["s1-1"]}, what=("holds", "bookings")[n % 2])
             for n in range(20)
         )
     )

@@ -11,12 +11,6 @@ from tests.api.world import World, check_problem, from_now, new_event
 TIER: dict[str, Any] = {"name": "T", "price": {"amount": 100, "currency": "EUR"}, "capacity": 9}
 
 
-@pytest.fixture
-def user(world: World) -> str:
-    """Return the token of a user."""
-    return world.token()
-
-
 async def test_rules_are_shown(world: World) -> None:
     """An event tells the rules of its tiers as they were given."""
     opens, closes = "2030-01-01T00:00:00.123Z", "2030-01-02T00:00:00.457Z"

@@ -8,7 +8,7 @@ import pytest
 
 from engine import keys
 from engine.ids import new_id
-from tests.api.world import SHARD, Answer, World, check_problem
+from tests.api.world import SHARD, Answer, Event, World, check_problem
 from tests.checks import ask
 
 
@@ -22,13 +22,7 @@ async def full(world: World, capacity: int, **fields: Any) -> tuple[dict[str, An
 
 
 async def join(
-    world: World,
-    event: dict[str, Any],
-    token: str,
-    quantity: int = 1,
-    *,
-    key: str = "k",
-    **fields: Any,
+    world: World, event: Event, token: str, quantity: int = 1, *, key: str = "k", **fields: Any
 ) -> Answer:
     """Ask to wait for tier 1."""
     body = {"tier_id": event["tiers"][0]["id"], "quantity": quantity} | fields

@@ -17,9 +17,8 @@ from multidict import CIMultiDictProxy
 from redis.asyncio import Redis
 from yarl import URL
 
+from api.http import SERVICES
 from api.lane import LaneRunner
-from api.services import SERVICES
-from api.tokens import Principal
 from engine import keys
 from engine.errors import ShardRecovering
 from engine.ids import new_id
@@ -30,6 +29,7 @@ from tests import checks
 from tests.checks import ask
 from tests.conftest import TIMEOUT_MS
 from tests.store.databases import Content, content
+from usecases.tokens import Principal
 
 SHARD = 0
 BACKLOG_MAX = 100_000
@@ -38,6 +38,7 @@ PROBLEM = "application/problem+json"
 TICKET_SIGNING_KEY = "t" * 43
 JWT_SECRET = "test-secret-" + 6 * "0123456789"
 
+Event = dict[str, Any]
 Client = TestClient[web.Request, web.Application]
 
 
@@ -113,21 +114,52 @@ class World:
         return self.token(role="organizer", organizer_id=organizer_id)
 
     async def book(
-        self, event: Mapping[str, Any], token: str, *items: tuple[int, int], key: str = "k-1"
+        self,
+        event: Event,
+        token: str | None,
+        *items: tuple[int, int] | Mapping[str, Any],
+        what: str = "bookings",
+        key: str | None = "k-1",
+        prefer: str = "",
+        **fields: Any,
     ) -> Answer:
-        """Book places: pairs of tier number (from 1) and quantity; one of tier 1 by default."""
+        """
+        Book places, or hold them.
+
+        Args:
+            token: Somebody new's if it is None.
+
+            items: Pairs of tier number (from 1) and quantity, or items as they are sent; one place
+                of tier 1 by default.
+
+            fields: What else the order has.
+        """
         lines = [
-            {"tier_id": event["tiers"][tier_no - 1]["id"], "quantity": quantity}
-            for tier_no, quantity in items or ((1, 1),)
+            {"tier_id": event["tiers"][item[0] - 1]["id"], "quantity": item[1]}
+            if isinstance(item, tuple)
+            else item
+            for item in items or ((1, 1),)
         ]
-        path = f"/v1/events/{event['id']}/bookings"
-        return await self.call("POST", path, token=token, key=key, json={"items": lines})
+        return await self.call(
+            "POST",
+            f"/v1/events/{event['id']}/{what}",
+            token=token or self.token(),
+            key=key,
+            json={"items": lines} | fields,
+            headers={"Prefer": prefer} if prefer else None,
+        )
+
+    async def hold(
+        self, event: Event, token: str | None, *lines: tuple[int, int], **fields: Any
+    ) -> Answer:
+        """Hold places as `book` books them."""
+        return await self.book(event, token, *lines, what="holds", **fields)
 
     async def cancel(self, booking_id: str, token: str) -> Answer:
         """Cancel a booking."""
         return await self.call("POST", f"/v1/bookings/{booking_id}/cancel", token=token)
 
-    async def draft(self, token: str, *capacities: int, **fields: Any) -> dict[str, Any]:
+    async def draft(self, token: str, *capacities: int, **fields: Any) -> Event:
         """Make a draft with tiers of *capacities*; *fields* replace those of `new_event`."""
         made = await self.call(
             "POST", "/v1/events", token=token, json=new_event(*capacities) | fields
@@ -139,9 +171,9 @@ class World:
         """Publish an event."""
         return await self.call("POST", f"/v1/events/{event_id}/publish", token=token)
 
-    async def event(self, *capacities: int, **fields: Any) -> dict[str, Any]:
-        """Make an organizer and a published event."""
-        token = await self.organizer()
+    async def event(self, *capacities: int, token: str = "", **fields: Any) -> Event:
+        """Make an organizer, if none is given by *token*, and a published event."""
+        token = token or await self.organizer()
         made = await self.draft(token, *capacities, **fields)
         answer = await self.publish(made["id"], token)
         assert 200 == answer.status, answer.text

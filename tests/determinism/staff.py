@@ -17,9 +17,6 @@ from unittest.mock import patch
 
 import structlog
 
-from api import app
-from api.acks import Acks, Promise
-from api.problems import Problem
 from engine import acl, porter, scripts
 from engine.commands import Order, Own, Publish, TierStock
 from engine.errors import OutcomeUnknown
@@ -41,6 +38,8 @@ from tests.determinism.rebuilding import SimulatedRebuild, verify
 from tests.determinism.redis_client import RedisClient, SimulatedWire
 from tests.determinism.redis_server import START_MS, RedisServer
 from tests.determinism.scripts import SCRIPTS
+from usecases import wiring
+from usecases.acks import Acks, Promise
 
 EVENT_ID = "evt_1"
 SHARD = 0
@@ -88,8 +87,7 @@ class Worker:
     def __init__(self, site: Site, process: Process) -> None:
         self.process = process
         pool, wire = site.pool(process), site.wire(process)
-        options: Any = SimpleNamespace(redo_records_max=10_000, redo_bytes_max=10_000_000)
-        make_redo = app.redo_maker(pool, options)
+        make_redo = wiring.redo_maker(pool, 10_000, 10_000_000)
         assert make_redo is not None
         self._redo = make_redo(SHARD)
         any_wire: Any = wire
@@ -98,8 +96,8 @@ class Worker:
             SHARD,
             any_client,
             any_wire,
-            app.reign_reader(pool),
-            report_seen=app.seen_reporter(pool),
+            wiring.reign_reader(pool),
+            report_seen=wiring.seen_reporter(pool),
             commands_max=8,
             in_flight_max=2,
             waiting_max=100,
@@ -149,10 +147,8 @@ class Worker:
         booked = await self._shard.submit(BOOK, order)
         if isinstance(booked, Refused):
             return booked.status.value
-        try:
-            await self._acks.keep(Promise(level, True, epoch), SHARD, booked)
-        except Problem as error:
-            raise OutcomeUnknown from error
+        if not await self._acks.keep(Promise(level, True, epoch), SHARD, booked):
+            raise OutcomeUnknown
         return Ack(order.id, False, booked.epoch, booked.seq, level, self.process.name)
 
     async def cancel(self, own: Own) -> Ack | str:
@@ -226,7 +222,7 @@ def staged(site: Site, rng: random.Random, tell: Callable[[str], None] | None) -
         (recovery, "secrets", names),
         (recovered, "time", clock),
         (redo, "time", clock),
-        (app, "secrets", names),
+        (wiring, "secrets", names),
         (porter, "examine_server", facts),
         (acl, "drift", no_drift),
         (recovery, "Rebuild", SimulatedRebuild),

@@ -11,8 +11,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from api.tokens import Tokens
 from evently.embedded import PostgresServer
+from usecases.tokens import Tokens
 
 SECRET = "a secret that is long enough for HS256 to take it"
 

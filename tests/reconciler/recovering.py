@@ -14,7 +14,6 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from api.app import reign_reader
 from engine import keys
 from engine.commands import Order
 from engine.engine import Engine
@@ -30,6 +29,7 @@ from store.pool import connect
 from tests.checks import ask, make_booking_id, snapshot
 from tests.conftest import TIMEOUT_MS
 from tests.reconciler.conftest import DETAIL, BoxOffice, Shown
+from usecases.wiring import reign_reader
 
 BACKLOG_MAX = 100_000
 

@@ -19,7 +19,6 @@ import pytest
 import structlog.testing
 from redis.asyncio import Redis
 
-from api.app import reign_reader, seen_reporter
 from engine import acl, scripts
 from engine.commands import Publish, TierStock
 from engine.door import Reign
@@ -39,6 +38,7 @@ from store.pool import connect as connect_database
 from tests.checks import FAR_MS, ask, snapshot
 from tests.conftest import TIMEOUT_MS
 from tests.engine.conftest import Proxy, order
+from usecases.wiring import reign_reader, seen_reporter
 
 BACKLOG_MAX = 100_000
 SHORT_TIMEOUT_MS = 200

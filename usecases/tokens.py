@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import jwt
 
-from api.memory import remember
+from usecases.memory import remember
 
 ALGORITHM = "HS256"
 ISSUER = "evently"

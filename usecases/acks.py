@@ -1,52 +1,36 @@
 """
 Acknowledgements: what an answer promises, and the wait until it is true.
 
-Each deployment has a level that every answer keeps (`EVENTLY_DURABILITY`); a request may ask for
-more by `Prefer: durability=...` (RFC 7240), never for less. A level that the deployment cannot
-give is rounded up to the next that it can. What is not reached in time is answered
-`503 outcome_unknown`, never as a failure: the booking stands, and the same request again looks
-again.
+Each deployment has a level that every answer keeps (`EVENTLY_DURABILITY`); a caller may ask for
+more, never for less. A level that the deployment cannot give is rounded up to the next that it
+can. What is not reached in time is `outcome_unknown`, never a failure: the booking stands, and the
+same request again looks again.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aiohttp import web
-
-from api import metrics
-from api.problems import Problem, unavailable
 from engine.durability import LEVELS, Durability, stronger
 from engine.engine import Engine
 from engine.outcomes import Booked, Held
 from engine.replicas import GroupWaiter
 from store.watermark import Watermark
+from usecases import metrics
 
 #: Levels that the script's reply is proof of, since Redis is configured so.
 IMMEDIATE: frozenset[Durability] = frozenset({"memory", "fsync"})
-
-#: One preference of the header: a comma ends it, but not within quotes.
-_PREFERENCE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
-_DURABILITY = re.compile(r'durability\s*=\s*"?([a-z]+)"?\s*(?:;.*)?', re.IGNORECASE)
 
 
 class Promise(NamedTuple):
     """What the answer to one request will promise."""
 
     level: Durability
-    #: Whether the request asked for a level that this one gives.
+    #: Whether the caller asked for a level that this one gives.
     is_preferred: bool = False
     #: Epoch under which the command is sent, or one before it; 0 where nobody asks.
     epoch: int = 0
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Headers that say which preference was applied."""
-        if not self.is_preferred:
-            return {}
-        return {"Preference-Applied": f"durability={self.level}"}
 
 
 class Acks:
@@ -86,33 +70,29 @@ class Acks:
         for waiter in self._waiters:
             await waiter.close()
 
-    def promise(self, request: web.Request, shard: int) -> Promise:
+    def promise(self, wanted: Durability | None, shard: int) -> Promise:
         """
-        Say what the answer to *request* will promise; to be called before the command is sent.
+        Say what will be promised; to be called before the command is sent.
+
+        Args:
+            wanted: The level that the caller asks for, if any.
 
         Raises:
             ShardRecovering: the level is one to wait for, and the shard's door is shut.
         """
         level, is_preferred = self._floor, False
-        if "Prefer" in request.headers:
-            wished = _wished(request.headers.getall("Prefer"))
-            if wished is not None:
-                level = self._at_least(stronger(wished, self._floor))
-                is_preferred = LEVELS.index(wished) >= LEVELS.index(self._floor)
+        if wanted is not None:
+            level = self._at_least(stronger(wanted, self._floor))
+            is_preferred = LEVELS.index(wanted) >= LEVELS.index(self._floor)
         if level not in IMMEDIATE:
             return Promise(level, is_preferred, self._engine.reign(shard).epoch)
         return Promise(level, is_preferred) if is_preferred else self._usual
 
-    async def keep(self, promise: Promise, shard: int, outcome: Booked | Held) -> None:
-        """
-        Wait until what was promised of *outcome* is true.
-
-        Raises:
-            Problem: 503 `outcome_unknown`; it was not true in time.
-        """
+    async def keep(self, promise: Promise, shard: int, outcome: Booked | Held) -> bool:
+        """Wait until what was promised of *outcome* is true; False if it was not in time."""
         level = promise.level
         if level in IMMEDIATE:
-            return
+            return True
         if level == "replicated":
             # Not under a later epoch: the replicas then are those of another Redis.
             reached = await self._waiters[shard % len(self._waiters)].reach(
@@ -125,8 +105,7 @@ class Acks:
                 shard=shard, epoch=outcome.epoch, seq=outcome.seq, timeout_ms=self._timeout_ms
             )
         metrics.count(metrics.acks_of(level, "reached" if reached else "unreached"))
-        if not reached:
-            raise _unreached(level)
+        return reached
 
     def _at_least(self, level: Durability) -> Durability:
         return next(one for one in self._offered if LEVELS.index(one) >= LEVELS.index(level))
@@ -139,21 +118,3 @@ def _is_offered(level: Durability, floor: Durability, replicas_min: int) -> bool
     if level == "replicated":
         return replicas_min > 0 and floor != "memory"
     return level in {floor, "database"}
-
-
-def _wished(headers: Sequence[str]) -> Durability | None:
-    """Return the level that a request asks for; the first mention counts (RFC 7240 section 2)."""
-    for part in _PREFERENCE.findall(",".join(headers)):
-        match = _DURABILITY.fullmatch(part.strip())
-        if match is not None:
-            return next((level for level in LEVELS if level == match[1].lower()), None)
-    return None
-
-
-def _unreached(level: Durability) -> Problem:
-    problem = unavailable(
-        "outcome_unknown",
-        f"It is not known yet at level {level}; repeat it with the same Idempotency-Key.",
-    )
-    problem.members["durability_wanted"] = level
-    return problem

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from api.orders import find_event
-from api.schemas import Ticket
-from api.services import Services
-from api.ticket_codes import TicketCode
 from store import tickets
+from usecases import told
+from usecases.denials import as_value
+from usecases.services import Services
+from usecases.ticket_codes import TicketCode
+from usecases.tokens import Principal
 
 #: What stands for no gate in Redis and PostgreSQL.
 NO_GATE = "-"
+TICKETS_MAX = 200
 
 
-async def show(services: Services, ticket: tickets.Ticket, user_id: str) -> Ticket:
+@as_value
+async def given(services: Services, person: Principal) -> list[told.Ticket]:
+    """Return the tickets that others gave to a person, the latest first."""
+    found = await tickets.given_to(services.pool, person.user_id, limit=TICKETS_MAX)
+    return [await view_of(services, ticket, person.user_id) for ticket in found]
+
+
+async def view_of(services: Services, ticket: tickets.Ticket, user_id: str) -> told.Ticket:
     """Return a ticket as *user_id* may see it: only its holder sees the code."""
-    known = await find_event(services, ticket.event_id)
+    known = await services.catalog.need(ticket.event_id)
     status = "valid" if ticket.status == "undone" else ticket.status
     code = None
     if status != "cancelled" and ticket.holder_id == user_id:
@@ -24,7 +33,7 @@ async def show(services: Services, ticket: tickets.Ticket, user_id: str) -> Tick
             )
         )
     is_in = status == "checked_in"
-    return Ticket(
+    return told.Ticket(
         id=ticket.id,
         event_id=ticket.event_id,
         booking_id=ticket.booking_id,

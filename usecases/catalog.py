@@ -13,10 +13,11 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-import asyncpg
-
-from api.memory import remember
+from engine.ids import is_id
 from store import events, seats
+from store.pool import Pool
+from usecases.denials import not_found
+from usecases.memory import remember
 
 EVENTS_MAX = 20_000
 #: Events whose sections are remembered: a stadium's take about 100 kB.
@@ -45,7 +46,7 @@ class Known:
 class Catalog:
     """A bounded memory of events, filled from PostgreSQL on first use."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._known: dict[str, Known] = {}
         self._missing: dict[str, float] = {}
@@ -82,6 +83,15 @@ class Catalog:
             read = self._reads[event_id] = asyncio.create_task(self._read(event_id))
             read.add_done_callback(lambda _: self._reads.pop(event_id, None))
         return await asyncio.shield(read)
+
+    async def need(self, event_id: str, wanted_tier_ids: frozenset[str] = frozenset()) -> Known:
+        """Return the event as `find` does; deny one that is not there."""
+        if not is_id("evt", event_id):
+            raise not_found()
+        known = await self.find(event_id, wanted_tier_ids=wanted_tier_ids)
+        if known is None:
+            raise not_found()
+        return known
 
     async def sections(self, event_id: str) -> list[seats.Section]:
         """Return an event's sections; they never change once the event is made."""

@@ -1,0 +1,154 @@
+"""Answers: what use cases tell, or deny, as HTTP."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from api.lean import LeanAnswer
+from api.problems import RETRY_AFTER_S, Problem, Refusal, refusal
+from engine.outcomes import Refused
+from engine.records import Item
+from engine.status import Status
+from usecases.asked import Scalar
+from usecases.bookings import Made
+from usecases.catalog import Known
+from usecases.denials import Denied, Done, Why
+from usecases.memory import remember
+from usecases.moments import moment_text
+from usecases.orders import items_of, total_of
+from usecases.told import Page
+
+#: For the eyes of whoever asks alone: what is theirs, or what a promo code unlocks.
+PERSONAL = {"Cache-Control": "private, no-store"}
+PUBLIC = {"Cache-Control": "public, max-age=1, stale-while-revalidate=5"}
+MEMORY_ENTRIES_MAX = 4_096
+
+DENIALS = {
+    Why.INVALID: Refusal(422, "invalid", "The request is not valid."),
+    Why.FORBIDDEN: Refusal(403, "forbidden", "The account may not do this."),
+    Why.EMAIL_TAKEN: Refusal(409, "email_taken", "There is an account with this address."),
+    Why.WRONG_CREDENTIALS: Refusal(401, "wrong_credentials", "Address or password is wrong."),
+    Why.VERSION_WANTED: Refusal(
+        428, "precondition_required", "The request must say which version it changes."
+    ),
+    Why.VERSION_PASSED: Refusal(
+        412, "precondition_failed", "The event has changed since; read it again."
+    ),
+    Why.CATCHING_UP: Refusal(503, "catching_up", "PostgreSQL is behind; try again shortly."),
+    Why.OUTCOME_UNKNOWN: Refusal(
+        503,
+        "outcome_unknown",
+        "It is not known whether this happened; repeat it with the same Idempotency-Key.",
+    ),
+}
+_ENCODER = msgspec.json.Encoder()
+#: What orders' items cost, as JSON, by event; neither tiers' ids nor an event's currency change.
+_priced: dict[tuple[str, tuple[Item, ...]], str] = {}
+
+
+def answer(
+    told: Any, *, status: int = 200, headers: dict[str, str] | None = None
+) -> LeanAnswer | Problem:
+    """Answer with what a use case told or denied; headers must be safe to write as they are."""
+    if isinstance(told, Denied | Refused):
+        return problem_of(told)
+    own = headers or {}
+    if isinstance(told, Done):
+        if told.promise is not None and told.promise.is_preferred:
+            own = own | {"Preference-Applied": f"durability={told.promise.level}"}
+        if told.is_replay:
+            own = own | {"Idempotent-Replayed": "true"}
+        told = told.told
+    lines = "".join([f"{name}: {value}\r\n" for name, value in own.items()])
+    return LeanAnswer(status, _ENCODER.encode(told), lines)
+
+
+def answer_page(
+    schema: type[msgspec.Struct], page: Page[Any] | Denied, headers: dict[str, str]
+) -> LeanAnswer | Problem:
+    """Answer with a page of a list and the cursor of the next."""
+    if isinstance(page, Denied):
+        return problem_of(page)
+    cursor = None
+    if page.last is not None:
+        text = f"{page.last[0].isoformat()} {page.last[1]}"
+        cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    members = {"up_to_date": page.up_to_date} if "up_to_date" in schema.__struct_fields__ else {}
+    body = schema(data=page.data, has_more=cursor is not None, next_cursor=cursor, **members)
+    return answer(body, headers=headers)
+
+
+def answer_nothing(told: Denied | None) -> web.StreamResponse | Problem:
+    """Answer that something is done, of which there is nothing to tell."""
+    return problem_of(told) if told is not None else web.Response(status=204, headers=PERSONAL)
+
+
+def problem_of(denied: Denied | Refused) -> Problem:
+    """Turn a use case's no into the answer that says so."""
+    if isinstance(denied, Refused):
+        return refusal(denied)
+    if isinstance(denied.why, Status):
+        problem = refusal(Refused(denied.why, dict(denied.fields)))
+    else:
+        row = DENIALS[denied.why]
+        headers = {"Retry-After": str(math.ceil(RETRY_AFTER_S))} if row.http_status == 503 else {}
+        figures: Any = denied.fields
+        problem = Problem(row.http_status, row.code, row.title, headers=headers, **figures)
+    problem.detail = denied.detail
+    if denied.errors:
+        problem.errors = [(at, how or problem.title) for at, how in denied.errors]
+    return problem
+
+
+def answer_made(
+    made: Made | Denied, special_requests: str, metadata: dict[str, Scalar]
+) -> LeanAnswer | Problem:
+    """
+    Answer with a new booking: a `told.Booking` as JSON.
+
+    By hand, since most of it is the same for all who order the same; ids, levels and receipts
+    have no character to escape.
+    """
+    if isinstance(made, Denied):
+        return problem_of(made)
+    known, own, promise, outcome, receipt = made
+    headers = f"Cache-Control: private, no-store\r\nLocation: /v1/bookings/{own.id}\r\n"
+    if promise.is_preferred:
+        headers += f"Preference-Applied: durability={promise.level}\r\n"
+    if outcome.is_replay:
+        headers += "Idempotent-Replayed: true\r\n"
+    quoted = f'"{receipt}"' if receipt else "null"
+    noted = '"special_requests":"","metadata":{}'
+    if special_requests or metadata:
+        noted = (
+            f'"special_requests":{encode(special_requests).decode()},'
+            f'"metadata":{encode(metadata).decode()}'
+        )
+    body = (
+        f'{{"id":"{own.id}","event_id":"{own.event_id}","status":"confirmed",'
+        f"{_priced_items(known, own.event_id, outcome.items)},"
+        f'"created_at":"{moment_text(outcome.at_ms)}","cancelled_at":null,'
+        f'"durability":"{promise.level}","seq":{outcome.seq},'
+        f'"receipt":{quoted},{noted},"version":1,"tickets":[]}}'
+    )
+    return LeanAnswer(201, body.encode(), headers)
+
+
+def encode(told: Any) -> bytes:
+    """Return an answer's body."""
+    return _ENCODER.encode(told)
+
+
+def _priced_items(known: Known, event_id: str, items: tuple[Item, ...]) -> str:
+    """Return the members `items` and `total` of an answer, as JSON."""
+    text = _priced.get((event_id, items))
+    if text is None:
+        rows, total = encode(items_of(known, items)), encode(total_of(known, items))
+        text = f'"items":{rows.decode()},"total":{total.decode()}'
+        remember(_priced, (event_id, items), text, most=MEMORY_ENTRIES_MAX)
+    return text

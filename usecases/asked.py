@@ -1,0 +1,239 @@
+"""
+What people ask of use cases, as values with their bounds; a face decodes its requests into them.
+
+They forbid unknown fields, so that a misspelt or smuggled one is an error and never ignored.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from engine.commands import ORDER_LINES_MAX, ORDER_PLACES_MAX
+from engine.seats import BLOCK_SEATS_MAX, SECTION_SEATS_MAX, SECTIONS_MAX
+
+Moment = Annotated[dt.datetime, Meta(tz=True)]
+#: A promo code as buyers write it; their case does not matter.
+PROMO_CODE = r"^[A-Za-z0-9_-]{1,32}\Z"
+ShortText = Annotated[str, Meta(min_length=1, max_length=200)]
+#: Integers stay within 64 bits, as every reader of JSON can take them.
+Scalar = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | bool | None
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An amount in minor units of an ISO 4217 currency."""
+
+    amount: Annotated[int, Meta(ge=0, le=100_000_000_000)]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
+
+
+class Register(Asked, frozen=True, kw_only=True):
+    """A new account."""
+
+    email: Annotated[str, Meta(min_length=3, max_length=254)]
+    password: Annotated[str, Meta(min_length=8, max_length=1024)]
+    name: ShortText
+
+
+class Login(Asked, frozen=True, kw_only=True):
+    """Proof of an account."""
+
+    email: Annotated[str, Meta(min_length=3, max_length=254)]
+    password: Annotated[str, Meta(min_length=1, max_length=1024)]
+
+
+class NewTier(Asked, frozen=True, kw_only=True):
+    """A kind of ticket of a new event."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    price: Money
+    #: May be left out where the tier has seats: it is their number.
+    capacity: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
+    max_per_order: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)] = ORDER_PLACES_MAX
+    #: An order that has places of this tier has at least so many.
+    min_per_order: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)] = 1
+    #: Over all orders of a person; beside `max_per_user` of the event.
+    max_per_user: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    #: Sale window of this tier, within that of the event.
+    sale_opens_at: Moment | None = None
+    sale_closes_at: Moment | None = None
+    #: Shown and sold only to who sends a promo code that names the tier; it has no waitlist.
+    is_hidden: bool = False
+
+
+class NewSeat(Asked, frozen=True, kw_only=True, omit_defaults=True):
+    """A seat of a new row."""
+
+    label: Annotated[str, Meta(min_length=1, max_length=10)]
+    accessible: bool = False
+    restricted_view: bool = False
+    aisle: bool = False
+
+
+class NewRow(Asked, frozen=True, kw_only=True):
+    """A row of seats: their number, or each of them."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=20)]
+    seats: (
+        Annotated[int, Meta(ge=1, le=SECTION_SEATS_MAX)]
+        | Annotated[list[NewSeat], Meta(min_length=1, max_length=SECTION_SEATS_MAX)]
+    )
+
+
+class NewSection(Asked, frozen=True, kw_only=True):
+    """A section of seats of a new event, the rows nearest the stage first."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    #: Name of the tier, or its index from 0.
+    tier: str | int
+    rows: Annotated[list[NewRow], Meta(min_length=1, max_length=500)]
+
+
+class NewPromo(Asked, frozen=True, kw_only=True):
+    """
+    A promo code of a new event: percent_off or amount_off, and the hidden tiers it unlocks.
+
+    An access code takes nothing off: it names at least one hidden tier.
+    """
+
+    code: Annotated[str, Meta(pattern=r"^[A-Z0-9_-]{1,32}\Z")]
+    percent_off: Annotated[int, Meta(ge=1, le=100)] | None = None
+    #: Minor units of the event's currency, off each place.
+    amount_off: Annotated[int, Meta(ge=1, le=100_000_000_000)] | None = None
+    #: Names of tiers, or their indexes from 0; all that are not hidden if none is named.
+    tiers: Annotated[list[str | int], Meta(max_length=100)] = []
+    #: Orders that may use it.
+    uses_max: Annotated[int, Meta(ge=1, le=10_000_000)]
+
+
+class NewEvent(Asked, frozen=True, kw_only=True):
+    """A new event; it is a draft until published."""
+
+    name: ShortText
+    description: Annotated[str, Meta(max_length=10_000)] = ""
+    category: Annotated[str, Meta(max_length=100)] = ""
+    venue: Annotated[str, Meta(max_length=200)] = ""
+    #: IANA name of the venue's zone.
+    timezone: Annotated[str, Meta(max_length=64)] = "UTC"
+    starts_at: Moment
+    ends_at: Moment | None = None
+    sale_opens_at: Moment | None = None
+    sale_closes_at: Moment | None = None
+    max_per_user: Annotated[int, Meta(ge=1, le=1000)] = 10
+    #: `strict`: the head waits until its party fits; `skip`: smaller parties may pass it.
+    waitlist_policy: Literal["strict", "skip"] = "strict"
+    #: How long a head that does not fit may stop a strict waitlist.
+    waitlist_patience_s: Annotated[int, Meta(ge=0, le=2_592_000)] = 900
+    tiers: Annotated[list[NewTier], Meta(min_length=1, max_length=100)]
+    #: Of tiers with reserved seats; in the order in which best available fills them.
+    sections: Annotated[list[NewSection], Meta(max_length=SECTIONS_MAX)] = []
+    promo_codes: Annotated[list[NewPromo], Meta(max_length=100)] = []
+
+
+class OrderItem(Asked, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    One line of an order: a tier and how many, or seats.
+
+    Of a tier with seats, a quantity means the best available.
+    """
+
+    tier_id: Annotated[str, Meta(max_length=64)] | None = None
+    quantity: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)] | None = None
+    seat_ids: (
+        Annotated[
+            list[Annotated[str, Meta(max_length=16)]],
+            Meta(min_length=1, max_length=ORDER_PLACES_MAX),
+        ]
+        | None
+    ) = None
+    #: Let the server choose seats side by side, as near the middle of the front as there are.
+    best_available: bool = False
+    #: With best_available: seats apart are better than none.
+    split: bool = False
+    #: With best_available: at least one of the seats must be accessible.
+    accessible: bool = False
+
+
+class Order(Asked, frozen=True, kw_only=True):
+    """What a buyer asks for: at most ten places, each tier on one line."""
+
+    items: Annotated[list[OrderItem], Meta(min_length=1, max_length=ORDER_LINES_MAX)]
+    special_requests: Annotated[str, Meta(max_length=500)] = ""
+    metadata: Annotated[dict[str, Scalar], Meta(max_length=50)] = {}
+    promo_code: Annotated[str, Meta(pattern=PROMO_CODE)] | None = None
+
+
+class CancelledItem(Asked, frozen=True, kw_only=True):
+    """Places to be given back."""
+
+    tier_id: Annotated[str, Meta(max_length=64)]
+    quantity: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)]
+
+
+class CancelBooking(Asked, frozen=True, kw_only=True):
+    """Which places of a booking to give back; all without a body."""
+
+    items: Annotated[list[CancelledItem], Meta(min_length=1, max_length=ORDER_LINES_MAX)]
+    #: Of the booking, as read before: what makes a repeated request harmless.
+    version: Annotated[int, Meta(ge=1, le=1000)] | None = None
+
+
+class Gate(Asked, frozen=True, kw_only=True):
+    """Where a ticket is scanned."""
+
+    gate: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._]([A-Za-z0-9._-]{0,39})\Z")] | None = None
+
+
+class Transfer(Asked, frozen=True, kw_only=True):
+    """Who gets a ticket: one of the two."""
+
+    email: Annotated[str, Meta(min_length=3, max_length=254)] | None = None
+    user_id: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class TierChange(Asked, frozen=True, kw_only=True):
+    """A tier's new capacity."""
+
+    id: Annotated[str, Meta(max_length=64)]
+    capacity: Annotated[int, Meta(ge=0, le=10_000_000)]
+
+
+class EventChange(Asked, frozen=True, kw_only=True):
+    """What is to change of an event; what is not named stays."""
+
+    name: ShortText | None = None
+    description: Annotated[str, Meta(max_length=10_000)] | None = None
+    category: Annotated[str, Meta(max_length=100)] | None = None
+    venue: Annotated[str, Meta(max_length=200)] | None = None
+    sale_closes_at: Moment | None = None
+    tiers: Annotated[list[TierChange], Meta(max_length=100)] = []
+
+
+class Reopening(Asked, frozen=True, kw_only=True):
+    """Until when to sell on."""
+
+    sale_closes_at: Moment
+
+
+class SeatIds(Asked, frozen=True, kw_only=True):
+    """Seats of an event."""
+
+    seat_ids: Annotated[
+        list[Annotated[str, Meta(max_length=16)]], Meta(min_length=1, max_length=BLOCK_SEATS_MAX)
+    ]
+
+
+class Join(Asked, frozen=True, kw_only=True):
+    """What one waits for: the whole party or nothing."""
+
+    tier_id: Annotated[str, Meta(max_length=64)]
+    quantity: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)]
+    #: A hold of one's own that expired: gives the first place, once.
+    after_hold: Annotated[str, Meta(max_length=64)] | None = None

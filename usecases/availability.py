@@ -1,0 +1,50 @@
+"""What is left of an event: what a crowd asks most often."""
+
+from __future__ import annotations
+
+from usecases import told
+from usecases.denials import as_value, granted
+from usecases.events import unlocking
+from usecases.moments import moment_of
+from usecases.services import Services
+from usecases.tokens import Principal
+
+
+@as_value
+async def read(
+    services: Services, person: Principal | None, event_id: str, promo_code: str
+) -> told.Seen[told.Availability]:
+    """
+    Tell what is left, all counters of one moment.
+
+    Hidden tiers are told to the event's organizer, and those that *promo_code* unlocks.
+    """
+    known = services.catalog.get(event_id) or await services.catalog.need(event_id)
+    code = unlocking(person, known, promo_code)
+    outcome = granted(await services.engine.availability(known.shard, event_id, promo_code=code))
+    tiers = [
+        _tier(tier_id, tier_no, outcome.stock)
+        for tier_id, tier_no in known.tier_nos.items()
+        if f"{tier_no}.available" in outcome.stock
+    ]
+    as_of = moment_of(outcome.at_ms)
+    view = told.Availability(event_id=event_id, as_of=as_of, tiers=tiers)
+    return told.Seen(view, bool(code))
+
+
+def _tier(tier_id: str, tier_no: int, stock: dict[str, str]) -> told.TierAvailability:
+    available, held = int(stock[f"{tier_no}.available"]), int(stock[f"{tier_no}.held"])
+    waiting = int(stock.get(f"{tier_no}.waiting", 0))
+    return told.TierAvailability(
+        tier_id=tier_id,
+        capacity=int(stock[f"{tier_no}.capacity"]),
+        available=available,
+        held=held,
+        sold=int(stock[f"{tier_no}.sold"]),
+        waiting=waiting,
+        status="available"
+        if available and not waiting
+        else "all_held"
+        if available or held
+        else "sold_out",
+    )

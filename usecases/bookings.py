@@ -1,0 +1,207 @@
+"""Bookings: the hot path, and what one does with a booking afterwards."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import NamedTuple
+
+import msgspec
+
+from engine.commands import CancelItem, Order, Own
+from engine.durability import Durability
+from engine.ids import booking_id, is_id
+from engine.outcomes import Booked, Refused
+from engine.records import Item
+from store import bookings, tickets
+from usecases import metrics, told
+from usecases.acks import Promise
+from usecases.asked import CancelBooking, Money
+from usecases.catalog import Known
+from usecases.denials import Denied, Done, Why, as_value, granted, invalid, not_found
+from usecases.moments import moment_of
+from usecases.orders import NO_TIER, Wish, items_of
+from usecases.services import Services
+from usecases.tickets import view_of as ticket_view
+from usecases.tokens import Principal
+
+
+class Made(NamedTuple):
+    """A booking as the script's reply has it, before PostgreSQL knows of it."""
+
+    known: Known
+    #: Names event and booking.
+    own: Order | Own
+    promise: Promise
+    outcome: Booked
+    #: None while the server makes none.
+    receipt: str | None
+
+
+async def book(
+    services: Services, person: Principal, wish: Wish, key: str, wanted: Durability | None
+) -> Made | Refused | Denied:
+    """
+    Book places at once; returns when what is promised of the booking is true.
+
+    Idempotency: the same wish of the same person under the same key gives the same booking.
+    """
+    own_id = booking_id(event_id=wish.event_id, user_id=person.user_id, idempotency_key=key)
+    order = Order(wish.event_id, own_id, person.user_id, wish.fingerprint, wish.detail, wish.lines)
+    shard = wish.known.shard
+    promise = services.acks.promise(wanted, shard)
+    outcome = await services.engine.book(shard, order)
+    if isinstance(outcome, Refused):
+        # Not raised: most of a rush is told that it is sold out.
+        metrics.count(metrics.bookings_of(outcome.status.value.lower()))
+        return outcome
+    metrics.count(metrics.bookings_of("replayed" if outcome.is_replay else "booked"))
+    if not await services.acks.keep(promise, shard, outcome):
+        return unreached(promise)
+    receipt = services.receipts.of(outcome, own_id) if services.receipts else None
+    return Made(wish.known, order, promise, outcome, receipt)
+
+
+async def made(
+    services: Services, known: Known, own: Own, promise: Promise, outcome: Booked
+) -> Made:
+    """Return the booking that a hold or an offer became, when what is promised is true."""
+    if not await services.acks.keep(promise, known.shard, outcome):
+        raise unreached(promise)
+    receipt = services.receipts.of(outcome, own.id) if services.receipts else None
+    return Made(known, own, promise, outcome, receipt)
+
+
+def unreached(promise: Promise) -> Denied:
+    """Return the denial of what is not known yet at the level promised."""
+    return Denied(
+        Why.OUTCOME_UNKNOWN,
+        detail=f"It is not known yet at level {promise.level}.",
+        fields={"durability_wanted": promise.level},
+    )
+
+
+@as_value
+async def read(services: Services, person: Principal, own_id: str) -> told.Booking:
+    """Return a booking of the person's own."""
+    return await _with_tickets(services, await _own(services, person, own_id))
+
+
+@as_value
+async def mine(
+    services: Services, person: Principal, *, before: tuple[dt.datetime, str], limit: int
+) -> told.Page[told.Booking]:
+    """Return a page of the person's bookings, newest first."""
+    up_to_date = await services.catch_up()
+    found = await bookings.of_user(services.pool, person.user_id, before=before, limit=limit + 1)
+    page = found[:limit]
+    last = (page[-1].created_at, page[-1].id) if len(found) > limit else None
+    return told.Page(await _views(services, page), last, up_to_date)
+
+
+@as_value
+async def cancel(services: Services, person: Principal, own_id: str) -> Done[told.Booking]:
+    """Cancel a booking of the person's own; its places are on sale at once. May be repeated."""
+    row = await _own(services, person, own_id)
+    own = Own(row.event_id, row.id, row.user_id)
+    outcome = granted(await services.engine.cancel(row.shard, own))
+    # The person's next read should not show the booking alive.
+    await services.settle(row.shard, outcome)
+    view = await _with_tickets(services, row)
+    view = msgspec.structs.replace(
+        view,
+        status="cancelled",
+        cancelled_at=moment_of(outcome.at_ms),
+        version=row.version + (row.status != "cancelled"),
+        tickets=[
+            msgspec.structs.replace(ticket, status="cancelled", code=None)
+            for ticket in view.tickets
+        ],
+    )
+    return Done(view, outcome.is_replay)
+
+
+@as_value
+async def cancel_places(
+    services: Services, person: Principal, own_id: str, asked: CancelBooking
+) -> Done[told.Booking]:
+    """Give back some places; the version that is asked for makes a repetition harmless."""
+    row = await _own(services, person, own_id)
+    if asked.version is None:
+        must = "must be the booking's version, as read before"
+        raise Denied(Why.VERSION_WANTED, ("/version", must))
+    known = await services.catalog.need(row.event_id)
+    lines: dict[int, int] = {}
+    for index, item in enumerate(asked.items):
+        tier_no = known.tier_nos.get(item.tier_id)
+        if tier_no is None:
+            raise invalid(f"/items/{index}/tier_id", NO_TIER)
+        if tier_no in lines:
+            raise invalid(f"/items/{index}/tier_id", "stands on another line already")
+        lines[tier_no] = item.quantity
+    command = CancelItem(row.event_id, row.id, row.user_id, asked.version, tuple(lines.items()))
+    outcome = granted(await services.engine.cancel_item(row.shard, command))
+    if not await services.settle(row.shard, outcome):
+        raise Denied(Why.CATCHING_UP, detail="The places are given back.")
+    return Done(await _with_tickets(services, await find(services, row.id)), outcome.is_replay)
+
+
+async def find(services: Services, own_id: str) -> bookings.Booking:
+    """
+    Return a booking, whoever has it; deny one that is not there.
+
+    A booking that PostgreSQL does not have may be so new that it is still on its way.
+    """
+    if not is_id("bk", own_id):
+        raise not_found()
+    row = await bookings.by_id(services.pool, own_id)
+    if row is None:
+        up_to_date = await services.catch_up()
+        row = await bookings.by_id(services.pool, own_id)
+        if row is None and not up_to_date:
+            raise Denied(Why.CATCHING_UP)
+    if row is None:
+        raise not_found()
+    return row
+
+
+async def _own(services: Services, person: Principal, own_id: str) -> bookings.Booking:
+    """Return a booking if it is the person's; else it is not there, whatever it is (S8)."""
+    row = await find(services, own_id)
+    if row.user_id != person.user_id:
+        raise not_found()
+    return row
+
+
+async def _with_tickets(services: Services, row: bookings.Booking) -> told.Booking:
+    [view] = await _views(services, [row])
+    found = await tickets.of_bookings(services.pool, [(row.event_id, row.id)])
+    shown = [await ticket_view(services, ticket, row.user_id) for ticket in found.get(row.id, [])]
+    return msgspec.structs.replace(view, tickets=shown)
+
+
+async def _views(services: Services, rows: list[bookings.Booking]) -> list[told.Booking]:
+    items = await bookings.items_of(services.pool, rows)
+    views = []
+    for row in rows:
+        known = await services.catalog.need(row.event_id)
+        lines = tuple(
+            Item(item.tier_no, item.quantity, item.unit_price_minor, item.seat_ids)
+            for item in items.get(row.id, [])
+        )
+        views.append(
+            told.Booking(
+                id=row.id,
+                event_id=row.event_id,
+                status=row.status,  # type: ignore[arg-type]  # The enum has the same values.
+                items=items_of(known, lines),
+                total=Money(row.total_minor, known.currency),
+                created_at=row.created_at,
+                cancelled_at=row.cancelled_at,
+                durability="database",
+                seq=row.seq,
+                version=row.version,
+                special_requests=row.special_requests or "",
+                metadata=msgspec.json.decode(row.metadata) if row.metadata else {},
+            )
+        )
+    return views

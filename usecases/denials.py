@@ -1,0 +1,111 @@
+"""
+Denials: how a use case says no.
+
+A denial says why, about which of the values it was given, and in figures. Within the room it is
+raised, since a rule may stand deep; whoever calls a use case gets it as a value (`as_value`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from enum import StrEnum
+from functools import wraps
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
+
+from engine.outcomes import Refused
+from engine.status import Status
+from usecases.acks import Promise
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+class Why(StrEnum):
+    """Why a use case denies what no script was asked, or none has refused."""
+
+    INVALID = "invalid"
+    FORBIDDEN = "forbidden"
+    EMAIL_TAKEN = "email_taken"
+    WRONG_CREDENTIALS = "wrong_credentials"
+    #: The caller must say which version they have seen; or it is no longer that.
+    VERSION_WANTED = "precondition_required"
+    VERSION_PASSED = "precondition_failed"
+    #: PostgreSQL is behind Redis, or a level of durability was not reached in time.
+    CATCHING_UP = "catching_up"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+
+
+class Denied(Exception):
+    """A use case's no."""
+
+    def __init__(
+        self,
+        why: Status | Why,
+        *errors: tuple[str, str],
+        detail: str = "",
+        fields: Mapping[str, int | str] | None = None,
+    ) -> None:
+        """
+        Args:
+            errors: Pairs of what is wrong, as a JSON pointer into what was asked, and how; ""
+                says no more than the reason does.
+
+            detail: What is special about this one.
+
+            fields: Further figures, as in `engine.outcomes.REFUSAL_FIELDS`.
+        """
+        super().__init__(f"{why}: {errors} {detail}")
+        self.why = why
+        self.errors = errors
+        self.detail = detail
+        self.fields = fields or {}
+
+
+class Done(NamedTuple, Generic[Result]):
+    """What a use case did, as it is told."""
+
+    told: Result
+    #: Whether an earlier request like this one did it.
+    is_replay: bool = False
+    #: What the answer promises, where the caller had a say in it.
+    promise: Promise | None = None
+
+
+def as_value(
+    usecase: Callable[Given, Coroutine[Any, Any, Result]],
+) -> Callable[Given, Coroutine[Any, Any, Result | Denied]]:
+    """Return a use case whose denials are values."""
+
+    @wraps(usecase)
+    async def asked(*args: Given.args, **kwargs: Given.kwargs) -> Result | Denied:
+        try:
+            return await usecase(*args, **kwargs)
+        except Denied as denied:
+            return denied
+
+    return asked
+
+
+def granted(outcome: Result | Refused, line_at: str = "") -> Result:
+    """
+    Return a script's outcome; raise its refusal.
+
+    Args:
+        line_at: Where a refused line, from 0, stands in what was asked.
+    """
+    if not isinstance(outcome, Refused):
+        return outcome
+    fields, errors = dict(outcome.fields), []
+    if line_at and "line" in fields:
+        errors.append((line_at.format(int(fields.pop("line")) - 1), ""))
+    raise Denied(outcome.status, *errors, fields=fields)
+
+
+def invalid(pointer: str, detail: str) -> Denied:
+    """Return the denial of a bad value at *pointer*."""
+    return Denied(Why.INVALID, (pointer, detail))
+
+
+def not_found() -> Denied:
+    """Return the one denial for what is not there and for what is not the caller's (S8)."""
+    return Denied(Status.NOT_FOUND)

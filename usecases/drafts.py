@@ -1,0 +1,256 @@
+"""Drafts: from what an organizer asks for to the rows of an event that is not on sale yet."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zoneinfo
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from engine.ids import new_id
+from engine.seats import ACCESSIBLE, AISLE, RESTRICTED_VIEW, SECTION_SEATS_MAX
+from store import events
+from store.seats import Section
+from usecases import told
+from usecases.asked import NewEvent, NewRow, NewSeat, NewSection, NewTier
+from usecases.denials import Denied, Why, as_value, invalid
+from usecases.events import view_of
+from usecases.services import Services
+from usecases.tokens import Principal
+
+#: Years that an event may lie in.
+YEAR_MIN = 2000
+YEAR_MAX = 2999
+
+
+@as_value
+async def create(services: Services, person: Principal, asked: NewEvent) -> told.Event:
+    """Make a draft of the person's organizer."""
+    if person.organizer_id is None:
+        raise Denied(Why.FORBIDDEN, detail="The account belongs to no organizer.")
+    sections = _sections(asked)
+    event, tiers = _draft(asked, _capacities(asked, sections), person.organizer_id, services.shards)
+    rows = [section._replace(event_id=event.id) for section in sections]
+    await events.add(services.pool, event, tiers, rows, _promos(asked))
+    return await view_of(services, event.id)
+
+
+def _draft(
+    body: NewEvent, places: list[int], organizer_id: str, shards: int
+) -> tuple[events.Event, list[events.Tier]]:
+    """Turn a valid request into rows; raise the problem of the first field that is not."""
+    try:
+        zoneinfo.ZoneInfo(body.timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise invalid("/timezone", "is not an IANA time zone") from error
+    now = dt.datetime.now(dt.UTC)
+    starts_at = _utc("starts_at", body.starts_at)
+    ends_at = _utc("ends_at", body.ends_at or starts_at)
+    opens_at = _utc("sale_opens_at", body.sale_opens_at or now)
+    closes_at = _utc("sale_closes_at", body.sale_closes_at or starts_at)
+    if ends_at < starts_at:
+        raise invalid("/ends_at", "is before starts_at")
+    if closes_at <= opens_at:
+        raise invalid("/sale_closes_at", "is not after sale_opens_at")
+    for name in ("name", "description", "category", "venue"):
+        if "\0" in getattr(body, name):
+            raise invalid(f"/{name}", "must not contain NUL")
+    currency = body.tiers[0].price.currency
+    event_id = new_id("evt")
+    tiers = []
+    for number, tier in enumerate(body.tiers, start=1):
+        if tier.price.currency != currency:
+            raise invalid(f"/tiers/{number - 1}/price/currency", f"must be {currency} as well")
+        if "\0" in tier.name:
+            raise invalid(f"/tiers/{number - 1}/name", "must not contain NUL")
+        row = events.Tier(
+            event_id,
+            number,
+            new_id("tier"),
+            tier.name,
+            tier.price.amount,
+            places[number - 1],
+            tier.max_per_order,
+        )
+        tiers.append(_with_rules(row, tier, opens_at, closes_at))
+    event = events.Event(
+        id=event_id,
+        organizer_id=organizer_id,
+        shard=_shard_of(event_id, shards),
+        status="draft",
+        name=body.name,
+        description=body.description,
+        category=body.category,
+        venue=body.venue,
+        timezone=body.timezone,
+        currency=currency,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        sale_opens_at=opens_at,
+        sale_closes_at=closes_at,
+        person_max=body.max_per_user,
+        version=1,
+        created_at=now,
+        published_at=None,
+        waitlist_policy=body.waitlist_policy,
+        waitlist_patience_ms=body.waitlist_patience_s * 1000,
+    )
+    return event, tiers
+
+
+def _with_rules(
+    row: events.Tier, tier: NewTier, opens_at: dt.datetime, closes_at: dt.datetime
+) -> events.Tier:
+    """Add a tier's own rules to its row; the event is on sale from *opens_at* to *closes_at*."""
+    at = f"tiers/{row.tier_no - 1}"
+    if tier.min_per_order > tier.max_per_order:
+        raise invalid(f"/{at}/min_per_order", "is above max_per_order")
+    if tier.max_per_user is not None and tier.max_per_user < tier.min_per_order:
+        raise invalid(f"/{at}/max_per_user", "is below min_per_order")
+    opens, closes = (
+        moment and _utc(f"{at}/{name}", moment)
+        for name, moment in (
+            ("sale_opens_at", tier.sale_opens_at),
+            ("sale_closes_at", tier.sale_closes_at),
+        )
+    )
+    if opens is not None and not opens_at <= opens < closes_at:
+        raise invalid(f"/{at}/sale_opens_at", "is not within the sale of the event")
+    if closes is not None and not (opens or opens_at) < closes <= closes_at:
+        raise invalid(f"/{at}/sale_closes_at", "is not within the sale of the event and tier")
+    return row._replace(
+        order_min=tier.min_per_order if tier.min_per_order > 1 else 0,
+        person_max=tier.max_per_user or 0,
+        sale_opens_at=opens,
+        sale_closes_at=closes,
+        is_hidden=tier.is_hidden,
+    )
+
+
+def _promos(body: NewEvent) -> list[events.Promo]:
+    """Turn promo codes into what is loaded; raise the problem of the first that is not valid."""
+    names: dict[str | int, int] = {}
+    for number, tier in enumerate(body.tiers):
+        names[number] = number + 1
+        names.setdefault(tier.name, number + 1)
+    hidden = {number for number, tier in enumerate(body.tiers, start=1) if tier.is_hidden}
+    promos: dict[str, events.Promo] = {}
+    for number, promo in enumerate(body.promo_codes):
+        at = f"/promo_codes/{number}"
+        if promo.code in promos:
+            raise invalid(f"{at}/code", "is there already")
+        for place, name in enumerate(promo.tiers):
+            if name not in names:
+                raise invalid(f"{at}/tiers/{place}", "is neither the name nor the index of a tier")
+        tier_nos = tuple(sorted({names[name] for name in promo.tiers}))
+        count = (promo.percent_off is not None) + (promo.amount_off is not None)
+        if count > 1 or (count == 0 and not hidden & set(tier_nos)):
+            raise invalid(at, "needs either percent_off or amount_off, or a hidden tier to unlock")
+        promos[promo.code] = events.Promo(
+            promo.code, promo.uses_max, promo.percent_off or 0, promo.amount_off or 0, tier_nos
+        )
+    for number in sorted(hidden.difference(*(promo.tier_nos for promo in promos.values()))):
+        raise invalid(f"/tiers/{number - 1}/is_hidden", "needs a promo code that names the tier")
+    return list(promos.values())
+
+
+def _capacities(body: NewEvent, sections: Iterable[Section]) -> list[int]:
+    """Return the capacity of each tier: what is given, or its number of seats."""
+    seats: dict[int, int] = {}
+    for section in sections:
+        count = sum(map(int, section.row_seats.split(",")))
+        seats[section.tier_no] = seats.get(section.tier_no, 0) + count
+    found = []
+    for number, tier in enumerate(body.tiers):
+        capacity = seats.get(number + 1, tier.capacity)
+        if capacity is None:
+            raise invalid(f"/tiers/{number}/capacity", "is required where the tier has no seats")
+        if tier.capacity not in (None, capacity):
+            raise invalid(f"/tiers/{number}/capacity", f"is not its number of seats, {capacity}")
+        found.append(capacity)
+    return found
+
+
+def _sections(body: NewEvent) -> list[Section]:
+    """Turn a draft's sections into rows that still lack their event; raise the first problem."""
+    tier_nos: dict[str | int, int] = {}
+    for number, tier in enumerate(body.tiers):
+        tier_nos[number] = number + 1
+        tier_nos.setdefault(tier.name, number + 1)
+    sections = []
+    for number, section in enumerate(body.sections):
+        pointer = f"/sections/{number}"
+        tier_no = tier_nos.get(section.tier)
+        if tier_no is None:
+            raise invalid(f"{pointer}/tier", "is neither the name nor the index of a tier")
+        sections.append(_section(pointer, number + 1, tier_no, section))
+    return sections
+
+
+def _section(pointer: str, section_no: int, tier_no: int, section: NewSection) -> Section:
+    if "\0" in section.name:
+        raise invalid(f"{pointer}/name", "must not contain NUL")
+    kinds = []
+    rows: list[dict[str, Any]] = []
+    counts = []
+    for number, row in enumerate(section.rows):
+        count = row.seats if isinstance(row.seats, int) else len(row.seats)
+        counts.append(count)
+        kinds.append(_kinds(row))
+        rows.append(_row(f"{pointer}/rows/{number}", row))
+    if sum(counts) > SECTION_SEATS_MAX:
+        raise invalid(f"{pointer}/rows", f"have more than {SECTION_SEATS_MAX} seats")
+    has_kinds = any(digit != "0" for text in kinds for digit in text)
+    return Section(
+        event_id="",
+        section_no=section_no,
+        tier_no=tier_no,
+        name=section.name,
+        row_seats=",".join(map(str, counts)),
+        kinds="/".join(kinds) if has_kinds else "",
+        rows=msgspec.json.encode(rows).decode(),
+    )
+
+
+def _kinds(row: NewRow) -> str:
+    if isinstance(row.seats, int):
+        return "0" * row.seats
+    return "".join(map(str, map(_kind, row.seats)))
+
+
+def _kind(seat: NewSeat) -> int:
+    return (
+        ACCESSIBLE * seat.accessible + RESTRICTED_VIEW * seat.restricted_view + AISLE * seat.aisle
+    )
+
+
+def _row(pointer: str, row: NewRow) -> dict[str, Any]:
+    """Return what people need of a row: its name, and its labels if they are not 1, 2, 3, ..."""
+    if "\0" in row.name:
+        raise invalid(f"{pointer}/name", "must not contain NUL")
+    if isinstance(row.seats, int):
+        return {"name": row.name}
+    labels = [seat.label for seat in row.seats]
+    for number, label in enumerate(labels):
+        if "\0" in label or label in labels[:number]:
+            raise invalid(f"{pointer}/seats/{number}/label", "must be its row's own, without NUL")
+    return {"name": row.name, "labels": labels}
+
+
+def _utc(name: str, moment: dt.datetime) -> dt.datetime:
+    """Bring a time to UTC; the ends of the calendar have no other zone to be brought from."""
+    try:
+        utc = moment.astimezone(dt.UTC)
+    except OverflowError as error:
+        raise invalid(f"/{name}", "is out of range") from error
+    if not YEAR_MIN <= utc.year <= YEAR_MAX:
+        raise invalid(f"/{name}", f"must lie in the years {YEAR_MIN} to {YEAR_MAX}")
+    return utc
+
+
+def _shard_of(event_id: str, shards: int) -> int:
+    """Choose an event's shard, once and for life."""
+    return int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest()) % shards

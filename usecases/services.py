@@ -1,0 +1,65 @@
+"""What use cases work with, and the waits for PostgreSQL that they have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from engine.engine import Engine
+from engine.outcomes import Applied
+from store.pool import Pool
+from store.watermark import Watermark
+from usecases.acks import Acks
+from usecases.catalog import Catalog
+from usecases.passwords import Passwords
+from usecases.receipts import Receipts
+from usecases.ticket_codes import TicketCodes
+from usecases.tokens import Tokens
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Services:
+    """The parts below the faces."""
+
+    engine: Engine
+    pool: Pool
+    watermark: Watermark
+    acks: Acks
+    catalog: Catalog
+    tokens: Tokens
+    passwords: Passwords
+    ticket_codes: TicketCodes
+    #: None while bookings are answered without a receipt.
+    receipts: Receipts | None
+    shards: int
+    #: How long a hold lasts, and how long it may be extended to, in ms.
+    hold_ttl_ms: int
+    hold_life_max_ms: int
+    #: How long an offer lasts, in ms, and how many may wait for one tier.
+    offer_ttl_ms: int
+    waitlist_entries_max: int
+    #: Time a read waits for PostgreSQL to catch up with Redis, in ms.
+    catch_up_timeout_ms: int
+
+    async def settle(self, shard: int, outcome: Applied) -> bool:
+        """Wait until PostgreSQL has a change, so that what follows sees it; False if too long."""
+        return await self._reach(shard, outcome.epoch, outcome.seq)
+
+    async def catch_up(self) -> bool:
+        """
+        Wait until PostgreSQL has all that Redis has now; False if it takes too long.
+
+        A Redis that is not in the reign, say for a FLUSHALL that nobody has noticed yet, cannot
+        tell what there was: what it lacks must not be denied (F13).
+        """
+
+        async def one(shard: int) -> bool:
+            last = await self.engine.last(shard)
+            return last is not None and await self._reach(shard, *last)
+
+        return all(await asyncio.gather(*map(one, range(self.shards))))
+
+    async def _reach(self, shard: int, epoch: int, seq: int) -> bool:
+        return await self.watermark.reach(
+            shard=shard, epoch=epoch, seq=seq, timeout_ms=self.catch_up_timeout_ms
+        )

@@ -1,0 +1,295 @@
+"""What use cases tell, as values: a face encodes them, or shows them on its pages."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from engine.durability import Durability
+from usecases.asked import Money, Scalar
+
+View = TypeVar("View")
+
+
+class Page(NamedTuple, Generic[View]):
+    """Part of a list."""
+
+    data: list[View]
+    #: Moment and id of its last row if there are more.
+    last: tuple[dt.datetime, str] | None
+    #: False if PostgreSQL is behind and the newest rows may be missing here.
+    up_to_date: bool = True
+
+
+class Seen(NamedTuple, Generic[View]):
+    """What is shown, and whether not to everybody."""
+
+    view: View
+    is_private: bool = False
+
+
+def edition(version: int, status: str) -> str:
+    """Name what can be seen of an event: another name, another event."""
+    return f"{version}-{status}"
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class Me(Told, frozen=True, kw_only=True):
+    """The caller's account."""
+
+    id: str
+    email: str
+    name: str
+    role: Literal["user", "staff", "organizer", "admin"]
+    created_at: dt.datetime
+
+
+class Tier(Told, frozen=True, kw_only=True):
+    """A kind of ticket."""
+
+    id: str
+    name: str
+    price: Money
+    capacity: int
+    max_per_order: int
+    min_per_order: int
+    #: Null where the tier has no rule of its own.
+    max_per_user: int | None
+    sale_opens_at: dt.datetime | None
+    sale_closes_at: dt.datetime | None
+    #: True only in what its organizer, or who has a code for it, gets.
+    is_hidden: bool
+
+
+class Event(Told, frozen=True, kw_only=True):
+    """An event."""
+
+    id: str
+    organizer_id: str
+    status: Literal["draft", "published", "closed", "cancelled"]
+    name: str
+    description: str
+    category: str
+    venue: str
+    timezone: str
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+    sale_opens_at: dt.datetime
+    sale_closes_at: dt.datetime
+    max_per_user: int
+    version: int
+    created_at: dt.datetime
+    published_at: dt.datetime | None
+    #: Who is served when places return: see `NewEvent`.
+    waitlist_policy: Literal["strict", "skip"]
+    waitlist_patience_s: int
+    tiers: list[Tier]
+
+
+class TierAvailability(Told, frozen=True, kw_only=True):
+    """What is left of one tier."""
+
+    tier_id: str
+    capacity: int
+    available: int
+    held: int
+    sold: int
+    #: How many wait for it; free places are theirs.
+    waiting: int
+    #: `all_held` may change back without anybody cancelling; `sold_out` will not.
+    status: Literal["available", "all_held", "sold_out"]
+
+
+class Availability(Told, frozen=True, kw_only=True):
+    """What is left of an event, all counters of one moment."""
+
+    event_id: str
+    as_of: dt.datetime
+    tiers: list[TierAvailability]
+
+
+class BookingItem(Told, frozen=True, kw_only=True):
+    """One line of a booking."""
+
+    tier_id: str
+    quantity: int
+    seat_ids: list[str] = []
+    unit_price: Money
+
+
+class Ticket(Told, frozen=True, kw_only=True):
+    """A ticket: one place of a booking."""
+
+    id: str
+    event_id: str
+    booking_id: str
+    tier_id: str
+    status: Literal["valid", "checked_in", "cancelled"]
+    #: What the door scans; null for all but its holder, and if it is cancelled.
+    code: str | None
+    #: Whether somebody else than who booked it has it.
+    is_transferred: bool
+    checked_in_at: dt.datetime | None = None
+    gate: str | None = None
+
+
+class Booking(Told, frozen=True, kw_only=True):
+    """A booking."""
+
+    id: str
+    event_id: str
+    status: Literal["confirmed", "cancelled"]
+    items: list[BookingItem]
+    total: Money
+    created_at: dt.datetime
+    cancelled_at: dt.datetime | None = None
+    #: What the booking survives: `memory` a process, `fsync` the power, `replicated` a server,
+    #: `database` all of Redis.
+    durability: Durability
+    #: Place in the shard's journal.
+    seq: int
+    #: Signed receipt; null while the server makes none.
+    receipt: str | None = None
+    special_requests: str = ""
+    metadata: dict[str, Scalar] = {}
+    #: Grows with every change; to be sent when some places are cancelled.
+    version: int = 1
+    #: Where one booking is read.
+    tickets: list[Ticket] = []
+
+
+class Scanned(Told, frozen=True, kw_only=True):
+    """A ticket that was let in, or whose check-in was taken back."""
+
+    id: str
+    event_id: str
+    booking_id: str
+    tier_id: str
+    status: Literal["checked_in", "valid"]
+    at: dt.datetime
+    gate: str | None
+
+
+class Transferred(Told, frozen=True, kw_only=True):
+    """A ticket that was given away."""
+
+    id: str
+    transferred_at: dt.datetime
+
+
+class Cancellation(Told, frozen=True, kw_only=True):
+    """How far the cancellation of an event is."""
+
+    event_id: str
+    status: Literal["cancelling", "cancelled"]
+    #: Places still held or booked.
+    places_left: int
+    as_of: dt.datetime
+
+
+class Hold(Told, frozen=True, kw_only=True):
+    """Places set aside."""
+
+    id: str
+    event_id: str
+    #: `held` until confirmed, released, or expired.
+    status: Literal["held", "confirmed", "released", "expired"]
+    items: list[BookingItem]
+    total: Money
+    created_at: dt.datetime
+    #: Confirm before this time.
+    expires_at: dt.datetime
+    #: The booking it became.
+    booking_id: str | None
+    #: Place in the shard's journal.
+    seq: int
+    #: What the answer to the request that made it promises, as of a booking; else null.
+    durability: Durability | None = None
+
+
+class SeatRow(Told, frozen=True, kw_only=True):
+    """A row of seats; those of null labels are labelled 1, 2, 3, ..."""
+
+    name: str
+    #: Number of its first seat within the section.
+    first_seat: int
+    seats: int
+    labels: list[str] | None = None
+
+
+class SeatSection(Told, frozen=True, kw_only=True):
+    """A section: seat n of it has the id `s<section_no>-<n>`."""
+
+    section_no: int
+    name: str
+    tier_id: str
+    rows: list[SeatRow]
+    #: Empty, or at each seat's place what it is: accessible 1, restricted view 2, aisle 4, added.
+    kinds: str
+    #: At each seat's place f(ree), h(eld), s(old) or b(locked); a slash ends a row.
+    status: str
+
+
+class SeatChange(Told, frozen=True, kw_only=True):
+    """Seats that went to another status together."""
+
+    version: int
+    status: str
+    seat_ids: list[str]
+
+
+class SeatMap(Told, frozen=True, kw_only=True):
+    """The seats of an event at one version: all of them, or what changed since another."""
+
+    event_id: str
+    version: int
+    sections: list[SeatSection] | None = None
+    changes: list[SeatChange] | None = None
+
+
+class SeatsShifted(Told, frozen=True, kw_only=True):
+    """Seats that are blocked now, or free."""
+
+    event_id: str
+    status: Literal["blocked", "free"]
+    seat_ids: list[str]
+    #: Place in the shard's journal.
+    seq: int
+
+
+class Offer(Told, frozen=True, kw_only=True):
+    """Places that are kept for one who waited, once."""
+
+    id: str
+    #: Accept before this time; later they are offered to the next.
+    expires_at: dt.datetime
+
+
+class WaitlistEntry(Told, frozen=True, kw_only=True):
+    """One's place on the waitlist of a tier."""
+
+    id: str
+    event_id: str
+    tier_id: str
+    quantity: int
+    #: `waiting`, then `offered` or `left`; an offer is accepted, declined, or expires.
+    status: Literal["waiting", "offered", "accepted", "declined", "expired", "left"]
+    #: How this event's list is led.
+    policy: Literal["strict", "skip"]
+    #: 1 is the head; null once one waits no longer.
+    position: int | None
+    #: Places that those ahead wait for; null if they are too many to add up.
+    ahead_places: int | None
+    #: Seconds at the rate of the last hour; null where too little returned to tell.
+    estimate_s: int | None
+    joined_at: dt.datetime
+    offer: Offer | None
+    #: The booking that the accepted offer became.
+    booking_id: str | None
+    #: Place in the shard's journal.
+    seq: int

@@ -1,0 +1,216 @@
+"""
+Wiring: opens what use cases work with, and ties the engine to PostgreSQL.
+
+The engine knows no PostgreSQL and the store no script; here each is told what it needs of the
+other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+
+from engine import scripts
+from engine.calls import Limit
+from engine.door import ReadReign, Reign, ReportSeen
+from engine.durability import Durability
+from engine.engine import Engine
+from engine.redis_client import connect
+from engine.redo import Horizon, Redo, RedoBuffer
+from engine.replicas import ROUND_MS, GroupWaiter
+from store import journal, redo, reigns
+from store.pool import Pool, create_pool
+from store.sql import Executor
+from store.watermark import Watermark
+from usecases import metrics
+from usecases.acks import Acks
+from usecases.catalog import Catalog
+from usecases.passwords import Passwords
+from usecases.receipts import Receipts
+from usecases.services import Services
+from usecases.ticket_codes import TicketCodes
+from usecases.tokens import Tokens
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What use cases need to know; units as in the settings of the same names."""
+
+    redis_urls: Sequence[str]
+    database_url: str
+    jwt_secret: str
+    ticket_signing_key: str
+    access_token_ttl_s: int
+    password_hashes_max: int
+    shards: int
+    redis_timeout_ms: int
+    batch_commands_max: int
+    batches_in_flight_max: int
+    commands_waiting_max: int
+    database_pool_max: int
+    database_timeout_ms: int
+    catch_up_timeout_ms: int
+    booking_limit_attempts: int
+    booking_limit_window_ms: int
+    hold_ttl_ms: int
+    hold_life_max_ms: int
+    offer_ttl_ms: int
+    waitlist_entries_max: int
+    drain_timeout_s: int
+    durability: Durability
+    durability_timeout_ms: int
+    replicas_min: int
+    redo_records_max: int
+    redo_bytes_max: int
+    receipts: Literal["on", "off"]
+
+
+@contextlib.asynccontextmanager
+async def opened(options: Options) -> AsyncIterator[Services]:
+    """Open what use cases work with, and close it again; the servers may be away."""
+    pool = await create_pool(
+        options.database_url,
+        connections_max=options.database_pool_max,
+        timeout_ms=options.database_timeout_ms,
+    )
+    attempts_max, window_ms = options.booking_limit_attempts, options.booking_limit_window_ms
+    engine = Engine(
+        [connect(url, timeout_ms=options.redis_timeout_ms) for url in options.redis_urls],
+        reign_reader(pool),
+        report_seen=seen_reporter(pool),
+        shards=options.shards,
+        commands_max=options.batch_commands_max,
+        in_flight_max=options.batches_in_flight_max,
+        waiting_max=options.commands_waiting_max,
+        durability=options.durability,
+        make_redo=redo_maker(pool, options.redo_records_max, options.redo_bytes_max),
+        booking_limit=Limit(attempts_max, window_ms) if attempts_max else None,
+    )
+    watermark = Watermark(pool)
+    acks = Acks(
+        floor=options.durability,
+        replicas_min=options.replicas_min,
+        timeout_ms=options.durability_timeout_ms,
+        engine=engine,
+        watermark=watermark,
+        waiters=_group_waiters(engine, options),
+    )
+    passwords = Passwords(at_once_max=options.password_hashes_max)
+    services = Services(
+        engine=engine,
+        pool=pool,
+        watermark=watermark,
+        acks=acks,
+        catalog=Catalog(pool),
+        tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
+        passwords=passwords,
+        ticket_codes=TicketCodes(options.ticket_signing_key),
+        receipts=Receipts(options.ticket_signing_key) if options.receipts == "on" else None,
+        shards=options.shards,
+        hold_ttl_ms=options.hold_ttl_ms,
+        hold_life_max_ms=options.hold_life_max_ms,
+        offer_ttl_ms=options.offer_ttl_ms,
+        waitlist_entries_max=options.waitlist_entries_max,
+        catch_up_timeout_ms=options.catch_up_timeout_ms,
+    )
+    engine.start()
+    try:
+        yield services
+    finally:
+        await acks.close()
+        await engine.stop(timeout_s=options.drain_timeout_s)
+        passwords.close()
+        await pool.close()
+
+
+def redo_maker(pool: Pool, records_max: int, bytes_max: int) -> Callable[[int], RedoBuffer] | None:
+    """Return what makes each shard's redo buffer; None if this deployment has none."""
+    if not records_max:
+        return None
+    worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+    def make(shard: int) -> RedoBuffer:
+        label = str(shard)
+
+        async def read_horizon(epoch: int) -> Horizon:
+            return Horizon(*await reigns.horizon(pool, shard, epoch))
+
+        async def write(rows: Sequence[Redo]) -> None:
+            first_seq, last_seq = rows[0].seq, rows[-1].seq
+            known = await journal.records(
+                pool, shard=shard, epoch=rows[0].epoch, first_seq=first_seq, last_seq=last_seq
+            )
+            # To the letter: recovery journals what it gives up for lost under the same seqs.
+            kept = [redo.Row(*row) for row in rows if known.get(row.seq) != row.record]
+            if kept:
+                await redo.write(pool, shard=shard, worker=worker, rows=kept)
+                metrics.REDO_WRITTEN.labels(label).inc(len(kept))
+                log.warning(
+                    "redo written",
+                    action="redo_written",
+                    shard=shard,
+                    epoch=kept[0].epoch,
+                    records=len(kept),
+                )
+
+        return RedoBuffer(
+            shard,
+            read_horizon=read_horizon,
+            write=write,
+            records_max=records_max,
+            bytes_max=bytes_max,
+            on_drop=metrics.REDO_DROPPED.labels(label).inc,
+        )
+
+    return make
+
+
+def reign_reader(pool: Executor) -> ReadReign:
+    """Return what the engine's doors ask for the shard's reign: the row in PostgreSQL."""
+
+    async def read(shard: int) -> Reign | None:
+        row = await reigns.read(pool, shard)
+        if row is None or row.state != "open":
+            return None
+        return Reign(
+            shard=shard,
+            epoch=row.epoch,
+            script_shas=scripts.shas(row.nonce, row.records_version),
+            redis_run_id=row.redis_run_id,
+            redis_replid=row.redis_replid,
+        )
+
+    return read
+
+
+def seen_reporter(pool: Executor) -> ReportSeen:
+    """Return whom a fenced door tells what it has seen: the shard's row in PostgreSQL."""
+
+    async def report(shard: int, epoch: int, seen_seq: int, has_lost: bool) -> None:
+        await reigns.note_seen(pool, shard, epoch=epoch, seen_seq=seen_seq, has_lost=has_lost)
+
+    return report
+
+
+def _group_waiters(engine: Engine, options: Options) -> list[GroupWaiter]:
+    """Return who waits for replicas: one per Redis master, on a connection of its own."""
+    if not options.replicas_min:
+        return []
+    timeout_ms = options.redis_timeout_ms + ROUND_MS
+    return [
+        engine.wait_for_replicas(
+            connect(url, timeout_ms=timeout_ms, connections_max=1),
+            master,
+            replicas_min=options.replicas_min,
+        )
+        for master, url in enumerate(options.redis_urls)
+    ]
