@@ -17,10 +17,8 @@ import asyncio
 import contextlib
 import random
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -32,7 +30,7 @@ from evently.settings import Settings
 from loadtests import harm, stadium
 from loadtests.backstage import Backstage, in_a_month
 from loadtests.crowd import Crowd, History
-from loadtests.server import Server
+from loadtests.server import Server, open_folder, running
 from loadtests.verdict import Verdict, judge
 
 #: Shares of the capacity, names and prices of the three tiers.
@@ -144,7 +142,7 @@ async def _striking(
 
 async def strike(server: Server, fault: str, history: History, capacity: int) -> str:
     """Wait until the sale has begun, then kill Redis and harm its folder; say what was done."""
-    pids = harm.redis_pids(server)  # Looked up beforehand: the sale is over in less time.
+    pids = server.pids("redis")  # Looked up beforehand: the sale is over in less time.
     while history.places < FAULT_AT_SHARE * capacity:  # noqa: ASYNC110
         await asyncio.sleep(FAULT_POLL_S)
     with harm.redis_down(server, pids) as folder:
@@ -195,14 +193,10 @@ async def _running(console: Console, *, must_be_own: bool) -> AsyncIterator[Site
     if not must_be_own and is_known and await _answers(base_url):
         yield Site(base_url, settings, None)
         return
-    with tempfile.TemporaryDirectory(prefix="evently-demo-") as folder:
-        server = Server(Path(folder) / "data")
-        console.print(f"starting an Evently for the demo in {server.data_path} ...")
-        try:
-            await server.start()
+    console.print("starting an Evently for the demo ...")
+    with open_folder() as folder:
+        async with running(folder) as server:
             yield Site(server.base_url, server.settings, server)
-        finally:
-            await server.stop()
 
 
 async def _answers(base_url: str) -> bool:

@@ -80,19 +80,29 @@ async def judge(
     )
 
 
-async def drain(backstage: Backstage) -> None:
-    """Wait until every shard is open and PostgreSQL has every record of its journal."""
-    deadline_s = time.monotonic() + DRAIN_TIMEOUT_S
-    while waits_for := await _waits_for(backstage):
+async def drain(
+    backstage: Backstage, *, timeout_s: float = DRAIN_TIMEOUT_S, is_hurt: bool = True
+) -> None:
+    """
+    Wait until PostgreSQL has every record of every journal.
+
+    Args:
+        is_hurt: Whether shards may be shut, or Redis away; they are waited for as well.
+
+    Raises:
+        TimeoutError: it did not come about in time.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while waits_for := await _waits_for(backstage, is_hurt=is_hurt):
         if time.monotonic() > deadline_s:
-            raise TimeoutError(f"{waits_for} after {DRAIN_TIMEOUT_S:g} s")
+            raise TimeoutError(f"{waits_for} after {timeout_s:g} s")
         await asyncio.sleep(0.05)
 
 
-async def _waits_for(backstage: Backstage) -> str:
+async def _waits_for(backstage: Backstage, *, is_hurt: bool) -> str:
     """Say what there is to wait for; empty if nothing."""
     try:
-        if shut := await backstage.shut_shards():
+        if is_hurt and (shut := await backstage.shut_shards()):
             return f"shards {shut} are still shut"
         if backlog := await backstage.backlog_records():
             return f"{backlog} records still wait"

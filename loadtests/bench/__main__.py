@@ -2,8 +2,9 @@
 `make bench`: measures P1 to P11, writes `loadtests/results`, prints a table with verdicts.
 
 `--only P1,P4` makes some, `--compare FILE` says better, same or worse than an earlier document
-(and ends with 1 if anything is worse), `--quick` tries everything in small. `growth` instead of
-measures makes the page on how costs grow.
+(and ends with 1 if anything is worse), `--quick` tries everything in small. `--against FOLDER`
+measures P1, P2 and P5 of this checkout and of another one in turns. `growth` instead of measures
+makes the page on how costs grow.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rich.console import Console
 
 from evently.logs import configure
 from loadtests.bench import (
+    against,
     answers,
     booking,
     contract,
@@ -64,6 +66,11 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(TARGETS), help="measures, such as P1,P4")
     parser.add_argument("--quick", action="store_true", help="small and short, for trying")
     parser.add_argument("--compare", type=Path, help="an earlier document to compare with")
+    parser.add_argument(
+        "--against",
+        type=lambda name: Path(name).resolve(),
+        help="another checkout to measure beside this one",
+    )
     arguments = parser.parse_args()
     asked = {name.strip().upper() for name in arguments.only.split(",") if name.strip()}
     if unknown := asked - TARGETS.keys():
@@ -75,6 +82,9 @@ def main() -> None:
     sizes = QUICK if arguments.quick else FULL
     if arguments.what == "growth":
         _grow(sizes)
+    elif arguments.against:
+        lines = uvloop.run(against.measure(sizes, arguments.against, names))
+        against.show(lines, arguments.against, _console())
     else:
         sys.exit(_measure(names, sizes, before))
 
@@ -91,11 +101,15 @@ def _measure(names: list[str], sizes: Sizes, before: dict[str, Any] | None) -> i
     document = contract.document(results, machine=machine, extra=extra)
     path = report.write(document, is_whole=is_whole)
     changes = compare(contract.results_in(before), results) if before else []
-    # A table in a log is as wide as it needs.
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = _console()
     report.show(results, changes, console)
     console.print(f"{path} and .html", highlight=False, soft_wrap=True)
     return 1 if has_regressed(changes) else 0
+
+
+def _console() -> Console:
+    """Return where tables go; one in a log is as wide as it needs."""
+    return Console() if sys.stdout.isatty() else Console(width=140)
 
 
 def _grow(sizes: Sizes) -> None:

@@ -154,11 +154,9 @@ async def by_processes(sizes: Sizes) -> Charts:
     """Grow the number of API processes; more of them make smaller batches."""
     rows: Rows = []
     rates: Rows = []
-    async with Rig() as rig:
-        buyers = await Buyers.make(rig, sizes.buyers)
-        for processes in API_PROCESSES:
-            if processes > 1:
-                await rig.restart_api(processes)
+    for processes in API_PROCESSES:
+        async with Rig(api_processes=processes) as rig:
+            buyers = await Buyers.make(rig, sizes.buyers)
             for _ in range(processes):  # Each process should see most tokens once.
                 await warm_up(rig, await make_sale(rig), buyers)
             driven = await drive_bookings(

@@ -15,9 +15,9 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -25,7 +25,7 @@ from evently.embedded import process
 from loadtests.bench.contract import RESULTS_PATH
 from loadtests.bench.crowd import raise_file_limit
 from loadtests.locust.plan import SCENARIOS, Scenario, is_loopback
-from loadtests.server import LOOPBACK, Server, free_port
+from loadtests.server import LOOPBACK, free_port, open_folder, running
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 USERS_MAX = 15_000
@@ -38,7 +38,7 @@ STOP_TIMEOUT_S = 30
 #: Beyond the run itself: to prepare, to stop, to judge.
 GRACE_S = 1_200.0
 #: Short lives, so that a run sees what is abandoned come back.
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "environment": "test",
     "access_token_ttl_s": "86400",
     "hold_ttl_ms": "5000",
@@ -157,20 +157,10 @@ async def _running(host: str) -> AsyncIterator[tuple[str, Mapping[str, str]]]:
     if host:
         yield host.rstrip("/"), os.environ
         return
-    with tempfile.TemporaryDirectory(prefix="evt-") as folder:
-        server = Server(_opened(Path(folder)) / "data", **SETTINGS)
-        print("starting an Evently ...", file=sys.stderr)
-        try:
-            await server.start()
+    print("starting an Evently ...", file=sys.stderr)
+    with open_folder() as folder:
+        async with running(folder, **SETTINGS) as server:
             yield server.base_url, server.environ
-        finally:
-            await server.stop()
-
-
-def _opened(folder: Path) -> Path:
-    """Let PostgreSQL's own user in, which it runs as where we are root."""
-    folder.chmod(0o755)
-    return folder
 
 
 if __name__ == "__main__":

@@ -8,23 +8,20 @@ verdict at the end.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import shutil
 import signal
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
-from loadtests import harm
 from loadtests.backstage import Backstage
 from loadtests.crowd import Crowd, History
 from loadtests.demo import make_event, strike
-from loadtests.server import Server, descendants, living
+from loadtests.server import Server, descendants, living, open_folder, running, send
 from loadtests.verdict import Verdict, judge
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
@@ -33,26 +30,23 @@ BUYERS = 1_500
 CAPACITY = 1_200
 SEED = 20_261_123
 DEADLINE_S = 90.0
-SETTINGS = {"environment": "test", "api_processes": "2"}
+SETTINGS: dict[str, Any] = {"environment": "test", "api_processes": "2"}
 
 Trouble = Callable[[Server, History], Awaitable[None]]
 
 
 @pytest.fixture
-def data_path() -> Iterator[Path]:
+def folder() -> Iterator[Path]:
     """Return a folder that PostgreSQL's own user may enter."""
-    with tempfile.TemporaryDirectory(prefix="evt-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name) / "data"
+    with open_folder() as path:
+        yield path
 
 
 @pytest.fixture
-async def server(data_path: Path) -> AsyncIterator[Server]:
+async def server(folder: Path) -> AsyncIterator[Server]:
     """Run a whole Evently."""
-    server = Server(data_path, **SETTINGS)
-    await server.start()
-    yield server
-    await server.stop()
+    async with running(folder, **SETTINGS) as server:
+        yield server
 
 
 async def sale(server: Server, trouble: Trouble) -> tuple[Verdict, History]:
@@ -93,26 +87,6 @@ def assert_holds(verdict: Verdict, history: History) -> None:
     assert 0 == history.unanswered
 
 
-def pids_of(server: Server, module: str) -> list[int]:
-    """Return the processes of the supervisor that run *module*."""
-    assert server.process is not None
-    return [
-        pid for pid, command in descendants(server.process.pid).items() if f"-m {module}" in command
-    ]
-
-
-def send(pids: Sequence[int], number: signal.Signals) -> None:
-    """Send a signal to processes, some of which may have ended."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def log_text(server: Server) -> str:
-    """Return what the supervisor and its parts have logged."""
-    return server.log_path.read_text(errors="replace")
-
-
 async def test_a_quiet_sale_ends_sold(server: Server) -> None:
     """Without trouble, every place is sold exactly once."""
 
@@ -125,7 +99,7 @@ async def test_a_quiet_sale_ends_sold(server: Server) -> None:
 async def test_f1_kill_api(server: Server) -> None:
     """F1: an API process killed under load loses no acknowledged booking and doubles none."""
 
-    pids = pids_of(server, "api")  # Looked up beforehand: the sale is over in less time.
+    pids = server.pids("api")  # Looked up beforehand: the sale is over in less time.
 
     async def trouble(server: Server, history: History) -> None:
         # Stopped first, so that requests are under way in them when they die.
@@ -133,7 +107,7 @@ async def test_f1_kill_api(server: Server) -> None:
         await asyncio.sleep(0.1)
         send(pids, signal.SIGKILL)
         await asyncio.sleep(0.3)
-        send(pids_of(server, "api")[:1], signal.SIGKILL)
+        send(server.pids("api")[:1], signal.SIGKILL)
 
     verdict, history = await sale(server, trouble)
 
@@ -146,7 +120,7 @@ async def test_f25_kill_persister(server: Server) -> None:
 
     async def trouble(server: Server, history: History) -> None:
         for _ in range(3):
-            send(pids_of(server, "persister"), signal.SIGKILL)
+            send(server.pids("persister"), signal.SIGKILL)
             await asyncio.sleep(0.3)
 
     assert_holds(*await sale(server, trouble))
@@ -168,7 +142,7 @@ async def test_kill_supervisor(server: Server) -> None:
 async def test_f4_kill_redis(server: Server) -> None:
     """F4: Redis killed under load comes back with its log; the shard reopens by itself."""
 
-    pids = harm.redis_pids(server)
+    pids = server.pids("redis")
 
     async def trouble(server: Server, history: History) -> None:
         send(pids, signal.SIGKILL)
@@ -185,7 +159,7 @@ async def lose_redis(server: Server, trouble: Trouble) -> None:
 
     assert_holds(verdict, history)
     assert history.shut_s > 0
-    assert '"path":"rebuild"' in log_text(server)
+    assert '"path":"rebuild"' in server.log_text()
 
 
 async def test_f5_log_cut(server: Server) -> None:
@@ -217,12 +191,12 @@ async def test_f6_data_deleted_under_a_running_redis(server: Server) -> None:
 
     await lose_redis(server, trouble)
 
-    assert '"action":"server_lost_data"' in log_text(server)
+    assert '"action":"server_lost_data"' in server.log_text()
 
 
-async def test_stop_leaves_nothing_and_data_stays(data_path: Path) -> None:
+async def test_stop_leaves_nothing_and_data_stays(folder: Path) -> None:
     """Ctrl-C leaves no process behind, and a second start still has the data."""
-    server = Server(data_path, **SETTINGS)
+    server = Server(folder / "data", **SETTINGS)
     await server.start()
     async with Backstage(server.settings) as backstage:
         event = await make_event(server.base_url, await backstage.admin_token(), capacity=10)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,8 @@ from engine import keys
 from loadtests.chaos import history
 from loadtests.chaos.nemesis import Fault, Nemesis
 from loadtests.chaos.round import Progress, Round
-from loadtests.chaos.site import PROCESSES, Site
+from loadtests.chaos.site import Site
+from loadtests.server import PROCESSES, open_folder
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
@@ -25,9 +25,8 @@ WELL_S = 90.0
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Return a folder that PostgreSQL's own user may enter."""
-    with tempfile.TemporaryDirectory(prefix="evt-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
+    with open_folder() as path:
+        yield path
 
 
 @pytest.fixture
@@ -49,16 +48,16 @@ async def eventually(is_so: Callable[[], bool]) -> None:
 async def test_faults_strike_and_heal(site: Site, folder: Path) -> None:
     """Each family does what it says to a real site, which is well again after it."""
     nemesis = Nemesis(site, history.Recorder(folder / "history"), on_fault=lambda _: None)
-    assert all(site.pids(process) for process in PROCESSES)
+    assert all(site.server.pids(process) for process in PROCESSES)
 
     async def well() -> None:
         await nemesis.heal()
         assert "" == await site.wait_until_well(WELL_S)
 
     async def changes(process: str, act: Callable[[], Awaitable[None]]) -> None:
-        before = set(site.pids(process))
+        before = set(site.server.pids(process))
         await act()
-        await eventually(lambda: bool(set(site.pids(process)) - before))
+        await eventually(lambda: bool(set(site.server.pids(process)) - before))
 
     for name in ("kill api", "kill persister", "kill redis", "kill postgres", "kill coordinator"):
         await changes(name.split()[1], partial(nemesis.run, [Fault(0, name, 0.1, 1)]))

@@ -39,6 +39,8 @@ from evently.supervisor import (
 )
 
 WAIT_MAX_S = 30.0
+#: So often a supervisor looks at a server before it must have seen what is wrong with it.
+LOOKS_MAX = 20
 SLEEPER = "import time; time.sleep(600)"
 #: Says that it is ready only when its handler is in place, and writes its name when it stops.
 STOPPER = """
@@ -238,15 +240,30 @@ async def test_server_that_dies_is_restarted(folder: Path) -> None:
     assert not server.is_running
 
 
+class Watched(ValkeyServer):
+    """A Valkey that counts how often it is looked at."""
+
+    looks = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there."""
+        self.looks += 1
+        return super().is_running
+
+
 async def test_f6_server_whose_log_is_deleted_is_restarted(folder: Path) -> None:
     """F6: a Valkey whose folder is deleted under it does not go on: it comes back, empty."""
-    server = ValkeyServer(folder / "redis")
+    server = Watched(folder / "redis")
     async with supervised(server):
         with redis.Redis.from_url(server.url) as client:
             client.set("key", "gone")
         assert server.has_data
         first = server.pid
         shutil.rmtree(server.directory)
+        seen = server.looks
+        assert await eventually(lambda: server.pid != first or server.looks > seen + LOOKS_MAX)
+        assert server.pid != first
 
         assert await eventually(lambda: server.pid not in {None, first} and server.is_ready())
         with redis.Redis.from_url(server.url) as client:

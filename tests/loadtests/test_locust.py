@@ -11,7 +11,6 @@ import asyncio
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +26,7 @@ from loadtests.locust.__main__ import LOCUSTFILE, SETTINGS
 from loadtests.locust.judge import compare, judge
 from loadtests.locust.plan import SCENARIOS, Verdict
 from loadtests.locust.prepare import prepare
-from loadtests.server import Server
+from loadtests.server import Server, open_folder
 
 RUN_TIMEOUT_S = 150
 KEPT = re.compile(r"^LOADTEST .* errors=0 oversold=0 lost=0 duplicates=0 drift=0$", re.MULTILINE)
@@ -36,9 +35,8 @@ KEPT = re.compile(r"^LOADTEST .* errors=0 oversold=0 lost=0 duplicates=0 drift=0
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """Run a whole Evently with the settings of a load test."""
-    with tempfile.TemporaryDirectory(prefix="evt-") as name:
-        Path(name).chmod(0o755)  # PostgreSQL's own user must get in.
-        server = Server(Path(name) / "data", **SETTINGS)
+    with open_folder() as path:
+        server = Server(path / "data", **SETTINGS)
         asyncio.run(server.start())
         try:
             yield server
