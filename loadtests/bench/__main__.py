@@ -32,11 +32,12 @@ from loadtests.bench import (
     crowd,
     growth,
     memory,
+    persister,
+    rebuild,
     report,
     rivals,
     scale,
     script,
-    storage,
 )
 from loadtests.bench.compare import compare, has_regressed
 from loadtests.bench.contract import TARGETS, Result
@@ -50,11 +51,11 @@ MEASURES: dict[str, Callable[[Stage], Awaitable[Result]]] = {
     "P3": rivals.measure_p3,
     "P4": script.measure_p4,
     "P5": answers.measure_p5,
-    "P6": storage.measure_p6,
+    "P6": persister.measure_p6,
     "P7": crowd.measure_p7,
     "P8": memory.measure_p8,
     "P9": scale.measure_p9,
-    "P10": storage.measure_p10,
+    "P10": rebuild.measure_p10,
     "P11": memory.measure_p11,
 }
 

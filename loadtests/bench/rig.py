@@ -11,11 +11,12 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from evently.embedded import PostgresServer, ValkeyServer
 from loadtests.backstage import Backstage
 from loadtests.bench.cpu import cpu_s, family_cpu_s
 from loadtests.server import LOOPBACK, Server, open_folder, running, send
@@ -115,6 +116,20 @@ class Rig:
             "valkey": sum(map(cpu_s, pids("redis"))),
             "postgres": family_cpu_s(pids("postgres")[0]),
         }
+
+
+@contextlib.contextmanager
+def servers() -> Iterator[tuple[str, str]]:
+    """Run a Valkey and a PostgreSQL alone, with the settings of production; yield their URLs."""
+    with open_folder() as path:
+        valkey, postgres = ValkeyServer(path / "valkey"), PostgresServer(path)
+        try:
+            valkey.start()
+            postgres.start()
+            yield valkey.url, postgres.url
+        finally:
+            postgres.stop()
+            valkey.stop()
 
 
 class Served(NamedTuple):
