@@ -8,6 +8,7 @@ import asyncio
 import time
 from typing import Any
 
+from loadtests.backstage import DRAIN_TIMEOUT_S
 from loadtests.bench import bare
 from loadtests.bench.contract import PEAK, Result
 from loadtests.bench.load import tools
@@ -15,7 +16,6 @@ from loadtests.bench.peaks import Shot, Side, result_of_turns, take_turns
 from loadtests.bench.rig import Rig
 from loadtests.bench.sale import Buyers, Sale, find_drift, find_fault, make_sale, post_as_buyer
 from loadtests.bench.stage import Driven, Stage, drive_bookings, drive_process
-from loadtests.verdict import DRAIN_TIMEOUT_S
 
 #: Time that the persister may take after the last booking (P2), in seconds.
 DRAIN_S_MAX = 2.0

@@ -20,7 +20,6 @@ from evently.embedded import PostgresServer, ValkeyServer
 from loadtests.backstage import Backstage
 from loadtests.bench.cpu import cpu_s, family_cpu_s
 from loadtests.server import LOOPBACK, Server, open_folder, running, send
-from loadtests.verdict import drain
 
 #: A backlog of some hundred thousand records is meant, on a machine that others use as well.
 DRAIN_TIMEOUT_S = 180.0
@@ -102,7 +101,7 @@ class Rig:
     async def drain(self) -> None:
         """Wait until PostgreSQL has every record; the persister must work."""
         async with self.backstage() as backstage:
-            await drain(backstage, timeout_s=DRAIN_TIMEOUT_S, is_hurt=False)
+            await backstage.drain(timeout_s=DRAIN_TIMEOUT_S, is_hurt=False)
 
     def _let_persist(self, is_allowed: bool) -> None:
         send(self.server.pids("persister"), signal.SIGCONT if is_allowed else signal.SIGSTOP)

@@ -17,7 +17,6 @@ from loadtests.backstage import in_a_month
 from loadtests.bench.http_client import Request
 from loadtests.bench.load import Load, send_each_once
 from loadtests.bench.rig import Rig
-from loadtests.verdict import count_drift
 
 #: Fewer than the tokens that an API process remembers.
 BUYERS = 60_000
@@ -64,9 +63,9 @@ class Buyers:
     async def make(cls, rig: Rig, count: int = BUYERS) -> Buyers:
         """Make the accounts and write their tokens."""
         async with rig.backstage() as backstage:
-            tokens = await backstage.buyer_tokens(count)
+            people = await backstage.people(count)
         path = rig.path / "tokens"
-        path.write_text("".join(f"{token}\n" for token in tokens))
+        path.write_text("".join(f"{person.token}\n" for person in people))
         return cls(path, count)
 
     def take(self, count: int) -> int:
@@ -198,7 +197,7 @@ async def find_drift(rig: Rig, sales: list[Sale]) -> dict[str, str]:
         for sale in sales:
             sold = (await availability(rig, sale))["sold"]
             places = await backstage.places(sale.event_id)
-            drift = await count_drift(backstage, sale.event_id)
+            drift = await backstage.count_drift(sale.event_id)
             if places != sold:
                 faults[sale.event_id] = f"lost: {sold} sold in Redis, {places} in PostgreSQL"
             elif drift:

@@ -8,7 +8,6 @@ ends within bounds whatever happens; a site that does not get well again is a vi
 from __future__ import annotations
 
 import asyncio
-import base64
 import random
 import time
 import uuid
@@ -21,14 +20,12 @@ import aiohttp
 import orjson
 
 from engine.seats import Section, seat_id
-from loadtests.backstage import Backstage, in_a_month
+from loadtests.backstage import Backstage, in_a_month, read_ledger
 from loadtests.chaos import checkers, history
 from loadtests.chaos.checkers import Ledger, Violation
-from loadtests.chaos.clients import Client, Person, Tier
-from loadtests.chaos.ledger import read_ledger
+from loadtests.chaos.clients import Client, Tier
 from loadtests.chaos.nemesis import CATALOGUE, Nemesis, plan
 from loadtests.chaos.site import Site
-from loadtests.verdict import count_drift
 
 #: How long clients work, and in which part of it faults begin.
 WORK_S = 14.0
@@ -149,9 +146,8 @@ class Round:
 
     async def _prepare(self) -> None:
         async with Backstage(self._site.settings) as backstage:
-            tokens = await backstage.buyer_tokens(PEOPLE)
+            self._people = await backstage.people(PEOPLE)
             admin = await backstage.admin_token()
-        self._people = [person_of(token) for token in tokens]
         headers = {"Authorization": f"Bearer {admin}"}
         self._events = [
             await self._publish(headers, body) for body in (_general(), _hall(), _probe())
@@ -255,13 +251,7 @@ class Round:
             found += await self._reconcile()
         verdict.violations = found
         verdict.calls = len(calls)
-        verdict.acked = len(
-            {
-                call.booking_id
-                for call in calls
-                if call.verb in checkers.MAKES and call.outcome == "ok"
-            }
-        )
+        verdict.acked = len(checkers.acknowledged(calls))
         if found:
             shortest = min(found, key=lambda one: len(one.booking_ids) or 1_000)
             verdict.timeline = history.timeline(
@@ -273,7 +263,7 @@ class Round:
         found = []
         async with Backstage(self._site.settings) as backstage:
             for event in self._events:
-                drift = await count_drift(backstage, event["id"])
+                drift = await backstage.count_drift(event["id"])
                 if drift:
                     text = f"the reconciler finds {drift} violations in {event['id']}"
                     found.append(Violation("other", "I8", text))
@@ -307,13 +297,6 @@ async def _ask_until(
             told = repr(error)
         await asyncio.sleep(0.1)
     raise TimeoutError(f"{path}: {told}")
-
-
-def person_of(token: str) -> Person:
-    """Return who a token belongs to, as it says itself."""
-    payload = token.split(".")[1]
-    claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return Person(claims["sub"], token)
 
 
 def _event(name: str, **more: Any) -> dict[str, Any]:

@@ -23,10 +23,11 @@ from loadtests.chaos.checkers import Booking, Ledger
 from loadtests.chaos.history import Line, Outcome, Recorder, Verb, calls, read
 from loadtests.locust import plan, report
 from loadtests.locust.__main__ import LOCUSTFILE, SETTINGS
-from loadtests.locust.judge import compare, judge
-from loadtests.locust.plan import SCENARIOS, Verdict
+from loadtests.locust.judge import judge
+from loadtests.locust.plan import SCENARIOS
 from loadtests.locust.prepare import prepare
 from loadtests.server import Server, open_folder
+from loadtests.verdict import Verdict, compare
 
 RUN_TIMEOUT_S = 150
 KEPT = re.compile(r"^LOADTEST .* errors=0 oversold=0 lost=0 duplicates=0 drift=0$", re.MULTILINE)
