@@ -94,53 +94,26 @@ async def run(options: argparse.Namespace) -> int:
 def command(options: argparse.Namespace, base_url: str) -> list[str]:
     """Return Locust's command line."""
     rate = options.rate or max(10.0, options.users / RAMP_S)
-    words = [
-        sys.executable,
-        "-m",
-        "locust",
-        "-f",
-        str(LOCUSTFILE),
-        "--host",
-        base_url,
-        "--users",
-        str(options.users),
-        "--spawn-rate",
-        f"{rate:g}",
-        "--stop-timeout",
-        str(STOP_TIMEOUT_S),
-        "--seed",
-        str(options.seed),
-        "--capacity",
-        str(options.capacity),
-    ]
+    words = (
+        f"-m locust --host {base_url} --users {options.users} "
+        f"--spawn-rate {rate:g} --stop-timeout {STOP_TIMEOUT_S} --seed {options.seed} "
+        f"--capacity {options.capacity}"
+    )
+    files = ["-f", str(LOCUSTFILE)]  # Whose folder may have a space in its name.
     if options.anywhere:
-        words.append("--anywhere")
+        words += " --anywhere"
     if options.processes > 1:
-        port = str(free_port())
-        words += [
-            "--processes",
-            str(options.processes),
-            "--master-bind-host",
-            LOOPBACK,
-            "--master-bind-port",
-            port,
-            "--master-port",
-            port,
-        ]
+        words += (
+            f" --processes {options.processes} --master-bind-host {LOOPBACK} "
+            "--master-bind-port {port} --master-port {port}".format(port=free_port())
+        )
     if options.ui:
-        words += ["--web-host", LOOPBACK, "--web-port", str(options.web_port), "--class-picker"]
-        return words
+        words += f" --web-host {LOOPBACK} --web-port {options.web_port} --class-picker"
+        return [sys.executable, *words.split(), *files]
     report = RESULTS_PATH / f"loadtest-{options.scenario}-{options.users}.html"
-    return [
-        *words,
-        "--headless",
-        "--only-summary",
-        "--run-time",
-        f"{_run_time_s(options)}s",
-        "--html",
-        str(report),
-        *(one.user_class for one in _scenarios(options)),
-    ]
+    words += f" --headless --only-summary --run-time {_run_time_s(options)}s"
+    classes = (one.user_class for one in _scenarios(options))
+    return [sys.executable, *words.split(), *files, "--html", str(report), *classes]
 
 
 def _run_time_s(options: argparse.Namespace) -> int:

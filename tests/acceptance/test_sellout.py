@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from loadtests.backstage import Backstage
 from loadtests.chaos.history import Recorder, calls, read
 from loadtests.crowd import Crowd, Tally
 from loadtests.demo import make_event, strike
-from loadtests.server import Server, descendants, living, open_folder, running, send
+from loadtests.server import Server, descendants, living, running, send
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
@@ -32,13 +32,6 @@ DEADLINE_S = 90.0
 SETTINGS: dict[str, Any] = {"environment": "test", "api_processes": "2"}
 
 Trouble = Callable[[Server, Tally], Awaitable[None]]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Return a folder that PostgreSQL's own user may enter."""
-    with open_folder() as path:
-        yield path
 
 
 @pytest.fixture

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,18 +14,12 @@ from loadtests.chaos import history
 from loadtests.chaos.nemesis import Fault, Nemesis
 from loadtests.chaos.round import Progress, Round
 from loadtests.chaos.site import Site
-from loadtests.server import PROCESSES, open_folder
+from loadtests.server import PROCESSES
+from tests.checks import eventually
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
 WELL_S = 90.0
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Return a folder that PostgreSQL's own user may enter."""
-    with open_folder() as path:
-        yield path
 
 
 @pytest.fixture
@@ -36,13 +29,6 @@ async def site(folder: Path) -> AsyncIterator[Site]:
     await site.start()
     yield site
     await site.stop()
-
-
-async def eventually(is_so: Callable[[], bool]) -> None:
-    """Wait for something that comes by itself."""
-    async with asyncio.timeout(WELL_S):
-        while not is_so():  # noqa: ASYNC110  Processes tell nobody.
-            await asyncio.sleep(0.02)
 
 
 async def test_faults_strike_and_heal(site: Site, folder: Path) -> None:
@@ -57,7 +43,7 @@ async def test_faults_strike_and_heal(site: Site, folder: Path) -> None:
     async def changes(process: str, act: Callable[[], Awaitable[None]]) -> None:
         before = set(site.server.pids(process))
         await act()
-        await eventually(lambda: bool(set(site.server.pids(process)) - before))
+        assert await eventually(lambda: bool(set(site.server.pids(process)) - before))
 
     for name in ("kill api", "kill persister", "kill redis", "kill postgres", "kill coordinator"):
         await changes(name.split()[1], partial(nemesis.run, [Fault(0, name, 0.1, 1)]))
@@ -79,7 +65,7 @@ async def test_proxies_come_back_after_every_restart(site: Site) -> None:
     for proxy in (site.redis_proxy, site.postgres_proxy):
         # These two always have a connection; the API makes one when it is asked something.
         for who in ("persister", "coordinator"):
-            await eventually(
+            assert await eventually(
                 lambda proxy=proxy, word=PROCESSES[who]: any(  # type: ignore[misc]
                     word in one.who for one in proxy.links
                 )

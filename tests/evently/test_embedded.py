@@ -14,9 +14,7 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,8 +26,8 @@ import redis
 from evently.embedded import DataLock, PostgresServer, ServerError, ValkeyServer, binaries, place
 from evently.embedded.process import Account, children_of, is_alive, spawn
 from evently.embedded.server import Server
+from tests.checks import eventually
 
-WAIT_MAX_S = 30.0
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs servers as someone else")
 HOLDER = """
@@ -50,15 +48,6 @@ time.sleep(600)
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """Give a folder that every user may enter, as a project's folder usually is."""
-    path = Path(tempfile.mkdtemp(prefix="evt-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
 def stopped() -> Iterator[Callable[[Server], Server]]:
     """Stop the servers of a test, passed or failed."""
     servers: list[Server] = []
@@ -70,14 +59,6 @@ def stopped() -> Iterator[Callable[[Server], Server]]:
     yield keep
     for server in servers:
         server.stop()  # Not `kill`: a PostgreSQL that never starts again would leave shared memory.
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    """Wait until *condition* holds, within a generous bound."""
-    deadline_s = time.monotonic() + WAIT_MAX_S
-    while not condition() and time.monotonic() < deadline_s:
-        time.sleep(0.02)
-    return condition()
 
 
 def client_of(server: ValkeyServer) -> redis.Redis:
@@ -303,7 +284,7 @@ async def test_killed_parent_leaves_no_orphans(
         pids += children_of(pids[1])
         parent.kill()
 
-    assert eventually(lambda: not any(is_alive(pid) for pid in pids))
+    assert await eventually(lambda: not any(is_alive(pid) for pid in pids))
     with DataLock(folder) as lock:
         valkey = ValkeyServer(folder / "redis", lock_fd=lock.fd)
         postgres = PostgresServer(folder, lock_fd=lock.fd)
