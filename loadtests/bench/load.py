@@ -19,14 +19,12 @@ from typing import Any
 
 import msgspec
 
-from loadtests.bench.histogram import Histogram
-from loadtests.bench.http_client import Job, Report, Request
+from loadtests.bench.http_client import PERCENTILES, Job, Report, Request
 
 #: Time a generator may take beyond its run: preparing, connecting, last answers.
 EXTRA_TIMEOUT_S = 90.0
 #: More than any server here answers: how many requests are made ready for a second.
 REQUESTS_PER_S_MAX = 45_000
-PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
 _WRK = """\
 local tokens = {{}}
 {read_tokens}
@@ -154,9 +152,7 @@ async def _built_in(job: Job) -> Load:
         [sys.executable, "-m", "loadtests.bench.http_client"], msgspec.json.encode(job), job.seconds
     )
     report = msgspec.json.decode(output, type=Report)
-    histogram = Histogram(report.buckets)
     answered = sum(report.statuses.values())
-    at = histogram.percentiles(PERCENTILES.values())
     return Load(
         tool="built-in",
         answered=answered,
@@ -165,7 +161,7 @@ async def _built_in(job: Job) -> Load:
         errors=report.errors,
         cpu_s=report.cpu_s,
         statuses=report.statuses,
-        latency_ms={name: us / 1000 for name, us in zip(PERCENTILES, at, strict=True)},
+        latency_ms=report.latency_ms,
         is_exact=True,
         waiting_max=report.waiting_max,
     )
@@ -176,21 +172,8 @@ async def _wrk(host: str, port: int, request: Request, *, connections: int, seco
         script.write(_wrk_script(request))
         script.flush()
         used_s = _children_cpu_s()
-        _, complaints = await _run(
-            [
-                "wrk",
-                "-t1",
-                f"-c{connections}",
-                f"-d{max(1, round(seconds))}s",
-                "--timeout",
-                "10s",
-                "-s",
-                script.name,
-                f"http://{host}:{port}",
-            ],
-            b"",
-            seconds,
-        )
+        words = f"wrk -t1 -c{connections} -d{max(1, round(seconds))}s --timeout 10s -s".split()
+        _, complaints = await _run([*words, script.name, f"http://{host}:{port}"], b"", seconds)
         used_s = _children_cpu_s() - used_s
     found = json.loads(complaints[complaints.index(b"{") :])
     return Load(

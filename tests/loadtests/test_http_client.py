@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from loadtests.bench.http_client import BadAnswer, Request, parse, prepare
+from loadtests.bench.http_client import BadAnswer, Request, parse, percentiles_ms, prepare
 from loadtests.bench.load import follow_schedule, saturate, send_each_once, tools
 from loadtests.server import LOOPBACK
 
@@ -78,6 +78,14 @@ def test_requests_take_tokens_in_turn_and_keys_of_their_own(tmp_path: Path) -> N
         b"<a|k000000000004>",
         b"<b|k000000000005>",
     ]
+
+
+def test_percentiles_are_values_of_their_rank() -> None:
+    """Each is the value that its share of all do not exceed; of nothing it is 0."""
+    found = percentiles_ms([number / 1000 for number in range(1_000, 0, -1)])
+
+    assert {"p50": 500, "p90": 900, "p99": 990, "p999": 999, "max": 1000} == found
+    assert {0.0} == set(percentiles_ms([]).values())
 
 
 @asynccontextmanager
