@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import RedisError
 
 from evently.embedded import process as processes
+from evently.embedded.valkey import LOG_FOLDER
 from loadtests import harm
 from loadtests.chaos.history import Recorder
 from loadtests.chaos.proxy import CALM, Proxy, Trouble
@@ -342,7 +343,7 @@ class Nemesis:
             shutil.rmtree(self._log_folder())
 
     def _log_folder(self) -> Path:
-        return self.site.server.data_path / "redis" / "appendonlydir"
+        return self.site.server.data_path / "redis" / LOG_FOLDER
 
 
 def _make_trouble(proxy: Proxy, what: str, who: str, number: int) -> None:
