@@ -27,6 +27,9 @@ from loadtests.bench.sale import Buyers, Sale, find_drift, make_sale, warm_up
 from loadtests.bench.stage import Sizes, Stage
 
 HERE, THERE = "here", "there"
+#: What is told of each side: CPU time by part, per answer.
+PARTS = ("api", "valkey", "persister", "postgres")
+FIGURES = ("connections", "a second", *(f"{part} µs" for part in PARTS))
 
 
 class Home(NamedTuple):
@@ -38,17 +41,13 @@ class Home(NamedTuple):
 
 
 class Line(NamedTuple):
-    """What came of one thing that both do, at one point."""
+    """What came of one thing that both do, at one point: medians over the rounds."""
 
     what: str
     point: str
-    #: Connections, answers a second and CPU of the API in µs, here and there.
-    connections: tuple[int, int]
-    per_s: tuple[float, float]
-    api_us: tuple[float, float]
-    #: CPU of all parts per answer, in µs.
-    all_us: tuple[float, float]
-    #: Medians over the rounds, above 1 where it is better here.
+    #: By `FIGURES`: here, and there.
+    figures: dict[str, tuple[float, float]]
+    #: Above 1 where it is better here: in answers a second, and in CPU time of the API.
     ratio: float
     cpu_ratio: float
     #: Why rounds did not count.
@@ -113,45 +112,34 @@ def _line(what: str, point: str, turns: Turns) -> Line:
     void = [shot.fault for shots in rounds for shot in shots.values() if shot.fault]
     valid = [shots for shots in rounds if not any(shot.fault for shot in shots.values())] or rounds
 
-    def middle(who: str, part: str) -> float:
-        return statistics.median(_figure(shots[who], part) for shots in valid)
-
-    def both(part: str) -> tuple[float, float]:
-        return middle(HERE, part), middle(THERE, part)
+    def both(figure: str) -> tuple[float, float]:
+        here, there = (
+            statistics.median(_figures(turns, point, who, shots[who])[figure] for shots in valid)
+            for who in (HERE, THERE)
+        )
+        return here, there
 
     return Line(
         what,
         point,
-        (turns.connections(point, HERE), turns.connections(point, THERE)),
-        both("per_s"),
-        both("api_us"),
-        both("all_us"),
+        {figure: both(figure) for figure in FIGURES},
         statistics.median(shots[HERE].per_s / shots[THERE].per_s for shots in valid),
         statistics.median(shots[THERE].cpu_us / shots[HERE].cpu_us for shots in valid),
         void,
     )
 
 
-def _figure(shot: Shot, part: str) -> float:
-    all_us = shot.driven.us_per_answer(*shot.driven.cpu)
-    return {"per_s": shot.per_s, "api_us": shot.cpu_us, "all_us": all_us}[part]
+def _figures(turns: Turns, point: str, who: str, shot: Shot) -> dict[str, float]:
+    parts = {f"{part} µs": shot.driven.us_per_answer(part) for part in shot.driven.cpu}
+    rest = {"connections": turns.connections(point, who), "a second": round(shot.per_s)}
+    return parts | rest
 
 
 def show(lines: Sequence[Line], other: Path, console: Console) -> None:
     """Print the table."""
-    table = Table(
-        "",
-        "point",
-        "connections",
-        "answers a second",
-        "API µs",
-        "all µs",
-        "ratio",
-        "CPU ratio",
-        title=f"here / {other}",
-    )
+    table = Table("", "point", *FIGURES, "ratio", "CPU ratio", title=f"here / {other}")
     for line in lines:
-        pairs = [f"{here:.4g} / {there:.4g}" for here, there in line[2:6]]
+        pairs = [f"{here:.4g} / {there:.4g}" for here, there in line.figures.values()]
         table.add_row(line.what, line.point, *pairs, f"{line.ratio:.3f}", f"{line.cpu_ratio:.3f}")
     console.print(table)
     for line in lines:

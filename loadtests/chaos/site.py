@@ -141,16 +141,18 @@ class Site:
 
     async def _wrong(self) -> str:
         try:
+            # First, since it says why the API is not ready.
+            if backlog := await self._backlog_records():
+                return backlog
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
                 session.get(f"{self.server.base_url}/readyz") as response,
             ):
                 if response.status != 200:
                     return f"/readyz is {response.status}: {(await response.text())[:200]}"
-            backlog = await self._backlog_records()
         except (aiohttp.ClientError, RedisError, *DATABASE_ERRORS) as error:
             return f"{type(error).__name__}: {error}"
-        return backlog
+        return ""
 
     async def _backlog_records(self) -> str:
         """Say what keeps PostgreSQL from having all; empty if it has."""

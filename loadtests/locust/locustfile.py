@@ -105,6 +105,11 @@ class Run:
                         log.error(text)
             return self.verdict
 
+    def requests(self) -> int:
+        """Return how many requests there have been."""
+        count: int = self.environment.stats.total.num_requests
+        return count
+
     def figures(self) -> report.Figures:
         """Return what is reported of the run."""
         assert self.verdict is not None
@@ -297,7 +302,9 @@ def _watch(environment: Environment, run: Run) -> None:
     deadline_s = time.monotonic() + _run_times_s[0] if _run_times_s else math.inf
     while run.verdict is None:
         gevent.sleep(POLL_S)
-        have_left = runner.state == locust.runners.STATE_RUNNING and not runner.user_count
+        # A master counts none either while its workers have not told it of any.
+        have_come = runner.state == locust.runners.STATE_RUNNING and run.requests()
+        have_left = have_come and not runner.user_count
         if have_left or time.monotonic() > deadline_s:
             log.info("all users have left" if have_left else "the run's time is over")
             _stop(environment)
