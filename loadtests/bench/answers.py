@@ -56,7 +56,7 @@ def read_side(rig: Rig, sale: Sale, name: str = "reads") -> Side:
     """Reads of what is left."""
 
     async def drive_reads(connections: int, seconds: float) -> Shot:
-        request = get(rig.host, rig.port, sale.availability_path)
+        request = get(rig.port, sale.availability_path)
         driven = await drive(rig, request, seconds=seconds, connections=connections)
         load, fault = driven.load, ""
         if load.succeeded != load.answered or load.errors:
@@ -69,7 +69,7 @@ def read_side(rig: Rig, sale: Sale, name: str = "reads") -> Side:
 def _bare_post_side(stage: Stage) -> Side:
     async def drive(connections: int, seconds: float) -> Shot:
         served = await stage.bare()
-        request = post(served.host, served.port, bare.PATH, "{}")
+        request = post(served.port, bare.PATH, "{}")
         driven = await drive_process(served, request, seconds=seconds, connections=connections)
         return Shot(driven, driven.load.per_s, driven.us_per_answer("bare"))
 

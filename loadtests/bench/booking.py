@@ -107,7 +107,7 @@ async def drive_bare(
     """Saturate the bare handler with bookings."""
     served = await stage.bare()
     order = Sale("", "tier_" + 26 * "0", 0).order
-    request = post_as_buyer(served.host, served.port, bare.PATH, order, buyers, first=0)
+    request = post_as_buyer(served.port, bare.PATH, order, buyers, first=0)
     return await drive_process(served, request, seconds=seconds, connections=connections, tool=tool)
 
 

@@ -140,7 +140,7 @@ async def by_journal(sizes: Sizes) -> Charts:
             sale = await make_sale(rig)
             before = rig.cpu()
             request = booking_request(rig, sale, buyers, first=0)
-            load = await send_each_once(rig.host, rig.port, request, count=bookings)
+            load = await send_each_once(request, count=bookings)
             after = rig.cpu()
             if load.succeeded != bookings:
                 raise RuntimeError(f"growth is void: {load.succeeded} of {bookings} booked")

@@ -24,6 +24,8 @@ from typing import cast
 import msgspec
 import uvloop
 
+from loadtests.server import LOOPBACK
+
 CONNECT_AT_ONCE_MAX = 256
 CONNECT_TIMEOUT_S = 60.0
 #: Time that answers may take after the last request was sent.
@@ -43,6 +45,8 @@ class BadAnswer(Exception):
 class Request(msgspec.Struct, frozen=True):
     """How request number *n* looks: `before + token + between + key + after`."""
 
+    #: On this machine: load goes nowhere else.
+    port: int
     before: str
     after: str = ""
     #: Joins token and key; both are left out where there are no tokens.
@@ -56,10 +60,8 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What to send, where, and for how long."""
+    """What to send, over how many connections, and for how long."""
 
-    host: str
-    port: int
     connections: int
     request: Request
     #: Requests at most.
@@ -246,7 +248,7 @@ class _Run:
             async with slots:
                 _, protocol = await asyncio.wait_for(
                     loop.create_connection(
-                        lambda: _Connection(self._answered), self._job.host, self._job.port
+                        lambda: _Connection(self._answered), LOOPBACK, self._job.request.port
                     ),
                     CONNECT_TIMEOUT_S,
                 )

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from evently.embedded import PostgresServer, ValkeyServer
 from loadtests.backstage import Backstage
 from loadtests.bench.cpu import cpu_s, family_cpu_s
-from loadtests.server import LOOPBACK, Server, open_folder, running, send
+from loadtests.server import Server, open_folder, running, send
 
 #: A backlog of some hundred thousand records is meant, on a machine that others use as well.
 DRAIN_TIMEOUT_S = 180.0
@@ -44,7 +44,6 @@ class Rig:
         """
         self._given: dict[str, Any] = {"tree": tree} | SETTINGS | settings
         self._stack = contextlib.AsyncExitStack()
-        self.host = LOOPBACK
 
     async def __aenter__(self) -> Rig:
         async with contextlib.AsyncExitStack() as stack:
@@ -136,7 +135,6 @@ class Served(NamedTuple):
 
     pid: int
     port: int
-    host: str = LOOPBACK
 
 
 @contextlib.asynccontextmanager

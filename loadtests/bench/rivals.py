@@ -27,7 +27,6 @@ from loadtests.bench.sale import (
     post_as_buyer,
 )
 from loadtests.bench.stage import CONNECTIONS, Driven, Stage, drive_bookings
-from loadtests.server import LOOPBACK
 from store.pool import connect
 
 WARM_UP_S = 1.0
@@ -83,7 +82,6 @@ async def _drive(
     try:
         await tables.add_event(database, event_id, capacity=CAPACITY, person_max=PERSON_MAX)
         request = post_as_buyer(
-            LOOPBACK,
             rivals.port,
             f"/{approach}/events/{event_id}/bookings",
             Sale(event_id, "tier_" + 26 * "0", 0).order,
@@ -91,9 +89,7 @@ async def _drive(
             first=0,
         )
         before, before_s = rig.cpu(), cpu_s(rivals.pid)
-        load = await saturate(
-            LOOPBACK, rivals.port, request, connections=CONNECTIONS, seconds=seconds
-        )
+        load = await saturate(request, connections=CONNECTIONS, seconds=seconds)
         after = rig.cpu()
         taken, booked, capacity = await tables.count(database, event_id)
     finally:

@@ -23,7 +23,7 @@ from loadtests.bench.rig import Rig
 BUYERS = 60_000
 CAPACITY = 2_000_000
 PERSON_MAX = 1_000
-_HEAD = "{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+_HEAD = "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
 _JSON = "Content-Type: application/json\r\nContent-Length: {length}\r\n"
 
 
@@ -108,17 +108,15 @@ async def make_sale(rig: Rig, *, capacity: int = CAPACITY) -> Sale:
 
 def booking_request(rig: Rig, sale: Sale, buyers: Buyers, *, first: int) -> Request:
     """Return requests that book one place each, from buyer *first* on."""
-    return post_as_buyer(rig.host, rig.port, sale.bookings_path, sale.order, buyers, first=first)
+    return post_as_buyer(rig.port, sale.bookings_path, sale.order, buyers, first=first)
 
 
-def post_as_buyer(
-    host: str, port: int, path: str, body: str, buyers: Buyers, *, first: int
-) -> Request:
+def post_as_buyer(port: int, path: str, body: str, buyers: Buyers, *, first: int) -> Request:
     """Return requests that carry *body*, a token and a fresh Idempotency-Key each."""
     run = secrets.token_hex(8)
     return Request(
-        before=_HEAD.format(method="POST", path=path, host=host, port=port)
-        + "Authorization: Bearer ",
+        port=port,
+        before=_HEAD.format(method="POST", path=path, port=port) + "Authorization: Bearer ",
         # Keys have the form of a UUID, which is what clients are told to send.
         between="\r\nIdempotency-Key: ",
         key_prefix=f"{run[:8]}-{run[8:12]}-4{run[12:15]}-8{run[13:16]}-",
@@ -128,15 +126,15 @@ def post_as_buyer(
     )
 
 
-def post(host: str, port: int, path: str, body: str) -> Request:
+def post(port: int, path: str, body: str) -> Request:
     """Return the same request again and again, from nobody."""
-    head = _HEAD.format(method="POST", path=path, host=host, port=port)
-    return Request(before=head + _JSON.format(length=len(body)) + "\r\n" + body)
+    head = _HEAD.format(method="POST", path=path, port=port)
+    return Request(port=port, before=head + _JSON.format(length=len(body)) + "\r\n" + body)
 
 
-def get(host: str, port: int, path: str) -> Request:
+def get(port: int, path: str) -> Request:
     """Return the same read again and again."""
-    return Request(before=_HEAD.format(method="GET", path=path, host=host, port=port) + "\r\n")
+    return Request(port=port, before=_HEAD.format(method="GET", path=path, port=port) + "\r\n")
 
 
 async def warm_up(rig: Rig, sale: Sale, buyers: Buyers) -> Load:
@@ -146,13 +144,14 @@ async def warm_up(rig: Rig, sale: Sale, buyers: Buyers) -> Load:
     The requests lack the Idempotency-Key: they are refused behind the door and before the sale.
     """
     request = Request(
-        before=_HEAD.format(method="POST", path=sale.bookings_path, host=rig.host, port=rig.port)
+        port=rig.port,
+        before=_HEAD.format(method="POST", path=sale.bookings_path, port=rig.port)
         + "Authorization: Bearer ",
         between="\r\nX-Number: ",
         after="\r\n" + _JSON.format(length=2) + "\r\n{}",
         tokens_path=str(buyers.tokens_path),
     )
-    load = await send_each_once(rig.host, rig.port, request, count=buyers.count)
+    load = await send_each_once(request, count=buyers.count)
     if load.statuses != {400: buyers.count}:
         raise RuntimeError(f"warming up was answered with {load.statuses}")
     return load

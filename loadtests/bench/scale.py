@@ -131,9 +131,7 @@ async def cost(one: Side, bookings: int, *, sale: Sale | None = None) -> tuple[D
     sale = sale or await make_sale(rig)
     before = rig.cpu()
     request = booking_request(rig, sale, buyers, first=buyers.take(bookings))
-    load = await send_each_once(
-        rig.host, rig.port, request, count=bookings, connections=CONNECTIONS
-    )
+    load = await send_each_once(request, count=bookings, connections=CONNECTIONS)
     await find_drift(rig, [])
     after = rig.cpu()
     driven = Driven(load, {name: after[name] - before[name] for name in PARTS})

@@ -107,9 +107,7 @@ async def drive_process(
 ) -> Driven:
     """Saturate a process that serves by itself."""
     before_s = cpu_s(served.pid)
-    load = await saturate(
-        served.host, served.port, request, connections=connections, seconds=seconds, tool=tool
-    )
+    load = await saturate(request, connections=connections, seconds=seconds, tool=tool)
     return Driven(load, {"bare": cpu_s(served.pid) - before_s})
 
 
@@ -118,7 +116,7 @@ async def drive(
 ) -> Driven:
     """Saturate the rig's API."""
     before = rig.cpu()
-    load = await saturate(rig.host, rig.port, request, connections=connections, seconds=seconds)
+    load = await saturate(request, connections=connections, seconds=seconds)
     after = rig.cpu()
     return Driven(load, {name: after[name] - before[name] for name in after})
 
