@@ -117,23 +117,8 @@ def open_shard(redis: Redis, shard: int) -> OpenShard:
 
     async def open_it(*, epoch: int = 1, backlog_max: int = BACKLOG_MAX) -> Reign:
         nonce = f"test-{shard}-{epoch}"
-        await ask(
-            redis,
-            "HSET",
-            keys.meta(shard),
-            "epoch",
-            epoch,
-            "state",
-            "open",
-            "seq",
-            0,
-            "persisted_seq",
-            0,
-            "backlog_max",
-            backlog_max,
-            "layout",
-            keys.LAYOUT_VERSION,
-        )
+        fields = f"epoch {epoch} state open seq 0 persisted_seq 0 backlog_max {backlog_max}".split()
+        await ask(redis, "HSET", keys.meta(shard), *fields, "layout", keys.LAYOUT_VERSION)
         for name in scripts.NAMES:
             await ask(redis, "SCRIPT LOAD", scripts.render(name, nonce))
         return Reign(shard=shard, epoch=epoch, script_shas=scripts.shas(nonce))
