@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import os
 import sys
 import time
@@ -197,11 +196,6 @@ class Backstage:
             yield redis
         finally:
             await redis.aclose()
-
-
-def in_a_month() -> str:
-    """Return a start time for a test event, RFC 3339."""
-    return (dt.datetime.now(dt.UTC) + dt.timedelta(days=30)).isoformat()
 
 
 async def read_ledger(database: asyncpg.Connection, event_ids: Sequence[str]) -> Ledger:

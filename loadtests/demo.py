@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import aiohttp
 import uvloop
@@ -30,14 +30,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from evently.settings import Settings
 from loadtests import harm, stadium
-from loadtests.backstage import Backstage, in_a_month
+from loadtests.backstage import Backstage
 from loadtests.chaos import history
 from loadtests.chaos.history import Recorder
 from loadtests.crowd import Crowd, Tally
+from loadtests.events import make_event
 from loadtests.server import Server, open_folder, running
 
-#: Shares of the capacity, names and prices of the three tiers.
-TIERS = ((0.6, "Standing", 4_500), (0.3, "Seated", 6_500), (0.1, "Front row", 12_000))
 #: Scenarios with their usual capacity.
 SCENARIOS = {"rush": 1_000, "stadium": 20_000}
 #: Orders of one buyer where a stadium is to be filled.
@@ -157,31 +156,6 @@ async def strike(server: Server, fault: str, tally: Tally, capacity: int) -> str
     with harm.redis_down(server, pids) as folder:
         done = harm.HARMS[fault](folder)
     return f"Redis was killed with {tally.places} places sold; {done}"
-
-
-async def make_event(
-    base_url: str, token: str, *, capacity: int, is_stadium: bool = False
-) -> dict[str, Any]:
-    """Make and publish an event of three tiers, or of a seated hall, over HTTP; return it."""
-    sizes = [int(share * capacity) for share, _, _ in TIERS]
-    sizes[0] += capacity - sum(sizes)
-    body = {
-        "name": "Demo: the whole town wants in",
-        "starts_at": in_a_month(),
-        "max_per_user": 10,
-        "tiers": [
-            {"name": name, "capacity": size, "price": {"amount": price, "currency": "EUR"}}
-            for size, (_, name, price) in zip(sizes, TIERS, strict=True)
-        ],
-    }
-    if is_stadium:
-        body |= stadium.hall(capacity)
-    headers = {"Authorization": f"Bearer {token}"}
-    async with aiohttp.ClientSession(base_url, headers=headers, raise_for_status=True) as session:
-        async with session.post("/v1/events", json=body) as response:
-            event: dict[str, Any] = await response.json()
-        async with session.post(f"/v1/events/{event['id']}/publish"):
-            return event
 
 
 class Site(NamedTuple):

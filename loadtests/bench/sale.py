@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from loadtests.backstage import in_a_month
 from loadtests.bench.http_client import Request
 from loadtests.bench.load import Load, send_each_once
 from loadtests.bench.rig import Rig
+from loadtests.events import described, priced, publish
 
 #: Fewer than the tokens that an API process remembers.
 BUYERS = 60_000
@@ -84,26 +84,10 @@ async def make_sale(rig: Rig, *, capacity: int = CAPACITY) -> Sale:
     """Make and publish an event of one tier."""
     async with rig.backstage() as backstage:
         token = await backstage.admin_token()
-    body = {
-        "name": "Benchmark",
-        "starts_at": in_a_month(),
-        "max_per_user": PERSON_MAX,
-        "tiers": [
-            {
-                "name": "Standing",
-                "capacity": capacity,
-                "price": {"amount": 4_500, "currency": "EUR"},
-            }
-        ],
-    }
-    headers = {"Authorization": f"Bearer {token}"}
-    async with aiohttp.ClientSession(
-        rig.base_url, headers=headers, raise_for_status=True
-    ) as session:
-        async with session.post("/v1/events", json=body) as response:
-            event: dict[str, Any] = await response.json()
-        async with session.post(f"/v1/events/{event['id']}/publish"):
-            return Sale(event["id"], event["tiers"][0]["id"], capacity, rig.base_url)
+    tiers = [priced("Standing", capacity)]
+    body = described("Benchmark", person_max=PERSON_MAX, tiers=tiers)
+    event = await publish(rig.base_url, token, body)
+    return Sale(event["id"], event["tiers"][0]["id"], capacity, rig.base_url)
 
 
 def booking_request(rig: Rig, sale: Sale, buyers: Buyers, *, first: int) -> Request:

@@ -20,12 +20,13 @@ import aiohttp
 import orjson
 
 from engine.seats import Section, seat_id
-from loadtests.backstage import Backstage, in_a_month, read_ledger
+from loadtests.backstage import Backstage, read_ledger
 from loadtests.chaos import checkers, history
 from loadtests.chaos.checkers import Ledger, Violation
 from loadtests.chaos.clients import Client, Tier
 from loadtests.chaos.nemesis import CATALOGUE, Nemesis, plan
 from loadtests.chaos.site import Site
+from loadtests.events import described, priced
 
 #: How long clients work, and in which part of it faults begin.
 WORK_S = 14.0
@@ -38,6 +39,7 @@ CLIENTS_MIN, CLIENTS_MAX = 8, 16
 ROWS = (8, 8, 8)
 PLACES = (40, 25)
 PROBE_PLACES = 5
+PERSON_MAX = 1_000
 
 
 class Traits(NamedTuple):
@@ -299,29 +301,20 @@ async def _ask_until(
     raise TimeoutError(f"{path}: {told}")
 
 
-def _event(name: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "starts_at": in_a_month(), "max_per_user": 1_000, **more}
-
-
-def _priced(name: str, capacity: int | None) -> dict[str, Any]:
-    tier: dict[str, Any] = {"name": name, "price": {"amount": 1_000, "currency": "EUR"}}
-    return tier if capacity is None else tier | {"capacity": capacity}
-
-
 def _general() -> dict[str, Any]:
-    tiers = [_priced(f"Tier {number}", places) for number, places in enumerate(PLACES)]
-    return _event("General admission", tiers=tiers)
+    tiers = [priced(f"Tier {number}", places) for number, places in enumerate(PLACES)]
+    return described("General admission", person_max=PERSON_MAX, tiers=tiers)
 
 
 def _hall() -> dict[str, Any]:
     rows = [{"name": str(number), "seats": seats} for number, seats in enumerate(ROWS, start=1)]
     sections = [{"name": f"Block {tier}", "tier": tier, "rows": rows} for tier in range(2)]
-    tiers = [_priced(f"Category {number}", None) for number in range(2)]
-    return _event("Hall", tiers=tiers, sections=sections)
+    tiers = [priced(f"Category {number}") for number in range(2)]
+    return described("Hall", person_max=PERSON_MAX, tiers=tiers, sections=sections)
 
 
 def _probe() -> dict[str, Any]:
-    return _event("Probe", tiers=[_priced("All", PROBE_PLACES)])
+    return described("Probe", person_max=PERSON_MAX, tiers=[priced("All", PROBE_PLACES)])
 
 
 def _tiers(events: Sequence[dict[str, Any]]) -> list[Tier]:

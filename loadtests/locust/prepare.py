@@ -16,7 +16,7 @@ import uvloop
 
 from evently.settings import Settings
 from loadtests.backstage import Backstage
-from loadtests.demo import make_event
+from loadtests.events import make_event
 from loadtests.locust.plan import (
     PEOPLE_FILE,
     PLAN_FILE,

@@ -20,7 +20,8 @@ import pytest
 from loadtests.backstage import Backstage
 from loadtests.chaos.history import Recorder, calls, read
 from loadtests.crowd import Crowd, Tally
-from loadtests.demo import make_event, strike
+from loadtests.demo import strike
+from loadtests.events import make_event
 from loadtests.server import Server, descendants, living, running, send
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
