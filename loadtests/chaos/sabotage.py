@@ -32,7 +32,7 @@ RIG_TIMEOUT_S, TEST_TIMEOUT_S = 300.0, 60.0
 #: Rigs wait for their servers most of the time, so two cores carry several.
 AT_ONCE = 2
 #: What may come of a rig. One that was still waiting when its time was over has seen nothing.
-CAUGHT, PASSED, HUNG, BROKE = "caught", "passed", "hung", "broke"
+CAUGHT, PASSED, SURVIVED, HUNG, BROKE = "caught", "passed", "survived", "hung", "broke"
 #: What a copy does without.
 LEFT_OUT = (
     ".git",
@@ -120,6 +120,7 @@ def sabotage(safeguards: list[Safeguard], console: Console) -> list[str]:
             for file, text in texts.items():
                 (tree / file).write_text(text)
             word, output = _run(tree, rig)
+            word = SURVIVED if texts and word == PASSED else word
             for file in texts:
                 shutil.copyfile(clean / file, tree / file)
             free.put(tree)
