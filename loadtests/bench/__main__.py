@@ -16,9 +16,9 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import uvloop
 from rich.console import Console
@@ -45,6 +45,7 @@ from loadtests.bench.stage import FULL, QUICK, Sizes, Stage
 
 #: A measure that takes this long is stuck; the others are worth having.
 MEASURE_TIMEOUT_S = 600.0
+Made = TypeVar("Made")
 MEASURES: dict[str, Callable[[Stage], Awaitable[Result]]] = {
     "P1": booking.measure_p1,
     "P2": booking.measure_p2,
@@ -84,7 +85,7 @@ def main() -> None:
     if arguments.what == "growth":
         _grow(sizes)
     elif arguments.against:
-        lines = uvloop.run(against.measure(sizes, arguments.against, names))
+        lines = _run(against.measure(sizes, arguments.against, names))
         against.show(lines, arguments.against, _console())
     else:
         sys.exit(_measure(names, sizes, before))
@@ -93,7 +94,7 @@ def main() -> None:
 def _measure(names: list[str], sizes: Sizes, before: dict[str, Any] | None) -> int:
     """Make the measures, write and show the report; return the exit code."""
     machine = contract.this_machine()
-    results = uvloop.run(measure(names, sizes))
+    results = _run(measure(names, sizes))
     is_whole = sizes == FULL and names == list(TARGETS)
     extra = {"is_quick": sizes == QUICK}
     latest = contract.RESULTS_PATH / "latest.json"
@@ -115,7 +116,7 @@ def _console() -> Console:
 
 def _grow(sizes: Sizes) -> None:
     """Make the growth page and put it into the latest report, or a partial one."""
-    grown = uvloop.run(growth.measure(sizes))
+    grown = _run(growth.measure(sizes))
     latest = contract.RESULTS_PATH / "latest.json"
     is_whole = latest.exists() and sizes == FULL
     if is_whole:
@@ -128,13 +129,21 @@ def _grow(sizes: Sizes) -> None:
     print(f"{path} and .html")
 
 
+def _run(making: Coroutine[Any, Any, Made]) -> Made:
+    """Run to the end; SIGTERM does as Ctrl-C: servers are stopped, their data removed."""
+
+    async def run() -> Made:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await making
+
+    return uvloop.run(run())
+
+
 async def measure(names: list[str], sizes: Sizes) -> dict[str, Result]:
     """Make the measures *names*, one after another; one that fails is missing, with its error."""
     results = {}
-    task = asyncio.current_task()
-    assert task is not None
-    # As Ctrl-C does: stop the servers, remove their data.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with contextlib.AsyncExitStack() as stack:
         stage = Stage(sizes, stack)
         for name in names:
