@@ -39,9 +39,9 @@ chaos: $(DEV)    ## faults against a whole Evently, judged by history (SEED=n MI
 sabotage: $(DEV) ## take each safeguard out of a copy and see a rig miss it
 	@$(BIN)/python -m loadtests.chaos.sabotage
 
-bench: $(DEV)    ## measure P1..P11, report in loadtests/results (ONLY=P1,P4 COMPARE=file QUICK=1 WHAT=growth)
+bench: $(DEV)    ## measure P1..P11, report in loadtests/results (ONLY=P1,P4 COMPARE=file AGAINST=folder QUICK=1 WHAT=growth)
 	@$(BIN)/python -m loadtests.bench $(WHAT) $(if $(ONLY),--only $(ONLY)) $(if $(COMPARE),--compare $(COMPARE)) \
-	    $(if $(QUICK),--quick)
+	    $(if $(AGAINST),--against $(AGAINST)) $(if $(QUICK),--quick)
 
 loadtest: $(DEV) ## a Locust scenario with its verdict (SCENARIO=rush USERS=n RATE=n RUNTIME=s SEED=n HOST=url UI=1)
 	@$(BIN)/python -m loadtests.locust $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(USERS),--users $(USERS)) \

@@ -1,9 +1,9 @@
 """
 A crowd of buyers at one event: impatient, repeating, sending twice, keeping what they were told.
 
-Each buyer is a task with its own token. A request that is not answered, or answered with 503, is
-repeated at once with the same key; some are sent twice at the same time on purpose. What the
-crowd was promised is its history, which `loadtests.verdict` holds against the ledger.
+Each buyer is a task with an account of its own. A request that is not answered, or answered with
+503, is repeated at once with the same key; some are sent twice at the same time on purpose. What
+the crowd was told is in its history, which the verdict holds against the ledger.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
-import orjson
 
-REQUEST_TIMEOUT_S = 10.0
+from engine.ids import booking_id
+from loadtests.asker import Answer, Asker, Request
+from loadtests.chaos.history import Line, Recorder, attempt
+from loadtests.person import Person
+
 #: Pause before a repetition, so that a server that is down is not asked in a tight loop.
 REPEAT_PAUSE_S = 0.02
 #: Answers of a service that does not sell for the moment.
@@ -29,17 +32,24 @@ DUPLICATE_SHARE = 0.2
 PLACES_PER_ORDER = (1, 1, 2, 2, 3, 4)
 
 
-@dataclass(slots=True)
-class History:
-    """What the crowd did and was told."""
+class Bought(NamedTuple):
+    """A booking that somebody has."""
 
-    #: idempotency key -> the answers that confirmed it, as (booking id, places, seq)
-    confirmed: dict[str, set[tuple[str, int, int]]] = field(default_factory=dict)
-    #: idempotency key -> (booking id, token, tier id, places) of what it confirmed
-    owners: dict[str, tuple[str, str, str, int]] = field(default_factory=dict)
+    booking_id: str
+    person: Person
+    tier_no: int
+    places: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """How it goes, while it goes on: for who looks on, and for who is to strike in mid-sale."""
+
+    #: By booking.
+    bought: dict[str, Bought] = field(default_factory=dict)
     refused: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
-    #: Buyers who gave up without an answer.
+    #: Requests that were given up without an answer.
     unanswered: int = 0
     latencies_s: list[float] = field(default_factory=list)
     #: Seconds during which the sale was shut: from the first answer that said so (or the first
@@ -50,24 +60,28 @@ class History:
 
     @property
     def places(self) -> int:
-        """Places confirmed so far, each key counted once."""
-        return sum(next(iter(answers))[1] for answers in self.confirmed.values())
+        """Places confirmed so far."""
+        return sum(one.places for one in self.bought.values())
 
     @property
     def requests(self) -> int:
         """Requests answered so far."""
         return len(self.latencies_s)
 
-    def note_shut(self, now_s: float) -> None:
-        """The service said that it is shut, or said nothing."""
-        if self.shut_since_s is None:
+    def note(self, answer: Answer, sent_s: float) -> None:
+        """Count an attempt that was sent at *sent_s*."""
+        now_s = time.perf_counter()
+        if answer.status not in {0, 500, 503}:
+            self.latencies_s.append(now_s - sent_s)
+            if self.shut_since_s is not None and sent_s > self.shut_since_s:
+                self.shut_s += now_s - self.shut_since_s
+                self.shut_since_s = None
+            if not answer.is_ok:
+                self.refused[answer.code] += 1
+            return
+        self.repeated += 1
+        if self.shut_since_s is None and (not answer.status or answer.code in SHUT_CODES):
             self.shut_since_s = now_s
-
-    def note_open(self, sent_s: float, now_s: float) -> None:
-        """A request that was sent at *sent_s* was answered."""
-        if self.shut_since_s is not None and sent_s > self.shut_since_s:
-            self.shut_s += now_s - self.shut_since_s
-            self.shut_since_s = None
 
     def percentile_ms(self, share: float) -> float:
         """Return the latency that *share* of the answered requests stayed under, in ms."""
@@ -83,8 +97,8 @@ class Crowd:
     def __init__(
         self,
         base_url: str,
-        event_id: str,
-        tier_ids: Sequence[str],
+        event: dict[str, Any],
+        recorder: Recorder,
         *,
         seed: int,
         deadline_s: float,
@@ -94,9 +108,9 @@ class Crowd:
         Args:
             base_url: Where the API is.
 
-            event_id: What is bought.
+            event: What is bought, as the API tells it.
 
-            tier_ids: Its tiers.
+            recorder: Where the history goes.
 
             seed: Makes the choices repeatable.
 
@@ -104,91 +118,72 @@ class Crowd:
 
             orders_max: Orders that one buyer places, one after another.
         """
-        self.history = History()
-        self._url = f"{base_url}/v1/events/{event_id}/bookings"
-        self._tier_ids = tier_ids
+        self.tally = Tally()
+        self.event_id: str = event["id"]
+        self.tier_ids: list[str] = [tier["id"] for tier in event["tiers"]]
+        self._base_url = base_url
+        self._recorder = recorder
         self._seed = seed
         self._orders_max = orders_max
         self._deadline_s = time.perf_counter() + deadline_s
 
-    async def rush(self, tokens: Sequence[str]) -> History:
-        """Let one buyer per token in, all at once; return when the last has left."""
+    async def rush(self, people: Sequence[Person]) -> Tally:
+        """Let everybody in, all at once; return when the last has left."""
         connector = aiohttp.TCPConnector(limit=0)
-        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            await asyncio.gather(
-                *(self._buy(session, number, token) for number, token in enumerate(tokens))
-            )
-        return self.history
+        async with aiohttp.ClientSession(self._base_url, connector=connector) as session:
+            self._asker = Asker(session, self._recorder)
+            await asyncio.gather(*(self._buy(*numbered) for numbered in enumerate(people)))
+        return self.tally
 
-    async def _buy(self, session: aiohttp.ClientSession, number: int, token: str) -> None:
+    async def _buy(self, number: int, person: Person) -> None:
         """One buyer: tries the tiers in random order; takes fewer places where fewer are left."""
         choices = random.Random(self._seed * 1_000_003 + number)
         for _ in range(self._orders_max):
-            await self._buy_once(session, choices, token)
+            await self._buy_once(choices, person)
 
-    async def _buy_once(
-        self, session: aiohttp.ClientSession, choices: random.Random, token: str
-    ) -> None:
-        tiers = list(self._tier_ids)
-        choices.shuffle(tiers)
-        for tier_id in tiers:
+    async def _buy_once(self, choices: random.Random, person: Person) -> None:
+        tier_nos = list(range(1, len(self.tier_ids) + 1))
+        choices.shuffle(tier_nos)
+        for tier_no in tier_nos:
             places = choices.choice(PLACES_PER_ORDER)
             while places:
                 key = str(uuid.UUID(int=choices.getrandbits(128), version=4))
-                order = {"items": [{"tier_id": tier_id, "quantity": places}]}
-                answer = await self._ask(session, choices, token, key, order)
-                if answer is None:
+                copies = 2 if choices.random() < DUPLICATE_SHARE else 1
+                orders = (self._order(person, key, tier_no, places) for _ in range(copies))
+                answer = (await asyncio.gather(*orders))[0]
+                if answer is None or answer.code not in {"sold_out", "not_together"}:
                     return
-                if answer.get("code") not in {"sold_out", "not_together"}:
-                    if "id" in answer:
-                        self.history.owners[key] = (answer["id"], token, tier_id, places)
-                    return
-                places = min(places - 1, answer["available"])
+                places = min(places - 1, answer.body["available"])
 
-    async def _ask(
-        self,
-        session: aiohttp.ClientSession,
-        choices: random.Random,
-        token: str,
-        key: str,
-        order: dict[str, Any],
-    ) -> dict[str, Any] | None:
-        """Send an order, perhaps twice at once; return the first answer, or None for none."""
-        copies = 2 if choices.random() < DUPLICATE_SHARE else 1
-        answers = await asyncio.gather(
-            *(self._ask_until_answered(session, token, key, order) for _ in range(copies))
+    async def _order(self, person: Person, key: str, tier_no: int, places: int) -> Answer | None:
+        """Send an order until it is answered; return None if it never was."""
+        own_id = booking_id(event_id=self.event_id, user_id=person.user_id, idempotency_key=key)
+        item = {"tier_id": self.tier_ids[tier_no - 1], "quantity": places}
+        request = Request(f"/v1/events/{self.event_id}/bookings", {"items": [item]}, key)
+        line = attempt("book", own_id, self.event_id, tier_no, places)
+        answer = await ask_until_answered(
+            self._asker, self.tally, person, request, line, deadline_s=self._deadline_s
         )
-        return answers[0]
+        if answer and answer.is_ok:
+            self.tally.bought[own_id] = Bought(own_id, person, tier_no, places)
+        return answer
 
-    async def _ask_until_answered(
-        self, session: aiohttp.ClientSession, token: str, key: str, order: dict[str, Any]
-    ) -> dict[str, Any] | None:
-        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
-        body = orjson.dumps(order)
-        while time.perf_counter() < self._deadline_s:
-            started_s = time.perf_counter()
-            try:
-                async with session.post(self._url, data=body, headers=headers) as response:
-                    status, answer = response.status, orjson.loads(await response.read())
-            except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError):
-                status, answer = 0, {}
-            if status not in {0, 500, 503}:
-                self.history.note_open(started_s, time.perf_counter())
-                self.history.latencies_s.append(time.perf_counter() - started_s)
-                self._note(key, status, answer)
-                return answer if isinstance(answer, dict) else {}
-            if status == 0 or answer.get("code") in SHUT_CODES:
-                self.history.note_shut(time.perf_counter())
-            self.history.repeated += 1
-            await asyncio.sleep(REPEAT_PAUSE_S)
-        self.history.unanswered += 1
-        return None
 
-    def _note(self, key: str, status: int, answer: dict[str, Any]) -> None:
-        if status == 201:
-            places = sum(item["quantity"] for item in answer["items"])
-            told = (answer["id"], places, answer["seq"])
-            self.history.confirmed.setdefault(key, set()).add(told)
-        else:
-            self.history.refused[answer.get("code", str(status))] += 1
+async def ask_until_answered(
+    asker: Asker,
+    tally: Tally,
+    person: Person,
+    request: Request,
+    line: Line | None = None,
+    *,
+    deadline_s: float,
+) -> Answer | None:
+    """Repeat a request until it is answered; return None if that is not by *deadline_s*."""
+    while (sent_s := time.perf_counter()) < deadline_s:
+        answer = await asker.ask(person, request, line)
+        tally.note(answer, sent_s)
+        if answer.status not in {0, 500, 503}:
+            return answer
+        await asyncio.sleep(REPEAT_PAUSE_S)
+    tally.unanswered += 1
+    return None

@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import aiohttp
 import uvloop
@@ -30,13 +30,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from evently.settings import Settings
 from loadtests import harm, stadium
-from loadtests.backstage import Backstage, in_a_month
-from loadtests.crowd import Crowd, History
-from loadtests.server import Server
-from loadtests.verdict import Verdict, judge
+from loadtests.backstage import Backstage
+from loadtests.chaos import history
+from loadtests.chaos.history import Recorder
+from loadtests.crowd import Crowd, Tally
+from loadtests.events import make_event
+from loadtests.server import Server, open_folder, running
 
-#: Shares of the capacity, names and prices of the three tiers.
-TIERS = ((0.6, "Standing", 4_500), (0.3, "Seated", 6_500), (0.1, "Front row", 12_000))
 #: Scenarios with their usual capacity.
 SCENARIOS = {"rush": 1_000, "stadium": 20_000}
 #: Orders of one buyer where a stadium is to be filled.
@@ -64,7 +64,7 @@ def main() -> None:
     if is_stadium and (capacity % 400 or not 4_000 <= capacity <= 60_000):
         parser.error("--capacity of a stadium must be a multiple of 400, 4000..60000")
     seed = arguments.seed if arguments.seed is not None else random.randrange(2**32)
-    verdict = uvloop.run(
+    is_sold = uvloop.run(
         demo(
             buyers=arguments.buyers,
             capacity=capacity,
@@ -73,66 +73,72 @@ def main() -> None:
             fault=arguments.fault,
         )
     )
-    print(verdict.line())
-    sys.exit(0 if verdict.holds else 1)
+    sys.exit(0 if is_sold else 1)
 
 
 async def demo(
     *, buyers: int, capacity: int, seed: int, is_stadium: bool = False, fault: str | None = None
-) -> Verdict:
-    """Sell out one event of *capacity* places to *buyers* buyers; return the verdict."""
+) -> bool:
+    """Sell out one event of *capacity* places to *buyers* buyers; say and return how it went."""
     console = Console(stderr=True)
-    async with (
-        _running(console, must_be_own=fault is not None) as site,
-        Backstage(site.settings) as backstage,
-    ):
+    async with contextlib.AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="evt-"))
+        is_own = fault is not None
+        site = await stack.enter_async_context(_running(console, must_be_own=is_own))
+        backstage = await stack.enter_async_context(Backstage(site.settings))
         base_url = site.base_url
         console.print(f"{buyers} buyers, {capacity} places, seed {seed}, {base_url}")
         waiters = stadium.CANCELLATIONS if is_stadium else 0
-        tokens = await backstage.buyer_tokens(buyers + waiters)
-        event = await make_event(
-            base_url, await backstage.admin_token(), capacity=capacity, is_stadium=is_stadium
-        )
+        people = await backstage.people(buyers + waiters)
+        admin = await backstage.admin_token()
+        event = await make_event(base_url, admin, capacity=capacity, is_stadium=is_stadium)
         crowd = Crowd(
             base_url,
-            event["id"],
-            [tier["id"] for tier in event["tiers"]],
+            event,
+            recorder := Recorder(Path(folder) / "history"),
             seed=seed,
             deadline_s=DEADLINE_S,
             orders_max=STADIUM_ORDERS_MAX if is_stadium else 1,
         )
-        started_s = time.perf_counter()
+        tally, started_s = crowd.tally, time.perf_counter()
         with _progress(console) as progress:
             bar = progress.add_task("sold", total=capacity, refused=0, rate=0, p99=0.0)
-            watch = asyncio.create_task(_watch(progress, bar, crowd.history))
+            watch = asyncio.create_task(_watch(progress, bar, tally))
             try:
-                async with _striking(site.server, fault, crowd.history, capacity, console):
-                    await crowd.rush(tokens[:buyers])
+                async with _striking(site.server, fault, tally, capacity, console):
+                    await crowd.rush(people[:buyers])
                 if is_stadium:
                     progress.update(bar, description="refilled")
-                    refill = stadium.Refill(base_url, event["id"], crowd.history, seed=seed)
-                    await refill.run(tokens[buyers:])
+                    refill = stadium.Refill(base_url, crowd, recorder, seed=seed)
+                    await refill.run(people[buyers:])
             finally:
                 watch.cancel()
-            _update(progress, bar, crowd.history)
+            _update(progress, bar, tally)
         seconds = time.perf_counter() - started_s
-        console.print(_summary(crowd.history, seconds))
-        console.print(f"doors shut for {crowd.history.shut_s:.1f} s")
+        console.print(_summary(tally, seconds))
+        console.print(f"doors shut for {tally.shut_s:.1f} s")
         console.print("draining the journal and asking the reconciler ...")
-        return await judge(
-            backstage, crowd.history, event["id"], capacity=capacity, seconds=seconds
-        )
+        calls = history.calls(history.read(Path(folder) / "history"))
+        verdict = await backstage.judge(calls, [event["id"]])
+    for text in verdict.texts:
+        console.print(text, markup=False)
+    is_sold = verdict.holds and verdict.sold == capacity
+    print(
+        f"{'SOLD' if is_sold else 'FAILED'} capacity={capacity} confirmed={verdict.sold} "
+        f"{verdict.words()} seconds={seconds:.1f}"
+    )
+    return is_sold
 
 
 @contextlib.asynccontextmanager
 async def _striking(
-    server: Server | None, fault: str | None, history: History, capacity: int, console: Console
+    server: Server | None, fault: str | None, tally: Tally, capacity: int, console: Console
 ) -> AsyncIterator[None]:
     """Let *fault* strike while the sale within goes on."""
     if server is None or fault is None:
         yield
         return
-    striking = asyncio.create_task(strike(server, fault, history, capacity))
+    striking = asyncio.create_task(strike(server, fault, tally, capacity))
     try:
         yield
         if not striking.done():
@@ -142,39 +148,14 @@ async def _striking(
         striking.cancel()
 
 
-async def strike(server: Server, fault: str, history: History, capacity: int) -> str:
+async def strike(server: Server, fault: str, tally: Tally, capacity: int) -> str:
     """Wait until the sale has begun, then kill Redis and harm its folder; say what was done."""
-    pids = harm.redis_pids(server)  # Looked up beforehand: the sale is over in less time.
-    while history.places < FAULT_AT_SHARE * capacity:  # noqa: ASYNC110
+    pids = server.pids("redis")  # Looked up beforehand: the sale is over in less time.
+    while tally.places < FAULT_AT_SHARE * capacity:  # noqa: ASYNC110
         await asyncio.sleep(FAULT_POLL_S)
     with harm.redis_down(server, pids) as folder:
         done = harm.HARMS[fault](folder)
-    return f"Redis was killed with {history.places} places sold; {done}"
-
-
-async def make_event(
-    base_url: str, token: str, *, capacity: int, is_stadium: bool = False
-) -> dict[str, Any]:
-    """Make and publish an event of three tiers, or of a seated hall, over HTTP; return it."""
-    sizes = [int(share * capacity) for share, _, _ in TIERS]
-    sizes[0] += capacity - sum(sizes)
-    body = {
-        "name": "Demo: the whole town wants in",
-        "starts_at": in_a_month(),
-        "max_per_user": 10,
-        "tiers": [
-            {"name": name, "capacity": size, "price": {"amount": price, "currency": "EUR"}}
-            for size, (_, name, price) in zip(sizes, TIERS, strict=True)
-        ],
-    }
-    if is_stadium:
-        body |= stadium.hall(capacity)
-    headers = {"Authorization": f"Bearer {token}"}
-    async with aiohttp.ClientSession(base_url, headers=headers, raise_for_status=True) as session:
-        async with session.post("/v1/events", json=body) as response:
-            event: dict[str, Any] = await response.json()
-        async with session.post(f"/v1/events/{event['id']}/publish"):
-            return event
+    return f"Redis was killed with {tally.places} places sold; {done}"
 
 
 class Site(NamedTuple):
@@ -195,14 +176,10 @@ async def _running(console: Console, *, must_be_own: bool) -> AsyncIterator[Site
     if not must_be_own and is_known and await _answers(base_url):
         yield Site(base_url, settings, None)
         return
-    with tempfile.TemporaryDirectory(prefix="evently-demo-") as folder:
-        server = Server(Path(folder) / "data")
-        console.print(f"starting an Evently for the demo in {server.data_path} ...")
-        try:
-            await server.start()
+    console.print("starting an Evently for the demo ...")
+    with open_folder() as folder:
+        async with running(folder) as server:
             yield Site(server.base_url, server.settings, server)
-        finally:
-            await server.stop()
 
 
 async def _answers(base_url: str) -> bool:
@@ -229,30 +206,30 @@ def _progress(console: Console) -> Progress:
     )
 
 
-async def _watch(progress: Progress, bar: TaskID, history: History) -> None:
+async def _watch(progress: Progress, bar: TaskID, tally: Tally) -> None:
     while True:
-        _update(progress, bar, history)
+        _update(progress, bar, tally)
         await asyncio.sleep(REFRESH_INTERVAL_S)
 
 
-def _update(progress: Progress, bar: TaskID, history: History) -> None:
-    elapsed_s = time.perf_counter() - history.started_s
+def _update(progress: Progress, bar: TaskID, tally: Tally) -> None:
+    elapsed_s = time.perf_counter() - tally.started_s
     progress.update(
         bar,
-        completed=history.places,
-        refused=history.refused.total(),
-        rate=int(history.requests / elapsed_s),
-        p99=history.percentile_ms(0.99),
+        completed=tally.places,
+        refused=tally.refused.total(),
+        rate=int(tally.requests / elapsed_s),
+        p99=tally.percentile_ms(0.99),
     )
 
 
-def _summary(history: History, seconds: float) -> str:
-    refused = ", ".join(f"{code} {count}" for code, count in history.refused.most_common())
+def _summary(tally: Tally, seconds: float) -> str:
+    refused = ", ".join(f"{code} {count}" for code, count in tally.refused.most_common())
     return (
-        f"{history.requests} answers in {seconds:.1f} s "
-        f"({history.requests / seconds:.0f}/s, p50 {history.percentile_ms(0.5):.0f} ms, "
-        f"p99 {history.percentile_ms(0.99):.0f} ms); "
-        f"{len(history.confirmed)} bookings, {history.repeated} repetitions; "
+        f"{tally.requests} answers in {seconds:.1f} s "
+        f"({tally.requests / seconds:.0f}/s, p50 {tally.percentile_ms(0.5):.0f} ms, "
+        f"p99 {tally.percentile_ms(0.99):.0f} ms); "
+        f"{len(tally.bought)} bookings, {tally.repeated} repetitions; "
         f"refused: {refused or 'nobody'}"
     )
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from evently.embedded.valkey import LOG_FOLDER
-from loadtests.server import Server, descendants, living
+from loadtests.server import Server, living, send
 
 #: Bytes that a log loses: some dozens of bookings.
 TAIL_BYTES = 40_000
@@ -49,16 +49,6 @@ def newest_log(folder: Path) -> Path:
     return max(logs, key=lambda path: int(path.name.split(".")[2]))
 
 
-def redis_pids(server: Server) -> list[int]:
-    """Return the processes of Redis below the supervisor."""
-    assert server.process is not None, "not started"
-    return [
-        pid
-        for pid, command in descendants(server.process.pid).items()
-        if "valkey-server" in command or "redis-server" in command
-    ]
-
-
 @contextlib.contextmanager
 def redis_down(server: Server, pids: Sequence[int] = ()) -> Iterator[Path]:
     """
@@ -67,17 +57,11 @@ def redis_down(server: Server, pids: Sequence[int] = ()) -> Iterator[Path]:
     Args:
         pids: Its processes, where the moment counts: looking for them takes a while.
     """
-    assert server.process is not None, "not started"
-    killed = pids or redis_pids(server)
-    server.process.send_signal(signal.SIGSTOP)
-    try:
-        for pid in killed:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    killed = pids or server.pids("redis")
+    with server.supervisor_stopped():
+        send(killed, signal.SIGKILL)
         deadline_s = time.monotonic() + DEATH_TIMEOUT_S
         while living() & set(killed):  # It may still be writing.
             assert time.monotonic() < deadline_s, "Redis outlived SIGKILL"
             time.sleep(DEATH_POLL_S)
         yield server.data_path / "redis"
-    finally:
-        server.process.send_signal(signal.SIGCONT)

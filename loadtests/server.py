@@ -1,7 +1,8 @@
 """
-An Evently of one's own: `evently up` in a fresh folder on a free port, for demos and tests.
+An Evently of one's own: `evently up` in a fresh folder on a free port, to be loaded or hurt.
 
-The process group dies with its user: a supervisor that loses its parent stops by itself.
+Owns its start and stop, and its processes: who they are, and what signals they get. The process
+group dies with its user: a supervisor that loses its parent stops by itself.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from evently.embedded.process import spawn
 from evently.ready import wait_until_ready
@@ -23,23 +27,36 @@ READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.05
 LOOPBACK = "127.0.0.1"
+#: How each kind of process is found among the supervisor's descendants.
+PROCESSES = {
+    "api": "-m api",
+    "persister": "-m persister",
+    "sweeper": "evently sweeper",
+    "coordinator": "reconciler recover",
+    "redis": "-server ",
+    "postgres": "postgres",
+}
 
 
 class Server:
     """One supervisor and all it starts."""
 
-    def __init__(self, data_path: Path, **settings: str) -> None:
+    def __init__(self, data_path: Path, *, tree: Path | None = None, **settings: Any) -> None:
         """
         Args:
             data_path: Folder for data and logs; kept, so that a second start finds it.
 
-            settings: Further settings by field name, as text.
+            tree: Another checkout of this project whose code runs; with a `.venv` of its own if
+                it has one, else on ours.
+
+            settings: Further settings by field name.
         """
         self.data_path = data_path
         self.port = free_port()
         self.base_url = f"http://{LOOPBACK}:{self.port}"
         self.log_path = data_path.with_name(data_path.name + ".log")
-        self._settings = settings
+        self._settings = {name: str(value) for name, value in settings.items()}
+        self._tree = tree
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -58,10 +75,11 @@ class Server:
         """
         self.data_path.mkdir(parents=True, exist_ok=True)
         self.process = spawn(
-            [sys.executable, "-m", "evently", "up"],
+            [self.python, "-m", "evently", "up"],
             death_signal=signal.SIGTERM,
             env=self.environ,
             log_path=self.log_path,
+            cwd=self._tree,
         )
         await self.wait_until_ready()
 
@@ -97,16 +115,71 @@ class Server:
         self.process.kill()
         self.process.wait()
 
+    def log_text(self) -> str:
+        """Return what the supervisor and its parts have logged."""
+        return self.log_path.read_text(errors="replace")
+
     def last_words(self) -> str:
         """Return the end of the log."""
-        return self.log_path.read_text(errors="replace")[-4000:]
+        return self.log_text()[-4000:]
+
+    def pids(self, process: str) -> list[int]:
+        """Return the running processes of one kind, in the order of their numbers; maybe none."""
+        if self.process is None or self.process.poll() is not None:
+            return []
+        found = descendants(self.process.pid)
+        return sorted(pid for pid, command in found.items() if PROCESSES[process] in command)
+
+    @contextlib.contextmanager
+    def supervisor_stopped(self) -> Iterator[None]:
+        """Keep the supervisor from restarting anything meanwhile."""
+        assert self.process is not None, "not started"
+        send([self.process.pid], signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            send([self.process.pid], signal.SIGCONT)
+
+    @property
+    def python(self) -> str:
+        """The interpreter that runs the code."""
+        own = self._tree and self._tree / ".venv" / "bin" / "python"
+        return str(own) if own and own.exists() else sys.executable
 
     @property
     def environ(self) -> dict[str, str]:
         """Return the environment of the supervisor: ours, and this server's settings."""
         plain = {name: value for name, value in os.environ.items() if "EVENTLY_" not in name}
+        if self._tree:
+            plain["PYTHONPATH"] = str(self._tree)
         own = {"data_dir": str(self.data_path), "http_port": str(self.port)} | self._settings
         return plain | {f"EVENTLY_{name.upper()}": value for name, value in own.items()}
+
+
+@contextlib.contextmanager
+def open_folder() -> Iterator[Path]:
+    """Yield a temporary folder that the user may enter whom PostgreSQL becomes under root."""
+    with tempfile.TemporaryDirectory(prefix="evt-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, **settings: Any) -> AsyncIterator[Server]:
+    """Run an Evently with its data below *folder* for as long as the block lasts."""
+    server = Server(folder / "data", **settings)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.stop()
+
+
+def send(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to processes, some of which may have ended."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def free_port() -> int:

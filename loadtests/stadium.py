@@ -12,11 +12,15 @@ import random
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 
-from loadtests.crowd import REPEAT_PAUSE_S, REQUEST_TIMEOUT_S, History
+from engine.ids import booking_of_offer
+from loadtests.asker import Asker, Request
+from loadtests.chaos.history import Line, Recorder, Verb, attempt
+from loadtests.crowd import Bought, Crowd, ask_until_answered
+from loadtests.person import Person
 
 SECTIONS = 40
 ROWS = 10
@@ -31,16 +35,6 @@ CANCELLATIONS = 500
 AT_ONCE_MAX = 64
 POLL_INTERVAL_S = 0.2
 DEADLINE_S = 90.0
-
-
-class Sold(NamedTuple):
-    """A booking of the crowd, as the refill needs it."""
-
-    key: str
-    booking_id: str
-    token: str
-    tier_id: str
-    places: int
 
 
 def hall(capacity: int) -> dict[str, Any]:
@@ -61,102 +55,71 @@ def hall(capacity: int) -> dict[str, Any]:
 class Refill:
     """Cancels bookings and lets a waitlist take their places."""
 
-    def __init__(self, base_url: str, event_id: str, history: History, *, seed: int) -> None:
+    def __init__(self, base_url: str, crowd: Crowd, recorder: Recorder, *, seed: int) -> None:
         self._base_url = base_url
-        self._event_id = event_id
-        self._history = history
+        self._crowd = crowd
+        self._recorder = recorder
         self._choices = random.Random(seed)
         self._slots = asyncio.Semaphore(AT_ONCE_MAX)
         self._deadline_s = 0.0
-        #: Parties that have their booking.
-        self.served = 0
 
-    async def run(self, tokens: Sequence[str]) -> None:
+    async def run(self, people: Sequence[Person]) -> None:
         """
-        Cancel as many bookings as there are *tokens*, and serve a party of each size again.
+        Cancel as many bookings as there are *people*, and serve a party of each size again.
 
-        The history then has the accepted offers in place of the cancelled bookings.
+        The crowd's tally then has the accepted offers in place of the cancelled bookings.
 
         Raises:
             RuntimeError: a request was refused, or a party got no offer in time.
         """
         self._deadline_s = time.perf_counter() + DEADLINE_S
-        sold = [Sold(key, *self._history.owners[key]) for key in sorted(self._history.confirmed)]
-        chosen = self._choices.sample(sold, len(tokens))
-        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
+        bought = self._crowd.tally.bought
+        chosen = self._choices.sample([bought[own_id] for own_id in sorted(bought)], len(people))
         connector = aiohttp.TCPConnector(limit=AT_ONCE_MAX)
-        async with aiohttp.ClientSession(
-            self._base_url, timeout=timeout, connector=connector
-        ) as session:
-            pairs = list(zip(tokens, chosen, strict=True))
-            entries = await asyncio.gather(
-                *(self._join(session, token, one) for token, one in pairs)
-            )
+        async with aiohttp.ClientSession(self._base_url, connector=connector) as session:
+            self._asker = Asker(session, self._recorder)
+            pairs = list(zip(people, chosen, strict=True))
+            entries = await asyncio.gather(*(self._join(person, one) for person, one in pairs))
             waiting = [
-                asyncio.create_task(self._accept(session, token, entry, one.places))
-                for (token, one), entry in zip(pairs, entries, strict=True)
+                asyncio.create_task(self._accept(person, entry, one))
+                for (person, one), entry in zip(pairs, entries, strict=True)
             ]
-            await asyncio.gather(*(self._cancel(session, one) for one in chosen))
+            await asyncio.gather(*(self._cancel(one) for one in chosen))
             await asyncio.gather(*waiting)
 
-    async def _join(self, session: aiohttp.ClientSession, token: str, one: Sold) -> str:
-        wish = {"tier_id": one.tier_id, "quantity": one.places}
-        path = f"/v1/events/{self._event_id}/waitlist"
-        entry = await self._ask(session, "POST", path, token, json=wish, key=self._key())
-        own_id: str = entry["id"]
+    async def _join(self, person: Person, one: Bought) -> str:
+        wish = {"tier_id": self._crowd.tier_ids[one.tier_no - 1], "quantity": one.places}
+        key = str(uuid.UUID(int=self._choices.getrandbits(128), version=4))
+        path = f"/v1/events/{self._crowd.event_id}/waitlist"
+        own_id: str = (await self._ask(person, Request(path, wish, key)))["id"]
         return own_id
 
-    async def _cancel(self, session: aiohttp.ClientSession, one: Sold) -> None:
-        await self._ask(session, "POST", f"/v1/bookings/{one.booking_id}/cancel", one.token)
-        del self._history.confirmed[one.key]
+    async def _cancel(self, one: Bought) -> None:
+        request = Request(f"/v1/bookings/{one.booking_id}/cancel")
+        await self._ask(one.person, request, self._line("cancel", one.booking_id, one))
+        del self._crowd.tally.bought[one.booking_id]
 
-    async def _accept(
-        self, session: aiohttp.ClientSession, token: str, entry_id: str, places: int
-    ) -> None:
-        while True:
-            entry = await self._ask(session, "GET", f"/v1/waitlist/{entry_id}", token)
-            if entry["status"] == "offered":
-                break
+    async def _accept(self, person: Person, entry_id: str, one: Bought) -> None:
+        look = Request(f"/v1/waitlist/{entry_id}", method="GET")
+        while (entry := await self._ask(person, look))["status"] != "offered":
             if entry["status"] != "waiting" or time.perf_counter() > self._deadline_s:
                 raise RuntimeError(f"{entry_id} is {entry['status']} and got no offer")
             await asyncio.sleep(POLL_INTERVAL_S)
-        path = f"/v1/offers/{entry['offer']['id']}/accept"
-        booking = await self._ask(session, "POST", path, token)
-        told = (booking["id"], places, booking["seq"])
-        self._history.confirmed[entry_id] = {told}
-        self.served += 1
+        offer_id = entry["offer"]["id"]
+        own_id = booking_of_offer(offer_id)
+        line = self._line("confirm", own_id, one)
+        await self._ask(person, Request(f"/v1/offers/{offer_id}/accept"), line)
+        self._crowd.tally.bought[own_id] = one._replace(booking_id=own_id, person=person)
 
-    async def _ask(
-        self,
-        session: aiohttp.ClientSession,
-        method: str,
-        path: str,
-        token: str,
-        *,
-        json: Any = None,
-        key: str | None = None,
-    ) -> Any:
+    def _line(self, verb: Verb, own_id: str, one: Bought) -> Line:
+        return attempt(verb, own_id, self._crowd.event_id, one.tier_no, one.places)
+
+    async def _ask(self, person: Person, request: Request, line: Line | None = None) -> Any:
         """Send one request until it is answered; a refusal is an error here."""
-        headers = {"Authorization": f"Bearer {token}"}
-        if key is not None:
-            headers["Idempotency-Key"] = key
-        while True:
-            try:
-                async with (
-                    self._slots,
-                    session.request(method, path, json=json, headers=headers) as response,
-                ):
-                    if response.status < 300:
-                        return await response.json()
-                    if response.status != 503:
-                        text = await response.text()
-                        raise RuntimeError(f"{method} {path}: {response.status} {text[:300]}")
-            except (aiohttp.ClientError, TimeoutError):
-                pass
-            if time.perf_counter() > self._deadline_s:
-                raise RuntimeError(f"{method} {path} was not answered in time")
-            self._history.repeated += 1
-            await asyncio.sleep(REPEAT_PAUSE_S)
-
-    def _key(self) -> str:
-        return str(uuid.UUID(int=self._choices.getrandbits(128), version=4))
+        async with self._slots:
+            answer = await ask_until_answered(
+                self._asker, self._crowd.tally, person, request, line, deadline_s=self._deadline_s
+            )
+        if answer is None or not answer.is_ok:
+            raise RuntimeError(f"{request.method} {request.path}: {answer and answer.body}")
+        return answer.body

@@ -1,115 +1,78 @@
 """
-The verdict on a sale: what the crowd was promised against what the ledger has.
+The verdict on a sale, whoever bought: what buyers were told against what PostgreSQL has.
+
+Pure, so that it can be read and shown where no server is; `Backstage.judge` makes one.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import msgspec
-from redis.exceptions import RedisError
 
-from loadtests.backstage import Backstage
-from loadtests.crowd import History
+from loadtests.chaos import checkers
+from loadtests.chaos.history import Call
 
-DRAIN_TIMEOUT_S = 60.0
-CHECK_TIMEOUT_S = 120.0
+TEXTS_MAX = 20
 
 
-class Verdict(NamedTuple):
-    """Figures of one sale; `holds` is the promise in one word."""
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What histories and ledger say of each other."""
 
-    #: Places there were.
-    capacity: int
-    #: Places confirmed to buyers.
-    confirmed: int
-    #: Places in the ledger beyond the capacity.
-    oversold: int
-    #: Bookings that were acknowledged and are not in the ledger.
-    lost: int
-    #: Keys with two different bookings, and bookings in the ledger that nobody was told of.
-    duplicates: int
-    #: What the reconciler found.
-    drift: int
-    #: Time the sale took.
-    seconds: float
+    #: Users who came, of those that were asked for (Locust).
+    users: int = 0
+    users_asked: int = 0
+    #: Users who came and had not done what they came for when the run ended (Locust).
+    unfinished: int = 0
+    #: Bookings that were acknowledged, cancelled ones too.
+    acknowledged: int = 0
+    #: Places that PostgreSQL has confirmed in the end.
+    sold: int = 0
+    #: Requests whose outcome the buyer never learnt: the run ended first, or nothing was answered.
+    unknown: int = 0
+    #: Violations of each kind; `checkers.py` says which are which.
+    oversold: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    #: What the reconciler finds.
+    drift: int = 0
+    #: The first violations in words.
+    texts: list[str] = []
+    #: Why it could not be judged; empty if it was.
+    failure: str = ""
 
     @property
     def holds(self) -> bool:
-        """Tell whether everything was sold, once, to people who have it."""
-        return self.confirmed == self.capacity and not (
-            self.oversold or self.lost or self.duplicates or self.drift
-        )
+        """Tell whether every promise was kept."""
+        broken = self.oversold or self.lost or self.duplicates or self.drift
+        return not (broken or self.failure)
 
-    def line(self) -> str:
-        """Return the one line that a run ends with."""
-        word = "SOLD" if self.holds else "FAILED"
+    def words(self) -> str:
+        """Return the end of the one line that a run ends with."""
         return (
-            f"{word} capacity={self.capacity} confirmed={self.confirmed} "
-            f"oversold={self.oversold} lost={self.lost} duplicates={self.duplicates} "
-            f"drift={self.drift} seconds={self.seconds:.1f}"
+            f"oversold={self.oversold} lost={self.lost} "
+            f"duplicates={self.duplicates} drift={self.drift}"
         )
 
 
-async def judge(
-    backstage: Backstage, history: History, event_id: str, *, capacity: int, seconds: float
-) -> Verdict:
-    """
-    Wait until the ledger has everything, compare, and ask the reconciler.
-
-    Raises:
-        TimeoutError: the ledger did not catch up.
-        RuntimeError: the reconciler could not check.
-    """
-    await drain(backstage)
-    ledger = await backstage.live_places(event_id)
-    promised = {told[0] for answers in history.confirmed.values() for told in answers}
-    ambiguous = sum(len(answers) - 1 for answers in history.confirmed.values())
-    # A buyer who never got an answer may own a booking that nobody was told of.
-    phantoms = max(0, len(ledger.keys() - promised) - history.unanswered)
+def compare(calls: Sequence[Call], ledger: checkers.Ledger, *, drift: int = 0) -> Verdict:
+    """Hold the calls against the ledger."""
+    found = [
+        *checkers.lost(calls, ledger),
+        *checkers.phantoms(calls, ledger),
+        *checkers.duplicates(calls),
+        *checkers.oversold(calls, ledger),
+    ]
+    kinds = [violation.kind for violation in found]
+    sure = {(call.verb, call.booking_id) for call in calls if call.outcome != "info"}
+    unsure = {(call.verb, call.booking_id) for call in calls if call.outcome == "info"} - sure
     return Verdict(
-        capacity=capacity,
-        confirmed=history.places,
-        oversold=max(0, sum(ledger.values()) - capacity),
-        lost=len(promised - ledger.keys()),
-        duplicates=ambiguous + phantoms,
-        drift=await count_drift(backstage, event_id),
-        seconds=seconds,
+        acknowledged=len(checkers.acknowledged(calls)),
+        sold=sum(places for booking in ledger.bookings.values() for _, places in booking.tiers),
+        unknown=len(unsure),
+        oversold=kinds.count("oversold"),
+        lost=kinds.count("lost"),
+        duplicates=kinds.count("duplicate"),
+        drift=drift,
+        texts=[f"{violation.invariant}: {violation.text}" for violation in found[:TEXTS_MAX]],
     )
-
-
-async def drain(backstage: Backstage) -> None:
-    """Wait until every shard is open and PostgreSQL has every record of its journal."""
-    deadline_s = time.monotonic() + DRAIN_TIMEOUT_S
-    while waits_for := await _waits_for(backstage):
-        if time.monotonic() > deadline_s:
-            raise TimeoutError(f"{waits_for} after {DRAIN_TIMEOUT_S:g} s")
-        await asyncio.sleep(0.05)
-
-
-async def _waits_for(backstage: Backstage) -> str:
-    """Say what there is to wait for; empty if nothing."""
-    try:
-        if shut := await backstage.shut_shards():
-            return f"shards {shut} are still shut"
-        if backlog := await backstage.backlog_records():
-            return f"{backlog} records still wait"
-    except RedisError as error:
-        return f"Redis is still away: {error}"
-    return ""
-
-
-async def count_drift(backstage: Backstage, event_id: str) -> int:
-    """Run the reconciler's check on one event, as an operator would; return what it counts."""
-    process = await asyncio.create_subprocess_exec(
-        *backstage.reconciler_command("check", "--event", event_id, "--json"),
-        env=backstage.environ(),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, complaints = await asyncio.wait_for(process.communicate(), CHECK_TIMEOUT_S)
-    if process.returncode not in {0, 1}:
-        raise RuntimeError(f"reconciler could not check: {complaints.decode()[-2000:]}")
-    return len(msgspec.json.decode(output)["violations"])

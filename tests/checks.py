@@ -6,8 +6,10 @@ Reads Redis directly, never through the engine, so that a test does not believe 
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
@@ -29,6 +31,7 @@ from engine.records import (
 
 #: A moment that no test reaches, Unix ms.
 FAR_MS = 9_000_000_000_000
+WAIT_MAX_S = 60.0
 
 
 class Tier(NamedTuple):
@@ -42,6 +45,14 @@ class Tier(NamedTuple):
 async def ask(redis: Redis, *words: Any) -> Any:
     """Send one command and return its reply."""
     return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+async def eventually(condition: Callable[[], bool]) -> bool:
+    """Wait for what other processes do and tell nobody; bounded, so that a failure ends."""
+    deadline_s = time.monotonic() + WAIT_MAX_S
+    while not condition() and time.monotonic() < deadline_s:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    return condition()
 
 
 def make_booking_id(event_id: str, user_id: str, key: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from engine.errors import ShardRecovering
 from engine.redis_client import connect
 from evently.embedded import PostgresServer, ValkeyServer
 from evently.settings import Settings
+from loadtests.server import open_folder
 from store.migrate import migrate
 from store.pool import create_pool
 from tests.checks import ask
@@ -55,10 +55,15 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def server_dir() -> Iterator[Path]:
     """Make a folder for the servers; short, since a unix socket's path may have 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="evt-") as name:
-        # PostgreSQL runs as another user where the tests run as root, and must get in.
-        Path(name).chmod(0o755)
-        yield Path(name)
+    with open_folder() as path:
+        yield path
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Return a folder of the test's own that every user may enter, as a project's usually is."""
+    with open_folder() as path:
+        yield path
 
 
 @pytest.fixture(scope="session")
@@ -110,15 +115,8 @@ async def open_door(
     redis: Redis, shard: int, epoch: int = 1, *, nonce: str, backlog_max: int = BACKLOG_MAX
 ) -> Reign:
     """Do what a coordinator does, in short: open a shard under an epoch, load scripts."""
-    door = {
-        "epoch": epoch,
-        "state": "open",
-        "seq": 0,
-        "persisted_seq": 0,
-        "backlog_max": backlog_max,
-        "layout": keys.LAYOUT_VERSION,
-    }
-    await ask(redis, "HSET", keys.meta(shard), *(word for pair in door.items() for word in pair))
+    fields = f"epoch {epoch} state open seq 0 persisted_seq 0 backlog_max {backlog_max}".split()
+    await ask(redis, "HSET", keys.meta(shard), *fields, "layout", keys.LAYOUT_VERSION)
     for name in scripts.NAMES:
         await ask(redis, "SCRIPT LOAD", scripts.render(name, nonce))
     return Reign(shard=shard, epoch=epoch, script_shas=scripts.shas(nonce))

@@ -7,11 +7,13 @@ from __future__ import annotations
 import aiohttp
 import orjson
 
-from loadtests.bench.booking import drive_bare
-from loadtests.bench.contract import Result, Run, result_of
+from loadtests.bench import bare
+from loadtests.bench.booking import bare_side
+from loadtests.bench.contract import Result
+from loadtests.bench.peaks import Shot, Side, result_of_turns, take_turns
 from loadtests.bench.rig import Rig
 from loadtests.bench.sale import Buyers, Sale, get, make_sale, post
-from loadtests.bench.stage import CONNECTIONS, Driven, Stage, drive, drive_bookings
+from loadtests.bench.stage import Driven, Stage, drive, drive_bookings, drive_process
 
 REFUSAL = "sold_out"
 
@@ -23,37 +25,62 @@ async def measure_p5(stage: Stage) -> Result:
     Each has the bare handler on requests like its own: orders with a token, or a bare POST.
     """
     rig, buyers = await stage.rig()
-    sale = await _sold_out(rig, buyers)
-    runs, pairs = [], []
-    for _ in range(stage.sizes.rate_pairs):
-        bare = await drive_bare(stage, buyers)
-        refused = await drive_bookings(rig, sale, buyers, seconds=stage.sizes.run_s)
-        bare_plain = await _drive_bare_plain(stage)
-        read = await drive(
-            rig, get(rig.host, rig.port, sale.availability_path), seconds=stage.sizes.run_s
-        )
-        ratios = {
-            "refusals": refused.load.per_s / bare.load.per_s,
-            "reads": read.load.per_s / bare_plain.load.per_s,
-        }
-        runs.append(Run(min(ratios.values()), _fault(refused, read)))
-        pairs.append(
-            {
-                "ratios": {name: round(ratio, 4) for name, ratio in ratios.items()},
-                "cpu_ratios": {
-                    "refusals": _cpu_ratio(bare, refused),
-                    "reads": _cpu_ratio(bare_plain, read),
-                },
-                "bare": bare.facts(),
-                "refusals": refused.facts(),
-                "bare_plain": bare_plain.facts(),
-                "reads": read.facts(),
-            }
-        )
-    return result_of("P5", runs, {"connections": CONNECTIONS, "pairs": pairs})
+    sale = await sold_out(rig, buyers)
+    sides = (
+        bare_side(stage, buyers),
+        refusal_side(rig, buyers, sale),
+        _bare_post_side(stage),
+        read_side(rig, sale),
+    )
+    turns = await take_turns(stage, sides)
+    return result_of_turns("P5", turns, {"refusals": "bare", "reads": "bare POST"})
 
 
-async def _sold_out(rig: Rig, buyers: Buyers) -> Sale:
+def refusal_side(rig: Rig, buyers: Buyers, sale: Sale, name: str = "refusals") -> Side:
+    """Orders of a sold-out event."""
+
+    async def drive(connections: int, seconds: float) -> Shot:
+        driven = await drive_bookings(rig, sale, buyers, seconds=seconds, connections=connections)
+        load, fault = driven.load, ""
+        if load.succeeded or load.errors:
+            fault = (
+                f"oversold: {load.succeeded} orders of a sold-out event succeeded, "
+                f"{load.errors} broke"
+            )
+        return _shot(driven, fault)
+
+    return Side(name, drive)
+
+
+def read_side(rig: Rig, sale: Sale, name: str = "reads") -> Side:
+    """Reads of what is left."""
+
+    async def drive_reads(connections: int, seconds: float) -> Shot:
+        request = get(rig.port, sale.availability_path)
+        driven = await drive(rig, request, seconds=seconds, connections=connections)
+        load, fault = driven.load, ""
+        if load.succeeded != load.answered or load.errors:
+            fault = f"{load.answered - load.succeeded} of {load.answered} reads failed"
+        return _shot(driven, fault)
+
+    return Side(name, drive_reads)
+
+
+def _bare_post_side(stage: Stage) -> Side:
+    async def drive(connections: int, seconds: float) -> Shot:
+        served = await stage.bare()
+        request = post(served.port, bare.PATH, "{}")
+        driven = await drive_process(served, request, seconds=seconds, connections=connections)
+        return Shot(driven, driven.load.per_s, driven.us_per_answer("bare"))
+
+    return Side("bare POST", drive)
+
+
+def _shot(driven: Driven, fault: str) -> Shot:
+    return Shot(driven, driven.load.per_s, driven.us_per_answer("api"), fault)
+
+
+async def sold_out(rig: Rig, buyers: Buyers) -> Sale:
     """Sell the one place of an event, and make sure of the refusal that the next one gets."""
     sale = await make_sale(rig, capacity=1)
     tokens = buyers.tokens_path.read_text().split()
@@ -69,27 +96,3 @@ async def _sold_out(rig: Rig, buyers: Buyers) -> Sale:
     if codes != [None, REFUSAL]:
         raise RuntimeError(f"selling out was answered with {codes}")
     return sale
-
-
-async def _drive_bare_plain(stage: Stage) -> Driven:
-    bare = await stage.bare()
-    return await bare.drive(
-        post(bare.host, bare.port, bare.path, "{}"),
-        seconds=stage.sizes.run_s,
-        connections=CONNECTIONS,
-    )
-
-
-def _fault(refused: Driven, read: Driven) -> str:
-    if refused.load.succeeded or refused.load.errors:
-        return (
-            f"oversold: {refused.load.succeeded} orders of a sold-out event succeeded, "
-            f"{refused.load.errors} broke"
-        )
-    if read.load.succeeded != read.load.answered or read.load.errors:
-        return f"{read.load.answered - read.load.succeeded} of {read.load.answered} reads failed"
-    return ""
-
-
-def _cpu_ratio(bare: Driven, ours: Driven) -> float:
-    return round(bare.us_per_answer("bare") / ours.us_per_answer("api"), 4)

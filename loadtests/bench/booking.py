@@ -8,48 +8,39 @@ import asyncio
 import time
 from typing import Any
 
-from loadtests.bench.contract import Result, Run, result_of
+from loadtests.backstage import DRAIN_TIMEOUT_S
+from loadtests.bench import bare
+from loadtests.bench.contract import PEAK, Result
 from loadtests.bench.load import tools
+from loadtests.bench.peaks import Shot, Side, result_of_turns, take_turns
 from loadtests.bench.rig import Rig
 from loadtests.bench.sale import Buyers, Sale, find_drift, find_fault, make_sale, post_as_buyer
-from loadtests.bench.stage import CONNECTIONS, Driven, Stage, drive_bookings
-from loadtests.verdict import DRAIN_TIMEOUT_S
+from loadtests.bench.stage import Driven, Stage, drive_bookings, drive_process
 
 #: Time that the persister may take after the last booking (P2), in seconds.
 DRAIN_S_MAX = 2.0
 SAMPLE_S = 0.1
-CURVE_CONNECTIONS = (1, 4, 16, 64, 256)
+#: Points of the curve, besides those among which the best is looked for.
+FEW_CONNECTIONS = (1, 4, 16)
 
 
 async def measure_p1(stage: Stage) -> Result:
     """Book as fast as it goes, against the bare handler on the very same requests."""
     rig, buyers = await stage.rig()
-    pairs = []
-    for _ in range(stage.sizes.rate_pairs):
-        bare = await drive_bare(stage, buyers)
-        sale = await make_sale(rig)
-        full = await drive_bookings(rig, sale, buyers, seconds=stage.sizes.run_s)
-        fault = await find_fault(rig, sale, full.load, connections=CONNECTIONS)
-        pairs.append((bare, full, sale, fault))
-    async with rig.persisting():
-        drift = await find_drift(rig, [sale for _, _, sale, _ in pairs])
-    runs = [
-        Run(full.load.per_s / bare.load.per_s, fault or drift.get(sale.event_id, ""))
-        for bare, full, sale, fault in pairs
+    sides = bare_side(stage, buyers), booking_side(rig, buyers)
+
+    async def settle(sales: list[Sale]) -> dict[str, str]:
+        async with rig.persisting():
+            return await find_drift(rig, sales)
+
+    turns = await take_turns(stage, sides, settle=settle, also=FEW_CONNECTIONS)
+    curve = [
+        {"connections": connections}
+        | {name: turns.probes[name][connections] for name in turns.best}
+        for connections in turns.probes["bare"]
     ]
-    return result_of(
-        "P1",
-        runs,
-        {
-            "connections": CONNECTIONS,
-            "cpu_ratios": [cpu_ratio(bare, full) for bare, full, _, _ in pairs],
-            "pairs": [
-                {"bare": bare.facts(), "booking": full.facts()} for bare, full, _, _ in pairs
-            ],
-            "generators": await _generators(stage, buyers),
-            "curve": await _curve(stage, rig, buyers),
-        },
-    )
+    generators = await _generators(stage, buyers)
+    return result_of_turns("P1", turns, {"booking": "bare"}, curve=curve, generators=generators)
 
 
 async def measure_p2(stage: Stage) -> Result:
@@ -60,52 +51,64 @@ async def measure_p2(stage: Stage) -> Result:
     makes the rate as much lower as the run would have had to be for it to keep up.
     """
     rig, buyers = await stage.rig()
-    runs: list[Run] = []
-    pairs: list[dict[str, Any]] = []
+    sides = bare_side(stage, buyers), persisted_side(rig, buyers)
     async with rig.persisting():
-        for _ in range(stage.sizes.rate_pairs):
-            bare = await drive_bare(stage, buyers)
-            sale = await make_sale(rig)
-            full, lag, drain_s = await _drive_persisted(rig, sale, buyers, stage.sizes.run_s)
-            late_s = max(0.0, drain_s - DRAIN_S_MAX)
-            kept_per_s = full.load.answered / (full.load.seconds + late_s)
-            fault = await find_fault(rig, sale, full.load, connections=CONNECTIONS)
-            fault = fault or (await find_drift(rig, [sale])).get(sale.event_id, "")
-            runs.append(Run(kept_per_s / bare.load.per_s, fault))
-            pairs.append(
-                {
-                    "bare": bare.facts(),
-                    "booking": full.facts(),
-                    "drain_s": round(drain_s, 2),
-                    "kept_per_s": round(kept_per_s, 1),
-                    "lag_records_max": max(n for _, n in lag),
-                    "lag": lag,
-                }
-            )
-    drained = {"drained within 2 s": all(pair["drain_s"] <= DRAIN_S_MAX for pair in pairs)}
-    return result_of("P2", runs, {"connections": CONNECTIONS, "pairs": pairs}, conditions=drained)
+        turns = await take_turns(stage, sides, settle=lambda sales: find_drift(rig, sales))
+    late = [shots["persisted"].more["drain_s"] > DRAIN_S_MAX for shots in turns.rounds[PEAK]]
+    drained = {"drained within 2 s": not any(late)}
+    return result_of_turns("P2", turns, {"persisted": "bare"}, conditions=drained)
+
+
+def bare_side(stage: Stage, buyers: Buyers) -> Side:
+    """The bare handler, on requests that are bookings to the last byte but the path."""
+
+    async def drive(connections: int, seconds: float) -> Shot:
+        driven = await drive_bare(stage, buyers, connections=connections, seconds=seconds)
+        return Shot(driven, driven.load.per_s, driven.us_per_answer("bare"))
+
+    return Side("bare", drive)
+
+
+def booking_side(rig: Rig, buyers: Buyers, name: str = "booking") -> Side:
+    """Bookings of an event of each run's own, which the persister does not write yet."""
+
+    async def drive(connections: int, seconds: float) -> Shot:
+        sale = await make_sale(rig)
+        full = await drive_bookings(rig, sale, buyers, seconds=seconds, connections=connections)
+        fault = await find_fault(rig, sale, full.load, connections=connections)
+        return Shot(full, full.load.per_s, full.us_per_answer("api"), fault, sale)
+
+    return Side(name, drive)
+
+
+def persisted_side(rig: Rig, buyers: Buyers, name: str = "persisted") -> Side:
+    """The same, with the persister at work; as many count as it can follow."""
+
+    async def drive(connections: int, seconds: float) -> Shot:
+        sale = await make_sale(rig)
+        full, lag, drain_s = await _drive_persisted(rig, sale, buyers, seconds, connections)
+        late_s = max(0.0, drain_s - DRAIN_S_MAX)
+        kept_per_s = full.load.answered / (full.load.seconds + late_s)
+        fault = await find_fault(rig, sale, full.load, connections=connections)
+        more = {
+            "drain_s": round(drain_s, 2),
+            "kept_per_s": round(kept_per_s, 1),
+            "lag_records_max": max(records for _, records in lag),
+            "lag": lag,
+        }
+        return Shot(full, kept_per_s, full.us_per_answer("api"), fault, sale, more)
+
+    return Side(name, drive)
 
 
 async def drive_bare(
-    stage: Stage,
-    buyers: Buyers,
-    *,
-    connections: int = CONNECTIONS,
-    seconds: float = 0.0,
-    tool: str = "",
+    stage: Stage, buyers: Buyers, *, connections: int, seconds: float, tool: str = ""
 ) -> Driven:
-    """Saturate the bare handler with requests that are bookings to the last byte but the path."""
-    bare = await stage.bare()
+    """Saturate the bare handler with bookings."""
+    served = await stage.bare()
     order = Sale("", "tier_" + 26 * "0", 0).order
-    request = post_as_buyer(bare.host, bare.port, bare.path, order, buyers, first=0)
-    return await bare.drive(
-        request, seconds=seconds or stage.sizes.run_s, connections=connections, tool=tool
-    )
-
-
-def cpu_ratio(bare: Driven, full: Driven) -> float:
-    """Return the same ratio in CPU time of the API process per request: steadier than wall time."""
-    return round(bare.us_per_answer("bare") / full.us_per_answer("api"), 4)
+    request = post_as_buyer(served.port, bare.PATH, order, buyers, first=0)
+    return await drive_process(served, request, seconds=seconds, connections=connections, tool=tool)
 
 
 async def _generators(stage: Stage, buyers: Buyers) -> dict[str, Any]:
@@ -116,33 +119,16 @@ async def _generators(stage: Stage, buyers: Buyers) -> dict[str, Any]:
     """
     found = {}
     for tool in tools():
-        driven = await drive_bare(stage, buyers, tool=tool)
+        driven = await drive_bare(
+            stage, buyers, connections=stage.best["bare"], seconds=stage.sizes.pair_s, tool=tool
+        )
         ceiling_per_s = driven.load.answered / driven.load.cpu_s
         found[tool] = driven.facts() | {"ceiling_per_s": round(ceiling_per_s)}
     return found
 
 
-async def _curve(stage: Stage, rig: Rig, buyers: Buyers) -> list[dict[str, float]]:
-    """Return answers a second of both sides by number of connections."""
-    rows = []
-    seconds = stage.sizes.run_s / 2
-    for connections in CURVE_CONNECTIONS:
-        bare = await drive_bare(stage, buyers, connections=connections, seconds=seconds)
-        full = await drive_bookings(
-            rig, await make_sale(rig), buyers, seconds=seconds, connections=connections
-        )
-        rows.append(
-            {
-                "connections": connections,
-                "bare": round(bare.load.per_s, 1),
-                "booking": round(full.load.per_s, 1),
-            }
-        )
-    return rows
-
-
 async def _drive_persisted(
-    rig: Rig, sale: Sale, buyers: Buyers, seconds: float
+    rig: Rig, sale: Sale, buyers: Buyers, seconds: float, connections: int
 ) -> tuple[Driven, list[tuple[float, int]], float]:
     """Drive bookings; return the run, the lag over time, and how long the rest took."""
     lag: list[tuple[float, int]] = []
@@ -163,7 +149,9 @@ async def _drive_persisted(
     async with rig.backstage() as backstage:
         watching = asyncio.create_task(watch(backstage))
         try:
-            driven = await drive_bookings(rig, sale, buyers, seconds=seconds)
+            driven = await drive_bookings(
+                rig, sale, buyers, seconds=seconds, connections=connections
+            )
         finally:
             is_over.set()
             await watching

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from loadtests.bench.contract import TARGETS, Result
+from loadtests.bench.contract import Figure, Result, figures
 
 Word = Literal["better", "same", "worse", "unknown"]
 #: Relative changes below this are noise, however alike the runs were.
@@ -18,9 +18,9 @@ NOISE_MIN = 0.02
 
 
 class Change(NamedTuple):
-    """How one measure has changed."""
+    """How one figure has changed."""
 
-    name: str
+    label: str
     word: Word
     before: float | None
     now: float | None
@@ -31,8 +31,13 @@ class Change(NamedTuple):
 
 
 def compare(before: dict[str, Result], now: dict[str, Result]) -> list[Change]:
-    """Compare the measures that *now* has, in order."""
-    return [_compare_one(name, before.get(name), now[name]) for name in TARGETS if name in now]
+    """Compare all figures that *now* has, in order."""
+    earlier = {figure.label: figure for figure in figures(before)}
+    for name, result in before.items():
+        if name in now and "points" in now[name].detail and "points" not in result.detail:
+            # Measured before peaks were: with 64 connections.
+            earlier[f"{name} at 64"] = earlier.pop(name)
+    return [_compare_one(earlier.get(figure.label), figure) for figure in figures(now)]
 
 
 def has_regressed(changes: Sequence[Change]) -> bool:
@@ -47,13 +52,13 @@ def spread(runs: Sequence[float]) -> float:
     return (high - low) / 2 / middle if middle else 0.0
 
 
-def _compare_one(name: str, before: Result | None, now: Result) -> Change:
+def _compare_one(before: Figure | None, now: Figure) -> Change:
     earlier = before.value if before is not None else None
-    if before is None or earlier is None or now.value is None or not earlier:
-        return Change(name, "unknown", earlier, now.value, 0.0, 0.0)
+    if before is None or now.value is None or not earlier:
+        return Change(now.label, "unknown", earlier, now.value, 0.0, 0.0)
     change = now.value / earlier - 1
     noise = max(NOISE_MIN, spread(before.runs) + spread(now.runs))
     word: Word = "same"
     if abs(change) > noise:
         word = "better" if (change > 0) == (now.sense == "min") else "worse"
-    return Change(name, word, earlier, now.value, change, noise)
+    return Change(now.label, word, earlier, now.value, change, noise)

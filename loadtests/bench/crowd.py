@@ -82,8 +82,6 @@ async def _let_in(
 ) -> Load:
     first = buyers.take(int(1.2 * rate * seconds) + 100)
     return await follow_schedule(
-        rig.host,
-        rig.port,
         booking_request(rig, sale, buyers, first=first),
         connections=crowd,
         seconds=seconds,

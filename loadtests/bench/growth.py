@@ -140,7 +140,7 @@ async def by_journal(sizes: Sizes) -> Charts:
             sale = await make_sale(rig)
             before = rig.cpu()
             request = booking_request(rig, sale, buyers, first=0)
-            load = await send_each_once(rig.host, rig.port, request, count=bookings)
+            load = await send_each_once(request, count=bookings)
             after = rig.cpu()
             if load.succeeded != bookings:
                 raise RuntimeError(f"growth is void: {load.succeeded} of {bookings} booked")
@@ -154,11 +154,9 @@ async def by_processes(sizes: Sizes) -> Charts:
     """Grow the number of API processes; more of them make smaller batches."""
     rows: Rows = []
     rates: Rows = []
-    async with Rig() as rig:
-        buyers = await Buyers.make(rig, sizes.buyers)
-        for processes in API_PROCESSES:
-            if processes > 1:
-                await rig.restart_api(processes)
+    for processes in API_PROCESSES:
+        async with Rig(api_processes=processes) as rig:
+            buyers = await Buyers.make(rig, sizes.buyers)
             for _ in range(processes):  # Each process should see most tokens once.
                 await warm_up(rig, await make_sale(rig), buyers)
             driven = await drive_bookings(

@@ -11,6 +11,7 @@ silence). All request bytes are made before the first is sent. Leaves what to se
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import re
 import sys
@@ -23,7 +24,7 @@ from typing import cast
 import msgspec
 import uvloop
 
-from loadtests.bench.histogram import Histogram
+from loadtests.server import LOOPBACK
 
 CONNECT_AT_ONCE_MAX = 256
 CONNECT_TIMEOUT_S = 60.0
@@ -31,6 +32,7 @@ CONNECT_TIMEOUT_S = 60.0
 LAST_ANSWERS_TIMEOUT_S = 30.0
 #: How often the open loop looks at its schedule, in seconds.
 TICK_S = 0.0005
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n")
 _CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding:")
@@ -43,6 +45,8 @@ class BadAnswer(Exception):
 class Request(msgspec.Struct, frozen=True):
     """How request number *n* looks: `before + token + between + key + after`."""
 
+    #: On this machine: load goes nowhere else.
+    port: int
     before: str
     after: str = ""
     #: Joins token and key; both are left out where there are no tokens.
@@ -56,10 +60,8 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What to send, where, and for how long."""
+    """What to send, over how many connections, and for how long."""
 
-    host: str
-    port: int
     connections: int
     request: Request
     #: Requests at most.
@@ -83,8 +85,8 @@ class Report(msgspec.Struct):
     errors: int
     #: CPU time of this process while it sent, in seconds.
     cpu_s: float
-    #: Latencies in µs, see `Histogram.buckets`.
-    buckets: dict[int, int]
+    #: By name of the percentile.
+    latency_ms: dict[str, float]
     #: Largest number of requests that were due and had no free connection (open loop).
     waiting_max: int = 0
 
@@ -126,6 +128,16 @@ def prepare(request: Request, count: int) -> Iterator[bytes]:
     for number in range(request.first, request.first + count):
         token = tokens[number % len(tokens)]
         yield b"%b%b%b%012d%b" % (before, token, middle, number, after)
+
+
+def percentiles_ms(latencies_s: list[float]) -> dict[str, float]:
+    """Return the latency that each share of `PERCENTILES` did not exceed; 0 if there is none."""
+    ordered = sorted(latencies_s) or [0.0]
+    last = len(ordered) - 1
+    return {
+        name: round(1000 * ordered[min(last, math.ceil(share * len(ordered)) - 1)], 3)
+        for name, share in PERCENTILES.items()
+    }
 
 
 class _Connection(asyncio.Protocol):
@@ -185,7 +197,7 @@ class _Run:
         self._sent = 0
         self._under_way = 0
         self._statuses: Counter[int] = Counter()
-        self._histogram = Histogram()
+        self._latencies_s: list[float] = []
         self._done = asyncio.Event()
         self._last_s = self._start_s = self._end_s = 0.0
         self._free: deque[_Connection] = deque()
@@ -224,7 +236,7 @@ class _Run:
             statuses=dict(self._statuses),
             errors=lost + self._under_way + len(self._due),
             cpu_s=used_s,
-            buckets=self._histogram.buckets,
+            latency_ms=percentiles_ms(self._latencies_s),
             waiting_max=self._waiting_max,
         )
 
@@ -236,7 +248,7 @@ class _Run:
             async with slots:
                 _, protocol = await asyncio.wait_for(
                     loop.create_connection(
-                        lambda: _Connection(self._answered), self._job.host, self._job.port
+                        lambda: _Connection(self._answered), LOOPBACK, self._job.request.port
                     ),
                     CONNECT_TIMEOUT_S,
                 )
@@ -250,7 +262,7 @@ class _Run:
         self._under_way -= 1
         self._statuses[status] += 1
         if status:
-            self._histogram.record(int((now_s - connection.due_s) * 1e6))
+            self._latencies_s.append(now_s - connection.due_s)
         connection.due_s = 0.0
         if not connection.is_lost:
             if self._due:

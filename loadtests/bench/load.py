@@ -19,14 +19,13 @@ from typing import Any
 
 import msgspec
 
-from loadtests.bench.histogram import Histogram
-from loadtests.bench.http_client import Job, Report, Request
+from loadtests.bench.http_client import PERCENTILES, Job, Report, Request
+from loadtests.server import LOOPBACK
 
 #: Time a generator may take beyond its run: preparing, connecting, last answers.
 EXTRA_TIMEOUT_S = 90.0
 #: More than any server here answers: how many requests are made ready for a second.
 REQUESTS_PER_S_MAX = 45_000
-PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
 _WRK = """\
 local tokens = {{}}
 {read_tokens}
@@ -90,63 +89,25 @@ def tools() -> list[str]:
     return (["wrk"] if shutil.which("wrk") else []) + ["built-in"]
 
 
-async def saturate(
-    host: str, port: int, request: Request, *, connections: int, seconds: float, tool: str = ""
-) -> Load:
+async def saturate(request: Request, *, connections: int, seconds: float, tool: str = "") -> Load:
     """Send as fast as the server answers: the closed loop."""
     if (tool or tools()[0]) == "wrk":
-        return await _wrk(host, port, request, connections=connections, seconds=seconds)
-    return await _built_in(
-        Job(
-            host=host,
-            port=port,
-            connections=connections,
-            request=request,
-            seconds=seconds,
-            requests_max=int(REQUESTS_PER_S_MAX * seconds),
-        )
-    )
+        return await _wrk(request, connections=connections, seconds=seconds)
+    requests_max = int(REQUESTS_PER_S_MAX * seconds)
+    return await _built_in(Job(connections, request, requests_max, seconds))
 
 
-async def send_each_once(
-    host: str, port: int, request: Request, *, count: int, connections: int = 64
-) -> Load:
+async def send_each_once(request: Request, *, count: int, connections: int = 64) -> Load:
     """Send exactly *count* requests."""
-    return await _built_in(
-        Job(
-            host=host,
-            port=port,
-            connections=connections,
-            request=request,
-            requests_max=count,
-            seconds=EXTRA_TIMEOUT_S,
-        )
-    )
+    return await _built_in(Job(connections, request, count, EXTRA_TIMEOUT_S))
 
 
 async def follow_schedule(
-    host: str,
-    port: int,
-    request: Request,
-    *,
-    connections: int,
-    seconds: float,
-    rate: float,
-    seed: int,
+    request: Request, *, connections: int, seconds: float, rate: float, seed: int
 ) -> Load:
     """Send *rate* requests a second on a Poisson schedule, whatever the answers do: open loop."""
-    return await _built_in(
-        Job(
-            host=host,
-            port=port,
-            connections=connections,
-            request=request,
-            seconds=seconds,
-            requests_max=int(1.2 * rate * seconds) + 100,
-            rate=rate,
-            seed=seed,
-        )
-    )
+    requests_max = int(1.2 * rate * seconds) + 100
+    return await _built_in(Job(connections, request, requests_max, seconds, rate, seed))
 
 
 async def _built_in(job: Job) -> Load:
@@ -154,9 +115,7 @@ async def _built_in(job: Job) -> Load:
         [sys.executable, "-m", "loadtests.bench.http_client"], msgspec.json.encode(job), job.seconds
     )
     report = msgspec.json.decode(output, type=Report)
-    histogram = Histogram(report.buckets)
     answered = sum(report.statuses.values())
-    at = histogram.percentiles(PERCENTILES.values())
     return Load(
         tool="built-in",
         answered=answered,
@@ -165,31 +124,20 @@ async def _built_in(job: Job) -> Load:
         errors=report.errors,
         cpu_s=report.cpu_s,
         statuses=report.statuses,
-        latency_ms={name: us / 1000 for name, us in zip(PERCENTILES, at, strict=True)},
+        latency_ms=report.latency_ms,
         is_exact=True,
         waiting_max=report.waiting_max,
     )
 
 
-async def _wrk(host: str, port: int, request: Request, *, connections: int, seconds: float) -> Load:
+async def _wrk(request: Request, *, connections: int, seconds: float) -> Load:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_wrk_script(request))
         script.flush()
         used_s = _children_cpu_s()
+        words = f"wrk -t1 -c{connections} -d{max(1, round(seconds))}s --timeout 10s -s".split()
         _, complaints = await _run(
-            [
-                "wrk",
-                "-t1",
-                f"-c{connections}",
-                f"-d{max(1, round(seconds))}s",
-                "--timeout",
-                "10s",
-                "-s",
-                script.name,
-                f"http://{host}:{port}",
-            ],
-            b"",
-            seconds,
+            [*words, script.name, f"http://{LOOPBACK}:{request.port}"], b"", seconds
         )
         used_s = _children_cpu_s() - used_s
     found = json.loads(complaints[complaints.index(b"{") :])

@@ -18,7 +18,15 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtests.bench.compare import Change
-from loadtests.bench.contract import RESULTS_PATH, TARGETS, Result, results_in
+from loadtests.bench.contract import (
+    PEAK,
+    RESULTS_PATH,
+    TARGETS,
+    Figure,
+    Result,
+    figures,
+    results_in,
+)
 from loadtests.bench.plot import Points, line_chart
 
 _STYLE = """
@@ -67,44 +75,29 @@ def show(results: dict[str, Result], changes: Sequence[Change], console: Console
     table = Table("", "measure", "value", "target", "verdict", "runs")
     if changes:
         table.add_column("change")
-    by_name = {change.name: change for change in changes}
-    for name, result in results.items():
-        row = [
-            name,
-            TARGETS[name].title,
-            figure(name, result.value),
-            goal(name),
-            verdict(result),
-            " ".join(figure(name, run) for run in result.runs),
-        ]
+    by_label = {change.label: change for change in changes}
+    for one in figures(results):
+        row = _cells(one, " ")
         if changes:
-            change = by_name[name]
+            change = by_label[one.label]
             row.append(f"{change.word} {change.change:+.1%} (noise {change.noise:.1%})")
         table.add_row(*row)
     console.print(table)
 
 
-def verdict(result: Result) -> str:
-    """Say in a word how a result stands to its target."""
-    if result.value is None:
-        return "void" if "void" in result.detail else "missing"
-    return "met" if result.met else "missed"
+def _cells(one: Figure, separator: str) -> list[str]:
+    """Return label, title, value, target, verdict and runs of one line of a table."""
+    sign = "≥" if one.sense == "min" else "≤"
+    goal = "" if one.target is None else f"{sign} {one.target:g} {one.unit}".strip()
+    runs = separator.join(_with_unit(run, one.unit) for run in one.runs)
+    return [one.label, one.title, _with_unit(one.value, one.unit), goal, one.verdict, runs]
 
 
-def figure(name: str, value: float | None) -> str:
-    """Write a measure's value with its unit."""
+def _with_unit(value: float | None, unit: str) -> str:
     if value is None:
         return "-"
-    unit = TARGETS[name].unit
     digits = f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     return f"{digits} {unit}".strip()
-
-
-def goal(name: str) -> str:
-    """Write a measure's target."""
-    target = TARGETS[name]
-    sign = "≥" if target.sense == "min" else "≤"
-    return f"{sign} {target.target:g} {target.unit}".strip()
 
 
 def page(document: dict[str, Any]) -> str:
@@ -132,13 +125,13 @@ def page(document: dict[str, Any]) -> str:
 
 
 def _table(results: dict[str, Result]) -> str:
-    rows = [
-        f"<tr><td>{name}<td>{escape(TARGETS[name].title)}"
-        f'<td class="n">{figure(name, result.value)}<td class="n">{goal(name)}'
-        f'<td class="{"met" if result.met else "missed"}">{verdict(result)}'
-        f"<td>{', '.join(figure(name, run) for run in result.runs)}</tr>"
-        for name, result in results.items()
-    ]
+    rows = []
+    for one in figures(results):
+        label, title, value, goal, verdict, runs = map(escape, _cells(one, ", "))
+        rows.append(
+            f'<tr><td>{label}<td>{title}<td class="n">{value}<td class="n">{goal}'
+            f'<td class="{verdict if verdict == "met" else "missed"}">{verdict}<td>{runs}</tr>'
+        )
     head = "<tr><th><th>measure<th>value<th>target<th>verdict<th>runs</tr>"
     return f"<table>{head}{''.join(rows)}</table>"
 
@@ -168,13 +161,13 @@ def _plots(results: dict[str, Result]) -> list[str]:
                 _latency(rows),
             )
         )
-    if pairs := detail.get("P2", {}).get("pairs"):
+    if peak := detail.get("P2", {}).get("points", {}).get(PEAK):
         plots.append(
             line_chart(
                 "Records that PostgreSQL does not have yet",
                 "seconds",
                 "records",
-                {f"run {n}": pair["lag"] for n, pair in enumerate(pairs, 1)},
+                {f"run {n}": one["persisted"]["lag"] for n, one in enumerate(peak["sides"], 1)},
             )
         )
     return plots or ["<p>None: the measures that have plots were not made.</p>"]

@@ -7,12 +7,6 @@ very PostgreSQL of the rig, and sell one hot event as the service does.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import sys
-from collections.abc import AsyncIterator
-from typing import NamedTuple
-
 import msgspec
 
 from engine.ids import new_id
@@ -21,7 +15,7 @@ from loadtests.baselines.service import APPROACHES, Options
 from loadtests.bench.contract import Result, Run, result_of
 from loadtests.bench.cpu import cpu_s
 from loadtests.bench.load import saturate
-from loadtests.bench.rig import Rig
+from loadtests.bench.rig import Rig, Served, serving
 from loadtests.bench.sale import (
     CAPACITY,
     PERSON_MAX,
@@ -33,24 +27,17 @@ from loadtests.bench.sale import (
     post_as_buyer,
 )
 from loadtests.bench.stage import CONNECTIONS, Driven, Stage, drive_bookings
-from loadtests.server import LOOPBACK
 from store.pool import connect
 
 WARM_UP_S = 1.0
-
-
-class Rivals(NamedTuple):
-    """The process that serves the three approaches."""
-
-    pid: int
-    port: int
 
 
 async def measure_p3(stage: Stage) -> Result:
     """In each round let the service and every approach sell; compare with the best of them."""
     rig, buyers = await stage.rig()
     runs, rounds, sales = [], [], []
-    async with _serve(rig) as rivals:
+    options = Options(rig.settings.database_url, rig.redis_url(), rig.settings.jwt_secret)
+    async with serving("loadtests.baselines", msgspec.json.encode(options)) as rivals:
         for name in APPROACHES:  # Opens the connections, plans the statements.
             await _drive(rig, rivals, name, buyers, WARM_UP_S)
         for _ in range(stage.sizes.pairs):
@@ -87,35 +74,14 @@ def succeeded_per_s(driven: Driven) -> float:
     return driven.load.succeeded / driven.load.seconds
 
 
-@contextlib.asynccontextmanager
-async def _serve(rig: Rig) -> AsyncIterator[Rivals]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "loadtests.baselines",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        options = Options(rig.settings.database_url, rig.redis_url(), rig.settings.jwt_secret)
-        process.stdin.write(msgspec.json.encode(options) + b"\n")
-        yield Rivals(process.pid, int(await asyncio.wait_for(process.stdout.readline(), 30)))
-    finally:
-        process.kill()
-        await process.wait()
-
-
 async def _drive(
-    rig: Rig, rivals: Rivals, approach: str, buyers: Buyers, seconds: float
+    rig: Rig, rivals: Served, approach: str, buyers: Buyers, seconds: float
 ) -> tuple[Driven, str]:
     event_id = new_id("evt")
     database = await connect(rig.settings.database_url, timeout_ms=10_000)
     try:
         await tables.add_event(database, event_id, capacity=CAPACITY, person_max=PERSON_MAX)
         request = post_as_buyer(
-            LOOPBACK,
             rivals.port,
             f"/{approach}/events/{event_id}/bookings",
             Sale(event_id, "tier_" + 26 * "0", 0).order,
@@ -123,9 +89,7 @@ async def _drive(
             first=0,
         )
         before, before_s = rig.cpu(), cpu_s(rivals.pid)
-        load = await saturate(
-            LOOPBACK, rivals.port, request, connections=CONNECTIONS, seconds=seconds
-        )
+        load = await saturate(request, connections=CONNECTIONS, seconds=seconds)
         after = rig.cpu()
         taken, booked, capacity = await tables.count(database, event_id)
     finally:

@@ -2,34 +2,28 @@
 What a run sells, to whom, and whether it was sold rightly.
 
 Each run has an event of its own, so that the reconciler's findings belong to that run. Buyers are
-a pool of seed accounts with tokens made ahead; requests take them in turn over all runs, so that
-nobody comes twice within the same second and the limit per person and minute is not met.
+a pool of seed accounts with tokens made ahead; requests take them in turn over all runs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
 
-from loadtests.backstage import Backstage, in_a_month
 from loadtests.bench.http_client import Request
 from loadtests.bench.load import Load, send_each_once
 from loadtests.bench.rig import Rig
-from loadtests.verdict import count_drift
+from loadtests.events import described, priced, publish
 
-#: Fewer than the tokens that an API process remembers, many enough for the rate limit.
+#: Fewer than the tokens that an API process remembers.
 BUYERS = 60_000
 CAPACITY = 2_000_000
 PERSON_MAX = 1_000
-#: A backlog of some hundred thousand records is meant, on a machine that others use as well.
-DRAIN_TIMEOUT_S = 180.0
-POLL_S = 0.05
-_HEAD = "{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+_HEAD = "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
 _JSON = "Content-Type: application/json\r\nContent-Length: {length}\r\n"
 
 
@@ -39,6 +33,8 @@ class Sale(NamedTuple):
     event_id: str
     tier_id: str
     capacity: int
+    #: Whose it is.
+    base_url: str = ""
 
     @property
     def order(self) -> str:
@@ -68,9 +64,9 @@ class Buyers:
     async def make(cls, rig: Rig, count: int = BUYERS) -> Buyers:
         """Make the accounts and write their tokens."""
         async with rig.backstage() as backstage:
-            tokens = await backstage.buyer_tokens(count)
+            people = await backstage.people(count)
         path = rig.path / "tokens"
-        path.write_text("".join(f"{token}\n" for token in tokens))
+        path.write_text("".join(f"{person.token}\n" for person in people))
         return cls(path, count)
 
     def take(self, count: int) -> int:
@@ -88,41 +84,23 @@ async def make_sale(rig: Rig, *, capacity: int = CAPACITY) -> Sale:
     """Make and publish an event of one tier."""
     async with rig.backstage() as backstage:
         token = await backstage.admin_token()
-    body = {
-        "name": "Benchmark",
-        "starts_at": in_a_month(),
-        "max_per_user": PERSON_MAX,
-        "tiers": [
-            {
-                "name": "Standing",
-                "capacity": capacity,
-                "price": {"amount": 4_500, "currency": "EUR"},
-            }
-        ],
-    }
-    headers = {"Authorization": f"Bearer {token}"}
-    async with aiohttp.ClientSession(
-        rig.base_url, headers=headers, raise_for_status=True
-    ) as session:
-        async with session.post("/v1/events", json=body) as response:
-            event: dict[str, Any] = await response.json()
-        async with session.post(f"/v1/events/{event['id']}/publish"):
-            return Sale(event["id"], event["tiers"][0]["id"], capacity)
+    tiers = [priced("Standing", capacity)]
+    body = described("Benchmark", person_max=PERSON_MAX, tiers=tiers)
+    event = await publish(rig.base_url, token, body)
+    return Sale(event["id"], event["tiers"][0]["id"], capacity, rig.base_url)
 
 
 def booking_request(rig: Rig, sale: Sale, buyers: Buyers, *, first: int) -> Request:
     """Return requests that book one place each, from buyer *first* on."""
-    return post_as_buyer(rig.host, rig.port, sale.bookings_path, sale.order, buyers, first=first)
+    return post_as_buyer(rig.port, sale.bookings_path, sale.order, buyers, first=first)
 
 
-def post_as_buyer(
-    host: str, port: int, path: str, body: str, buyers: Buyers, *, first: int
-) -> Request:
+def post_as_buyer(port: int, path: str, body: str, buyers: Buyers, *, first: int) -> Request:
     """Return requests that carry *body*, a token and a fresh Idempotency-Key each."""
     run = secrets.token_hex(8)
     return Request(
-        before=_HEAD.format(method="POST", path=path, host=host, port=port)
-        + "Authorization: Bearer ",
+        port=port,
+        before=_HEAD.format(method="POST", path=path, port=port) + "Authorization: Bearer ",
         # Keys have the form of a UUID, which is what clients are told to send.
         between="\r\nIdempotency-Key: ",
         key_prefix=f"{run[:8]}-{run[8:12]}-4{run[12:15]}-8{run[13:16]}-",
@@ -132,15 +110,15 @@ def post_as_buyer(
     )
 
 
-def post(host: str, port: int, path: str, body: str) -> Request:
+def post(port: int, path: str, body: str) -> Request:
     """Return the same request again and again, from nobody."""
-    head = _HEAD.format(method="POST", path=path, host=host, port=port)
-    return Request(before=head + _JSON.format(length=len(body)) + "\r\n" + body)
+    head = _HEAD.format(method="POST", path=path, port=port)
+    return Request(port=port, before=head + _JSON.format(length=len(body)) + "\r\n" + body)
 
 
-def get(host: str, port: int, path: str) -> Request:
+def get(port: int, path: str) -> Request:
     """Return the same read again and again."""
-    return Request(before=_HEAD.format(method="GET", path=path, host=host, port=port) + "\r\n")
+    return Request(port=port, before=_HEAD.format(method="GET", path=path, port=port) + "\r\n")
 
 
 async def warm_up(rig: Rig, sale: Sale, buyers: Buyers) -> Load:
@@ -150,13 +128,14 @@ async def warm_up(rig: Rig, sale: Sale, buyers: Buyers) -> Load:
     The requests lack the Idempotency-Key: they are refused behind the door and before the sale.
     """
     request = Request(
-        before=_HEAD.format(method="POST", path=sale.bookings_path, host=rig.host, port=rig.port)
+        port=rig.port,
+        before=_HEAD.format(method="POST", path=sale.bookings_path, port=rig.port)
         + "Authorization: Bearer ",
         between="\r\nX-Number: ",
         after="\r\n" + _JSON.format(length=2) + "\r\n{}",
         tokens_path=str(buyers.tokens_path),
     )
-    load = await send_each_once(rig.host, rig.port, request, count=buyers.count)
+    load = await send_each_once(request, count=buyers.count)
     if load.statuses != {400: buyers.count}:
         raise RuntimeError(f"warming up was answered with {load.statuses}")
     return load
@@ -190,34 +169,22 @@ async def find_fault(rig: Rig, sale: Sale, load: Load, *, connections: int) -> s
 
 async def find_drift(rig: Rig, sales: list[Sale]) -> dict[str, str]:
     """
-    Wait until PostgreSQL has everything (the persister must run); return what is wrong, by event.
+    Wait until PostgreSQL has everything (the persister must work); return what is wrong, by event.
 
     Raises:
-        RuntimeError: PostgreSQL did not catch up, or the reconciler could not check.
+        TimeoutError: PostgreSQL did not catch up.
+        RuntimeError: the reconciler could not check.
     """
     faults: dict[str, str] = {}
+    await rig.drain()
     async with rig.backstage() as backstage:
-        await drain(rig, backstage)
-        for sale in sales:
+        # At once: each is a process of its own.
+        drifts = await asyncio.gather(*(backstage.count_drift(sale.event_id) for sale in sales))
+        for sale, drift in zip(sales, drifts, strict=True):
             sold = (await availability(rig, sale))["sold"]
             places = await backstage.places(sale.event_id)
-            drift = await count_drift(backstage, sale.event_id)
             if places != sold:
                 faults[sale.event_id] = f"lost: {sold} sold in Redis, {places} in PostgreSQL"
             elif drift:
                 faults[sale.event_id] = f"drift: the reconciler found {drift} violations"
     return faults
-
-
-async def drain(rig: Rig, backstage: Backstage) -> None:
-    """
-    Wait until PostgreSQL has every record; the persister must run.
-
-    Raises:
-        RuntimeError: it did not come about in time; with the end of every log.
-    """
-    deadline_s = time.monotonic() + DRAIN_TIMEOUT_S
-    while backlog := await backstage.backlog_records():
-        if time.monotonic() > deadline_s:
-            raise RuntimeError(f"{backlog} records still wait:\n{rig.last_words()}")
-        await asyncio.sleep(POLL_S)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from engine.commands import Publish, TierStock
 from engine.engine import Engine
@@ -87,9 +87,9 @@ async def measure_p9(stage: Stage) -> Result:
 
 
 @contextlib.asynccontextmanager
-async def side(buyers_count: int, **settings: object) -> AsyncIterator[Side]:
+async def side(buyers_count: int, **settings: Any) -> AsyncIterator[Side]:
     """Start a rig with its persister and a pool of buyers that its API knows; see `Rig`."""
-    async with Rig(api_processes=1, **settings) as rig:
+    async with Rig(**settings) as rig:
         buyers = await Buyers.make(rig, buyers_count)
         await warm_up(rig, await make_sale(rig), buyers)
         async with rig.persisting():
@@ -131,9 +131,7 @@ async def cost(one: Side, bookings: int, *, sale: Sale | None = None) -> tuple[D
     sale = sale or await make_sale(rig)
     before = rig.cpu()
     request = booking_request(rig, sale, buyers, first=buyers.take(bookings))
-    load = await send_each_once(
-        rig.host, rig.port, request, count=bookings, connections=CONNECTIONS
-    )
+    load = await send_each_once(request, count=bookings, connections=CONNECTIONS)
     await find_drift(rig, [])
     after = rig.cpu()
     driven = Driven(load, {name: after[name] - before[name] for name in PARTS})

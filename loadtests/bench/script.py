@@ -22,7 +22,6 @@ from engine.ids import booking_id, new_id
 from engine.outcomes import Booked
 from engine.records import raw_records
 from engine.redis_client import connect
-from evently.embedded import ValkeyServer
 from loadtests.bench.contract import Result, Run, result_of
 from loadtests.bench.cpu import cpu_s
 from loadtests.bench.rig import Rig
@@ -49,10 +48,10 @@ async def measure_p4(stage: Stage) -> Result:
         await redis.config_set("auto-aof-rewrite-percentage", 0)
         for number in range(PAIRS + 1):
             first_seq = await _last_seq(redis) + 1
-            script_us, fault = await _drive_script(rig.valkey, engine, calls)
+            script_us, fault = await _drive_script(rig.valkey_pid, engine, calls)
             records = await _records(redis, engine, first_seq)
             fault = fault or _count_fault(len(records), calls * CALL_COMMANDS)
-            xadd_us = await _drive_xadd(rig.valkey, redis, f"raw:{number}", records)
+            xadd_us = await _drive_xadd(rig.valkey_pid, redis, f"raw:{number}", records)
             if not number:
                 continue  # The first round warms both up.
             runs.append(Run(script_us / xadd_us, fault))
@@ -120,21 +119,18 @@ async def book_all(engine: Engine, orders: list[Order]) -> int:
     return booked
 
 
-async def _drive_script(valkey: ValkeyServer, engine: Engine, calls: int) -> tuple[float, str]:
+async def _drive_script(valkey_pid: int, engine: Engine, calls: int) -> tuple[float, str]:
     """Return Valkey's CPU time per booking in µs, and what went wrong."""
     count = calls * CALL_COMMANDS
     event_id = await publish(engine, capacity=count)
     orders = [order_of(event_id, new_id("usr")) for _ in range(count)]
-    assert valkey.pid is not None
-    before_s = cpu_s(valkey.pid)
+    before_s = cpu_s(valkey_pid)
     booked = await book_all(engine, orders)
-    used_s = cpu_s(valkey.pid) - before_s
+    used_s = cpu_s(valkey_pid) - before_s
     return 1e6 * used_s / count, "" if booked == count else f"lost: {booked} of {count} booked"
 
 
-async def _drive_xadd(
-    valkey: ValkeyServer, redis: Redis, stream: str, records: list[bytes]
-) -> float:
+async def _drive_xadd(valkey_pid: int, redis: Redis, stream: str, records: list[bytes]) -> float:
     """Append the same records to a stream of their own; return the CPU time of each in µs."""
     calls = [
         [
@@ -143,14 +139,13 @@ async def _drive_xadd(
         ]
         for start in range(0, len(records), CALL_COMMANDS)
     ]
-    assert valkey.pid is not None
-    before_s = cpu_s(valkey.pid)
+    before_s = cpu_s(valkey_pid)
     for call in calls:
         pipeline = redis.pipeline(transaction=False)
         for own_id, record in call:
             pipeline.xadd(stream, {"record": record}, id=own_id)
         await pipeline.execute()
-    used_s = cpu_s(valkey.pid) - before_s
+    used_s = cpu_s(valkey_pid) - before_s
     return 1e6 * used_s / max(1, len(records))
 
 

@@ -6,19 +6,14 @@ The rig is started when a measure first needs it and serves all of them, as one 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import sys
-from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
-from loadtests.bench import bare
 from loadtests.bench.cpu import cpu_s
 from loadtests.bench.http_client import Request
 from loadtests.bench.load import Load, saturate
-from loadtests.bench.rig import Rig
+from loadtests.bench.rig import Rig, Served, serving
 from loadtests.bench.sale import Buyers, Sale, booking_request, make_sale, warm_up
-from loadtests.server import LOOPBACK
 
 CONNECTIONS = 64
 
@@ -28,10 +23,12 @@ class Sizes(NamedTuple):
 
     #: Paired runs of a measure.
     pairs: int = 3
-    #: The same where a pair is two rates (P1, P2, P5): they move most with who else is there.
-    rate_pairs: int = 5
-    #: Length of a saturating run, in seconds.
+    #: The same where a pair is two rates at their peak: they move most with who else is there.
+    peak_pairs: int = 5
+    #: Length in s of a saturating run, of one of many (P1, P2, P5), of one that looks for the peak.
     run_s: float = 4.0
+    pair_s: float = 3.0
+    probe_s: float = 2.0
     buyers: int = 60_000
     #: Bookings of a measure that counts bytes, or fills a journal.
     bookings: int = 50_000
@@ -44,8 +41,10 @@ class Sizes(NamedTuple):
 
 FULL = Sizes()
 QUICK = Sizes(
-    rate_pairs=3,
+    peak_pairs=3,
     run_s=1.0,
+    pair_s=1.0,
+    probe_s=1.0,
     buyers=10_000,
     bookings=10_000,
     crowd=2_000,
@@ -81,10 +80,12 @@ class Stage:
 
     def __init__(self, sizes: Sizes, stack: contextlib.AsyncExitStack) -> None:
         self.sizes = sizes
+        #: The number of connections at which a side was found to be at its best, by its name.
+        self.best: dict[str, int] = {}
         self._stack = stack
         self._rig: Rig | None = None
         self._buyers: Buyers | None = None
-        self._bare: Bare | None = None
+        self._bare: Served | None = None
 
     async def rig(self) -> tuple[Rig, Buyers]:
         """Return the rig, with every buyer's token known to its API."""
@@ -94,45 +95,20 @@ class Stage:
             await warm_up(self._rig, await make_sale(self._rig), self._buyers)
         return self._rig, self._buyers
 
-    async def bare(self) -> Bare:
+    async def bare(self) -> Served:
         """Return the bare handler."""
         if self._bare is None:
-            self._bare = await self._stack.enter_async_context(serve_bare())
+            self._bare = await self._stack.enter_async_context(serving("loadtests.bench.bare"))
         return self._bare
 
 
-class Bare(NamedTuple):
-    """The bare handler's process."""
-
-    pid: int
-    port: int
-    host: str = LOOPBACK
-    path: str = bare.PATH
-
-    async def drive(
-        self, request: Request, *, seconds: float, connections: int, tool: str = ""
-    ) -> Driven:
-        """Saturate it."""
-        before_s = cpu_s(self.pid)
-        load = await saturate(
-            self.host, self.port, request, connections=connections, seconds=seconds, tool=tool
-        )
-        return Driven(load, {"bare": cpu_s(self.pid) - before_s})
-
-
-@contextlib.asynccontextmanager
-async def serve_bare() -> AsyncIterator[Bare]:
-    """Run the bare handler."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "loadtests.bench.bare", stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        assert process.stdout is not None
-        port = int(await asyncio.wait_for(process.stdout.readline(), 30))
-        yield Bare(process.pid, port)
-    finally:
-        process.kill()
-        await process.wait()
+async def drive_process(
+    served: Served, request: Request, *, seconds: float, connections: int, tool: str = ""
+) -> Driven:
+    """Saturate a process that serves by itself."""
+    before_s = cpu_s(served.pid)
+    load = await saturate(request, connections=connections, seconds=seconds, tool=tool)
+    return Driven(load, {"bare": cpu_s(served.pid) - before_s})
 
 
 async def drive(
@@ -140,7 +116,7 @@ async def drive(
 ) -> Driven:
     """Saturate the rig's API."""
     before = rig.cpu()
-    load = await saturate(rig.host, rig.port, request, connections=connections, seconds=seconds)
+    load = await saturate(request, connections=connections, seconds=seconds)
     after = rig.cpu()
     return Driven(load, {name: after[name] - before[name] for name in after})
 

@@ -15,7 +15,6 @@ import asyncio
 import random
 import secrets
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -32,6 +31,8 @@ from engine.ids import booking_id, hold_id, new_id
 from engine.redis_client import connect as connect_redis
 from engine.seats import Section
 from evently.embedded import ValkeyServer
+from evently.embedded.valkey import LOG_FOLDER
+from loadtests.harm import newest_log
 from persister.persister import Options, Persister
 from reconciler.recover.coordinator import Coordinator
 from reconciler.recover.decide import CannotOpen
@@ -47,7 +48,6 @@ BEHIND = 3
 CUT_INTO = 5
 HOLD_TTL_MS = 3_600_000
 FAR_MS = 9_000_000_000_000
-LOG_FOLDER = "appendonlydir"
 
 #: Type and content of every key.
 State = dict[bytes, Any]
@@ -120,7 +120,7 @@ class Sweep:
         """Start a Valkey on a log of *log_bytes* and recover; return what is wrong."""
         folder = self._folder / f"cut-{log_bytes}"
         shutil.copytree(self._folder / "first" / LOG_FOLDER, folder / LOG_FOLDER)
-        with _newest_log(folder).open("r+b") as log:
+        with newest_log(folder).open("r+b") as log:
             log.truncate(log_bytes)
         name = f"cut_{secrets.token_hex(6)}"
         await self._execute(self._server_url, "CREATE DATABASE", name, "TEMPLATE", self._template)
@@ -230,7 +230,7 @@ class Sweep:
     async def _mark(self, redis: Redis) -> None:
         """Remember what there is; nothing else writes meanwhile, so the log ends here."""
         state = await snapshot(redis)
-        size = _newest_log(self._folder / "first").stat().st_size
+        size = newest_log(self._folder / "first").stat().st_size
         seq = int(state[keys.meta(SHARD).encode()][b"seq"])
         self._marks.append(Mark(size, seq, state))
 
@@ -299,11 +299,6 @@ def _statuses(state: State) -> dict[str, str]:
         if key.endswith(b":bookings")
         for booking_id, row in content.items()
     }
-
-
-def _newest_log(folder: Path) -> Path:
-    logs: Sequence[Path] = sorted((folder / LOG_FOLDER).glob("*.incr.aof"))
-    return logs[-1]
 
 
 async def _ask(redis: Redis, *words: Any) -> Any:

@@ -59,6 +59,11 @@ class Violation(NamedTuple):
     seats: tuple[str, ...] = ()
 
 
+def acknowledged(calls: Sequence[Call]) -> set[str]:
+    """Return the bookings that were acknowledged."""
+    return {call.booking_id for call in calls if call.verb in MAKES and call.outcome == "ok"}
+
+
 def lost(
     calls: Sequence[Call], ledger: Ledger, *, excused: Collection[str] = frozenset()
 ) -> list[Violation]:
@@ -69,7 +74,7 @@ def lost(
         excused: Bookings whose loss the promise allows: Redis's disk was cut, and the worker that
             acknowledged them was killed before PostgreSQL had them.
     """
-    acked = {call.booking_id for call in calls if call.verb in MAKES and call.outcome == "ok"}
+    acked = acknowledged(calls)
     gone = {call.booking_id for call in calls if call.verb == "cancel" and call.outcome == "ok"}
     perhaps_gone = {
         call.booking_id for call in calls if call.verb == "cancel" and call.outcome != "fail"

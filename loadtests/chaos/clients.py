@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import aiohttp
-import orjson
 
 from engine.ids import booking_id, booking_of_hold, hold_id
-from loadtests.chaos.history import Line, Recorder, Verb
+from loadtests.asker import Asker, Request
+from loadtests.chaos.history import Line, Recorder, Verb, attempt
+from loadtests.person import Person
 
 #: Attempts at one request before a client gives up and moves on.
 ATTEMPTS_MAX = 8
@@ -55,24 +55,11 @@ class Wish(NamedTuple):
     seats: tuple[str, ...] = ()
 
     @property
-    def body(self) -> bytes:
+    def body(self) -> dict[str, Any]:
         """The request's body."""
         if self.seats:
-            return orjson.dumps({"items": [{"seat_ids": self.seats}]})
-        return orjson.dumps({"items": [{"tier_id": self.tier.tier_id, "quantity": self.places}]})
-
-
-class Person(NamedTuple):
-    """An account and its token."""
-
-    user_id: str
-    token: str
-
-
-class _Request(NamedTuple):
-    path: str
-    body: bytes | None = None
-    key: str = ""
+            return {"items": [{"seat_ids": self.seats}]}
+        return {"items": [{"tier_id": self.tier.tier_id, "quantity": self.places}]}
 
 
 class Client:
@@ -114,9 +101,8 @@ class Client:
     async def run(self, stop: asyncio.Event) -> None:
         """Buy and cancel until told to stop."""
         names, weights = list(ACTIONS), list(ACTIONS.values())
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        async with aiohttp.ClientSession(self._base_url, timeout=timeout) as session:
-            self._session = session
+        async with aiohttp.ClientSession(self._base_url) as session:
+            self._asker = Asker(session, self._recorder)
             while not stop.is_set():
                 action = self._choices.choices(names, weights)[0]
                 if action == "cancel":
@@ -140,7 +126,7 @@ class Client:
         own_id = booking_id(
             event_id=wish.tier.event_id, user_id=person.user_id, idempotency_key=key
         )
-        request = _Request(f"/v1/events/{wish.tier.event_id}/bookings", wish.body, key)
+        request = Request(f"/v1/events/{wish.tier.event_id}/bookings", wish.body, key)
         end = await self._ask_until_answered("book", own_id, wish, person, request)
         if end.kind != "ok":
             return
@@ -155,11 +141,11 @@ class Client:
         person, key = self._choices.choice(self._people), self._key()
         own_hold = hold_id(event_id=wish.tier.event_id, user_id=person.user_id, idempotency_key=key)
         own_id = booking_of_hold(own_hold)
-        request = _Request(f"/v1/events/{wish.tier.event_id}/holds", wish.body, key)
+        request = Request(f"/v1/events/{wish.tier.event_id}/holds", wish.body, key)
         end = await self._ask_until_answered("hold", own_id, wish, person, request)
         if end.kind != "ok" or self._choices.random() < ABANDON_SHARE:
             return
-        request = _Request(f"/v1/holds/{own_hold}/confirm")
+        request = Request(f"/v1/holds/{own_hold}/confirm")
         end = await self._ask_until_answered("confirm", own_id, wish, person, request)
         if end.kind == "ok":
             self._own.append((own_id, wish, person))
@@ -169,11 +155,11 @@ class Client:
             return
         at = self._choices.randrange(len(self._own))
         own_id, wish, person = self._own.pop(at)
-        request = _Request(f"/v1/bookings/{own_id}/cancel")
+        request = Request(f"/v1/bookings/{own_id}/cancel")
         await self._ask_until_answered("cancel", own_id, wish, person, request)
 
     async def _ask_until_answered(
-        self, verb: Verb, own_id: str, wish: Wish, person: Person, request: _Request
+        self, verb: Verb, own_id: str, wish: Wish, person: Person, request: Request
     ) -> Line:
         """Send a request and repeat it with the same key until it is answered, or give up."""
         pause_s = PAUSE_FIRST_S
@@ -186,46 +172,17 @@ class Client:
         return end
 
     async def _ask(
-        self, verb: Verb, own_id: str, wish: Wish, person: Person, request: _Request
+        self, verb: Verb, own_id: str, wish: Wish, person: Person, request: Request
     ) -> Line:
-        """Send a request once and write down how it ended."""
-        headers = {"Authorization": f"Bearer {person.token}"}
-        if request.key:
-            headers["Idempotency-Key"] = request.key
+        """Send a request once; return how it ended."""
         timeout_s = TIMEOUT_S
         if self._choices.random() < IMPATIENT_SHARE:
             timeout_s = self._choices.uniform(*IMPATIENT_TIMEOUT_S)
-        invoked = self._recorder.invoke(
-            Line(
-                at_s=time.monotonic(),
-                kind="invoke",
-                verb=verb,
-                booking_id=own_id,
-                event_id=wish.tier.event_id,
-                tier_no=wish.tier.tier_no,
-                places=wish.places,
-                seats=wish.seats,
-            )
-        )
-        try:
-            async with self._session.post(
-                request.path,
-                data=request.body,
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=timeout_s),
-            ) as response:
-                answer: dict[str, Any] = orjson.loads(await response.read())
-                worker = response.headers.get("X-Request-Id", "").partition("-")[0]
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return self._recorder.end(invoked, "info", type(error).__name__)
-        if status >= 500:
-            return self._recorder.end(invoked, "info", str(answer.get("code", status)))
-        if status >= 400:
-            code, seat = str(answer.get("code", status)), str(answer.get("seat_id", ""))
-            return self._recorder.end(invoked, "fail", code, seat=seat, worker=worker)
-        told = {"told_id": answer["id"], "told_seq": answer["seq"]} if verb != "hold" else {}
-        return self._recorder.end(invoked, "ok", worker=worker, **told)
+        tier = wish.tier
+        line = attempt(verb, own_id, tier.event_id, tier.tier_no, wish.places, wish.seats)
+        answer = await self._asker.ask(person, request, line, timeout_s=timeout_s)
+        assert answer.end, "it has a line"
+        return answer.end
 
     def _key(self) -> str:
         return str(uuid.UUID(int=self._choices.getrandbits(128), version=4))

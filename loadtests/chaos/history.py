@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -45,6 +45,27 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     told_seq: int = 0
     #: API process that answered.
     worker: str = ""
+
+
+def attempt(
+    verb: Verb,
+    booking_id: str,
+    event_id: str,
+    tier_no: int,
+    places: int,
+    seats: tuple[str, ...] = (),
+) -> Line:
+    """Return the line of a request that is about to be sent."""
+    return Line(
+        at_s=time.monotonic(),
+        kind="invoke",
+        verb=verb,
+        booking_id=booking_id,
+        event_id=event_id,
+        tier_no=tier_no,
+        places=places,
+        seats=seats,
+    )
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +112,25 @@ class Recorder:
         )
         self.write(line)
         return line
+
+    def answered(self, invoked: Line, status: int, answer: Mapping[str, Any], **more: Any) -> Line:
+        """
+        Write what an answer says: a refusal is certain, 5xx and no answer (status 0) are not.
+
+        Args:
+            answer: The body; of none, what went wrong as its `code`.
+        """
+        code = str(answer.get("code", status))
+        if not status or status >= 500:
+            return self.end(invoked, "info", code)
+        if status >= 400:
+            return self.end(invoked, "fail", code, seat=str(answer.get("seat_id", "")), **more)
+        if invoked.verb != "hold":
+            more |= {"told_id": answer["id"], "told_seq": answer["seq"]}
+        if invoked.verb in {"book", "confirm"} and not invoked.seats:  # Best available: which?
+            seats = (seat for item in answer["items"] for seat in item.get("seat_ids", ()))
+            more["seats"] = tuple(seats)
+        return self.end(invoked, "ok", **more)
 
     def nemesis(self, what: str) -> None:
         """Write what was done to the servers."""

@@ -24,10 +24,12 @@ from typing import Any, NamedTuple
 from redis.exceptions import RedisError
 
 from evently.embedded import process as processes
+from evently.embedded.valkey import LOG_FOLDER
 from loadtests import harm
 from loadtests.chaos.history import Recorder
 from loadtests.chaos.proxy import CALM, Proxy, Trouble
-from loadtests.chaos.site import DATABASE_ERRORS, PROCESSES, Site
+from loadtests.chaos.site import DATABASE_ERRORS, Site
+from loadtests.server import PROCESSES, send
 
 #: What the engine can survive today. `redo`: workers remember what they acknowledged, so that a
 #: Redis that lost it is rebuilt from them and PostgreSQL without a loss (F5, F6, F13).
@@ -204,7 +206,7 @@ class Nemesis:
 
     async def kill_postgres(self, _: Fault) -> None:
         """Kill PostgreSQL with all its backends, as a power cut would."""
-        with self.site.supervisor_stopped():
+        with self.site.server.supervisor_stopped():
             for number in (signal.SIGSTOP, signal.SIGKILL):
                 self.site.send("postgres", number)
 
@@ -238,9 +240,7 @@ class Nemesis:
         """Freeze all processes of a kind for a while: they come back as zombies of their time."""
         pids = self.site.send(_target(fault), signal.SIGSTOP)
         await asyncio.sleep(fault.duration_s)
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        send(pids, signal.SIGCONT)
 
     async def double(self, fault: Fault) -> None:
         """Run a second persister or coordinator beside the first (F27, F41)."""
@@ -317,7 +317,7 @@ class Nemesis:
     async def fill_disk(self, fault: Fault) -> None:
         """Let Redis's files grow by some bytes more: it dies at a write that does not fit (F18)."""
         sizes = [path.stat().st_size for path in self._log_folder().glob("*.incr.aof")]
-        for pid in self.site.pids("redis"):
+        for pid in self.site.server.pids("redis"):
             soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
             del soft
             limit = max(sizes, default=0) + fault.number % 3_000
@@ -326,7 +326,7 @@ class Nemesis:
 
     async def cut_log(self, fault: Fault) -> None:
         """Kill Redis and cut the tail of its log: a disk that lied about fsync (F5)."""
-        with self.site.supervisor_stopped():
+        with self.site.server.supervisor_stopped():
             self.site.send("redis", signal.SIGKILL)
             await asyncio.sleep(0.05)
             log = harm.newest_log(self._log_folder().parent)
@@ -337,13 +337,13 @@ class Nemesis:
 
     async def wipe_redis(self, _: Fault) -> None:
         """Kill Redis and delete what it has on disk (F6)."""
-        with self.site.supervisor_stopped():
+        with self.site.server.supervisor_stopped():
             self.site.send("redis", signal.SIGKILL)
             await asyncio.sleep(0.05)
             shutil.rmtree(self._log_folder())
 
     def _log_folder(self) -> Path:
-        return self.site.server.data_path / "redis" / "appendonlydir"
+        return self.site.server.data_path / "redis" / LOG_FOLDER
 
 
 def _make_trouble(proxy: Proxy, what: str, who: str, number: int) -> None:

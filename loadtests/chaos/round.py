@@ -8,7 +8,6 @@ ends within bounds whatever happens; a site that does not get well again is a vi
 from __future__ import annotations
 
 import asyncio
-import base64
 import random
 import time
 import uuid
@@ -21,14 +20,13 @@ import aiohttp
 import orjson
 
 from engine.seats import Section, seat_id
-from loadtests.backstage import Backstage, in_a_month
+from loadtests.backstage import Backstage, read_ledger
 from loadtests.chaos import checkers, history
 from loadtests.chaos.checkers import Ledger, Violation
-from loadtests.chaos.clients import Client, Person, Tier
-from loadtests.chaos.ledger import read_ledger
+from loadtests.chaos.clients import Client, Tier
 from loadtests.chaos.nemesis import CATALOGUE, Nemesis, plan
 from loadtests.chaos.site import Site
-from loadtests.verdict import count_drift
+from loadtests.events import described, priced
 
 #: How long clients work, and in which part of it faults begin.
 WORK_S = 14.0
@@ -41,6 +39,7 @@ CLIENTS_MIN, CLIENTS_MAX = 8, 16
 ROWS = (8, 8, 8)
 PLACES = (40, 25)
 PROBE_PLACES = 5
+PERSON_MAX = 1_000
 
 
 class Traits(NamedTuple):
@@ -149,9 +148,8 @@ class Round:
 
     async def _prepare(self) -> None:
         async with Backstage(self._site.settings) as backstage:
-            tokens = await backstage.buyer_tokens(PEOPLE)
+            self._people = await backstage.people(PEOPLE)
             admin = await backstage.admin_token()
-        self._people = [person_of(token) for token in tokens]
         headers = {"Authorization": f"Bearer {admin}"}
         self._events = [
             await self._publish(headers, body) for body in (_general(), _hall(), _probe())
@@ -255,13 +253,7 @@ class Round:
             found += await self._reconcile()
         verdict.violations = found
         verdict.calls = len(calls)
-        verdict.acked = len(
-            {
-                call.booking_id
-                for call in calls
-                if call.verb in checkers.MAKES and call.outcome == "ok"
-            }
-        )
+        verdict.acked = len(checkers.acknowledged(calls))
         if found:
             shortest = min(found, key=lambda one: len(one.booking_ids) or 1_000)
             verdict.timeline = history.timeline(
@@ -273,7 +265,7 @@ class Round:
         found = []
         async with Backstage(self._site.settings) as backstage:
             for event in self._events:
-                drift = await count_drift(backstage, event["id"])
+                drift = await backstage.count_drift(event["id"])
                 if drift:
                     text = f"the reconciler finds {drift} violations in {event['id']}"
                     found.append(Violation("other", "I8", text))
@@ -309,36 +301,20 @@ async def _ask_until(
     raise TimeoutError(f"{path}: {told}")
 
 
-def person_of(token: str) -> Person:
-    """Return who a token belongs to, as it says itself."""
-    payload = token.split(".")[1]
-    claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return Person(claims["sub"], token)
-
-
-def _event(name: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "starts_at": in_a_month(), "max_per_user": 1_000, **more}
-
-
-def _priced(name: str, capacity: int | None) -> dict[str, Any]:
-    tier: dict[str, Any] = {"name": name, "price": {"amount": 1_000, "currency": "EUR"}}
-    return tier if capacity is None else tier | {"capacity": capacity}
-
-
 def _general() -> dict[str, Any]:
-    tiers = [_priced(f"Tier {number}", places) for number, places in enumerate(PLACES)]
-    return _event("General admission", tiers=tiers)
+    tiers = [priced(f"Tier {number}", places) for number, places in enumerate(PLACES)]
+    return described("General admission", person_max=PERSON_MAX, tiers=tiers)
 
 
 def _hall() -> dict[str, Any]:
     rows = [{"name": str(number), "seats": seats} for number, seats in enumerate(ROWS, start=1)]
     sections = [{"name": f"Block {tier}", "tier": tier, "rows": rows} for tier in range(2)]
-    tiers = [_priced(f"Category {number}", None) for number in range(2)]
-    return _event("Hall", tiers=tiers, sections=sections)
+    tiers = [priced(f"Category {number}") for number in range(2)]
+    return described("Hall", person_max=PERSON_MAX, tiers=tiers, sections=sections)
 
 
 def _probe() -> dict[str, Any]:
-    return _event("Probe", tiers=[_priced("All", PROBE_PLACES)])
+    return described("Probe", person_max=PERSON_MAX, tiers=[priced("All", PROBE_PLACES)])
 
 
 def _tiers(events: Sequence[dict[str, Any]]) -> list[Tier]:

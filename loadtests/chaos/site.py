@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import aiohttp
@@ -29,17 +28,10 @@ from engine.redis_client import connect as connect_redis
 from evently.settings import Settings
 from loadtests.chaos.checkers import Shut
 from loadtests.chaos.proxy import Proxy
-from loadtests.server import Server, descendants
+from loadtests.server import Server, send
 
-#: How each process is found among the supervisor's descendants, and who it is to the proxies.
-PROCESSES = {
-    "api": "-m api",
-    "persister": "-m persister",
-    "sweeper": "evently sweeper",
-    "coordinator": "reconciler recover",
-    "redis": "-server ",
-    "postgres": "postgres",
-}
+#: How a shard that waits for a human is told: nobody else opens it again.
+FROZEN = "frozen for good"
 LOOK_INTERVAL_S = 0.02
 WATCH_INTERVAL_S = 0.05
 #: Time that one direct question may take.
@@ -50,9 +42,9 @@ DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, Timeo
 class Site:
     """An Evently with everything that is needed to hurt it and to look at it."""
 
-    def __init__(self, data_path: Path, **settings: str) -> None:
+    def __init__(self, data_path: Path, **settings: Any) -> None:
         # A handful of people try all the time, which the booking limit is there to stop.
-        self.server = Server(data_path, **({"booking_limit_attempts": "0"} | settings))
+        self.server = Server(data_path, **({"booking_limit_attempts": 0} | settings))
         self.shut: list[Shut] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped: set[int] = set()
@@ -115,38 +107,15 @@ class Site:
         """Connect to PostgreSQL itself, past the proxy."""
         return await asyncpg.connect(self._direct.database_url, timeout=DIRECT_TIMEOUT_MS / 1000)
 
-    def pids(self, process: str) -> list[int]:
-        """Return the running processes of one kind, in the order of their numbers; maybe none."""
-        if self.server.process is None or self.server.process.poll() is not None:
-            return []
-        word = PROCESSES[process]
-        found = descendants(self.server.process.pid)
-        return sorted(pid for pid, command in found.items() if word in command)
-
     def send(self, process: str, number: signal.Signals, *, index: int | None = None) -> list[int]:
         """Send a signal to all processes of a kind, or to one of them; return which."""
-        pids = self.pids(process)
+        pids = self.server.pids(process)
         if index is not None and pids:
             pids = [pids[index % len(pids)]]
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        send(pids, number)
         if number == signal.SIGSTOP:
             self._stopped |= set(pids)
         return pids
-
-    @contextlib.contextmanager
-    def supervisor_stopped(self) -> Iterator[None]:
-        """Keep the supervisor from restarting anything meanwhile."""
-        process = self.server.process
-        assert process is not None, "not started"
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGCONT)
 
     async def heal(self) -> None:
         """Take every fault back that is still there."""
@@ -165,23 +134,25 @@ class Site:
         wrong = "it was never asked"
         while time.monotonic() < deadline_s:
             wrong = await self._wrong()
-            if not wrong:
-                return ""
+            if not wrong or wrong.startswith(FROZEN):
+                return wrong
             await asyncio.sleep(0.1)
         return wrong
 
     async def _wrong(self) -> str:
         try:
+            # First, since it says why the API is not ready.
+            if backlog := await self._backlog_records():
+                return backlog
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
                 session.get(f"{self.server.base_url}/readyz") as response,
             ):
                 if response.status != 200:
                     return f"/readyz is {response.status}: {(await response.text())[:200]}"
-            backlog = await self._backlog_records()
         except (aiohttp.ClientError, RedisError, *DATABASE_ERRORS) as error:
             return f"{type(error).__name__}: {error}"
-        return backlog
+        return ""
 
     async def _backlog_records(self) -> str:
         """Say what keeps PostgreSQL from having all; empty if it has."""
@@ -193,6 +164,8 @@ class Site:
                     "WHERE shard = $1",
                     shard,
                 )
+                if row and row["state"] == "frozen":
+                    return f"{FROZEN}: shard {shard}, {row['reason']}"
                 if row is None or row["state"] != "open":
                     return f"shard {shard} is {dict(row) if row else None}"
                 epoch, seq = await self.redis.hmget(keys.meta(shard), ["epoch", "seq"])
@@ -216,9 +189,7 @@ class Site:
         return ""
 
     def _continue(self) -> None:
-        for pid in self._stopped:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        send(self._stopped, signal.SIGCONT)
         self._stopped.clear()
 
     async def _keep_in_place(self) -> None:

@@ -15,9 +15,9 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -25,7 +25,7 @@ from evently.embedded import process
 from loadtests.bench.contract import RESULTS_PATH
 from loadtests.bench.crowd import raise_file_limit
 from loadtests.locust.plan import SCENARIOS, Scenario, is_loopback
-from loadtests.server import LOOPBACK, Server, free_port
+from loadtests.server import LOOPBACK, free_port, open_folder, running
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 USERS_MAX = 15_000
@@ -38,7 +38,7 @@ STOP_TIMEOUT_S = 30
 #: Beyond the run itself: to prepare, to stop, to judge.
 GRACE_S = 1_200.0
 #: Short lives, so that a run sees what is abandoned come back.
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "environment": "test",
     "access_token_ttl_s": "86400",
     "hold_ttl_ms": "5000",
@@ -94,53 +94,26 @@ async def run(options: argparse.Namespace) -> int:
 def command(options: argparse.Namespace, base_url: str) -> list[str]:
     """Return Locust's command line."""
     rate = options.rate or max(10.0, options.users / RAMP_S)
-    words = [
-        sys.executable,
-        "-m",
-        "locust",
-        "-f",
-        str(LOCUSTFILE),
-        "--host",
-        base_url,
-        "--users",
-        str(options.users),
-        "--spawn-rate",
-        f"{rate:g}",
-        "--stop-timeout",
-        str(STOP_TIMEOUT_S),
-        "--seed",
-        str(options.seed),
-        "--capacity",
-        str(options.capacity),
-    ]
+    words = (
+        f"-m locust --host {base_url} --users {options.users} "
+        f"--spawn-rate {rate:g} --stop-timeout {STOP_TIMEOUT_S} --seed {options.seed} "
+        f"--capacity {options.capacity}"
+    )
+    files = ["-f", str(LOCUSTFILE)]  # Whose folder may have a space in its name.
     if options.anywhere:
-        words.append("--anywhere")
+        words += " --anywhere"
     if options.processes > 1:
-        port = str(free_port())
-        words += [
-            "--processes",
-            str(options.processes),
-            "--master-bind-host",
-            LOOPBACK,
-            "--master-bind-port",
-            port,
-            "--master-port",
-            port,
-        ]
+        words += (
+            f" --processes {options.processes} --master-bind-host {LOOPBACK} "
+            "--master-bind-port {port} --master-port {port}".format(port=free_port())
+        )
     if options.ui:
-        words += ["--web-host", LOOPBACK, "--web-port", str(options.web_port), "--class-picker"]
-        return words
+        words += f" --web-host {LOOPBACK} --web-port {options.web_port} --class-picker"
+        return [sys.executable, *words.split(), *files]
     report = RESULTS_PATH / f"loadtest-{options.scenario}-{options.users}.html"
-    return [
-        *words,
-        "--headless",
-        "--only-summary",
-        "--run-time",
-        f"{_run_time_s(options)}s",
-        "--html",
-        str(report),
-        *(one.user_class for one in _scenarios(options)),
-    ]
+    words += f" --headless --only-summary --run-time {_run_time_s(options)}s"
+    classes = (one.user_class for one in _scenarios(options))
+    return [sys.executable, *words.split(), *files, "--html", str(report), *classes]
 
 
 def _run_time_s(options: argparse.Namespace) -> int:
@@ -157,20 +130,10 @@ async def _running(host: str) -> AsyncIterator[tuple[str, Mapping[str, str]]]:
     if host:
         yield host.rstrip("/"), os.environ
         return
-    with tempfile.TemporaryDirectory(prefix="evt-") as folder:
-        server = Server(_opened(Path(folder)) / "data", **SETTINGS)
-        print("starting an Evently ...", file=sys.stderr)
-        try:
-            await server.start()
+    print("starting an Evently ...", file=sys.stderr)
+    with open_folder() as folder:
+        async with running(folder, **SETTINGS) as server:
             yield server.base_url, server.environ
-        finally:
-            await server.stop()
-
-
-def _opened(folder: Path) -> Path:
-    """Let PostgreSQL's own user in, which it runs as where we are root."""
-    folder.chmod(0o755)
-    return folder
 
 
 if __name__ == "__main__":

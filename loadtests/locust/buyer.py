@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 import select
-import time
 import uuid
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ from locust import FastHttpUser
 from locust.exception import StopUser
 
 from engine.ids import booking_id
-from loadtests.chaos.history import Line, Outcome, Verb
+from loadtests.chaos.history import Line, Verb, attempt
 from loadtests.locust.live import Live, current
 from loadtests.locust.plan import SCENARIOS, scenario_of
 
@@ -176,15 +175,7 @@ class Buyer(FastHttpUser):
 
     def line(self, verb: Verb, own_id: str, tier_no: int, places: int) -> Line:
         """Return the line that a request has in the history."""
-        return Line(
-            at_s=time.monotonic(),
-            kind="invoke",
-            verb=verb,
-            booking_id=own_id,
-            event_id=self.stage.event_id,
-            tier_no=tier_no,
-            places=places,
-        )
+        return attempt(verb, own_id, self.stage.event_id, tier_no, places)
 
     def new_key(self) -> str:
         """Draw an Idempotency-Key."""
@@ -224,7 +215,7 @@ class Buyer(FastHttpUser):
                 invoked = self.live.recorder.invoke(line)
             answer = self._send(name, method, path, payload, headers, expected)
             if invoked is not None:
-                self._note(invoked, answer)
+                self.live.recorder.answered(invoked, answer.status, answer.body)
             if answer.status not in LATER | {0}:
                 return answer
             # Nor this: it depends on the server.
@@ -260,7 +251,7 @@ class Buyer(FastHttpUser):
             status, content = response.status_code, response.content
             if not status or content is None:
                 response.failure(getattr(response, "error", None) or "no answer")
-                return Answer(0, "no answer", {}, PAUSE_S)
+                return Answer(0, "no answer", {"code": "no answer"}, PAUSE_S)
             answer: dict[str, Any] = orjson.loads(content) if content else {}
             if status < 300:
                 return Answer(status, "", answer, 0.0)
@@ -272,20 +263,3 @@ class Buyer(FastHttpUser):
             else:
                 response.failure(f"{status} {code} {answer.get('detail', '')}".strip())
             return Answer(status, code, answer, float(retry_after or PAUSE_S))
-
-    def _note(self, invoked: Line, answer: Answer) -> None:
-        """Write down how an attempt ended: a refusal is certain, no answer and 5xx are not."""
-        outcome: Outcome = "info"
-        told: dict[str, Any] = {}
-        if answer.is_ok:
-            outcome = "ok"
-            if invoked.verb in {"book", "confirm"}:
-                seats = [seat for item in answer.body["items"] for seat in item.get("seat_ids", ())]
-                told = {
-                    "told_id": answer.body["id"],
-                    "told_seq": answer.body["seq"],
-                    "seats": tuple(seats),
-                }
-        elif 400 <= answer.status < 500:
-            outcome = "fail"
-        self.live.recorder.end(invoked, outcome, answer.code, **told)

@@ -9,7 +9,6 @@ writes the verdict beside them. All users must have left.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,21 +16,10 @@ import uvloop
 
 from evently.settings import Settings
 from loadtests.backstage import Backstage
-from loadtests.chaos import checkers, history
+from loadtests.chaos import history
 from loadtests.chaos.history import Call
-from loadtests.chaos.ledger import read_ledger
-from loadtests.locust.plan import (
-    HISTORIES,
-    USERS_PREFIX,
-    VERDICT_FILE,
-    Plan,
-    Verdict,
-    read_plan,
-    write,
-)
-from loadtests.verdict import count_drift, drain
-
-TEXTS_MAX = 20
+from loadtests.locust.plan import HISTORIES, USERS_PREFIX, VERDICT_FILE, Plan, read_plan, write
+from loadtests.verdict import Verdict
 
 
 async def judge(folder: Path, plan: Plan, settings: Settings) -> Verdict:
@@ -45,13 +33,10 @@ async def judge(folder: Path, plan: Plan, settings: Settings) -> Verdict:
     calls = read_calls(folder)
     event_ids = [stage.event_id for stage in plan.stages.values()]
     async with Backstage(settings) as backstage:
-        await drain(backstage)
-        ledger = await read_ledger(backstage.database, event_ids)
-        drift = [await count_drift(backstage, event_id) for event_id in event_ids]
+        verdict = await backstage.judge(calls, event_ids)
     signed = [path.read_text().split() for path in _signed(folder)]
     users = sum(int(came) for came, _ in signed)
     unfinished = sum(int(left) for _, left in signed)
-    verdict = compare(calls, ledger, drift=sum(drift))
     texts, asked = verdict.texts, plan.order.users
     if users < asked:
         texts = [*texts, f"only {users} of {asked} users came before the run was over"]
@@ -73,32 +58,6 @@ def read_calls(folder: Path) -> list[Call]:
         for path in sorted(folder.glob(HISTORIES))
         for call in history.calls(history.read(path))
     ]
-
-
-def compare(calls: Sequence[Call], ledger: checkers.Ledger, *, drift: int = 0) -> Verdict:
-    """Hold the calls against the ledger."""
-    found = [
-        *checkers.lost(calls, ledger),
-        *checkers.phantoms(calls, ledger),
-        *checkers.duplicates(calls),
-        *checkers.oversold(calls, ledger),
-    ]
-    kinds = [violation.kind for violation in found]
-    told = {
-        call.booking_id for call in calls if call.verb in checkers.MAKES and call.outcome == "ok"
-    }
-    sure = {(call.verb, call.booking_id) for call in calls if call.outcome != "info"}
-    unsure = {(call.verb, call.booking_id) for call in calls if call.outcome == "info"} - sure
-    return Verdict(
-        acknowledged=len(told),
-        sold=sum(places for booking in ledger.bookings.values() for _, places in booking.tiers),
-        unknown=len(unsure),
-        oversold=kinds.count("oversold"),
-        lost=kinds.count("lost"),
-        duplicates=kinds.count("duplicate"),
-        drift=drift,
-        texts=[f"{violation.invariant}: {violation.text}" for violation in found[:TEXTS_MAX]],
-    )
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from gevent.event import Event
 
 from loadtests.chaos.history import Recorder
-from loadtests.locust.plan import USERS_PREFIX, Person, Plan, number_of, read_people, read_plan
+from loadtests.locust.plan import USERS_PREFIX, Plan, number_of, read_people, read_plan
+from loadtests.person import Person
 
 
 class Gate:

@@ -37,6 +37,7 @@ from loadtests.locust.scenarios import (
     SteadyMix,
     WaitlistChurn,
 )
+from loadtests.verdict import Verdict
 
 __all__ = [
     "HoldAndAbandon",
@@ -66,7 +67,7 @@ class Run:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self.folder = Path(tempfile.mkdtemp(prefix="evently-loadtest-"))
-        self.verdict: plan.Verdict | None = None
+        self.verdict: Verdict | None = None
         self._lock = RLock()
 
     def prepare(self) -> str:
@@ -89,20 +90,25 @@ class Run:
         options.run_folder = str(self.folder)  # Locust hands it to the workers.
         return self._call("prepare", PREPARE_TIMEOUT_S)
 
-    def judge(self) -> plan.Verdict:
+    def judge(self) -> Verdict:
         """Judge the run, if that has not been done; all users have left."""
         with self._lock:
             if self.verdict is None:
                 log.info("draining the journal and asking the reconciler ...")
                 failure = self._call("judge", JUDGE_TIMEOUT_S)
                 self.verdict = (
-                    plan.Verdict(failure=failure) if failure else plan.read_verdict(self.folder)
+                    Verdict(failure=failure) if failure else plan.read_verdict(self.folder)
                 )
                 log.info(self.line())
                 for text in [*self.verdict.texts, self.verdict.failure]:
                     if text:
                         log.error(text)
             return self.verdict
+
+    def requests(self) -> int:
+        """Return how many requests there have been."""
+        count: int = self.environment.stats.total.num_requests
+        return count
 
     def figures(self) -> report.Figures:
         """Return what is reported of the run."""
@@ -182,7 +188,7 @@ def begin(environment: Environment, **_: object) -> None:
         _runs[:] = [run]
         if failure := run.prepare():
             log.error(failure)
-            run.verdict = plan.Verdict(failure=failure)
+            run.verdict = Verdict(failure=failure)
             gevent.spawn(_stop, environment)
             return
         gevent.spawn(_watch, environment, run)
@@ -296,7 +302,9 @@ def _watch(environment: Environment, run: Run) -> None:
     deadline_s = time.monotonic() + _run_times_s[0] if _run_times_s else math.inf
     while run.verdict is None:
         gevent.sleep(POLL_S)
-        have_left = runner.state == locust.runners.STATE_RUNNING and not runner.user_count
+        # A master counts none either while its workers have not told it of any.
+        have_come = runner.state == locust.runners.STATE_RUNNING and run.requests()
+        have_left = have_come and not runner.user_count
         if have_left or time.monotonic() > deadline_s:
             log.info("all users have left" if have_left else "the run's time is over")
             _stop(environment)

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from loadtests import stadium
+from loadtests.person import Person
+from loadtests.verdict import Verdict
 
 #: Files in the folder of a run.
 ORDER_FILE, PLAN_FILE, PEOPLE_FILE, VERDICT_FILE = (
@@ -104,45 +106,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     order: Order
     stages: dict[str, Stage]
-
-
-class Person(NamedTuple):
-    """An account of the pool."""
-
-    user_id: str
-    token: str
-
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run's histories and the ledger say of each other."""
-
-    #: Users who came, of those that were asked for.
-    users: int = 0
-    users_asked: int = 0
-    #: Users who came and had not done what they came for when the run ended.
-    unfinished: int = 0
-    #: Bookings that were acknowledged, cancelled ones too.
-    acknowledged: int = 0
-    #: Places that PostgreSQL has confirmed in the end.
-    sold: int = 0
-    #: Requests whose outcome the buyer never learnt: the run ended first, or nothing was answered.
-    unknown: int = 0
-    #: Violations of each kind; `checkers.py` says which are which.
-    oversold: int = 0
-    lost: int = 0
-    duplicates: int = 0
-    #: What the reconciler finds.
-    drift: int = 0
-    #: The first violations in words.
-    texts: list[str] = []
-    #: Why it could not be judged; empty if it was.
-    failure: str = ""
-
-    @property
-    def holds(self) -> bool:
-        """Tell whether every promise was kept."""
-        broken = self.oversold or self.lost or self.duplicates or self.drift
-        return not (broken or self.failure)
 
 
 def capacity_of(scenario: Scenario, *, users: int, asked: int = 0) -> int:

@@ -16,8 +16,7 @@ import uvloop
 
 from evently.settings import Settings
 from loadtests.backstage import Backstage
-from loadtests.chaos.round import person_of
-from loadtests.demo import make_event
+from loadtests.events import make_event
 from loadtests.locust.plan import (
     PEOPLE_FILE,
     PLAN_FILE,
@@ -40,7 +39,7 @@ async def prepare(folder: Path, order: Order, settings: Settings) -> Plan:
         )
     stages = {}
     async with Backstage(settings) as backstage:
-        tokens = await backstage.buyer_tokens(order.users)
+        people = await backstage.people(order.users)
         admin = await backstage.admin_token()
         for name in order.scenarios:
             scenario = SCENARIOS[name]
@@ -53,8 +52,7 @@ async def prepare(folder: Path, order: Order, settings: Settings) -> Plan:
                 tier_ids=[tier["id"] for tier in event["tiers"]],
                 capacity=capacity,
             )
-    random.Random(order.seed).shuffle(tokens)
-    people = [person_of(token) for token in tokens]
+    random.Random(order.seed).shuffle(people)
     path = folder / PEOPLE_FILE
     path.touch(mode=0o600)
     path.write_text("".join(f"{user_id} {token}\n" for user_id, token in people))

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from loadtests.bench.contract import commit, this_machine
-from loadtests.locust.plan import SCENARIOS, Verdict
+from loadtests.locust.plan import SCENARIOS
+from loadtests.verdict import Verdict
 
 #: A refusal that was expected has its code behind the name of the request: see `buyer.py`.
 REFUSED_MARK = "]"
@@ -47,8 +48,7 @@ class Figures(NamedTuple):
         return (
             f"LOADTEST scenario={','.join(self.scenarios)} users={verdict.users} "
             f"requests={self.requests} refused={self.refused} errors={self.errors} "
-            f"oversold={verdict.oversold} lost={verdict.lost} "
-            f"duplicates={verdict.duplicates} drift={verdict.drift}"
+            f"{verdict.words()}"
         )
 
 

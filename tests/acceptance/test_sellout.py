@@ -8,24 +8,21 @@ verdict at the end.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import shutil
 import signal
-import tempfile
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
-from loadtests import harm
 from loadtests.backstage import Backstage
-from loadtests.crowd import Crowd, History
-from loadtests.demo import make_event, strike
-from loadtests.server import Server, descendants, living
-from loadtests.verdict import Verdict, judge
+from loadtests.chaos.history import Recorder, calls, read
+from loadtests.crowd import Crowd, Tally
+from loadtests.demo import strike
+from loadtests.events import make_event
+from loadtests.server import Server, descendants, living, running, send
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
@@ -33,167 +30,109 @@ BUYERS = 1_500
 CAPACITY = 1_200
 SEED = 20_261_123
 DEADLINE_S = 90.0
-SETTINGS = {"environment": "test", "api_processes": "2"}
+SETTINGS: dict[str, Any] = {"environment": "test", "api_processes": "2"}
 
-Trouble = Callable[[Server, History], Awaitable[None]]
-
-
-@pytest.fixture
-def data_path() -> Iterator[Path]:
-    """Return a folder that PostgreSQL's own user may enter."""
-    with tempfile.TemporaryDirectory(prefix="evt-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name) / "data"
+Trouble = Callable[[Server, Tally], Awaitable[None]]
 
 
 @pytest.fixture
-async def server(data_path: Path) -> AsyncIterator[Server]:
+async def server(folder: Path) -> AsyncIterator[Server]:
     """Run a whole Evently."""
-    server = Server(data_path, **SETTINGS)
-    await server.start()
-    yield server
-    await server.stop()
+    async with running(folder, **SETTINGS) as server:
+        yield server
 
 
-async def sale(server: Server, trouble: Trouble) -> tuple[Verdict, History]:
-    """Let the crowd in, make trouble once a quarter is sold, and judge."""
+async def sale(server: Server, trouble: Trouble) -> Tally:
+    """Let the crowd in, make trouble once a quarter is sold, and judge; return how it went."""
+    path = server.data_path.with_name("history")
     async with Backstage(server.settings) as backstage:
-        tokens = await backstage.buyer_tokens(BUYERS)
+        people = await backstage.people(BUYERS)
         event = await make_event(server.base_url, await backstage.admin_token(), capacity=CAPACITY)
-        crowd = Crowd(
-            server.base_url,
-            event["id"],
-            [tier["id"] for tier in event["tiers"]],
-            seed=SEED,
-            deadline_s=DEADLINE_S,
-        )
-        started_s = time.perf_counter()
-        rush = asyncio.create_task(crowd.rush(tokens))
-        while crowd.history.places < CAPACITY // 4 and not rush.done():  # noqa: ASYNC110
+        crowd = Crowd(server.base_url, event, Recorder(path), seed=SEED, deadline_s=DEADLINE_S)
+        rush = asyncio.create_task(crowd.rush(people))
+        while crowd.tally.places < CAPACITY // 4 and not rush.done():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
         assert not rush.done(), "the sale was over before the trouble began"
-        await trouble(server, crowd.history)
-        history = await rush
+        await trouble(server, crowd.tally)
+        tally = await rush
     await server.wait_until_ready()
     # The supervisor may be another one now, its servers at other places.
     async with Backstage(server.settings) as backstage:
-        verdict = await judge(
-            backstage,
-            history,
-            event["id"],
-            capacity=CAPACITY,
-            seconds=time.perf_counter() - started_s,
-        )
-    return verdict, history
-
-
-def assert_holds(verdict: Verdict, history: History) -> None:
-    """Fail with the verdict's own line."""
-    assert verdict.holds, verdict.line()
-    assert 0 == history.unanswered
-
-
-def pids_of(server: Server, module: str) -> list[int]:
-    """Return the processes of the supervisor that run *module*."""
-    assert server.process is not None
-    return [
-        pid for pid, command in descendants(server.process.pid).items() if f"-m {module}" in command
-    ]
-
-
-def send(pids: Sequence[int], number: signal.Signals) -> None:
-    """Send a signal to processes, some of which may have ended."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def log_text(server: Server) -> str:
-    """Return what the supervisor and its parts have logged."""
-    return server.log_path.read_text(errors="replace")
+        verdict = await backstage.judge(calls(read(path)), [event["id"]])
+    assert verdict.holds, verdict
+    assert (CAPACITY, CAPACITY, 0) == (verdict.sold, tally.places, tally.unanswered)
+    return tally
 
 
 async def test_a_quiet_sale_ends_sold(server: Server) -> None:
     """Without trouble, every place is sold exactly once."""
 
-    async def nothing(_: Server, __: History) -> None:
+    async def nothing(_: Server, __: Tally) -> None:
         return
 
-    assert_holds(*await sale(server, nothing))
+    await sale(server, nothing)
 
 
 async def test_f1_kill_api(server: Server) -> None:
     """F1: an API process killed under load loses no acknowledged booking and doubles none."""
 
-    pids = pids_of(server, "api")  # Looked up beforehand: the sale is over in less time.
+    pids = server.pids("api")  # Looked up beforehand: the sale is over in less time.
 
-    async def trouble(server: Server, history: History) -> None:
+    async def trouble(server: Server, tally: Tally) -> None:
         # Stopped first, so that requests are under way in them when they die.
         send(pids, signal.SIGSTOP)
         await asyncio.sleep(0.1)
         send(pids, signal.SIGKILL)
         await asyncio.sleep(0.3)
-        send(pids_of(server, "api")[:1], signal.SIGKILL)
+        send(server.pids("api")[:1], signal.SIGKILL)
 
-    verdict, history = await sale(server, trouble)
-
-    assert_holds(verdict, history)
-    assert history.repeated > 0
+    assert (await sale(server, trouble)).repeated > 0
 
 
 async def test_f25_kill_persister(server: Server) -> None:
     """F25: a persister killed under load writes every booking exactly once in the end."""
 
-    async def trouble(server: Server, history: History) -> None:
+    async def trouble(server: Server, tally: Tally) -> None:
         for _ in range(3):
-            send(pids_of(server, "persister"), signal.SIGKILL)
+            send(server.pids("persister"), signal.SIGKILL)
             await asyncio.sleep(0.3)
 
-    assert_holds(*await sale(server, trouble))
+    await sale(server, trouble)
 
 
 async def test_kill_supervisor(server: Server) -> None:
     """The whole supervisor killed under load and started again: the sale goes on and holds."""
 
-    async def trouble(server: Server, history: History) -> None:
+    async def trouble(server: Server, tally: Tally) -> None:
         server.kill()
         await server.start()
 
-    verdict, history = await sale(server, trouble)
-
-    assert_holds(verdict, history)
-    assert history.repeated > 0
+    assert (await sale(server, trouble)).repeated > 0
 
 
 async def test_f4_kill_redis(server: Server) -> None:
     """F4: Redis killed under load comes back with its log; the shard reopens by itself."""
 
-    pids = harm.redis_pids(server)
+    pids = server.pids("redis")
 
-    async def trouble(server: Server, history: History) -> None:
+    async def trouble(server: Server, tally: Tally) -> None:
         send(pids, signal.SIGKILL)
 
-    verdict, history = await sale(server, trouble)
-
-    assert_holds(verdict, history)
-    assert history.repeated > 0
+    assert (await sale(server, trouble)).repeated > 0
 
 
 async def lose_redis(server: Server, trouble: Trouble) -> None:
     """Sell out while Redis loses what it had; the API goes on, and nobody helps."""
-    verdict, history = await sale(server, trouble)
-
-    assert_holds(verdict, history)
-    assert history.shut_s > 0
-    assert '"path":"rebuild"' in log_text(server)
+    assert (await sale(server, trouble)).shut_s > 0
+    assert '"path":"rebuild"' in server.log_text()
 
 
 async def test_f5_log_cut(server: Server) -> None:
     """F5: Redis killed and its log cut, as by the demo: what it lost is found with the workers."""
     said = []
 
-    async def trouble(server: Server, history: History) -> None:
-        said.append(await strike(server, "redis_tail", history, CAPACITY))
+    async def trouble(server: Server, tally: Tally) -> None:
+        said.append(await strike(server, "redis_tail", tally, CAPACITY))
 
     await lose_redis(server, trouble)
 
@@ -203,8 +142,8 @@ async def test_f5_log_cut(server: Server) -> None:
 async def test_f6_data_deleted(server: Server) -> None:
     """F6: Redis killed and its folder deleted, as by the demo: rebuilt, correctly sold out."""
 
-    async def trouble(server: Server, history: History) -> None:
-        await strike(server, "redis_deleted", history, CAPACITY)
+    async def trouble(server: Server, tally: Tally) -> None:
+        await strike(server, "redis_deleted", tally, CAPACITY)
 
     await lose_redis(server, trouble)
 
@@ -212,17 +151,17 @@ async def test_f6_data_deleted(server: Server) -> None:
 async def test_f6_data_deleted_under_a_running_redis(server: Server) -> None:
     """F6: the folder deleted while Redis runs: it is stopped before it acknowledges for nobody."""
 
-    async def trouble(server: Server, history: History) -> None:
+    async def trouble(server: Server, tally: Tally) -> None:
         shutil.rmtree(server.data_path / "redis")
 
     await lose_redis(server, trouble)
 
-    assert '"action":"server_lost_data"' in log_text(server)
+    assert '"action":"server_lost_data"' in server.log_text()
 
 
-async def test_stop_leaves_nothing_and_data_stays(data_path: Path) -> None:
+async def test_stop_leaves_nothing_and_data_stays(folder: Path) -> None:
     """Ctrl-C leaves no process behind, and a second start still has the data."""
-    server = Server(data_path, **SETTINGS)
+    server = Server(folder / "data", **SETTINGS)
     await server.start()
     async with Backstage(server.settings) as backstage:
         event = await make_event(server.base_url, await backstage.admin_token(), capacity=10)

@@ -86,26 +86,21 @@ def test_a_good_history_passes() -> None:
     assert [] == checkers.failed_closed(GOOD, [Shut(1.5, 1.9, "shut")])
 
 
-@pytest.mark.parametrize(
-    ("calls", "bookings"),
-    [
-        pytest.param([call("book", "a", (0, 1))], {}, id="gone"),
-        pytest.param([call("confirm", "a", (0, 1))], {}, id="confirmed and gone"),
-        pytest.param([call("book", "a", (0, 1))], {"a": False}, id="cancelled by nobody"),
-        pytest.param(
-            [call("book", "a", (0, 1)), call("cancel", "a", (2, 3))],
-            {"a": True},
-            id="cancellation lost",
-        ),
-        pytest.param(
-            [call("book", "a", (0, 1)), call("cancel", "a", (2, 3), "fail", code="not_found")],
-            {"a": True},
-            id="denied",
-        ),
-    ],
-)
-def test_i4_lost_is_caught(calls: list[Call], bookings: dict[str, bool]) -> None:
+BOOKED = call("book", "a", (0, 1))
+DENIED = call("cancel", "a", (2, 3), "fail", code="not_found")
+LOST: dict[str, tuple[list[Call], dict[str, bool]]] = {
+    "gone": ([BOOKED], {}),
+    "confirmed and gone": ([call("confirm", "a", (0, 1))], {}),
+    "cancelled by nobody": ([BOOKED], {"a": False}),
+    "cancellation lost": ([BOOKED, call("cancel", "a", (2, 3))], {"a": True}),
+    "denied": ([BOOKED, DENIED], {"a": True}),
+}
+
+
+@pytest.mark.parametrize("told", LOST)
+def test_i4_lost_is_caught(told: str) -> None:
     """I4: what was acknowledged and is not in the ledger is named."""
+    calls, bookings = LOST[told]
     assert ["I4"] == invariants(checkers.lost(calls, ledger(bookings)))
 
 
@@ -202,124 +197,53 @@ def seat(verb: str, owner: str, times: tuple[float, float], outcome: str = "ok")
     return SeatCall(verb, owner, times[0], ended_s, outcome)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("calls", "owner"),
-    [
-        pytest.param([], None, id="nothing"),
-        pytest.param([seat("book", "a", (0, 1))], "a", id="sold"),
-        pytest.param(
-            [seat("book", "a", (0, 1)), seat("cancel", "a", (2, 3)), seat("book", "b", (4, 5))],
-            "b",
-            id="sold again",
-        ),
-        pytest.param(
-            [seat("book", "a", (0, 5)), seat("book", "b", (1, 2), "taken")],
-            "a",
-            id="refused before the answer of who has it",
-        ),
-        pytest.param(
-            [seat("book", "a", (0, 1), "info"), seat("book", "b", (5, 6), "taken")],
-            "a",
-            id="the unanswered one has it",
-        ),
-        pytest.param(
-            [seat("book", "a", (0, 1), "info"), seat("book", "b", (5, 6))],
-            "b",
-            id="the unanswered one came to nothing",
-        ),
-        pytest.param(
-            [
-                seat("book", "a", (0, 1), "info"),
-                seat("book", "b", (2, 3)),
-                seat("cancel", "b", (4, 5)),
-            ],
-            "a",
-            id="the unanswered one came late",
-        ),
-        pytest.param(
-            [
-                seat("hold", "a", (0, 1)),
-                seat("book", "b", (2, 3), "taken"),
-                seat("confirm", "a", (4, 5)),
-            ],
-            "a",
-            id="held and confirmed",
-        ),
-        pytest.param(
-            [
-                seat("book", "a", (0, 1)),
-                seat("book", "a", (2, 3)),
-                seat("cancel", "a", (4, 5)),
-                seat("book", "a", (6, 7)),
-            ],
-            None,
-            id="a repeated key changes nothing",
-        ),
-    ],
-)
-def test_i16_good_histories(calls: list[SeatCall], owner: str | None) -> None:
-    """I16: histories that some order explains."""
-    assert linear.is_linearizable(calls, owner)
+def seats(text: str) -> list[SeatCall]:
+    """Read calls such as `book a 0-1` or `confirm a 4-5 over`, separated by commas."""
+    found = []
+    for one in filter(None, text.split(", ")):
+        verb, owner, times, *outcome = one.split()
+        from_s, to_s = map(float, times.split("-"))
+        found.append(seat(verb, owner, (from_s, to_s), *outcome))
+    return found
 
 
-@pytest.mark.parametrize(
-    ("calls", "owner"),
-    [
-        pytest.param([seat("book", "a", (0, 1)), seat("book", "b", (2, 3))], "b", id="sold twice"),
-        pytest.param([seat("book", "a", (0, 1))], None, id="lost in the end"),
-        pytest.param([], "a", id="owner from nowhere"),
-        pytest.param([seat("book", "a", (0, 1), "taken")], None, id="refused a free seat"),
-        pytest.param(
-            [
-                seat("book", "a", (0, 1)),
-                seat("cancel", "a", (2, 3)),
-                seat("book", "b", (4, 5), "taken"),
-            ],
-            None,
-            id="still taken after cancelling",
-        ),
-        pytest.param(
-            [seat("book", "a", (0, 1)), seat("cancel", "a", (2, 3))],
-            "a",
-            id="a cancelled booking came back",
-        ),
-        pytest.param(
-            [seat("hold", "a", (0, 1)), seat("book", "b", (2, 3))],
-            "b",
-            id="sold from under a live hold",
-        ),
-        pytest.param([seat("confirm", "a", (0, 1))], "a", id="confirmed without a hold"),
-        pytest.param(
-            [seat("book", "a", (5, 6), "info"), seat("book", "b", (0, 1), "taken")],
-            "a",
-            id="refused before the unanswered one was sent",
-        ),
-        pytest.param(
-            [seat("hold", "a", (0, 1)), seat("confirm", "a", (2, 3), "over")],
-            None,
-            id="a hold ended by itself",
-        ),
-    ],
-)
-def test_i16_bad_histories(calls: list[SeatCall], owner: str | None) -> None:
-    """I16: histories that no order explains."""
-    assert not linear.is_linearizable(calls, owner)
+#: Calls, and who has the seat in the end, by what they tell.
+EXPLAINED = {
+    "nothing": ("", None),
+    "sold": ("book a 0-1", "a"),
+    "sold again": ("book a 0-1, cancel a 2-3, book b 4-5", "b"),
+    "refused before the answer of who has it": ("book a 0-5, book b 1-2 taken", "a"),
+    "the unanswered one has it": ("book a 0-1 info, book b 5-6 taken", "a"),
+    "the unanswered one came to nothing": ("book a 0-1 info, book b 5-6", "b"),
+    "the unanswered one came late": ("book a 0-1 info, book b 2-3, cancel b 4-5", "a"),
+    "held and confirmed": ("hold a 0-1, book b 2-3 taken, confirm a 4-5", "a"),
+    "a repeated key changes nothing": ("book a 0-1, book a 2-3, cancel a 4-5, book a 6-7", None),
+}
+UNEXPLAINED = {
+    "sold twice": ("book a 0-1, book b 2-3", "b"),
+    "lost in the end": ("book a 0-1", None),
+    "owner from nowhere": ("", "a"),
+    "refused a free seat": ("book a 0-1 taken", None),
+    "still taken after cancelling": ("book a 0-1, cancel a 2-3, book b 4-5 taken", None),
+    "a cancelled booking came back": ("book a 0-1, cancel a 2-3", "a"),
+    "sold from under a live hold": ("hold a 0-1, book b 2-3", "b"),
+    "confirmed without a hold": ("confirm a 0-1", "a"),
+    "refused before the unanswered one was sent": ("book a 5-6 info, book b 0-1 taken", "a"),
+    "a hold ended by itself": ("hold a 0-1, confirm a 2-3 over", None),
+}
+
+
+@pytest.mark.parametrize("told", [*EXPLAINED, *UNEXPLAINED])
+def test_i16_histories(told: str) -> None:
+    """I16: some order explains the good histories, and none the bad ones."""
+    calls, owner = (EXPLAINED | UNEXPLAINED)[told]
+    assert (told in EXPLAINED) == linear.is_linearizable(seats(calls), owner)
 
 
 def test_i16_holds_that_may_end() -> None:
     """I16: where holds may end, their seats may be sold to others, and late confirmations fail."""
-    sold = [
-        seat("hold", "a", (0, 1)),
-        seat("book", "b", (2, 3)),
-        seat("confirm", "a", (4, 5), "over"),
-    ]
-    late = [
-        seat("hold", "a", (0, 1)),
-        seat("confirm", "a", (2, 3), "over"),
-        seat("book", "b", (4, 5)),
-        seat("cancel", "b", (6, 7)),
-        seat("confirm", "a", (8, 9)),
-    ]
+    sold = seats("hold a 0-1, book b 2-3, confirm a 4-5 over")
+    late = seats("hold a 0-1, confirm a 2-3 over, book b 4-5, cancel b 6-7, confirm a 8-9")
 
     assert linear.is_linearizable(sold, "b", holds_may_end=True)
     assert linear.is_linearizable(late, "a", holds_may_end=True)

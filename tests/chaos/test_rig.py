@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,19 +13,13 @@ from engine import keys
 from loadtests.chaos import history
 from loadtests.chaos.nemesis import Fault, Nemesis
 from loadtests.chaos.round import Progress, Round
-from loadtests.chaos.site import PROCESSES, Site
+from loadtests.chaos.site import Site
+from loadtests.server import PROCESSES
+from tests.checks import eventually
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
 WELL_S = 90.0
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Return a folder that PostgreSQL's own user may enter."""
-    with tempfile.TemporaryDirectory(prefix="evt-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 @pytest.fixture
@@ -39,26 +31,19 @@ async def site(folder: Path) -> AsyncIterator[Site]:
     await site.stop()
 
 
-async def eventually(is_so: Callable[[], bool]) -> None:
-    """Wait for something that comes by itself."""
-    async with asyncio.timeout(WELL_S):
-        while not is_so():  # noqa: ASYNC110  Processes tell nobody.
-            await asyncio.sleep(0.02)
-
-
 async def test_faults_strike_and_heal(site: Site, folder: Path) -> None:
     """Each family does what it says to a real site, which is well again after it."""
     nemesis = Nemesis(site, history.Recorder(folder / "history"), on_fault=lambda _: None)
-    assert all(site.pids(process) for process in PROCESSES)
+    assert all(site.server.pids(process) for process in PROCESSES)
 
     async def well() -> None:
         await nemesis.heal()
         assert "" == await site.wait_until_well(WELL_S)
 
     async def changes(process: str, act: Callable[[], Awaitable[None]]) -> None:
-        before = set(site.pids(process))
+        before = set(site.server.pids(process))
         await act()
-        await eventually(lambda: bool(set(site.pids(process)) - before))
+        assert await eventually(lambda: bool(set(site.server.pids(process)) - before))
 
     for name in ("kill api", "kill persister", "kill redis", "kill postgres", "kill coordinator"):
         await changes(name.split()[1], partial(nemesis.run, [Fault(0, name, 0.1, 1)]))
@@ -80,7 +65,7 @@ async def test_proxies_come_back_after_every_restart(site: Site) -> None:
     for proxy in (site.redis_proxy, site.postgres_proxy):
         # These two always have a connection; the API makes one when it is asked something.
         for who in ("persister", "coordinator"):
-            await eventually(
+            assert await eventually(
                 lambda proxy=proxy, word=PROCESSES[who]: any(  # type: ignore[misc]
                     word in one.who for one in proxy.links
                 )

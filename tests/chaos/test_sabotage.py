@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 
 from loadtests.chaos import sabotage
-from loadtests.chaos.sabotage import CHAOS, DOCUMENT, ROOT, SAFEGUARDS, DoesNotFit, Edit, Safeguard
+from loadtests.chaos.sabotage import (
+    BROKE,
+    CAUGHT,
+    CHAOS,
+    DOCUMENT,
+    HUNG,
+    PASSED,
+    ROOT,
+    SAFEGUARDS,
+    DoesNotFit,
+    Edit,
+    Safeguard,
+)
 
 
 @pytest.mark.parametrize("safeguard", SAFEGUARDS, ids=lambda one: one.name)
@@ -36,3 +48,27 @@ def test_names_are_distinct() -> None:
 def test_document_is_the_table() -> None:
     """`docs/SABOTAGE.md` was written from the table as it is."""
     assert sabotage.document() == DOCUMENT.read_text()
+
+
+@pytest.mark.parametrize(
+    ("code", "output", "is_chaos", "word"),
+    [
+        (0, "1 passed", False, PASSED),
+        (1, "E   assert 1 == 2", False, CAUGHT),
+        (1, "E   Failed: Timeout (>60.0s) from pytest-timeout.", False, HUNG),
+        (4, "not found", False, BROKE),
+        (1, "CHAOS seeds=1 faults=3 lost=1", True, CAUGHT),
+        (1, "Traceback (most recent call last)", True, BROKE),
+    ],
+)
+def test_only_what_a_rig_has_seen_is_caught(
+    code: int, output: str, is_chaos: bool, word: str
+) -> None:
+    """A rig that passes, breaks down, or waits until its time is over has not noticed anything."""
+    assert word == sabotage.verdict(code, output, is_chaos)
+
+
+def test_last_line() -> None:
+    """It counts what was caught, and everything else by its name."""
+    line = sabotage.line([CAUGHT, HUNG, CAUGHT], minutes=2)
+    assert line == "SABOTAGE safeguards=3 caught=2 minutes=2.0 hung=1"

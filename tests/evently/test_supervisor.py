@@ -17,9 +17,7 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -37,8 +35,12 @@ from evently.supervisor import (
     Part,
     Supervisor,
 )
+from loadtests.server import free_port
+from tests.checks import eventually
 
 WAIT_MAX_S = 30.0
+#: So often a supervisor looks at a server before it must have seen what is wrong with it.
+LOOKS_MAX = 20
 SLEEPER = "import time; time.sleep(600)"
 #: Says that it is ready only when its handler is in place, and writes its name when it stops.
 STOPPER = """
@@ -85,34 +87,9 @@ cli.main()
 """
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Give a folder that every user may enter, as a project's folder usually is."""
-    path = Path(tempfile.mkdtemp(prefix="evt-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
 def part(name: str, program: str, *words: str) -> Part:
     """Describe a part that runs one Python program."""
     return Part(name=name, argv=(sys.executable, "-c", program, name, *words), env={})
-
-
-async def eventually(condition: Callable[[], bool]) -> bool:
-    """Wait until *condition* holds, within a generous bound."""
-    deadline_s = time.monotonic() + WAIT_MAX_S
-    while not condition() and time.monotonic() < deadline_s:  # noqa: ASYNC110 - of other processes
-        await asyncio.sleep(0.02)
-    return condition()
-
-
-def free_port() -> int:
-    """Choose a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 async def test_part_that_dies_is_restarted() -> None:
@@ -238,15 +215,30 @@ async def test_server_that_dies_is_restarted(folder: Path) -> None:
     assert not server.is_running
 
 
+class Watched(ValkeyServer):
+    """A Valkey that counts how often it is looked at."""
+
+    looks = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there."""
+        self.looks += 1
+        return super().is_running
+
+
 async def test_f6_server_whose_log_is_deleted_is_restarted(folder: Path) -> None:
     """F6: a Valkey whose folder is deleted under it does not go on: it comes back, empty."""
-    server = ValkeyServer(folder / "redis")
+    server = Watched(folder / "redis")
     async with supervised(server):
         with redis.Redis.from_url(server.url) as client:
             client.set("key", "gone")
         assert server.has_data
         first = server.pid
         shutil.rmtree(server.directory)
+        seen = server.looks
+        assert await eventually(lambda: server.pid != first or server.looks > seen + LOOKS_MAX)
+        assert server.pid != first
 
         assert await eventually(lambda: server.pid not in {None, first} and server.is_ready())
         with redis.Redis.from_url(server.url) as client:

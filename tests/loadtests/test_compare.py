@@ -45,6 +45,22 @@ def test_what_has_no_value_is_not_compared() -> None:
     assert [change.word for change in compare(now, {"P1": missing("P1", "x")})] == ["unknown"]
 
 
+def test_each_point_is_compared_with_its_own_and_what_had_none_was_at_64() -> None:
+    """A document of before there were peaks is held against the figure at 64 connections."""
+
+    def with_points(value: float) -> dict[str, Result]:
+        figures = {"value": value, "runs": [value] * 3, "cpu_ratio": 1.0, "cpu_ratios": [1.0] * 3}
+        points = dict.fromkeys(("peak", "256", "64"), figures)
+        return {"P1": result_of("P1", [Run(value)] * 3, {"points": points})}
+
+    now = with_points(0.8)
+    words = {change.label: change.word for change in compare(with_points(0.6), now)}
+    since = {change.label: change.word for change in compare(result("P1", 0.6, 0.6, 0.6), now)}
+
+    assert words == {"P1": "better", "P1 CPU": "same", "P1 at 256": "better", "P1 at 64": "better"}
+    assert since == dict.fromkeys(("P1", "P1 CPU", "P1 at 256"), "unknown") | {"P1 at 64": "better"}
+
+
 def test_spread_is_half_the_range() -> None:
     """Runs from 90 to 110 spread by a tenth."""
     assert spread([90, 100, 110]) == pytest.approx(0.1)

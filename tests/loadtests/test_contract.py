@@ -31,8 +31,8 @@ def test_every_measure_has_a_target() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "is_met"),
     [
-        ("P1", [0.7, 0.8, 0.9], True),
-        ("P1", [0.9, 0.79, 0.7], False),
+        ("P1", [0.8, 0.85, 0.9], True),
+        ("P1", [0.9, 0.84, 0.7], False),
         ("P4", [2.0, 2.1, 1.9], True),
         ("P4", [2.1, 2.1, 1.0], False),
     ],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from loadtests.bench.http_client import BadAnswer, Request, parse, prepare
+from loadtests.bench.http_client import BadAnswer, Request, parse, percentiles_ms, prepare
 from loadtests.bench.load import follow_schedule, saturate, send_each_once, tools
 from loadtests.server import LOOPBACK
 
@@ -65,6 +65,7 @@ def test_requests_take_tokens_in_turn_and_keys_of_their_own(tmp_path: Path) -> N
     """Number *n* has token *n* modulo their count and the key of its number."""
     (tmp_path / "tokens").write_text("a\nb\n")
     request = Request(
+        port=1,
         before="<",
         between="|",
         key_prefix="k",
@@ -78,6 +79,14 @@ def test_requests_take_tokens_in_turn_and_keys_of_their_own(tmp_path: Path) -> N
         b"<a|k000000000004>",
         b"<b|k000000000005>",
     ]
+
+
+def test_percentiles_are_values_of_their_rank() -> None:
+    """Each is the value that its share of all do not exceed; of nothing it is 0."""
+    found = percentiles_ms([number / 1000 for number in range(1_000, 0, -1)])
+
+    assert {"p50": 500, "p90": 900, "p99": 990, "p999": 999, "max": 1000} == found
+    assert {0.0} == set(percentiles_ms([]).values())
 
 
 @asynccontextmanager
@@ -94,10 +103,11 @@ async def serving(handler: Handler) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-def keyed(tmp_path: Path) -> Request:
+def keyed(tmp_path: Path, port: int) -> Request:
     """Return requests with three tokens and keys."""
     (tmp_path / "tokens").write_text("a\nb\nc\n")
     return Request(
+        port=port,
         before=HEAD,
         between="\r\nIdempotency-Key: ",
         key_prefix="key-",
@@ -118,7 +128,7 @@ async def test_each_request_is_sent_once(tmp_path: Path) -> None:
         return web.Response(status=status, body=await request.read())
 
     async with serving(handler) as port:
-        load = await send_each_once(LOOPBACK, port, keyed(tmp_path), count=500, connections=7)
+        load = await send_each_once(keyed(tmp_path, port), count=500, connections=7)
 
     assert sorted(keys) == [f"key-{number:012d}" for number in range(500)]
     assert tokens == {"a", "b", "c"}
@@ -136,7 +146,7 @@ async def test_saturation_counts_what_arrives(tool: str, tmp_path: Path) -> None
         return web.Response(status=201, body=await request.read())
 
     async with serving(handler) as port:
-        load = await saturate(LOOPBACK, port, keyed(tmp_path), connections=4, seconds=1, tool=tool)
+        load = await saturate(keyed(tmp_path, port), connections=4, seconds=1, tool=tool)
 
     assert load.tool == tool
     assert len(keys) == len(set(keys))
@@ -154,7 +164,7 @@ async def test_broken_connections_are_errors(tmp_path: Path) -> None:
         return web.Response()
 
     async with serving(handler) as port:
-        load = await send_each_once(LOOPBACK, port, keyed(tmp_path), count=50, connections=3)
+        load = await send_each_once(keyed(tmp_path, port), count=50, connections=3)
 
     assert (load.answered, load.errors) == (0, 3)
 
@@ -173,7 +183,7 @@ async def test_the_open_loop_does_not_omit(tmp_path: Path) -> None:
 
     async with serving(handler) as port:
         load = await follow_schedule(
-            LOOPBACK, port, keyed(tmp_path), connections=1, seconds=0.05, rate=1_000, seed=1
+            keyed(tmp_path, port), connections=1, seconds=0.05, rate=1_000, seed=1
         )
 
     assert load.errors == 0

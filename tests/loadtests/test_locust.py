@@ -11,7 +11,6 @@ import asyncio
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,13 +20,14 @@ import pytest
 
 from engine.ids import booking_id, new_id
 from loadtests.chaos.checkers import Booking, Ledger
-from loadtests.chaos.history import Line, Outcome, Recorder, Verb, calls, read
+from loadtests.chaos.history import Outcome, Recorder, Verb, attempt, calls, read
 from loadtests.locust import plan, report
 from loadtests.locust.__main__ import LOCUSTFILE, SETTINGS
-from loadtests.locust.judge import compare, judge
-from loadtests.locust.plan import SCENARIOS, Verdict
+from loadtests.locust.judge import judge
+from loadtests.locust.plan import SCENARIOS
 from loadtests.locust.prepare import prepare
-from loadtests.server import Server
+from loadtests.server import Server, open_folder
+from loadtests.verdict import Verdict, compare
 
 RUN_TIMEOUT_S = 150
 KEPT = re.compile(r"^LOADTEST .* errors=0 oversold=0 lost=0 duplicates=0 drift=0$", re.MULTILINE)
@@ -36,9 +36,8 @@ KEPT = re.compile(r"^LOADTEST .* errors=0 oversold=0 lost=0 duplicates=0 drift=0
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """Run a whole Evently with the settings of a load test."""
-    with tempfile.TemporaryDirectory(prefix="evt-") as name:
-        Path(name).chmod(0o755)  # PostgreSQL's own user must get in.
-        server = Server(Path(name) / "data", **SETTINGS)
+    with open_folder() as path:
+        server = Server(path / "data", **SETTINGS)
         asyncio.run(server.start())
         try:
             yield server
@@ -46,11 +45,12 @@ def server() -> Iterator[Server]:
             asyncio.run(server.stop())
 
 
-def run(server: Server, *words: str) -> subprocess.CompletedProcess[str]:
+def run(server: Server | None, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a Python module against the server."""
     return subprocess.run(
         [sys.executable, "-m", *words],
-        env=server.environ,
+        stdin=subprocess.DEVNULL,
+        env=server.environ if server else None,
         capture_output=True,
         text=True,
         timeout=RUN_TIMEOUT_S,
@@ -65,29 +65,11 @@ def test_the_locustfile_alone(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     classes = [one.user_class for one in SCENARIOS.values() if not one.is_finite]
 
-    done = run(
-        server,
-        "locust",
-        "-f",
-        str(LOCUSTFILE),
-        "--host",
-        server.base_url,
-        "--headless",
-        "--users",
-        "24",
-        "--spawn-rate",
-        "24",
-        "--run-time",
-        "5s",
-        "--stop-timeout",
-        "20",
-        "--only-summary",
-        "--capacity",
-        "10",
-        "--html",
-        str(path),
-        *classes,
+    words = (
+        f"locust -f {LOCUSTFILE} --host {server.base_url} --headless --only-summary --users 24 "
+        f"--spawn-rate 24 --run-time 5s --stop-timeout 20 --capacity 10 --html {path}"
     )
+    done = run(server, *words.split(), *classes)
 
     assert 0 == done.returncode, done.stdout + done.stderr
     assert KEPT.search(done.stdout), done.stdout
@@ -102,30 +84,17 @@ def test_the_locustfile_alone(server: Server, tmp_path: Path) -> None:
 @pytest.mark.timeout(RUN_TIMEOUT_S)
 def test_several_processes_to_the_end(server: Server) -> None:
     """Scenarios with an end reach it in two processes of Locust, which are judged together."""
-    done = run(
-        server,
-        "loadtests.locust",
-        "--host",
-        server.base_url,
-        "--processes",
-        "2",
-        "--scenario",
-        "rush,retries,stadium",
-        "--users",
-        "20",
-        "--run-time",
-        "120",
+    words = (
+        f"loadtests.locust --host {server.base_url} --processes 2 "
+        "--scenario rush,retries,stadium --users 20 --run-time 120"
     )
+    done = run(server, *words.split())
 
     assert 0 == done.returncode, done.stdout + done.stderr
     assert KEPT.search(done.stdout), done.stdout
     assert "scenario=rush,retries,stadium users=20 " in done.stdout
-    for name in (
-        "book",
-        "book, again",
-        r"book, another order \[idempotency_key_reused\]",
-        "book best available",
-    ):
+    another = r"book, another order \[idempotency_key_reused\]"
+    for name in ("book", "book, again", another, "book best available"):
         assert re.search(rf"POST +{name} +\d+ ", done.stderr), done.stderr
 
 
@@ -165,17 +134,7 @@ def record(
 ) -> str:
     """Write down an attempt and, unless the writer died, its end; return its booking."""
     own_id = booking_id(event_id=event_id, user_id="usr_1", idempotency_key=key)
-    invoked = history.invoke(
-        Line(
-            at_s=1.0,
-            kind="invoke",
-            verb=verb,
-            booking_id=own_id,
-            event_id=event_id,
-            tier_no=1,
-            places=places,
-        )
-    )
+    invoked = history.invoke(attempt(verb, own_id, event_id, 1, places))
     if outcome is not None:
         told: dict[str, Any] = {"told_id": own_id, "told_seq": seq} if outcome == "ok" else {}
         history.end(invoked, outcome, seats=tuple(seats), **told)
@@ -363,25 +322,12 @@ def test_loopback(url: str, expected: bool) -> None:
 
 def test_foreign_hosts_are_refused() -> None:
     """Neither `make loadtest` nor the locustfile loads another machine unless told to."""
-    words = [sys.executable, "-m", "loadtests.locust", "--host", "http://192.0.2.1"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    foreign = "--host http://192.0.2.1"
+    done = run(None, *f"loadtests.locust {foreign}".split())
     assert 2 == done.returncode
     assert "not this machine" in done.stderr
 
-    words = [
-        sys.executable,
-        "-m",
-        "locust",
-        "-f",
-        str(LOCUSTFILE),
-        "--headless",
-        "-t",
-        "30s",
-        "--host",
-        "http://192.0.2.1",
-        "OnSaleRush",
-    ]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    done = run(None, *f"locust -f {LOCUSTFILE} --headless -t 30s {foreign} OnSaleRush".split())
     assert 1 == done.returncode
     assert "not this machine" in done.stderr
     assert "not judged" in done.stdout

@@ -19,9 +19,22 @@ from loadtests.bench.plot import Axis, line_chart, short
 
 SVG = "{http://www.w3.org/2000/svg}"
 LATENCY = {"p50": 1.0, "p90": 2.0, "p99": 3.0, "p999": 4.0, "max": 5.0}
+POINTS = {
+    point: {
+        "value": 0.5,
+        "runs": [0.5] * 3,
+        "cpu_ratio": 0.9,
+        "cpu_ratios": [0.9] * 3,
+        "sides": [{"persisted": {"lag": [(0.0, 0), (1.0, 50), (2.0, 0)]}}],
+    }
+    for point in ("peak", "256", "64")
+}
 DETAILS: dict[str, dict[str, Any]] = {
-    "P1": {"curve": [{"connections": n, "bare": 2.0 * n, "booking": 1.0 * n} for n in (1, 4)]},
-    "P2": {"pairs": [{"lag": [(0.0, 0), (1.0, 50), (2.0, 0)]}]},
+    "P1": {
+        "curve": [{"connections": n, "bare": 2.0 * n, "booking": 1.0 * n} for n in (1, 4)],
+        "points": POINTS,
+    },
+    "P2": {"points": POINTS},
     "P7": {"connections": 10, "rows": [{"fraction": 0.5, "latency_ms": LATENCY}] * 3},
 }
 GROWTH = {
@@ -74,7 +87,9 @@ def test_the_table_has_verdicts_and_changes(results: dict[str, Result]) -> None:
     text = console.file.getvalue()
 
     assert "void" in text
-    assert re.search(r"P1 .*1 .*≥ 0\.8 .*met .*same \+0\.0%", text)
+    assert re.search(r"P1 .*1 .*≥ 0\.85 .*met .*same \+0\.0%", text)
+    assert re.search(r"P1 CPU .*0\.9 .*≥ 0\.85 .*met .*same", text)
+    assert all(re.search(rf"P{n} at {at} .*0\.5 ", text) for n in (1, 2) for at in (256, 64))
 
 
 def test_points_lie_where_their_values_say() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -39,6 +40,8 @@ from tests.store.databases import content
 BUYERS = 3 * RECORDS_MAX + 2
 #: More points than one batch has, from connecting to its note.
 POINTS = 40
+#: So often a persister that has an open shard may begin anew before it is seen to be stuck.
+ATTEMPTS_MAX = 100
 
 
 @pytest.fixture(autouse=True)
@@ -84,8 +87,19 @@ async def last_seq(redis: Redis, shard: int) -> int:
 
 
 @contextlib.asynccontextmanager
-async def running(persister: Persister) -> AsyncIterator[asyncio.Task[None]]:
+async def running(
+    persister: Persister, attempts_max: int = 1_000_000
+) -> AsyncIterator[asyncio.Task[None]]:
     """Run for the length of the block; an error that ends the run is raised at its end."""
+    follow, attempts = persister._follow_one_reign, itertools.count()
+
+    async def follow_or_stop() -> None:
+        if next(attempts) < attempts_max:
+            await follow()
+        else:
+            persister.stop()
+
+    persister._follow_one_reign = follow_or_stop  # type: ignore[method-assign]
     task = asyncio.create_task(persister.run())
     try:
         yield task
@@ -112,7 +126,7 @@ async def run_until_done(
 ) -> None:
     """Run until PostgreSQL has everything and Redis knows."""
     seq = await last_seq(redis, shard)
-    async with running(persister) as task:
+    async with running(persister, ATTEMPTS_MAX) as task:
         await reach(task, database, shard, seq)
         while seq != int(await ask(redis, "HGET", keys.meta(shard), "persisted_seq")):
             assert not task.done()
@@ -300,7 +314,7 @@ async def run_until_hit(
 ) -> None:
     """Run until a fault ends it, or until nothing is left to write."""
     seq = await last_seq(redis, shard)
-    async with running(persister) as task:
+    async with running(persister, ATTEMPTS_MAX) as task:
         while not task.done() and await checkpoint(database, shard) < seq:  # noqa: ASYNC110
             await asyncio.sleep(0)
 

@@ -1,7 +1,7 @@
 """
 What a request costs one API process in user space: on the fast lane, on aiohttp's way, and bare.
 
-    python -m loadtests.lane_cost
+    python -m loadtests.bench.lane_cost
 
 Requests go straight into the protocol and answers into a transport that drops them, so that the
 kernel is left out; Redis's replies are canned. Decision 0012 has the figures.

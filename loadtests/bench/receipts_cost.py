@@ -1,5 +1,5 @@
 """
-What receipts and the redo buffer cost a worker: `python -m loadtests.receipts_cost`.
+What receipts and the redo buffer cost a worker: `python -m loadtests.bench.receipts_cost`.
 
 CPU microseconds per booking, by batch size; the least of several rounds, since a machine has other
 things to do as well. Needs no server. The figures stand in

@@ -11,33 +11,29 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import statistics
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-import orjson
-import uvloop
 from redis.asyncio import Redis
 
 from engine import framing, keys, scripts
 from engine.ids import booking_id, new_id
 from engine.records import CHECK_CHARS, FIELD, Booked, Item, encode
 from engine.redis_client import connect as connect_redis
-from evently.embedded import PostgresServer, ValkeyServer
+from loadtests.bench.contract import Result, Run, result_of
+from loadtests.bench.rig import servers
+from loadtests.bench.stage import QUICK, Stage
 from persister.persister import Options, Persister, calm_collector
 from store import reigns
 from store.migrate import migrate
 from store.pool import connect
 
 #: Bookings in one run; each is one line of two places: four rows, and an outbox row.
-BOOKINGS = 60_000
+BOOKINGS, QUICK_BOOKINGS = 60_000, 10_000
 PLACES = 2
-PAIRS = 3
 RECORDS_MAX = 4_000
 TIMEOUT_MS = 60_000
 #: Bookings that one script call makes: one entry of the journal, of one moment.
@@ -52,40 +48,28 @@ TABLES = {
 PIPELINE_COMMANDS = 250
 
 
-async def measure(*, bookings: int = BOOKINGS, pairs: int = PAIRS) -> dict[str, Any]:
-    """
-    Return the median ratio of rows a second, persister over COPY, and the figures of each pair.
-
-    Cost: some seconds per pair; runs servers of its own in a folder that is gone afterwards.
-    """
+async def measure_p6(stage: Stage) -> Result:
+    """Let the persister empty a journal, and COPY the rows that it made."""
+    bookings = QUICK_BOOKINGS if stage.sizes == QUICK else BOOKINGS
     thresholds = gc.get_threshold()
     calm_collector()  # As the persister's own process does.
     try:
-        with _servers() as (redis_url, database_url):
+        with servers() as (redis_url, database_url):
             await migrate(database_url)
-            return await _measure(redis_url, database_url, bookings, pairs)
+            pairs = await _measure(redis_url, database_url, bookings, stage.sizes.pairs)
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+    return result_of(
+        "P6",
+        [Run(pair["ratio"]) for pair in pairs],
+        {"bookings": bookings, "records_max": RECORDS_MAX, "pairs": pairs},
+    )
 
 
-@contextmanager
-def _servers() -> Iterator[tuple[str, str]]:
-    """Run a Valkey and a PostgreSQL with the settings of production; yield their URLs."""
-    with tempfile.TemporaryDirectory(prefix="evt-") as name:
-        # PostgreSQL runs as another user where this runs as root, and must get in.
-        Path(name).chmod(0o755)
-        valkey, postgres = ValkeyServer(Path(name) / "valkey"), PostgresServer(Path(name))
-        try:
-            valkey.start()
-            postgres.start()
-            yield valkey.url, postgres.url
-        finally:
-            postgres.stop()
-            valkey.stop()
-
-
-async def _measure(redis_url: str, database_url: str, bookings: int, pairs: int) -> dict[str, Any]:
+async def _measure(
+    redis_url: str, database_url: str, bookings: int, pairs: int
+) -> list[dict[str, float]]:
     runs = []
     async with _clients(redis_url, database_url) as (redis, database):
         for number in range(pairs):
@@ -107,11 +91,7 @@ async def _measure(redis_url: str, database_url: str, bookings: int, pairs: int)
                     "copy_rows_per_s": count / copy_s,
                 }
             )
-    return {
-        "value": statistics.median(run["ratio"] for run in runs),
-        "runs": [run["ratio"] for run in runs],
-        "detail": {"bookings": bookings, "records_max": RECORDS_MAX, "pairs": runs},
-    }
+    return runs
 
 
 @asynccontextmanager
@@ -238,12 +218,3 @@ async def _copy(
                     table, columns=columns, records=records[number * size : (number + 1) * size]
                 )
     return time.perf_counter() - begun
-
-
-def main() -> None:
-    """Print the figures as JSON."""
-    print(orjson.dumps(uvloop.run(measure()), option=orjson.OPT_INDENT_2).decode())
-
-
-if __name__ == "__main__":
-    main()
