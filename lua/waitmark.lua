@@ -30,7 +30,7 @@ local epoch, seen_seq = read_epoch(ARGV[1])
 local _, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
 
--- Apply. A real write, since Valkey's `WAIT` looks at nothing else of a connection (fact 8).
+-- Apply. A real write, since Valkey's `WAIT` looks at nothing else of a connection.
 local marks = redis.call('HINCRBY', meta, 'waitmarks', 1)
 
 -- Reply.

@@ -1,4 +1,4 @@
-"""The group waiter: replicas vouch for what they have, and never for anything else (fact 8)."""
+"""The group waiter: replicas vouch for what they have, and never for anything else."""
 
 from __future__ import annotations
 
@@ -210,10 +210,10 @@ async def test_f10_black_hole_vouches_for_nothing(pair: Pair, event: str) -> Non
     assert await ask(pair.replica, "HGET", keys.event(SHARD, event).bookings, buy.id) is not None
 
 
-async def test_fact_8_plain_wait_is_vacuous(
+async def test_f10_plain_wait_is_vacuous(
     pair: Pair, primary_server: ValkeyServer, event: str
 ) -> None:
-    """Fact 8: what we avoid is real: WAIT on a fresh connection vouches for what is not there."""
+    """What we avoid is real: WAIT on a fresh connection vouches for what is not there."""
     await publish(pair.engine, SHARD, event, 100)
     assert await pair.reach()
     pair.link.block()
