@@ -18,11 +18,13 @@ from api.handlers import (
     gate,
     holds,
     ops,
+    problems,
     receipts,
     seats,
     waitlist,
 )
 from api.policy import Handler, Policy
+from api.problems import Code
 
 
 class Route(NamedTuple):
@@ -453,4 +455,15 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/readyz", ops.readyz, Policy.OPS, None, schemas.Health),
     Route("GET", "/metrics", ops.metrics_text, Policy.OPS),
     Route("GET", "/openapi.json", ops.openapi, Policy.PUBLIC),
+    Route("GET", "/problems", problems.index, Policy.PUBLIC, None, problems.Codes),
+    Route(
+        "GET",
+        "/problems/{code}",
+        problems.page,
+        Policy.PUBLIC,
+        None,
+        Code,
+        200,
+        ((404, "not_found"),),
+    ),
 )

@@ -93,8 +93,10 @@ async def look_around(walk: Walk) -> None:
         "/v1/receipt-key",
         "/v1/ticket-key",
         "/v1/events",
+        "/problems",
     ):
         await walk.go("GET", path)
+    await walk.go("GET", "/problems/{code}", "sold_out")
 
 
 async def make_account(walk: Walk) -> str:
