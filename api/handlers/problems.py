@@ -19,11 +19,12 @@ body { max-width: 38rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; overflow-wra
 h1 { font-size: 1.5rem; line-height: 1.25; margin: .5rem 0 1rem }
 h2 { font-size: 1rem; margin: 1.5rem 0 .25rem }
 p { margin: 0 0 .5rem }
-a { display: inline-block; padding: .25rem 0 }
-ul { list-style: none; padding: 0; margin: 0 }
-li { padding: .5rem 0; border-top: 1px solid #8885 }
-li a { display: block; padding: .25rem 0 }
-.small { opacity: .75; font-size: .9375rem }
+ul { list-style: none; padding: 0; margin: 1rem 0 0 }
+li, nav { border-top: 1px solid #8885 }
+li a, nav a { display: block; padding: .625rem 0 }
+nav { margin-top: 2rem }
+.small { display: block; opacity: .75; font-size: .9375rem }
+.whole { white-space: nowrap }
 """
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -39,14 +40,14 @@ _PAGE = """<!doctype html>
 </html>
 """
 _ONE = """<main>
-<p class="small"><code>{code}</code> · HTTP {status}</p>
+<p class="small"><code>{code}</code> · <span class="whole">HTTP {status}</span></p>
 <h1>{title}</h1>
 <h2>What happened</h2>
 <p>{meaning}</p>
 <h2>What to do next</h2>
 <p>{next_step}</p>
 </main>
-<nav><p><a href="/problems">All problems</a></p></nav>"""
+<nav><a href="/problems">All problems</a></nav>"""
 _ALL = """<main>
 <h1>{title}</h1>
 <p>What the service says when it cannot do what was asked, and what to do then.</p>
@@ -54,9 +55,7 @@ _ALL = """<main>
 {rows}
 </ul>
 </main>"""
-_ROW = (
-    """<li><a href="{path}"><code>{code}</code></a> {title} <span class="small">{status}</span>"""
-)
+_ROW = '<li><a href="{path}">{title} <code class="small">{code}</code></a></li>'
 
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {
