@@ -32,7 +32,7 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<style>{style}</style>
+<style>{css}</style>
 </head>
 <body>
 {body}
@@ -40,7 +40,7 @@ _PAGE = """<!doctype html>
 </html>
 """
 _ONE = """<main>
-<p class="small"><code>{code}</code> · <span class="whole">HTTP {status}</span></p>
+<p class="small"><code>{code}</code> · <span class="whole">HTTP {http_status}</span></p>
 <h1>{title}</h1>
 <h2>What happened</h2>
 <p>{meaning}</p>
@@ -102,11 +102,11 @@ def _texts(code: Code) -> dict[str, str]:
     """Return a code's fields, fit for HTML; what stands in backticks becomes code."""
     fields = {name: escape(str(value)) for name, value in msgspec.structs.asdict(code).items()}
     fields |= {name: re.sub("`(.+?)`", r"<code>\1</code>", fields[name]) for name in fields}
-    return fields | {"status": fields["http_status"], "path": TYPE_PREFIX + code.code}
+    return fields | {"path": TYPE_PREFIX + code.code}
 
 
 def _html(body: str, *, title: str, **texts: str) -> str:
-    return _PAGE.format(title=title, style=_STYLE, body=body.format(title=title, **texts))
+    return _PAGE.format(title=title, css=_STYLE, body=body.format(title=title, **texts))
 
 
 _INDEX = _html(

@@ -16,6 +16,7 @@ import yaml
 from engine import acl
 from evently.embedded.config import POSTGRES_CONFIG, VALKEY_CONFIG
 from evently.settings import ENV_PREFIX, REDIS_PASSWORDS, Settings
+from tests.test_tidy import ROOMS
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = {"redis", "postgres", "migrate", "coordinator", "persister", "sweeper", "api"}
@@ -118,6 +119,15 @@ def test_each_part_has_its_own_password(compose: dict[str, Any], role: str) -> N
 
     own = [name for name in given if name.startswith("EVENTLY_REDIS_") and "PASSWORD" in name]
     assert [f"EVENTLY_REDIS_{role.upper()}_PASSWORD"] == own
+
+
+def test_commands_need_no_installed_package(compose: dict[str, Any]) -> None:
+    """The image has the sources and the libraries alone: no script, no version to look up."""
+    for service in SERVICES - {"redis", "postgres"}:
+        python, flag, module = compose["services"][service]["command"][:3]
+        assert ("python", "-m", True) == (python, flag, (ROOT / module / "__main__.py").exists())
+    asking = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    assert [] == [path for path in asking if "importlib.metadata" in path.read_text()]
 
 
 def test_environment_names_are_settings(compose: dict[str, Any]) -> None:
