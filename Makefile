@@ -15,10 +15,11 @@ up: $(DEV)       ## install, start everything, serve http://127.0.0.1:8080 until
 test: $(DEV)     ## all tests, against a real Valkey and a real PostgreSQL
 	$(BIN)/pytest -n 2 --dist loadfile
 
-check: $(DEV)    ## format, lint, types
+check: $(DEV)    ## format, lint, types, dead code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/vulture
 
 format: $(DEV)   ## put the code into the house's form
 	$(BIN)/ruff format .

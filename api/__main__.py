@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import sys
 
 import msgspec
 import uvloop
@@ -72,13 +71,9 @@ def _spare_the_collector() -> None:
 
 def main() -> None:
     """Read the settings and serve."""
-    settings = Settings.load()
-    secrets = settings.jwt_secret and settings.ticket_signing_key
-    if not settings.redis_urls or not settings.database_url or not secrets:
-        sys.exit(
-            "api: set EVENTLY_REDIS_URL, EVENTLY_DATABASE_URL, EVENTLY_JWT_SECRET and "
-            "EVENTLY_TICKET_SIGNING_KEY, or run `evently up`"
-        )
+    settings = Settings.load_or_exit(
+        "api", "redis_url", "database_url", "jwt_secret", "ticket_signing_key"
+    )
     configure(settings.log_level, "api")
     uvloop.run(serve(settings))
 

@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from api.lean import LeanAnswer
-from api.problems import RETRY_AFTER_S, Problem, Refusal, refusal
+from api.problems import CODES, RETRY_AFTER_S, Problem, refusal
 from engine.outcomes import Refused
 from engine.records import Item
 from engine.status import Status
@@ -29,22 +29,14 @@ PUBLIC = {"Cache-Control": "public, max-age=1, stale-while-revalidate=5"}
 MEMORY_ENTRIES_MAX = 4_096
 
 DENIALS = {
-    Why.INVALID: Refusal(422, "invalid", "The request is not valid."),
-    Why.FORBIDDEN: Refusal(403, "forbidden", "The account may not do this."),
-    Why.EMAIL_TAKEN: Refusal(409, "email_taken", "There is an account with this address."),
-    Why.WRONG_CREDENTIALS: Refusal(401, "wrong_credentials", "Address or password is wrong."),
-    Why.VERSION_WANTED: Refusal(
-        428, "precondition_required", "The request must say which version it changes."
-    ),
-    Why.VERSION_PASSED: Refusal(
-        412, "precondition_failed", "The event has changed since; read it again."
-    ),
-    Why.CATCHING_UP: Refusal(503, "catching_up", "PostgreSQL is behind; try again shortly."),
-    Why.OUTCOME_UNKNOWN: Refusal(
-        503,
-        "outcome_unknown",
-        "It is not known whether this happened; repeat it with the same Idempotency-Key.",
-    ),
+    Why.INVALID: CODES["invalid"],
+    Why.FORBIDDEN: CODES["forbidden"],
+    Why.EMAIL_TAKEN: CODES["email_taken"],
+    Why.WRONG_CREDENTIALS: CODES["wrong_credentials"],
+    Why.VERSION_WANTED: CODES["precondition_required"],
+    Why.VERSION_PASSED: CODES["precondition_failed"],
+    Why.CATCHING_UP: CODES["catching_up"],
+    Why.OUTCOME_UNKNOWN: CODES["outcome_unknown"],
 }
 _ENCODER = msgspec.json.Encoder()
 #: What orders' items cost, as JSON, by event; neither tiers' ids nor an event's currency change.

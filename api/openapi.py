@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
+from api import VERSION
 from api.http import PAGE_LIMIT_MAX
 from api.policy import Policy
 from api.problems import CONTENT_TYPE
@@ -39,7 +39,7 @@ def describe(routes: Iterable[Route]) -> bytes:
             "openapi": "3.1.0",
             "info": {
                 "title": "Evently",
-                "version": version("evently"),
+                "version": VERSION,
                 "description": "Event tickets for flash sales. Errors are RFC 9457 problems.",
             },
             "paths": paths,

@@ -1,9 +1,8 @@
 """
 Errors as `application/problem+json` (RFC 9457): one shape, one table, one place.
 
-A refusal names its `code`, and bad input names the field by a JSON pointer. The table below says,
-for each status that a script can refuse with, which HTTP status and code it becomes; a test holds
-it against `engine.status.Status`.
+A refusal names its `code`, and bad input names the field by a JSON pointer. The table below says of
+each code what it means and what to do next; the service tells it at the address in `type`.
 """
 
 from __future__ import annotations
@@ -11,19 +10,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import orjson
 
 from api.lean import LeanAnswer
-from engine.outcomes import Refused
+from engine.outcomes import REFUSAL_FIELDS, Refused
 from engine.status import Status
 from usecases.moments import moment_of
 
 CONTENT_TYPE = "application/problem+json"
 #: Where each code is explained; relative, so that it leads to the very server that answered.
-TYPE_PREFIX = "/docs/problems#"
+TYPE_PREFIX = "/problems/"
 
 
 class Problem(Exception):
@@ -91,64 +90,224 @@ class Problem(Exception):
         return text[:-1], "".join(lines)
 
 
-class Refusal(NamedTuple):
-    """How a refusing status of a script looks over HTTP."""
+class Code(msgspec.Struct, frozen=True):
+    """What a code means: what `/problems/<code>` tells."""
 
     http_status: int
     code: str
     title: str
+    meaning: str
+    next_step: str
 
 
-REFUSALS: dict[Status, Refusal] = {
-    Status.SOLD_OUT: Refusal(409, "sold_out", "There are not enough places left."),
-    Status.ALL_HELD: Refusal(409, "all_held", "All places are taken for now; some may return."),
-    Status.PROMO_UNKNOWN: Refusal(422, "invalid", "The request is not valid."),
-    Status.PROMO_EXHAUSTED: Refusal(
-        409, "promo_exhausted", "The promo code is used as often as may be."
-    ),
-    Status.LIMIT_REACHED: Refusal(409, "limit_reached", "That is more than one may have."),
-    Status.SALE_NOT_OPEN: Refusal(409, "sale_not_open", "The sale has not opened yet."),
-    Status.SALE_CLOSED: Refusal(409, "sale_closed", "The sale is closed."),
-    Status.NOT_ON_SALE: Refusal(409, "not_on_sale", "The event is not on sale."),
-    Status.UNKNOWN_TIER: Refusal(422, "invalid", "The request is not valid."),
-    Status.UNKNOWN_SEAT: Refusal(422, "invalid", "The request is not valid."),
-    Status.SEAT_TAKEN: Refusal(409, "seat_taken", "The seat is not free."),
-    Status.NOT_TOGETHER: Refusal(409, "not_together", "Enough seats are left, but not together."),
-    Status.NOT_FOUND: Refusal(404, "not_found", "There is no such thing here."),
-    Status.IDEMPOTENCY_KEY_REUSED: Refusal(
-        422, "idempotency_key_reused", "The idempotency key was used for another request."
-    ),
-    Status.EVENT_CANCELLED: Refusal(409, "event_cancelled", "The event was called off."),
-    Status.TICKET_CANCELLED: Refusal(410, "ticket_cancelled", "The ticket was cancelled."),
-    Status.TICKET_SUPERSEDED: Refusal(
-        410, "ticket_superseded", "The ticket was given to somebody else; this code is void."
-    ),
-    Status.ALREADY_CHECKED_IN: Refusal(
-        409, "already_checked_in", "Somebody is in on this ticket already."
-    ),
-    Status.NOT_CHECKED_IN: Refusal(409, "not_checked_in", "Nobody is in on this ticket."),
-    Status.VERSION_CHANGED: Refusal(
-        409, "version_changed", "The booking has changed since; read it again."
-    ),
-    Status.NOT_IN_BOOKING: Refusal(
-        409, "not_in_booking", "The booking has not so many places of that tier."
-    ),
-    Status.CAPACITY_BELOW_TAKEN: Refusal(
-        409, "capacity_below_taken", "More places than that are sold, held or blocked."
-    ),
-    Status.HOLD_EXPIRED: Refusal(410, "hold_expired", "The hold is over and its places are gone."),
-    Status.HOLD_RELEASED: Refusal(410, "hold_released", "The hold was given back."),
-    Status.HOLD_CONFIRMED: Refusal(409, "hold_confirmed", "The hold is a booking already."),
-    Status.EXTENSION_LIMIT: Refusal(
-        409, "extension_limit", "The hold has the longest life it can have."
-    ),
-    Status.ALREADY_WAITING: Refusal(409, "already_waiting", "You wait for this tier already."),
-    Status.PLACES_AVAILABLE: Refusal(
-        409, "places_available", "There are places, and nobody waits: book them."
-    ),
-    Status.WAITLIST_FULL: Refusal(409, "waitlist_full", "As many wait as may."),
-    Status.RATE_LIMITED: Refusal(429, "rate_limited", "That is more than one may try at a time."),
-    Status.BACKPRESSURE: Refusal(503, "backpressure", "Too much is waiting; try again shortly."),
+#: Every code: a line with code, HTTP status and title; what happened; what to do next.
+_TABLE = """
+sold_out 409 There are not enough places left.
+Fewer places are left than the order asks for, and too few are held that might come back.
+Ask for fewer or for another tier, or join the waitlist.
+
+all_held 409 All places are taken for now; some may return.
+Others hold the last places and have not confirmed them yet.
+Try again in a few minutes, or join the waitlist: what comes back is offered there first.
+
+promo_exhausted 409 The promo code is used as often as may be.
+The code is right, but its last use is taken.
+Order without the code, or with another one.
+
+limit_reached 409 That is more than one may have.
+With this order you would have more places than the event or the tier allows one person.
+Order fewer; `scope` says which limit it is, and what you hold counts as well.
+
+sale_not_open 409 The sale has not opened yet.
+You are early: places of this tier are not sold before `opens_at`.
+Come back at that time; a new Idempotency-Key is not needed.
+
+sale_closed 409 The sale is closed.
+The time in which places of this tier were sold is over, or the organizer closed the sale.
+Look at the event again, or ask the organizer: a sale may be reopened.
+
+not_on_sale 409 The event is not on sale.
+The event is a draft, or its sale has ended for good.
+Look at the event again. If it is yours: publish it first.
+
+seat_taken 409 The seat is not free.
+Somebody was faster, or the organizer does not sell this seat.
+Look at the seat map again and choose another, or ask for the best available.
+
+not_together 409 Enough seats are left, but not together.
+There are enough free seats, but no row has that many side by side.
+Ask again for seats that may be apart, or for fewer.
+
+not_found 404 There is no such thing here.
+Nothing is at this address that you may see; what belongs to others is answered in the same way.
+Check the address and the account that you are logged in with.
+
+idempotency_key_reused 422 The idempotency key was used for another request.
+A key stands for one order; this one came with another order before.
+Send the first order to get its answer again, or make a new key for the new order.
+
+event_cancelled 409 The event was called off.
+The organizer cancelled the event, and every booking of it was cancelled with it.
+Ask the organizer about money that was paid.
+
+ticket_cancelled 410 The ticket was cancelled.
+The booking of this ticket was cancelled in whole or in part; nobody comes in with it.
+Let the guest show the booking; another ticket of it may be good.
+
+ticket_superseded 410 The ticket was given to somebody else; this code is void.
+The ticket was passed on, and its new owner has a new code.
+Ask for the newest code: the one in the booking of the new owner.
+
+already_checked_in 409 Somebody is in on this ticket already.
+The ticket was used at the gate before, at `checked_in_at`.
+If the scan was a mistake, undo that check-in; otherwise the code was copied.
+
+not_checked_in 409 Nobody is in on this ticket.
+There is no check-in that could be undone.
+Nothing is left to do.
+
+version_changed 409 The booking has changed since; read it again.
+The request was made for an older state of the booking than it has now.
+Read the booking, decide anew, and send its new version.
+
+not_in_booking 409 The booking has not so many places of that tier.
+More places are to be cancelled than the booking has left in this tier.
+Read the booking and cancel at most what it has.
+
+capacity_below_taken 409 More places than that are sold, held or blocked.
+A tier cannot shrink below the places that are taken.
+Choose a larger capacity, or cancel or unblock places first.
+
+hold_expired 410 The hold is over and its places are gone.
+The time to confirm ran out, and others have taken the places since.
+Order anew.
+
+hold_released 410 The hold was given back.
+It was released before it was confirmed, so its places are for sale again.
+Order anew.
+
+hold_confirmed 409 The hold is a booking already.
+It was confirmed before and cannot be released or extended.
+Look at the booking; cancel that if you do not want it.
+
+extension_limit 409 The hold has the longest life it can have.
+A hold can be extended for a while, but not for ever.
+Confirm it before it ends, or let it go.
+
+already_waiting 409 You wait for this tier already.
+One person has one entry in the waitlist of a tier.
+Look at your entry; leave the waitlist first if you need another number of places.
+
+places_available 409 There are places, and nobody waits: book them.
+A waitlist is for tiers without free places.
+Book or hold the places now.
+
+waitlist_full 409 As many wait as may.
+The waitlist of this tier has as many entries as it may have.
+Try another tier, or try again later.
+
+rate_limited 429 That is more than one may try at a time.
+You tried to book more often than the booking limit allows.
+Wait as long as `Retry-After` says; the field `RateLimit` tells how many attempts are left.
+
+backpressure 503 Too much is waiting; try again shortly.
+So many requests wait, or so many sales wait to be stored, that more would only make it worse.
+Send the same request with the same Idempotency-Key again after the time in `Retry-After`.
+
+invalid 422 The request is not valid.
+The request could be read, but a value in it is not one that this address takes.
+Mend what `errors` points to: each entry has a JSON pointer to the value and says what is wrong.
+
+malformed 400 The body cannot be read.
+The body is not the JSON that its headers announce.
+Send JSON in UTF-8; `detail` says where reading ended.
+
+too_large 413 The body is too large.
+The server takes bodies up to a limit, and this one is above it.
+Send less in one request.
+
+method_not_allowed 405 The path has no such method.
+The address exists, but not for this method.
+Use one of the methods in the header `Allow`.
+
+http_error 400 The request cannot be served.
+The request is not good HTTP, or asks for something this server does not do; `title` says what.
+Mend the client; a person with a browser should not see this.
+
+unauthorized 401 The request is not authorized.
+There is no access token, or it has run out, or it is not one of this server.
+Log in and send the new token as `Authorization: Bearer <token>`.
+
+wrong_credentials 401 Address or password is wrong.
+There is no account with this address and this password.
+Check both and try again.
+
+forbidden 403 The account may not do this.
+You are logged in, but your role does not reach that far.
+Use an account of the organizer or of an admin.
+
+email_taken 409 There is an account with this address.
+Somebody registered with this address before, perhaps you.
+Log in, or register with another address.
+
+idempotency_key_missing 400 The request needs an Idempotency-Key.
+Orders carry a key, so that repeating one never books twice.
+Make a key for the order (a UUID is good) and send it, the same with every repetition.
+
+idempotency_key_malformed 400 The Idempotency-Key is malformed.
+The key is empty, too long, or has characters that a header may not have.
+Send 1 to 255 plain characters; a UUID is good.
+
+precondition_required 428 The request must say which version it changes.
+Changes name the version they start from, so that none is lost to another made at the same time.
+Read it first, and send its version as `errors` says.
+
+precondition_failed 412 The event has changed since; read it again.
+Somebody changed the event after you read it, and nothing of your change was done.
+Read the event, make the change again, and send its new version in `If-Match`.
+
+outcome_unknown 503 It is not known whether this happened.
+The answer of a server was lost or late: the order may have been done or not.
+Send the same request with the same Idempotency-Key again; you get the one true answer.
+
+shard_recovering 503 The sale is being checked; it reopens shortly.
+A server had a fault, and the sale is shut until both stores are proved to agree.
+Repeat after the time in `Retry-After`, with the same key; bookings that were confirmed stay.
+
+catching_up 503 The database is behind.
+What you ask for is sold and safe, but not yet where this page reads it.
+Ask again in a few seconds.
+
+redis_unavailable 503 Redis does not answer.
+The store that sells cannot be reached, so nothing can be sold right now.
+Repeat after the time in `Retry-After`, with the same key.
+
+database_unavailable 503 The database does not answer.
+The database cannot be reached; buying may go on while reading waits.
+Ask again after the time in `Retry-After`.
+
+internal 500 Something is wrong on our side.
+The server met an error that nobody had foreseen; it is logged under the `request_id`.
+Repeat with the same key; if it happens again, tell the operator the `request_id`.
+"""
+
+
+def _read(table: str) -> dict[str, Code]:
+    codes = {}
+    for entry in table.strip().split("\n\n"):
+        first, meaning, next_step = entry.splitlines()
+        code, status, title = first.split(" ", 2)
+        codes[code] = Code(int(status), code, title, meaning, next_step)
+    return codes
+
+
+CODES = _read(_TABLE)
+#: Statuses whose code is not their own name.
+_AS_INVALID = {Status.PROMO_UNKNOWN, Status.UNKNOWN_TIER, Status.UNKNOWN_SEAT}
+#: The code of each status that a script can refuse with.
+REFUSALS = {
+    status: CODES["invalid" if status in _AS_INVALID else status.name.lower()]
+    for status in REFUSAL_FIELDS
 }
 
 RETRY_AFTER_S = 1

@@ -18,11 +18,13 @@ from api.handlers import (
     gate,
     holds,
     ops,
+    problems,
     receipts,
     seats,
     waitlist,
 )
 from api.policy import Handler, Policy
+from api.problems import Code
 from usecases import asked, told
 
 
@@ -258,4 +260,6 @@ ROUTES: tuple[Route, ...] = (
     _route("GET /readyz ops", ops.readyz, schemas.Health),
     _route("GET /metrics ops", ops.metrics_text),
     _route("GET /openapi.json public", ops.openapi),
+    _route("GET /problems public", problems.index, problems.Codes),
+    _route("GET /problems/{code} public", problems.page, Code, "404 not_found"),
 )

@@ -2,10 +2,11 @@
 The group waiter: waits, on behalf of many, until replicas have what a primary has acknowledged.
 
 Redis's `WAIT` tells of the writes of its own connection alone, and on Valkey only of such as were
-really propagated. So each round makes a small write of its own (`lua/waitmark.lua`) and
-waits behind it, in one pipeline on one connection that nothing else uses. Replication is in order:
-whatever was answered before the mark was sent stands before it, so the round vouches for everyone
-who waited when it was sent, and for nobody who came later. Nobody waiting means no round.
+really propagated (`tests/engine/test_replicas.py`). So each round makes a small write of its own
+(`lua/waitmark.lua`) and waits behind it, in one pipeline on one connection that nothing else uses.
+Replication is in order: whatever was answered before the mark was sent stands before it, so the
+round vouches for everyone who waited when it was sent, and for nobody who came later. Nobody
+waiting means no round.
 
 The mark is made under the epoch that its waiters acted in, by a Redis that has all they have seen
 acknowledged. One that has been replaced or reopened since marks nothing, and vouches for nothing

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from evently.embedded.errors import ServerError
-from evently.settings import ENV_PREFIX, Settings, SettingsError
+from evently.settings import ENV_PREFIX, REDIS_PASSWORDS, Settings, SettingsError, environment
 
 app = typer.Typer(
     name="evently",
@@ -46,7 +46,7 @@ def up() -> None:
     from evently.up import up as run_up  # noqa: PLC0415
 
     # Not `load()`: a note left by a killed run must not be taken for servers of one's own.
-    settings = Settings.from_env(os.environ)
+    settings = Settings.from_env(environment())
     logs.configure(settings.log_level, "supervisor")
     raise typer.Exit(run_up(settings, os.environ))
 
@@ -73,7 +73,7 @@ def sweeper() -> None:
     from evently.logs import configure  # noqa: PLC0415 - needed here alone
     from evently.sweep import sweep  # noqa: PLC0415 - needed here alone
 
-    settings = Settings.load()
+    settings = Settings.load().require("redis_url", "database_url")
     configure(settings.log_level, "sweeper")
     uvloop.run(sweep(settings))
 
@@ -86,7 +86,7 @@ def doctor(
     """Say whether the servers keep what is booked: 0 yes, 1 no, 2 could not be asked."""
     from evently import doctor as practice  # noqa: PLC0415
 
-    settings = _load_with_database()
+    settings = Settings.load().require("database_url")
     report = asyncio.run(practice.examine(settings))
     if canary:
         practice.add_canary(report)
@@ -99,12 +99,10 @@ def acl() -> None:
     """Print the ACL file for a Redis of one's own, from EVENTLY_REDIS_*_PASSWORD."""
     from engine import acl as users  # noqa: PLC0415
 
-    settings = Settings.load()
-    passwords = {role: getattr(settings, f"redis_{role}_password") for role in users.ROLES}
-    missing = [role for role, password in passwords.items() if not password]
-    if missing:
-        raise SettingsError(f"EVENTLY_REDIS_{missing[0].upper()}_PASSWORD is empty")
-    words = {role: users.credential(password) for role, password in passwords.items()}
+    settings = Settings.load().require(*REDIS_PASSWORDS)
+    words = {
+        role: users.credential(getattr(settings, f"redis_{role}_password")) for role in users.ROLES
+    }
     typer.echo(users.file(words), nl=False)
 
 
@@ -116,7 +114,7 @@ def migrate() -> None:
     from store.migrate import MigrationError  # noqa: PLC0415
     from store.migrate import migrate as run_migrate  # noqa: PLC0415
 
-    settings = _load_with_database()
+    settings = Settings.load().require("database_url")
     try:
         applied = asyncio.run(run_migrate(settings.database_url))
     except (OSError, MigrationError, asyncpg.PostgresError) as error:
@@ -133,9 +131,9 @@ def seed(
     """Make users for a trial and write a token of each to a file."""
     from evently.seed import seed_users  # noqa: PLC0415
 
-    if Settings.load().environment == "production" and not force:
+    settings = Settings.load().require("database_url", "jwt_secret")
+    if settings.environment == "production" and not force:
         raise SettingsError("seeding is refused in production; --force overrides")
-    settings = _load_with_database()
     asyncio.run(seed_users(settings, users=users, tokens=tokens))
 
 
@@ -145,7 +143,7 @@ def show() -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    own = Settings.from_env(os.environ)
+    own = Settings.from_env(environment())
     effective = Settings.load()
     table = Table("variable", "value", "from")
     for field, value in effective.masked().items():
@@ -156,18 +154,12 @@ def show() -> None:
 
 def _origin(field: str, own: Settings, effective: Settings) -> str:
     """Tell where a setting's value comes from."""
-    if os.environ.get(ENV_PREFIX + field.upper()):
+    variable = ENV_PREFIX + field.upper()
+    if os.environ.get(variable):
         return "environment"
+    if environment().get(variable):
+        return ".env"
     return "default" if getattr(own, field) == getattr(effective, field) else "running"
-
-
-def _load_with_database() -> Settings:
-    settings = Settings.load()
-    if not settings.database_url:
-        raise SettingsError(
-            f"EVENTLY_DATABASE_URL is empty and no `evently up` runs in {settings.data_path}"
-        )
-    return settings
 
 
 def _become(*words: str) -> None:

@@ -149,14 +149,15 @@ async def _examine_database(
         row = await reigns.read(database, shard)
         is_open = row is not None and row.state == "open"
         report.rows.append(
-            Row(
-                subject=f"shard {shard}",
-                what="state",
-                value="never opened" if row is None else f"{row.state}, epoch {row.epoch}",
-                grade="good" if is_open else "bad",
-                must_be="" if is_open else "open",
+            _row(
+                f"shard {shard}",
+                "state",
+                "never opened" if row is None else f"{row.state}, epoch {row.epoch}",
+                unless=is_open,
+                grade="bad",
+                must_be="open",
                 why="" if row is None else row.reason,
-                fix="" if is_open else "python -m reconciler recover; docs/OPERATIONS.md",
+                fix="python -m reconciler recover; docs/OPERATIONS.md",
             )
         )
 
@@ -169,18 +170,25 @@ async def _compare_clocks(
     at_ms = await database_guard.read_clock_ms(database)
     after_ms = _ms(await client.time())
     difference_ms = max(0, before_ms - at_ms, at_ms - after_ms)
-    is_good = difference_ms <= CLOCK_DIFFERENCE_MS_MAX
     report.rows.append(
-        Row(
-            subject=subject,
-            what="clock",
-            value=f"{difference_ms} ms from PostgreSQL's",
-            grade="good" if is_good else "advice",
-            must_be="" if is_good else f"at most {CLOCK_DIFFERENCE_MS_MAX} ms",
-            why="" if is_good else "holds end by Redis's clock, reports by the other",
-            fix="" if is_good else "run a time daemon on both machines",
+        _row(
+            subject,
+            "clock",
+            f"{difference_ms} ms from PostgreSQL's",
+            unless=difference_ms <= CLOCK_DIFFERENCE_MS_MAX,
+            grade="advice",
+            must_be=f"at most {CLOCK_DIFFERENCE_MS_MAX} ms",
+            why="holds end by Redis's clock, reports by the other",
+            fix="run a time daemon on both machines",
         )
     )
+
+
+def _row(subject: str, what: str, value: str, *, unless: bool, grade: Grade, **advice: str) -> Row:
+    """Return what was looked at; with *grade* and *advice* unless it is as it must be."""
+    if unless:
+        return Row(subject=subject, what=what, value=value)
+    return Row(subject=subject, what=what, value=value, grade=grade, **advice)
 
 
 def _ms(time: tuple[int, int]) -> int:
@@ -193,16 +201,16 @@ def _look_at_disk(report: Report, settings: Settings) -> None:
         return  # The servers are elsewhere, and neither tells of its disk.
     usage = shutil.disk_usage(settings.data_path)
     share = usage.free / usage.total
-    is_good = share >= DISK_FREE_SHARE_MIN
     report.rows.append(
-        Row(
-            subject="disk",
-            what=str(settings.data_path),
-            value=f"{share:.0%} free",
-            grade="good" if is_good else "advice",
-            must_be="" if is_good else f"at least {DISK_FREE_SHARE_MIN:.0%} free",
-            why="" if is_good else "a Redis that cannot write its log ends (F18)",
-            fix="" if is_good else "make room, or move EVENTLY_DATA_DIR",
+        _row(
+            "disk",
+            str(settings.data_path),
+            f"{share:.0%} free",
+            unless=share >= DISK_FREE_SHARE_MIN,
+            grade="advice",
+            must_be=f"at least {DISK_FREE_SHARE_MIN:.0%} free",
+            why="a Redis that cannot write its log ends (F18)",
+            fix="make room, or move EVENTLY_DATA_DIR",
         )
     )
 
@@ -219,16 +227,16 @@ def add_canary(report: Report) -> None:
         except (ServerError, RedisError, OSError) as error:
             report.errors.append(f"canary of {subject}: {error}")
             continue
-        is_good = song is canary.Song.KEPT
         report.rows.append(
-            Row(
-                subject=subject,
-                what="canary",
-                grade="good" if is_good else "bad",
-                value=f"{song}, on {find_valkey().name} for {guard.version_text(facts)}",
-                must_be="" if is_good else str(canary.Song.KEPT),
-                why="" if is_good else "a restart does not bring back what scripts wrote (F7)",
-                fix="" if is_good else "compare settings and users with deploy/ and `evently acl`",
+            _row(
+                subject,
+                "canary",
+                f"{song}, on {find_valkey().name} for {guard.version_text(facts)}",
+                unless=song is canary.Song.KEPT,
+                grade="bad",
+                must_be=str(canary.Song.KEPT),
+                why="a restart does not bring back what scripts wrote (F7)",
+                fix="compare settings and users with deploy/ and `evently acl`",
             )
         )
 

@@ -1,5 +1,5 @@
 """
-Every setting of Evently, read once from the environment.
+Every setting of Evently, read once from the environment and the file `.env`.
 
 Owns the names `EVENTLY_*`, their defaults, bounds and relations. No other module reads the
 environment. Services get plain values from here through their `__main__`; they never import
@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import msgspec
+from dotenv.parser import parse_stream
 from msgspec import Meta
 
 ENV_PREFIX = "EVENTLY_"
+#: Names the file of settings if it is not `.env`; `/dev/null`: there is none.
+ENV_FILE = "EVENTLY_ENV_FILE"
 #: Users of Redis, each with a setting `redis_<role>_password`; what each may do: engine/acl.py.
 REDIS_ROLES = ("api", "persister", "sweeper", "coordinator")
 REDIS_PASSWORDS = tuple(f"redis_{role}_password" for role in REDIS_ROLES)
@@ -147,6 +151,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             raise ValueError(f"EVENTLY_JWT_SECRET is shorter than {JWT_SECRET_BYTES_MIN} bytes")
         if self.ticket_signing_key and not _TICKET_KEY.fullmatch(self.ticket_signing_key):
             raise ValueError("EVENTLY_TICKET_SIGNING_KEY is not 32 bytes in base64url")
+        if self.redis_url and not self.redis_urls:
+            raise ValueError("EVENTLY_REDIS_URL names no server")
         if len(self.redis_urls) > self.shards:
             raise ValueError("EVENTLY_REDIS_URL names more servers than EVENTLY_SHARDS")
         if self.durability == "replicated" and not self.replicas_min:
@@ -187,7 +193,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         fields = set(cls.__struct_fields__)
         given: dict[str, str] = {}
         for variable, value in environ.items():
-            if not variable.startswith(ENV_PREFIX):
+            if not variable.startswith(ENV_PREFIX) or variable == ENV_FILE:
                 continue
             field = variable.removeprefix(ENV_PREFIX).lower()
             if field not in fields:
@@ -204,12 +210,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     @classmethod
     def load(cls) -> Settings:
         """
-        Read the process's environment; what it leaves open comes from a running `evently up`.
+        Read environment and `.env`; what they leave open comes from a running `evently up`.
 
         The supervisor notes where its servers listen in `<data_dir>/running.json`, so that
         `evently seed` or `python -m reconciler` in another terminal need no settings at all.
         """
-        return cls.from_env(os.environ).with_running()
+        return cls.from_env(environment()).with_running()
+
+    @classmethod
+    def load_or_exit(cls, program: str, *needed: str) -> Settings:
+        """Do `load` and `require`; an error is one line on stderr and exit code 2."""
+        try:
+            return cls.load().require(*needed)
+        except SettingsError as error:
+            sys.stderr.write(f"{program}: {error}\n")
+            raise SystemExit(2) from None
+
+    def require(self, *needed: str) -> Settings:
+        """
+        Return these settings, in which no field of *needed* is empty.
+
+        Raises:
+            SettingsError: some are; the message names each.
+        """
+        empty = [ENV_PREFIX + field.upper() for field in needed if not getattr(self, field)]
+        if empty:
+            raise SettingsError(
+                f"{', '.join(empty)}: empty, and no `evently up` runs in {self.data_path}; "
+                "set it in the environment or in .env"
+            )
+        return self
 
     def with_running(self) -> Settings:
         """Return these settings, what they leave open filled from a running `evently up`."""
@@ -227,8 +257,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         return msgspec.structs.replace(self, **fills)
 
     def to_env(self) -> dict[str, str]:
-        """Return the settings as the variables that would make them: what a child is given."""
-        return {
+        """Return the variables that make these settings and no others: what a child is given."""
+        return {ENV_FILE: os.devnull} | {
             ENV_PREFIX + field.upper(): str(value)
             for field, value in msgspec.structs.asdict(self).items()
         }
@@ -242,6 +272,44 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     def __repr__(self) -> str:
         inside = ", ".join(f"{field}={value!r}" for field, value in self.masked().items())
         return f"Settings({inside})"
+
+
+def environment() -> dict[str, str]:
+    """
+    Return the process's environment, and from `.env` in the current folder what it does not set.
+
+    Raises:
+        SettingsError: the file cannot be read, or names a setting that there is not.
+    """
+    return read_env_file(os.environ.get(ENV_FILE, "")) | os.environ
+
+
+def read_env_file(named: str) -> dict[str, str]:
+    """Return the settings in the file *named*, or in `.env` if there is one; raises as above."""
+    path = Path(named or ".env")
+    known = {ENV_PREFIX + field.upper() for field in Settings.__struct_fields__}
+    given: dict[str, str] = {}
+    try:
+        with path.open(encoding="utf-8") as stream:
+            lines = list(parse_stream(stream))
+    except FileNotFoundError as error:
+        if named:
+            raise SettingsError(f"{ENV_FILE}: there is no {path}") from error
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+    for line in lines:
+        text = line.original.string
+        blank = text[: len(text) - len(text.lstrip())].count("\n")
+        where = f"{path}, line {line.original.line + blank}"
+        if line.error or (line.key and line.value is None):
+            raise SettingsError(f"{where}: not of the form NAME=value")
+        # Other names are other programs': POSTGRES_PASSWORD is Compose's.
+        if line.key and line.key.startswith(ENV_PREFIX):
+            if line.key not in known:
+                raise SettingsError(f"{where}: {line.key} is not a setting; see .env.example")
+            given[line.key] = line.value or ""
+    return given
 
 
 def _convert_one(settings: type[Settings], field: str, value: str) -> None:

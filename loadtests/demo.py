@@ -170,7 +170,7 @@ class Site(NamedTuple):
 @contextlib.asynccontextmanager
 async def _running(console: Console, *, must_be_own: bool) -> AsyncIterator[Site]:
     """Use the Evently that is running, or start one for the length of the demo."""
-    settings = Settings.load()
+    settings = Settings.load_or_exit("demo")
     base_url = f"http://{settings.http_host}:{settings.http_port}"
     is_known = settings.jwt_secret and settings.database_url
     if not must_be_own and is_known and await _answers(base_url):

@@ -152,7 +152,8 @@ class Server:
         plain = {name: value for name, value in os.environ.items() if "EVENTLY_" not in name}
         if self._tree:
             plain["PYTHONPATH"] = str(self._tree)
-        own = {"data_dir": str(self.data_path), "http_port": str(self.port)} | self._settings
+        own = {"env_file": os.devnull, "data_dir": str(self.data_path)}
+        own |= {"http_port": str(self.port)} | self._settings
         return plain | {f"EVENTLY_{name.upper()}": value for name, value in own.items()}
 
 

@@ -1,5 +1,5 @@
 """
 The persister: journal to PostgreSQL, in order, exactly once; one per shard.
 
-Where to read on is decided by PostgreSQL's checkpoint alone (docs/RELIABILITY.md, "Persister").
+Where to read on is decided by PostgreSQL's checkpoint alone (docs/RELIABILITY.md, "The persister").
 """

@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="persister", description=__doc__)
     parser.add_argument("--shard", type=int, default=0, help="number of the shard (0)")
     arguments = parser.parse_args()
-    settings = Settings.load()
+    settings = Settings.load_or_exit("persister", "redis_url", "database_url")
     configure(settings.log_level, f"persister-{arguments.shard}")
     calm_collector()
     uvloop.run(serve(settings, arguments.shard))

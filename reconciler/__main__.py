@@ -29,6 +29,8 @@ from reconciler.judge.check import Result
 from reconciler.judge.check import check as run_check
 from reconciler.servers import Servers
 
+#: Settings that every command but `receipts` needs.
+SERVERS = ("redis_url", "database_url")
 #: Seconds between two words on progress.
 PROGRESS_INTERVAL_S = 1.0
 
@@ -43,11 +45,7 @@ app = typer.Typer(
 
 def _servers(*, with_logs: bool = False) -> Servers:
     """Read where the servers are from the settings; what each registered command is given."""
-    try:
-        settings = Settings.load()
-    except SettingsError as error:
-        raise typer.BadParameter(str(error)) from error
-    _require_servers(settings)
+    settings = _settings(*SERVERS)
     if with_logs:
         logs.configure(settings.log_level, "reconciler")
     else:  # Stdout is the answer's.
@@ -72,8 +70,15 @@ commands_repair.register(app, _servers)
 commands_watch.register(app, _servers)
 
 
+def _settings(*needed: str) -> Settings:
+    try:
+        return Settings.load().require(*needed)
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def _own_key() -> str:
-    return Settings.load().ticket_signing_key
+    return _settings().ticket_signing_key
 
 
 commands_receipts.register(app, _own_key)
@@ -91,9 +96,9 @@ def check(
     if (event is not None) + (shard is not None) + all_shards > 1:
         raise typer.BadParameter("give one of --event, --shard and --all")
     try:
-        result = _checked(Settings.load(), event, shard)
-    except SettingsError as error:
-        result = Result(errors=[str(error)])
+        result = _checked(_settings(*SERVERS), event, shard)
+    except typer.BadParameter as error:
+        result = Result(errors=[error.message])
     if as_json:
         sys.stdout.write(report.document(result).decode())
         sys.stdout.flush()
@@ -118,8 +123,7 @@ def recover(
     ] = None,
 ) -> None:
     """Open shards: fence Redis, drain its journal, keep or rebuild it, open a new epoch."""
-    settings = Settings.load()
-    _require_servers(settings)
+    settings = _settings(*SERVERS)
     if thaw is not None and (watch or shard != "all"):
         raise typer.BadParameter("--thaw names its shard, and stands without --watch and --shard")
     if rebuild and thaw is None:
@@ -168,10 +172,6 @@ def recover(
 def _checked(settings: Settings, event: str | None, shard: int | None) -> Result:
     if shard is not None and shard >= settings.shards:
         return Result(errors=[f"there is no shard {shard}, only {settings.shards}"])
-    try:
-        _require_servers(settings)
-    except typer.BadParameter as error:
-        return Result(errors=[error.message])
     return asyncio.run(
         run_check(
             redis_urls=settings.redis_urls_as("coordinator"),
@@ -187,16 +187,8 @@ def _checked(settings: Settings, event: str | None, shard: int | None) -> Result
 
 
 def _find_database() -> tuple[str, int]:
-    settings = Settings.load()
-    _require_servers(settings)
+    settings = _settings(*SERVERS)
     return settings.database_url, settings.database_timeout_ms
-
-
-def _require_servers(settings: Settings) -> None:
-    if not settings.redis_urls or not settings.database_url:
-        raise typer.BadParameter(
-            "no servers: set EVENTLY_REDIS_URL and EVENTLY_DATABASE_URL, or start `evently up`"
-        )
 
 
 class _Progress:

@@ -24,7 +24,7 @@ from engine.engine import Engine
 from engine.errors import ShardRecovering
 from engine.redis_client import connect
 from evently.embedded import PostgresServer, ValkeyServer
-from evently.settings import Settings
+from evently.settings import ENV_FILE, Settings
 from loadtests.server import open_folder
 from store.migrate import migrate
 from store.pool import create_pool
@@ -47,9 +47,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Forget the developer's own settings, before anything reads them."""
+    """Forget the developer's own settings, and `.env`, before anything reads them."""
     for name in [name for name in os.environ if name.startswith("EVENTLY_")]:
         del os.environ[name]
+    os.environ[ENV_FILE] = os.devnull
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def read_calls(folder: Path) -> list[Call]:
 def main() -> None:
     """Judge the run in a folder."""
     folder = Path(sys.argv[1])
-    verdict = uvloop.run(judge(folder, read_plan(folder), Settings.load()))
+    verdict = uvloop.run(judge(folder, read_plan(folder), Settings.load_or_exit("judge")))
     write(folder, VERDICT_FILE, verdict)
 
 

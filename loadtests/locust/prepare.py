@@ -32,11 +32,6 @@ from loadtests.locust.plan import (
 
 async def prepare(folder: Path, order: Order, settings: Settings) -> Plan:
     """Make accounts, tokens and events; write people and plan into *folder*."""
-    if not settings.jwt_secret or not settings.database_url:
-        raise RuntimeError(
-            "it is not known which key signs tokens and where PostgreSQL is: run where "
-            "`evently up` runs, or set EVENTLY_JWT_SECRET and EVENTLY_DATABASE_URL"
-        )
     stages = {}
     async with Backstage(settings) as backstage:
         people = await backstage.people(order.users)
@@ -64,7 +59,13 @@ async def prepare(folder: Path, order: Order, settings: Settings) -> Plan:
 def main() -> None:
     """Read the order, prepare."""
     folder = Path(sys.argv[1])
-    uvloop.run(prepare(folder, read_order(folder), Settings.load()))
+    uvloop.run(
+        prepare(
+            folder,
+            read_order(folder),
+            Settings.load_or_exit("prepare", "jwt_secret", "database_url"),
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from usecases.wiring import reign_reader
 
 PASSWORD = "correct horse"
 OPEN_TO_ALL = """
-/healthz /readyz /metrics /openapi.json /v1/receipt-key /v1/ticket-key /v1/events
+/healthz /readyz /metrics /openapi.json /problems /v1/receipt-key /v1/ticket-key /v1/events
 """
 BOOK = ("POST", "/v1/events/{event_id}/bookings")
 HOLD = ("POST", "/v1/events/{event_id}/holds")
@@ -92,6 +92,7 @@ async def look_around(walk: Walk) -> None:
     """Read what anybody may read."""
     for path in OPEN_TO_ALL.split():
         await walk.go("GET", path)
+    await walk.go("GET", "/problems/{code}", "sold_out")
 
 
 async def make_account(walk: Walk) -> str:

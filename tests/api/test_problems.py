@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import base64
+import hashlib
+import re
+from html import escape
+
 import msgspec
 import pytest
 
 from api.http import SERVICES
-from api.problems import REFUSALS, from_validation, refusal
+from api.problems import CODES, REFUSALS, TYPE_PREFIX, from_validation, refusal
 from api.routes import ROUTES
 from engine.outcomes import REFUSAL_FIELDS, Refused
 from engine.status import Status
 from tests.api.world import World, check_problem
+from tests.test_tidy import ROOT
 
 #: What stands in a reply for each field of a refusal.
 FIELD_VALUES: dict[str, int | str] = {
@@ -19,11 +26,6 @@ FIELD_VALUES: dict[str, int | str] = {
     "closes_at_ms": 1_800_000_000_000,
     "line": 2,
 }
-
-
-def test_table_covers_every_refusal() -> None:
-    """A status that refuses has a row, and no other has."""
-    assert set(REFUSAL_FIELDS) == set(REFUSALS)
 
 
 @pytest.mark.parametrize("status", REFUSALS)
@@ -42,15 +44,67 @@ def test_every_refusal_becomes_a_problem(status: Status) -> None:
     assert not [name for name in problem.members if name.endswith("_at_ms")]
 
 
-def test_codes_mean_one_status() -> None:
-    """A code stands for the same HTTP status wherever it occurs."""
-    seen: dict[str, set[int]] = {}
-    for status, code in [
-        *(problem for route in ROUTES for problem in route.problems),
-        *((row.http_status, row.code) for row in REFUSALS.values()),
-    ]:
-        seen.setdefault(code, set()).add(status)
-    assert {} == {code: found for code, found in seen.items() if len(found) > 1}
+def raised() -> set[tuple[object, object]]:
+    """Return status and code of every problem that the code of `api` spells out."""
+    found = set[tuple[object, object]]()
+    for path in (ROOT / "api").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            texts = [part.value for part in node.args if isinstance(part, ast.Constant)]
+            if node.func.id == "Problem" and len(texts) > 1:
+                found.add((texts[0], texts[1]))
+            elif node.func.id == "unavailable" and texts:
+                found.add((503, texts[0]))
+    return found
+
+
+def test_every_code_is_in_the_table() -> None:
+    """What is raised or described has its row, with the HTTP status that it has everywhere."""
+    used: set[tuple[object, object]] = raised() | {
+        problem for route in ROUTES for problem in route.problems
+    }
+    used.add((400, "http_error"))  # The one whose status varies, as aiohttp's refusals do.
+    assert [] == sorted(used - {(row.http_status, row.code) for row in CODES.values()})
+    assert CODES.keys() == {code for _, code in used} | {row.code for row in REFUSALS.values()}
+
+
+async def test_every_code_has_its_page(world: World) -> None:
+    """`type` leads to a page, and to JSON for who asks for that."""
+    for code, row in CODES.items():
+        html = await world.call("GET", TYPE_PREFIX + code, headers={"Accept": "text/html,*/*"})
+        json = await world.call("GET", TYPE_PREFIX + code, headers={"Accept": "application/json"})
+        assert (200, "text/html; charset=utf-8") == (html.status, html.headers["Content-Type"])
+        assert msgspec.to_builtins(row) == json.body
+        assert f"<h1>{escape(row.title)}</h1>" in html.text
+        assert row.meaning[0].isupper()
+        assert row.meaning[-1] == row.next_step[-1] == "."
+
+
+async def test_index_of_codes(world: World) -> None:
+    """All codes stand on one page, each with its link."""
+    page = await world.call("GET", "/problems")
+    assert list(CODES) == re.findall(f'href="{TYPE_PREFIX}([a-z_]+)"', page.text)
+    listed = await world.call("GET", "/problems", headers={"Accept": "application/json"})
+    assert list(CODES) == [row["code"] for row in listed.body["data"]]
+
+
+async def test_pages_are_closed(world: World) -> None:
+    """A page runs no script and loads nothing; its own style is the one that its policy names."""
+    for path in ("/problems", "/problems/sold_out"):
+        page = await world.call("GET", path)
+        policy = page.headers["Content-Security-Policy"]
+        [style] = re.findall("<style>(.*?)</style>", page.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'" in policy
+        assert not re.search(r"<script|<img|<link|\bsrc=|\bstyle=|https?:|//", page.text)
+        assert "nosniff" == page.headers["X-Content-Type-Options"]
+
+
+async def test_unknown_code_has_no_page(world: World) -> None:
+    """What is no code is not found, and is not told back."""
+    answer = await world.call("GET", "/problems/%3Cscript%3E", headers={"Accept": "text/html"})
+    check_problem(answer, 404, "not_found")
 
 
 @pytest.mark.parametrize(

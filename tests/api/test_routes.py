@@ -29,10 +29,8 @@ PUBLIC = {
     ("GET", "/metrics"),
     ("GET", "/v1/ticket-key"),
     ("GET", "/v1/receipt-key"),
-    ("GET", "/openapi.json"),
-    ("GET", "/healthz"),
-    ("GET", "/readyz"),
-    ("GET", "/metrics"),
+    ("GET", "/problems"),
+    ("GET", "/problems/{code}"),
 }
 
 

@@ -258,7 +258,7 @@ def check_problem(answer: Answer, status: int, code: str, pointer: str | None = 
     assert PROBLEM == answer.headers["Content-Type"]
     body = answer.body
     assert status == body["status"]
-    assert f"/docs/problems#{code}" == body["type"]
+    assert f"/problems/{code}" == body["type"]
     assert body["title"]
     assert answer.headers["X-Request-Id"] == body["request_id"]
     if pointer is not None:

@@ -27,10 +27,6 @@ PAUSE_S = 0.3
 PATIENCE_S = 2.0
 
 
-class NoAnswer(Exception):
-    """The worker died, or said that it cannot tell."""
-
-
 def open_shop(world: World) -> list[asyncio.Task[None]]:
     """Publish the event and let the buyers in; return who must come to an end."""
     is_published = asyncio.Event()

@@ -98,11 +98,6 @@ class Network:
         for link in list(self.links_of.get(process, ())):
             link.cut()
 
-    def cut_all(self, server: Server) -> None:
-        """Cut all connections to a server."""
-        for link in list(server.links):
-            link.cut()
-
     async def call(self, link: Link, what: str, serve: Callable[[Reply], None]) -> Any:
         """See `Link.call`."""
         process, server, loop = link.process, link.server, self.loop

@@ -149,7 +149,9 @@ async def test_f10_black_hole_vouches_for_nothing(pair: Pair, event: str) -> Non
     assert await ask(pair.replica, "HGET", keys.event(SHARD, event).bookings, buy.id) is not None
 
 
-async def test_plain_wait_is_vacuous(pair: Pair, primary_server: ValkeyServer, event: str) -> None:
+async def test_f10_plain_wait_is_vacuous(
+    pair: Pair, primary_server: ValkeyServer, event: str
+) -> None:
     """What we avoid is real: WAIT on a fresh connection vouches for what is not there."""
     await publish(pair.engine, SHARD, event, 100)
     assert await pair.reach()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import asyncpg
@@ -19,13 +20,17 @@ SECRET = "a secret that is long enough for HS256 to take it"
 
 async def evently(*words: str, **settings: str) -> tuple[int, str, str]:
     """Run the command with these settings; return its exit code and what it said."""
-    env = {name: value for name, value in os.environ.items() if "EVENTLY_" not in name}
-    env |= {f"EVENTLY_{name.upper()}": value for name, value in settings.items()}
+    env = {f"EVENTLY_{name.upper()}": value for name, value in settings.items()}
+    return await run("evently", *words, env=os.environ | env)
+
+
+async def run(*words: str, env: Mapping[str, str], cwd: Path | None = None) -> tuple[int, str, str]:
+    """Run `python -m words`; return its exit code and what it said."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "evently",
         *words,
+        cwd=cwd,
         env=env,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -102,3 +107,47 @@ async def test_a_bad_setting_is_one_line() -> None:
     assert "EVENTLY_SHARDS: Expected `int`, got `str`" in bad[2]
     assert "EVENTLY_SHARD is not a setting" in unknown[2]
     assert 1 == len(bad[2].strip().splitlines())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evently up",
+        "evently api",
+        "evently sweeper",
+        "evently doctor",
+        "evently acl",
+        "evently migrate",
+        "evently seed --users 1 --tokens t",
+        "evently config show",
+        "api",
+        "persister",
+        "reconciler check",
+        "reconciler recover",
+        "reconciler explain bk_1",
+        "reconciler quarantine list",
+        "loadtests.demo",
+    ],
+)
+async def test_every_command_reads_env_file(command: str, tmp_path: Path) -> None:
+    """A mistake in `.env` stops each command before it does anything, in words and not a trace."""
+    (tmp_path / ".env").write_text("EVENTLY_SHARDS=many\n")
+    env = {name: value for name, value in os.environ.items() if "EVENTLY_" not in name}
+    code, said, complaint = await run(*command.split(), env=env, cwd=tmp_path)
+
+    assert 2 == code, complaint
+    assert "EVENTLY_SHARDS" in said + complaint
+    assert "Traceback" not in complaint
+    data = tmp_path / ".evently"
+    assert not data.exists()
+
+
+@pytest.mark.parametrize("command", ["api", "persister", "evently sweeper", "evently acl"])
+async def test_an_empty_secret_is_named(command: str, tmp_path: Path) -> None:
+    """A process that lacks a secret or a server names it in one line."""
+    env = {"EVENTLY_DATA_DIR": str(tmp_path)}
+    code, _, complaint = await run(*command.split(), env=os.environ | env)
+
+    [line] = complaint.splitlines()
+    assert (2, True) == (code, "EVENTLY_REDIS_" in line)
+    assert ("EVENTLY_JWT_SECRET, EVENTLY_TICKET_SIGNING_KEY: empty" in line) == (command == "api")

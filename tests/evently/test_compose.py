@@ -15,7 +15,8 @@ import yaml
 
 from engine import acl
 from evently.embedded.config import POSTGRES_CONFIG, VALKEY_CONFIG
-from evently.settings import ENV_PREFIX, Settings
+from evently.settings import ENV_PREFIX, REDIS_PASSWORDS, Settings
+from tests.test_tidy import ROOMS
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = {"redis", "postgres", "migrate", "coordinator", "persister", "sweeper", "api"}
@@ -114,9 +115,19 @@ def test_redis_users(compose: dict[str, Any]) -> None:
 @pytest.mark.parametrize("role", acl.ROLES)
 def test_each_part_has_its_own_password(compose: dict[str, Any], role: str) -> None:
     """A container is given the password of its role and of no other."""
-    given = {name for name in compose["services"][role]["environment"] if "REDIS_" in name}
+    given = compose["services"][role]["environment"]
 
-    assert {"EVENTLY_REDIS_URL", f"EVENTLY_REDIS_{role.upper()}_PASSWORD"} == given
+    own = [name for name in given if name.startswith("EVENTLY_REDIS_") and "PASSWORD" in name]
+    assert [f"EVENTLY_REDIS_{role.upper()}_PASSWORD"] == own
+
+
+def test_commands_need_no_installed_package(compose: dict[str, Any]) -> None:
+    """The image has the sources and the libraries alone: no script, no version to look up."""
+    for service in SERVICES - {"redis", "postgres"}:
+        python, flag, module = compose["services"][service]["command"][:3]
+        assert ("python", "-m", True) == (python, flag, (ROOT / module / "__main__.py").exists())
+    asking = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    assert [] == [path for path in asking if "importlib.metadata" in path.read_text()]
 
 
 def test_environment_names_are_settings(compose: dict[str, Any]) -> None:
@@ -137,13 +148,26 @@ def test_environment_names_are_settings(compose: dict[str, Any]) -> None:
 def test_containers_get_valid_settings(compose: dict[str, Any]) -> None:
     """With its placeholders filled, the API's environment is a valid configuration."""
     given = {
-        name: re.sub(r"\$\{[^}]*\}", "x" * 43, str(value))
+        name: re.sub(r"\$\{[^}]*\}", "x" * 43, str(value or ""))
         for name, value in compose["services"]["api"]["environment"].items()
     }
 
     settings = Settings.from_env(given)
 
     assert ("production", 1) == (settings.environment, settings.shards)
+
+
+def test_env_file_reaches_the_containers(compose: dict[str, Any]) -> None:
+    """A setting in `.env` counts in containers too, unless a container settles it."""
+    own = "environment data_dir redis_url database_url http_host http_port shards api_processes"
+    secrets = "jwt_secret ticket_signing_key admin_email"
+    passed = set(Settings.__struct_fields__) - {*own.split(), *secrets.split(), *REDIS_PASSWORDS}
+
+    for service in ("migrate", "coordinator", "persister", "sweeper", "api"):
+        given = compose["services"][service]["environment"]
+        named = {name for name, value in given.items() if value is None}
+        assert {ENV_PREFIX + field.upper() for field in passed} == named
+    assert ["${EVENTLY_HTTP_PORT:-8080}:8080"] == compose["services"]["api"]["ports"]
 
 
 def test_one_persister_per_shard(compose: dict[str, Any]) -> None:

@@ -13,9 +13,17 @@ import msgspec
 import pytest
 
 from evently import settings as settings_module
-from evently.settings import ENV_PREFIX, RUNNING_FILE, Settings, SettingsError
+from evently.settings import (
+    ENV_FILE,
+    ENV_PREFIX,
+    RUNNING_FILE,
+    Settings,
+    SettingsError,
+    read_env_file,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
+SECRET = "s" * 32
 DEFAULTS = {
     ENV_PREFIX + field.name.upper(): str(field.default)
     for field in msgspec.structs.fields(Settings)
@@ -44,14 +52,10 @@ def example() -> dict[str, tuple[str, str]]:
 
 
 def test_example_names_every_setting_and_no_other() -> None:
-    """The example file has exactly the settings, in their order, with their defaults."""
-    lines = [
-        line.partition("=")
-        for line in (ROOT / ".env.example").read_text().splitlines()
-        if line and not line.startswith("#")
-    ]
+    """The example has exactly the settings, in their order, with their defaults; then Compose's."""
+    given = {name: value for name, (_, value) in example().items()}
 
-    assert list(DEFAULTS.items()) == [(name, value) for name, _, value in lines]
+    assert list((DEFAULTS | {"POSTGRES_PASSWORD": ""}).items()) == list(given.items())
 
 
 def test_example_explains_as_the_source_does() -> None:
@@ -59,19 +63,84 @@ def test_example_explains_as_the_source_does() -> None:
     expected = documented()
 
     assert set(DEFAULTS) == set(expected)
-    assert expected == {name: comment for name, (comment, _) in example().items()}
+    said = {name: comment for name, (comment, _) in example().items()}
+    assert expected == {name: comment for name, comment in said.items() if name in expected}
 
 
 def test_example_is_readable_as_settings() -> None:
     """The example file, taken as it is, gives the defaults."""
-    assert Settings() == Settings.from_env({name: value for name, (_, value) in example().items()})
+    assert Settings() == Settings.from_env(read_env_file(str(ROOT / ".env.example")))
 
 
-def test_round_trip_through_the_environment() -> None:
-    """A child that is given `to_env()` has the same settings."""
-    settings = Settings(shards=3, redis_url="redis://a,redis://b", jwt_secret="s" * 32)
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in a folder of one's own, where `.env` counts."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(ENV_FILE)
+    return tmp_path
+
+
+def test_env_file_is_read_and_the_environment_wins(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`.env` fills what the environment leaves open, with the quotes and comments of such files."""
+    (folder / ".env").write_text(
+        "# ours\n\nexport EVENTLY_SHARDS=3\nEVENTLY_HTTP_PORT=1 # told\nEVENTLY_REPLICAS_MIN=\n"
+        f"EVENTLY_JWT_SECRET='{SECRET}'\nPOSTGRES_PASSWORD=x\nEVENTLY_HTTP_HOST=lost\n"
+    )
+    monkeypatch.setenv("EVENTLY_HTTP_PORT", "2")
+    monkeypatch.setenv("EVENTLY_HTTP_HOST", "")
+
+    assert Settings(shards=3, http_port=2, jwt_secret=SECRET) == Settings.load()
+
+
+def test_env_file_of_another_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EVENTLY_ENV_FILE names the file; one that is not there is told."""
+    (folder / "other").write_text("EVENTLY_SHARDS=3\n")
+    monkeypatch.setenv(ENV_FILE, "other")
+    assert 3 == Settings.load().shards
+    monkeypatch.setenv(ENV_FILE, "nowhere")
+    with pytest.raises(SettingsError, match="EVENTLY_ENV_FILE: there is no nowhere"):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("\nEVENTLY_SHARD=1\n", "line 2: EVENTLY_SHARD is not a setting"),
+        ("EVENTLY_SHARDS=0\n", "EVENTLY_SHARDS"),
+        ("EVENTLY_SHARDS\n", "line 1: not of the form"),
+        ("EVENTLY_HTTP_HOST='open\n", "line 1: not of the form"),
+    ],
+)
+def test_bad_env_file_is_told(folder: Path, text: str, told: str) -> None:
+    """What is misspelt in `.env` is an error that says where, not a setting ignored."""
+    (folder / ".env").write_text(text)
+    with pytest.raises(SettingsError, match=told):
+        Settings.load()
+
+
+def test_env_file_is_private() -> None:
+    """Neither git nor an image takes the file with the secrets."""
+    for ignoring in (".gitignore", ".dockerignore"):
+        assert ".env" in (ROOT / ignoring).read_text().splitlines()
+
+
+def test_empty_secrets_are_named(folder: Path) -> None:
+    """What a command needs and has not is named, each by its variable."""
+    needed = Settings(data_dir=str(folder), redis_url="redis://a")
+    with pytest.raises(SettingsError, match=r"^EVENTLY_DATABASE_URL, EVENTLY_JWT_SECRET: empty"):
+        needed.require("redis_url", "database_url", "jwt_secret")
+
+
+def test_round_trip_through_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that is given `to_env()` has the same settings, and looks at no file."""
+    settings = Settings(shards=3, redis_url="redis://a,redis://b", jwt_secret=SECRET)
 
     assert settings == Settings.from_env(settings.to_env())
+    for name, value in settings.to_env().items():
+        monkeypatch.setenv(name, value)
+    assert settings == Settings.load()
 
 
 @pytest.mark.parametrize(
@@ -83,6 +152,7 @@ def test_round_trip_through_the_environment() -> None:
         ("EVENTLY_JWT_SECRET", "short"),
         ("EVENTLY_SHARD", "1"),
         ("EVENTLY_REDIS_URL", "redis://a,redis://b"),
+        ("EVENTLY_REDIS_URL", ","),
         ("EVENTLY_DURABILITY", "replicated"),
         ("EVENTLY_RECEIPTS", "maybe"),
     ],
