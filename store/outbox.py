@@ -1,13 +1,16 @@
 """
-The outbox: what is to be told to people, as rows of the transaction that makes it true (I19).
+The outbox: what is to be told to people, and since when it is true (I19, F44).
 
-The ledger writer writes them; the notifier, once it is there, sends what is committed and nothing
-else, so that no message speaks of a booking that a fault took back (F44).
+The journal's archive is the outbox: a batch of it is written in the transaction that makes its
+records true, in order and once, so whoever tells people follows it with a cursor of their own and
+needs no second row per booking (docs/decisions/0016). A message then never speaks of a booking that
+a fault took back. Only what comes into the archive behind such a cursor, the mended record of a
+quarantine, stands in a row of the table `outbox`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import asyncpg
 
@@ -16,23 +19,77 @@ from engine.records import (
     Booked,
     Cancelled,
     Confirmed,
+    Entry,
     Expired,
     ItemCancelled,
     Offered,
     Record,
     Transferred,
+    examine,
 )
-from store.sql import query
+from store.sql import Executor, query
 
-COLUMNS = ("kind", "event_id", "user_id", "subject_id", "shard", "epoch", "seq")
+BATCHES_MAX = 100
 
 _OFFER_PREFIX = "offer_"
 
-#: A row of `outbox`, in the order of `COLUMNS`.
-Notice = tuple[str, str, str, str, int, int, int]
+
+class Notice(NamedTuple):
+    """Somebody to be told, of what."""
+
+    #: `booking.confirmed`, `waitlist.offered` and the like (docs/DATA.md).
+    kind: str
+    event_id: str
+    user_id: str
+    #: Booking, ticket or entry.
+    subject_id: str
+    #: The record that made it true.
+    seq: int
 
 
-def notice_of(shard: int, epoch: int, seq: int, record: Record) -> Notice | None:
+class Told(NamedTuple):
+    """Notices of some batches of the archive, in order."""
+
+    notices: list[Notice]
+    #: The last record looked at: where to read on.
+    last_seq: int
+
+
+async def read(
+    database: Executor, *, shard: int, epoch: int, after_seq: int, batches_max: int = BATCHES_MAX
+) -> Told:
+    """
+    Return what the records of an epoch behind *after_seq* give to tell, each once.
+
+    Cost: one query, and about 2 µs a record.
+
+    Args:
+        after_seq: The last record that was looked at; 0 to begin.
+
+        batches_max: Batches of the persister that are read at most, each of up to some thousand
+            records.
+    """
+    notices = []
+    last_seq = after_seq
+    for row in await database.fetch(query("archive_after"), shard, epoch, after_seq, batches_max):
+        for seq, line in enumerate(row["records"].split("\n"), start=row["first_seq"]):
+            if seq > after_seq:
+                record = examine(line.encode())
+                # A mark stands for a record in quarantine: `put` has it when it is mended.
+                if not isinstance(record, str) and (notice := notice_of(seq, record)):
+                    notices.append(notice)
+        last_seq = row["last_seq"]
+    return Told(notices, last_seq)
+
+
+async def put(connection: asyncpg.Connection, shard: int, epoch: int, entry: Entry) -> None:
+    """Write what a record gives to tell that came into the archive behind its readers."""
+    notice = notice_of(entry.seq, entry.record)
+    if notice is not None:
+        await connection.execute(query("insert_outbox"), *notice[:4], shard, epoch, notice.seq)
+
+
+def notice_of(seq: int, record: Record) -> Notice | None:
     """Return whom *record* concerns, and with what; None if nobody need be told."""
     match record:
         case Booked() | Confirmed():
@@ -51,16 +108,4 @@ def notice_of(shard: int, epoch: int, seq: int, record: Record) -> Notice | None
         case _:
             return None
     kind, user_id, subject_id = told
-    return (kind, record.event_id, user_id, subject_id, shard, epoch, seq)
-
-
-async def write(connection: asyncpg.Connection, notices: Sequence[Notice], *, copies: bool) -> None:
-    """Write a batch's notices; with *copies* a row that is there already raises."""
-    if not notices:
-        return
-    if copies:
-        await connection.copy_records_to_table("outbox", columns=COLUMNS, records=notices)
-        return
-    await connection.execute(
-        query("insert_outbox"), *(list(column) for column in zip(*notices, strict=True))
-    )
+    return Notice(kind, record.event_id, user_id, subject_id, seq)

@@ -30,7 +30,7 @@ from engine.records import (
     Unblocked,
     decode,
 )
-from store import audit, rows
+from store import audit, outbox, rows
 from store.sql import Executor, query
 from store.waitlist import change_of
 
@@ -191,6 +191,7 @@ async def replay(
         for its_epoch, group in groupby(told, key=lambda one: one[0]):
             entries = [entry for _, entry in group]
             await rows.write(connection, shard, its_epoch, entries, copies=False)
+        await outbox.put(connection, shard, epoch, Entry(seq, record, raw))
         lines[at] = raw.decode()
         await connection.execute(
             query("rewrite_batch"),

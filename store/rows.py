@@ -43,7 +43,7 @@ from engine.records import (
     Transferred,
     Unblocked,
 )
-from store import gate, outbox, seats, waitlist
+from store import gate, seats, waitlist
 from store.sql import columns, moment, query
 
 BOOKING_COLUMNS = (
@@ -97,7 +97,6 @@ class _Batch:
     blocked: list[Blocked | Unblocked] = field(default_factory=list)
     changes: gate.Changes = field(default_factory=gate.Changes)
     of_waitlist: list[Entry] = field(default_factory=list)
-    notices: list[outbox.Notice] = field(default_factory=list)
 
 
 async def write(
@@ -122,7 +121,7 @@ async def write(
         BookingTaken: see its docstring.
         asyncpg.PostgresError: a constraint refused a row.
     """
-    batch = _sort(shard, epoch, entries)
+    batch = _sort(entries)
     if batch.published:
         await connection.execute(
             query("publish_events"),
@@ -144,10 +143,9 @@ async def write(
     if batch.of_waitlist:
         await waitlist.write(connection, shard, epoch, batch.of_waitlist)
     await gate.change_tickets(connection, epoch, batch.changes)
-    await outbox.write(connection, batch.notices, copies=copies)
 
 
-def _sort(shard: int, epoch: int, entries: Sequence[Entry]) -> _Batch:
+def _sort(entries: Sequence[Entry]) -> _Batch:
     batch = _Batch()
     for entry in entries:
         record = entry.record
@@ -180,9 +178,6 @@ def _sort(shard: int, epoch: int, entries: Sequence[Entry]) -> _Batch:
                 batch.of_waitlist.append(entry)
             case _:
                 assert_never(record)
-        notice = outbox.notice_of(shard, epoch, entry.seq, record)
-        if notice is not None:
-            batch.notices.append(notice)
     return batch
 
 

@@ -1,7 +1,6 @@
 -- insert_outbox --
 INSERT INTO outbox (kind, event_id, user_id, subject_id, shard, epoch, seq)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::bigint[],
-                     $7::bigint[])
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (shard, epoch, seq, subject_id) DO NOTHING;
 
 -- insert_quarantine --

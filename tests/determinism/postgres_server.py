@@ -31,7 +31,6 @@ TABLES = (
     "bookings",
     "items",
     "tickets",
-    "outbox",
     "redo",
     "conflicts",
     "quarantine",

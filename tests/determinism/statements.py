@@ -378,17 +378,7 @@ def _copy_ticket(tx: Transaction, row: Sequence[Any]) -> None:
     _insert(tx, "tickets", row[1], row[2])
 
 
-def _copy_outbox(tx: Transaction, row: Sequence[Any]) -> None:
-    kind, _, _, subject_id, _, epoch, seq = row
-    _insert(tx, "outbox", (epoch, seq, subject_id), kind)
-
-
-COPIES |= {
-    "bookings": _copy_booking,
-    "items": _copy_item,
-    "tickets": _copy_ticket,
-    "outbox": _copy_outbox,
-}
+COPIES |= {"bookings": _copy_booking, "items": _copy_item, "tickets": _copy_ticket}
 
 
 def _copied(table: str, rows: Sequence[Sequence[Any]]) -> Locks:
@@ -476,14 +466,6 @@ def insert_tickets(tx: Transaction, *columns: Sequence[Any], now_s: float) -> li
     for _, own_id, booking_id, *_ in zip(*columns, strict=True):
         if tx.get("tickets", own_id) is None:
             tx.put("tickets", own_id, booking_id)
-    return []
-
-
-@_statement()
-def insert_outbox(tx: Transaction, *columns: Sequence[Any], now_s: float) -> list[Row]:
-    for kind, _, _, subject_id, _, epoch, seq in zip(*columns, strict=True):
-        if tx.get("outbox", (epoch, seq, subject_id)) is None:
-            tx.put("outbox", (epoch, seq, subject_id), kind)
     return []
 
 
