@@ -3,7 +3,7 @@ The verbs of selling: one row for each, with all that differs between them.
 
 A verb is a script (`lua/<name>.lua`) and what is said here: what it takes and replies, in which
 form it travels, who bears witness to it, and what becomes of it when memory is short. Shards,
-calls, rights, documents and tests read this table; tests/test_verbs.py holds it against the
+calls, rights, documents and tests read this table; tests/engine/test_verbs.py holds it against the
 scripts' headers (CONTRIBUTING.md, "Add a verb").
 """
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncpg
 
 from store import guard
+from store.sql import Executor
 
 APPLICATION_NAME = "evently"
 Pool = asyncpg.Pool
+#: What some reads are asked of: a pool, or a connection in its transaction.
+Database = Executor
 
 
 def server_settings(timeout_ms: int) -> dict[str, str]:

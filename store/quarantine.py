@@ -189,9 +189,8 @@ async def replay(
         later = await _later(connection, place, batch["first_seq"], record)
         told = [(epoch, Entry(seq, record, raw)), *later]
         for its_epoch, group in groupby(told, key=lambda one: one[0]):
-            entries = [entry for _, entry in group]
-            await rows.write(connection, shard, its_epoch, entries, copies=False)
-        await outbox.put(connection, shard, epoch, Entry(seq, record, raw))
+            await rows.write(connection, shard, its_epoch, [one for _, one in group], copies=False)
+        await outbox.put(connection, shard, epoch, told[0][1])
         lines[at] = raw.decode()
         await connection.execute(
             query("rewrite_batch"),

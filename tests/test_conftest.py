@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from evently.settings import ENV_FILE
 from store.sql import queries
 from tests.checks import ask
 
@@ -36,4 +37,5 @@ async def test_postgres_is_migrated(database: asyncpg.Pool) -> None:
 
 def test_environment_is_scrubbed() -> None:
     """No setting of the developer's shell reaches a test."""
-    assert [] == [name for name in os.environ if name.startswith("EVENTLY_")]
+    settings = {name: text for name, text in os.environ.items() if name.startswith("EVENTLY_")}
+    assert {ENV_FILE: os.devnull} == settings

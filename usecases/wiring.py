@@ -26,8 +26,7 @@ from engine.redis_client import connect
 from engine.redo import Horizon, Redo, RedoBuffer
 from engine.replicas import ROUND_MS, GroupWaiter
 from store import journal, redo, reigns
-from store.pool import Pool, create_pool
-from store.sql import Executor
+from store.pool import Database, Pool, create_pool
 from store.watermark import Watermark
 from usecases import metrics
 from usecases.acks import Acks
@@ -174,7 +173,7 @@ def redo_maker(pool: Pool, records_max: int, bytes_max: int) -> Callable[[int], 
     return make
 
 
-def reign_reader(pool: Executor) -> ReadReign:
+def reign_reader(pool: Database) -> ReadReign:
     """Return what the engine's doors ask for the shard's reign: the row in PostgreSQL."""
 
     async def read(shard: int) -> Reign | None:
@@ -192,7 +191,7 @@ def reign_reader(pool: Executor) -> ReadReign:
     return read
 
 
-def seen_reporter(pool: Executor) -> ReportSeen:
+def seen_reporter(pool: Database) -> ReportSeen:
     """Return whom a fenced door tells what it has seen: the shard's row in PostgreSQL."""
 
     async def report(shard: int, epoch: int, seen_seq: int, has_lost: bool) -> None:

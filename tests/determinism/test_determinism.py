@@ -17,7 +17,7 @@ FIRST_SEEDS = {
     "what workers saw": 230,
     "epoch still open at level database": 500,
     "claim that stands at opening": 100,
-    "judgement of redo": 800,
+    "judgement of redo": 490,
 }
 
 
