@@ -109,6 +109,8 @@ async def test_drift(sold: Sold, drift: Drift) -> None:
         assert invariant is None or {invariant} == {v.invariant for v in own}
         if expected is not None:
             assert [(expected, got)] == [(v.expected, v.found) for v in own]
+        if code == "person_differs" and booking is not None:
+            assert [True] == [sold.users[booking] in v.message for v in own]
 
 
 async def test_journal_batch_missing(sold: Sold) -> None:
