@@ -2,7 +2,7 @@
 The config guard for Redis: what a server must be told for an acknowledged booking to stay.
 
 Pure: takes what the server says of itself (`Facts`) and returns what is wrong with it, each with
-the reason and the remedy (RELIABILITY 3.2; F7, F16 to F20). A finding that `refuses` keeps a
+the reason and the remedy (docs/RELIABILITY.md; F7, F16 to F20). A finding that `refuses` keeps a
 process from serving; the others are for `evently doctor`. Reading the facts is `engine.porter`'s.
 """
 

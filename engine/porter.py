@@ -1,5 +1,5 @@
 """
-The porter: looks at every new connection to Redis before it carries a command (RELIABILITY 3.3).
+The porter: looks at every new connection to Redis before it carries a command (F10, F12).
 
 A connection does not outlive its server's process, so what is found at its beginning holds to its
 end. The porter asks who the server is and how it is configured, lets the config guard judge, and

@@ -2,7 +2,7 @@
 The fence as a whole: real servers, the real coordinator, and an engine that must not be fooled.
 
 Whatever happens to Redis, a worker sells nothing until PostgreSQL has published a higher epoch; or,
-where the cause only hinders, until it has passed (RELIABILITY 3.3, I17).
+where the cause only hinders, until it has passed (I17).
 """
 
 from __future__ import annotations
