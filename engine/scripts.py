@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from hashlib import sha1
 
 from engine.linker import source
+from engine.records import VERSIONS
 from engine.verbs import VERBS
 
 __all__ = ["NAMES", "mark", "render", "shas", "source"]
@@ -39,12 +40,12 @@ def mark(text: str, nonce: str, version: int) -> str:
     return f"{shebang}{newline}-- nonce {nonce}{newline}{rest}"
 
 
-def render(name: str, nonce: str, version: int = 1) -> str:
+def render(name: str, nonce: str, version: int = VERSIONS[-1]) -> str:
     """Return the script as the coordinator loads it; see `mark`."""
     return mark(source(name), nonce, version)
 
 
-def shas(nonce: str, version: int = 1) -> Mapping[str, str]:
+def shas(nonce: str, version: int = VERSIONS[-1]) -> Mapping[str, str]:
     """Return the SHA-1 of every script of a reign: what workers call, and Redis must know."""
     return {
         name: sha1(render(name, nonce, version).encode(), usedforsecurity=False).hexdigest()

@@ -96,7 +96,7 @@ def first_claim(
         "seen_seq": 0,
         "has_merged": False,
         "reason": "",
-        "records_version": 1,
+        "records_version": 2,
     }
     return _change_reign(
         tx,
