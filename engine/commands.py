@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from engine.errors import BadCommand
+from engine.records import Rules
 from engine.seats import BLOCK_SEATS_MAX, Section, is_wish, parse_seat_id
 
 ORDER_LINES_MAX = 10
@@ -152,6 +153,7 @@ class Publish(NamedTuple):
     section_count: int = 0
     #: At most 100.
     promos: tuple[Promo, ...] = ()
+    rules: Rules = Rules()
 
     def words(self) -> list[Any]:
         """Return the words of the script that follow the event."""
@@ -171,6 +173,8 @@ class Publish(NamedTuple):
             words += rule
         if self.promos:
             words.append(",".join(promo.word() for promo in self.promos))
+        if rules := self.rules.given():
+            words.append(",".join(f"{name}={value}" for name, value in rules.items()))
         return words
 
 

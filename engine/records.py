@@ -86,6 +86,19 @@ class Section(msgspec.Struct, frozen=True, gc=False, array_like=True):
     seats: int
 
 
+class Rules(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """
+    Rules of an event, since version 2; an event has those that differ from the defaults here.
+
+    In Redis each is a field of `stock` by its name. Values are digits or lower-case letters.
+    """
+
+    def given(self) -> dict[str, int | str]:
+        """Return the rules that the event has."""
+        rules: dict[str, int | str] = msgspec.to_builtins(self)
+        return rules
+
+
 class _Record(msgspec.Struct, frozen=True, gc=False, tag_field="kind"):
     version: Literal[1, 2]  # `VERSIONS`.
     at_ms: int
@@ -102,6 +115,7 @@ class Published(_Record, frozen=True, gc=False, tag="published"):
     tiers: list[Tier]
     sections: list[Section] = []
     promos: list[Promo] = []
+    rules: Rules = Rules()
 
 
 class Detail(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

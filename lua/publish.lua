@@ -39,6 +39,8 @@ ARGV
  17 is_hidden     int     1 if only a promo code that names the tier unlocks it
   then, if there are any:
  18 promos        string  CODE:uses_max:percent:amount:tier_no+tier_no,... up to 100
+  then, if the event has rules of its own, those of `engine.records.Rules`:
+ 19 rules         string  name=value,...
 
 Returns (first that applies)
   REPLAYED                epoch, seq, at_ms
@@ -47,7 +49,7 @@ Returns (first that applies)
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `published`: opens_at_ms, closes_at_ms, person_max, tiers, sections,
-             promos
+             promos, rules
 ]]
 
 -- Bind the rules of tiers that have any: from ARGV `r` to `last`, six words each, into `tiers`.
@@ -98,6 +100,21 @@ local function bind_promos(text, tiers)
   return words, ',"promos":[' .. table.concat(rows, ',') .. ']'
 end
 
+-- Bind the event's own rules, `name=value,...`: as words of HSET, and as the JSON that follows in the
+-- record. Version 1 cannot say them, and so they are not in force. Returns nil if it is not that.
+local function bind_event_rules(text)
+  local words, pairs_text, chars = {}, {}, -1
+  for name, value in string.gmatch(text, '([a-z_]+)=(%w+)') do
+    words[#words + 1], words[#words + 2] = name, value
+    pairs_text[#pairs_text + 1] = '"' .. name .. '":'
+      .. (string.find(value, '^%d+$') and value or '"' .. value .. '"')
+    chars = chars + #name + #value + 2
+  end
+  if chars ~= #text then return nil end
+  if records_version() < 2 then return {}, '' end
+  return words, ',"rules":{' .. table.concat(pairs_text, ',') .. '}'
+end
+
 -- Count the seats of the loaded sections, and give each seated tier the list of its sections.
 -- Returns the sections as the JSON that follows in the record; nil if one is not loaded, is of no
 -- tier, or a tier's capacity is not the number of its seats.
@@ -131,8 +148,11 @@ local epoch, seen_seq = read_epoch(ARGV[1])
 local event_id, fingerprint = ARGV[2], ARGV[3]
 local opens_at_ms, closes_at_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local person_max, tier_count = tonumber(ARGV[6]), tonumber(ARGV[7])
-local codes = string.find(ARGV[#ARGV], '^[A-Z0-9_-]+:') and ARGV[#ARGV]
-local last = #ARGV - (codes and 1 or 0)
+local last = #ARGV
+local own_rules = string.find(ARGV[last], '^[a-z_]+=') and ARGV[last]
+if own_rules then last = last - 1 end
+local codes = string.find(ARGV[last], '^[A-Z0-9_-]+:') and ARGV[last]
+if codes then last = last - 1 end
 for a = 4, last do
   -- They stand in the journal as written, so only plain digits may pass.
   if not string.find(ARGV[a], '^%d+$') then return redis.error_reply('BADARG figure ' .. a) end
@@ -159,6 +179,9 @@ if not hidden then return redis.error_reply('BADARG rules') end
 local promo_words, promo_rows = {}, ''
 if codes then promo_words, promo_rows = bind_promos(codes, tiers) end
 if not promo_words then return redis.error_reply('BADARG promos') end
+local rule_words, rule_text = {}, ''
+if own_rules then rule_words, rule_text = bind_event_rules(own_rules) end
+if not rule_words then return redis.error_reply('BADARG rules') end
 
 -- Fence and replay.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
@@ -182,7 +205,7 @@ end
 local seq = note(shard, { event_id = event_id, heads = {} }, 'published',
   '"fingerprint":"' .. fingerprint .. '","opens_at_ms":' .. ARGV[4]
   .. ',"closes_at_ms":' .. ARGV[5] .. ',"person_max":' .. ARGV[6]
-  .. ',"tiers":[' .. table.concat(rows, ',') .. ']' .. sections .. promo_rows)
+  .. ',"tiers":[' .. table.concat(rows, ',') .. ']' .. sections .. promo_rows .. rule_text)
 local fields = { 'fingerprint', fingerprint, 'epoch', epoch, 'seq', seq, 'at_ms', shard.at_ms,
   'opens_at_ms', ARGV[4], 'closes_at_ms', ARGV[5], 'person_max', ARGV[6], 'tier_count', ARGV[7] }
 for n, tier in ipairs(tiers) do
@@ -203,6 +226,7 @@ if hidden ~= '' then fields[#fields + 1], fields[#fields + 2] = 'hidden', hidden
 apply(shard, {})
 redis.call('SADD', events, event_id)
 redis.call('HSET', stock, unpack(fields))
+write_rows('HSET', stock, rule_words)
 write_rows('HSET', promos, promo_words)
 if section_count > 0 then redis.call('HSET', seats, 'version', 0, 'count', section_count) end
 

@@ -144,6 +144,7 @@ class Image:
             rules = {f"{n}.{name}": getattr(tier, name) for name in TIER_RULES}
             if tier.is_hidden or any(rules.values()):
                 fields |= rules
+        fields |= record.rules.given()
         hidden = [str(tier.tier_no) for tier in record.tiers if tier.is_hidden]
         if hidden:
             fields["hidden"] = f"+{'+'.join(hidden)}+"
