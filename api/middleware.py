@@ -21,8 +21,8 @@ from redis.exceptions import RedisError
 from api import metrics
 from api.lean import LeanAnswer
 from api.policy import Handler
-from api.problems import Problem, unavailable
-from engine.errors import OutcomeUnknown, Overloaded, ShardUnavailable
+from api.problems import CODES, Problem, unavailable
+from engine.errors import EventRecovering, OutcomeUnknown, Overloaded, ShardUnavailable
 
 log = structlog.get_logger()
 
@@ -96,6 +96,9 @@ def _of_failure(error: Exception, request: web.Request, request_id: str) -> Prob
             )
         case Overloaded():
             return unavailable("backpressure", "Too much is waiting; try again shortly.")
+        case EventRecovering():
+            row = CODES["event_recovering"]
+            return unavailable(row.code, row.title)
         case ShardUnavailable():
             return unavailable("shard_recovering", "The sale is being checked; it reopens shortly.")
         case RedisError():

@@ -274,6 +274,10 @@ shard_recovering 503 The sale is being checked; it reopens shortly.
 A server had a fault, and the sale is shut until both stores are proved to agree.
 Repeat after the time in `Retry-After`, with the same key; bookings that were confirmed stay.
 
+event_recovering 503 The event is being restored; its sale goes on shortly.
+A part of this event's data was lost and is being put together again from the journal.
+Repeat after the time in `Retry-After`, with the same key; bookings that were confirmed stay.
+
 catching_up 503 The database is behind.
 What you ask for is sold and safe, but not yet where this page reads it.
 Ask again in a few seconds.
@@ -304,11 +308,9 @@ def _read(table: str) -> dict[str, Code]:
 CODES = _read(_TABLE)
 #: Statuses whose code is not their own name.
 _AS_INVALID = {Status.PROMO_UNKNOWN, Status.UNKNOWN_TIER, Status.UNKNOWN_SEAT}
+_OWN_CODES = dict.fromkeys(_AS_INVALID, "invalid") | {Status.EVENT_DAMAGED: "event_recovering"}
 #: The code of each status that a script can refuse with.
-REFUSALS = {
-    status: CODES["invalid" if status in _AS_INVALID else status.name.lower()]
-    for status in REFUSAL_FIELDS
-}
+REFUSALS = {status: CODES[_OWN_CODES.get(status, status.name.lower())] for status in REFUSAL_FIELDS}
 
 RETRY_AFTER_S = 1
 

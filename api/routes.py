@@ -86,8 +86,8 @@ def _route(
     )
 
 
-_SHUT = "503 shard_recovering 503 outcome_unknown"
-_READ = "404 not_found 503 shard_recovering"
+_SHUT = "503 shard_recovering 503 event_recovering 503 outcome_unknown"
+_READ = "404 not_found 503 shard_recovering 503 event_recovering"
 _SEE = f"404 not_found 409 not_on_sale {_SHUT}"
 _HOLD = (
     "404 not_found 409 sold_out 409 all_held 409 limit_reached 409 sale_not_open 409 sale_closed "

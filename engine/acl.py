@@ -27,6 +27,7 @@ COORDINATOR = "coordinator"
 CONNECTION = ("client|setname", "config|get", "info", "ping", "select")
 #: What the scripts call, all of them together, but for the persister's own.
 SCRIPTS = (
+    "exists",
     "hdel",
     "hexists",
     "hget",
@@ -71,6 +72,7 @@ _CALLS: Mapping[str, tuple[str, ...]] = {
     "multi": ("multi",),
     "zlexcount": ("zlexcount", _KEY, "-", "+"),
     "evalsha": ("evalsha", "0" * 40, "1", _KEY),
+    "exists": ("exists", _KEY),
     "hdel": ("hdel", _KEY, "f"),
     "hexists": ("hexists", _KEY, "f"),
     "hget": ("hget", _KEY, "f"),

@@ -36,6 +36,7 @@ from engine.commands import (
 )
 from engine.door import ReadReign, Reign, ReportSeen
 from engine.durability import Durability
+from engine.errors import EventRecovering
 from engine.guard import Facts
 from engine.outcomes import (
     Applied,
@@ -322,10 +323,18 @@ class Engine:
         return await self._shards[shard].submit(verbs.AVAILABILITY, ReadStock(event_id, promo_code))
 
     async def read_hold(self, shard: int, event_id: str, hold_id: str) -> Hold | None:
-        """Read a hold as it is, in one plain read; None if there is none, or it is forgotten."""
+        """
+        Read a hold as it is, in one plain read; None if there is none, or it is forgotten.
+
+        Raises:
+            EventRecovering: nobody knows now.
+        """
         self.reign(shard)
         row: Any = await self.client(shard).hget(keys.event(shard, event_id).holds, hold_id)
-        return None if row is None else values.parse_hold(row)
+        if row is None:
+            await self._require_whole(shard, event_id, "holds")
+            return None
+        return values.parse_hold(row)
 
     async def read_entries(
         self, shard: int, event_id: str, entry_ids: list[str]
@@ -335,9 +344,21 @@ class Engine:
 
         Raises:
             ShardRecovering: the shard's door is shut.
+            EventRecovering: nobody knows now.
         """
         self.reign(shard)
-        return await read_entries(self.client(shard), keys.event(shard, event_id), entry_ids)
+        names = keys.event(shard, event_id)
+        found = await read_entries(self.client(shard), names, entry_ids)
+        if len(found) < len(entry_ids):
+            await self._require_whole(shard, event_id, "entries")
+        return found
+
+    async def _require_whole(self, shard: int, event_id: str, key: str) -> None:
+        """Before it is said that something is not there: see that its *key* is (`keys.MARK`)."""
+        names, client = keys.event(shard, event_id), self.client(shard)
+        marks = [await client.hget(name, keys.MARK) for name in (names.stock, getattr(names, key))]
+        if marks[0] != marks[1]:
+            raise EventRecovering
 
     async def last(self, shard: int) -> tuple[int, int] | None:
         """

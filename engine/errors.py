@@ -6,6 +6,7 @@ EngineError
 ├── CorruptRecord       a journal record does not decode or fails its check
 ├── ShardUnavailable    nothing was changed
 │   ├── ShardRecovering the shard's door is shut
+│   ├── EventRecovering the event has lost a key, and is being rebuilt
 │   └── Overloaded      too many commands wait in this process
 └── OutcomeUnknown      sent, but no answer: it may have happened; repeat with the same key
 
@@ -36,6 +37,10 @@ class ShardUnavailable(EngineError):
 
 class ShardRecovering(ShardUnavailable):
     """The shard's door is shut while it is checked or rebuilt; nothing was changed."""
+
+
+class EventRecovering(ShardUnavailable):
+    """The event has lost a part in Redis and is being rebuilt; nothing was changed."""
 
 
 class Overloaded(ShardUnavailable):

@@ -13,6 +13,9 @@ from typing import NamedTuple
 #: Version of the keys and of what is in them (2: decision 0011); it stands in `meta` and is
 #: checked when a shard opens.
 LAYOUT_VERSION = 2
+#: What every key of an event has a row of, or a member, that it is never empty: one that is not
+#: there is lost (`lua/lib/whole.lua`). Events of reigns that write version 1 have none.
+MARK = "!"
 #: What every key of every shard matches: all that the services may touch.
 PATTERN = "{s*}:*"
 
@@ -86,6 +89,22 @@ def cancelling(shard: int) -> str:
 def event(shard: int, event_id: str) -> EventKeys:
     """Return the keys of one event."""
     return EventKeys(*_of_event(EventKeys._fields, shard, event_id))
+
+
+def hashes(names: EventKeys) -> list[str]:
+    """Return those keys of an event that are hashes."""
+    sets = sorted_sets(names)
+    return [name for name in names if name not in sets]
+
+
+def sorted_sets(names: EventKeys) -> dict[str, str]:
+    """Return those that are sorted sets, each with the score of its mark: no hold's, no entry's."""
+    return {names.deadlines: "+inf", names.ended: "+inf", names.waitlist: "0"}
+
+
+def shut(shard: int, event_id: str) -> str:
+    """Hash: the stock of an event that is being rebuilt alone, and whose rebuild it is."""
+    return f"{tag(shard)}:e:{event_id}:shut"
 
 
 class Layout(NamedTuple):

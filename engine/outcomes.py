@@ -18,6 +18,7 @@ from engine.values import parse_items
 REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.IDEMPOTENCY_KEY_REUSED: (),
     Status.RATE_LIMITED: ("attempts_max", "window_ms", "retry_after_ms"),
+    Status.EVENT_DAMAGED: (),
     Status.NOT_ON_SALE: (),
     Status.NOT_FOUND: (),
     Status.SALE_NOT_OPEN: ("opens_at_ms",),
@@ -204,9 +205,9 @@ def extended(reply: list[Any]) -> Extended | Refused:
     return refused(reply) or Extended(*(int(value) for value in reply[1:5]))
 
 
-def swept(reply: list[Any]) -> Swept:
+def swept(reply: list[Any]) -> Swept | Refused:
     """Read `STATUS expired forgotten`."""
-    return Swept(int(reply[1]), int(reply[2]))
+    return refused(reply) or Swept(int(reply[1]), int(reply[2]))
 
 
 def emptied(reply: list[Any]) -> Emptied | Refused:

@@ -69,6 +69,8 @@ class Status(StrEnum):
     REPLAYED = "REPLAYED"
     #: The idempotency key was used before, with another request.
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    #: The event has lost a key in Redis, and is shut until it is rebuilt.
+    EVENT_DAMAGED = "EVENT_DAMAGED"
     #: The event is not loaded: never published, or closed and unloaded.
     NOT_ON_SALE = "NOT_ON_SALE"
     #: No such booking, or not this user's.
@@ -140,6 +142,7 @@ _TRANSIENT = frozenset(
     {
         Status.SALE_NOT_OPEN,
         Status.BACKPRESSURE,
+        Status.EVENT_DAMAGED,
         Status.ALL_HELD,
         Status.WAITLIST_FULL,
         Status.RATE_LIMITED,

@@ -8,6 +8,7 @@ its reason and its remedy. Guarantees nothing by itself: the guards on every con
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 import sys
 from collections.abc import Iterable
@@ -29,11 +30,13 @@ from evently import canary
 from evently.embedded import ServerError
 from evently.embedded.binaries import find_valkey
 from evently.settings import Settings
+from store import damage, reigns
 from store import guard as database_guard
-from store import reigns
 
 #: Difference between the clocks from which on people are told wrong times, in ms.
 CLOCK_DIFFERENCE_MS_MAX = 1_000
+#: How long a loss is told of once the event is whole again.
+DAMAGE_TOLD = dt.timedelta(days=1)
 #: Share of the disk that must be free: both logs are rewritten beside the old ones.
 DISK_FREE_SHARE_MIN = 0.1
 
@@ -97,6 +100,7 @@ async def examine(settings: Settings) -> Report:
             settings.database_url, timeout=settings.database_timeout_ms / 1000
         )
         await _examine_database(report, database, settings)
+        await _look_at_damage(report, database)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         report.errors.append(f"PostgreSQL: {error!r}")
     for number, url in enumerate(settings.redis_urls_as(acl.COORDINATOR)):
@@ -158,6 +162,24 @@ async def _examine_database(
                 must_be="open",
                 why="" if row is None else row.reason,
                 fix="python -m reconciler recover; docs/OPERATIONS.md",
+            )
+        )
+
+
+async def _look_at_damage(report: Report, database: asyncpg.Connection) -> None:
+    """Tell of events that have lost keys: something deletes them, and will again."""
+    for loss in await damage.lately(database, DAMAGE_TOLD):
+        is_over = loss.rebuilt_at is not None
+        report.rows.append(
+            Row(
+                subject=f"shard {loss.shard}",
+                what=loss.event_id,
+                value=f"lost {loss.lost} at {loss.noticed_at:%Y-%m-%d %H:%M} UTC"
+                + (f", whole since {loss.rebuilt_at:%H:%M}" if is_over else ", shut"),
+                grade="advice" if is_over else "bad",
+                must_be="whole",
+                why="something deletes keys: an eviction policy, or a hand",
+                fix="find out what; `reconciler mend` rebuilds an event; docs/OPERATIONS.md",
             )
         )
 

@@ -27,7 +27,7 @@ from loadtests.person import Person
 #: Pause before a repetition, so that a server that is down is not asked in a tight loop.
 REPEAT_PAUSE_S = 0.02
 #: Answers of a service that does not sell for the moment.
-SHUT_CODES = frozenset({"shard_recovering", "outcome_unknown"})
+SHUT_CODES = frozenset({"shard_recovering", "event_recovering", "outcome_unknown"})
 DUPLICATE_SHARE = 0.2
 PLACES_PER_ORDER = (1, 1, 2, 2, 3, 4)
 

@@ -18,6 +18,7 @@ ARGV
   2 code      string  one per event: a promo code, empty for none, or * for all
 
 Returns one array per event, in order (first that applies)
+  EVENT_DAMAGED                   a key of it is lost, and it is being rebuilt
   NOT_ON_SALE
   STOCK       seq, at_ms, field, value, field, value, ...
 
@@ -53,7 +54,9 @@ local replies = {}
 for i = 1, (#KEYS - 1) / 2 do
   local stock, promos, code = KEYS[2 * i], KEYS[2 * i + 1], ARGV[1 + i]
   local fields = redis.call('HGETALL', stock)
-  if #fields == 0 then
+  if #fields == 0 and redis.call('HEXISTS', promos, '!') == 1 then
+    replies[i] = { 'EVENT_DAMAGED' }
+  elseif #fields == 0 then
     replies[i] = { 'NOT_ON_SALE' }
   else
     replies[i] = { 'STOCK', string.format('%.0f', shard.seq), shard.at_ms,

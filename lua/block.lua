@@ -20,6 +20,7 @@ ARGV
   3 seat_id    string  s<section>-<seat>
 
 Returns (first that applies)
+  EVENT_DAMAGED                       a key of it is lost, and it is being rebuilt
   NOT_ON_SALE                         the event is not loaded
   BACKPRESSURE                        transient: PostgreSQL is too far behind
   UNKNOWN_SEAT   line, seat_id        line: which of the seats, from 1
@@ -48,9 +49,11 @@ end
 -- Fence.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 read_stock(event, {})
 
 -- Check. Decisions change the tables above and nothing else.
+if event.is_damaged then return { 'EVENT_DAMAGED' } end
 if not event.person_max then return { 'NOT_ON_SALE' } end
 if shard.room < 1 then return { 'BACKPRESSURE' } end
 local refusal, words, rows = shift_seats(shard, event, seat_ids, 'available', 'blocked')

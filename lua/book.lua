@@ -43,6 +43,7 @@ applies)
   REPLAYED                epoch, seq, at_ms, items   the first reply again
   IDEMPOTENCY_KEY_REUSED                             known booking_id, other fingerprint
   RATE_LIMITED            attempts_max, window_ms, retry_after_ms   transient
+  EVENT_DAMAGED                                      a key of it is lost, and it is being rebuilt
   NOT_ON_SALE                                        the event is not loaded
   SALE_NOT_OPEN           opens_at_ms                transient; with the line if it is a tier's
   SALE_CLOSED             closes_at_ms               with the line if it is a tier's
@@ -75,8 +76,8 @@ local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
 read_orders(events, orders, 'bookings')
 for _, event in ipairs(events) do
-  event.is_open = event.person_max ~= nil and shard.at_ms >= event.opens_at_ms
-    and shard.at_ms < event.closes_at_ms
+  event.is_open = event.person_max ~= nil and not event.is_damaged
+    and shard.at_ms >= event.opens_at_ms and shard.at_ms < event.closes_at_ms
 end
 find_plain(orders)
 local limit = read_attempts(orders, shard.at_ms, KEYS[4], KEYS[5])
@@ -98,6 +99,7 @@ local function take(order)
 end
 
 local function decide(order)
+  if not order.event.is_looked_at then look({ order.event }) end
   local row = find_rows(order, order.event.booking_of)
   if not row then
     local refusal = refuse(shard, order) or seat_order(shard, order)
@@ -152,7 +154,7 @@ local function answer_plain(n)
         bookings, counts = event.plain_bookings, event.plain_persons
       end
     end
-    local id, user_id, number = argv[ids + n], argv[user_ids + n], numbers and numbers[n] or n
+    local id, user_id, number = argv[ids + n], argv[user_ids + n], (numbers and numbers[n] or n) + 1
     local taken, is_known = taken_of[user_id], rows[number] or booking_of[id]
     if taken then
       for w = 1, words, 2 do is_known = is_known or bookings[w] == id and bookings[w + 1] end

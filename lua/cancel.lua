@@ -24,6 +24,7 @@ ARGV
   5 user_id       string  its owner
 
 Returns one array per command, in order (first that applies)
+  EVENT_DAMAGED                       a key of it is lost, and it is being rebuilt
   NOT_FOUND                           no such booking of that user
   REPLAYED       epoch, seq, at_ms    cancelled before
   BACKPRESSURE                        transient: PostgreSQL is too far behind
@@ -44,6 +45,7 @@ if not commands then return redis.error_reply('BADARG command') end
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 for _, event in ipairs(events) do event.booking_ids = {} end
 for _, command in ipairs(commands) do
   local ids = command.event.booking_ids
@@ -58,7 +60,9 @@ for n, command in ipairs(commands) do
   local status, rest = string.match(event.booking_of[booking_id] or '', '^(%S+) %S+ (.+)$')
   local user_id, its_epoch, seq, its_at_ms = string.match(rest or '',
     '^%S+ %S+ %S+ (%S+) %S+ %S+ ?(%S*) ?(%S*) ?(%S*)$')
-  if user_id ~= command[2] then
+  if event.is_damaged then
+    replies[n] = { 'EVENT_DAMAGED' }
+  elseif user_id ~= command[2] then
     replies[n] = { 'NOT_FOUND' }
   elseif status == 'cancelled' then
     replies[n] = { 'REPLAYED', its_epoch, seq, its_at_ms }

@@ -20,6 +20,7 @@ ARGV
   2 event_id      string  which event
 
 Returns (first that applies)
+  EVENT_DAMAGED                      a key of it is lost, and it is being rebuilt
   NOT_ON_SALE                        the event is not loaded
   REPLAYED      epoch, seq, at_ms    cancelled before
   BACKPRESSURE                       transient: PostgreSQL is too far behind
@@ -39,9 +40,11 @@ if #KEYS ~= 15 or not event.event_id then return redis.error_reply('BADARG event
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 read_sale(event)
 
 -- Check.
+if event.is_damaged then return { 'EVENT_DAMAGED' } end
 if not event.closes_at_ms then return { 'NOT_ON_SALE' } end
 if event.cancelled_at_ms then return { 'REPLAYED', unpack(event.changed) } end
 if shard.room < 1 then return { 'BACKPRESSURE' } end

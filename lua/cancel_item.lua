@@ -26,6 +26,7 @@ ARGV
   7 lines         string  tier_no:quantity,... distinct tiers, 1..10 lines
 
 Returns one array per command, in order (first that applies)
+  EVENT_DAMAGED                                         a key of it is lost, and it is being rebuilt
   NOT_FOUND                                             no such booking of that user
   REPLAYED            epoch, seq, at_ms                 done at that version before
   VERSION_CHANGED     version                           something else was done at that version
@@ -140,6 +141,7 @@ if not commands then return redis.error_reply('BADARG command') end
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 for _, event in ipairs(events) do
   event.booking_ids, event.ticket_ids, event.ticket_of = {}, {}, {}
 end
@@ -160,6 +162,7 @@ end
 -- Check. Decisions change the tables above and nothing else.
 local function cancel_item(command)
   local event, booking_id, cut = command.event, command[1], command.cut
+  if event.is_damaged then return { 'EVENT_DAMAGED' } end
   local status, version, user_id, items = string.match(event.booking_of[booking_id] or '',
     '^(%S+) (%S+) %S+ %S+ %S+ (%S+) %S+ (%S+)')
   if user_id ~= command[2] then return { 'NOT_FOUND' } end

@@ -20,6 +20,7 @@ ARGV
   3 event_no      int     1.. which of the events
 
 Returns one array per command, in order (first that applies)
+  EVENT_DAMAGED                        a key of it is lost, and it is being rebuilt
   NOT_ON_SALE                          the event is not loaded
   REPLAYED        epoch, seq, at_ms    over before
   BACKPRESSURE                         transient: PostgreSQL is too far behind
@@ -39,10 +40,12 @@ if not commands then return redis.error_reply('BADARG command') end
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 for _, event in ipairs(events) do read_sale(event) end
 
 -- Check. Decisions change the tables above and nothing else.
 local function close(event)
+  if event.is_damaged then return { 'EVENT_DAMAGED' } end
   if not event.closes_at_ms then return { 'NOT_ON_SALE' } end
   if event.cancelled_at_ms or event.closes_at_ms <= shard.at_ms then
     return { 'REPLAYED', unpack(event.changed) }

@@ -24,6 +24,7 @@ ARGV
   5 user_id       string  its owner
 
 Returns one array per command, in order (first that applies)
+  EVENT_DAMAGED                                      a key of it is lost, and it is being rebuilt
   NOT_FOUND                                          no such hold of that user
   REPLAYED       epoch, seq, at_ms, items, fingerprint    confirmed before
   HOLD_RELEASED                                      its owner gave it back
@@ -49,6 +50,7 @@ if not commands then return redis.error_reply('BADARG command') end
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 find_holds(events, commands)
 
 -- Check. Decisions change the tables above and nothing else.
@@ -134,7 +136,9 @@ for n, command in ipairs(commands) do
   local event = command.event
   local row, booking = event.hold_of[command.hold_id], event.booking_of[command.booking_id]
   local hold = row and parse_hold(command.hold_id, row)
-  if booking then
+  if event.is_damaged then
+    replies[n] = { 'EVENT_DAMAGED' }
+  elseif booking then
     local its_epoch, seq, at_ms, user_id, fingerprint, items =
       string.match(booking, '^%S+ %S+ (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
     replies[n] = user_id == command.user_id

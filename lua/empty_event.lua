@@ -22,6 +22,7 @@ ARGV
   3 booking_id    string  a booking that may still live
 
 Returns (first that applies)
+  EVENT_DAMAGED                    a key of it is lost, and it is being rebuilt
   NOT_FOUND                        the event is not cancelled
   EMPTIED       holds, bookings, left    how many ended, and how many places are still taken
 
@@ -43,13 +44,16 @@ if #booking_ids > 100 then return redis.error_reply('BADARG bookings') end
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
+if event.is_damaged then return { 'EVENT_DAMAGED' } end
 read_sale(event)
 if not event.cancelled_at_ms then return { 'NOT_FOUND' } end
 local tier_nos = {}
 for n = 1, event.tier_count do tier_nos[tostring(n)] = true end
 read_stock(event, tier_nos)
 read_rows(event.bookings, booking_ids, event.booking_of)
-local hold_ids = redis.call('ZRANGE', event.deadlines, 0, 99)
+local hold_ids = redis.call('ZRANGEBYSCORE', event.deadlines, '-inf', '(+inf',
+  'LIMIT', 0, 100)
 read_rows(event.holds, hold_ids, event.hold_of)
 redis.call('SISMEMBER', cancelling, event.event_id)
 

@@ -21,6 +21,7 @@ ARGV
   4 forget_ms    int     1.. how long an ended hold is remembered
 
 Returns (first that applies)
+  EVENT_DAMAGED                       a key of it is lost, and it is being rebuilt
   SWEPT          expired, forgotten   how many
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
@@ -40,6 +41,8 @@ end
 -- Fence.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
+if event.is_damaged then return { 'EVENT_DAMAGED' } end
 
 -- Check: what is overdue, what is forgotten, and when to come again.
 local forgotten = redis.call('ZRANGEBYSCORE', event.ended, '-inf', shard.at_ms - forget_ms,
@@ -48,7 +51,7 @@ local oldest = redis.call('ZRANGE', event.ended, #forgotten, #forgotten, 'WITHSC
 redis.call('HEXISTS', event.holds, '')
 redis.call('ZSCORE', due, event.event_id)
 local expired = reclaim(shard, event, holds_max)
-if redis.call('ZCARD', event.waitlist) > 0 then
+if #redis.call('ZRANGEBYLEX', event.waitlist, '[0', '+', 'LIMIT', 0, 1) > 0 then
   -- `promote` looks at tiers that were read: places may be free since nobody could be promoted.
   local tier_nos = {}
   for tier_no = 1, tonumber(redis.call('HGET', event.stock, 'tier_count') or 0) do
@@ -58,8 +61,9 @@ if redis.call('ZCARD', event.waitlist) > 0 then
 end
 promote(shard, events)
 local following = redis.call('ZRANGE', event.deadlines, expired, expired, 'WITHSCORES')
-local next_ms = tonumber(following[2])
-if not next_ms and oldest[2] then next_ms = oldest[2] + forget_ms end
+-- Behind all others stands the mark of the key (`look`), which is no hold.
+local next_ms = following[1] ~= '!' and tonumber(following[2]) or nil
+if not next_ms and oldest[2] and oldest[1] ~= '!' then next_ms = oldest[2] + forget_ms end
 if not next_ms and expired > 0 then next_ms = shard.at_ms + forget_ms end
 local sooner_ms = event.wake_at_ms
 for _, at_ms in pairs(event.new_deadlines) do sooner_ms = math.min(sooner_ms, at_ms) end

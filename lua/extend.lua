@@ -25,6 +25,7 @@ ARGV
   7 life_max_ms   int     1.. longest life of a hold, from its beginning
 
 Returns one array per command, in order (first that applies)
+  EVENT_DAMAGED                            a key of it is lost, and it is being rebuilt
   NOT_FOUND                                no such hold of that user
   HOLD_CONFIRMED                           it is a booking
   HOLD_RELEASED                            its owner gave it back
@@ -47,6 +48,7 @@ if not commands then return redis.error_reply('BADARG command') end
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 for _, command in ipairs(commands) do
   command.ttl_ms, command.life_max_ms = tonumber(command[3]), tonumber(command[4])
   if not (command.ttl_ms and command.life_max_ms) or command.ttl_ms < 1 then
@@ -74,9 +76,12 @@ end
 
 local replies = {}
 for n, command in ipairs(commands) do
-  local row = command.event.hold_of[command.hold_id]
+  local event = command.event
+  local row = event.hold_of[command.hold_id]
   local hold = row and parse_hold(command.hold_id, row)
-  if not hold or hold.user_id ~= command.user_id then
+  if event.is_damaged then
+    replies[n] = { 'EVENT_DAMAGED' }
+  elseif not hold or hold.user_id ~= command.user_id then
     replies[n] = { 'NOT_FOUND' }
   elseif hold.status == 'confirmed' then
     replies[n] = { 'HOLD_CONFIRMED' }

@@ -32,6 +32,7 @@ ARGV
 Returns one array per order, in order (first that applies)
   REPLAYED                epoch, seq, at_ms, items, expires_at_ms   the first reply again
   IDEMPOTENCY_KEY_REUSED                             known hold_id, other fingerprint
+  EVENT_DAMAGED                                      a key of it is lost, and it is being rebuilt
   NOT_ON_SALE                                        the event is not loaded
   SALE_NOT_OPEN           opens_at_ms                transient; with the line if it is a tier's
   SALE_CLOSED             closes_at_ms               with the line if it is a tier's
@@ -62,6 +63,7 @@ if not orders then return redis.error_reply('BADARG order') end
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 read_orders(events, orders, 'holds')
 
 -- Check. Decisions change the tables above and nothing else.

@@ -31,6 +31,7 @@ ARGV
  13 after_hold     string  expired hold of theirs that gives the first place, once; or -
 
 Returns one array per command, in order (first that applies)
+  EVENT_DAMAGED                                  a key of it is lost, and it is being rebuilt
   REPLAYED                epoch, seq, at_ms      the first reply again
   IDEMPOTENCY_KEY_REUSED                         known entry_id, other fingerprint
   NOT_ON_SALE                                    the event is not loaded
@@ -74,6 +75,7 @@ end
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 for _, event in ipairs(events) do
   event.ids, event.names, event.user_ids, event.hold_ids, event.tier_nos = {}, {}, {}, {}, {}
 end
@@ -181,7 +183,9 @@ local replies = {}
 for n, c in ipairs(commands) do
   local row = c.event.entry_of[c.entry_id]
   local entry = row and parse_entry(c.entry_id, row)
-  if entry and entry.fingerprint ~= c.fingerprint then
+  if c.event.is_damaged then
+    replies[n] = { 'EVENT_DAMAGED' }
+  elseif entry and entry.fingerprint ~= c.fingerprint then
     replies[n] = { 'IDEMPOTENCY_KEY_REUSED' }
   elseif entry then
     replies[n] = { 'REPLAYED', entry.epoch, entry.seq, entry.at_ms }

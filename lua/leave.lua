@@ -23,6 +23,7 @@ ARGV
   5 user_id        string  its owner
 
 Returns one array per command, in order (first that applies)
+  EVENT_DAMAGED                       a key of it is lost, and it is being rebuilt
   NOT_FOUND                           no such entry of that user
   HOLD_CONFIRMED                      its offer was accepted: cancel the booking
   REPLAYED       epoch, seq, at_ms    over already: left, declined or expired
@@ -43,6 +44,7 @@ if not commands then return redis.error_reply('BADARG command') end
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 for _, event in ipairs(events) do event.ids, event.hold_ids, event.tier_nos = {}, {}, {} end
 for _, command in ipairs(commands) do
   local event = command.event
@@ -73,7 +75,9 @@ end
 local replies = {}
 for n, command in ipairs(commands) do
   local entry = find_entries(command.event, { command[1] })[1]
-  if not entry or entry.user_id ~= command[2] then
+  if command.event.is_damaged then
+    replies[n] = { 'EVENT_DAMAGED' }
+  elseif not entry or entry.user_id ~= command[2] then
     replies[n] = { 'NOT_FOUND' }
   elseif entry.status == 'accepted' then
     replies[n] = { 'HOLD_CONFIRMED' }

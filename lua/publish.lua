@@ -6,15 +6,13 @@ Guarantees   I1: all of a tier's capacity is available at the start. I2: a seate
              the number of its seats, all of which are loaded (`seat`).
 Atomicity    All or nothing.
 Idempotency  A loaded event with the same fingerprint gives the first reply again.
-Cost         O(tiers + sections); 4 reads, 5 writes.
+Cost         O(tiers + sections); 13 reads, 15 writes.
 
 KEYS (one hash tag: the shard's)
   1 meta      hash    epoch, state, seq, persisted_seq, backlog_max   read, write
   2 journal   stream  one record per change                           append
-  3 events    set     ids of the loaded events                        write
-  4 stock     hash    the event's stock                               read, write
-  5 seats     hash    of each section its seats, see docs/SEATS.md    read, write
-  6 promos    hash    promo codes and their uses                      read, write
+  3 events    set     ids of the loaded events                        read, write
+  4..14 event keys    the eleven of an event, as `bind_events` says   read, write
 
 ARGV
   1 epoch         string  epoch[:seq] the caller believes in
@@ -43,6 +41,7 @@ ARGV
  19 rules         string  name=value,...
 
 Returns (first that applies)
+  EVENT_DAMAGED                               a key of it is lost, and it is being rebuilt
   REPLAYED                epoch, seq, at_ms
   IDEMPOTENCY_KEY_REUSED                      loaded with other content
   PUBLISHED               epoch, seq, at_ms
@@ -142,8 +141,10 @@ local function count_seats(seats, tiers, section_count)
 end
 
 -- Bind.
-local meta, journal, events, stock, seats = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local promos = KEYS[6]
+local meta, journal, listed = KEYS[1], KEYS[2], KEYS[3]
+local events = bind_events()
+local event = events[1]
+local stock, seats, promos = event.stock, event.seats, event.promos
 local epoch, seen_seq = read_epoch(ARGV[1])
 local event_id, fingerprint = ARGV[2], ARGV[3]
 local opens_at_ms, closes_at_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -186,15 +187,21 @@ if not rule_words then return redis.error_reply('BADARG rules') end
 -- Fence and replay.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 local known = redis.call('HMGET', stock, 'fingerprint', 'epoch', 'seq', 'at_ms')
+local was_listed = redis.call('SISMEMBER', listed, event_id) == 1
+if event.is_damaged or was_listed and not known[1] then return { 'EVENT_DAMAGED' } end
 if known[1] then
   if known[1] ~= fingerprint then return { 'IDEMPOTENCY_KEY_REUSED' } end
   return { 'REPLAYED', known[2], known[3], known[4] }
 end
 
--- Check: the type of the one key not read above, since SADD below must not fail.
-redis.call('SISMEMBER', events, event_id)
-redis.call('HEXISTS', promos, '')
+-- Check: the types of the keys not read above, since what is written below must not fail.
+local hashes = { event.bookings, event.persons, event.holds, event.entries, event.tickets, seats,
+  promos }
+local sets = { event.deadlines, event.ended, event.waitlist }
+for _, key in ipairs(hashes) do redis.call('HEXISTS', key, '') end
+for _, key in ipairs(sets) do redis.call('ZCARD', key) end
 local sections = count_seats(seats, tiers, section_count)
 if not sections then return redis.error_reply('BADARG seats') end
 local rows = {}
@@ -202,7 +209,7 @@ for n, tier in ipairs(tiers) do
   rows[n] = '[' .. n .. ',' .. tier.capacity .. ',' .. tier.price_minor .. ','
     .. tier.order_max .. (tier.rules_text or '') .. ']'
 end
-local seq = note(shard, { event_id = event_id, heads = {} }, 'published',
+local seq = note(shard, event, 'published',
   '"fingerprint":"' .. fingerprint .. '","opens_at_ms":' .. ARGV[4]
   .. ',"closes_at_ms":' .. ARGV[5] .. ',"person_max":' .. ARGV[6]
   .. ',"tiers":[' .. table.concat(rows, ',') .. ']' .. sections .. promo_rows .. rule_text)
@@ -224,11 +231,20 @@ if hidden ~= '' then fields[#fields + 1], fields[#fields + 2] = 'hidden', hidden
 
 -- Apply.
 apply(shard, {})
-redis.call('SADD', events, event_id)
+redis.call('SADD', listed, event_id)
 redis.call('HSET', stock, unpack(fields))
 write_rows('HSET', stock, rule_words)
 write_rows('HSET', promos, promo_words)
 if section_count > 0 then redis.call('HSET', seats, 'version', 0, 'count', section_count) end
+-- What marks each key as whole (`look`): as no hold that would ever end, and before all who wait.
+-- Readers of version 1 do not know it.
+if records_version() > 1 then
+  redis.call('HSET', stock, '!', '1')
+  for _, key in ipairs(hashes) do redis.call('HSET', key, '!', '1') end
+  redis.call('ZADD', event.deadlines, '+inf', '!')
+  redis.call('ZADD', event.ended, '+inf', '!')
+  redis.call('ZADD', event.waitlist, '0', '!')
+end
 
 -- Reply.
 return { 'PUBLISHED', epoch, seq, shard.at_ms }

@@ -24,6 +24,7 @@ ARGV
   5 user_id       string  its owner
 
 Returns one array per command, in order (first that applies)
+  EVENT_DAMAGED                       a key of it is lost, and it is being rebuilt
   NOT_FOUND                           no such hold of that user
   HOLD_CONFIRMED                      it is a booking; cancel that
   REPLAYED       epoch, seq, at_ms    over already, by release or expiry; that of the hold itself
@@ -45,6 +46,7 @@ if not commands then return redis.error_reply('BADARG command') end
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 find_holds(events, commands)
 
 -- Check. Decisions change the tables above and nothing else.
@@ -53,7 +55,9 @@ for n, command in ipairs(commands) do
   local event = command.event
   local row = event.hold_of[command.hold_id]
   local hold = row and parse_hold(command.hold_id, row)
-  if not hold or hold.user_id ~= command.user_id then
+  if event.is_damaged then
+    replies[n] = { 'EVENT_DAMAGED' }
+  elseif not hold or hold.user_id ~= command.user_id then
     replies[n] = { 'NOT_FOUND' }
   elseif hold.status == 'confirmed' then
     replies[n] = { 'HOLD_CONFIRMED' }

@@ -21,6 +21,7 @@ ARGV
   4 closes_at_ms  int     Unix ms, above now
 
 Returns one array per command, in order (first that applies)
+  EVENT_DAMAGED                        a key of it is lost, and it is being rebuilt
   NOT_ON_SALE                          the event is not loaded
   EVENT_CANCELLED                      it was cancelled, which is final
   SALE_CLOSED     closes_at_ms         the end asked for has passed
@@ -47,11 +48,13 @@ end
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 for _, event in ipairs(events) do read_sale(event) end
 
 -- Check. Decisions change the tables above and nothing else.
 local function reopen(event, text)
   local closes_at_ms = tonumber(text)
+  if event.is_damaged then return { 'EVENT_DAMAGED' } end
   if not event.closes_at_ms then return { 'NOT_ON_SALE' } end
   if event.cancelled_at_ms then return { 'EVENT_CANCELLED' } end
   if closes_at_ms <= shard.at_ms then return { 'SALE_CLOSED', closes_at_ms } end

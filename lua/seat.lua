@@ -21,6 +21,7 @@ ARGV
                           restricted view 2, aisle 4, added up
 
 Returns (first that applies)
+  EVENT_DAMAGED                   a key of it is lost, and it is being rebuilt
   REPLAYED                seats   loaded before, and published
   IDEMPOTENCY_KEY_REUSED          published with other content, or without this section
   SEATED                  seats   how many
@@ -55,7 +56,8 @@ local _, shut = enter(meta, nil, epoch, seen_seq)
 if shut then return shut end
 local layout = tier_no .. ' ' .. rows
 local published = redis.call('HEXISTS', stock, 'fingerprint')
-local known = redis.call('HMGET', seats, section_no .. '.layout', section_no .. '.kinds')
+local known = redis.call('HMGET', seats, section_no .. '.layout', section_no .. '.kinds', '!')
+if published == 0 and known[3] then return { 'EVENT_DAMAGED' } end
 if published == 1 then
   if known[1] ~= layout or known[2] ~= kinds then return { 'IDEMPOTENCY_KEY_REUSED' } end
   return { 'REPLAYED', total }

@@ -20,6 +20,7 @@ ARGV
   3 code           string  a promo code, empty for none, or * for all, to organizers
 
 Returns (first that applies)
+  EVENT_DAMAGED                          a key of it is lost, and it is being rebuilt
   NOT_ON_SALE                            the event has no seats, or is not published
   SEATS_CHANGED    version, at_ms, ...   each further word: version letter seat+seat+...
   SEATS            version, at_ms, ...   each further word: the status of a section, in order;
@@ -40,7 +41,8 @@ local shard, shut = enter(meta, nil, epoch, seen_seq)
 if shut then return shut end
 
 -- Reply.
-local head = redis.call('HMGET', seats, 'version', 'count')
+local head = redis.call('HMGET', seats, 'version', 'count', '!')
+if head[3] ~= redis.call('HGET', stock, '!') then return { 'EVENT_DAMAGED' } end
 local version, count = tonumber(head[1]), tonumber(head[2])
 if not version or not count then return { 'NOT_ON_SALE' } end
 

@@ -22,6 +22,7 @@ ARGV
   4 tiers         string  tier_no:capacity,... distinct tiers, 1..100, capacity 0..10000000
 
 Returns one array per command, in order (first that applies)
+  EVENT_DAMAGED                                a key of it is lost, and it is being rebuilt
   NOT_ON_SALE                                  the event is not loaded
   EVENT_CANCELLED                              it was cancelled, which is final
   UNKNOWN_TIER          line
@@ -83,6 +84,7 @@ if not commands then return redis.error_reply('BADARG command') end
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 for _, event in ipairs(events) do read_sale(event) end
 for _, command in ipairs(commands) do
   if not read_capacities(command) then return redis.error_reply('BADARG tiers') end
@@ -91,6 +93,7 @@ end
 -- Check. Decisions change the tables above and nothing else.
 local function decide(command)
   local event, is_changed = command.event, false
+  if event.is_damaged then return { 'EVENT_DAMAGED' } end
   if not event.closes_at_ms then return { 'NOT_ON_SALE' } end
   if event.cancelled_at_ms then return { 'EVENT_CANCELLED' } end
   for n, want in ipairs(command.tiers) do

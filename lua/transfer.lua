@@ -26,6 +26,7 @@ ARGV
   7 to_user_id    string  who gets it
 
 Returns one array per command, in order (first that applies)
+  EVENT_DAMAGED                                         a key of it is lost, and it is being rebuilt
   NOT_FOUND                                             no such ticket of that holder
   TICKET_CANCELLED                                      its booking or its place was cancelled
   REPLAYED            epoch, seq, at_ms, version        given before
@@ -47,10 +48,12 @@ if not commands then return redis.error_reply('BADARG command') end
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 find_tickets(events, commands)
 
 -- Check. Decisions change the tables above and nothing else.
 local function transfer(command)
+  if command.event.is_damaged then return { 'EVENT_DAMAGED' } end
   local ticket, refusal = ticket_of(command)
   local user_id, to_user_id = command[3], command[4]
   if not ticket then return refusal end

@@ -26,6 +26,7 @@ ARGV
   8 by            string  who undoes it
 
 Returns one array per command, in order (first that applies)
+  EVENT_DAMAGED                            a key of it is lost, and it is being rebuilt
   NOT_FOUND                                no such booking, or it has fewer tickets
   TICKET_CANCELLED                         its booking or its place was cancelled
   TICKET_SUPERSEDED                        it was given to somebody else
@@ -48,10 +49,12 @@ if not commands then return redis.error_reply('BADARG command') end
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
+look(events)
 find_tickets(events, commands)
 
 -- Check. Decisions change the tables above and nothing else.
 local function undo(command)
+  if command.event.is_damaged then return { 'EVENT_DAMAGED' } end
   local ticket, refusal = ticket_of(command)
   if not ticket then return refusal end
   if ticket.version ~= tonumber(command[3]) then return { 'TICKET_SUPERSEDED' } end

@@ -19,6 +19,7 @@ from rich.console import Console
 from evently import logs
 from evently.settings import Settings, SettingsError
 from reconciler.commands import explain as commands_explain
+from reconciler.commands import mend as commands_mend
 from reconciler.commands import quarantine as commands_quarantine
 from reconciler.commands import receipts as commands_receipts
 from reconciler.commands import records as commands_records
@@ -65,6 +66,7 @@ def _servers(*, with_logs: bool = False) -> Servers:
 
 
 commands_explain.register(app, _servers)
+commands_mend.register(app, _servers)
 commands_records.register(app, _servers)
 commands_repair.register(app, _servers)
 commands_watch.register(app, _servers)

@@ -65,6 +65,19 @@ def users(count: int) -> list[str]:
     return [new_id("usr") for _ in range(count)]
 
 
+async def rows_of(redis: Redis, key: str) -> dict[bytes, bytes]:
+    """Return a hash of an event without its mark."""
+    rows: dict[bytes, bytes] = await ask(redis, "HGETALL", key)
+    rows.pop(keys.MARK.encode(), None)
+    return rows
+
+
+async def members_of(redis: Redis, key: str) -> list[str]:
+    """Return the members of a sorted set of an event, in order, without its mark."""
+    members = [name.decode() for name in await ask(redis, "ZRANGE", key, 0, -1)]
+    return [name for name in members if name != keys.MARK]
+
+
 async def snapshot(redis: Redis, shard: int) -> dict[bytes, tuple[bytes, Any]]:
     """Return type and content of every key of *shard*; equal means that nothing was changed."""
     reads = {b"hash": "HGETALL", b"set": "SMEMBERS", b"string": "GET"}
@@ -126,7 +139,7 @@ async def stock(redis: Redis, shard: int, event_id: str) -> dict[int, Tier]:
 
 async def persons(redis: Redis, shard: int, event_id: str) -> dict[str, int]:
     """Return the places of every person who has any."""
-    rows = await ask(redis, "HGETALL", keys.event(shard, event_id).persons)
+    rows = await rows_of(redis, keys.event(shard, event_id).persons)
     return {user.decode(): int(count) for user, count in rows.items() if int(count)}
 
 
@@ -212,7 +225,7 @@ async def _check_event(
     assert {n: Tier(capacity[n] - sold[n] - held[n], held[n], sold[n]) for n in capacity} == tiers
     assert min(tier.available for tier in tiers.values()) >= 0
     assert dict(taken) == await persons(redis, shard, event_id)
-    rows = await ask(redis, "HGETALL", keys.event(shard, event_id).bookings)
+    rows = await rows_of(redis, keys.event(shard, event_id).bookings)
     states = {booking_id.decode(): row.split()[0] for booking_id, row in rows.items()}
     assert {b.booking_id for b in own} == {key for key, s in states.items() if s == b"confirmed"}
     assert {key for key, s in states.items() if s == b"cancelled"} <= set(ended)

@@ -82,16 +82,18 @@ end
 
 -- Read all that the checks of a batch of orders need: for each event one call per key. `rows` names
 -- the key in which an order of this kind finds itself again. Of tiers with a limit per person, what
--- each has of them is read in one call more.
+-- each has of them is read in one call more. The mark that tells of a lost key (`look`) comes with
+-- what is read anyway, before the rows.
 local function read_orders(events, orders, rows)
   local is_limited, persons = false, {}
   for i = 1, #events do
     local event = events[i]
     local key = event[rows]
     if event.ids then
-      event.rows = redis.call('HMGET', key, unpack(event.ids))
+      event.rows = redis.call('HMGET', key, '!', unpack(event.ids))
     elseif event.count > 0 then
-      event.rows = redis.call('HMGET', key, unpack(ARGV, orders.ids + 1, orders.ids + event.count))
+      event.rows = redis.call('HMGET', key, '!',
+        unpack(ARGV, orders.ids + 1, orders.ids + event.count))
     end
     read_stock(event, event.tier_nos)
     for _, tier in pairs(event.tiers) do
@@ -113,11 +115,14 @@ local function read_orders(events, orders, rows)
   for i = 1, #events do
     local event = events[i]
     if event.user_ids then
-      event.persons_read = redis.call('HMGET', event.persons, unpack(event.user_ids))
+      event.persons_read = redis.call('HMGET', event.persons, '!', unpack(event.user_ids))
     elseif event.count > 0 then
-      event.persons_read = redis.call('HMGET', event.persons,
+      event.persons_read = redis.call('HMGET', event.persons, '!',
         unpack(ARGV, orders.user_ids + 1, orders.user_ids + event.count))
     end
+    local mark, own, person = event.mark, event.rows and event.rows[1],
+      event.persons_read and event.persons_read[1]
+    event.is_damaged = mark and not (own and person) or not event.person_max and (own or person)
     if persons[event] then read_rows(event.persons, persons[event], event.taken) end
   end
 end
@@ -136,8 +141,8 @@ end
 -- return the row of the order itself, as the batch has left it.
 local function find_rows(order, row_of)
   local event, user_id, number = order.event, order.user_id, order.number
-  if event.taken[user_id] == nil then event.taken[user_id] = event.persons_read[number] end
-  return row_of[order.id] or event.rows[number]
+  if event.taken[user_id] == nil then event.taken[user_id] = event.persons_read[number + 1] end
+  return row_of[order.id] or event.rows[number + 1]
 end
 
 -- Find of each kind of order of a batch the tier if it can be taken without a look at rules: one

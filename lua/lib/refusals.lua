@@ -38,6 +38,7 @@ end
 local function refuse(shard, order)
   local event, lines = order.event, order.lines
   local tiers, count = event.tiers, #lines
+  if event.is_damaged then return { 'EVENT_DAMAGED' } end
   if not event.person_max then return { 'NOT_ON_SALE' } end
   if shard.at_ms < event.opens_at_ms then return { 'SALE_NOT_OPEN', event.opens_at_ms } end
   if shard.at_ms >= event.closes_at_ms then return { 'SALE_CLOSED', event.closes_at_ms } end
@@ -83,7 +84,7 @@ local function refuse(shard, order)
     if lines[n].quantity > tier.available or tier.waiting > 0 then
       if not event.next_deadline_ms then
         local first = redis.call('ZRANGE', event.deadlines, 0, 0, 'WITHSCORES')
-        event.next_deadline_ms = tonumber(first[2] or shard.at_ms)
+        event.next_deadline_ms = tonumber(first[1] ~= '!' and first[2] or shard.at_ms)
       end
       -- When the next hold runs out, the earliest that a place may return.
       return { 'ALL_HELD', n, tier.available, math.max(0, event.next_deadline_ms - shard.at_ms) }

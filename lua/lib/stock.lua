@@ -11,16 +11,16 @@ local function read_stock(event, tier_nos)
     if event.tiers[tier_no] == nil then unread[#unread + 1] = tier_no end
   end
   for first = 1, math.max(1, #unread), 100 do
-    local fields = { 'opens_at_ms', 'closes_at_ms', 'person_max', 'hidden' }
+    local fields = { 'opens_at_ms', 'closes_at_ms', 'person_max', 'hidden', '!' }
     local last = math.min(#unread, first + 99)
     for n = first, last do
       for _, name in ipairs(names) do fields[#fields + 1] = unread[n] .. '.' .. name end
     end
     local stock = redis.call('HMGET', event.stock, unpack(fields))
     event.opens_at_ms, event.closes_at_ms = tonumber(stock[1]), tonumber(stock[2])
-    event.person_max, event.hidden = tonumber(stock[3]), stock[4]
+    event.person_max, event.hidden, event.mark = tonumber(stock[3]), stock[4], stock[5]
     for n = first, last do
-      local i = #names * (n - first) + 5
+      local i = #names * (n - first) + 6
       local tier = (stock[i] or stock[i + 2]) and {
         available = tonumber(stock[i]), held = tonumber(stock[i + 1]),
         sold = tonumber(stock[i + 2]), price_minor = tonumber(stock[i + 3]),

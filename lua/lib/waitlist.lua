@@ -169,7 +169,8 @@ local function promote(shard, events)
   for _, event in ipairs(events) do
     local cause_seq = event.noted_seq or 0
     for tier_no, tier in pairs(event.tiers) do
-      if tier and tier.waiting > 0 and tier.available > 0 and shard.at_ms < event.closes_at_ms
+      if not event.is_damaged and tier and tier.waiting > 0 and tier.available > 0
+        and shard.at_ms < event.closes_at_ms
         and (tier.closes_at_ms == 0 or shard.at_ms < tier.closes_at_ms) then
         if not event.rules then
           -- Kept since somebody joined, so that the scripts that free places need not be told.

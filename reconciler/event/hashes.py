@@ -25,38 +25,46 @@ async def read_hashes(redis: Redis, names: keys.EventKeys) -> dict[str, Any]:
     Persons first, bookings last: what a count includes is then seen among holds and bookings.
     """
     unreadable: list[tuple[str, str]] = []
+    marked: set[str] = set()
 
     async def scan(
-        key: str, parse: Callable[[bytes], Any] | type[int], prefix: str = ""
+        kind: str, parse: Callable[[bytes], Any] | type[int], prefix: str = ""
     ) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        async for name, value in scan_hash(redis, key):
-            if name.startswith(prefix):
+        async for name, value in scan_hash(redis, getattr(names, kind)):
+            if name == keys.MARK:
+                marked.add(kind)
+            elif name.startswith(prefix):
                 try:
                     found[name] = parse(value)
                 except ValueError as error:
                     unreadable.append((name, str(error)))
         return found
 
-    persons = await scan(names.persons, int)
-    tickets = await scan(names.tickets, parse_ticket)
-    holds = await scan(names.holds, parse_hold)
+    persons = await scan("persons", int)
+    tickets = await scan("tickets", parse_ticket)
+    holds = await scan("holds", parse_hold)
     live = [hold_id for hold_id, hold in holds.items() if hold.is_live]
     endless: list[str] = []
     for start in range(0, len(live), SCAN_COUNT):
         part = live[start : start + SCAN_COUNT]
         scores = await ask(redis, "ZMSCORE", names.deadlines, *part)
         endless += [hold_id for hold_id, score in zip(part, scores, strict=True) if score is None]
+    members = await _scan_members(redis, names.waitlist)
+    for kind in ("deadlines", "ended", "waitlist"):
+        if await ask(redis, "ZSCORE", getattr(names, kind), keys.MARK) is not None:
+            marked.add(kind)
     return {
         "persons": persons,
         "tickets": tickets,
         "holds": holds,
         "endless": endless,
-        "members": await _scan_members(redis, names.waitlist),
+        "members": [name for name in members if name != keys.MARK],
         # Beside the entries stand pointers from persons and holds to them.
-        "entries": await scan(names.entries, parse_entry, "wl_"),
-        "bookings": await scan(names.bookings, parse_booking),
+        "entries": await scan("entries", parse_entry, "wl_"),
+        "bookings": await scan("bookings", parse_booking),
         "unreadable": unreadable,
+        "marked": marked,
     }
 
 
@@ -90,6 +98,13 @@ async def scan_hash(redis: Redis, key: str) -> AsyncIterator[tuple[str, bytes]]:
             yield name.decode(), value
         if int(cursor) == 0:
             return
+
+
+def take_mark(kind: str, texts: dict[str, str], marked: set[str]) -> dict[str, str]:
+    """Take the mark out of a hash that was read whole, and note of which key it is."""
+    if texts.pop(keys.MARK, None) is not None:
+        marked.add(kind)
+    return texts
 
 
 async def read_texts(redis: Redis, key: str) -> dict[str, str]:

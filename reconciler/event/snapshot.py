@@ -31,7 +31,7 @@ from engine import keys
 from engine.errors import CorruptRecord
 from engine.records import CapacitySet, Damaged, Entry, Record, read_call
 from engine.values import Booking, Ticket, WaitEntry
-from reconciler.event.hashes import ask, read_hashes, read_texts, texts_of
+from reconciler.event.hashes import ask, read_hashes, read_texts, take_mark, texts_of
 from reconciler.event.journal import JournalReader, Known, follow_sales
 from reconciler.event.state import EventState
 from reconciler.event.view import EventView, InRedis, Row, ShardView
@@ -299,13 +299,14 @@ class Reader:
         self, view: ShardView, event_id: str, rows: _Rows, state: _State
     ) -> EventView:
         hashes = await read_hashes(self.redis, keys.event(self.shard, event_id))
+        marked = hashes["marked"]
         seq = await ask(self.redis, "HGET", keys.meta(self.shard), "seq")
         return EventView(
             **hashes,
             event_id=event_id,
-            stock=state.stocks[event_id],
-            seats=state.seats[event_id],
-            promos=state.promos[event_id],
+            stock=take_mark("stock", state.stocks[event_id], marked),
+            seats=take_mark("seats", state.seats[event_id], marked),
+            promos=take_mark("promos", state.promos[event_id], marked),
             shard=view,
             row=rows.events.get(event_id),
             tiers=rows.tiers[event_id],
@@ -342,12 +343,14 @@ async def read_quiet(redis: Redis, shard: int, event_id: str) -> InRedis:
     Memory: O(bookings of the event).
     """
     names = keys.event(shard, event_id)
+    hashes = await read_hashes(redis, names)
+    marked = hashes["marked"]
     return InRedis(
-        **await read_hashes(redis, names),
+        **hashes,
         event_id=event_id,
-        stock=await read_texts(redis, names.stock),
-        seats=await read_texts(redis, names.seats),
-        promos=await read_texts(redis, names.promos),
+        stock=take_mark("stock", await read_texts(redis, names.stock), marked),
+        seats=take_mark("seats", await read_texts(redis, names.seats), marked),
+        promos=take_mark("promos", await read_texts(redis, names.promos), marked),
     )
 
 

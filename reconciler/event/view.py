@@ -10,9 +10,10 @@ Nothing here reads a server, so that every invariant is a function of values.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
+from engine import keys
 from engine.records import Published
 from engine.values import (
     CONFIRMED,
@@ -96,6 +97,15 @@ class InRedis:
     bookings: Mapping[str, Booking] = field(default_factory=dict)
     #: Values of the hashes that could not be read: (field, why).
     unreadable: Sequence[tuple[str, str]] = ()
+    #: Keys that have their mark (`engine.keys.MARK`).
+    marked: Set[str] = frozenset()
+
+    @property
+    def lost(self) -> list[str]:
+        """Keys that are not there any more; events of older code have no marks to tell."""
+        if not self.marked or (self.stock and "stock" not in self.marked):
+            return []
+        return [name for name in keys.EventKeys._fields if name not in self.marked]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

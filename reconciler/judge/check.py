@@ -43,6 +43,7 @@ from reconciler.judge.invariants import (
     check_partition,
     check_stock,
     check_tier_rows,
+    check_whole,
     image_of,
 )
 from reconciler.judge.proof import Progress, prove
@@ -336,7 +337,10 @@ def judge(shard_view: ShardView, views: Sequence[EventView]) -> list[Violation]:
 
 
 def judge_event(view: EventView) -> list[Violation]:
-    """Return what is wrong with an event."""
+    """Return what is wrong with an event; of one that has lost keys, no more than that."""
+    lost = check_whole(view)
+    if lost:
+        return lost
     found = [violation for check in EVENT_CHECKS for violation in check(view)]
     if view.state.sale is not None and view.stock:
         image = image_of(view, view.state.sale)

@@ -158,6 +158,22 @@ def check_broken(view: EventView) -> list[Violation]:
     return found
 
 
+def check_whole(view: EventView) -> list[Violation]:
+    """I8: no key of an event is gone, as an eviction policy or a hand would take it."""
+    if not view.lost:
+        return []
+    return [
+        of_event(
+            view,
+            "I8",
+            "key_lost",
+            expected="all keys",
+            found=f"without {' '.join(view.lost)}",
+            message="Redis has lost keys of the event; it is shut until it is rebuilt",
+        )
+    ]
+
+
 def check_loaded(view: EventView) -> list[Violation]:
     """I8: an event is for sale in Redis exactly if a `published` record says so."""
     is_loaded = bool(view.stock) and view.is_listed

@@ -31,7 +31,7 @@ from reconciler.judge import watch_metrics as metrics
 from reconciler.judge.check import AWAY, DRIFT, UNCHECKED, CannotCheck, examine
 from reconciler.judge.follow import Follower
 from reconciler.servers import Servers
-from store import audit
+from store import audit, damage
 
 log = structlog.get_logger()
 
@@ -141,6 +141,7 @@ class ShardWatch:
         metrics.CHECKPOINT.labels(self._label).set(checkpoint)
         metrics.LAG_SECONDS.labels(self._label).set(_age_s(oldest, now_ms))
         metrics.OVERDUE_MS.labels(self._label).set(await self._overdue_ms(due, now_ms))
+        metrics.DAMAGED.labels(self._label).set(await damage.count(self._database, self._shard))
 
     async def _begin(self) -> Pass:
         rows = await audit.events(self._database, self._shard)

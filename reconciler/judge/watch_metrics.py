@@ -40,6 +40,7 @@ PASS_SECONDS = _gauge(
 CHECK_SECONDS = _gauge(
     "evently_watch_check_seconds", "How long the last group of events took", "shard"
 )
+DAMAGED = _gauge("evently_damaged_events", "Events that are shut, since they lost a key", "shard")
 FAILURES = Counter(
     "evently_watch_failures_total", "Steps that could not be taken", ["shard"], registry=REGISTRY
 )

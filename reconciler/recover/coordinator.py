@@ -43,6 +43,7 @@ from reconciler.recover.decide import (
 from reconciler.recover.drain import JOURNALS_KEPT, Drain
 from reconciler.recover.lease import Lease
 from reconciler.recover.loader import ClaimLost, change_door
+from reconciler.recover.mend import MARKS_SINCE, Mender
 from reconciler.recover.rebuild import CannotRebuild, Rebuild
 from reconciler.recover.receipts import not_told
 from reconciler.recover.recovered import Progress, Recovered
@@ -271,6 +272,8 @@ class Coordinator:
             await self._rebuild(claim, recovered, dict(evidence.checkpoints), identity)
         elif meta is None:
             await self._change_door(claim, "begin", "recovering")
+        else:
+            recovered.mended = await self._mend(claim)
         await self._open(claim, nonce, identity, known)
         return recovered
 
@@ -363,6 +366,23 @@ class Coordinator:
         )
         return merged
 
+    async def _mend(self, claim: Lease) -> list[str]:
+        """See that no event of a shard that is kept has lost a key; rebuild those that have."""
+        mender = Mender(
+            shard=self._shard,
+            redis=self._redis,
+            database=self._database,
+            hold_life_max_ms=self._hold_life_max_ms,
+        )
+        marks = await self._marks()
+        return await mender.open_whole(claim.epoch, marks=marks, check_claim=claim.check)
+
+    async def _marks(self) -> bool:
+        """Tell whether keys are marked in the reign that is being opened."""
+        row = await reigns.read(self._database, self._shard)
+        assert row is not None, "it is claimed"
+        return row.records_version >= MARKS_SINCE
+
     async def _rebuild(
         self,
         claim: Lease,
@@ -379,6 +399,7 @@ class Coordinator:
                 redis=self._redis,
                 database=self._database,
                 hold_life_max_ms=self._hold_life_max_ms,
+                marks=await self._marks(),
                 check_claim=claim.check,
                 progress=progress.loaded,
             )

@@ -22,6 +22,7 @@ from reconciler.recover.coordinator import (
     MoreRecords,
 )
 from reconciler.recover.decide import CannotOpen
+from reconciler.recover.mend import Mender, Tender
 from reconciler.recover.recovered import Recovered
 from store import ledger, reigns
 from store.pool import connect as connect_database
@@ -80,10 +81,20 @@ async def run(
     )
 
     async def work(shard: int, database: asyncpg.Connection) -> None:
-        coordinator = make(shard, clients[shard % len(clients)], database)
+        client = clients[shard % len(clients)]
+        coordinator = make(shard, client, database)
+        tender = Tender(
+            partial(connect_database, database_url, timeout_ms=database_timeout_ms),
+            lambda own: Mender(
+                shard=shard, redis=client, database=own, hold_life_max_ms=hold_life_max_ms
+            ),
+        )
         if is_rebuild_forced:
             await coordinator.recover(is_rebuild_forced=True)
-        await _keep_open(coordinator, stopping, watch=watch)
+        try:
+            await _keep_open(coordinator, tender, stopping, watch=watch)
+        finally:
+            await tender.rest()
         if coordinator.recovered is not None:
             tell(coordinator.recovered)
 
@@ -143,10 +154,15 @@ async def _try(
     return True
 
 
-async def _keep_open(coordinator: Coordinator, stopping: asyncio.Event, *, watch: bool) -> None:
+async def _keep_open(
+    coordinator: Coordinator, tender: Tender, stopping: asyncio.Event, *, watch: bool
+) -> None:
     while not stopping.is_set():
         if not await coordinator.is_well():
+            await tender.rest()
             await coordinator.recover()
+        elif watch:
+            tender.tend()
         if not watch:
             if await coordinator.is_well():
                 return

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import hiredis
 from redis.asyncio import Redis
@@ -55,24 +55,45 @@ async def change_door(
     return dict(zip(before[::2], before[1::2], strict=True))
 
 
+class Shut(NamedTuple):
+    """An event that is shut, to be rebuilt alone."""
+
+    event_id: str
+    #: Of the rebuild.
+    name: str
+    #: The shard's last record at that moment.
+    epoch: int
+    seq: int
+    #: Version that its seat map had; 0 if it had lost that as well.
+    map_version: int
+
+
 class Loader:
     """
-    Writes one shard over one connection; an async context.
+    Writes one shard, or one event of it, over one connection; an async context.
 
-    Batches are transactions that watch `meta`: the claim is read and found ours, then nothing but
-    an unchanged `meta` lets the batch pass. While one is on its way the next is put together.
+    Batches are transactions that watch who may write: the claim in `meta` is read and found ours,
+    then nothing but an unchanged `meta` lets the batch pass; of an event that is shut alone, the
+    name of the rebuild. While one is on its way the next is put together.
     """
 
-    def __init__(self, redis: Redis, shard: int, epoch: int) -> None:
+    def __init__(self, redis: Redis, shard: int, epoch: int, *, event: Shut | None = None) -> None:
         """
         Args:
             redis: Client of the shard's master.
 
             epoch: The claim.
+
+            event: The only event that is written.
         """
         self._pool: Any = redis.connection_pool
-        self._meta = keys.meta(shard)
-        self._claim = str(epoch).encode()
+        #: Key that is watched, its fields, and what they must say.
+        self._watched = keys.meta(shard)
+        self._fields: list[bytes] = [b"claim", b"state"]
+        self._wanted = [str(epoch).encode(), b"rebuilding"]
+        if event is not None:
+            self._watched = keys.shut(shard, event.event_id)
+            self._fields, self._wanted = [b"rebuild"], [event.name.encode()]
         self._connection: Any = None
         self._packed: list[bytes] = []
         self._packed_bytes = 0
@@ -128,6 +149,31 @@ class Loader:
         """Add to a counter of a hash."""
         await self._call(b"HINCRBY", key, [field.encode(), b"%d" % by])
 
+    async def open(self, shard: int, event: Shut, *, is_marked: bool) -> None:
+        """
+        Put the stock of an event that was shut alone in its place: from here on it sells.
+
+        Args:
+            is_marked: Whether its keys are; if not, the marks go that said that it is damaged.
+        """
+        await self.flush()  # All before in transactions before; this, in one.
+        names, shut = keys.event(shard, event.event_id), keys.shut(shard, event.event_id)
+        if not is_marked:
+            for name in keys.hashes(names):
+                await self._call(b"HDEL", name, [keys.MARK.encode()])
+        await self._call(b"HDEL", shut, [b"rebuild"])
+        await self._call(b"RENAME", shut, [names.stock.encode()])
+        # The sweeper comes at once, and says itself when it must come again.
+        await self.score(keys.due(shard), {event.event_id: 0})
+        await self.flush()
+
+    async def mark(self, names: keys.EventKeys) -> None:
+        """Mark the keys of an event, so that one that is lost is missed."""
+        for name in keys.hashes(names):
+            await self.put(name, {keys.MARK: 1})
+        for name, score in keys.sorted_sets(names).items():
+            await self._call(b"ZADD", name, [score.encode(), keys.MARK.encode()])
+
     async def remove(self, key: str) -> None:
         """Remove a key; Redis frees its memory in the background."""
         await self._call(b"UNLINK", key, [])
@@ -169,14 +215,14 @@ class Loader:
                 raise reply
 
     def _look(self) -> list[bytes]:
-        return [_pack(b"WATCH", self._meta), _pack(b"HMGET", self._meta, b"claim", b"state")]
+        return [_pack(b"WATCH", self._watched), _pack(b"HMGET", self._watched, *self._fields)]
 
     async def _judge(self) -> None:
         """Read the answers of `_look`: from here on the claim is ours, or the next batch fails."""
         await self._connection.read_response()
-        claim, state = await self._connection.read_response()
-        if (claim, state) != (self._claim, b"rebuilding"):
-            raise ClaimLost(f"Redis is {state!r} under claim {claim!r}")
+        found = await self._connection.read_response()
+        if found != self._wanted:
+            raise ClaimLost(f"{self._watched} says {found!r}, not {self._wanted!r}")
 
 
 def _pack(verb: bytes, key: str, *words: bytes) -> bytes:

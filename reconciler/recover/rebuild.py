@@ -23,17 +23,20 @@ from engine import keys
 from engine.records import Joined
 from engine.seats import SOLD
 from engine.values import Hold, Ticket, WaitEntry, hold_text, ticket_text
-from reconciler.event.image import JOIN_NO_BASE, Image
+from reconciler.event.image import JOIN_NO_BASE, VERSIONS_PER_EPOCH, Image
 from reconciler.event.snapshot import groups
 from reconciler.event.state import HOLD_KINDS, SALE_KINDS, EventState, records_of
-from reconciler.recover.loader import PAIRS_MAX, Loader
-from store import audit, rebuild
+from reconciler.recover.loader import PAIRS_MAX, Loader, Shut
+from store import audit, damage, rebuild
 from store import waitlist as store_waitlist
 
 log = structlog.get_logger()
 
 #: Bookings that are read together; a larger event is read alone.
 GROUP_BOOKINGS_MAX = 50_000
+#: Changes of a seat map that one record may be, and versions that are skipped: clients that know
+#: one of before ask for the whole map.
+LINES_MAX, VERSIONS_SKIPPED = 10, 2_000
 #: The clocks of two Redis servers may differ by this much.
 CLOCKS_DIFFER_MAX = dt.timedelta(minutes=5)
 
@@ -68,10 +71,14 @@ class Rebuild:
     database: asyncpg.Connection
     #: Longest life of a hold, in ms: how far back the journal is read.
     hold_life_max_ms: int
+    #: Whether keys are marked (`engine.keys.MARK`): not where older code reads them.
+    marks: bool
     #: Called often; raises if the claim was lost.
     check_claim: Callable[[], None]
     #: Takes how many bookings are loaded, of how many.
     progress: Callable[[int, int], None] = lambda _done, _total: None
+    #: The only event to rebuild, if the shard has lost no more: it must be shut, and stays so.
+    event: Shut | None = None
     _result: Rebuilt = field(default_factory=Rebuilt)
     _total: int = 0
     _now_ms: int = 0
@@ -79,6 +86,9 @@ class Rebuild:
     async def run(self) -> Rebuilt:
         """
         Remove what Redis has of the shard and load it anew; `meta` must say `rebuilding`.
+
+        Of one event alone, the stock is loaded beside its place (`engine.keys.shut`): whoever has
+        seen that it adds up opens the event with it.
 
         Raises:
             ClaimLost: see there.
@@ -91,17 +101,26 @@ class Rebuild:
         seconds, micros = await self.redis.time()
         self._now_ms = seconds * 1000 + micros // 1000
         rows = await rebuild.events(self.database, self.shard)
-        counts = self._result.counts = await rebuild.booking_counts(self.database, self.shard)
-        self._total = sum(counts.values())
+        counts = self._result.counts
         states = self._result.states
         await self._read_sales(states)
+        if self.event is None:
+            counts |= await rebuild.booking_counts(self.database, self.shard)
+        else:
+            own_id = self.event.event_id
+            rows = [row for row in rows if row.id == own_id]
+            for other in states.keys() - {own_id}:
+                del states[other]
+            counts[own_id] = (await damage.kept(self.database, own_id)).bookings
+        self._total = sum(counts.values())
         for event_id in [row.id for row in rows if row.status != "draft"]:
             if event_id not in states:
                 raise CannotRebuild(f"the journal has no record of the publishing of {event_id}")
         await self._read_holds(states)
         events = self._result.events = sorted(states)
-        async with Loader(self.redis, self.shard, self.epoch) as loader:
-            await self._wipe(loader, {*events, *(row.id for row in rows)})
+        async with Loader(self.redis, self.shard, self.epoch, event=self.event) as loader:
+            if self.event is None:
+                await self._wipe(loader, {*events, *(row.id for row in rows)})
             for group in groups(events, counts, bookings_max=GROUP_BOOKINGS_MAX):
                 self.check_claim()
                 images = await self._picture(group)
@@ -136,7 +155,7 @@ class Rebuild:
     async def _wipe(self, loader: Loader, event_ids: set[str]) -> None:
         members: Any = await self.redis.smembers(keys.events(self.shard))
         for event_id in sorted(event_ids | {member.decode() for member in members}):
-            for key in keys.event(self.shard, event_id):
+            for key in (*keys.event(self.shard, event_id), keys.shut(self.shard, event_id)):
                 await loader.remove(key)
         for key in (keys.events(self.shard), keys.due(self.shard), keys.cancelling(self.shard)):
             await loader.remove(key)
@@ -226,7 +245,7 @@ class Rebuild:
 
     async def _load(self, loader: Loader, event_id: str, image: Image) -> None:
         """Load what is not a booking; the persons' counts are there and get their holds' places."""
-        names, state = keys.event(self.shard, event_id), self._result.states[event_id]
+        names, state = self.names(event_id), self._result.states[event_id]
         for name, places in image.persons.items():
             await loader.count(names.persons, name, places)
         holds, members = state.holds, image.members()
@@ -239,19 +258,35 @@ class Rebuild:
         await loader.put(names.holds, {key: hold_text(hold) for key, hold in holds.items()})
         await loader.score(names.deadlines, deadlines)
         await loader.score(names.ended, state.ended_at_ms)
-        await loader.put(names.seats, image.seats(self.epoch))
+        await loader.put(names.seats, image.seats(self.epoch) | self._map_version(image))
         await loader.put(names.entries, image.entry_fields(firsts))
         await loader.score(names.waitlist, dict.fromkeys(members, 0))
         tickets = {own_id: ticket_text(ticket) for own_id, ticket in state.tickets.items()}
         await loader.put(names.tickets, tickets)
         await loader.put(names.promos, image.promos())
         await loader.put(names.stock, stock)
-        if holds or members:
+        if self.marks:
+            await loader.mark(names)
+        if (holds or members) and self.event is None:
             # The sweeper comes at once, and says itself when it must come again.
             await loader.score(keys.due(self.shard), {event_id: self._now_ms})
         if image.sale.cancelled_at_ms is not None and (image.sold.total() or image.held.total()):
             await loader.add(keys.cancelling(self.shard), [event_id])
         self._result.states[event_id] = EventState(sale=image.sale)  # The rest was needed here.
+
+    def names(self, event_id: str) -> keys.EventKeys:
+        """Return where the event is loaded."""
+        names = keys.event(self.shard, event_id)
+        if self.event is None:
+            return names
+        return names._replace(stock=keys.shut(self.shard, event_id))
+
+    def _map_version(self, image: Image) -> dict[str, str]:
+        """Return a version of the seat map above all that clients may have seen in this epoch."""
+        if self.event is None or not image.sections:
+            return {}
+        least = self.event.epoch * VERSIONS_PER_EPOCH + LINES_MAX * self.event.seq
+        return {"version": str(max(least, self.event.map_version) + VERSIONS_SKIPPED)}
 
     async def _read_waitlist(self, entries: dict[str, WaitEntry]) -> tuple[Joined, dict[str, str]]:
         """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -38,6 +38,8 @@ class Recovered:
     lost_range: str
     merged: Merged
     rebuilt: Rebuilt | None = None
+    #: Events of a shard that was kept which had lost keys, and were rebuilt.
+    mended: list[str] = field(default_factory=list)
     #: From the claim to the open door.
     seconds: float = 0.0
     #: What of it loading and verifying took.
@@ -55,6 +57,8 @@ class Recovered:
             "redo_lost": self.merged.lost,
             "seconds": round(self.seconds, 3),
         }
+        if self.mended:
+            figures["mended"] = len(self.mended)
         if self.rebuilt is not None:
             figures |= {
                 "events": len(self.rebuilt.events),
@@ -74,6 +78,8 @@ class Recovered:
         ]
         if self.lost_range:
             lines.append(f"  Redis had lost ({self.lost_range}); PostgreSQL had it")
+        if self.mended:
+            lines.append(f"  had lost keys, and was rebuilt: {', '.join(self.mended)}")
         merged = self.merged
         if merged.found or merged.conflicts or merged.lost:
             lines.append(

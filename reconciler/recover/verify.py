@@ -50,7 +50,8 @@ async def verify(
     """
     found: list[Violation] = []
     for done, event_id in enumerate(rebuilt.events, start=1):
-        found += await _count(shard, redis, event_id, rebuilt.counts.get(event_id, 0))
+        names = keys.event(shard, event_id)
+        found += await count(shard, redis, names, event_id, rebuilt.counts.get(event_id, 0))
         progress(f"shard {shard}: {done} of {len(rebuilt.events)} events counted")
         check_claim()
     left, examined = EXAMINED_BOOKINGS_MAX, []
@@ -66,17 +67,18 @@ async def verify(
     return found + result.violations
 
 
-async def _count(shard: int, redis: Redis, event_id: str, bookings: int) -> list[Violation]:
+async def count(
+    shard: int, redis: Redis, names: keys.EventKeys, event_id: str, bookings: int
+) -> list[Violation]:
     """Count one event by what its hashes have."""
-    names = keys.event(shard, event_id)
     stock: Any = await redis.hgetall(names.stock)
     taken: Counter[bytes] = Counter()
-    count = broken = 0
+    rows = broken = 0
     async for values in _values(redis, names.bookings):
         live = [row.split(b" ") for row in values if row.startswith(b"confirmed ")]
         whole = [words[7] for words in live if len(words) == LIVE_WORDS]
         taken.update(whole)
-        count += len(values)
+        rows += len(values)
         broken += len(live) - len(whole)
     kept: Counter[bytes] = Counter()
     async for values in _values(redis, names.holds):
@@ -89,9 +91,9 @@ async def _count(shard: int, redis: Redis, event_id: str, bookings: int) -> list
     async for fields in _scan(redis, names.persons):
         persons += sum(int(places) for user, places in fields.items() if b"/" not in user)
     figures = {
-        "bookings": (bookings, count),
+        "bookings": (bookings, rows),
         "broken bookings": (0, broken),
-        "waiting": (waiting.total(), await redis.zcard(names.waitlist)),
+        "waiting": (waiting.total(), await redis.zlexcount(names.waitlist, "[0", "+")),
         "persons": (sold.total() + held.total(), persons),
     }
     for tier_no in range(1, int(stock.get(b"tier_count", 0)) + 1):
@@ -146,6 +148,7 @@ async def _scan(redis: Redis, key: str) -> Any:
     while True:
         page: Any = await redis.hscan(key, cursor, count=SCAN_COUNT)
         cursor, fields = page
+        fields.pop(keys.MARK.encode(), None)
         if not seen.isdisjoint(fields):
             fields = {name: value for name, value in fields.items() if name not in seen}
         seen.update(fields)

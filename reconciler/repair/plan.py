@@ -83,8 +83,9 @@ UNPROVED = OF_ROWS | {
     "event_missing",
     "record_quarantined",
 }
-#: Violations that a new epoch ends: counters of `meta` that the next opening sets.
-OF_OPENING = frozenset({"meta_seq_behind", "persisted_seq_ahead", "epoch_differs"})
+#: Violations that a new epoch ends: counters of `meta` that the next opening sets, and events that
+#: it rebuilds.
+OF_OPENING = frozenset({"meta_seq_behind", "persisted_seq_ahead", "epoch_differs", "key_lost"})
 #: Violations that end where records are derived anew (`--pg`).
 OF_REWIND = frozenset(
     {
@@ -296,7 +297,7 @@ class Planner:
                     self._shard,
                     None,
                     shard_wide["reopen"],
-                    ["counters of `meta` set by the next epoch"],
+                    ["by the next opening: counters of `meta` set, lost keys rebuilt"],
                 )
             )
         # Rows first: what Redis must be follows from the records, whatever the rows were.

@@ -18,7 +18,7 @@ from engine.ids import new_id
 from engine.outcomes import Applied, Booked
 from engine.redis_client import connect
 from evently.embedded import ValkeyServer
-from tests.checks import FAR_MS, ask, check_consistent
+from tests.checks import FAR_MS, check_consistent, rows_of
 from tests.conftest import TIMEOUT_MS
 from tests.engine.conftest import order
 
@@ -85,6 +85,6 @@ async def test_f18_disk_full(
     valkey.is_small = False
     valkey.start()
 
-    rows = await ask(fresh_redis, "HGETALL", keys.event(shard, event).bookings)
+    rows = await rows_of(fresh_redis, keys.event(shard, event).bookings)
     assert set(acked) <= {booking_id.decode() for booking_id in rows}
     await check_consistent(fresh_redis, shard)

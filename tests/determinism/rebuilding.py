@@ -45,6 +45,7 @@ class SimulatedRebuild:
         redis: RedisClient,
         database: Connection,
         hold_life_max_ms: int,
+        marks: bool,
         check_claim: Callable[[], None],
         progress: Callable[[int, int], None],
     ) -> None:
@@ -52,6 +53,7 @@ class SimulatedRebuild:
         self._check_claim, self._progress = check_claim, progress
         assert shard == 0
         assert hold_life_max_ms
+        assert marks in {True, False}
 
     async def run(self) -> Rebuilt:
         """Load Redis anew, in steps."""
@@ -79,6 +81,30 @@ class SimulatedRebuild:
             reply(None)
 
         await self._redis.do("load", serve)
+
+
+class NoMender:
+    """Stands for `reconciler.recover.mend`: the model has one event, and never loses a part."""
+
+    def __init__(self, **_: Any) -> None:
+        """Take what a mender takes."""
+
+    async def open_whole(self, *_: Any, **__: Any) -> list[str]:
+        """Find nothing."""
+        return []
+
+
+class NoTender:
+    """Stands for `mend.Tender`."""
+
+    def __init__(self, *_: Any) -> None:
+        """Take what a tender takes."""
+
+    def tend(self) -> None:
+        """Do nothing."""
+
+    async def rest(self) -> None:
+        """Do nothing."""
 
 
 async def verify(

@@ -34,7 +34,7 @@ from tests.determinism.loop import CURRENT, Process, VirtualLoop
 from tests.determinism.network import Link, Network
 from tests.determinism.postgres_client import Connection, Pool
 from tests.determinism.postgres_server import PostgresServer
-from tests.determinism.rebuilding import SimulatedRebuild, verify
+from tests.determinism.rebuilding import NoMender, NoTender, SimulatedRebuild, verify
 from tests.determinism.redis_client import RedisClient, SimulatedWire
 from tests.determinism.redis_server import START_MS, RedisServer
 from tests.determinism.scripts import SCRIPTS
@@ -226,6 +226,8 @@ def staged(site: Site, rng: random.Random, tell: Callable[[str], None] | None) -
         (porter, "examine_server", facts),
         (acl, "drift", no_drift),
         (recovery, "Rebuild", SimulatedRebuild),
+        (recovery, "Mender", NoMender),
+        (keeper, "Tender", NoTender),
         (recovery, "verify", verify),
         (scripts, "NAMES", _SCRIPT_NAMES),
         (scripts, "source", "#!lua\n{}".format),

@@ -18,7 +18,7 @@ from engine.ids import booking_of_hold, new_id
 from engine.outcomes import Applied, Booked, Extended, Held, Refused
 from engine.status import Status
 from engine.sweeper import JUMP_S_MIN, Sweeper
-from tests.checks import Tier, ask, check_consistent, stock
+from tests.checks import Tier, ask, check_consistent, members_of, rows_of, stock
 from tests.engine.conftest import order, publish
 
 HOUR_MS = 3_600_000
@@ -31,15 +31,15 @@ MOMENTS = (4, 8)
 async def jump(redis: Redis, shard: int, event: str, by_ms: int) -> None:
     """Let the clock jump: make all moments that are kept of holds older by as much."""
     names = keys.event(shard, event)
-    rows = await ask(redis, "HGETALL", names.holds)
+    rows = await rows_of(redis, names.holds)
     for own_id, row in rows.items():
         words = row.split(b" ", 11)
         for at in MOMENTS:
             words[at] = b"%d" % (int(words[at]) - by_ms)
         await ask(redis, "HSET", names.holds, own_id, b" ".join(words))
     for key in (names.deadlines, keys.due(shard)):
-        for member in await ask(redis, "ZRANGE", key, 0, -1):
-            if key == names.deadlines or member.decode() == event:
+        for member in await members_of(redis, key):
+            if key == names.deadlines or member == event:
                 await ask(redis, "ZINCRBY", key, -by_ms, member)
 
 

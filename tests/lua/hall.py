@@ -15,7 +15,7 @@ from engine.outcomes import Applied, Booked, Held, Refused, SeatMap, Swept
 from engine.records import Blocked, Unblocked
 from engine.seats import Section, letters
 from engine.verbs import EXPIRE
-from tests.checks import FAR_MS, ask, journal
+from tests.checks import FAR_MS, journal, rows_of
 
 TTL_MS = 600_000
 
@@ -76,7 +76,9 @@ class Hall:
     async def expire(self) -> Swept:
         """Sweep the event."""
         command = Expire(self.event, 100, 86_400_000)
-        return await self.engine.shards[self.shard].submit(EXPIRE, command)
+        outcome = await self.engine.shards[self.shard].submit(EXPIRE, command)
+        assert isinstance(outcome, Swept)
+        return outcome
 
     async def statuses(self) -> list[str]:
         """Return the status of each section."""
@@ -93,17 +95,17 @@ class Hall:
         """
         found: dict[str, str] = {}
         tier_of: dict[str, int] = {}
-        fields = await ask(self.redis, "HGETALL", self.names.seats)
+        fields = await rows_of(self.redis, self.names.seats)
         for number in range(1, int(fields[b"count"]) + 1):
             for seat, letter in letters(number, fields[b"%d.status" % number].decode()):
                 found[seat] = letter
                 tier_of[seat] = int(fields[b"%d.layout" % number].split()[0])
         expected = dict.fromkeys(found, "f")
-        for row in (await ask(self.redis, "HGETALL", self.names.bookings)).values():
+        for row in (await rows_of(self.redis, self.names.bookings)).values():
             words = row.decode().split(" ")
             if words[0] == "confirmed":
                 self._own(expected, values.parse_items(words[7]), "s")
-        for row in (await ask(self.redis, "HGETALL", self.names.holds)).values():
+        for row in (await rows_of(self.redis, self.names.holds)).values():
             hold = values.parse_hold(row)
             if hold.status == "held":
                 self._own(expected, hold.items, "h")
@@ -119,7 +121,7 @@ class Hall:
             assert expected[seat] == "f"
             expected[seat] = "b"
         assert expected == found
-        stock = await ask(self.redis, "HGETALL", self.names.stock)
+        stock = await rows_of(self.redis, self.names.stock)
         for tier_no, capacity in self.capacity.items():
             counts = {
                 letter: int(stock[b"%d.%b" % (tier_no, name)])

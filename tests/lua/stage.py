@@ -178,7 +178,7 @@ class Stage:
 
     def _publish_names(self, event_id: str) -> list[str]:
         till, own = self.till, keys.event(self.till.shard, event_id)
-        return [till.meta, till.journal, keys.events(till.shard), own.stock, own.seats, own.promos]
+        return [till.meta, till.journal, keys.events(till.shard), *own]
 
     def _publish(self, event_id: str, *, seats: bool = True) -> tuple[Any, ...]:
         tiers = (5, 100, 10, 14 if seats else 5, 100, 10, 3, 100, 10)

@@ -175,7 +175,7 @@ async def test_f21_one_command_more_is_refused(stage: Stage, verb: str) -> None:
 async def test_f21_publish_is_bounded(till: Till, tiers: int, sections: int, codes: int) -> None:
     """F21: one tier, section or promo code more than an event may have is an error."""
     own = keys.event(till.shard, till.event)
-    names = [till.meta, till.journal, keys.events(till.shard), own.stock, own.seats, own.promos]
+    names = [till.meta, till.journal, keys.events(till.shard), *own]
 
     async def publish(tiers: int, sections: int, codes: int) -> Any:
         promos = ",".join(f"{CODE}{n}:1:1:0:" for n in range(codes))
@@ -195,7 +195,7 @@ async def test_f21_largest_publish_with_seats(till: Till) -> None:
     own = keys.event(till.shard, till.event)
     for number in range(1, 201):
         await till.call("seat", [till.meta, own.stock, own.seats], till.epoch, number, 1, "9", "")
-    names = [till.meta, till.journal, keys.events(till.shard), own.stock, own.seats, own.promos]
+    names = [till.meta, till.journal, keys.events(till.shard), *own]
     await till.call(
         "publish",
         names,

@@ -6,7 +6,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from engine import keys
-from tests.checks import ask, snapshot
+from tests.checks import members_of, snapshot
 from tests.lua.waitlist import Queue, Waiter, full
 from tests.lua.world import Till
 
@@ -117,6 +117,6 @@ class TestJoinRefusals:
         replies = await till.call("join", names, till.epoch, till.event, *words)
         assert {"JOINED"} == {reply[0] for reply in replies}
         assert [w.id for w in waiters] == [
-            m.decode()[17:] for m in await ask(till.redis, "ZRANGE", queue.names.waitlist, 0, -1)
+            m[17:] for m in await members_of(till.redis, queue.names.waitlist)
         ]
         await queue.check()

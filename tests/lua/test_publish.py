@@ -13,21 +13,14 @@ from engine import keys
 from engine.ids import new_id
 from engine.records import Published
 from engine.records import Tier as RecordTier
-from tests.checks import FAR_MS, ask, check_consistent, journal, snapshot
+from tests.checks import FAR_MS, ask, check_consistent, journal, rows_of, snapshot
 from tests.lua.world import TIERS, Till
 
 
 def names(till: Till) -> list[str]:
     """Return the script's KEYS for the default event."""
     event = keys.event(till.shard, till.event)
-    return [
-        till.meta,
-        till.journal,
-        keys.events(till.shard),
-        event.stock,
-        event.seats,
-        event.promos,
-    ]
+    return [till.meta, till.journal, keys.events(till.shard), *event]
 
 
 async def test_state_left_behind(till: Till) -> None:
@@ -56,7 +49,7 @@ async def test_state_left_behind(till: Till) -> None:
             f"{number}.price_minor": price,
             f"{number}.order_max": order_max,
         }
-    rows = await ask(till.redis, "HGETALL", names(till)[3])
+    rows = await rows_of(till.redis, names(till)[3])
     assert {name: str(value) for name, value in expected.items()} == {
         name.decode(): value.decode() for name, value in rows.items()
     }

@@ -54,20 +54,13 @@ async def test_publish_needs_all_seats(engine: Engine, redis: Redis, shard: int)
     await engine.seat(shard, hall.event, SECTION)
     for capacity, sections in ((10, 2), (9, 1)):
         sha = engine.reign(shard).script_shas["publish"]
-        names = [
-            f"{{s{shard}}}:meta",
-            f"{{s{shard}}}:log:1",
-            f"{{s{shard}}}:events",
-            hall.names.stock,
-            hall.names.seats,
-            hall.names.promos,
-        ]
+        names = [f"{{s{shard}}}:meta", f"{{s{shard}}}:log:1", f"{{s{shard}}}:events", *hall.names]
         with pytest.raises(ResponseError, match="BADARG seats"):
             await ask(
                 redis,
                 "EVALSHA",
                 sha,
-                6,
+                len(names),
                 *names,
                 1,
                 hall.event,

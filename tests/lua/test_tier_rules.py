@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from engine import keys
 from engine.records import Published
-from tests.checks import FAR_MS, ask, check_consistent, journal, persons, snapshot
+from tests.checks import FAR_MS, check_consistent, journal, persons, rows_of, snapshot
 from tests.lua.waitlist import Queue, Waiter
 from tests.lua.world import Command, Desk, Till
 
@@ -27,7 +27,7 @@ async def counts(till: Till) -> dict[str, int]:
 async def test_rules_are_loaded_and_published(till: Till) -> None:
     """Rules stand in the stock and in the record, and only those of tiers that have any."""
     await till.publish(rules=[(2, 2, 5, 7, 9)])
-    fields = await ask(till.redis, "HGETALL", keys.event(till.shard, till.event).stock)
+    fields = await rows_of(till.redis, keys.event(till.shard, till.event).stock)
     names = ("order_min", "person_max", "opens_at_ms", "closes_at_ms")
     found = {key.decode(): int(value) for key, value in fields.items() if key[1:2] == b"."}
     expected = dict(zip((f"2.{name}" for name in names), (2, 5, 7, 9), strict=True))

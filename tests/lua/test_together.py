@@ -13,7 +13,7 @@ from engine.outcomes import Applied, Booked, Refused
 from engine.seats import Section, named
 from engine.status import Status
 from engine.values import Hold
-from tests.checks import ask, stock
+from tests.checks import rows_of, stock
 from tests.lua.hall import Hall
 
 OFFER_TTL_MS = 600_000
@@ -204,6 +204,6 @@ async def test_cancelled_event_ends_offers_and_bookings(hall: Hall, user: str) -
     assert None is await offer_of(hall, second)
     assert (4, 3) == (await available(hall, SEATED), await available(hall, GENERAL))
     assert ["ffff"] == await hall.statuses()
-    rows = await ask(hall.redis, "HVALS", hall.names.persons)
+    rows = (await rows_of(hall.redis, hall.names.persons)).values()
     assert {b"0"} >= set(rows)
     await hall.check()

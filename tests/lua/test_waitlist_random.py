@@ -15,7 +15,7 @@ from engine.door import Reign
 from engine.ids import booking_of_offer, new_id
 from engine.redis_client import connect
 from evently.embedded import ValkeyServer
-from tests.checks import ask
+from tests.checks import ask, members_of
 from tests.conftest import BACKLOG_MAX, TIMEOUT_MS
 from tests.lua.waitlist import Queue, Waiter
 from tests.lua.world import Command, Till
@@ -113,9 +113,9 @@ class History:
 
     async def overdue(self) -> None:
         """Let a deadline pass."""
-        live = await ask(self.till.redis, "ZRANGE", self.queue.names.deadlines, 0, -1)
+        live = await members_of(self.till.redis, self.queue.names.deadlines)
         if live:
-            await self.queue.overdue(self.chance.choice(live).decode())
+            await self.queue.overdue(self.chance.choice(live))
 
     async def end_hold(self) -> None:
         """Release some hold."""
@@ -131,9 +131,9 @@ class History:
 
     async def lose_patience(self) -> None:
         """Let the head of the list have stopped it long ago."""
-        heads = await ask(self.till.redis, "ZRANGE", self.queue.names.waitlist, 0, 0)
+        heads = (await members_of(self.till.redis, self.queue.names.waitlist))[:1]
         for waiter in self.waiters:
-            is_head = bool(heads) and heads[0].decode().endswith(waiter.id)
+            is_head = bool(heads) and heads[0].endswith(waiter.id)
             if is_head and (await self.queue.entry(waiter)).stalled_at_ms > 1:
                 await self.queue.impatient(waiter)
 

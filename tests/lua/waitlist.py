@@ -21,7 +21,7 @@ from engine.records import (
     Stalled,
 )
 from engine.values import WaitEntry, parse_entry, parse_hold
-from tests.checks import ask, journal
+from tests.checks import ask, journal, members_of, rows_of
 from tests.checks import persons as read_persons
 from tests.lua.world import Command, Till
 
@@ -237,7 +237,7 @@ async def check_waitlist(till: Till, names: keys.EventKeys) -> None:
             fold.follow(entry.record)
     stock = {
         name.decode(): value.decode()
-        for name, value in (await ask(till.redis, "HGETALL", names.stock)).items()
+        for name, value in (await rows_of(till.redis, names.stock)).items()
     }
     for tier_no, waiting in fold.lists.items():
         expected = [fold.available[tier_no], fold.held[tier_no], fold.sold[tier_no], len(waiting)]
@@ -249,7 +249,7 @@ async def check_waitlist(till: Till, names: keys.EventKeys) -> None:
     assert {user: n for user, n in fold.taken.items() if n} == await read_persons(
         till.redis, till.shard, till.event
     )
-    rows = await ask(till.redis, "HGETALL", names.entries)
+    rows = await rows_of(till.redis, names.entries)
     entries = {key.decode(): parse_entry(row) for key, row in rows.items() if key[:3] == b"wl_"}
     assert fold.status == {key: entry.status for key, entry in entries.items()}
     members = sorted(
@@ -257,13 +257,10 @@ async def check_waitlist(till: Till, names: keys.EventKeys) -> None:
         for tier_no, waiting in fold.lists.items()
         for key, no in waiting.items()
     )
-    assert members == [m.decode() for m in await ask(till.redis, "ZRANGE", names.waitlist, 0, -1)]
-    holds = {
-        k.decode(): parse_hold(v)
-        for k, v in (await ask(till.redis, "HGETALL", names.holds)).items()
-    }
+    assert members == await members_of(till.redis, names.waitlist)
+    holds = {k.decode(): parse_hold(v) for k, v in (await rows_of(till.redis, names.holds)).items()}
     live = {key for key, hold in holds.items() if hold.status == "held"}
-    assert live == {m.decode() for m in await ask(till.redis, "ZRANGE", names.deadlines, 0, -1)}
+    assert live == set(await members_of(till.redis, names.deadlines))
     offered = {key for key, status in fold.status.items() if status == "offered"}
     assert {offer_of_entry(key) for key in offered} == {k for k in live if k.startswith("offer_")}
 

@@ -123,14 +123,7 @@ class Till:
         flat = [figure for tier in tiers for figure in tier]
         reply: list[Any] = await self.call(
             "publish",
-            [
-                self.meta,
-                self.journal,
-                keys.events(self.shard),
-                keys.event(self.shard, event).stock,
-                keys.event(self.shard, event).seats,
-                keys.event(self.shard, event).promos,
-            ],
+            [self.meta, self.journal, keys.events(self.shard), *keys.event(self.shard, event)],
             self.epoch,
             event,
             fingerprint,

@@ -26,7 +26,7 @@ from loadtests.server import free_port
 from reconciler.recover.coordinator import Coordinator
 from store import reigns
 from store.pool import connect
-from tests.checks import ask, make_booking_id, snapshot
+from tests.checks import make_booking_id, rows_of, snapshot
 from tests.conftest import TIMEOUT_MS
 from tests.reconciler.conftest import DETAIL, BoxOffice, Shown
 from usecases.wiring import reign_reader
@@ -180,7 +180,7 @@ async def sell(office: BoxOffice, event: Shown, count: int) -> dict[str, Booked]
 
 async def bookings(office: BoxOffice, event: Shown) -> dict[str, tuple[int, int]]:
     """Return the places in the journal of all bookings that Redis has."""
-    rows = await ask(office.redis, "HGETALL", keys.event(office.shard, event.event_id).bookings)
+    rows = await rows_of(office.redis, keys.event(office.shard, event.event_id).bookings)
     return {key.decode(): (int(row.split()[2]), int(row.split()[3])) for key, row in rows.items()}
 
 

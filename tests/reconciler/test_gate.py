@@ -13,7 +13,7 @@ from engine.commands import CancelItem, Order, Own, Reopen, Scan, SetCapacity, T
 from engine.emptier import Emptier
 from engine.ids import new_id
 from engine.outcomes import Applied
-from tests.checks import FAR_MS, ask, make_booking_id
+from tests.checks import FAR_MS, ask, make_booking_id, rows_of
 from tests.reconciler.conftest import DETAIL, TIERS, BoxOffice, Shown
 
 CHECKS = 12
@@ -134,7 +134,7 @@ async def test_drift_is_found(
     await one_of_each(office, event)
     await office.drain(records_max=1_000)
     name = getattr(keys.event(office.shard, event.event_id), key)
-    rows = await ask(office.redis, "HGETALL", name)
+    rows = await rows_of(office.redis, name)
     field, value = next((f, v) for f, v in sorted(rows.items()) if find == ALL or find in v)
     if replace is None:
         await ask(office.redis, "HDEL", name, field)

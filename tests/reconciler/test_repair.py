@@ -15,7 +15,7 @@ from reconciler.event.image import Change
 from reconciler.recover.coordinator import open_again
 from reconciler.repair.repairer import Outcome, put_right, run
 from store import reigns
-from tests.checks import ask, snapshot
+from tests.checks import ask, members_of, snapshot
 from tests.reconciler.conftest import DETAIL, BoxOffice, Sold
 from tests.reconciler.plants import DRIFTS, OF_NOBODY, Plant, stock
 from tests.reconciler.test_cli import run as run_command
@@ -148,7 +148,7 @@ async def test_endless_hold_gets_its_deadline(sold: Sold) -> None:
     )
     assert isinstance(outcome, Held)
     names = keys.event(office.shard, sold.event.event_id)
-    [hold_id] = await ask(office.redis, "ZRANGE", names.deadlines, 0, -1)
+    [hold_id] = await members_of(office.redis, names.deadlines)
     await ask(office.redis, "ZREM", names.deadlines, hold_id)
     await ask(office.redis, "DEL", keys.due(office.shard))
     assert {"hold_endless"} == set(await sold.found())
