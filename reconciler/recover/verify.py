@@ -20,6 +20,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from engine import keys
+from engine.values import unmarked
 from reconciler.event.journal import Known
 from reconciler.event.violation import Violation
 from reconciler.judge.check import check_rebuilt
@@ -73,7 +74,8 @@ async def _count(shard: int, redis: Redis, event_id: str, bookings: int) -> list
     taken: Counter[bytes] = Counter()
     count = broken = 0
     async for values in _values(redis, names.bookings):
-        live = [row.split(b" ") for row in values if row.startswith(b"confirmed ")]
+        plain = map(unmarked, values)
+        live = [row.split(b" ") for row in plain if row.startswith(b"confirmed ")]
         whole = [words[7] for words in live if len(words) == LIVE_WORDS]
         taken.update(whole)
         count += len(values)
