@@ -184,7 +184,7 @@ Give back fewer, or all of this tier.
 
 ticket_transferred 409 A ticket was given away; it is its holder's.
 Who booked it cannot give back the place of `ticket_id`, which somebody else has now.
-Ask them to give it back (`POST /v1/tickets/{id}/return`), or leave it out: name the tickets that go.
+Ask them to give it back (`POST /v1/tickets/{id}/return`), or leave it out: name those that go.
 
 no_transfers 409 Tickets of this event cannot be given away.
 The organizer has ruled that a ticket stays with who booked it.

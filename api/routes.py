@@ -235,9 +235,7 @@ ROUTES: tuple[Route, ...] = (
         _TRANSFER,
         body=asked.Transfer,
     ),
-    _route(
-        "POST /v1/tickets/{ticket_id}/return user", gate.give_back, told.Transferred, _TICKET
-    ),
+    _route("POST /v1/tickets/{ticket_id}/return user", gate.give_back, told.Transferred, _TICKET),
     _route(
         "PATCH /v1/events/{event_id} organizer",
         changes.change,

@@ -90,8 +90,8 @@ def _tickets(items: str) -> list[_Ticket]:
     found = []
     for line in filter(None, items.split(",")):
         tier_no, quantity, price, *seats = line.split(":")
-        for seat_id in seats[0].split("+") if seats else [""] * int(quantity):
-            found.append(_Ticket(tier_no, price, seat_id))
+        seat_ids = seats[0].split("+") if seats else [""] * int(quantity)
+        found += [_Ticket(tier_no, price, seat_id) for seat_id in seat_ids]
     return found
 
 

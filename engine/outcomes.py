@@ -55,8 +55,8 @@ REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.CAPACITY_BELOW_TAKEN: ("line", "minimum"),
 }
 
-#: What may follow those, in order: the line, where it is a tier's own rule that refuses; the ticket,
-#: where the command names none.
+#: What may follow those, in order: the line, where it is a tier's own rule that refuses; the
+#: ticket, where the command names none.
 OPTIONAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.SALE_NOT_OPEN: ("line",),
     Status.SALE_CLOSED: ("line",),
@@ -208,9 +208,7 @@ def now(made: Booked, words: Sequence[bytes]) -> Booked:
         return made
     status, version, *end = words
     return made._replace(
-        status=status.decode(),
-        version=int(version),
-        cancelled_at_ms=int(end[0]) if end else None,
+        status=status.decode(), version=int(version), cancelled_at_ms=int(end[0]) if end else None
     )
 
 

@@ -184,8 +184,8 @@ class CancelBooking(Asked, frozen=True, kw_only=True):
     """
     Which places of a booking to give back; all without a body.
 
-    One of the three: tickets by their ids, seats by theirs, or so many of some tiers, which are never
-    tickets that were given away or are used.
+    One of the three: tickets by their ids, seats by theirs, or so many of some tiers, which are
+    never tickets that were given away or are used.
     """
 
     items: Annotated[list[CancelledItem], Meta(min_length=1, max_length=ORDER_LINES_MAX)] | None = (

@@ -112,8 +112,8 @@ async def cancel(services: Services, person: Principal, own_id: str) -> Done[tol
     """
     Cancel a booking of the person's own; its places are on sale at once. May be repeated.
 
-    Not while somebody is in on one of its tickets, nor, by the event's policy, with a ticket that was
-    given away: that is its holder's.
+    Not while somebody is in on one of its tickets, nor, by the event's policy, with a ticket that
+    was given away: that is its holder's.
     """
     row = await _own(services, person, own_id)
     own = Own(row.event_id, row.id, row.user_id)

@@ -61,8 +61,9 @@ async def transfer(
     """
     Give a ticket to another person, who must have an account.
 
-    From then on only the new holder sees its code; the old one no longer passes. The event's policy
-    says whether who booked it may still cancel it; the place counts against their limit all the same.
+    From then on only the new holder sees its code; the old one no longer passes. The event's
+    policy says whether who booked it may still cancel it; the place counts against their limit all
+    the same.
     """
     if (asked.email is None) == (asked.user_id is None):
         raise invalid("", "must have either email or user_id")

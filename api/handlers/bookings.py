@@ -64,9 +64,10 @@ async def cancel(request: web.Request) -> web.StreamResponse | Problem:
     """
     Cancel a booking of one's own, or some of its places; they are on sale again at once.
 
-    Without a body all of it; else tickets, seats, or so many of some tiers. A ticket on which somebody
-    is in stays, and so does one that was given away, unless the event's `transfers` say that it is
-    still the buyer's. May be repeated: a second cancellation changes nothing and gives the same answer.
+    Without a body all of it; else tickets, seats, or so many of some tiers. A ticket on which
+    somebody is in stays, and so does one that was given away, unless the event's `transfers` say
+    that it is still the buyer's. May be repeated: a second cancellation changes nothing and gives
+    the same answer.
     """
     services, person = request.app[SERVICES], request[PRINCIPAL]
     own_id = request.match_info["booking_id"]

@@ -207,9 +207,7 @@ def _record_part(
 ) -> str:
     if isinstance(record, ItemCancelled):
         items, tickets = items_text(record.items), tuple(record.tickets)
-        return _text(
-            "item_cancelled", record.booking_id, items, tickets, record.at_ms, epoch, seq
-        )
+        return _text("item_cancelled", record.booking_id, items, tickets, record.at_ms, epoch, seq)
     if isinstance(record, Cancelled):
         return _text(
             "cancelled", record.booking_id, record.user_id, items_text(record.items), record.at_ms

@@ -48,13 +48,7 @@ from engine.records import (
     Unblocked,
 )
 from engine.seats import BLOCKED, letters
-from engine.values import (
-    Booking,
-    Hold,
-    Ticket,
-    WaitEntry,
-    parse_items,
-)
+from engine.values import Booking, Hold, Ticket, WaitEntry, parse_items
 from reconciler.event.view import InRedis
 from store.waitlist import OFFER_PREFIX
 

@@ -30,10 +30,8 @@ async def last(till: Till) -> Any:
 
 async def passing(till: Till, command: Command, count: int) -> list[bool]:
     """Tell of each ticket of a booking whether it still lives; leaves it as it was."""
-    found = []
-    for number in range(1, count + 1):
-        found.append((await till.undo(command, number))[0] != "TICKET_CANCELLED")
-    return found
+    replies = [await till.undo(command, number) for number in range(1, count + 1)]
+    return [reply[0] != "TICKET_CANCELLED" for reply in replies]
 
 
 async def test_whole_booking_stays_while_somebody_is_in(till: Till, booking: Command) -> None:
@@ -212,8 +210,8 @@ async def test_badarg_names(till: Till, booking: Command, what: str) -> None:
 @pytest.fixture
 async def old_till(redis: Redis, shard: int) -> Till:
     """Return a till of a reign that writes records of version 1."""
-    fields = "epoch 1 state open seq 0 persisted_seq 0 backlog_max 1000000".split()
-    await ask(redis, "HSET", keys.meta(shard), *fields, "layout", keys.LAYOUT_VERSION)
+    door = ("epoch", 1, "state", "open", "seq", 0, "persisted_seq", 0, "backlog_max", 1_000_000)
+    await ask(redis, "HSET", keys.meta(shard), *door, "layout", keys.LAYOUT_VERSION)
     for name in scripts.NAMES:
         await ask(redis, "SCRIPT LOAD", scripts.render(name, f"old-{shard}", 1))
     return Till(redis, Reign(shard=shard, epoch=1, script_shas=scripts.shas(f"old-{shard}", 1)))
