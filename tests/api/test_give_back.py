@@ -206,8 +206,9 @@ async def test_ticket_of_a_friend(
     assert [] == (await world.call("GET", "/v1/tickets", token=holder)).body["data"]
     check_problem(await scan(world, theirs["code"], staff), 410, "ticket_superseded")
     assert 200 == (await world.cancel(booking["id"], user)).status
-    given = [one for one in await told(world) if one[0].startswith("ticket.")]
-    own = (await world.database.fetchval("SELECT user_id FROM bookings LIMIT 1"),)[0]
+    given = [one for one in await told(world) if one[2] == ticket["id"]]
+    find_own = "SELECT user_id FROM bookings WHERE id = $1"
+    own = await world.database.fetchval(find_own, booking["id"])
     assert [
         ("ticket.transferred", friend, ticket["id"]),
         ("ticket.given", own, ticket["id"]),
