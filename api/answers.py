@@ -104,7 +104,8 @@ def answer_made(
     Answer with a new booking: a `told.Booking` as JSON.
 
     By hand, since most of it is the same for all who order the same; ids, levels and receipts
-    have no character to escape.
+    have no character to escape. One that was cancelled since is not made by this request, nor live:
+    200 instead of 201.
     """
     if isinstance(made, Denied):
         return problem_of(made)
@@ -114,7 +115,9 @@ def answer_made(
         headers += f"Preference-Applied: durability={promise.level}\r\n"
     if outcome.is_replay:
         headers += "Idempotent-Replayed: true\r\n"
-    quoted = f'"{receipt}"' if receipt else "null"
+    quoted, cancelled_at = f'"{receipt}"' if receipt else "null", "null"
+    if outcome.cancelled_at_ms is not None:
+        cancelled_at = f'"{moment_text(outcome.cancelled_at_ms)}"'
     noted = '"special_requests":"","metadata":{}'
     if special_requests or metadata:
         noted = (
@@ -122,13 +125,13 @@ def answer_made(
             f'"metadata":{encode(metadata).decode()}'
         )
     body = (
-        f'{{"id":"{own.id}","event_id":"{own.event_id}","status":"confirmed",'
+        f'{{"id":"{own.id}","event_id":"{own.event_id}","status":"{outcome.status}",'
         f"{_priced_items(known, own.event_id, outcome.items)},"
-        f'"created_at":"{moment_text(outcome.at_ms)}","cancelled_at":null,'
+        f'"created_at":"{moment_text(outcome.at_ms)}","cancelled_at":{cancelled_at},'
         f'"durability":"{promise.level}","seq":{outcome.seq},'
-        f'"receipt":{quoted},{noted},"version":1,"tickets":[]}}'
+        f'"receipt":{quoted},{noted},"version":{outcome.version},"tickets":[]}}'
     )
-    return LeanAnswer(201, body.encode(), headers)
+    return LeanAnswer(201 if cancelled_at == "null" else 200, body.encode(), headers)
 
 
 def encode(told: Any) -> bytes:

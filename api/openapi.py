@@ -15,6 +15,7 @@ from api.policy import Policy
 from api.problems import CONTENT_TYPE
 from api.routes import Route
 from api.schemas import ProblemDetails
+from usecases.told import Booking
 
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
 _REF = "#/components/schemas/{name}"
@@ -98,7 +99,9 @@ def _parameters(row: Route) -> list[dict[str, Any]]:
                 "name": "Idempotency-Key",
                 "in": "header",
                 "required": True,
-                "description": "Made by the client before the first attempt; a UUID is advised.",
+                "description": "Made by the client before the first attempt; a UUID is advised. "
+                "Good for as long as what it made is kept: bookings and waitlist entries as long "
+                "as their event, holds until a day after their end.",
                 "schema": {"type": "string", "minLength": 1, "maxLength": 255},
             }
         )
@@ -110,6 +113,10 @@ def _responses(row: Route) -> dict[str, Any]:
     if row.answer is not None:
         responses[str(row.status)]["content"] = {
             "application/json": {"schema": _reference(row.answer)}
+        }
+    if row.answer is Booking and row.status == 201:
+        responses["200"] = responses["201"] | {
+            "description": "The booking was made before, and cancelled since."
         }
     codes = list(row.problems)
     if row.body is not None:

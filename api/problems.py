@@ -159,7 +159,7 @@ The ticket was passed on, and its new owner has a new code.
 Ask for the newest code: the one in the booking of the new owner.
 
 already_checked_in 409 Somebody is in on this ticket already.
-The ticket was used at the gate before, at `checked_in_at`.
+The ticket was used at the gate before, at `checked_in_at`; its place cannot be given back or away.
 If the scan was a mistake, undo that check-in; otherwise the code was copied.
 
 not_checked_in 409 Nobody is in on this ticket.
@@ -170,9 +170,29 @@ version_changed 409 The booking has changed since; read it again.
 The request was made for an older state of the booking than it has now.
 Read the booking, decide anew, and send its new version.
 
-not_in_booking 409 The booking has not so many places of that tier.
-More places are to be cancelled than the booking has left in this tier.
-Read the booking and cancel at most what it has.
+not_in_booking 409 The booking has not what is to be given back.
+It has fewer places of that tier left, or the ticket or seat is not, or no longer, one of its own.
+Read the booking and give back what it has.
+
+seats_not_named 409 It must be said which seats.
+Some of several seats of a tier are to be given back, and a number does not say which.
+Send the `seat_ids` or the `ticket_ids` that are to go; a number is enough where all seats go.
+
+below_minimum 409 That would leave fewer places of a tier than one may have.
+An order of this tier has at least `minimum` places, and so must what is kept of it.
+Give back fewer, or all of this tier.
+
+ticket_transferred 409 A ticket was given away; it is its holder's.
+Who booked it cannot give back the place of `ticket_id`, which somebody else has now.
+Ask them to give it back (`POST /v1/tickets/{id}/return`), or leave it out: name those that go.
+
+no_transfers 409 Tickets of this event cannot be given away.
+The organizer has ruled that a ticket stays with who booked it.
+Cancel the place if the event allows it, so that somebody else can book it.
+
+not_upgraded 409 The server cannot do this before its upgrade is over.
+The sale is still kept in a form that older servers read too, and this cannot be said in it.
+Give back places by their number instead of by name, or ask again after the upgrade.
 
 capacity_below_taken 409 More places than that are sold, held or blocked.
 A tier cannot shrink below the places that are taken.

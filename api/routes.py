@@ -104,13 +104,13 @@ _JOIN = (
     f"503 backpressure {_SHUT}"
 )
 _GIVE_BACK = (
-    "404 not_found 409 version_changed 409 not_in_booking 409 already_checked_in "
-    f"428 precondition_required {_SHUT}"
+    "404 not_found 409 version_changed 409 not_in_booking 409 seats_not_named 409 below_minimum "
+    "409 already_checked_in 409 ticket_transferred 409 not_upgraded 428 precondition_required "
+    f"{_SHUT}"
 )
-_TRANSFER = (
-    f"404 not_found 409 already_checked_in 410 ticket_cancelled 410 ticket_superseded {_SHUT}"
-)
-_SCAN = f"403 forbidden {_TRANSFER}"
+_TICKET = f"404 not_found 409 already_checked_in 410 ticket_cancelled {_SHUT}"
+_TRANSFER = f"409 no_transfers {_TICKET}"
+_SCAN = f"403 forbidden 410 ticket_superseded {_TICKET}"
 _UNDO = f"409 not_checked_in {_SCAN}"
 _OWN = f"403 forbidden 404 not_found {_SHUT}"
 _CLOSE = f"409 not_on_sale {_OWN}"
@@ -235,6 +235,7 @@ ROUTES: tuple[Route, ...] = (
         _TRANSFER,
         body=asked.Transfer,
     ),
+    _route("POST /v1/tickets/{ticket_id}/return user", gate.give_back, told.Transferred, _TICKET),
     _route(
         "PATCH /v1/events/{event_id} organizer",
         changes.change,

@@ -20,9 +20,9 @@ from engine.batches import Batch, Told
 from engine.commands import Order
 from engine.errors import EngineError
 from engine.ids import promo_of
-from engine.outcomes import Booked, Refused, refused
+from engine.outcomes import Booked, Refused, now, refused
 from engine.records import Item
-from engine.values import item_rows, parse_items
+from engine.values import item_rows, parse_live_items
 from engine.verbs import Verb
 
 #: How a reply begins that tells of all orders at once.
@@ -112,7 +112,9 @@ class Call:
             place = int(row[1]), int(row[2]), int(row[3])
             more = [word.decode() for word in row[4:]]
             if has_bookings:
-                batch.told.append(Told(command, is_made, *place, item_rows(more[0]), *more[1:]))
+                # Of a booking that has changed since, a replay tells more; a witness needs no more.
+                known = more if is_made else more[:2]
+                batch.told.append(Told(command, is_made, *place, item_rows(more[0]), *known[1:]))
                 outcomes[number] = outcomes[number]._replace(batch=batch)
             else:
                 batch.told.append(Told(command, is_made, *place, record=more[0]))
@@ -197,11 +199,11 @@ class OrderCall(Call):
             if not line.startswith(_TOLD):
                 outcomes.append(_refused_line(line))
                 continue
-            status, epoch, seq, at_ms, text = line.split(b" ")
+            status, epoch, seq, at_ms, text, *changed = line.split(b" ")
             is_made, (items, rows) = status != b"REPLAYED", _items(text)
             place = int(epoch), int(seq), int(at_ms)
             batch.told.append(Told(order, is_made, *place, rows))
-            outcomes.append(Booked(*place, not is_made, items, batch))
+            outcomes.append(now(Booked(*place, not is_made, items, batch), changed))
             if is_made:
                 last_seq = place[1]
         return Reading(outcomes, last_seq, batch if batch.told else None)
@@ -257,9 +259,14 @@ def _outcome(verb: Verb[Any, Any], row: Any) -> Any:
 
 @lru_cache(maxsize=4_096)
 def _items(text: bytes) -> tuple[tuple[Item, ...], str]:
-    """Read items, as values and as rows of a record; in a rush the same few come repeatedly."""
+    """
+    Read items; in a rush the same few come repeatedly.
+
+    Returns:
+        Those that the booking has now, and as rows of a record those it was made with.
+    """
     items = text.decode()
-    return parse_items(items), item_rows(items)
+    return parse_live_items(items), item_rows(items)
 
 
 @lru_cache(maxsize=4_096)

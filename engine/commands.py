@@ -275,19 +275,23 @@ class Transfer(NamedTuple):
 
 
 class CancelItem(NamedTuple):
-    """Give back some places of a booking."""
+    """Give back some places of a booking: so many of some tiers, or tickets that are named."""
 
     event_id: str
     booking_id: str
     user_id: str
     #: Of the booking, as the caller has seen it: what makes a repetition harmless.
     version: int
-    #: Pairs of tier_no and quantity, tiers distinct: 1..10 lines.
+    #: Pairs of tier_no and quantity, tiers distinct: 1..10 lines; none if tickets are named.
     lines: tuple[tuple[int, int], ...]
+    #: 1..10 distinct tickets, each by its number or by its seat.
+    tickets: tuple[int | str, ...] = ()
 
     def words(self) -> list[Any]:
         """Return the words of the script that follow the event."""
-        return [self.booking_id, self.user_id, self.version, pairs(self.lines)]
+        names = [f"#{one}" if isinstance(one, int) else one for one in self.tickets]
+        what = "+".join(names) if names else pairs(self.lines)
+        return [self.booking_id, self.user_id, self.version, what]
 
 
 class OfEvent(NamedTuple):

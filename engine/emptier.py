@@ -16,6 +16,7 @@ from engine import keys
 from engine.commands import EmptyEvent
 from engine.outcomes import Refused
 from engine.shard import Shard
+from engine.values import unmarked
 from engine.verbs import EMPTY_EVENT
 
 log = structlog.get_logger()
@@ -56,7 +57,9 @@ class Emptier:
             before = cursor
             found: Any = await self._shard.client.hscan(names.bookings, cursor, count=SCAN_COUNT)
             cursor, rows = found
-            live = [own.decode() for own, row in rows.items() if row.startswith(b"confirmed ")]
+            live = [
+                own.decode() for own, row in rows.items() if unmarked(row).startswith(b"confirmed ")
+            ]
             for start in range(0, max(1, len(live)), BOOKINGS_MAX):
                 if steps == STEPS_MAX:
                     self._cursors[event_id] = before

@@ -52,7 +52,7 @@ from engine.redo import RedoBuffer
 from engine.replicas import GroupWaiter, Standing
 from engine.seats import Section
 from engine.shard import Shard
-from engine.values import Hold, WaitEntry
+from engine.values import Booking, Hold, WaitEntry
 from engine.waitlist import Position, read_entries
 from engine.wire import Wire
 
@@ -198,7 +198,11 @@ class Engine:
         return self._shards[shard].door.reign()
 
     async def book(self, shard: int, order: Order) -> Booked | Refused:
-        """Turn places into a confirmed booking; the same id again gives the first reply again."""
+        """
+        Turn places into a confirmed booking.
+
+        The same id again gives the first reply again, with the items and the status of now.
+        """
         order.check()
         return await self._shards[shard].submit(verbs.BOOK, order)
 
@@ -232,7 +236,11 @@ class Engine:
         return await self._shards[shard].submit(verbs.EXTEND, command)
 
     async def cancel(self, shard: int, own: Own) -> Applied | Refused:
-        """End a booking and give its places back; again, it gives the first one's reply."""
+        """
+        End a booking and give its places back; again, it gives the first one's reply.
+
+        Not while somebody is in on one of its tickets, or one belongs to whom it was given.
+        """
         return await self._shards[shard].submit(verbs.CANCEL, own)
 
     async def join(self, shard: int, command: Join) -> Applied | Refused:
@@ -249,7 +257,7 @@ class Engine:
 
     async def cancel_item(self, shard: int, command: CancelItem) -> Applied | Refused:
         """
-        Give back some places of a booking; the last ones end it.
+        Give back some places of a booking, or tickets by name; the last ones end it.
 
         Safe to repeat by the version that the caller has seen.
         """
@@ -335,6 +343,12 @@ class Engine:
             await self._require_whole(shard, event_id, "holds")
             return None
         return values.parse_hold(row)
+
+    async def read_booking(self, shard: int, event_id: str, booking_id: str) -> Booking | None:
+        """Read a booking as it is, in one plain read; None if there is none."""
+        self.reign(shard)
+        row: Any = await self.client(shard).hget(keys.event(shard, event_id).bookings, booking_id)
+        return None if row is None else values.parse_booking(row)
 
     async def read_entries(
         self, shard: int, event_id: str, entry_ids: list[str]

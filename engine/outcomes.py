@@ -7,12 +7,13 @@ infrastructure and bugs (`engine.errors`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from engine.batches import Batch
 from engine.records import Item
 from engine.status import Status
-from engine.values import parse_items
+from engine.values import CONFIRMED, parse_items, parse_live_items
 
 #: What follows a refusing status in a reply, in order; the Lua headers say the same.
 REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
@@ -47,14 +48,22 @@ REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.NOT_CHECKED_IN: (),
     Status.VERSION_CHANGED: ("version",),
     Status.NOT_IN_BOOKING: ("line",),
+    Status.SEATS_NOT_NAMED: ("line",),
+    Status.BELOW_MINIMUM: ("minimum",),
+    Status.TICKET_TRANSFERRED: ("ticket_id",),
+    Status.NO_TRANSFERS: (),
+    Status.NOT_UPGRADED: (),
     Status.CAPACITY_BELOW_TAKEN: ("line", "minimum"),
 }
 
-#: What may follow those, in order: the line, where it is a tier's own rule that refuses.
+#: What may follow those, in order: the line, where it is a tier's own rule that refuses; the
+#: ticket, where the command names none.
 OPTIONAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.SALE_NOT_OPEN: ("line",),
     Status.SALE_CLOSED: ("line",),
     Status.LIMIT_REACHED: ("line",),
+    Status.BELOW_MINIMUM: ("line",),
+    Status.ALREADY_CHECKED_IN: ("ticket_id",),
 }
 
 
@@ -85,9 +94,14 @@ class Booked(NamedTuple):
     at_ms: int
     #: True if an earlier call with the same key, or of the same hold, made the booking.
     is_replay: bool
+    #: Those that it has now, or had when it ended.
     items: tuple[Item, ...]
     #: The script call that said so, with the bookings it told others of.
     batch: Batch | None = None
+    #: What the booking is now: confirmed or cancelled, at which version, and when it ended.
+    status: str = CONFIRMED
+    version: int = 1
+    cancelled_at_ms: int | None = None
 
 
 class Held(NamedTuple):
@@ -178,13 +192,24 @@ def applied(reply: list[Any]) -> Applied | Refused:
 
 
 def booked(row: list[Any]) -> Booked | Refused:
-    """Read `STATUS epoch seq at_ms items`."""
-    return refused(row) or Booked(
-        int(row[1]),
-        int(row[2]),
-        int(row[3]),
-        status_of(row) is Status.REPLAYED,
-        parse_items(row[4].decode()),
+    """Read `STATUS epoch seq at_ms items fingerprint`, and behind that what `now` reads."""
+    refusal = refused(row)
+    if refusal is not None:
+        return refusal
+    is_replay = status_of(row) is Status.REPLAYED
+    made = Booked(
+        int(row[1]), int(row[2]), int(row[3]), is_replay, parse_live_items(row[4].decode())
+    )
+    return now(made, row[6:]) if is_replay else made
+
+
+def now(made: Booked, words: Sequence[bytes]) -> Booked:
+    """Add what became of a booking since it was made, `status version cancelled_at_ms`, if any."""
+    if not words:
+        return made
+    status, version, *end = words
+    return made._replace(
+        status=status.decode(), version=int(version), cancelled_at_ms=int(end[0]) if end else None
     )
 
 

@@ -93,6 +93,10 @@ class Rules(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     In Redis each is a field of `stock` by its name. Values are digits or lower-case letters.
     """
 
+    #: Whether tickets may be given away, and whose they are then: their holder's, or still their
+    #: buyer's, who may cancel them.
+    transfers: Literal["holder", "buyer", "none"] = "holder"
+
     def given(self) -> dict[str, int | str]:
         """Return the rules that the event has."""
         rules: dict[str, int | str] = msgspec.to_builtins(self)
@@ -182,6 +186,13 @@ class Confirmed(_Record, frozen=True, gc=False, tag="confirmed"):
     detail: Detail = Detail()
 
 
+class Holder(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Who had a ticket that was given away: `[number, user_id]`."""
+
+    number: int
+    user_id: str
+
+
 class Cancelled(_Record, frozen=True, gc=False, tag="cancelled"):
     """A confirmed booking ended; its places are available again."""
 
@@ -190,6 +201,8 @@ class Cancelled(_Record, frozen=True, gc=False, tag="cancelled"):
     items: list[Item]
     #: Empty for the owner's own wish; `event_cancelled` if the event was called off.
     reason: Literal["", "event_cancelled"] = ""
+    #: Others than its owner, who had tickets that ended with it. Since version 2.
+    holders: list[Holder] = []
 
 
 class Blocked(_Record, frozen=True, gc=False, tag="blocked"):
@@ -275,8 +288,12 @@ class ItemCancelled(_Record, frozen=True, gc=False, tag="item_cancelled"):
     items: list[Item]
     #: What it keeps.
     left: list[Item]
-    #: What it was made with and each cut so far, as Redis keeps them: `lua/lib/bookings.lua`.
+    #: What it was made with and each cut so far, as Redis keeps them: `engine.cuts`.
     cuts: str
+    #: Numbers of the tickets that went, since version 2; before, the last ones of each tier.
+    tickets: list[int] = []
+    #: As of `Cancelled`.
+    holders: list[Holder] = []
 
 
 class _TicketRecord(_Record, frozen=True, gc=False):

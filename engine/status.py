@@ -95,8 +95,18 @@ class Status(StrEnum):
     NOT_CHECKED_IN = "NOT_CHECKED_IN"
     #: The booking has changed since the caller looked.
     VERSION_CHANGED = "VERSION_CHANGED"
-    #: The booking has not so many places of that tier.
+    #: The booking has not so many places of that tier, or no such ticket.
     NOT_IN_BOOKING = "NOT_IN_BOOKING"
+    #: Some seats of a tier are to be given back, and nobody says which.
+    SEATS_NOT_NAMED = "SEATS_NOT_NAMED"
+    #: The booking would keep fewer places of a tier than an order of it has.
+    BELOW_MINIMUM = "BELOW_MINIMUM"
+    #: The ticket was given away and belongs to its holder.
+    TICKET_TRANSFERRED = "TICKET_TRANSFERRED"
+    #: The event's tickets cannot be given away.
+    NO_TRANSFERS = "NO_TRANSFERS"
+    #: It takes a later version of records than the shard writes.
+    NOT_UPGRADED = "NOT_UPGRADED"
     #: More places are taken or blocked than the capacity asked for.
     CAPACITY_BELOW_TAKEN = "CAPACITY_BELOW_TAKEN"
     #: The event has no tier of that number.

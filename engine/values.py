@@ -9,10 +9,11 @@ of the fields below. Whatever has another form raises `ValueError`, and no scrip
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import NamedTuple, TypeVar
 
+from engine.cuts import CUTS, NAMES
 from engine.records import Item
 
 CONFIRMED = "confirmed"
@@ -26,7 +27,8 @@ _Value = TypeVar("_Value")
 _BETWEEN = '","'
 _LINE = r"\d+:\d+:\d+(:s\d+-\d+(\+s\d+-\d+)*)?"
 _ITEMS = re.compile(f"{_LINE}(,{_LINE})*")
-_CUTS = re.compile(r"\d+x\d+x\d+(,\d+x\d+x\d+)*(/\d+-\d+-\d+-\d+x\d+x\d+(,\d+x\d+x\d+)*)+")
+#: How a value of version 2 begins: a booking whose cuts name tickets.
+_MARK = b"=2 "
 
 
 def _reads(what: str) -> Callable[[Callable[[bytes], _Value]], Callable[[bytes], _Value]]:
@@ -56,8 +58,8 @@ def parse_items(text: str) -> tuple[Item, ...]:
     """
     Read items.
 
-    Of a booking that has lost places since (`lua/lib/bookings.lua`), those it was made with: what
-    the first reply said.
+    Of a booking that has lost places since (`engine.cuts`), those it was made with: what the first
+    reply said.
     """
     items = []
     for line in _made_with(text).split(","):
@@ -65,6 +67,11 @@ def parse_items(text: str) -> tuple[Item, ...]:
         seat_ids = tuple(seats[0].split("+")) if seats else ()
         items.append(Item(int(tier_no), int(quantity), int(price_minor), seat_ids))
     return tuple(items)
+
+
+def parse_live_items(text: str) -> tuple[Item, ...]:
+    """Read items; of a booking that has lost places, those that it has now."""
+    return parse_items(text.partition("/")[0])
 
 
 def items_text(items: Iterable[Item]) -> str:
@@ -103,52 +110,6 @@ def _made_with(text: str) -> str:
     return past.partition("/")[0].replace("x", ":") or live
 
 
-# Cuts: `items/cut/cut...` behind a booking's items, with `x` for `:`
-
-
-class Cut(NamedTuple):
-    """Places that a booking lost."""
-
-    epoch: int
-    seq: int
-    at_ms: int
-    #: `tier_no:quantity:price_minor,...`
-    items: str
-
-
-def split_cuts(cuts: str) -> tuple[str, list[Cut]]:
-    """Read cuts: the first items, and the cuts in order."""
-    first, *rest = cuts.replace("x", ":").split("/")
-    found = []
-    for text in rest:
-        epoch, seq, at_ms, items = text.split("-")
-        found.append(Cut(int(epoch), int(seq), int(at_ms), items))
-    return first, found
-
-
-def join_cuts(first: str, cuts: Sequence[Cut]) -> str | None:
-    """Write what `split_cuts` reads; None if there is no cut."""
-    if not cuts:
-        return None
-    parts = [first, *(f"{cut.epoch}-{cut.seq}-{cut.at_ms}-{cut.items}" for cut in cuts)]
-    return "/".join(parts).replace(":", "x")
-
-
-def items_left(first: str, cuts: Sequence[Cut]) -> str:
-    """Return the items that are left of *first* after *cuts*."""
-    gone: dict[str, int] = {}
-    for cut in cuts:
-        for line in cut.items.split(","):
-            tier_no, quantity, _ = line.split(":")
-            gone[tier_no] = gone.get(tier_no, 0) + int(quantity)
-    left = []
-    for line in first.split(","):
-        tier_no, quantity, price = line.split(":")
-        if int(quantity) > gone.get(tier_no, 0):
-            left.append(f"{tier_no}:{int(quantity) - gone.get(tier_no, 0)}:{price}")
-    return ",".join(left)
-
-
 class Booking(NamedTuple):
     """A booking's content: the same fields whether it comes from Redis, rows or records."""
 
@@ -166,7 +127,7 @@ class Booking(NamedTuple):
     #: Place of its `cancelled` record; rows in PostgreSQL do not keep it.
     cancel_epoch: int | None = None
     cancel_seq: int | None = None
-    #: What it was made with and what was cut since (`lua/lib/bookings.lua`); None if nothing was.
+    #: What it was made with and what was cut since (`engine.cuts`); None if nothing was.
     cuts: str | None = None
 
     @property
@@ -196,16 +157,22 @@ class Booking(NamedTuple):
         return next((tier_no for tier_no, _ in self.lines), None)
 
 
+def unmarked(text: bytes) -> bytes:
+    """Return the words of a booking, of which the first is its status: its text without a mark."""
+    return text.removeprefix(_MARK)
+
+
 @_reads("a booking")
 def parse_booking(text: bytes) -> Booking:
     """Read a booking as the scripts write it (`lua/book.lua`, `lua/cancel.lua`)."""
-    words = text.decode().split(" ")
+    words = unmarked(text).decode().split(" ")
     status, version, epoch, seq, at_ms, user_id, fingerprint, kept, *end = words
     items, slash, cuts = kept.partition("/")
     if (
         (status, len(end)) not in {(CONFIRMED, 0), (CANCELLED, 3)}
         or not _ITEMS.fullmatch(items)
-        or (slash and not _CUTS.fullmatch(cuts))
+        or (slash and not CUTS.fullmatch(cuts))
+        or (NAMES in cuts) != text.startswith(_MARK)
     ):
         raise ValueError(status)
     cancel_epoch, cancel_seq, cancelled_at_ms = map(int, end) if end else (None, None, None)
@@ -231,7 +198,8 @@ def booking_text(booking: Booking) -> str:
     end: tuple[object, ...] = ()
     if booking.status == CANCELLED:
         end = (booking.cancel_epoch, booking.cancel_seq, booking.cancelled_at_ms)
-    return _text((*booking[:7], items, *end))
+    mark = _MARK.decode() if booking.cuts and NAMES in booking.cuts else ""
+    return mark + _text((*booking[:7], items, *end))
 
 
 class Hold(NamedTuple):

@@ -4,7 +4,7 @@ book: turn places of one or more tiers into a confirmed booking, for many orders
 
 Guarantees   I1 never oversold; I6 one booking per idempotency key; I12 limit per person.
 Atomicity    Each order all or nothing; every check precedes the first write of the batch.
-Idempotency  A known booking_id gives its first reply again, whatever happened since.
+Idempotency  A known booking_id gives its first reply again, and what became of the booking since.
 Cost         O(orders + lines); 3 reads and 3 writes per event, 2 reads and 1 write per call, and
              1 XADD per call; 2 reads and 2 writes more where there is a limit. Where too little
              is left, up to 50 overdue holds are ended first.
@@ -40,7 +40,8 @@ ARGV
 Returns one text, ALL and what BOOKED has of the last order, with the items of each kind, if all
 were plainly booked, one after the other; else a line per order, in order, of words (first that
 applies)
-  REPLAYED                epoch, seq, at_ms, items   the first reply again
+  REPLAYED                epoch, seq, at_ms, items   the first reply again; if it has changed since,
+                                                     status, version, when it was cancelled
   IDEMPOTENCY_KEY_REUSED                             known booking_id, other fingerprint
   RATE_LIMITED            attempts_max, window_ms, retry_after_ms   transient
   EVENT_DAMAGED                                      a key of it is lost, and it is being rebuilt
@@ -105,10 +106,11 @@ local function decide(order)
     local refusal = refuse(shard, order) or seat_order(shard, order)
     return refusal and table.concat(refusal, ' ') or take(order)
   end
+  row = unmarked(row)
   local place, fingerprint, items =
     string.match(row, '^%S+ %S+ (%S+ %S+ %S+ )%S+ (%S+) (%S+)')
-  return fingerprint == order.fingerprint and 'REPLAYED' .. ' ' .. place .. items
-    or 'IDEMPOTENCY_KEY_REUSED'
+  if fingerprint ~= order.fingerprint then return 'IDEMPOTENCY_KEY_REUSED' end
+  return table.concat({ 'REPLAYED', place .. items, unpack(changed_since(row) or {}) }, ' ')
 end
 
 -- From here on not all of the batch is plain: note what was taken before the `n`th order.

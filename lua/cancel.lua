@@ -2,10 +2,11 @@
 --[[
 cancel: end confirmed bookings; their places are available again in the same step.
 
-Guarantees   I1 conservation; I10 cancelled is final; I12 the person's count goes down once.
+Guarantees   I1 conservation; I10 cancelled is final; I12 the person's count goes down once. A place
+             whose ticket is checked in, or belongs to whom it was given, does not come back.
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By state: a cancelled booking gives the reply of its cancellation again.
-Cost         O(commands + lines); 3 reads and 3 writes per event, 2 reads and 1 write per call, and
+Cost         O(commands + places); 5 reads and 3 writes per event, 2 reads and 1 write per call, and
              1 XADD per call.
              Where somebody waits, up to 20 entries of each tier are read and offered places.
 
@@ -26,12 +27,14 @@ ARGV
 Returns one array per command, in order (first that applies)
   EVENT_DAMAGED                       a key of it is lost, and it is being rebuilt
   NOT_FOUND                           no such booking of that user
-  REPLAYED       epoch, seq, at_ms    cancelled before
-  BACKPRESSURE                        transient: PostgreSQL is too far behind
-  CANCELLED      epoch, seq, at_ms, record    record: its JSON as journalled
+  REPLAYED            epoch, seq, at_ms    cancelled before
+  ALREADY_CHECKED_IN  checked_in_at_ms, gate    somebody is in on one of its tickets; its id follows
+  TICKET_TRANSFERRED  ticket_id            given away, and its holder's
+  BACKPRESSURE                             transient: PostgreSQL is too far behind
+  CANCELLED           epoch, seq, at_ms, record    record: its JSON as journalled
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
-Emits        journal `cancelled`: booking_id, user_id, items
+Emits        journal `cancelled`: booking_id, user_id, items, holders
              Where somebody waits: `offered`, `stalled`, `left`, as `join`
 ]]
 
@@ -51,9 +54,21 @@ for _, command in ipairs(commands) do
   local ids = command.event.booking_ids
   ids[#ids + 1] = command[1]
 end
-for _, event in ipairs(events) do read_rows(event.bookings, event.booking_ids, event.booking_of) end
+for _, event in ipairs(events) do
+  read_bookings(event, event.booking_ids)
+  read_tickets(event, event.booking_ids)
+end
 
 -- Check. Decisions change the tables above and nothing else.
+local function cancel(event, booking_id)
+  local tickets, numbers = known_tickets(event, booking_id)
+  local refusal = refuse_tickets(event, tickets, numbers)
+  if refusal then return refusal end
+  if shard.room < 1 then return { 'BACKPRESSURE' } end
+  local seq = end_booking(shard, event, booking_id, holders_text(tickets, numbers))
+  return { 'CANCELLED', epoch, seq, shard.at_ms, shard.records[shard.count] }
+end
+
 local replies = {}
 for n, command in ipairs(commands) do
   local event, booking_id = command.event, command[1]
@@ -66,11 +81,8 @@ for n, command in ipairs(commands) do
     replies[n] = { 'NOT_FOUND' }
   elseif status == 'cancelled' then
     replies[n] = { 'REPLAYED', its_epoch, seq, its_at_ms }
-  elseif shard.room < 1 then
-    replies[n] = { 'BACKPRESSURE' }
   else
-    local its_seq = end_booking(shard, event, booking_id, '')
-    replies[n] = { 'CANCELLED', epoch, its_seq, shard.at_ms, shard.records[shard.count] }
+    replies[n] = cancel(event, booking_id)
   end
 end
 promote(shard, events)

@@ -26,7 +26,8 @@ ARGV
 Returns one array per command, in order (first that applies)
   EVENT_DAMAGED                                      a key of it is lost, and it is being rebuilt
   NOT_FOUND                                          no such hold of that user
-  REPLAYED       epoch, seq, at_ms, items, fingerprint    confirmed before
+  REPLAYED       epoch, seq, at_ms, items, fingerprint    confirmed before; if it has changed since,
+                                                     status, version, when it was cancelled
   HOLD_RELEASED                                      its owner gave it back
   EVENT_CANCELLED                                    the event was called off
   BACKPRESSURE                                       transient: PostgreSQL is too far behind
@@ -142,7 +143,8 @@ for n, command in ipairs(commands) do
     local its_epoch, seq, at_ms, user_id, fingerprint, items =
       string.match(booking, '^%S+ %S+ (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
     replies[n] = user_id == command.user_id
-      and { 'REPLAYED', its_epoch, seq, at_ms, items, fingerprint } or { 'NOT_FOUND' }
+      and { 'REPLAYED', its_epoch, seq, at_ms, items, fingerprint,
+        unpack(changed_since(booking) or {}) } or { 'NOT_FOUND' }
   elseif not hold or hold.user_id ~= command.user_id then
     replies[n] = { 'NOT_FOUND' }
   elseif hold.status == 'released' then

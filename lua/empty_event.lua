@@ -2,10 +2,11 @@
 --[[
 empty_event: take one bounded step in giving back all places of a cancelled event.
 
-Guarantees   I1 conservation; I10 cancelled is final; in the end nobody holds or has anything.
+Guarantees   I1 conservation; I10 cancelled is final; in the end nobody holds or has anything, also
+             who is in already, or was given a ticket: their tickets stay on record as they are.
 Atomicity    All or nothing; every check precedes the first write.
 Idempotency  By state: a hold or booking ends once. A step that crashed is simply taken again.
-Cost         O(100 holds + bookings named + tiers); at most 8 reads and 9 writes, and
+Cost         O(100 holds + bookings named + tiers); at most 9 reads and 9 writes, and
              1 XADD.
 
 KEYS (one hash tag: the shard's)
@@ -28,7 +29,7 @@ Returns (first that applies)
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `released`: hold_id, user_id, items; and `cancelled`: booking_id, user_id,
-             items, reason
+             items, reason, holders
 ]]
 
 -- Bind.
@@ -51,7 +52,8 @@ if not event.cancelled_at_ms then return { 'NOT_FOUND' } end
 local tier_nos = {}
 for n = 1, event.tier_count do tier_nos[tostring(n)] = true end
 read_stock(event, tier_nos)
-read_rows(event.bookings, booking_ids, event.booking_of)
+read_bookings(event, booking_ids)
+read_tickets(event, booking_ids)
 local hold_ids = redis.call('ZRANGEBYSCORE', event.deadlines, '-inf', '(+inf',
   'LIMIT', 0, 100)
 read_rows(event.holds, hold_ids, event.hold_of)
@@ -70,7 +72,8 @@ end
 for _, booking_id in ipairs(booking_ids) do
   local row = event.booking_of[booking_id]
   if row and string.find(row, '^confirmed ') and shard.room > 0 then
-    end_booking(shard, event, booking_id, ',"reason":"event_cancelled"')
+    local holders = holders_text(known_tickets(event, booking_id))
+    end_booking(shard, event, booking_id, ',"reason":"event_cancelled"' .. holders)
     bookings = bookings + 1
   end
 end

@@ -3,10 +3,11 @@
 transfer: give tickets to other people; their codes change, and the old ones no longer pass.
 
 Guarantees   Only the holder gives, and not after check-in; the ticket's version strictly increases.
-             The place still counts against the limit of who booked it (I12), not of the receiver.
+             Where the event has no transfers, a ticket goes back to its buyer at most. The place
+             still counts against the limit of who booked it (I12), not of the receiver.
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By state: a giver who repeats the same transfer gets the first reply again.
-Cost         O(commands); 2 reads and 1 write per event, 2 reads and 1 write per call, and
+Cost         O(commands); 3 reads and 1 write per event, 2 reads and 1 write per call, and
              1 XADD per call.
 
 KEYS (one hash tag: the shard's)
@@ -30,6 +31,7 @@ Returns one array per command, in order (first that applies)
   NOT_FOUND                                             no such ticket of that holder
   TICKET_CANCELLED                                      its booking or its place was cancelled
   REPLAYED            epoch, seq, at_ms, version        given before
+  NO_TRANSFERS                                          the event's tickets stay whose they are
   ALREADY_CHECKED_IN  checked_in_at_ms, gate            too late
   BACKPRESSURE                                          transient: PostgreSQL is too far behind
   TRANSFERRED         epoch, seq, at_ms, version        the ticket's new version
@@ -61,6 +63,9 @@ local function transfer(command)
     return { 'REPLAYED', ticket.epoch, ticket.seq, ticket.at_ms, ticket.version }
   end
   if ticket.holder_id ~= user_id then return { 'NOT_FOUND' } end
+  if to_user_id ~= ticket.owner_id and transfers_of(command.event) == 'none' then
+    return { 'NO_TRANSFERS' }
+  end
   if ticket.status == 'checked_in' then
     return { 'ALREADY_CHECKED_IN', ticket.at_ms, ticket.gate }
   end

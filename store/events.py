@@ -69,6 +69,8 @@ class Event(NamedTuple):
     #: `strict` or `skip`, and how long the head of a strict list may stop it.
     waitlist_policy: str = "strict"
     waitlist_patience_ms: int = 900_000
+    #: Whose a ticket is that was given away: `holder` or `buyer`; `none`: it cannot be.
+    transfers: str = "holder"
 
 
 async def add(
@@ -102,6 +104,7 @@ async def add(
             event.person_max,
             event.waitlist_policy,
             event.waitlist_patience_ms,
+            event.transfers,
         )
         await connection.execute(
             query("insert_tiers"),

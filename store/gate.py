@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
+from engine.cuts import tickets_gone
+from engine.ids import ticket_id
 from engine.records import (
     CapacitySet,
     CheckedIn,
@@ -24,6 +26,7 @@ from engine.records import (
     TicketChange,
     Transferred,
 )
+from store import seats
 from store.sql import columns, moment, query
 
 TICKET_STATUS: Mapping[type, str] = {
@@ -65,7 +68,7 @@ async def cut_bookings(
     if not cuts:
         return
     left = {
-        (cut.event_id, cut.booking_id, item.tier_no): item.quantity
+        (cut.event_id, cut.booking_id, item.tier_no): (item.quantity, "+".join(item.seat_ids))
         for cut in cuts
         for item in cut.left
     }
@@ -78,12 +81,20 @@ async def cut_bookings(
         [sum(item.quantity * item.unit_price_minor for item in cut.left) for cut in cuts],
         [cut.cuts for cut in cuts],
     )
-    kept = [(*line, left[line]) for line in lines if line in left]
+    kept = [(*line, *left[line]) for line in lines if line in left]
     gone = [line for line in lines if line not in left]
     if kept:
         await connection.execute(query("cut_items"), *columns(kept))
     if gone:
         await connection.execute(query("drop_items"), *columns(gone))
+    await seats.give_up(
+        connection,
+        [
+            (cut.event_id, ticket_id(cut.booking_id, number))
+            for cut in cuts
+            for number in tickets_gone(cut.cuts)
+        ],
+    )
 
 
 async def change_tickets(connection: asyncpg.Connection, epoch: int, changes: Changes) -> None:

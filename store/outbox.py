@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from engine.ids import entry_of_offer
+from engine.ids import entry_of_offer, ticket_id
 from engine.records import (
     Booked,
     Cancelled,
@@ -76,36 +76,42 @@ async def read(
             if seq > after_seq:
                 record = examine(line.encode())
                 # A mark stands for a record in quarantine: `put` has it when it is mended.
-                if not isinstance(record, str) and (notice := notice_of(seq, record)):
-                    notices.append(notice)
+                if not isinstance(record, str):
+                    notices += notices_of(seq, record)
         last_seq = row["last_seq"]
     return Told(notices, last_seq)
 
 
 async def put(connection: asyncpg.Connection, shard: int, epoch: int, entry: Entry) -> None:
     """Write what a record gives to tell that came into the archive behind its readers."""
-    notice = notice_of(entry.seq, entry.record)
-    if notice is not None:
+    for notice in notices_of(entry.seq, entry.record):
         await connection.execute(query("insert_outbox"), *notice[:4], shard, epoch, notice.seq)
 
 
-def notice_of(seq: int, record: Record) -> Notice | None:
-    """Return whom *record* concerns, and with what; None if nobody need be told."""
+def notices_of(seq: int, record: Record) -> list[Notice]:
+    """Return whom *record* concerns, and with what: each once, and nobody if none need be told."""
+    told: list[tuple[str, str, str]] = []
     match record:
         case Booked() | Confirmed():
-            told = ("booking.confirmed", record.user_id, record.booking_id)
+            told.append(("booking.confirmed", record.user_id, record.booking_id))
         case Cancelled():
             kind = "event.cancelled" if record.reason else "booking.cancelled"
-            told = (kind, record.user_id, record.booking_id)
+            told.append((kind, record.user_id, record.booking_id))
         case ItemCancelled():
-            told = ("booking.changed", record.user_id, record.booking_id)
+            told.append(("booking.changed", record.user_id, record.booking_id))
         case Transferred():
-            told = ("ticket.transferred", record.holder_id, record.ticket_id)
+            told.append(("ticket.transferred", record.holder_id, record.ticket_id))
+            told.append(("ticket.given", record.by, record.ticket_id))
         case Offered():
-            told = ("waitlist.offered", record.user_id, record.entry_id)
+            told.append(("waitlist.offered", record.user_id, record.entry_id))
         case Expired() if record.hold_id.startswith(_OFFER_PREFIX):
-            told = ("waitlist.expired", record.user_id, entry_of_offer(record.hold_id))
+            told.append(("waitlist.expired", record.user_id, entry_of_offer(record.hold_id)))
         case _:
-            return None
-    kind, user_id, subject_id = told
-    return Notice(kind, record.event_id, user_id, subject_id, seq)
+            pass
+    if isinstance(record, Cancelled | ItemCancelled):
+        # Who was given a ticket of it does not see the booking, and is told of the ticket.
+        told += [
+            ("ticket.cancelled", holder.user_id, ticket_id(record.booking_id, holder.number))
+            for holder in record.holders
+        ]
+    return [Notice(kind, record.event_id, who, subject, seq) for kind, who, subject in told]

@@ -17,6 +17,7 @@ from typing import Any, assert_never
 
 import asyncpg
 
+from engine.cuts import tickets_gone
 from engine.records import (
     Blocked,
     Booked,
@@ -220,20 +221,22 @@ def _booking_rows(shard: int, epoch: int, batch: _Batch) -> tuple[_Rows, _Rows, 
             )
         )
         number = 0
-        kept = {item.tier_no: item.quantity for item in left} if cut else None
+        kept = {item.tier_no: item for item in left} if cut else None
+        gone = tickets_gone(cut.cuts) if cut else ()
         ticket_prefix = f"tkt_{booking_id[3:]}_"  # `engine.ids.ticket_id`, once per booking.
         for line, item in enumerate(lines, start=1):
             tier_no, quantity = item.tier_no, item.quantity
-            if kept is None or tier_no in kept:
+            has = item if kept is None else kept.get(tier_no)
+            if has is not None:
                 items.append(
                     (
                         event_id,
                         booking_id,
                         line,
                         tier_no,
-                        quantity if kept is None else kept[tier_no],
+                        has.quantity,
                         item.unit_price_minor,
-                        "+".join(item.seat_ids),
+                        "+".join(has.seat_ids),
                     )
                 )
             for seat in item.seat_ids or (None,) * quantity:
@@ -245,7 +248,7 @@ def _booking_rows(shard: int, epoch: int, batch: _Batch) -> tuple[_Rows, _Rows, 
                         booking_id,
                         tier_no,
                         seat,
-                        end is None or seat is None,
+                        seat is None or (end is None and number not in gone),
                     )
                 )
     return bookings, items, tickets

@@ -17,6 +17,9 @@ from engine.ids import ticket_id
 from engine.records import Blocked, Cancelled, Unblocked
 from store.sql import Executor, query
 
+#: Tickets that a booking has at most.
+TICKETS_MAX = 10
+
 
 class Section(NamedTuple):
     """A section; `row_seats` and `kinds` are as Redis has them, `rows` is JSON text."""
@@ -56,14 +59,17 @@ async def tiers_of_sections(database: Executor, event_id: str) -> dict[int, int]
 
 async def end_tickets(connection: asyncpg.Connection, ended: Iterable[Cancelled]) -> None:
     """Give up the seats of cancelled bookings, of those that have any."""
-    tickets: list[tuple[str, str]] = []
-    for record in ended:
-        number = 0
-        for item in record.items:
-            for place in range(item.quantity):
-                number += 1
-                if place < len(item.seat_ids):
-                    tickets.append((record.event_id, ticket_id(record.booking_id, number)))
+    seated = [one for one in ended if any(item.seat_ids for item in one.items)]
+    # Which of its tickets were given up before, the record does not say.
+    numbers = range(1, TICKETS_MAX + 1)
+    await give_up(
+        connection,
+        [(one.event_id, ticket_id(one.booking_id, number)) for one in seated for number in numbers],
+    )
+
+
+async def give_up(connection: asyncpg.Connection, tickets: Sequence[tuple[str, str]]) -> None:
+    """Give up the seats of tickets, given as (event, ticket); of those that have one."""
     if tickets:
         await connection.execute(
             query("end_tickets"), *(list(column) for column in zip(*tickets, strict=True))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from engine.cuts import tickets_gone
 from store.sql import Executor, query
 
 
@@ -28,6 +29,10 @@ class Ticket(NamedTuple):
     holder_id: str
     changed_at: dt.datetime | None
     gate: str | None
+    #: Who changed it last: the giver, or who scanned it.
+    changed_by: str | None
+    #: Whether somebody came in on it; also if it was cancelled since, with its event.
+    was_used: bool
 
 
 async def of_bookings(
@@ -57,26 +62,26 @@ async def given_to(database: Executor, user_id: str, *, limit: int) -> list[Tick
 
 
 def _tickets(rows: Sequence[asyncpg.Record]) -> list[Ticket]:
-    """Of each tier the last tickets are cancelled first (`lua/lib/tickets.lua`)."""
-    seen: dict[int, int] = {}
+    """Make the tickets of one booking; those that its cuts took are cancelled."""
+    gone = tickets_gone(rows[0]["cuts"])
     tickets = []
-    for row in sorted(rows, key=lambda row: int(row["id"].rpartition("_")[2])):
-        tier_no = row["tier_no"]
-        seen[tier_no] = seen.get(tier_no, 0) + 1
-        lives = row["booking_status"] == "confirmed" and seen[tier_no] <= row["quantity"]
+    for number, row in sorted((int(row["id"].rpartition("_")[2]), row) for row in rows):
+        lives = row["booking_status"] == "confirmed" and number not in gone
         tickets.append(
             Ticket(
                 event_id=row["event_id"],
                 id=row["id"],
                 booking_id=row["booking_id"],
-                number=int(row["id"].rpartition("_")[2]),
-                tier_no=tier_no,
+                number=number,
+                tier_no=row["tier_no"],
                 status=row["status"] if lives else "cancelled",
                 version=row["version"],
                 owner_id=row["owner_id"],
                 holder_id=row["holder_id"] or row["owner_id"],
                 changed_at=row["changed_at"],
                 gate=row["gate"],
+                changed_by=row["changed_by"],
+                was_used=row["status"] == "checked_in",
             )
         )
     return tickets

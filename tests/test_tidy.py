@@ -28,7 +28,7 @@ FACES = {"api", "web"}
 #: What use cases know nothing of: HTTP, and how the stores are spoken to.
 NO_USE_CASE_IMPORTS = {"aiohttp", "asyncpg", "redis", "engine.keys", "engine.wire", "store.sql"}
 #: Modules of `engine` that `store` may import.
-STORE_MAY_IMPORT = {"engine.records", "engine.status", "engine.ids"}
+STORE_MAY_IMPORT = {"engine.records", "engine.status", "engine.ids", "engine.cuts"}
 #: What a service's `__main__` may import besides, to turn settings into plain values.
 MAIN_MAY_IMPORT = {"evently.settings", "evently.logs"}
 

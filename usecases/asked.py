@@ -131,6 +131,9 @@ class NewEvent(Asked, frozen=True, kw_only=True):
     waitlist_policy: Literal["strict", "skip"] = "strict"
     #: How long a head that does not fit may stop a strict waitlist.
     waitlist_patience_s: Annotated[int, Meta(ge=0, le=2_592_000)] = 900
+    #: Whose a ticket is that was given away: its `holder`'s, who alone may give it back, or still
+    #: its `buyer`'s, who may cancel it; `none`: tickets cannot be given away. Fixed by publishing.
+    transfers: Literal["holder", "buyer", "none"] = "holder"
     tiers: Annotated[list[NewTier], Meta(min_length=1, max_length=100)]
     #: Of tiers with reserved seats; in the order in which best available fills them.
     sections: Annotated[list[NewSection], Meta(max_length=SECTIONS_MAX)] = []
@@ -178,9 +181,30 @@ class CancelledItem(Asked, frozen=True, kw_only=True):
 
 
 class CancelBooking(Asked, frozen=True, kw_only=True):
-    """Which places of a booking to give back; all without a body."""
+    """
+    Which places of a booking to give back; all without a body.
 
-    items: Annotated[list[CancelledItem], Meta(min_length=1, max_length=ORDER_LINES_MAX)]
+    One of the three: tickets by their ids, seats by theirs, or so many of some tiers, which are
+    never tickets that were given away or are used.
+    """
+
+    items: Annotated[list[CancelledItem], Meta(min_length=1, max_length=ORDER_LINES_MAX)] | None = (
+        None
+    )
+    ticket_ids: (
+        Annotated[
+            list[Annotated[str, Meta(max_length=64)]],
+            Meta(min_length=1, max_length=ORDER_PLACES_MAX),
+        ]
+        | None
+    ) = None
+    seat_ids: (
+        Annotated[
+            list[Annotated[str, Meta(max_length=16)]],
+            Meta(min_length=1, max_length=ORDER_PLACES_MAX),
+        ]
+        | None
+    ) = None
     #: Of the booking, as read before: what makes a repeated request harmless.
     version: Annotated[int, Meta(ge=1, le=1000)] | None = None
 

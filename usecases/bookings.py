@@ -12,15 +12,18 @@ from engine.durability import Durability
 from engine.ids import booking_id, is_id
 from engine.outcomes import Booked, Refused
 from engine.records import Item
+from engine.seats import parse_seat_id
+from engine.values import CANCELLED
 from store import bookings, tickets
 from usecases import metrics, told
 from usecases.acks import Promise
-from usecases.asked import CancelBooking, Money
+from usecases.asked import CancelBooking, CancelledItem, Money
 from usecases.catalog import Known
 from usecases.denials import Denied, Done, Why, as_value, granted, invalid, not_found
 from usecases.moments import moment_of
 from usecases.orders import NO_TIER, Wish, items_of
 from usecases.services import Services
+from usecases.tickets import gate_shown, parse_ticket
 from usecases.tickets import view_of as ticket_view
 from usecases.tokens import Principal
 
@@ -33,7 +36,7 @@ class Made(NamedTuple):
     own: Order | Own
     promise: Promise
     outcome: Booked
-    #: None while the server makes none.
+    #: None while the server makes none, and of a booking that is cancelled since.
     receipt: str | None
 
 
@@ -43,7 +46,8 @@ async def book(
     """
     Book places at once; returns when what is promised of the booking is true.
 
-    Idempotency: the same wish of the same person under the same key gives the same booking.
+    Idempotency: the same wish of the same person under the same key gives the same booking, as it
+    is then, for as long as the event is kept.
     """
     own_id = booking_id(event_id=wish.event_id, user_id=person.user_id, idempotency_key=key)
     order = Order(wish.event_id, own_id, person.user_id, wish.fingerprint, wish.detail, wish.lines)
@@ -57,8 +61,7 @@ async def book(
     metrics.count(metrics.bookings_of("replayed" if outcome.is_replay else "booked"))
     if not await services.acks.keep(promise, shard, outcome):
         return unreached(promise)
-    receipt = services.receipts.of(outcome, own_id) if services.receipts else None
-    return Made(wish.known, order, promise, outcome, receipt)
+    return Made(wish.known, order, promise, outcome, _receipt(services, outcome, own_id))
 
 
 async def made(
@@ -67,8 +70,14 @@ async def made(
     """Return the booking that a hold or an offer became, when what is promised is true."""
     if not await services.acks.keep(promise, known.shard, outcome):
         raise unreached(promise)
-    receipt = services.receipts.of(outcome, own.id) if services.receipts else None
-    return Made(known, own, promise, outcome, receipt)
+    return Made(known, own, promise, outcome, _receipt(services, outcome, own.id))
+
+
+def _receipt(services: Services, outcome: Booked, own_id: str) -> str | None:
+    """Make the receipt of a booking; one that is cancelled must not look as if it were live."""
+    if services.receipts is None or outcome.status == CANCELLED:
+        return None
+    return services.receipts.of(outcome, own_id)
 
 
 def unreached(promise: Promise) -> Denied:
@@ -100,10 +109,15 @@ async def mine(
 
 @as_value
 async def cancel(services: Services, person: Principal, own_id: str) -> Done[told.Booking]:
-    """Cancel a booking of the person's own; its places are on sale at once. May be repeated."""
+    """
+    Cancel a booking of the person's own; its places are on sale at once. May be repeated.
+
+    Not while somebody is in on one of its tickets, nor, by the event's policy, with a ticket that
+    was given away: that is its holder's.
+    """
     row = await _own(services, person, own_id)
     own = Own(row.event_id, row.id, row.user_id)
-    outcome = granted(await services.engine.cancel(row.shard, own))
+    outcome = granted(gate_shown(await services.engine.cancel(row.shard, own)))
     # The person's next read should not show the booking alive.
     await services.settle(row.shard, outcome)
     view = await _with_tickets(services, row)
@@ -126,23 +140,51 @@ async def cancel_places(
 ) -> Done[told.Booking]:
     """Give back some places; the version that is asked for makes a repetition harmless."""
     row = await _own(services, person, own_id)
+    given = (asked.items, asked.ticket_ids, asked.seat_ids)
+    if sum(one is not None for one in given) != 1:
+        raise invalid("", "must have one of items, ticket_ids and seat_ids")
     if asked.version is None:
         must = "must be the booking's version, as read before"
         raise Denied(Why.VERSION_WANTED, ("/version", must))
     known = await services.catalog.need(row.event_id)
+    lines, names = _lines(known, asked.items or []), _names(row.id, asked)
+    command = CancelItem(row.event_id, row.id, row.user_id, asked.version, lines, names)
+    outcome = await services.engine.cancel_item(row.shard, command)
+    line_at = "" if lines else f"/{'seat_ids' if asked.seat_ids else 'ticket_ids'}/{{}}"
+    outcome = granted(gate_shown(outcome), line_at)
+    if not await services.settle(row.shard, outcome):
+        raise Denied(Why.CATCHING_UP, detail="The places are given back.")
+    return Done(await _with_tickets(services, await find(services, row.id)), outcome.is_replay)
+
+
+def _lines(known: Known, items: list[CancelledItem]) -> tuple[tuple[int, int], ...]:
+    """Return tiers and quantities of what is given back."""
     lines: dict[int, int] = {}
-    for index, item in enumerate(asked.items):
+    for index, item in enumerate(items):
         tier_no = known.tier_nos.get(item.tier_id)
         if tier_no is None:
             raise invalid(f"/items/{index}/tier_id", NO_TIER)
         if tier_no in lines:
             raise invalid(f"/items/{index}/tier_id", "stands on another line already")
         lines[tier_no] = item.quantity
-    command = CancelItem(row.event_id, row.id, row.user_id, asked.version, tuple(lines.items()))
-    outcome = granted(await services.engine.cancel_item(row.shard, command))
-    if not await services.settle(row.shard, outcome):
-        raise Denied(Why.CATCHING_UP, detail="The places are given back.")
-    return Done(await _with_tickets(services, await find(services, row.id)), outcome.is_replay)
+    return tuple(lines.items())
+
+
+def _names(own_id: str, asked: CancelBooking) -> tuple[int | str, ...]:
+    """Return the tickets of a booking that are given back, by their numbers or seats."""
+    names: list[int | str] = []
+    where = "seat_ids" if asked.seat_ids else "ticket_ids"
+    for index, text in enumerate(asked.ticket_ids or asked.seat_ids or []):
+        parsed = parse_ticket(text)
+        if asked.ticket_ids and (parsed is None or parsed[0] != own_id):
+            raise invalid(f"/{where}/{index}", "is not a ticket of this booking")
+        if asked.seat_ids and parse_seat_id(text) is None:
+            raise invalid(f"/{where}/{index}", "is not a seat")
+        name = parsed[1] if parsed else text
+        if name in names:
+            raise invalid(f"/{where}/{index}", "is named twice")
+        names.append(name)
+    return tuple(names)
 
 
 async def find(services: Services, own_id: str) -> bookings.Booking:

@@ -97,6 +97,7 @@ def _draft(
         published_at=None,
         waitlist_policy=body.waitlist_policy,
         waitlist_patience_ms=body.waitlist_patience_s * 1000,
+        transfers=body.transfers,
     )
     return event, tiers
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 from engine import commands
-from engine.outcomes import Refused
 from store import tickets, users
 from usecases import bookings, told
 from usecases.asked import Transfer
@@ -13,10 +12,8 @@ from usecases.denials import Done, as_value, granted, invalid, not_found
 from usecases.moments import moment_of
 from usecases.services import Services
 from usecases.ticket_codes import InvalidCode
-from usecases.tickets import NO_GATE, gate_of
+from usecases.tickets import NO_GATE, gate_shown, parse_ticket
 from usecases.tokens import Principal
-
-TICKET_NUMBER_MAX = 10
 
 
 @as_value
@@ -44,10 +41,7 @@ async def scan(
     )
     engine = services.engine
     verb = engine.checkin if wanted == "checked_in" else engine.undo_checkin
-    outcome = await verb(known.shard, command)
-    if isinstance(outcome, Refused) and "gate" in outcome.fields:
-        outcome.fields["gate"] = gate_of(str(outcome.fields["gate"])) or ""
-    done = granted(outcome)
+    done = granted(gate_shown(await verb(known.shard, command)))
     view = told.Scanned(
         id=code.ticket_id,
         event_id=code.event_id,
@@ -67,11 +61,10 @@ async def transfer(
     """
     Give a ticket to another person, who must have an account.
 
-    From then on only the new holder sees its code; the old one no longer passes. Whoever booked
-    it may still cancel the booking, and the place still counts against their limit.
+    From then on only the new holder sees its code; the old one no longer passes. The event's
+    policy says whether who booked it may still cancel it; the place counts against their limit all
+    the same.
     """
-    booking_id, number = _parse_ticket(ticket_id)
-    row = await bookings.find(services, booking_id)
     if (asked.email is None) == (asked.user_id is None):
         raise invalid("", "must have either email or user_id")
     if asked.email is not None:
@@ -79,26 +72,56 @@ async def transfer(
     else:
         receiver = await users.by_id(services.pool, asked.user_id or "")
     # A stranger does not learn from the error who has an account.
-    held = (await tickets.of_bookings(services.pool, [(row.event_id, row.id)])).get(row.id, [])
-    own = {ticket.number: ticket for ticket in held}.get(number)
-    if own is None or person.user_id not in {own.owner_id, own.holder_id}:
-        raise not_found()
+    ticket, shard = await _concerning(services, person, ticket_id)
     pointer = "/email" if asked.email is not None else "/user_id"
     if receiver is None:
         raise invalid(pointer, "has no account")
     if receiver.id == person.user_id:
         raise invalid(pointer, "is yourself")
-    command = commands.Transfer(row.event_id, row.id, number, person.user_id, receiver.id)
-    outcome = granted(await services.engine.transfer(row.shard, command))
-    await services.settle(row.shard, outcome)
-    view = told.Transferred(id=ticket_id, transferred_at=moment_of(outcome.at_ms))
+    return await _give(services, person, ticket, shard, receiver.id)
+
+
+@as_value
+async def give_back(
+    services: Services, person: Principal, ticket_id: str
+) -> Done[told.Transferred]:
+    """Give a ticket back to who booked it, for whom it then counts as never given away."""
+    ticket, shard = await _concerning(services, person, ticket_id)
+    if ticket.owner_id == person.user_id:
+        raise invalid("", "the ticket is of your own booking: cancel it there")
+    return await _give(services, person, ticket, shard, ticket.owner_id)
+
+
+async def _give(
+    services: Services, person: Principal, ticket: tickets.Ticket, shard: int, to_user_id: str
+) -> Done[told.Transferred]:
+    command = commands.Transfer(
+        ticket.event_id, ticket.booking_id, ticket.number, person.user_id, to_user_id
+    )
+    outcome = granted(gate_shown(await services.engine.transfer(shard, command)))
+    await services.settle(shard, outcome)
+    view = told.Transferred(id=ticket.id, transferred_at=moment_of(outcome.at_ms))
     return Done(view, outcome.is_replay)
 
 
-def _parse_ticket(ticket: str) -> tuple[str, int]:
-    """Return booking and number of a ticket's id; deny what is none."""
-    prefix, _, rest = ticket.partition("_")
-    own, _, number = rest.rpartition("_")
-    if prefix != "tkt" or number not in map(str, range(1, TICKET_NUMBER_MAX + 1)):
+async def _concerning(
+    services: Services, person: Principal, ticket_id: str
+) -> tuple[tickets.Ticket, int]:
+    """
+    Return a ticket, and the shard of its event; deny it to whom it does not concern (S8).
+
+    It concerns who booked it, who has it, and who gave it away last and may ask again.
+    """
+    parsed = parse_ticket(ticket_id)
+    if parsed is None:
         raise not_found()
-    return f"bk_{own}", int(number)
+    row = await bookings.find(services, parsed[0])
+    held = (await tickets.of_bookings(services.pool, [(row.event_id, row.id)])).get(row.id, [])
+    ticket = {ticket.number: ticket for ticket in held}.get(parsed[1])
+    if ticket is None or person.user_id not in {
+        ticket.owner_id,
+        ticket.holder_id,
+        ticket.changed_by,
+    }:
+        raise not_found()
+    return ticket, row.shard

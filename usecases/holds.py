@@ -29,8 +29,8 @@ async def hold(
     """
     Set places aside; they are the person's until `expires_at`.
 
-    Idempotency: the same wish of the same person under the same key gives the same hold, with the
-    deadline it has then.
+    Idempotency: the same wish of the same person under the same key gives the same hold, as it is
+    then, until a day after it ended.
     """
     own_id = hold_id(event_id=wish.event_id, user_id=person.user_id, idempotency_key=key)
     order = commands.Order(
@@ -74,7 +74,7 @@ async def hold(
 @as_value
 async def read(services: Services, person: Principal, own_id: str) -> told.Hold:
     """Return a hold of the person's own; what became of it is remembered for a day."""
-    return _view(await _own(services, person, own_id))
+    return await _view(services, await _own(services, person, own_id))
 
 
 @as_value
@@ -84,8 +84,8 @@ async def confirm(
     """
     Turn a hold of the person's own into a booking; return it, and the detail kept with the hold.
 
-    Late is not too late while the places are still there. May be repeated: the booking is the
-    answer to every further confirmation.
+    Late is not too late while the places are still there. May be repeated: the booking, as it is
+    then, is the answer to every further confirmation.
     """
     found = await _own(services, person, own_id)
     promise = services.acks.promise(wanted, found.known.shard)
@@ -106,7 +106,7 @@ async def extend(services: Services, person: Principal, own_id: str) -> told.Hol
     command = commands.Extend(*found.own, services.hold_ttl_ms, services.hold_life_max_ms)
     outcome = granted(await services.engine.extend(found.known.shard, command))
     kept = found.hold._replace(expires_at_ms=outcome.expires_at_ms)
-    return _view(found._replace(hold=kept))
+    return await _view(services, found._replace(hold=kept))
 
 
 @as_value
@@ -141,8 +141,14 @@ async def _own(services: Services, person: Principal, own_id: str) -> Kept:
     raise not_found()
 
 
-def _view(found: Kept) -> told.Hold:
+async def _view(services: Services, found: Kept) -> told.Hold:
     own, known, kept = found
+    booking_id, booking_status = None, None
+    if kept.status == "confirmed":
+        # It does not look live once its booking is not.
+        booking_id = booking_of_hold(own.id)
+        booking = await services.engine.read_booking(known.shard, own.event_id, booking_id)
+        booking_status = booking.status if booking else None
     return told.Hold(
         id=own.id,
         event_id=own.event_id,
@@ -151,6 +157,7 @@ def _view(found: Kept) -> told.Hold:
         total=total_of(known, kept.items),
         created_at=moment_of(kept.at_ms),
         expires_at=moment_of(kept.expires_at_ms),
-        booking_id=booking_of_hold(own.id) if kept.status == "confirmed" else None,
+        booking_id=booking_id,
+        booking_status=booking_status,  # type: ignore[arg-type]  # As above.
         seq=kept.seq,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+from engine.outcomes import Refused
 from store import tickets
 from usecases import told
 from usecases.denials import as_value
@@ -12,6 +15,9 @@ from usecases.tokens import Principal
 #: What stands for no gate in Redis and PostgreSQL.
 NO_GATE = "-"
 TICKETS_MAX = 200
+TICKET_NUMBER_MAX = 10
+
+Outcome = TypeVar("Outcome")
 
 
 @as_value
@@ -32,7 +38,7 @@ async def view_of(services: Services, ticket: tickets.Ticket, user_id: str) -> t
                 ticket.event_id, ticket.booking_id, ticket.number, ticket.tier_no, ticket.version
             )
         )
-    is_in = status == "checked_in"
+    was_used = ticket.was_used
     return told.Ticket(
         id=ticket.id,
         event_id=ticket.event_id,
@@ -41,11 +47,27 @@ async def view_of(services: Services, ticket: tickets.Ticket, user_id: str) -> t
         status=status,  # type: ignore[arg-type]  # One of the three.
         code=code,
         is_transferred=ticket.holder_id != ticket.owner_id,
-        checked_in_at=ticket.changed_at if is_in else None,
-        gate=gate_of(ticket.gate) if is_in else None,
+        checked_in_at=ticket.changed_at if was_used else None,
+        gate=gate_of(ticket.gate) if was_used else None,
     )
 
 
 def gate_of(text: str | None) -> str | None:
     """Return the gate as it is shown."""
     return None if text == NO_GATE else text
+
+
+def gate_shown(outcome: Outcome) -> Outcome:
+    """Return a script's outcome; a refusal that names a gate names it as it is shown."""
+    if isinstance(outcome, Refused) and "gate" in outcome.fields:
+        outcome.fields["gate"] = gate_of(str(outcome.fields["gate"])) or ""
+    return outcome
+
+
+def parse_ticket(ticket_id: str) -> tuple[str, int] | None:
+    """Return booking and number of a ticket's id; None if it is none."""
+    prefix, _, rest = ticket_id.partition("_")
+    own, _, number = rest.rpartition("_")
+    if prefix != "tkt" or number not in map(str, range(1, TICKET_NUMBER_MAX + 1)):
+        return None
+    return f"bk_{own}", int(number)

@@ -88,6 +88,8 @@ class Event(Told, frozen=True, kw_only=True):
     #: Who is served when places return: see `NewEvent`.
     waitlist_policy: Literal["strict", "skip"]
     waitlist_patience_s: int
+    #: Whose a ticket is that was given away: see `NewEvent`.
+    transfers: Literal["holder", "buyer", "none"]
     tiers: list[Tier]
 
 
@@ -134,6 +136,7 @@ class Ticket(Told, frozen=True, kw_only=True):
     code: str | None
     #: Whether somebody else than who booked it has it.
     is_transferred: bool
+    #: When somebody came in on it, which stays on record where its event is cancelled.
     checked_in_at: dt.datetime | None = None
     gate: str | None = None
 
@@ -153,7 +156,7 @@ class Booking(Told, frozen=True, kw_only=True):
     durability: Durability
     #: Place in the shard's journal.
     seq: int
-    #: Signed receipt; null while the server makes none.
+    #: Signed receipt; null while the server makes none, and of a cancelled booking.
     receipt: str | None = None
     special_requests: str = ""
     metadata: dict[str, Scalar] = {}
@@ -206,6 +209,8 @@ class Hold(Told, frozen=True, kw_only=True):
     expires_at: dt.datetime
     #: The booking it became.
     booking_id: str | None
+    #: What became of that since; null while there is none.
+    booking_status: Literal["confirmed", "cancelled"] | None = None
     #: Place in the shard's journal.
     seq: int
     #: What the answer to the request that made it promises, as of a booking; else null.
@@ -291,5 +296,7 @@ class WaitlistEntry(Told, frozen=True, kw_only=True):
     offer: Offer | None
     #: The booking that the accepted offer became.
     booking_id: str | None
+    #: What became of that since; null while there is none.
+    booking_status: Literal["confirmed", "cancelled"] | None = None
     #: Place in the shard's journal.
     seq: int

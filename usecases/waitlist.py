@@ -171,7 +171,7 @@ async def _read(
 
 async def _view(services: Services, found: Waiting) -> told.WaitlistEntry:
     own, known, entry, position = found
-    offer, booking = None, None
+    offer, booking, booking_status = None, None, None
     if entry.status == "offered":
         offer_id = offer_of_entry(own.id)
         hold = await services.engine.read_hold(known.shard, own.event_id, offer_id)
@@ -179,6 +179,8 @@ async def _view(services: Services, found: Waiting) -> told.WaitlistEntry:
             offer = told.Offer(id=offer_id, expires_at=moment_of(hold.expires_at_ms))
     elif entry.status == "accepted":
         booking = booking_of_offer(offer_of_entry(own.id))
+        kept = await services.engine.read_booking(known.shard, own.event_id, booking)
+        booking_status = kept.status if kept else None
     estimate_s = None
     if position is not None and position.ahead_places is not None:
         rate = await store.places_per_s(services.pool, own.event_id, entry.tier_no)
@@ -197,5 +199,6 @@ async def _view(services: Services, found: Waiting) -> told.WaitlistEntry:
         joined_at=moment_of(entry.at_ms),
         offer=offer,
         booking_id=booking,
+        booking_status=booking_status,  # type: ignore[arg-type]  # As above.
         seq=entry.seq,
     )

@@ -31,7 +31,8 @@ async def book(request: web.Request) -> web.StreamResponse | Problem:
 
     Answers when the booking is on Redis's disk, or where `Prefer` asks for it to be. Repeating
     the request with the same Idempotency-Key gives the same booking, with the header
-    `Idempotent-Replayed: true`.
+    `Idempotent-Replayed: true`: its items, version and status as they are then, and 200 instead of
+    201 if it was cancelled meanwhile. A key is good for as long as the event is kept.
     """
     key = idempotency_key(request)
     wish = await receive(request)
@@ -63,7 +64,10 @@ async def cancel(request: web.Request) -> web.StreamResponse | Problem:
     """
     Cancel a booking of one's own, or some of its places; they are on sale again at once.
 
-    May be repeated: a second cancellation changes nothing and gives the same answer.
+    Without a body all of it; else tickets, seats, or so many of some tiers. A ticket on which
+    somebody is in stays, and so does one that was given away, unless the event's `transfers` say
+    that it is still the buyer's. May be repeated: a second cancellation changes nothing and gives
+    the same answer.
     """
     services, person = request.app[SERVICES], request[PRINCIPAL]
     own_id = request.match_info["booking_id"]

@@ -46,12 +46,25 @@ async def transfer(request: web.Request) -> web.StreamResponse | Problem:
     """
     Give a ticket to another person, who must have an account.
 
-    From then on only the new holder sees its code; the old one no longer passes. Whoever booked
-    it may still cancel the booking, and the place still counts against their limit.
+    From then on only the new holder sees its code; the old one no longer passes. The event's
+    `transfers` say whether whoever booked it may still cancel it; the place counts against their
+    limit all the same.
     """
     asked = await read_body(request, _TRANSFER)
     ticket_id = request.match_info["ticket_id"]
     done = await gate.transfer(request.app[SERVICES], request[PRINCIPAL], ticket_id, asked)
+    return answer(done, headers=PERSONAL)
+
+
+async def give_back(request: web.Request) -> web.StreamResponse | Problem:
+    """
+    Give a ticket that one was given back to who booked it. May be repeated.
+
+    It is then theirs as if it had never been given away: only they see its code, and they may
+    cancel it.
+    """
+    ticket_id = request.match_info["ticket_id"]
+    done = await gate.give_back(request.app[SERVICES], request[PRINCIPAL], ticket_id)
     return answer(done, headers=PERSONAL)
 
 

@@ -21,7 +21,8 @@ async def create(request: web.Request) -> web.StreamResponse | Problem:
     Set places aside.
 
     They are yours until `expires_at`; confirm before. Repeating the request with the same
-    Idempotency-Key gives the same hold, with the deadline it has then.
+    Idempotency-Key gives the same hold, as it is then. A key is good until a day after the hold
+    ended.
     """
     key = idempotency_key(request)
     wish = await receive(request)
@@ -44,8 +45,9 @@ async def confirm(request: web.Request) -> web.StreamResponse | Problem:
     """
     Turn a hold of one's own into a booking.
 
-    Late is not too late while the places are still there. May be repeated: the booking is the
-    answer to every further confirmation.
+    Late is not too late while the places are still there. May be repeated: the booking, as it is
+    then, is the answer to every further confirmation; 200 instead of 201 if it was cancelled
+    meanwhile.
     """
     confirmed = await holds.confirm(*_own(request), wanted_durability(request))
     if isinstance(confirmed, Denied):

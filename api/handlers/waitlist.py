@@ -31,7 +31,8 @@ async def join(request: web.Request) -> web.StreamResponse | Problem:
     Wait for places of a tier, for the whole party or none.
 
     Places that return are offered in the order of joining, by the event's policy. Repeating the
-    request with the same Idempotency-Key gives the same entry, as it is then.
+    request with the same Idempotency-Key gives the same entry, as it is then. A key is good for as
+    long as the event is kept.
     """
     key, asked = idempotency_key(request), await read_body(request, _JOIN)
     done = await waitlist.join(*_own(request, "event_id"), key, asked)
@@ -65,7 +66,8 @@ async def accept(request: web.Request) -> web.StreamResponse | Problem:
     Turn an offer of one's own into a booking.
 
     An offer is used once: after its deadline the places are the next one's. May be repeated: the
-    booking is the answer to every further acceptance.
+    booking, as it is then, is the answer to every further acceptance; 200 instead of 201 if it was
+    cancelled meanwhile.
     """
     made = await waitlist.accept(*_own(request, "offer_id"), wanted_durability(request))
     return answer_made(made, "", {})

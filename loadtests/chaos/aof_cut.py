@@ -30,6 +30,7 @@ from engine.engine import Engine
 from engine.ids import booking_id, hold_id, new_id
 from engine.redis_client import connect as connect_redis
 from engine.seats import Section
+from engine.values import unmarked
 from evently.embedded import ValkeyServer
 from evently.embedded.valkey import LOG_FOLDER
 from loadtests.harm import newest_log
@@ -294,7 +295,7 @@ async def snapshot(redis: Redis) -> State:
 def _statuses(state: State) -> dict[str, str]:
     """Return the status of each booking that a state has."""
     return {
-        booking_id.decode(): row.split()[0].decode()
+        booking_id.decode(): unmarked(row).split()[0].decode()
         for key, content in state.items()
         if key.endswith(b":bookings")
         for booking_id, row in content.items()

@@ -34,7 +34,7 @@ local function find_holds(events, commands)
   end
   for _, event in ipairs(events) do
     read_rows(event.holds, event.hold_ids, event.hold_of)
-    read_rows(event.bookings, event.booking_ids, event.booking_of)
+    read_bookings(event, event.booking_ids)
   end
 end
 

@@ -16,23 +16,83 @@ local function find_tickets(events, commands)
   end
   for _, event in ipairs(events) do
     read_rows(event.tickets, event.ticket_ids, event.ticket_of)
-    read_rows(event.bookings, event.booking_ids, event.booking_of)
+    read_bookings(event, event.booking_ids)
   end
 end
 
 -- Tell whether ticket `number` (from 1, in the order of the first items) of a booking lives: true,
--- false if its place was cancelled, nil if there never was one. Of each tier the last tickets are
--- cancelled first, so that the items alone decide.
+-- false if its place was given back, nil if there never was one.
 local function ticket_lives(items, number)
-  local live, first = layout(items)
-  local before = 0
-  for tier_no, quantity in string.gmatch(first, '(%d+)x(%d+)x%d+') do
-    if number <= before + quantity then
-      return number - before <= (live[tier_no] or 0)
+  local ticket = tickets_of(items)[number]
+  if not ticket then return nil end
+  return not ticket.cut_at
+end
+
+-- Read what became of the tickets of some bookings, whose rows have been read, in one call.
+local function read_tickets(event, booking_ids)
+  local ids = {}
+  for _, booking_id in ipairs(booking_ids) do
+    local items = string.match(event.booking_of[booking_id] or '',
+      '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%S+)')
+    for number = 1, items and #tickets_of(items) or 0 do
+      ids[#ids + 1] = 'tkt_' .. string.sub(booking_id, 4) .. '_' .. number
     end
-    before = before + quantity
   end
-  return nil
+  event.ticket_of = {}
+  read_rows(event.tickets, ids, event.ticket_of)
+end
+
+-- List the tickets of a booking that was read with `read_tickets`, as `tickets_of` does, each with
+-- its id, and, where that is so, who else than its buyer has it, and when and where somebody came
+-- in on it. Returns as well the numbers of those that live, as a set, and how many they are.
+local function known_tickets(event, booking_id)
+  local user_id, items = string.match(event.booking_of[booking_id],
+    '^%S+ %S+ %S+ %S+ %S+ (%S+) %S+ (%S+)')
+  local tickets, numbers, count = tickets_of(items), {}, 0
+  for number, ticket in ipairs(tickets) do
+    ticket.ticket_id = 'tkt_' .. string.sub(booking_id, 4) .. '_' .. number
+    local status, holder_id, at_ms, gate = string.match(event.ticket_of[ticket.ticket_id] or '',
+      '^(%S+) %S+ (%S+) (%S+) (%S+)')
+    if status == 'checked_in' then ticket.in_at_ms, ticket.gate = at_ms, gate end
+    if holder_id ~= user_id then ticket.holder_id = holder_id end
+    if not ticket.cut_at then numbers[number], count = true, count + 1 end
+  end
+  return tickets, numbers, count
+end
+
+-- Return the event's policy of transfers: `none`, or whose a ticket is that was given away, its
+-- `holder`'s or still its `buyer`'s, who may cancel it. One read per event and call.
+local function transfers_of(event)
+  event.transfers = event.transfers or redis.call('HGET', event.stock, 'transfers') or 'holder'
+  return event.transfers
+end
+
+-- Say why some tickets of a booking, given as a set of numbers, cannot be given back, or nothing if
+-- they can: somebody is in on one, or one belongs to whom it was given.
+local function refuse_tickets(event, tickets, numbers)
+  for number, ticket in ipairs(tickets) do
+    if numbers[number] and ticket.in_at_ms then
+      return { 'ALREADY_CHECKED_IN', ticket.in_at_ms, ticket.gate, ticket.ticket_id }
+    end
+  end
+  for number, ticket in ipairs(tickets) do
+    if numbers[number] and ticket.holder_id and transfers_of(event) ~= 'buyer' then
+      return { 'TICKET_TRANSFERRED', ticket.ticket_id }
+    end
+  end
+end
+
+-- Write what a record says of others than the buyer who had tickets that end with it, so that they
+-- can be told: JSON that follows in the record, or nothing. Version 1 cannot say it.
+local function holders_text(tickets, numbers)
+  local rows = {}
+  for number, ticket in ipairs(tickets) do
+    if numbers[number] and ticket.holder_id then
+      rows[#rows + 1] = '[' .. number .. ',"' .. ticket.holder_id .. '"]'
+    end
+  end
+  if not rows[1] or records_version() < 2 then return '' end
+  return ',"holders":[' .. table.concat(rows, ',') .. ']'
 end
 
 -- Return the ticket that a command names, or nil and the refusal: its booking must be confirmed and

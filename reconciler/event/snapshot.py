@@ -171,6 +171,7 @@ class Reader:
                     shard=row.shard,
                     tickets=tuple(tickets.pop(row.id, ())),
                     items=row.items,
+                    cuts=row.cuts,
                 )
             async for entry in store_waitlist.audit(database, event_ids):
                 rows.states[entry.event_id].entries[entry.id] = WaitEntry(*entry[2:])

@@ -14,17 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from engine import keys
+from engine.cuts import items_left, join_cuts, split_cuts
 from engine.records import Published
-from engine.values import (
-    CONFIRMED,
-    Booking,
-    Hold,
-    Ticket,
-    WaitEntry,
-    items_left,
-    join_cuts,
-    split_cuts,
-)
+from engine.values import CONFIRMED, Booking, Hold, Ticket, WaitEntry
 from reconciler.event.state import EventState
 from reconciler.event.violation import BrokenRecords, Violation
 from store.audit import EventRow, SectionRow, TierRow
@@ -72,8 +64,9 @@ class Row:
     shard: int
     #: Its tickets as `id:tier_no`, or `id:tier_no:seat_id` while they hold the seat.
     tickets: tuple[str, ...]
-    #: Its lines, which may be older than the fold's; None: the fold's.
+    #: Its lines and cuts, which may be older than the fold's; None: the fold's.
     items: str | None = None
+    cuts: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

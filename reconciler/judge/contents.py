@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from engine.cuts import split_cuts, tickets_gone
 from engine.ids import TIME_CHARS, ticket_id
-from engine.values import Booking, Hold, lines_of, split_cuts
+from engine.values import Booking, Hold, lines_of
 from reconciler.event.image import Image
 from reconciler.event.view import EventView, Row, of_booking, of_event
 from reconciler.event.violation import Violation
@@ -280,7 +281,8 @@ def _check_row(view: EventView, booking_id: str, booking: Booking, row: Row) -> 
         )
     if not booking.is_live:
         return
-    wanted = _wanted_tickets(booking_id, booking)
+    as_row = booking if row.items is None else booking._replace(items=row.items, cuts=row.cuts)
+    wanted = _wanted_tickets(booking_id, as_row)
     there = set(row.tickets)
     if wanted != there:
         wrong = sorted(wanted - there) or sorted(there - wanted)
@@ -299,13 +301,16 @@ def _check_row(view: EventView, booking_id: str, booking: Booking, row: Row) -> 
 
 def _wanted_tickets(booking_id: str, booking: Booking) -> set[str]:
     """Return the tickets of a live booking as its rows should have them: id, tier, and seat."""
-    # Tickets are of what it was made with; one of seats is cancelled whole and has no cuts.
+    # Tickets are of what it was made with; those that were cut have no seat any more.
     items = split_cuts(booking.cuts)[0] if booking.cuts else booking.items
+    gone = tickets_gone(booking.cuts)
     texts: list[str] = []
     for line in filter(None, items.split(",")):
         tier, quantity, _, *seats = line.split(":")
         for seat in seats[0].split("+") if seats else [""] * int(quantity):
-            texts.append(f"{ticket_id(booking_id, len(texts) + 1)}:{tier}{seat and ':' + seat}")
+            number = len(texts) + 1
+            held = f":{seat}" if seat and number not in gone else ""
+            texts.append(f"{ticket_id(booking_id, number)}:{tier}{held}")
     return set(texts)
 
 

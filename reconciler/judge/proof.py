@@ -19,6 +19,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from engine.cuts import split_cuts
 from engine.records import (
     Blocked,
     Booked,
@@ -31,7 +32,7 @@ from engine.records import (
     SaleChange,
     Unblocked,
 )
-from engine.values import CANCELLED, items_text, split_cuts
+from engine.values import CANCELLED, items_text
 from reconciler.event.journal import BROKEN_MAX, JournalReader, Known
 from reconciler.event.violation import Violation
 from reconciler.judge.fairness import Fairness
@@ -205,9 +206,8 @@ def _record_part(
     epoch: int, seq: int, record: Booked | Confirmed | Cancelled | ItemCancelled
 ) -> str:
     if isinstance(record, ItemCancelled):
-        return _text(
-            "item_cancelled", record.booking_id, items_text(record.items), record.at_ms, epoch, seq
-        )
+        items, tickets = items_text(record.items), tuple(record.tickets)
+        return _text("item_cancelled", record.booking_id, items, tickets, record.at_ms, epoch, seq)
     if isinstance(record, Cancelled):
         return _text(
             "cancelled", record.booking_id, record.user_id, items_text(record.items), record.at_ms
@@ -233,7 +233,8 @@ def _row_parts(row: audit.BookingRow) -> list[str]:
     items = row.items or ""
     first, cuts = split_cuts(row.cuts) if row.cuts else (items, [])
     parts = [
-        _text("item_cancelled", row.id, cut.items, cut.at_ms, cut.epoch, cut.seq) for cut in cuts
+        _text("item_cancelled", row.id, cut.items, cut.named, cut.at_ms, cut.epoch, cut.seq)
+        for cut in cuts
     ] + [
         _text(
             "booked",

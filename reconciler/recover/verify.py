@@ -20,6 +20,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from engine import keys
+from engine.values import unmarked
 from reconciler.event.journal import Known
 from reconciler.event.violation import Violation
 from reconciler.judge.check import check_rebuilt
@@ -75,7 +76,8 @@ async def count(
     taken: Counter[bytes] = Counter()
     rows = broken = 0
     async for values in _values(redis, names.bookings):
-        live = [row.split(b" ") for row in values if row.startswith(b"confirmed ")]
+        plain = map(unmarked, values)
+        live = [row.split(b" ") for row in plain if row.startswith(b"confirmed ")]
         whole = [words[7] for words in live if len(words) == LIVE_WORDS]
         taken.update(whole)
         rows += len(values)

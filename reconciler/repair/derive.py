@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from engine.cuts import items_left, join_cuts, split_cuts
 from engine.ids import entry_of_offer
 from engine.records import (
     Blocked,
@@ -37,6 +38,7 @@ from engine.records import (
     Record,
     Released,
     Reopened,
+    Rules,
     Seats,
     Section,
     Stalled,
@@ -46,16 +48,7 @@ from engine.records import (
     Unblocked,
 )
 from engine.seats import BLOCKED, letters
-from engine.values import (
-    Booking,
-    Hold,
-    Ticket,
-    WaitEntry,
-    items_left,
-    join_cuts,
-    parse_items,
-    split_cuts,
-)
+from engine.values import Booking, Hold, Ticket, WaitEntry, parse_items
 from reconciler.event.view import InRedis
 from store.waitlist import OFFER_PREFIX
 
@@ -123,8 +116,10 @@ def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
         return
     tiers = [_tier(stock, no) for no in range(1, int(stock["tier_count"]) + 1)]
     closes_at_ms = int(stock["closes_at_ms"])
+    names = Rules.__struct_fields__
+    rules = msgspec.convert({n: stock[n] for n in names if n in stock}, Rules, strict=False)
     published = Published(
-        **_at(remains, int(stock["at_ms"])),
+        **_at(remains, int(stock["at_ms"])) | {"version": 2 if rules.given() else 1},
         fingerprint=stock["fingerprint"],
         opens_at_ms=int(stock["opens_at_ms"]),
         closes_at_ms=closes_at_ms,
@@ -132,6 +127,7 @@ def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
         tiers=tiers,
         sections=_sections(remains),
         promos=_promos(remains),
+        rules=rules,
     )
     made = (int(stock["epoch"]), int(stock["seq"]))
     yield Derived(published, made)
@@ -378,13 +374,14 @@ def _booking(remains: InRedis, booking_id: str, booking: Booking) -> Iterator[De
         so_far = cuts[:number]
         yield Derived(
             ItemCancelled(
-                **_at(remains, cut.at_ms),
+                **_at(remains, cut.at_ms) | {"version": 2 if cut.is_named else 1},
                 booking_id=booking_id,
                 user_id=booking.user_id,
                 booking_version=1 + number,
                 items=list(parse_items(cut.items)),
                 left=list(parse_items(items_left(first, so_far))),
                 cuts=join_cuts(first, so_far) or "",
+                tickets=list(cut.named),
             ),
             (cut.epoch, cut.seq),
         )

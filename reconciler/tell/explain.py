@@ -17,7 +17,16 @@ from typing import Any
 from engine import keys
 from engine.hindsight import EventStock, at_text
 from engine.ids import booking_of_hold, booking_of_offer, entry_of_offer, event_id_range, is_id
-from engine.records import Entry, Item, Published, Record, last_seq, read_call
+from engine.records import (
+    Entry,
+    Item,
+    ItemCancelled,
+    Published,
+    Record,
+    Transferred,
+    last_seq,
+    read_call,
+)
 from engine.status import Status
 from reconciler.event.journal import JournalReader
 from reconciler.servers import Servers
@@ -231,7 +240,11 @@ class _Teller:
         if self._answer.kind == "event":
             return True
         names = ("booking_id", "hold_id", "entry_id", "user_id", "holder_id")
-        return any(getattr(record, name, None) in self._ids for name in names)
+        if any(getattr(record, name, None) in self._ids for name in names):
+            return True
+        if isinstance(record, Transferred):
+            return record.by in self._ids  # The giver; of a scan, who scans is nobody's story.
+        return any(one.user_id in self._ids for one in getattr(record, "holders", ()))
 
     def _judge(self, asked: Question) -> None:
         stock = self._stocks.get(self._answer.target, EventStock())
@@ -326,6 +339,8 @@ def _text(record: Record, *, tells_user: bool) -> str:
     items = getattr(record, "items", None)
     if items:
         words.append(", ".join(_places(item) for item in items))
+    if isinstance(record, ItemCancelled) and record.tickets:
+        words.append(f"tickets {', '.join(map(str, record.tickets))}")
     expires_at_ms = getattr(record, "expires_at_ms", None)
     if expires_at_ms:
         words.append(f"until {at_text(expires_at_ms)}")

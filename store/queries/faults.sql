@@ -1,7 +1,7 @@
 -- insert_outbox --
 INSERT INTO outbox (kind, event_id, user_id, subject_id, shard, epoch, seq)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (shard, epoch, seq, subject_id) DO NOTHING;
+ON CONFLICT (shard, epoch, seq, subject_id, user_id) DO NOTHING;
 
 -- insert_quarantine --
 INSERT INTO quarantine (shard, epoch, seq, record, reason)

@@ -8,9 +8,9 @@ WHERE bookings.event_id = cut.event_id AND bookings.id = cut.id
 
 -- cut_items --
 -- Lines that are left with less; a line that is wholly gone is deleted by `drop_items`.
-UPDATE items SET quantity = cut.quantity
-FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[])
-    AS cut (event_id, booking_id, tier_no, quantity)
+UPDATE items SET quantity = cut.quantity, seat_ids = cut.seat_ids
+FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[], $5::text[])
+    AS cut (event_id, booking_id, tier_no, quantity, seat_ids)
 WHERE items.event_id = cut.event_id AND items.booking_id = cut.booking_id
   AND items.tier_no = cut.tier_no;
 
@@ -66,12 +66,8 @@ WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no
 -- ticket_rows --
 -- The tickets of some bookings, each with what is needed to say whether it lives.
 SELECT tickets.event_id, tickets.id, tickets.booking_id, tickets.tier_no, tickets.status,
-       tickets.version, tickets.holder_id, tickets.changed_at, tickets.gate,
-       bookings.user_id AS owner_id, bookings.status::text AS booking_status,
-       coalesce((SELECT quantity FROM items
-                 WHERE items.event_id = tickets.event_id
-                   AND items.booking_id = tickets.booking_id
-                   AND items.tier_no = tickets.tier_no), 0) AS quantity
+       tickets.version, tickets.holder_id, tickets.changed_at, tickets.gate, tickets.changed_by,
+       bookings.user_id AS owner_id, bookings.status::text AS booking_status, bookings.cuts
 FROM tickets JOIN bookings
     ON bookings.event_id = tickets.event_id AND bookings.id = tickets.booking_id
 WHERE (tickets.event_id, tickets.booking_id) IN (SELECT * FROM unnest($1::text[], $2::text[]));

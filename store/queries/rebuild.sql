@@ -13,9 +13,11 @@ SELECT id, status::text AS status FROM events WHERE shard = $1 ORDER BY id;
 SELECT event_id, count(*) AS bookings FROM bookings WHERE shard = $1 GROUP BY event_id;
 
 -- rebuild_bookings --
--- The bookings of some events exactly as Redis keeps them (docs/DATA.md), one row of text each.
+-- The bookings of some events exactly as Redis keeps them (docs/DATA.md), one row of text each;
+-- marked where the cuts name tickets.
 SELECT bookings.event_id, bookings.id,
-       concat_ws(' ', status, version, epoch, seq, (date_part('epoch', created_at) * 1000)::bigint,
+       concat_ws(' ', CASE WHEN cuts LIKE '%#%' THEN '=2' END,
+                 status, version, epoch, seq, (date_part('epoch', created_at) * 1000)::bigint,
                  user_id, fingerprint, lines.items || coalesce('/' || cuts, ''),
                  CASE status WHEN 'cancelled' THEN
                      concat_ws(' ', coalesce(cancelled_epoch, 0), coalesce(cancelled_seq, 0),

@@ -13,10 +13,10 @@ FROM sections WHERE event_id = ANY ($1::text[]) ORDER BY event_id, section_no;
 SELECT section_no, tier_no FROM sections WHERE event_id = $1 ORDER BY section_no;
 
 -- end_tickets --
--- Give up the seats of cancelled bookings; before new ones are sold in the same batch.
+-- Give up the seats of tickets that went; before new ones are sold in the same batch.
 UPDATE tickets SET is_live = false
 FROM unnest($1::text[], $2::text[]) AS gone (event_id, id)
-WHERE tickets.event_id = gone.event_id AND tickets.id = gone.id;
+WHERE tickets.event_id = gone.event_id AND tickets.id = gone.id AND tickets.seat_id IS NOT NULL;
 
 -- insert_blocked_seats --
 INSERT INTO blocked_seats (event_id, seat_id, tier_no, blocked_at)

@@ -143,7 +143,7 @@ async def wait_in_line(walk: Walk, event: Event, buyer: str, friend: str) -> Non
 
 
 async def pass_the_gate(walk: Walk, event: Event, boss: str, buyer: str, friend: str) -> None:
-    """Book, scan a ticket, take that back, give the ticket away."""
+    """Book, scan a ticket, take that back, give the ticket away, and give it back."""
     booked = await walk.go(*BOOK, event["id"], token=buyer, key="b2", json=order(event, 2, 2))
     seen = await walk.go("GET", "/v1/bookings/{booking_id}", booked.body["id"], token=buyer)
     ticket = seen.body["tickets"][0]
@@ -153,6 +153,7 @@ async def pass_the_gate(walk: Walk, event: Event, boss: str, buyer: str, friend:
     path, to = "/v1/tickets/{ticket_id}/transfer", {"user_id": receiver}
     await walk.go("POST", path, ticket["id"], token=buyer, json=to)
     assert 1 == len((await walk.go("GET", "/v1/tickets", token=friend)).body["data"])
+    await walk.go("POST", "/v1/tickets/{ticket_id}/return", ticket["id"], token=friend)
 
 
 async def sit_down(walk: Walk, boss: str) -> None:

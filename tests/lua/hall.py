@@ -102,9 +102,9 @@ class Hall:
                 tier_of[seat] = int(fields[b"%d.layout" % number].split()[0])
         expected = dict.fromkeys(found, "f")
         for row in (await rows_of(self.redis, self.names.bookings)).values():
-            words = row.decode().split(" ")
+            words = values.unmarked(row).decode().split(" ")
             if words[0] == "confirmed":
-                self._own(expected, values.parse_items(words[7]), "s")
+                self._own(expected, values.parse_live_items(words[7]), "s")
         for row in (await rows_of(self.redis, self.names.holds)).values():
             hold = values.parse_hold(row)
             if hold.status == "held":

@@ -102,7 +102,7 @@ async def test_state_left_behind(till: Till) -> None:
     assert f"cancelled 2 {was.removeprefix('confirmed 1 ')} 1 3 {at_ms}" == row
     record = (await journal(till.redis, till.shard))[-1].record
     expected = Cancelled(
-        version=1,
+        version=2,
         at_ms=at_ms,
         event_id=till.event,
         booking_id=till.booking(command),

@@ -19,8 +19,8 @@ async def test_cut(till: Till, booking: Command) -> None:
     status, _, seq, at_ms = await till.cut(booking, "1:1")
     assert ("ITEM_CANCELLED", "3") == (status, seq)
     row = await till.row(booking)
-    assert row.startswith("confirmed 2 1 2 ")
-    assert row.endswith(f" 1:1:2500,2:1:9900/1x2x2500,2x1x9900/1-3-{at_ms}-1x1x2500")
+    assert row.startswith("=2 confirmed 2 1 2 ")
+    assert row.endswith(f" 1:1:2500,2:1:9900/1x2x2500,2x1x9900/1-3-{at_ms}-1x1x2500#2")
     assert (10, 9, 0, 1) == await till.counters()
     record = (await journal(till.redis, till.shard))[-1].record
     assert isinstance(record, ItemCancelled)
@@ -54,9 +54,9 @@ async def test_cut_replays(till: Till, booking: Command) -> None:
 async def test_i6_booking_replays_its_first_items(till: Till, booking: Command) -> None:
     """I6: the repeated order finds its booking; the word tells the first items as well."""
     await till.cut(booking, "1:1")
-    [[status, *_, items]] = await till.book(booking)
-    assert "REPLAYED" == status
-    assert items.split("/")[1] == "1x2x2500,2x1x9900"
+    [[status, _, _, _, items, *now]] = await till.book(booking)
+    assert ("REPLAYED", ["confirmed", "2"]) == (status, [str(word) for word in now])
+    assert items.split("/")[:2] == ["1:1:2500,2:1:9900", "1x2x2500,2x1x9900"]
 
 
 async def test_cut_refusals(till: Till, booking: Command) -> None:
@@ -77,10 +77,12 @@ async def test_cut_ticket_does_not_pass(till: Till, booking: Command) -> None:
 
 
 async def test_cut_of_a_used_ticket(till: Till, booking: Command) -> None:
-    """A place on which somebody is in does not come back."""
+    """A place on which somebody is in does not come back; another of the tier does."""
     await till.checkin(booking, 2)
-    assert "ALREADY_CHECKED_IN" == (await till.cut(booking, "1:1"))[0]
-    assert "ITEM_CANCELLED" == (await till.cut(booking, "2:1"))[0]
+    assert "ALREADY_CHECKED_IN" == (await till.cut(booking, "1:2"))[0]
+    assert "ITEM_CANCELLED" == (await till.cut(booking, "1:1"))[0]
+    assert "ALREADY_CHECKED_IN" == (await till.cut(booking, "1:1", version=2))[0]
+    assert "ITEM_CANCELLED" == (await till.cut(booking, "2:1", version=2))[0]
     await check_folded(till)
 
 

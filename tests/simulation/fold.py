@@ -40,6 +40,8 @@ class Fold:
         self.entries: dict[str, str] = {}
         self.list: dict[str, str] = {}
         self.tickets: dict[str, tuple[int, str]] = {}
+        #: Tickets that bookings have given back while keeping others.
+        self.gone: set[str] = set()
 
     def follow(self, record: Record) -> None:
         """Take one record."""
@@ -50,6 +52,8 @@ class Fold:
                 self._move(record.items, self.sold, 1)
             case Cancelled() | ItemCancelled():
                 self._move(record.items, self.sold, -1)
+                for number in getattr(record, "tickets", ()):
+                    self.gone.add(ticket_id(record.booking_id, number))
             case Held():
                 self._move(record.items, self.held, 1)
             case Released() | Expired():
@@ -87,6 +91,9 @@ class Fold:
         assert {ticket_id(*k): (t.version, t.holder) for k, t in event.tickets.items()} == (
             self.tickets
         )
+        bookings = event.bookings.items()
+        gone = [ticket_id(k, n) for k, own in bookings for n in own.tickets if n not in own.own]
+        assert set(gone) == self.gone
 
     def _move(self, items: list[Any], counter: Counter[int], sign: int) -> None:
         for item in items:

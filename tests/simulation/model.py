@@ -19,6 +19,8 @@ from engine.ids import entry_of_offer, offer_of_entry, promo_of
 from engine.status import Status
 
 Lines = tuple[Line, ...]
+#: Tickets, each by its number or its seat.
+Names = tuple[int | str, ...]
 #: Entries that may wait, overdue holds that one sale ends, and the tier that has seats.
 WAITING_MAX, RECLAIM_MAX, SEATED = 3, 50, 2
 
@@ -54,23 +56,35 @@ class Owner:
     first: dict[int, int]
     fingerprint: str
     status: str
-    seats: tuple[str, ...] = ()
-    #: Of a hold: deadline, once it has passed. Of a booking: what each change of it took away.
+    #: Those it was made with.
+    first_seats: tuple[str, ...] = ()
+    #: Of a hold: deadline, once it has passed. Of a booking: the tickets each change of it took.
     overdue_at: int = 0
     is_extended: bool = False
-    cuts: list[dict[int, int]] = field(default_factory=list)
+    cuts: list[set[int]] = field(default_factory=list)
+
+    @property
+    def tickets(self) -> dict[int, tuple[int, str]]:
+        """Tier and seat of each ticket, numbered in the order of its first items."""
+        seats = iter(self.first_seats)
+        tiers = [n for n, count in self.first.items() for _ in range(count)]
+        return {k: (n, next(seats, "") if n == SEATED else "") for k, n in enumerate(tiers, 1)}
+
+    @property
+    def own(self) -> dict[int, tuple[int, str]]:
+        """The tickets that it has, or had when it ended."""
+        gone = set[int]().union(*(self.cuts[:-1] if self.status == "cancelled" else self.cuts))
+        return {number: one for number, one in self.tickets.items() if number not in gone}
 
     @property
     def lines(self) -> dict[int, int]:
-        """Places that it has, or had when it ended."""
-        cuts = self.cuts[:-1] if self.status == "cancelled" else self.cuts
-        left = {n: q - sum(cut.get(n, 0) for cut in cuts) for n, q in self.first.items()}
-        return {n: quantity for n, quantity in left.items() if quantity}
+        """Places that it has, or had when it ended, by tier."""
+        return dict(Counter(n for n, _ in self.own.values()))
 
     @property
-    def tickets(self) -> list[tuple[int, int]]:
-        """Tier and place within it of each ticket, in the order of its first items."""
-        return [(n, nth) for n, count in self.first.items() for nth in range(1, count + 1)]
+    def seats(self) -> tuple[str, ...]:
+        """Seats that it has, or had when it ended."""
+        return tuple(seat for _, seat in self.own.values() if seat)
 
 
 @dataclass
@@ -112,6 +126,8 @@ class Event:
     closes_at: int
     policy: str = "strict"
     list_tier: int = 1
+    #: Whose a ticket is that was given away: its holder's or its buyer's; or none can be.
+    transfers: str = "holder"
     bookings: dict[str, Owner] = field(default_factory=dict)
     holds: dict[str, Owner] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -175,7 +191,7 @@ class Event:
         """Take the seats that were chosen; they must have been free, and as many as asked."""
         assert set(seats) <= self.free()
         assert len(set(seats)) == len(seats) == owner.lines.get(SEATED, 0)
-        owner.seats = seats
+        owner.first_seats = seats
 
     def book(self, own_id: str, user: str, lines: Lines, fingerprint: str) -> Status:
         if own_id not in self.bookings:
@@ -201,7 +217,7 @@ class Event:
             self._end(own_id, "expired")
             raise No(Status.HOLD_EXPIRED)
         self._end(own_id, "confirmed")
-        booking = Owner(user, hold.first, hold.fingerprint, "confirmed", hold.seats)
+        booking = Owner(user, hold.first, hold.fingerprint, "confirmed", hold.first_seats)
         self.bookings[f"bk_{own_id.partition('_')[2]}"] = booking
         return Status.CONFIRMED
 
@@ -225,28 +241,50 @@ class Event:
     def cancel(self, own_id: str, user: str) -> Status:
         booking = _own(self.bookings, own_id, user)
         no(Status.REPLAYED, booking.status == "cancelled")
-        booking.cuts.append(booking.lines)
-        booking.status = "cancelled"
-        self._read(booking.lines)
-        return Status.CANCELLED
+        return self._give_back(own_id, booking, set(booking.own))
 
-    def cancel_item(self, own_id: str, user: str, version: int, lines: Lines) -> Status:
-        booking, cut = _own(self.bookings, own_id, user), {line[0]: line[1] for line in lines}
-        left = booking.lines
-        if version != len(booking.cuts) + 1 or booking.status == "cancelled":
-            no(Status.REPLAYED, booking.cuts[version - 1 : version] == [cut])
+    def cancel_item(self, own_id: str, user: str, version: int, what: Lines | Names) -> Status:
+        """Mirror `lua/cancel_item.lua`: some places by tier, or tickets by number or seat."""
+        booking = _own(self.bookings, own_id, user)
+        is_over = version != len(booking.cuts) + 1 or booking.status == "cancelled"
+        done = booking.cuts[version - 1] if is_over and version <= len(booking.cuts) else set()
+        among = done if is_over else set(booking.own)
+        names = {name for name in what if not isinstance(name, tuple)}
+        named = {n for n in among if {n, booking.tickets[n][1]} & names}
+        counts = Counter(booking.tickets[n][0] for n in among)
+        wanted = {one[0]: one[1] for one in what if isinstance(one, tuple)}
+        if is_over:
+            is_same = len(names) == len(named) == len(done) if names else counts == wanted
+            no(Status.REPLAYED, done and is_same)
             raise No(Status.VERSION_CHANGED)
-        no(Status.NOT_IN_BOOKING, any(q > left.get(n, 0) for n, q in cut.items()))
-        for number, (n, nth) in enumerate(booking.tickets, start=1):
-            is_cut = left.get(n, 0) - cut.get(n, 0) < nth <= left.get(n, 0)
-            is_in = self.tickets.get((own_id, number), Ticket("")).status == "checked_in"
-            no(Status.ALREADY_CHECKED_IN, is_cut and is_in)
-        if cut == left:
-            return self.cancel(own_id, user)
-        no(Status.NOT_IN_BOOKING, booking.seats)
-        booking.cuts.append(cut)
-        self._read(cut)
-        return Status.ITEM_CANCELLED
+        no(Status.NOT_IN_BOOKING, len(names) > len(named))
+        no(Status.NOT_IN_BOOKING, any(q > counts[n] for n, q in wanted.items()))
+        no(Status.SEATS_NOT_NAMED, 0 < wanted.get(SEATED, 0) < counts[SEATED])
+        for n, going in (wanted or Counter(booking.tickets[k][0] for k in named)).items():
+            no(Status.BELOW_MINIMUM, 0 < counts[n] - going < self.tiers[n].order_min)
+        for n, quantity in wanted.items():
+            mine = [k for k in among if booking.tickets[k][0] == n]
+            fates = {k: self._fate(own_id, booking, k) for k in mine}
+            no(Status.ALREADY_CHECKED_IN, quantity > len(mine) - [*fates.values()].count("in"))
+            plain = sorted(k for k in mine if not fates[k])
+            no(Status.TICKET_TRANSFERRED, quantity > len(plain))
+            named |= set(plain[-quantity:])
+        return self._give_back(own_id, booking, named)
+
+    def _fate(self, own_id: str, booking: Owner, number: int) -> str:
+        """Say whether somebody is in on a ticket, or else than its buyer has it."""
+        ticket = self.tickets.get((own_id, number), Ticket(booking.user))
+        return "in" if ticket.status == "checked_in" else "given" * (ticket.holder != booking.user)
+
+    def _give_back(self, own_id: str, booking: Owner, numbers: set[int]) -> Status:
+        fates = {self._fate(own_id, booking, number) for number in numbers}
+        no(Status.ALREADY_CHECKED_IN, "in" in fates)
+        no(Status.TICKET_TRANSFERRED, "given" in fates and self.transfers != "buyer")
+        is_end = numbers == set(booking.own)
+        booking.cuts.append(numbers)
+        booking.status = "cancelled" if is_end else "confirmed"
+        self._read(booking.tickets[number][0] for number in numbers)
+        return Status.CANCELLED if is_end else Status.ITEM_CANCELLED
 
     def join(
         self, own_id: str, user: str, tier_no: int, quantity: int, fingerprint: str, after: str

@@ -65,6 +65,8 @@ class StaffedEvent(Event):
         ticket = self._ticket(own_id, number)
         no(Status.REPLAYED, (ticket.holder, ticket.by, ticket.status) == (to, user, "valid"))
         no(Status.NOT_FOUND, ticket.holder != user)
+        is_back = to == self.bookings[own_id].user
+        no(Status.NO_TRANSFERS, self.transfers == "none" and not is_back)
         no(Status.ALREADY_CHECKED_IN, ticket.status == "checked_in")
         self.tickets[own_id, number] = Ticket(to, "valid", ticket.version + 1, user)
         return Status.TRANSFERRED
@@ -73,7 +75,5 @@ class StaffedEvent(Event):
         booking = self.bookings.get(own_id)
         if booking is None or not 1 <= number <= len(booking.tickets):
             raise No(Status.NOT_FOUND)
-        tier_no, nth = booking.tickets[number - 1]
-        is_gone = booking.status == "cancelled" or nth > booking.lines.get(tier_no, 0)
-        no(Status.TICKET_CANCELLED, is_gone)
+        no(Status.TICKET_CANCELLED, booking.status == "cancelled" or number not in booking.own)
         return self.tickets.get((own_id, number)) or Ticket(booking.user)

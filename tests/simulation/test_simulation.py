@@ -42,6 +42,7 @@ from engine.commands import (
 )
 from engine.ids import booking_id, entry_id, hold_id, new_id, ticket_id
 from engine.outcomes import status_of
+from engine.records import Rules
 from engine.seats import Section
 from engine.status import Status
 from engine.values import parse_entry, parse_hold, parse_items
@@ -99,6 +100,8 @@ CODES = st.sampled_from(["", "", "", "~CUT", "~KEY", "~KEY", "~NONE"])
 CUTS = st.one_of(
     st.sampled_from([((1, 1),), ((1, 2),), ((1, 3),), ((2, 1),), ((2, 2),), ((1, 1), (2, 1))]),
     st.sampled_from([((1, 3), (2, 1)), ((3, 1),), ((3, 2),)]),
+    st.lists(st.integers(1, 4), min_size=1, max_size=3, unique=True).map(tuple),
+    st.lists(st.sampled_from([1, 3, *ROWS[0]]), min_size=1, max_size=2, unique=True).map(tuple),
 )
 WANTS = st.sampled_from(
     [*(((1, capacity),) for capacity in (0, 3, 5, 6, 7, 8)), ((2, 5),), ((1, 4), (2, 4))]
@@ -106,8 +109,12 @@ WANTS = st.sampled_from(
 QUANTITY = st.sampled_from([1, 2, 3, 1, 2, 5])
 MOSTLY = st.sampled_from([True, True, True, False])
 BACK = st.sampled_from([0, 0, 0, 1, -1])
-#: How an event's list is led, and of which tier it is.
-LIST = st.tuples(st.sampled_from(["strict", "skip"]), st.integers(1, 2))
+#: How an event's list is led, of which tier it is, and whose tickets are that were given away.
+LIST = st.tuples(
+    st.sampled_from(["strict", "skip"]),
+    st.integers(1, 2),
+    st.sampled_from(["holder", "holder", "buyer", "none"]),
+)
 WHICH = st.integers(0, 1)
 ANY = st.integers(0, 5)
 
@@ -118,13 +125,13 @@ class Sale(RuleBasedStateMachine):
     redis: Redis
 
     @initialize(lists=st.tuples(LIST, LIST), is_full=st.sampled_from([False, True, True]))
-    def publish(self, lists: tuple[tuple[str, int], ...], is_full: bool) -> None:
+    def publish(self, lists: tuple[tuple[str, int, Any], ...], is_full: bool) -> None:
         """Open the shard, and the sale of both events; perhaps let them sell out."""
         self.till = Till(self.redis)
         self.events: dict[str, StaffedEvent] = {}
         self.sent: list[tuple[str, Any, tuple[Any, ...]]] = []
         attempts: Counter[str] = Counter()
-        for policy, list_tier in lists:
+        for policy, list_tier, transfers in lists:
             event_id = new_id("evt")
             tiers = {
                 n: model.Tier(
@@ -146,11 +153,15 @@ class Sale(RuleBasedStateMachine):
                 FAR_MS,
                 policy,
                 list_tier,
+                transfers,
                 attempts=attempts,
                 attempts_max=LIMIT.attempts_max,
             )
             self.till.seat(event_id, Section(1, 2, tuple(map(len, ROWS))))
-            self.till.publish(Publish(event_id, "p", 0, FAR_MS, PERSON_MAX, STOCK, 1, PROMOS))
+            rules = Rules(transfers=transfers)
+            self.till.publish(
+                Publish(event_id, "p", 0, FAR_MS, PERSON_MAX, STOCK, 1, PROMOS, rules)
+            )
         for which in (0, 1) if is_full else ():
             self.order("book", which, CROWD[0], 9, ((1, 3),))
             self.order("hold", which, CROWD[1], 9, ((1, 1), (2, 1)))
@@ -253,11 +264,11 @@ class Sale(RuleBasedStateMachine):
         index=ANY,
         is_owner=MOSTLY,
         back=BACK,
-        lines=CUTS,
-        verb=st.sampled_from(["cancel", "cancel", "cancel_item", "cancel_item"]),
+        what=CUTS,
+        verb=st.sampled_from(["cancel", "cancel", "cancel_item", "cancel_item", "cancel_item"]),
     )
     def booking(
-        self, verb: str, which: int, index: int, is_owner: bool, back: int, lines: Lines
+        self, verb: str, which: int, index: int, is_owner: bool, back: int, what: Any
     ) -> None:
         """Cancel some booking, or some places of it at its version or beside it."""
         event_id, own_id, booking = self._booking(which, index)
@@ -267,9 +278,9 @@ class Sale(RuleBasedStateMachine):
         if verb == "cancel":
             self._run(verb, Own(event_id, own_id, user), (own_id, user))
             return
-        words = (own_id, user, max(1, 1 + len(booking.cuts) - back), lines)
-        pairs = tuple((line[0], line[1]) for line in lines)
-        self._run(verb, CancelItem(event_id, own_id, user, words[2], pairs), words)
+        words = (own_id, user, max(1, 1 + len(booking.cuts) - back), what)
+        asked: tuple[Any, ...] = (what,) if isinstance(what[0], tuple) else ((), what)
+        self._run(verb, CancelItem(event_id, *words[:3], *asked), words)
 
     @rule(which=WHICH, index=ANY, times=st.integers(2, 4))
     def cancel_in_one_batch(self, which: int, index: int, times: int) -> None:
@@ -363,7 +374,8 @@ class Sale(RuleBasedStateMachine):
             used = {code: int(self._read(names.promos)[f"{code}.used"]) for code in event.promos}
             assert {code: event.used(code) for code in event.promos} == used
             assert all(used[code] <= uses_max for code, (uses_max, _) in event.promos.items())
-            bookings = {k: row.split() for k, row in self._read(names.bookings).items()}
+            rows = self._read(names.bookings).items()
+            bookings = {key: row.removeprefix("=2 ").split() for key, row in rows}
             assert {
                 key: (one.status, 1 + len(one.cuts), one.user, tuple(one.lines.items()), one.seats)
                 for key, one in event.bookings.items()
@@ -452,7 +464,7 @@ class Sale(RuleBasedStateMachine):
         event, names = self.events[event_id], keys.event(self.till.shard, event_id)
         for kept, name in ((event.holds, names.holds), (event.bookings, names.bookings)):
             for key, owner in kept.items():
-                if model.SEATED in owner.first and not owner.seats:
+                if model.SEATED in owner.first and not owner.first_seats:
                     row: Any = self.redis.hget(name, key)
                     items = parse_items(row.decode().split(" ")[7])
                     event.adopt(owner, tuple(seat for item in items for seat in item.seat_ids))
