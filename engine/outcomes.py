@@ -22,6 +22,8 @@ REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.NOT_FOUND: (),
     Status.SALE_NOT_OPEN: ("opens_at_ms",),
     Status.SALE_CLOSED: ("closes_at_ms",),
+    Status.EVENT_ENDED: ("ends_at_ms",),
+    Status.PRICE_CHANGED: ("total_minor",),
     Status.BACKPRESSURE: (),
     Status.UNKNOWN_TIER: ("line",),
     Status.LIMIT_REACHED: ("scope", "max", "taken"),
@@ -32,6 +34,7 @@ REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.UNKNOWN_SEAT: ("line", "seat_id"),
     Status.SEAT_TAKEN: ("line", "seat_id"),
     Status.NOT_TOGETHER: ("line", "available"),
+    Status.TOO_MANY_HOLDS: ("scope", "max", "retry_after_ms"),
     Status.HOLD_EXPIRED: ("expired_at_ms",),
     Status.HOLD_RELEASED: (),
     Status.HOLD_CONFIRMED: (),
@@ -46,6 +49,7 @@ REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.NOT_CHECKED_IN: (),
     Status.VERSION_CHANGED: ("version",),
     Status.NOT_IN_BOOKING: ("line",),
+    Status.TIER_HAS_SEATS: ("line",),
     Status.CAPACITY_BELOW_TAKEN: ("line", "minimum"),
 }
 
@@ -53,6 +57,7 @@ REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
 OPTIONAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.SALE_NOT_OPEN: ("line",),
     Status.SALE_CLOSED: ("line",),
+    Status.EVENT_ENDED: ("line",),
     Status.LIMIT_REACHED: ("line",),
 }
 

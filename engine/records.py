@@ -93,6 +93,11 @@ class Rules(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     In Redis each is a field of `stock` by its name. Values are digits or lower-case letters.
     """
 
+    #: Nothing is sold from then on, Unix ms; 0 for no such rule.
+    ends_at_ms: int = 0
+    #: But these tiers are, by number: `t2t5t`; empty for none.
+    after_end: str = ""
+
     def given(self) -> dict[str, int | str]:
         """Return the rules that the event has."""
         rules: dict[str, int | str] = msgspec.to_builtins(self)

@@ -32,6 +32,7 @@ Returns one array per command, in order (first that applies)
   NOT_IN_BOOKING      line                              it has not so many places of that tier
   ALREADY_CHECKED_IN  checked_in_at_ms, gate            somebody is in on one of them
   BACKPRESSURE                                          transient: PostgreSQL is too far behind
+  TIER_HAS_SEATS      line                              which of its seats, a number does not say
   CANCELLED           epoch, seq, at_ms                 these were its last places
   ITEM_CANCELLED      epoch, seq, at_ms
 
@@ -95,6 +96,14 @@ local function used_ticket(event, booking_id, items, cut)
     end
     before = before + quantity
   end
+end
+
+-- Return which line of a cut is of a tier with seats; the first if it leaves seats alone.
+local function seated_line(items, cut)
+  for n, line in ipairs(cut) do
+    if string.find(',' .. items, ',' .. line.tier_no .. ':%d+:%d+:s') then return n end
+  end
+  return 1
 end
 
 -- Give back some places of a confirmed booking, not the last. Its row keeps what it was made with
@@ -178,7 +187,7 @@ local function cancel_item(command)
   if used then return used end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
   -- Which of its seats a booking would give up, nobody has said: all of it, or nothing.
-  if left > 0 and has_seats then return { 'NOT_IN_BOOKING', 1 } end
+  if left > 0 and has_seats then return { 'TIER_HAS_SEATS', seated_line(items, cut) } end
   if left == 0 then
     return { 'CANCELLED', epoch, end_booking(shard, event, booking_id, ''), shard.at_ms }
   end

@@ -11,6 +11,7 @@ import msgspec
 from engine.commands import Promo, Publish, TierStock
 from engine.engine import ALL_TIERS
 from engine.ids import is_id
+from engine.records import Rules
 from engine.seats import Section
 from store import events, seats
 from usecases import told
@@ -20,6 +21,9 @@ from usecases.denials import as_value, granted, not_found
 from usecases.moments import moment_of, ms_of
 from usecases.services import Services
 from usecases.tokens import Principal
+
+#: An event whose end nobody has told is over that long after its start.
+END_AFTER = dt.timedelta(days=1)
 
 
 @as_value
@@ -44,6 +48,7 @@ async def publish(services: Services, person: Principal, event_id: str) -> told.
         tiers=tuple(map(_stock, tiers)),
         section_count=len(sections),
         promos=tuple(Promo(*promo) for promo in await events.promos_of(services.pool, event.id)),
+        rules=_rules(event, tiers),
     )
     for section in sections:
         granted(await services.engine.seat(event.shard, event.id, section))
@@ -141,6 +146,23 @@ def as_loaded(section: seats.Section) -> Section:
     return Section(section.section_no, section.tier_no, rows, section.kinds)
 
 
+def over_at(starts_at: dt.datetime, ends_at: dt.datetime) -> dt.datetime:
+    """Return when an event is over: at its end, or a day after its start if nobody told its end."""
+    return ends_at if ends_at > starts_at else starts_at + END_AFTER
+
+
+def _rules(event: events.Event, tiers: list[events.Tier]) -> Rules:
+    after_end = [tier.tier_no for tier in tiers if tier.sells_after_end]
+    ends_at = over_at(event.starts_at, event.ends_at)
+    if not after_end:
+        # A draft of older code may be sold for longer; its organizer meant it so.
+        ends_at = max(ends_at, event.sale_closes_at)
+    return Rules(
+        ends_at_ms=ms_of(ends_at),
+        after_end=f"t{'t'.join(map(str, after_end))}t" if after_end else "",
+    )
+
+
 def _stock(tier: events.Tier) -> TierStock:
     return TierStock(
         capacity=tier.capacity,
@@ -204,6 +226,7 @@ def _view(event: events.Event, tiers: list[events.Tier]) -> told.Event:
                 sale_opens_at=tier.sale_opens_at,
                 sale_closes_at=tier.sale_closes_at,
                 is_hidden=tier.is_hidden,
+                sells_after_end=tier.sells_after_end,
             )
             for tier in tiers
         ],

@@ -37,6 +37,7 @@ from engine.records import (
     Record,
     Released,
     Reopened,
+    Rules,
     Seats,
     Section,
     Stalled,
@@ -123,8 +124,10 @@ def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
         return
     tiers = [_tier(stock, no) for no in range(1, int(stock["tier_count"]) + 1)]
     closes_at_ms = int(stock["closes_at_ms"])
+    rules = _rules(stock)
     published = Published(
-        **_at(remains, int(stock["at_ms"])),
+        # Rules are said since version 2.
+        **_at(remains, int(stock["at_ms"])) | {"version": 2 if rules.given() else 1},
         fingerprint=stock["fingerprint"],
         opens_at_ms=int(stock["opens_at_ms"]),
         closes_at_ms=closes_at_ms,
@@ -132,6 +135,7 @@ def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
         tiers=tiers,
         sections=_sections(remains),
         promos=_promos(remains),
+        rules=rules,
     )
     made = (int(stock["epoch"]), int(stock["seq"]))
     yield Derived(published, made)
@@ -156,6 +160,11 @@ def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
         records.append(CapacitySet(**_at(remains, at_ms), tiers=sizes))
     for number, record in enumerate(records):
         yield Derived(record, changed) if not number else Derived(record, None, made, changed)
+
+
+def _rules(stock: Mapping[str, str]) -> Rules:
+    given = {name: stock[name] for name in Rules.__struct_fields__ if name in stock}
+    return msgspec.convert(given, Rules, strict=False)
 
 
 def _tier(stock: Mapping[str, str], no: int) -> Tier:
