@@ -1,10 +1,10 @@
 """
 Addresses: where a request comes from, as far as that can be believed.
 
-A proxy that is trusted tells whom it speaks for, in `X-Forwarded-For` or `Forwarded` (RFC 7239); each
-adds one hop at the right. Anybody can write the hops before, so they are read from the right, and
-only while who wrote them is trusted. An address leaves this module as a short keyed word: enough to
-count by, and of no use to who reads it elsewhere.
+A proxy that is trusted tells whom it speaks for, in `X-Forwarded-For` or `Forwarded` (RFC 7239);
+each adds one hop at the right. Anybody can write the hops before, so they are read from the right,
+and only while who wrote them is trusted. An address leaves this module as a short keyed word:
+enough to count by, and of no use to who reads it elsewhere.
 """
 
 from __future__ import annotations

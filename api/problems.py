@@ -182,8 +182,8 @@ not_in_booking 409 The booking has not so many places of that tier.
 More places are to be cancelled than the booking has left in this tier.
 Read the booking and cancel at most what it has.
 
-tier_has_seats 409 Places of this tier are seats, which are not given by number.
-Which seats are meant, a number does not say; and a tier has as many places as it has seats.
+tier_has_seats 409 Seats are named, not counted.
+Which seats of a booking are meant, a number does not say; and a tier has as many places as seats.
 Name the seats, or cancel the whole booking; to sell fewer, block seats.
 
 capacity_below_taken 409 More places than that are sold, held or blocked.

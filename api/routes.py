@@ -108,8 +108,8 @@ _JOIN = (
     f"429 rate_limited 503 backpressure {_SHUT}"
 )
 _GIVE_BACK = (
-    "404 not_found 409 version_changed 409 not_in_booking 409 tier_has_seats 409 already_checked_in "
-    f"428 precondition_required {_SHUT}"
+    "404 not_found 409 version_changed 409 not_in_booking 409 tier_has_seats "
+    f"409 already_checked_in 428 precondition_required {_SHUT}"
 )
 _TRANSFER = (
     f"404 not_found 409 already_checked_in 410 ticket_cancelled 410 ticket_superseded {_SHUT}"
@@ -212,10 +212,7 @@ ROUTES: tuple[Route, ...] = (
     _route("GET /v1/waitlist/{entry_id} user", waitlist.read, told.WaitlistEntry, _READ),
     _route("DELETE /v1/waitlist/{entry_id} user 204", waitlist.leave, None, _RELEASE),
     _route(
-        "POST /v1/offers/{offer_id}/accept user 201 prefers",
-        waitlist.accept,
-        told.Booking,
-        _ACCEPT,
+        "POST /v1/offers/{offer_id}/accept user 201 prefers", waitlist.accept, told.Booking, _ACCEPT
     ),
     _route(
         "POST /v1/offers/{offer_id}/decline user", waitlist.decline, told.WaitlistEntry, _RELEASE

@@ -28,21 +28,21 @@ ARGV
 
 Returns one array per command, in order (first that applies)
   NOT_FOUND                                          no such hold of that user
-  REPLAYED       epoch, seq, at_ms, items, fingerprint    confirmed before
+  REPLAYED         epoch, seq, at_ms, items, fingerprint   confirmed before
   HOLD_RELEASED                                      its owner gave it back
   EVENT_CANCELLED                                    the event was called off
   BACKPRESSURE                                       transient: PostgreSQL is too far behind
-  EVENT_ENDED    ends_at_ms                          in time or late
-  NOT_ON_SALE                                        this and the next seven: late, and `book` would
-  SALE_NOT_OPEN  opens_at_ms                         refuse it now; with the line if it is a tier's
-  SALE_CLOSED    closes_at_ms
-  UNKNOWN_TIER   line
-  LIMIT_REACHED  scope, max, taken
+  EVENT_ENDED      ends_at_ms                        in time or late
+  NOT_ON_SALE                                        this and the next six: late, and `book` would
+  SALE_NOT_OPEN    opens_at_ms                       refuse it now; with the line if it is a tier's
+  SALE_CLOSED      closes_at_ms
+  UNKNOWN_TIER     line
+  LIMIT_REACHED    scope, max, taken
   PROMO_UNKNOWN
-  PROMO_EXHAUSTED uses_max
-  HOLD_EXPIRED   expired_at_ms                       too late, and the places are gone
-  PRICE_CHANGED  total_minor                         late, and it would cost that now
-  CONFIRMED      epoch, seq, at_ms, items, fingerprint, record    record: its JSON as journalled;
+  PROMO_EXHAUSTED  uses_max
+  HOLD_EXPIRED     expired_at_ms                     too late, and the places are gone
+  PRICE_CHANGED    total_minor                       late, and it would cost that now
+  CONFIRMED        epoch, seq, at_ms, items, fingerprint, record   record: its JSON as journalled;
                                                      even late, where the places were still there
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.

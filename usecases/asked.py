@@ -126,10 +126,10 @@ class NewEvent(Asked, frozen=True, kw_only=True):
     timezone: Annotated[str, Meta(max_length=64)] = "UTC"
     #: In the future.
     starts_at: Moment
-    #: Nothing is sold from then on, but by tiers that say so; without it, from a day after the start.
+    #: Nothing is sold from then on, but by tiers that say so. Without it: a day after the start.
     ends_at: Moment | None = None
     sale_opens_at: Moment | None = None
-    #: Not after the event's end; without it, the start, or the end if the sale opens after the start.
+    #: Not after the event's end. Without it: the start, or the end if the sale opens after that.
     sale_closes_at: Moment | None = None
     max_per_user: Annotated[int, Meta(ge=1, le=1000)] = 10
     #: `strict`: the head waits until its party fits; `skip`: smaller parties may pass it.

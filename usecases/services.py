@@ -36,7 +36,7 @@ class Services:
     #: How long a hold lasts, and how long it may be extended to, in ms.
     hold_ttl_ms: int
     hold_life_max_ms: int
-    #: Below what share of a tier's places, in percent, it is shorter, and how short at least, in ms.
+    #: Below what share of a tier, in percent, it is shorter, and how short it may get, in ms.
     hold_scarce_percent: int
     hold_ttl_min_ms: int
     #: How often accounts may be made from one address; None for as often as anybody likes.

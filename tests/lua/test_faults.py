@@ -23,7 +23,7 @@ from tests.lua.world import Till, dump
 #: Calls by what they are about, and how many keys each has.
 CALLS = {
     "book": 16,
-    "hold": 14,
+    "hold": 18,
     "confirm": 14,
     "confirm offer": 14,
     "confirm late": 14,
@@ -31,7 +31,7 @@ CALLS = {
     "extend": 14,
     "cancel": 14,
     "cancel_item": 14,
-    "join": 14,
+    "join": 16,
     "leave": 14,
     "leave offer": 14,
     "checkin": 14,
@@ -154,7 +154,7 @@ LARGEST = {
     "block": "UNKNOWN_SEAT",
     "unblock": "UNKNOWN_SEAT",
     "empty_event": "EMPTIED",
-    "set_capacity": "UNKNOWN_TIER",
+    "set_capacity": "TIER_HAS_SEATS",
     "cancel_item": "NOT_IN_BOOKING",
     "seat": "SEATED",
     "book": "UNKNOWN_TIER",
