@@ -179,8 +179,8 @@ class Publish(NamedTuple):
             words += rule
         if self.promos:
             words.append(",".join(promo.word() for promo in self.promos))
-        if rules := self.rules.given():
-            words.append(",".join(f"{name}={value}" for name, value in rules.items()))
+        if given := self.rules.given():
+            words.append(",".join(f"{name}={value}" for name, value in given.items()))
         return words
 
 

@@ -71,9 +71,12 @@ class Stage:
     def names(self, verb: str = "") -> list[str]:
         """Return the keys of most scripts."""
         till = self.till
-        more = keys.attempts(till.shard) if verb in {"book", "hold", "join"} else ()
-        more += keys.opened(till.shard) if verb == "hold" else ()
-        return [till.meta, till.journal, keys.due(till.shard), *more, *self.own]
+        names = [till.meta, till.journal, keys.due(till.shard)]
+        if verb in {"book", "hold", "join"}:
+            names += keys.attempts(till.shard)
+        if verb == "hold":
+            names += keys.opened(till.shard)
+        return [*names, *self.own]
 
     def id(self, prefix: str, name: str) -> str:
         """Return an id that *name* stands for."""
