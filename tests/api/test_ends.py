@@ -144,7 +144,7 @@ async def test_f35_a_late_confirm_is_told_why(world: World, event: Event, user: 
 async def test_seats_are_not_counted(world: World, user: str) -> None:
     """A number of seats is refused for what it is, where they are given back or resized."""
     boss = await world.organizer()
-    event = await seated_event(world, token=boss)
+    event = await world.event(token=boss, **seated_event())
     made = await world.book(event, user, {"seat_ids": ["s1-1", "s1-2"]})
     path = f"/v1/bookings/{made.body['id']}"
     await world.settle()
