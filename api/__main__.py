@@ -10,6 +10,7 @@ import msgspec
 import uvloop
 from aiohttp import web
 
+from api.addresses import networks
 from api.app import create_app
 from api.lane import LaneRunner
 from evently.logs import configure
@@ -32,6 +33,7 @@ async def serve(settings: Settings) -> None:
             options,
             body_bytes_max=settings.body_bytes_max,
             availability_age_ms_max=settings.availability_age_ms_max,
+            trusted_proxies=networks(settings.trusted_proxies),
         ),
         access_log=None,
         keepalive_timeout=KEEPALIVE_TIMEOUT_S,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import cast
 
 from aiohttp import web
 
 from api import metrics
+from api.addresses import ADDRESSES, Addresses, Network
 from api.handlers.ops import OPENAPI
 from api.http import SERVICES
 from api.lane import HOT_ROUTES, HotRoute, hot_route
@@ -23,7 +24,11 @@ WebHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def create_app(
-    options: Options, *, body_bytes_max: int, availability_age_ms_max: int
+    options: Options,
+    *,
+    body_bytes_max: int,
+    availability_age_ms_max: int,
+    trusted_proxies: Sequence[Network] = (),
 ) -> web.Application:
     """
     Make the application; connections open when it starts and close when it stops.
@@ -32,6 +37,8 @@ def create_app(
 
     Args:
         availability_age_ms_max: How old may be what is told of what is left, in ms.
+
+        trusted_proxies: Networks of proxies that are believed whom they speak for.
     """
     app = web.Application(middlewares=[middleware], client_max_size=body_bytes_max)
 
@@ -42,6 +49,7 @@ def create_app(
             flushing.cancel()
 
     app.cleanup_ctx.append(services)
+    app[ADDRESSES] = Addresses(trusted_proxies, secret=options.jwt_secret)
     app[LEFTOVERS] = Leftovers(age_ms_max=availability_age_ms_max)
     app[OPENAPI] = describe(ROUTES)
     add_routes(app)

@@ -49,7 +49,7 @@ def hot_route(method: str, path: str, handler: Handler) -> HotRoute:
 class LaneRequest(dict[Any, Any]):
     """What a hot route's handler needs of aiohttp's request; also its storage by key."""
 
-    __slots__ = ("_body", "app", "headers", "match_info", "method", "path")
+    __slots__ = ("_body", "app", "headers", "match_info", "method", "path", "transport")
 
     #: Requests with a query go aiohttp's way.
     query = _NO_QUERY
@@ -60,8 +60,11 @@ class LaneRequest(dict[Any, Any]):
         message: RawRequestMessage,
         match_info: dict[str, str],
         body: bytes,
+        transport: asyncio.BaseTransport | None = None,
     ) -> None:
         self.app = app
+        #: The connection; it knows who is at the other end.
+        self.transport = transport
         self.method: str = message.method
         self.path: str = message.path
         self.headers: CIMultiDictProxy[str] = message.headers
@@ -130,7 +133,8 @@ class Lane(RequestHandler):
         # What aiohttp looks at before it closes a connection that is idle, or shuts down.
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         self._request_in_progress = True
-        request = cast("web.Request", LaneRequest(self._app, message, match_info, body))
+        lean = LaneRequest(self._app, message, match_info, body, self.transport)
+        request = cast("web.Request", lean)
         self._lane_task = self._loop.create_task(respond(request, route.handler, route.path))
         self._lane_task.add_done_callback(self._answered)
         # As aiohttp does when it takes a message from the queue.

@@ -126,6 +126,14 @@ sale_closed 409 The sale is closed.
 The time in which places of this tier were sold is over, or the organizer closed the sale.
 Look at the event again, or ask the organizer: a sale may be reopened.
 
+event_ended 409 The event is over by then.
+Nothing is sold once the event has ended, at `ends_at`, but by tiers that say so.
+Look for another date; if the event is yours, end its sale no later than the event.
+
+price_changed 409 The places cost something else now.
+The hold had run out, and with it the price that it promised; they would now cost `total_minor`.
+Order anew, if the price is right for you.
+
 not_on_sale 409 The event is not on sale.
 The event is a draft, or its sale has ended for good.
 Look at the event again. If it is yours: publish it first.
@@ -194,6 +202,10 @@ not_upgraded 409 The server cannot do this before its upgrade is over.
 The sale is still kept in a form that older servers read too, and this cannot be said in it.
 Give back places by their number instead of by name, or ask again after the upgrade.
 
+tier_has_seats 409 Seats are named, not counted.
+Which seats of a booking are meant, a number does not say; and a tier has as many places as seats.
+Name the seats, or cancel the whole booking; to sell fewer, block seats.
+
 capacity_below_taken 409 More places than that are sold, held or blocked.
 A tier cannot shrink below the places that are taken.
 Choose a larger capacity, or cancel or unblock places first.
@@ -226,8 +238,12 @@ waitlist_full 409 As many wait as may.
 The waitlist of this tier has as many entries as it may have.
 Try another tier, or try again later.
 
+too_many_holds 429 Too many holds are open.
+You, or the address that you come from, have as many holds of this event open as may be.
+Confirm or release one, or try again after `Retry-After`, when the next one runs out.
+
 rate_limited 429 That is more than one may try at a time.
-You tried to book more often than the booking limit allows.
+You tried to get places, or accounts were made from your address, more often than the limit allows.
 Wait as long as `Retry-After` says; the field `RateLimit` tells how many attempts are left.
 
 backpressure 503 Too much is waiting; try again shortly.
@@ -333,6 +349,8 @@ _OWN_CODES = dict.fromkeys(_AS_INVALID, "invalid") | {Status.EVENT_DAMAGED: "eve
 REFUSALS = {status: CODES[_OWN_CODES.get(status, status.name.lower())] for status in REFUSAL_FIELDS}
 
 RETRY_AFTER_S = 1
+#: Fields of refusals that are times.
+_MOMENTS = ("checked_in_at", "opens_at", "closes_at", "ends_at", "expired_at", "expires_at")
 
 
 def refusal(refused: Refused) -> Problem:
@@ -347,7 +365,7 @@ def refusal(refused: Refused) -> Problem:
     if line is not None:
         errors.append((f"/items/{int(line) - 1}", row.title))
         members["line"] = int(line) - 1
-    for moment in ("checked_in_at", "opens_at", "closes_at", "expired_at", "expires_at"):
+    for moment in _MOMENTS:
         at_ms = members.pop(f"{moment}_ms", None)
         if at_ms is not None:
             members[moment] = moment_of(int(at_ms))
@@ -357,6 +375,7 @@ def refusal(refused: Refused) -> Problem:
             int(members.pop("window_ms")),
             left=0,
             more_after_ms=int(members["retry_after_ms"]),
+            name=str(members.pop("limit", "bookings")),
         )
     if "retry_after_ms" in members:
         headers["Retry-After"] = str(math.ceil(int(members["retry_after_ms"]) / 1000))
@@ -366,10 +385,10 @@ def refusal(refused: Refused) -> Problem:
 
 
 def rate_limit_headers(
-    attempts_max: int, window_ms: int, *, left: int, more_after_ms: int
+    attempts_max: int, window_ms: int, *, left: int, more_after_ms: int, name: str
 ) -> dict[str, str]:
     """
-    Return the fields that tell of the booking limit (draft-ietf-httpapi-ratelimit-headers-11).
+    Return the fields that tell of a limit (draft-ietf-httpapi-ratelimit-headers-11).
 
     Args:
         attempts_max, window_ms: The limit.
@@ -377,11 +396,13 @@ def rate_limit_headers(
         left: Attempts that may be made at once.
 
         more_after_ms: Time after which there is one more.
+
+        name: What is limited.
     """
     window_s, more_after_s = math.ceil(window_ms / 1000), math.ceil(more_after_ms / 1000)
     return {
-        "RateLimit-Policy": f'"bookings";q={attempts_max};w={window_s}',
-        "RateLimit": f'"bookings";r={left};t={more_after_s}',
+        "RateLimit-Policy": f'"{name}";q={attempts_max};w={window_s}',
+        "RateLimit": f'"{name}";r={left};t={more_after_s}',
     }
 
 

@@ -89,19 +89,23 @@ def _route(
 _SHUT = "503 shard_recovering 503 event_recovering 503 outcome_unknown"
 _READ = "404 not_found 503 shard_recovering 503 event_recovering"
 _SEE = f"404 not_found 409 not_on_sale {_SHUT}"
-_HOLD = (
+_BOOK = (
     "404 not_found 409 sold_out 409 all_held 409 limit_reached 409 sale_not_open 409 sale_closed "
-    "409 not_on_sale 409 seat_taken 409 not_together 409 promo_exhausted "
-    f"422 idempotency_key_reused 503 backpressure {_SHUT}"
+    "409 event_ended 409 not_on_sale 409 seat_taken 409 not_together 409 promo_exhausted "
+    f"422 idempotency_key_reused 429 rate_limited 503 backpressure {_SHUT}"
 )
-_BOOK = f"{_HOLD} 429 rate_limited"
-_CONFIRM = f"404 not_found 410 hold_expired 410 hold_released {_SHUT}"
+_HOLD = f"{_BOOK} 429 too_many_holds"
+_ACCEPT = f"404 not_found 409 event_ended 410 hold_expired 410 hold_released {_SHUT}"
+_CONFIRM = (
+    "409 sale_closed 409 sale_not_open 409 limit_reached 409 promo_exhausted 409 price_changed "
+    f"{_ACCEPT}"
+)
 _RELEASE = f"404 not_found 409 hold_confirmed {_SHUT}"
-_EXTEND = f"409 extension_limit 409 hold_confirmed {_CONFIRM}"
+_EXTEND = f"409 extension_limit 409 hold_confirmed 409 sale_closed {_ACCEPT}"
 _JOIN = (
     "404 not_found 409 already_waiting 409 places_available 409 waitlist_full 409 limit_reached "
-    "409 sale_not_open 409 sale_closed 409 not_on_sale 422 idempotency_key_reused "
-    f"503 backpressure {_SHUT}"
+    "409 sale_not_open 409 sale_closed 409 event_ended 409 not_on_sale 422 idempotency_key_reused "
+    f"429 rate_limited 503 backpressure {_SHUT}"
 )
 _GIVE_BACK = (
     "404 not_found 409 version_changed 409 not_in_booking 409 seats_not_named 409 below_minimum "
@@ -114,10 +118,11 @@ _SCAN = f"403 forbidden 410 ticket_superseded {_TICKET}"
 _UNDO = f"409 not_checked_in {_SCAN}"
 _OWN = f"403 forbidden 404 not_found {_SHUT}"
 _CLOSE = f"409 not_on_sale {_OWN}"
-_REOPEN = f"409 event_cancelled 409 sale_closed {_CLOSE}"
+_REOPEN = f"409 event_cancelled 409 event_ended 409 sale_closed {_CLOSE}"
 _SEATS = f"409 seat_taken 503 backpressure {_CLOSE}"
 _CHANGE = (
-    "409 capacity_below_taken 409 event_cancelled 412 precondition_failed "
+    "409 capacity_below_taken 409 tier_has_seats 409 event_ended 409 event_cancelled "
+    "412 precondition_failed "
     f"428 precondition_required {_OWN}"
 )
 
@@ -170,7 +175,7 @@ ROUTES: tuple[Route, ...] = (
         "POST /v1/auth/register public 201",
         accounts.register,
         schemas.Token,
-        "409 email_taken",
+        "409 email_taken 429 rate_limited",
         body=asked.Register,
     ),
     _route(
@@ -207,10 +212,7 @@ ROUTES: tuple[Route, ...] = (
     _route("GET /v1/waitlist/{entry_id} user", waitlist.read, told.WaitlistEntry, _READ),
     _route("DELETE /v1/waitlist/{entry_id} user 204", waitlist.leave, None, _RELEASE),
     _route(
-        "POST /v1/offers/{offer_id}/accept user 201 prefers",
-        waitlist.accept,
-        told.Booking,
-        _CONFIRM,
+        "POST /v1/offers/{offer_id}/accept user 201 prefers", waitlist.accept, told.Booking, _ACCEPT
     ),
     _route(
         "POST /v1/offers/{offer_id}/decline user", waitlist.decline, told.WaitlistEntry, _RELEASE

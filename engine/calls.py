@@ -35,12 +35,30 @@ _NO_DETAIL = b"{}"
 
 
 class Limit(NamedTuple):
-    """How many bookings a person may try within a while: a bucket that fills at a steady rate."""
+    """How often a person may try to take places: a bucket that fills at a steady rate."""
 
     #: 1.. at most `window_ms`.
     attempts_max: int
     #: Time in which an empty bucket is full again, in ms; at most a day.
     window_ms: int
+
+
+class Bounds(NamedTuple):
+    """What bounds the holds of an event, beside its own limits."""
+
+    #: Holds that one person, and one address, may have open; 0 for as many as they like.
+    person_max: int
+    address_max: int
+    #: Longest life of a hold, in ms.
+    life_max_ms: int
+    #: Share of a tier's places, in percent, below which holds are shorter; 0 for never.
+    scarce_percent: int
+    #: How short they may get, in ms.
+    ttl_min_ms: int
+
+    def word(self, orders: Sequence[Order]) -> str:
+        """Write them as `hold` takes them, with where each order comes from."""
+        return " ".join([*map(str, self), *(order.origin or "-" for order in orders)])
 
 
 class Reading(NamedTuple):
@@ -64,9 +82,11 @@ class Call:
         epoch: int,
         commands: Sequence[Any],
         limit: Limit | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         """Put keys and words of the commands together; see `call_of`."""
         self._limit = limit if verb.is_limited else None
+        self._bounds = bounds
         self.verb = verb
         self.shard = shard
         self.epoch = epoch
@@ -84,6 +104,8 @@ class Call:
         for command in commands:
             words.append(numbers.setdefault(command.event_id, len(numbers) + 1))
             words += _words(command)
+            if self.verb.is_limited:
+                words += self._limit or (0, 0)
         self.words = [*numbers, *words]
         return list(numbers)
 
@@ -159,7 +181,7 @@ class OrderCall(Call):
         kinds: dict[tuple[Any, ...], int] = {}
         asked: list[str] = []
         kind_of: list[int] = []
-        for event_id, _, _, fingerprint, _, lines, ttl_ms in commands:
+        for event_id, _, _, fingerprint, _, lines, ttl_ms, _ in commands:
             key = event_id, lines, ttl_ms, promo_of(fingerprint)
             kind = kinds.get(key)
             if kind is None:
@@ -181,10 +203,16 @@ class OrderCall(Call):
             *[order.user_id for order in commands],
             *[order.fingerprint for order in commands],
             *details,
-            "" if commands[0].ttl_ms else _lines(commands, kind_of, details),
+            self._last_word(commands, kind_of, details),
         ]
         self._kind_of = kind_of
         return list(numbers)
+
+    def _last_word(self, orders: Sequence[Order], kind_of: list[int], details: list[bytes]) -> str:
+        """Return the journal's lines of bookings, and the bounds of holds."""
+        if not orders[0].ttl_ms:
+            return _lines(orders, kind_of, details)
+        return self._bounds.word(orders) if self._bounds is not None else ""
 
     def read(self, reply: Any) -> Reading:
         """Read the script's reply: of `hold` rows, of `book` a line an order, or one for all."""
@@ -233,14 +261,17 @@ def call_of(
     commands: Sequence[Any] = (),
     *,
     limit: Limit | None = None,
+    bounds: Bounds | None = None,
 ) -> Call:
     """
     Make the call of some commands of one verb, at most 128, or the one of a verb that goes alone.
 
     Args:
         limit: Of the verbs that are limited; None for no limit.
+
+        bounds: Of holds; None for none.
     """
-    return _FORMS[verb.form](verb, shard, epoch, commands, limit)
+    return _FORMS[verb.form](verb, shard, epoch, commands, limit, bounds)
 
 
 def _words(command: Any) -> Sequence[Any]:

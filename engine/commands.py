@@ -39,6 +39,8 @@ class Order(NamedTuple):
     lines: tuple[Line, ...]
     #: How long a hold lasts, in ms; 0 for a booking.
     ttl_ms: int = 0
+    #: Of a hold, a word for the address that it comes from; empty if that is not known.
+    origin: str = ""
 
     def check(self) -> None:
         """Raise `BadCommand` if the lines break their bounds."""
@@ -75,6 +77,10 @@ class Extend(NamedTuple):
     ttl_ms: int
     #: Longest life of a hold, in ms from its beginning.
     life_max_ms: int
+    #: Share of a tier's places, in percent, below which both are shorter; 0 for never.
+    scarce_percent: int = 0
+    #: How short they may get, in ms.
+    ttl_min_ms: int = 0
 
 
 class Join(NamedTuple):

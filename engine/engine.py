@@ -16,7 +16,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from engine import keys, porter, values, verbs
-from engine.calls import Limit, call_of
+from engine.calls import Bounds, Limit, call_of
 from engine.commands import (
     CancelItem,
     Extend,
@@ -89,6 +89,7 @@ class Engine:
         durability: Durability = "fsync",
         make_redo: Callable[[int], RedoBuffer] | None = None,
         booking_limit: Limit | None = None,
+        hold_bounds: Bounds | None = None,
     ) -> None:
         """
         Args:
@@ -112,7 +113,9 @@ class Engine:
             make_redo: Makes the buffer that keeps a shard's acknowledged bookings until
                 PostgreSQL has them; None to keep none.
 
-            booking_limit: How often a person may try to book; None for no limit.
+            booking_limit: How often a person may try to take places; None for no limit.
+
+            hold_bounds: What bounds holds; None for nothing.
         """
         assert 1 <= commands_max <= BATCH_COMMANDS_MAX
         self._clients = clients
@@ -129,7 +132,7 @@ class Engine:
                 in_flight_max=in_flight_max,
                 waiting_max=waiting_max,
                 redo=make_redo(number) if make_redo is not None else None,
-                make_call=partial(call_of, limit=booking_limit),
+                make_call=partial(call_of, limit=booking_limit, bounds=hold_bounds),
             )
             for number in range(shards)
         ]
@@ -217,7 +220,10 @@ class Engine:
 
     async def confirm(self, shard: int, own: Own) -> Booked | Refused:
         """
-        Turn a hold into a confirmed booking; even late, where its places are still there (I11).
+        Turn a hold into a confirmed booking (I11).
+
+        Even late, where its places are still there, the rules of the sale allow it as they are
+        then, and the price is the one promised.
 
         The booking, once made, is the reply to every further confirm.
         """
@@ -284,7 +290,7 @@ class Engine:
         return await self._shards[shard].submit(verbs.CLOSE, OfEvent(event_id))
 
     async def reopen(self, shard: int, command: Reopen) -> Applied | Refused:
-        """Move the end of an event's sale, whether or not it is over."""
+        """Move the end of an event's sale, over or not, but not beyond the event's own end."""
         return await self._shards[shard].submit(verbs.REOPEN, command)
 
     async def cancel_event(self, shard: int, event_id: str) -> Applied | Refused:

@@ -214,6 +214,10 @@ class EventStock:
         opens_at_ms = max(self.published.opens_at_ms, rules.opens_at_ms)
         if at_ms < opens_at_ms:
             return Status.SALE_NOT_OPEN, f"the sale opened at {at_text(opens_at_ms)}"
+        event = self.published.rules
+        ends_at_ms = 0 if f"t{tier_no}t" in event.after_end else event.ends_at_ms
+        if ends_at_ms and at_ms >= ends_at_ms:
+            return Status.EVENT_ENDED, f"the event was over at {at_text(ends_at_ms)}"
         closes_at_ms = min(self.closes_at_ms, rules.closes_at_ms or self.closes_at_ms)
         if at_ms >= closes_at_ms:
             return Status.SALE_CLOSED, f"the sale was over at {at_text(closes_at_ms)}"

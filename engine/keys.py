@@ -71,6 +71,15 @@ def attempts(shard: int) -> tuple[str, str]:
     return _of_shard("attempts_even", shard), _of_shard("attempts_odd", shard)
 
 
+def opened(shard: int) -> tuple[str, str]:
+    """
+    Hashes: event and person, or event and address -> holds that they opened; by turns, as above.
+
+    Only on the master, and only for as long as two holds may live.
+    """
+    return _of_shard("opened_even", shard), _of_shard("opened_odd", shard)
+
+
 def due(shard: int) -> str:
     """Sorted set: event_id by when its next hold runs out, or is forgotten."""
     return _of_shard("due", shard)

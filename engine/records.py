@@ -96,6 +96,10 @@ class Rules(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     #: Whether tickets may be given away, and whose they are then: their holder's, or still their
     #: buyer's, who may cancel them.
     transfers: Literal["holder", "buyer", "none"] = "holder"
+    #: Nothing is sold from then on, Unix ms; 0 for no such rule.
+    ends_at_ms: int = 0
+    #: But these tiers are, by number: `t2t5t`; empty for none.
+    after_end: str = ""
 
     def given(self) -> dict[str, int | str]:
         """Return the rules that the event has."""

@@ -121,8 +121,16 @@ class Status(StrEnum):
     SALE_NOT_OPEN = "SALE_NOT_OPEN"
     #: The sale has ended, by Redis time or by the organizer.
     SALE_CLOSED = "SALE_CLOSED"
-    #: The person has tried to book too often lately.
+    #: The event, or the tier's part of it, is over, and nothing is sold any more.
+    EVENT_ENDED = "EVENT_ENDED"
+    #: The places of a hold that is over cost something else now.
+    PRICE_CHANGED = "PRICE_CHANGED"
+    #: Places of a tier with seats were asked for by their number, where seats are needed.
+    TIER_HAS_SEATS = "TIER_HAS_SEATS"
+    #: The person has tried to take places too often lately.
     RATE_LIMITED = "RATE_LIMITED"
+    #: The person, or the address, has as many holds open as may be.
+    TOO_MANY_HOLDS = "TOO_MANY_HOLDS"
     #: Too many records wait for PostgreSQL; selling on would risk memory.
     BACKPRESSURE = "BACKPRESSURE"
     #: More than one order, or one person, may have.
@@ -156,5 +164,6 @@ _TRANSIENT = frozenset(
         Status.ALL_HELD,
         Status.WAITLIST_FULL,
         Status.RATE_LIMITED,
+        Status.TOO_MANY_HOLDS,
     }
 )

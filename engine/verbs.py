@@ -25,6 +25,7 @@ Outcome = TypeVar("Outcome")
 #: Keys: of most scripts three of the shard's, and all of each event's.
 _MOST = Layout.of("meta journal due *")
 _BOOK = Layout.of("meta journal due attempts_even attempts_odd *")
+_HOLD = Layout.of("meta journal due attempts_even attempts_odd opened_even opened_odd *")
 _CANCEL_EVENT = Layout.of("meta journal due * cancelling")
 _PUBLISH = Layout.of("meta journal events *")
 _SEAT = Layout.of("meta stock seats")
@@ -72,7 +73,7 @@ class Verb(Generic[Command, Outcome]):
 BOOK = Verb(
     "book", Order, booked, "BOOKED", 2, _BOOK, "orders", witness="bookings", is_limited=True
 )
-HOLD = Verb("hold", Order, outcomes.held, "HELD", form="orders")
+HOLD = Verb("hold", Order, outcomes.held, "HELD", 2, _HOLD, "orders", is_limited=True)
 CONFIRM = Verb("confirm", Own, booked, "CONFIRMED", witness="bookings")
 RELEASE = Verb("release", Own, applied, "RELEASED", memory="allowed")
 EXTEND = Verb("extend", commands.Extend, outcomes.extended, "EXTENDED")
@@ -80,7 +81,7 @@ CANCEL = Verb("cancel", Own, applied, "CANCELLED", memory="allowed", witness="ch
 CANCEL_ITEM = Verb(
     "cancel_item", commands.CancelItem, applied, "CANCELLED ITEM_CANCELLED", memory="allowed"
 )
-JOIN = Verb("join", commands.Join, applied, "JOINED")
+JOIN = Verb("join", commands.Join, applied, "JOINED", 2, _BOOK, is_limited=True)
 LEAVE = Verb("leave", Own, applied, "LEFT", memory="allowed")
 CHECKIN = Verb("checkin", commands.Scan, applied, "CHECKED_IN")
 UNDO_CHECKIN = Verb("undo_checkin", commands.Scan, applied, "CHECK_IN_UNDONE")

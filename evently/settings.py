@@ -8,6 +8,7 @@ this module elsewhere (see docs/ARCHITECTURE.md, "Three floors").
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import sys
@@ -94,7 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     batches_in_flight_max: Annotated[int, Meta(ge=1, le=16)] = 2
     #: Commands that may wait in one process before the next is refused with `backpressure`.
     commands_waiting_max: Positive = 20_000
-    #: Bookings a person may try within `booking_limit_window_ms`; 0: as many as they like.
+    #: Bookings, holds and waits a person may try within `booking_limit_window_ms`; 0: any number.
     booking_limit_attempts: Annotated[int, Meta(ge=0, le=1_000)] = 10
     #: Time in which all those attempts come back, at a steady rate, in milliseconds.
     booking_limit_window_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 60_000
@@ -102,6 +103,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     hold_ttl_ms: Annotated[int, Meta(ge=1_000, le=7_200_000)] = 600_000
     #: Longest life of a hold with all its extensions, in milliseconds.
     hold_life_max_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 1_800_000
+    #: Holds of one event that a person may have open at a time; 0: as many as they like.
+    holds_per_person_max: Annotated[int, Meta(ge=0, le=1_000)] = 4
+    #: Holds of one event that may be open at a time from one address; 0: as many as they like.
+    holds_per_address_max: Annotated[int, Meta(ge=0, le=10_000)] = 20
+    #: Share of a tier's places, in percent, below which its holds are shorter; 0: never.
+    hold_scarce_percent: Annotated[int, Meta(ge=0, le=100)] = 10
+    #: How short they may get, in milliseconds.
+    hold_ttl_min_ms: Annotated[int, Meta(ge=1_000, le=7_200_000)] = 120_000
+    #: Accounts that may be made from one address, per process, within the window; 0: any number.
+    registration_limit_attempts: Annotated[int, Meta(ge=0, le=100_000)] = 20
+    #: Time in which all those attempts come back, at a steady rate, in milliseconds.
+    registration_limit_window_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 3_600_000
+    #: Networks of the proxies that tell whom they speak for, comma-separated. Empty: none does.
+    trusted_proxies: str = ""
     #: How long places that return are offered to one who waits, in milliseconds.
     offer_ttl_ms: Annotated[int, Meta(ge=1_000, le=604_800_000)] = 900_000
     #: Entries that the waitlist of one tier may have.
@@ -157,6 +172,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             raise ValueError("EVENTLY_REDIS_URL names more servers than EVENTLY_SHARDS")
         if self.durability == "replicated" and not self.replicas_min:
             raise ValueError("EVENTLY_DURABILITY is replicated, but EVENTLY_REPLICAS_MIN is 0")
+        for part in self.trusted_proxies.split(","):
+            if part.strip():
+                try:
+                    ipaddress.ip_network(part.strip())
+                except ValueError as error:
+                    raise ValueError(f"EVENTLY_TRUSTED_PROXIES: {error}") from error
         if self.hold_ttl_ms > self.hold_life_max_ms:
             raise ValueError("EVENTLY_HOLD_TTL_MS is above EVENTLY_HOLD_LIFE_MAX_MS")
         if self.persist_records_max > self.journal_backlog_records_max:

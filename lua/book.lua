@@ -48,6 +48,7 @@ applies)
   NOT_ON_SALE                                        the event is not loaded
   SALE_NOT_OPEN           opens_at_ms                transient; with the line if it is a tier's
   SALE_CLOSED             closes_at_ms               with the line if it is a tier's
+  EVENT_ENDED             ends_at_ms                 with the line if it is a tier's
   BACKPRESSURE                                       transient: PostgreSQL is too far behind
   UNKNOWN_TIER            line                       also hidden, and no code unlocks it
   LIMIT_REACHED           scope, max, taken          scope: order, order_min, person, tier
@@ -81,7 +82,7 @@ for _, event in ipairs(events) do
     and shard.at_ms >= event.opens_at_ms and shard.at_ms < event.closes_at_ms
 end
 find_plain(orders)
-local limit = read_attempts(orders, shard.at_ms, KEYS[4], KEYS[5])
+local limit = read_order_attempts(orders, shard.at_ms, KEYS[4], KEYS[5])
 
 -- Check. Decisions change the tables above and nothing else.
 local before, behind = epoch .. ' ', ' ' .. shard.at_text .. ' '

@@ -3,10 +3,13 @@
 confirm: turn holds into confirmed bookings.
 
 Guarantees   I1, I6; I10 held -> sold; I11 only the owner confirms, and a hold is consumed once.
+             What a hold promises ends with it: late, its places are taken anew, as the rules of
+             the sale are now, and at the price that was promised or not at all. I12.
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By the hold: its booking, once made, is the reply to every further confirm.
 Cost         O(commands + lines); 4 reads and 6 writes per event, 2 reads and 1 write per call, and
-             1 XADD per call. A late confirm may end up to 50 overdue holds of others first.
+             1 XADD per call. A late confirm ends its hold, if nobody has, and may end up to 50
+             overdue ones of others first.
              Where somebody waits, up to 20 entries of each tier are read and offered places.
 
 KEYS (one hash tag: the shard's)
@@ -31,8 +34,17 @@ Returns one array per command, in order (first that applies)
   HOLD_RELEASED                                      its owner gave it back
   EVENT_CANCELLED                                    the event was called off
   BACKPRESSURE                                       transient: PostgreSQL is too far behind
-  HOLD_EXPIRED   expired_at_ms                       too late, and the places are gone
-  CONFIRMED      epoch, seq, at_ms, items, fingerprint, record    record: its JSON as journalled;
+  EVENT_ENDED      ends_at_ms                        in time or late
+  NOT_ON_SALE                                        this and the next six: late, and `book` would
+  SALE_NOT_OPEN    opens_at_ms                       refuse it now; with the line if it is a tier's
+  SALE_CLOSED      closes_at_ms
+  UNKNOWN_TIER     line
+  LIMIT_REACHED    scope, max, taken
+  PROMO_UNKNOWN
+  PROMO_EXHAUSTED  uses_max
+  HOLD_EXPIRED     expired_at_ms                     too late, and the places are gone
+  PRICE_CHANGED    total_minor                       late, and it would cost that now
+  CONFIRMED        epoch, seq, at_ms, items, fingerprint, record   record: its JSON as journalled;
                                                      even late, where the places were still there
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
@@ -40,6 +52,13 @@ Emits        journal `confirmed`: hold_id, booking_id, user_id, fingerprint, ite
              was_expired; and `expired`
              Where somebody waits: `offered`, `stalled`, `left`, as `join`
 ]]
+
+-- Read of an event whether it was called off and when it ends.
+local function read_ends(event)
+  local sale = redis.call('HMGET', event.stock, 'cancelled_at_ms', 'ends_at_ms', 'after_end')
+  event.is_cancelled, event.end_ms = sale[1] and true or false, tonumber(sale[2])
+  event.after_end = sale[3]
+end
 
 -- Bind.
 local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
@@ -53,64 +72,70 @@ local shard, shut = enter(meta, journal, epoch, seen_seq)
 if shut then return shut end
 look(events)
 find_holds(events, commands)
+for _, event in ipairs(events) do read_ends(event) end
 
 -- Check. Decisions change the tables above and nothing else.
--- Tell whether an event was cancelled by its organizer, by one read per event and call.
-local function is_cancelled(event)
-  if event.cancelled_at_ms == nil then
-    event.cancelled_at_ms = redis.call('HGET', event.stock, 'cancelled_at_ms')
-  end
-  return event.cancelled_at_ms and true
-end
-
--- Tell whether a live hold that is overdue may no longer be confirmed: an offer is final, and
--- where somebody waits, nobody comes late and passes the list (I9).
-local function is_too_late(shard, event, hold, lines)
-  if hold.expires_at_ms > shard.at_ms then return false end
-  if string.sub(hold.hold_id, 1, 6) == 'offer_' then return true end
+-- Tell whether the event is over for some of the lines.
+local function has_ended(event, lines)
+  if not event.end_ms or shard.at_ms < event.end_ms then return false end
   for _, line in ipairs(lines) do
-    if event.tiers[line.tier_no] == nil then read_stock(event, { [line.tier_no] = true }) end
-    if event.tiers[line.tier_no].waiting > 0 then return true end
+    if not sells_after_end(event.after_end, line.tier_no) then return true end
   end
   return false
 end
 
-local function reacquire(event, hold, lines, places)
-  read_stock(event, {})
-  if not event.person_max then return false end
+-- Tell whether the places of a hold that is over are still there. Where somebody waits, nobody
+-- comes late and passes the list (I9).
+local function are_gone(event, lines)
+  if not event.is_reclaimed then
+    event.is_reclaimed = true
+    reclaim(shard, event, 50)
+  end
+  for _, line in ipairs(lines) do
+    local tier = event.tiers[line.tier_no]
+    if line.quantity > tier.available or tier.waiting > 0 then return true end
+    if line.seats and check_seats(event, line, line.seats) then return true end
+  end
+  return false
+end
+
+-- Say why the places of a hold that is over cannot be taken anew, or nothing if they can: to take
+-- them is an order of today, and the rules of today judge it. It must still cost what was promised.
+local function refuse_late(event, hold, lines, places)
+  local order = { event = event, user_id = hold.user_id, fingerprint = hold.fingerprint,
+    code = string.match(hold.fingerprint, '~([A-Z0-9_-]+)$'), lines = lines, places = places }
+  local tier_nos = {}
+  for _, line in ipairs(lines) do
+    tier_nos[line.tier_no], line.word = true, string.format('%d', line.quantity)
+  end
+  read_stock(event, tier_nos)
   if event.taken[hold.user_id] == nil then
     read_rows(event.persons, { hold.user_id }, event.taken)
   end
-  if tonumber(event.taken[hold.user_id] or 0) + places > event.person_max then return false end
-  reclaim(shard, event, 50)
-  local code = string.match(hold.fingerprint, '~([A-Z0-9_-]+)$')
-  local promo = code and find_promo(event, code)
-  if promo and promo.used >= promo.uses_max then return false end
+  local refusal = refuse_rules(shard, order)
+  if refusal then return refusal end
+  if are_gone(event, lines) then return { 'HOLD_EXPIRED', hold.expires_at_ms } end
+  if price(order) == hold.items then return nil end
+  local total = 0
   for _, line in ipairs(lines) do
-    if event.tiers[line.tier_no] == nil then read_stock(event, { [line.tier_no] = true }) end
-    local tier = event.tiers[line.tier_no]
-    if not tier or line.quantity > tier.available or tier.waiting > 0 then return false end
-    local had = tier_taken(event, line.tier_no, hold.user_id)
-    if had and had + line.quantity > tier.person_max then return false end
-    if line.seats and check_seats(event, line, line.seats) then return false end
+    total = total + line.quantity * discounted(order, line.tier_no)
   end
-  return true
+  return { 'PRICE_CHANGED', total }
 end
 
 local function confirm(command, hold)
   local event = command.event
   local lines, places, rows = lines_of(hold.items)
-  local was_expired = hold.status == 'expired'
-  local is_offer = string.sub(hold.hold_id, 1, 6) == 'offer_'
-  if is_offer and was_expired then return { 'HOLD_EXPIRED', hold.expires_at_ms } end
-  if not was_expired and is_too_late(shard, event, hold, lines) then
-    end_hold(shard, event, hold, 'expired')
+  local is_late = hold.status == 'expired' or hold.expires_at_ms <= shard.at_ms
+  -- Its places are free from its deadline on, whether or not somebody has come to end it.
+  if is_late and hold.status == 'held' then end_hold(shard, event, hold, 'expired') end
+  if is_late and string.sub(hold.hold_id, 1, 6) == 'offer_' then
     return { 'HOLD_EXPIRED', hold.expires_at_ms }
   end
-  if was_expired then
-    if not reacquire(event, hold, lines, places) then
-      return { 'HOLD_EXPIRED', hold.expires_at_ms }
-    end
+  if has_ended(event, lines) then return { 'EVENT_ENDED', event.end_ms } end
+  if is_late then
+    local refusal = refuse_late(event, hold, lines, places)
+    if refusal then return refusal end
     move(event, lines, 'available', 'sold', hold.user_id, places)
     use_promo(event, hold.fingerprint, 1)
   else
@@ -121,7 +146,7 @@ local function confirm(command, hold)
   local seq = note(shard, event, 'confirmed', '"hold_id":"' .. hold.hold_id
     .. '","booking_id":"' .. command.booking_id .. '","user_id":"' .. hold.user_id
     .. '","fingerprint":"' .. hold.fingerprint .. '","items":' .. rows
-    .. ',"detail":' .. hold.detail .. ',"was_expired":' .. tostring(was_expired))
+    .. ',"detail":' .. hold.detail .. ',"was_expired":' .. tostring(is_late))
   local record = shard.records[shard.count]
   local row = table.concat({ 'confirmed', 1, epoch, seq, shard.at_ms, hold.user_id,
     hold.fingerprint, hold.items }, ' ')
@@ -149,7 +174,7 @@ for n, command in ipairs(commands) do
     replies[n] = { 'NOT_FOUND' }
   elseif hold.status == 'released' then
     replies[n] = { 'HOLD_RELEASED' }
-  elseif is_cancelled(event) then
+  elseif event.is_cancelled then
     replies[n] = { 'EVENT_CANCELLED' }
   elseif shard.room < 1 then
     replies[n] = { 'BACKPRESSURE' }

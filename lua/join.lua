@@ -6,13 +6,16 @@ Guarantees   I9: order of joining; one live entry per person and tier; I12 with 
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  A known entry_id gives its first reply again, whatever became of it.
 Cost         O(commands); 8 reads and 8 writes per event, 2 reads, 1 write and 1 XADD
-             per call. Up to 20 entries of a tier may be offered places that are free.
+             per call, 2 reads and 2 writes more where attempts are limited. Up to 20 entries of a
+             tier may be offered places that are free.
 
 KEYS (one hash tag: the shard's)
-  1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
-  2 journal    stream  one record per change                                  append
-  3 due        zset    event_id -> when its next hold runs out, Unix ms       write
-  4..14 event  keys    the eleven of an event, as `bind_events` says; repeated for each
+  1 meta           hash    epoch, state, seq, persisted_seq, backlog_max          read, write
+  2 journal        stream  one record per change                                  append
+  3 due            zset    event_id -> when its next hold runs out, Unix ms       write
+  4 attempts_even  hash    user_id -> when they have all attempts again, Unix ms  read, write
+  5 attempts_odd   hash    the same, of every other window                        read, write
+  6..16 event      keys    the eleven of an event, as `bind_events` says; repeated for each
 
 ARGV
   1 epoch          string  epoch[:seq] the caller believes in
@@ -29,14 +32,18 @@ ARGV
  11 offer_ttl_ms   int     1.. how long an offer lasts
  12 waiting_max    int     1.. entries that a tier's list may have
  13 after_hold     string  expired hold of theirs that gives the first place, once; or -
+ 14 attempts_max   int     attempts of a person within a window, the same for all; 0 for no limit
+ 15 window_ms      int     the window
 
 Returns one array per command, in order (first that applies)
   EVENT_DAMAGED                                  a key of it is lost, and it is being rebuilt
   REPLAYED                epoch, seq, at_ms      the first reply again
   IDEMPOTENCY_KEY_REUSED                         known entry_id, other fingerprint
+  RATE_LIMITED            attempts_max, window_ms, retry_after_ms   transient
   NOT_ON_SALE                                    the event is not loaded
   SALE_NOT_OPEN           opens_at_ms            transient
   SALE_CLOSED             closes_at_ms
+  EVENT_ENDED             ends_at_ms
   BACKPRESSURE                                   transient: PostgreSQL is too far behind
   UNKNOWN_TIER            line                   also hidden: such a tier has no list
   LIMIT_REACHED           scope, max, taken      scope: order, order_min, tier or person
@@ -53,8 +60,8 @@ Emits        journal `joined`: entry_id, user_id, fingerprint, tier_no, quantity
 -- Bind.
 local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
 local epoch, seen_seq = read_epoch(ARGV[1])
-local events = bind_events()
-local commands = bind_commands(events, 2 + #events, 11)
+local events = bind_events(6)
+local commands = bind_commands(events, 2 + #events, 13)
 if not commands then return redis.error_reply('BADARG command') end
 for _, c in ipairs(commands) do
   c.entry_id, c.user_id, c.fingerprint = c[1], c[2], c[3]
@@ -71,6 +78,8 @@ for _, c in ipairs(commands) do
     return redis.error_reply('BADARG command')
   end
 end
+local limit = bind_command_limit(commands, 11)
+if limit == nil then return redis.error_reply('BADARG limit') end
 
 -- Fence, and read all that the checks need.
 local shard, shut = enter(meta, journal, epoch, seen_seq)
@@ -100,6 +109,8 @@ for _, event in ipairs(events) do
   read_stock(event, event.tier_nos)
 end
 
+read_command_attempts(limit, commands, shard.at_ms, KEYS[4], KEYS[5])
+
 -- Check. Decisions change the tables above and nothing else.
 local function live_entry(c)
   local entry_id = c.event.pointers[c.own]
@@ -109,12 +120,11 @@ end
 
 local function refuse_entry(c)
   local event, tier = c.event, c.event.tiers[c.tier_no]
-  if not event.person_max then return { 'NOT_ON_SALE' } end
-  if shard.at_ms < event.opens_at_ms then return { 'SALE_NOT_OPEN', event.opens_at_ms } end
-  if shard.at_ms >= event.closes_at_ms then return { 'SALE_CLOSED', event.closes_at_ms } end
+  local refusal = refuse_sale(shard, event)
+  if refusal then return refusal end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
   if not tier or is_locked(event, c.tier_no, '') then return { 'UNKNOWN_TIER', 1 } end
-  local refusal = refuse_line(shard, tier, c.quantity)
+  refusal = refuse_line(shard, tier, c.quantity)
   if refusal then return refusal end
   local capacity = tonumber(event.kept[c.tier_no .. '.capacity'])
   if c.quantity > capacity then return { 'LIMIT_REACHED', 'tier', capacity, 0 } end
@@ -190,13 +200,14 @@ for n, c in ipairs(commands) do
   elseif entry then
     replies[n] = { 'REPLAYED', entry.epoch, entry.seq, entry.at_ms }
   else
-    replies[n] = refuse_entry(c) or add(c)
+    replies[n] = refuse_attempt(limit, c.user_id, n, shard.at_ms) or refuse_entry(c) or add(c)
   end
 end
 promote(shard, events)
 
 -- Apply.
 apply(shard, events, due)
+if limit then keep_attempts(limit, shard.at_ms) end
 
 -- Reply.
 return replies

@@ -2,7 +2,7 @@
 --[[
 reopen: sell on until a later time; also moves the end of a sale that is not over.
 
-Guarantees   A cancelled event is never sold again.
+Guarantees   A cancelled event is never sold again, and none beyond its end, unless a tier is.
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By state: the same end again gives the place of its last change.
 Cost         O(commands); 1 read and 1 write per event, 2 reads, 1 write and 1 XADD per call.
@@ -25,6 +25,7 @@ Returns one array per command, in order (first that applies)
   NOT_ON_SALE                          the event is not loaded
   EVENT_CANCELLED                      it was cancelled, which is final
   SALE_CLOSED     closes_at_ms         the end asked for has passed
+  EVENT_ENDED     ends_at_ms           the end asked for is behind the event's
   REPLAYED        epoch, seq, at_ms    ends then already
   BACKPRESSURE                         transient: PostgreSQL is too far behind
   REOPENED        epoch, seq, at_ms
@@ -58,6 +59,9 @@ local function reopen(event, text)
   if not event.closes_at_ms then return { 'NOT_ON_SALE' } end
   if event.cancelled_at_ms then return { 'EVENT_CANCELLED' } end
   if closes_at_ms <= shard.at_ms then return { 'SALE_CLOSED', closes_at_ms } end
+  if event.ends_at_ms and closes_at_ms > event.ends_at_ms then
+    return { 'EVENT_ENDED', event.ends_at_ms }
+  end
   if event.closes_at_ms == closes_at_ms then return { 'REPLAYED', unpack(event.changed) } end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
   event.closes_at_ms = closes_at_ms

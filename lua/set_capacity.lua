@@ -26,6 +26,7 @@ Returns one array per command, in order (first that applies)
   NOT_ON_SALE                                  the event is not loaded
   EVENT_CANCELLED                              it was cancelled, which is final
   UNKNOWN_TIER          line
+  TIER_HAS_SEATS        line                   their number is its capacity
   REPLAYED              epoch, seq, at_ms      they are so already
   CAPACITY_BELOW_TAKEN  line, minimum          that many places are taken or blocked
   BACKPRESSURE                                 transient: PostgreSQL is too far behind
@@ -97,10 +98,9 @@ local function decide(command)
   if not event.closes_at_ms then return { 'NOT_ON_SALE' } end
   if event.cancelled_at_ms then return { 'EVENT_CANCELLED' } end
   for n, want in ipairs(command.tiers) do
+    if not event.capacity[want.tier_no] then return { 'UNKNOWN_TIER', n } end
     -- The capacity of a seated tier is the number of its seats; block some to sell fewer.
-    if not event.capacity[want.tier_no] or event.tiers[want.tier_no].sections then
-      return { 'UNKNOWN_TIER', n }
-    end
+    if event.tiers[want.tier_no].sections then return { 'TIER_HAS_SEATS', n } end
     is_changed = is_changed or event.capacity[want.tier_no] ~= want.capacity
   end
   if not is_changed then return { 'REPLAYED', unpack(event.changed) } end

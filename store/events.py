@@ -29,6 +29,8 @@ class Tier(NamedTuple):
     sale_closes_at: dt.datetime | None = None
     #: Only a promo code that names the tier unlocks it.
     is_hidden: bool = False
+    #: It is sold although the event is over.
+    sells_after_end: bool = False
 
 
 class Promo(NamedTuple):
@@ -120,6 +122,7 @@ async def add(
             [tier.sale_opens_at for tier in tiers],
             [tier.sale_closes_at for tier in tiers],
             [tier.is_hidden for tier in tiers],
+            [tier.sells_after_end for tier in tiers],
         )
         await seats.add(connection, event.id, sections)
         if promos:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from engine.status import Status
 from store import users
 from usecases import told
 from usecases.asked import Login, Register
+from usecases.buckets import Buckets
 from usecases.denials import Denied, Why, as_value, invalid, not_found
 from usecases.services import Services
 from usecases.tokens import Principal
@@ -17,12 +19,21 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @as_value
-async def register(services: Services, asked: Register) -> Principal:
-    """Make an account; return who has it."""
+async def register(services: Services, asked: Register, origin: str = "") -> Principal:
+    """
+    Make an account; return who has it.
+
+    Args:
+        origin: A word for the address that it is asked from; only so many are made from one.
+    """
     if not _EMAIL.fullmatch(asked.email):
         raise invalid("/email", "is not an e-mail address")
     if _CONTROL.search(asked.name) or not asked.name.strip():
         raise invalid("/name", "must be visible text")
+    if services.registrations is not None and origin:
+        wait_ms = services.registrations.take(origin)
+        if wait_ms:
+            raise _too_often(services.registrations, wait_ms)
     user_id = await users.add(
         services.pool,
         email=asked.email,
@@ -32,6 +43,16 @@ async def register(services: Services, asked: Register) -> Principal:
     if user_id is None:
         raise Denied(Why.EMAIL_TAKEN, ("/email", "has an account"))
     return Principal(user_id, "user", None)
+
+
+def _too_often(limit: Buckets, wait_ms: int) -> Denied:
+    fields: dict[str, int | str] = {
+        "limit": "registrations",
+        "attempts_max": limit.attempts_max,
+        "window_ms": limit.window_ms,
+        "retry_after_ms": wait_ms,
+    }
+    return Denied(Status.RATE_LIMITED, fields=fields)
 
 
 @as_value

@@ -66,6 +66,8 @@ class NewTier(Asked, frozen=True, kw_only=True):
     sale_closes_at: Moment | None = None
     #: Shown and sold only to who sends a promo code that names the tier; it has no waitlist.
     is_hidden: bool = False
+    #: Sold although the event is over, as a recording may be; all others are not.
+    sells_after_end: bool = False
 
 
 class NewSeat(Asked, frozen=True, kw_only=True, omit_defaults=True):
@@ -122,9 +124,12 @@ class NewEvent(Asked, frozen=True, kw_only=True):
     venue: Annotated[str, Meta(max_length=200)] = ""
     #: IANA name of the venue's zone.
     timezone: Annotated[str, Meta(max_length=64)] = "UTC"
+    #: In the future.
     starts_at: Moment
+    #: Nothing is sold from then on, but by tiers that say so. Without it: a day after the start.
     ends_at: Moment | None = None
     sale_opens_at: Moment | None = None
+    #: Not after the event's end. Without it: the start, or the end if the sale opens after that.
     sale_closes_at: Moment | None = None
     max_per_user: Annotated[int, Meta(ge=1, le=1000)] = 10
     #: `strict`: the head waits until its party fits; `skip`: smaller parties may pass it.

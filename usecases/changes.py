@@ -8,15 +8,17 @@ from engine.commands import Reopen, SetCapacity
 from engine.emptier import Emptier
 from engine.engine import ALL_TIERS
 from engine.outcomes import Applied, Refused
+from engine.status import Status
 from store import changes, events
 from usecases import told
 from usecases.asked import EventChange
 from usecases.denials import Denied, Why, as_value, granted, invalid, not_found
-from usecases.events import own, view_of
+from usecases.events import over_at, own, view_of
 from usecases.moments import moment_of, ms_of
 from usecases.services import Services
 from usecases.tokens import Principal
 
+_AFTER_END = "is after the event's end"
 _TEXTS = ("name", "description", "category", "venue")
 
 
@@ -46,6 +48,8 @@ async def change(
     if closes_at is not None and closes_at <= event.sale_opens_at:
         raise invalid("/sale_closes_at", "is not after sale_opens_at")
     is_draft = event.status == "draft"
+    if closes_at is not None and is_draft:
+        await _check_end(services, event, closes_at)
     claimed = await changes.claim(
         services.pool,
         event.id,
@@ -62,7 +66,7 @@ async def change(
         await _settle(services, event, outcome, "/tiers/{}/capacity")
     if closes_at is not None and not is_draft:
         again = Reopen(event.id, ms_of(closes_at))
-        await _settle(services, event, await services.engine.reopen(event.shard, again))
+        await _settle(services, event, _named(await services.engine.reopen(event.shard, again)))
     return await view_of(services, event.id)
 
 
@@ -81,7 +85,7 @@ async def reopen(
     """Sell on until a later time. May be repeated."""
     event = await own(services, person, event_id)
     command = Reopen(event.id, max(0, ms_of(_utc(closes_at))))
-    await _settle(services, event, await services.engine.reopen(event.shard, command))
+    await _settle(services, event, _named(await services.engine.reopen(event.shard, command)))
     return await view_of(services, event.id)
 
 
@@ -128,6 +132,21 @@ async def _settle(
 ) -> None:
     """Wait until PostgreSQL has the change, so that the answer shows it; deny what is refused."""
     await services.settle(event.shard, granted(outcome, line_at))
+
+
+async def _check_end(services: Services, event: events.Event, closes_at: dt.datetime) -> None:
+    """Deny a draft a sale beyond its end, unless a tier sells then; later the script does so."""
+    if closes_at > over_at(event.starts_at, event.ends_at):
+        tiers = (await events.tiers_of(services.pool, [event.id]))[event.id]
+        if not any(tier.sells_after_end for tier in tiers):
+            raise invalid("/sale_closes_at", _AFTER_END)
+
+
+def _named(outcome: Applied | Refused) -> Applied | Refused:
+    """Name the value that is to blame where a sale would go on beyond the event's end."""
+    if isinstance(outcome, Refused) and outcome.status is Status.EVENT_ENDED:
+        raise Denied(outcome.status, ("/sale_closes_at", _AFTER_END), fields=outcome.fields)
+    return outcome
 
 
 async def _capacities(

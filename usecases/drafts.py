@@ -17,7 +17,7 @@ from store.seats import Section
 from usecases import told
 from usecases.asked import NewEvent, NewRow, NewSeat, NewSection, NewTier
 from usecases.denials import Denied, Why, as_value, invalid
-from usecases.events import view_of
+from usecases.events import over_at, view_of
 from usecases.services import Services
 from usecases.tokens import Principal
 
@@ -47,14 +47,7 @@ def _draft(
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise invalid("/timezone", "is not an IANA time zone") from error
     now = dt.datetime.now(dt.UTC)
-    starts_at = _utc("starts_at", body.starts_at)
-    ends_at = _utc("ends_at", body.ends_at or starts_at)
-    opens_at = _utc("sale_opens_at", body.sale_opens_at or now)
-    closes_at = _utc("sale_closes_at", body.sale_closes_at or starts_at)
-    if ends_at < starts_at:
-        raise invalid("/ends_at", "is before starts_at")
-    if closes_at <= opens_at:
-        raise invalid("/sale_closes_at", "is not after sale_opens_at")
+    starts_at, ends_at, opens_at, closes_at = _times(body, now)
     for name in ("name", "description", "category", "venue"):
         if "\0" in getattr(body, name):
             raise invalid(f"/{name}", "must not contain NUL")
@@ -75,7 +68,8 @@ def _draft(
             places[number - 1],
             tier.max_per_order,
         )
-        tiers.append(_with_rules(row, tier, opens_at, closes_at))
+        over = closes_at if tier.sells_after_end else over_at(starts_at, ends_at)
+        tiers.append(_with_rules(row, tier, opens_at, min(closes_at, over)))
     event = events.Event(
         id=event_id,
         organizer_id=organizer_id,
@@ -100,6 +94,31 @@ def _draft(
         transfers=body.transfers,
     )
     return event, tiers
+
+
+def _times(
+    body: NewEvent, now: dt.datetime
+) -> tuple[dt.datetime, dt.datetime, dt.datetime, dt.datetime]:
+    """Return the event's start and end, and its sale's; raise the problem of what was asked for."""
+    starts_at = _utc("starts_at", body.starts_at)
+    if starts_at <= now:
+        raise invalid("/starts_at", "is not in the future")
+    ends_at = _utc("ends_at", body.ends_at or starts_at)
+    if ends_at < starts_at:
+        raise invalid("/ends_at", "is before starts_at")
+    opens_at = _utc("sale_opens_at", body.sale_opens_at or now)
+    over = over_at(starts_at, ends_at)
+    closes_at = max(starts_at, ends_at) if opens_at >= starts_at else starts_at
+    if body.sale_closes_at is not None:
+        closes_at = _utc("sale_closes_at", body.sale_closes_at)
+        if closes_at <= opens_at:
+            what = "after sale_opens_at" if body.sale_opens_at else "in the future"
+            raise invalid("/sale_closes_at", f"is not {what}")
+        if closes_at > over and not any(tier.sells_after_end for tier in body.tiers):
+            raise invalid("/sale_closes_at", "is after the event's end")
+    elif closes_at <= opens_at:
+        raise invalid("/sale_opens_at", "is not before the event's start or end")
+    return starts_at, ends_at, opens_at, closes_at
 
 
 def _with_rules(
@@ -128,6 +147,7 @@ def _with_rules(
         sale_opens_at=opens,
         sale_closes_at=closes,
         is_hidden=tier.is_hidden,
+        sells_after_end=tier.sells_after_end,
     )
 
 

@@ -22,6 +22,9 @@ from usecases.moments import moment_of, ms_of
 from usecases.services import Services
 from usecases.tokens import Principal
 
+#: An event whose end nobody has told is over that long after its start.
+END_AFTER = dt.timedelta(days=1)
+
 
 @as_value
 async def publish(services: Services, person: Principal, event_id: str) -> told.Event:
@@ -45,7 +48,7 @@ async def publish(services: Services, person: Principal, event_id: str) -> told.
         tiers=tuple(map(_stock, tiers)),
         section_count=len(sections),
         promos=tuple(Promo(*promo) for promo in await events.promos_of(services.pool, event.id)),
-        rules=Rules(transfers=event.transfers),  # type: ignore[arg-type]  # As the database.
+        rules=_rules(event, tiers),
     )
     for section in sections:
         granted(await services.engine.seat(event.shard, event.id, section))
@@ -143,6 +146,24 @@ def as_loaded(section: seats.Section) -> Section:
     return Section(section.section_no, section.tier_no, rows, section.kinds)
 
 
+def over_at(starts_at: dt.datetime, ends_at: dt.datetime) -> dt.datetime:
+    """Return when an event is over: at its end, or a day after its start if nobody told its end."""
+    return ends_at if ends_at > starts_at else starts_at + END_AFTER
+
+
+def _rules(event: events.Event, tiers: list[events.Tier]) -> Rules:
+    after_end = [tier.tier_no for tier in tiers if tier.sells_after_end]
+    ends_at = over_at(event.starts_at, event.ends_at)
+    if not after_end:
+        # A draft of older code may be sold for longer; its organizer meant it so.
+        ends_at = max(ends_at, event.sale_closes_at)
+    return Rules(
+        transfers=event.transfers,  # type: ignore[arg-type]  # As the database.
+        ends_at_ms=ms_of(ends_at),
+        after_end=f"t{'t'.join(map(str, after_end))}t" if after_end else "",
+    )
+
+
 def _stock(tier: events.Tier) -> TierStock:
     return TierStock(
         capacity=tier.capacity,
@@ -207,6 +228,7 @@ def _view(event: events.Event, tiers: list[events.Tier]) -> told.Event:
                 sale_opens_at=tier.sale_opens_at,
                 sale_closes_at=tier.sale_closes_at,
                 is_hidden=tier.is_hidden,
+                sells_after_end=tier.sells_after_end,
             )
             for tier in tiers
         ],

@@ -24,13 +24,21 @@ from usecases.tokens import Principal
 
 
 async def hold(
-    services: Services, person: Principal, wish: Wish, key: str, wanted: Durability | None
+    services: Services,
+    person: Principal,
+    wish: Wish,
+    key: str,
+    wanted: Durability | None,
+    origin: str = "",
 ) -> Done[told.Hold] | Refused | Denied:
     """
     Set places aside; they are the person's until `expires_at`.
 
     Idempotency: the same wish of the same person under the same key gives the same hold, as it is
     then, until a day after it ended.
+
+    Args:
+        origin: A word for the address that the wish comes from; empty if that is not known.
     """
     own_id = hold_id(event_id=wish.event_id, user_id=person.user_id, idempotency_key=key)
     order = commands.Order(
@@ -41,6 +49,7 @@ async def hold(
         wish.detail,
         wish.lines,
         services.hold_ttl_ms,
+        origin,
     )
     known = wish.known
     promise = services.acks.promise(wanted, known.shard)
@@ -84,8 +93,9 @@ async def confirm(
     """
     Turn a hold of the person's own into a booking; return it, and the detail kept with the hold.
 
-    Late is not too late while the places are still there. May be repeated: the booking, as it is
-    then, is the answer to every further confirmation.
+    Late is not too late while the places are still there, for the price that was promised, and one
+    may have them as the rules of the sale are then. May be repeated: the booking, as it is then, is
+    the answer to every further confirmation.
     """
     found = await _own(services, person, own_id)
     promise = services.acks.promise(wanted, found.known.shard)
@@ -94,6 +104,9 @@ async def confirm(
     if isinstance(outcome, Refused) and outcome.status is Status.HOLD_EXPIRED:
         # Who came too late may wait in the first place, once: `waitlist` takes this.
         outcome = outcome._replace(fields=outcome.fields | {"after_hold": own_id})
+    if isinstance(outcome, Refused):
+        # Of the hold; the request has no lines that could be pointed at.
+        outcome = outcome._replace(fields={k: v for k, v in outcome.fields.items() if k != "line"})
     own = found.own._replace(id=booking_of_hold(own_id))
     booking = await made(services, found.known, own, promise, granted(outcome))
     return booking, found.hold.detail
@@ -103,7 +116,13 @@ async def confirm(
 async def extend(services: Services, person: Principal, own_id: str) -> told.Hold:
     """Move the deadline of a hold of the person's own, up to the longest life of a hold."""
     found = await _own(services, person, own_id)
-    command = commands.Extend(*found.own, services.hold_ttl_ms, services.hold_life_max_ms)
+    command = commands.Extend(
+        *found.own,
+        services.hold_ttl_ms,
+        services.hold_life_max_ms,
+        services.hold_scarce_percent,
+        services.hold_ttl_min_ms,
+    )
     outcome = granted(await services.engine.extend(found.known.shard, command))
     kept = found.hold._replace(expires_at_ms=outcome.expires_at_ms)
     return await _view(services, found._replace(hold=kept))

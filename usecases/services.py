@@ -10,6 +10,7 @@ from engine.outcomes import Applied
 from store.pool import Pool
 from store.watermark import Watermark
 from usecases.acks import Acks
+from usecases.buckets import Buckets
 from usecases.catalog import Catalog
 from usecases.passwords import Passwords
 from usecases.receipts import Receipts
@@ -35,6 +36,11 @@ class Services:
     #: How long a hold lasts, and how long it may be extended to, in ms.
     hold_ttl_ms: int
     hold_life_max_ms: int
+    #: Below what share of a tier, in percent, it is shorter, and how short it may get, in ms.
+    hold_scarce_percent: int
+    hold_ttl_min_ms: int
+    #: How often accounts may be made from one address; None for as often as anybody likes.
+    registrations: Buckets | None
     #: How long an offer lasts, in ms, and how many may wait for one tier.
     offer_ttl_ms: int
     waitlist_entries_max: int

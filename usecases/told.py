@@ -64,6 +64,7 @@ class Tier(Told, frozen=True, kw_only=True):
     sale_closes_at: dt.datetime | None
     #: True only in what its organizer, or who has a code for it, gets.
     is_hidden: bool
+    sells_after_end: bool
 
 
 class Event(Told, frozen=True, kw_only=True):

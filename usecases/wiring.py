@@ -18,7 +18,7 @@ from typing import Literal
 import structlog
 
 from engine import scripts
-from engine.calls import Limit
+from engine.calls import Bounds, Limit
 from engine.door import ReadReign, Reign, ReportSeen
 from engine.durability import Durability
 from engine.engine import Engine
@@ -30,6 +30,7 @@ from store.pool import Database, Pool, create_pool
 from store.watermark import Watermark
 from usecases import metrics
 from usecases.acks import Acks
+from usecases.buckets import Buckets
 from usecases.catalog import Catalog
 from usecases.passwords import Passwords
 from usecases.receipts import Receipts
@@ -62,6 +63,12 @@ class Options:
     booking_limit_window_ms: int
     hold_ttl_ms: int
     hold_life_max_ms: int
+    hold_scarce_percent: int
+    hold_ttl_min_ms: int
+    holds_per_person_max: int
+    holds_per_address_max: int
+    registration_limit_attempts: int
+    registration_limit_window_ms: int
     offer_ttl_ms: int
     waitlist_entries_max: int
     drain_timeout_s: int
@@ -93,6 +100,13 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         durability=options.durability,
         make_redo=redo_maker(pool, options.redo_records_max, options.redo_bytes_max),
         booking_limit=Limit(attempts_max, window_ms) if attempts_max else None,
+        hold_bounds=Bounds(
+            options.holds_per_person_max,
+            options.holds_per_address_max,
+            options.hold_life_max_ms,
+            options.hold_scarce_percent,
+            options.hold_ttl_min_ms,
+        ),
     )
     watermark = Watermark(pool)
     acks = Acks(
@@ -117,6 +131,9 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         shards=options.shards,
         hold_ttl_ms=options.hold_ttl_ms,
         hold_life_max_ms=options.hold_life_max_ms,
+        hold_scarce_percent=options.hold_scarce_percent,
+        hold_ttl_min_ms=options.hold_ttl_min_ms,
+        registrations=_registrations(options),
         offer_ttl_ms=options.offer_ttl_ms,
         waitlist_entries_max=options.waitlist_entries_max,
         catch_up_timeout_ms=options.catch_up_timeout_ms,
@@ -129,6 +146,11 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         await engine.stop(timeout_s=options.drain_timeout_s)
         passwords.close()
         await pool.close()
+
+
+def _registrations(options: Options) -> Buckets | None:
+    attempts_max = options.registration_limit_attempts
+    return Buckets(attempts_max, options.registration_limit_window_ms) if attempts_max else None
 
 
 def redo_maker(pool: Pool, records_max: int, bytes_max: int) -> Callable[[int], RedoBuffer] | None:

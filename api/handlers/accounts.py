@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
+from api.addresses import origin_of
 from api.answers import PERSONAL, answer, problem_of
 from api.http import PRINCIPAL, SERVICES, read_body
 from api.problems import Problem
@@ -19,9 +20,14 @@ _LOGIN = msgspec.json.Decoder(Login)
 
 
 async def register(request: web.Request) -> web.StreamResponse | Problem:
-    """Make an account; answer with an access token for it."""
+    """
+    Make an account; answer with an access token for it.
+
+    From one address only so many are made within a while.
+    """
     asked = await read_body(request, _REGISTER)
-    return _token(request, await accounts.register(request.app[SERVICES], asked), status=201)
+    person = await accounts.register(request.app[SERVICES], asked, origin_of(request))
+    return _token(request, person, status=201)
 
 
 async def login(request: web.Request) -> web.StreamResponse | Problem:

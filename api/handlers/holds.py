@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from api.addresses import origin_of
 from api.answers import PERSONAL, answer, answer_made, answer_nothing, problem_of
 from api.http import PRINCIPAL, SERVICES, idempotency_key, wanted_durability
 from api.problems import Problem
@@ -20,14 +21,16 @@ async def create(request: web.Request) -> web.StreamResponse | Problem:
     """
     Set places aside.
 
-    They are yours until `expires_at`; confirm before. Repeating the request with the same
+    They are yours until `expires_at`, which is sooner where little is left; confirm before. One
+    person, and one address, may have so many open at a time. Repeating the request with the same
     Idempotency-Key gives the same hold, as it is then. A key is good until a day after the hold
     ended.
     """
     key = idempotency_key(request)
     wish = await receive(request)
     services, wanted = request.app[SERVICES], wanted_durability(request)
-    done = await holds.hold(services, request[PRINCIPAL], wish, key, wanted)
+    person, origin = request[PRINCIPAL], origin_of(request)
+    done = await holds.hold(services, person, wish, key, wanted, origin)
     if isinstance(done, Refused):
         return refuse(wish, done)
     if isinstance(done, Denied):
@@ -45,9 +48,9 @@ async def confirm(request: web.Request) -> web.StreamResponse | Problem:
     """
     Turn a hold of one's own into a booking.
 
-    Late is not too late while the places are still there. May be repeated: the booking, as it is
-    then, is the answer to every further confirmation; 200 instead of 201 if it was cancelled
-    meanwhile.
+    Late is not too late while the places are still there for the price that was promised, and the
+    rules of the sale let you have them now. May be repeated: the booking, as it is then, is the
+    answer to every further confirmation; 200 instead of 201 if it was cancelled meanwhile.
     """
     confirmed = await holds.confirm(*_own(request), wanted_durability(request))
     if isinstance(confirmed, Denied):

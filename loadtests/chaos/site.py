@@ -30,6 +30,8 @@ from loadtests.chaos.checkers import Shut
 from loadtests.chaos.proxy import Proxy
 from loadtests.server import Server, send
 
+#: A handful of people at one address try all the time, which these limits are there to stop.
+UNLIMITED = {"booking_limit_attempts": 0, "holds_per_person_max": 0, "holds_per_address_max": 0}
 #: How a shard that waits for a human is told: nobody else opens it again.
 FROZEN = "frozen for good"
 LOOK_INTERVAL_S = 0.02
@@ -43,8 +45,7 @@ class Site:
     """An Evently with everything that is needed to hurt it and to look at it."""
 
     def __init__(self, data_path: Path, **settings: Any) -> None:
-        # A handful of people try all the time, which the booking limit is there to stop.
-        self.server = Server(data_path, **({"booking_limit_attempts": 0} | settings))
+        self.server = Server(data_path, **(UNLIMITED | settings))
         self.shut: list[Shut] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped: set[int] = set()

@@ -42,6 +42,8 @@ SETTINGS: dict[str, Any] = {
     "environment": "test",
     "access_token_ttl_s": "86400",
     "hold_ttl_ms": "5000",
+    # All of them come from one address.
+    "holds_per_address_max": "0",
     "offer_ttl_ms": "5000",
 }
 

@@ -1,4 +1,4 @@
--- How often a person may send orders: a bucket of attempts for each.
+-- How often a person may try to take places, at any door: a bucket of attempts for each.
 
 -- Bind how many orders a person may send within a while, in ms; nil if that is no limit, which is a
 -- bug in the caller. A bucket holds that many attempts, and is filled by one each `step_ms`.
@@ -11,22 +11,20 @@ end
 
 -- Read when the buckets of a batch's persons are full again. They are kept in two hashes by turns,
 -- one per window; each dies as a whole when its turn comes again. What is older is full by now.
-local function read_attempts(orders, at_ms, even, odd)
-  local limit = orders.limit
+local function read_attempts(limit, at_ms, even, odd, ...)
   if not limit then return false end
-  local first, last = orders.user_ids + 1, orders.user_ids + orders.count
   local window_no = math.floor(at_ms / limit.window_ms)
   local before
   if window_no % 2 == 0 then limit.key, before = even, odd else limit.key, before = odd, even end
   limit.dies_at_ms = (window_no + 2) * limit.window_ms
-  limit.now = redis.call('HMGET', limit.key, unpack(ARGV, first, last))
-  limit.before = redis.call('HMGET', before, unpack(ARGV, first, last))
+  limit.now = redis.call('HMGET', limit.key, ...)
+  limit.before = redis.call('HMGET', before, ...)
   return limit
 end
 
--- Take an attempt out of the bucket of the `n`th order's person, or return after how many ms there
--- will be one. A bucket is known by when it is full again. Both hashes are looked at, since one
--- whose turn has come again may have what it had for a moment longer.
+-- Take an attempt out of the bucket of the `n`th command's person, or return after how many ms
+-- there will be one. A bucket is known by when it is full again. Both hashes are looked at, since
+-- one whose turn has come again may have what it had for a moment longer.
 local function count_attempt(limit, user_id, n, at_ms)
   local full_at = limit.full_at_of[user_id]
   if not full_at then
@@ -38,6 +36,30 @@ local function count_attempt(limit, user_id, n, at_ms)
   full_at = full_at + limit.step_ms
   if full_at - at_ms > limit.bucket_ms then return full_at - at_ms - limit.bucket_ms end
   limit.full_at_of[user_id] = full_at
+end
+
+-- Refuse the `n`th command if its person has no attempt left, and take one if there is one. What is
+-- known must be told again before this is asked, and costs none (I6).
+local function refuse_attempt(limit, user_id, n, at_ms)
+  local wait_ms = limit and count_attempt(limit, user_id, n, at_ms)
+  return wait_ms and { 'RATE_LIMITED', limit.attempts_max, limit.window_ms, wait_ms }
+end
+
+-- Bind the limit that commands carry, at word `w` and the next; all carry the same. False if there
+-- is none, nil if it is no limit, which is a bug in the caller.
+local function bind_command_limit(commands, w)
+  if not commands[1] then return false end
+  local attempts_max, window_ms = tonumber(commands[1][w]), tonumber(commands[1][w + 1])
+  if not (attempts_max and window_ms) then return nil end
+  return attempts_max > 0 and bind_limit(attempts_max, window_ms)
+end
+
+-- Read the buckets of the persons of commands.
+local function read_command_attempts(limit, commands, at_ms, even, odd)
+  if not limit then return end
+  local user_ids = {}
+  for n, command in ipairs(commands) do user_ids[n] = command.user_id end
+  read_attempts(limit, at_ms, even, odd, unpack(user_ids))
 end
 
 -- Keep the buckets that this batch took from. They are written last and for this server alone: a

@@ -127,6 +127,12 @@ local function read_orders(events, orders, rows)
   end
 end
 
+-- Read the buckets of attempts of a batch's persons.
+local function read_order_attempts(orders, at_ms, even, odd)
+  return read_attempts(orders.limit, at_ms, even, odd,
+    unpack(ARGV, orders.user_ids + 1, orders.user_ids + orders.count))
+end
+
 -- Bind one order of a batch, the `n`th.
 local function bind_order(orders, n)
   local asked = orders.kinds[orders.kind_of[n]]

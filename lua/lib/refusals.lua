@@ -1,13 +1,36 @@
 -- Why an order cannot be had.
 
+-- Say that the sale of an event, or of a tier, is over: because of its own end, or since the event
+-- is over. With `n` the line is named.
+local function sale_over(shard, sale, n)
+  if sale.ends_at_ms and shard.at_ms >= sale.ends_at_ms then
+    return { 'EVENT_ENDED', sale.ends_at_ms, n }
+  end
+  return { 'SALE_CLOSED', sale.closes_at_ms, n }
+end
+
+-- Say that an event is not on sale now, or nothing if it is.
+local function refuse_sale(shard, event)
+  if not event.person_max then return { 'NOT_ON_SALE' } end
+  if shard.at_ms < event.opens_at_ms then return { 'SALE_NOT_OPEN', event.opens_at_ms } end
+  if shard.at_ms >= event.closes_at_ms then return sale_over(shard, event) end
+end
+
+-- Say that a tier of an event that is on sale is not sold now, or nothing if it is: it may have a
+-- sale window of its own. Without `n` the line is not named.
+local function refuse_window(shard, tier, n)
+  if shard.at_ms < tier.opens_at_ms then return { 'SALE_NOT_OPEN', tier.opens_at_ms, n } end
+  if tier.closes_at_ms > 0 and shard.at_ms >= tier.closes_at_ms then
+    return sale_over(shard, tier, n)
+  end
+end
+
 -- Say why the rules of its tier forbid a line, or nothing if they do not: the tier's own sale
 -- window, and how many places an order must and may have. 0 is no rule. Without `n`
 -- the line is not named.
 local function refuse_line(shard, tier, quantity, n)
-  if shard.at_ms < tier.opens_at_ms then return { 'SALE_NOT_OPEN', tier.opens_at_ms, n } end
-  if tier.closes_at_ms > 0 and shard.at_ms >= tier.closes_at_ms then
-    return { 'SALE_CLOSED', tier.closes_at_ms, n }
-  end
+  local refusal = refuse_window(shard, tier, n)
+  if refusal then return refusal end
   if quantity > tier.order_max then return { 'LIMIT_REACHED', 'order', tier.order_max, 0 } end
   if quantity < tier.order_min then
     return { 'LIMIT_REACHED', 'order_min', tier.order_min, 0, n }
@@ -33,15 +56,15 @@ local function refuse_promo(shard, order)
   order.promo = promo
 end
 
--- Say why an order cannot be had, or nothing if it can. The first reason that applies, in the
--- order of the header's Returns. Counted loops, since this runs for every order of a rush.
-local function refuse(shard, order)
+-- Say why the rules of the sale forbid an order, whether or not there are places: the first reason
+-- that applies, in the order of the header's Returns. Counted loops, since this runs for every
+-- order of a rush.
+local function refuse_rules(shard, order)
   local event, lines = order.event, order.lines
   local tiers, count = event.tiers, #lines
   if event.is_damaged then return { 'EVENT_DAMAGED' } end
-  if not event.person_max then return { 'NOT_ON_SALE' } end
-  if shard.at_ms < event.opens_at_ms then return { 'SALE_NOT_OPEN', event.opens_at_ms } end
-  if shard.at_ms >= event.closes_at_ms then return { 'SALE_CLOSED', event.closes_at_ms } end
+  local refusal = refuse_sale(shard, event)
+  if refusal then return refusal end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
   for n = 1, count do
     local tier_no = lines[n].tier_no
@@ -51,7 +74,7 @@ local function refuse(shard, order)
   end
   for n = 1, count do
     local tier, quantity = tiers[lines[n].tier_no], lines[n].quantity
-    local refusal = (tier.has_rules or quantity > tier.order_max)
+    refusal = (tier.has_rules or quantity > tier.order_max)
       and refuse_line(shard, tier, quantity, n)
     if refusal then return refusal end
     if quantity > tier.available and tier.held > 0 and not event.is_reclaimed then
@@ -70,8 +93,15 @@ local function refuse(shard, order)
       return { 'LIMIT_REACHED', 'tier', tier.person_max, had, n }
     end
   end
-  local refusal = order.code and refuse_promo(shard, order)
+  if order.code then return refuse_promo(shard, order) end
+end
+
+-- Say why an order cannot be had, or nothing if it can: the rules, and then what is left.
+local function refuse(shard, order)
+  local refusal = refuse_rules(shard, order)
   if refusal then return refusal end
+  local event, lines = order.event, order.lines
+  local tiers, count = event.tiers, #lines
   for n = 1, count do
     local tier = tiers[lines[n].tier_no]
     if lines[n].quantity > tier.available + tier.held then

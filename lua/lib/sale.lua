@@ -4,10 +4,13 @@
 -- event that is not loaded has no `closes_at_ms`.
 local function read_sale(event)
   local sale = redis.call('HMGET', event.stock, 'closes_at_ms', 'cancelled_at_ms', 'changed_epoch',
-    'changed_seq', 'changed_at_ms', 'epoch', 'seq', 'at_ms', 'tier_count')
+    'changed_seq', 'changed_at_ms', 'epoch', 'seq', 'at_ms', 'tier_count', 'ends_at_ms',
+    'after_end')
   event.closes_at_ms, event.cancelled_at_ms = tonumber(sale[1]), sale[2]
   event.changed = { sale[3] or sale[6], sale[4] or sale[7], sale[5] or sale[8] }
   event.tier_count = tonumber(sale[9])
+  -- Where a tier sells after the event's end, so may the sale as a whole.
+  event.ends_at_ms = not sale[11] and tonumber(sale[10]) or nil
   event.sale_fields = {}
 end
 

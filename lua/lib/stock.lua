@@ -1,5 +1,21 @@
 -- The counters of an event's tiers and of its persons.
 
+-- Let nothing be sold after the event's end, by closing what would still be open then: the event
+-- itself, or, where some tiers sell after the end, each of the others.
+local function end_sale(event, ends_at_ms, after_end)
+  if after_end then
+    event.tiers_end_at_ms = ends_at_ms
+  else
+    event.ends_at_ms = ends_at_ms
+    event.closes_at_ms = math.min(event.closes_at_ms, ends_at_ms)
+  end
+end
+
+-- Tell whether the tier sells after the event's end: the rule names it, `t2t5t`.
+local function sells_after_end(after_end, tier_no)
+  return after_end and string.find(after_end, 't' .. tier_no .. 't', 1, true)
+end
+
 -- Read the event's sale and the counters of the tiers named in `tier_nos` (a set), in one call per
 -- hundred tiers. An event that is not loaded has no `person_max`; a tier that it does not have is
 -- false. A figure that is no number becomes nil, and stops the script before it writes anything.
@@ -11,7 +27,8 @@ local function read_stock(event, tier_nos)
     if event.tiers[tier_no] == nil then unread[#unread + 1] = tier_no end
   end
   for first = 1, math.max(1, #unread), 100 do
-    local fields = { 'opens_at_ms', 'closes_at_ms', 'person_max', 'hidden', '!' }
+    local fields = { 'opens_at_ms', 'closes_at_ms', 'person_max', 'hidden', '!', 'ends_at_ms',
+      'after_end' }
     local last = math.min(#unread, first + 99)
     for n = first, last do
       for _, name in ipairs(names) do fields[#fields + 1] = unread[n] .. '.' .. name end
@@ -19,8 +36,9 @@ local function read_stock(event, tier_nos)
     local stock = redis.call('HMGET', event.stock, unpack(fields))
     event.opens_at_ms, event.closes_at_ms = tonumber(stock[1]), tonumber(stock[2])
     event.person_max, event.hidden, event.mark = tonumber(stock[3]), stock[4], stock[5]
+    if stock[6] then end_sale(event, tonumber(stock[6]), stock[7]) end
     for n = first, last do
-      local i = #names * (n - first) + 6
+      local i = #names * (n - first) + 8
       local tier = (stock[i] or stock[i + 2]) and {
         available = tonumber(stock[i]), held = tonumber(stock[i + 1]),
         sold = tonumber(stock[i + 2]), price_minor = tonumber(stock[i + 3]),
@@ -31,6 +49,11 @@ local function read_stock(event, tier_nos)
         opens_at_ms = tonumber(stock[i + 9] or 0), closes_at_ms = tonumber(stock[i + 10] or 0),
       }
       event.tiers[unread[n]] = tier
+      if tier and event.tiers_end_at_ms and not sells_after_end(stock[6], unread[n]) then
+        tier.ends_at_ms = event.tiers_end_at_ms
+        tier.closes_at_ms = tier.closes_at_ms > 0 and math.min(tier.closes_at_ms, tier.ends_at_ms)
+          or tier.ends_at_ms
+      end
       if tier then
         tier.has_rules = tier.order_min > 0 or tier.opens_at_ms > 0 or tier.closes_at_ms > 0
         tier.is_plain = not tier.has_rules and not tier.sections and tier.person_max == 0

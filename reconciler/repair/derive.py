@@ -116,8 +116,7 @@ def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
         return
     tiers = [_tier(stock, no) for no in range(1, int(stock["tier_count"]) + 1)]
     closes_at_ms = int(stock["closes_at_ms"])
-    names = Rules.__struct_fields__
-    rules = msgspec.convert({n: stock[n] for n in names if n in stock}, Rules, strict=False)
+    rules = _rules(stock)
     published = Published(
         **_at(remains, int(stock["at_ms"])) | {"version": 2 if rules.given() else 1},
         fingerprint=stock["fingerprint"],
@@ -152,6 +151,11 @@ def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
         records.append(CapacitySet(**_at(remains, at_ms), tiers=sizes))
     for number, record in enumerate(records):
         yield Derived(record, changed) if not number else Derived(record, None, made, changed)
+
+
+def _rules(stock: Mapping[str, str]) -> Rules:
+    given = {name: stock[name] for name in Rules.__struct_fields__ if name in stock}
+    return msgspec.convert(given, Rules, strict=False)
 
 
 def _tier(stock: Mapping[str, str], no: int) -> Tier:

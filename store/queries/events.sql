@@ -6,10 +6,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 
 -- insert_tiers --
 INSERT INTO tiers (event_id, tier_no, id, name, price_minor, capacity, order_max, order_min,
-                   person_max, sale_opens_at, sale_closes_at, is_hidden)
+                   person_max, sale_opens_at, sale_closes_at, is_hidden, sells_after_end)
 SELECT $1, * FROM unnest($2::smallint[], $3::text[], $4::text[], $5::bigint[], $6::integer[],
                          $7::smallint[], $8::smallint[], $9::integer[], $10::timestamptz[],
-                         $11::timestamptz[], $12::boolean[]);
+                         $11::timestamptz[], $12::boolean[], $13::boolean[]);
 
 -- event_by_id --
 SELECT id, organizer_id, shard, status::text AS status, name, description, category, venue,
@@ -20,7 +20,7 @@ FROM events WHERE id = $1;
 
 -- tiers_of_events --
 SELECT event_id, tier_no, id, name, price_minor, capacity, order_max, order_min, person_max,
-       sale_opens_at, sale_closes_at, is_hidden
+       sale_opens_at, sale_closes_at, is_hidden, sells_after_end
 FROM tiers WHERE event_id = ANY ($1::text[]) ORDER BY event_id, tier_no;
 
 -- published_events --

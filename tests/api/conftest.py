@@ -121,6 +121,12 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         database_timeout_ms=TIMEOUT_MS,
         hold_ttl_ms=60_000,
         hold_life_max_ms=120_000,
+        hold_scarce_percent=0,
+        hold_ttl_min_ms=1_000,
+        holds_per_person_max=0,
+        holds_per_address_max=0,
+        registration_limit_attempts=0,
+        registration_limit_window_ms=3_600_000,
         offer_ttl_ms=60_000,
         waitlist_entries_max=1_000,
         booking_limit_attempts=0,
@@ -138,7 +144,11 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
 
 def make_app(options: Options, **changes: Any) -> web.Application:
     """Make the application, with some options other than usual."""
-    app_options = {"body_bytes_max": BODY_BYTES_MAX, "availability_age_ms_max": 0}
+    app_options: dict[str, Any] = {
+        "body_bytes_max": BODY_BYTES_MAX,
+        "availability_age_ms_max": 0,
+        "trusted_proxies": (),
+    }
     app_options |= {name: changes.pop(name) for name in app_options.keys() & changes}
     return create_app(replace(options, **changes), **app_options)
 

@@ -40,6 +40,7 @@ async def test_create(world: World, organizer: str) -> None:
             "sale_opens_at": None,
             "sale_closes_at": None,
             "is_hidden": False,
+            "sells_after_end": False,
         }
         assert wished | {"id": tier["id"]} | rules == tier
 
@@ -213,7 +214,7 @@ TIER = {"name": "T", "price": PRICE, "capacity": 1}
         ({"starts_at": 1}, "/starts_at"),
         ({"ends_at": from_now(days=1)}, "/ends_at"),
         ({"sale_closes_at": from_now(days=-1)}, "/sale_closes_at"),
-        ({"sale_opens_at": from_now(days=31)}, "/sale_closes_at"),
+        ({"sale_opens_at": from_now(days=31)}, "/sale_opens_at"),
         ({"max_per_user": 0}, "/max_per_user"),
         ({"max_per_user": 1001}, "/max_per_user"),
         ({"tiers": []}, "/tiers"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from engine import keys
-from engine.calls import Limit, call_of
+from engine.calls import Bounds, Limit, call_of
 from engine.commands import Order
 from engine.ids import new_id
 from engine.verbs import VERBS
@@ -55,7 +55,9 @@ class Stage:
         )
         await self.till.send("hold", self.order("h0", "e", (1, 1), (3, 1), code=CODE))
         for name, user in (("w0", "f"), ("w1", "g"), ("w2", "a")):
-            await self.run("join", *self.join(name, user))
+            await till.call(
+                "join", self.names("join"), till.epoch, till.event, 1, *self.join(name, user)
+            )
         await self.run("cancel", self.id("bk", "b0"), self.users["a"])
         await self.run("checkin", self.id("bk", "b2"), 1, 1, "north", "usr_s")
         await till.call("block", self.names(), till.epoch, till.event, "s1-6")
@@ -69,8 +71,12 @@ class Stage:
     def names(self, verb: str = "") -> list[str]:
         """Return the keys of most scripts."""
         till = self.till
-        more = keys.attempts(till.shard) if verb == "book" else ()
-        return [till.meta, till.journal, keys.due(till.shard), *more, *self.own]
+        names = [till.meta, till.journal, keys.due(till.shard)]
+        if verb in {"book", "hold", "join"}:
+            names += keys.attempts(till.shard)
+        if verb == "hold":
+            names += keys.opened(till.shard)
+        return [*names, *self.own]
 
     def id(self, prefix: str, name: str) -> str:
         """Return an id that *name* stands for."""
@@ -86,12 +92,14 @@ class Stage:
     def orders(self, verb: str, count: int) -> list[Any]:
         """Return the words of many orders that are the same."""
         order = self.order(f"{verb[0]}9", "f", (3, 2), (2, "1:best"), code=CODE)
-        call = call_of(VERBS[verb], 0, 1, [order] * count, limit=Limit(9, TTL_MS))
+        limit, bounds = Limit(9, TTL_MS), Bounds(9, 9, TTL_MS, 10, 1)
+        call = call_of(VERBS[verb], 0, 1, [order] * count, limit=limit, bounds=bounds)
         return call.words[1:]
 
     def join(self, name: str, user: str) -> list[Any]:
         """Return the words of a join."""
-        return [self.id("wl", name), self.users[user], "f", 1, 1, "strict", TTL_MS, TTL_MS, 9, "-"]
+        rules = ["strict", TTL_MS, TTL_MS, 9, "-", 9, TTL_MS]
+        return [self.id("wl", name), self.users[user], "f", 1, 1, *rules]
 
     def calls(self) -> dict[str, Call]:
         """Return calls of all scripts, by what they are about; each script's name comes first."""
@@ -101,7 +109,7 @@ class Stage:
             "confirm offer": ([self.id("offer", "w0"), users["f"]], "CONFIRMED"),
             "confirm late": ([self.id("hold", "h0"), users["e"]], "HOLD_EXPIRED"),
             "release": ([hold, users["d"]], "RELEASED"),
-            "extend": ([hold, users["d"], 2 * TTL_MS, 2 * TTL_MS], "EXTENDED"),
+            "extend": ([hold, users["d"], 2 * TTL_MS, 2 * TTL_MS, 0, 1], "EXTENDED"),
             "cancel": ([bk, users["b"]], "CANCELLED"),
             "cancel_item": ([bk, users["b"], 1, "1:1"], "ITEM_CANCELLED"),
             "join": (self.join("w9", "c"), "JOINED"),
@@ -115,7 +123,7 @@ class Stage:
             "set_capacity": (["1:9"], "CAPACITY_SET"),
         }
         found = {
-            name: self._call(name, self.names(), self.till.event, 1, *words, status=status)
+            name: self._call(name, self.names(name), self.till.event, 1, *words, status=status)
             for name, (words, status) in batched.items()
         }
         for verb, status in (("book", "BOOKED"), ("hold", "HELD")):

@@ -128,7 +128,7 @@ LARGEST = {
     "block": "UNKNOWN_SEAT",
     "unblock": "UNKNOWN_SEAT",
     "empty_event": "EMPTIED",
-    "set_capacity": "UNKNOWN_TIER",
+    "set_capacity": "TIER_HAS_SEATS",
     "cancel_item": "NOT_IN_BOOKING",
     "seat": "SEATED",
     "book": "UNKNOWN_TIER",

@@ -112,8 +112,9 @@ class TestJoinRefusals:
         waiters = [Waiter(till.event, 1) for _ in range(128)]
         words: list[object] = []
         for w in waiters:
-            words += [1, w.id, w.user_id, "f", 1, 1, "strict", 10, 10, 1000, "-"]
-        names = [till.meta, till.journal, keys.due(till.shard), *queue.names]
+            words += [1, w.id, w.user_id, "f", 1, 1, "strict", 10, 10, 1000, "-", 0, 0]
+        names = [till.meta, till.journal, keys.due(till.shard), *keys.attempts(till.shard)]
+        names += queue.names
         replies = await till.call("join", names, till.epoch, till.event, *words)
         assert {"JOINED"} == {reply[0] for reply in replies}
         assert [w.id for w in waiters] == [

@@ -114,7 +114,7 @@ async def test_overdue_holds_give_their_uses(till: Till, user: str) -> None:
     await asyncio.sleep(0.01)
     other = order("usr_other", (1, 1))
     assert "BOOKED" == (await till.book(other))[0][0]
-    assert "HOLD_EXPIRED" == (await desk.on("confirm", late))[0]
+    assert ["PROMO_EXHAUSTED", 1] == await desk.on("confirm", late)
     await till.cancel(other)
     assert "CONFIRMED" == (await desk.on("confirm", late))[0]
     assert 1 == await used(till)

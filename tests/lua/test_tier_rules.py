@@ -112,7 +112,7 @@ async def test_i12_a_hold_that_ends_gives_its_count_back(till: Till, user: str) 
     assert {} == await counts(till)
     await till.book(Command(user, (1, 4), key="c"))
     reply = await desk.on("confirm", late)
-    assert "HOLD_EXPIRED" == reply[0]
+    assert ["LIMIT_REACHED", "tier", 5, 4, 1] == reply
     assert {user: 4, f"{user}/1": 4} == await counts(till)
     await check_consistent(till.redis, till.shard)
 

@@ -167,7 +167,7 @@ async def test_added_capacity_is_offered(hall: Hall, user: str) -> None:
 
     assert None is not await offer_of(hall, waiting)
     assert 1 == await available(hall, GENERAL)
-    assert Refused(Status.UNKNOWN_TIER, {"line": 1}) == seats
+    assert Refused(Status.TIER_HAS_SEATS, {"line": 1}) == seats
 
 
 async def test_seated_bookings_are_checked_in_and_cancelled_whole(hall: Hall, user: str) -> None:

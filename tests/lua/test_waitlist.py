@@ -240,7 +240,7 @@ async def test_offer_is_not_extended(till: Till) -> None:
     queue, [booking] = await full(till, 1)
     waiter = await queue.join(1)
     await till.cancel(booking)
-    [reply] = [await queue.call("extend", waiter.offer, waiter.user_id, 10**9, 10**9)]
+    [reply] = [await queue.call("extend", waiter.offer, waiter.user_id, 10**9, 10**9, 0, 0)]
     assert "EXTENSION_LIMIT" == reply[0]
 
 

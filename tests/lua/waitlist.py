@@ -57,8 +57,10 @@ class Queue:
     async def call(self, verb: str, *words: Any) -> list[Any]:
         """Send one command of a batched verb."""
         till = self.till
-        names = [till.meta, till.journal, keys.due(till.shard), *self.names]
-        [reply] = await till.call(verb, names, till.epoch, till.event, 1, *words)
+        names = [till.meta, till.journal, keys.due(till.shard)]
+        if verb == "join":
+            names += keys.attempts(till.shard)
+        [reply] = await till.call(verb, [*names, *self.names], till.epoch, till.event, 1, *words)
         return list(reply)
 
     async def send_join(self, waiter: Waiter, **given: Any) -> list[Any]:
@@ -72,6 +74,8 @@ class Queue:
             "offer_ttl_ms": self.ttl_ms,
             "waiting_max": 1_000,
             "after_hold": "-",
+            "attempts_max": 0,
+            "window_ms": 0,
         } | given
         return await self.call("join", waiter.id, waiter.user_id, *words.values())
 

@@ -10,7 +10,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from engine import keys
-from engine.calls import Limit, call_of
+from engine.calls import Bounds, Limit, call_of
 from engine.commands import Order
 from engine.door import Reign
 from engine.ids import hold_id, new_id
@@ -112,12 +112,15 @@ class Till:
         fingerprint: str = "p1",
         rules: Sequence[tuple[int, ...]] = (),
         promos: str = "",
+        own_rules: str = "",
     ) -> list[Any]:
         """
         Load an event; *rules* of tiers are the script's last words.
 
         Args:
             rules: Five or six words each; the sixth, whether the tier is hidden, may be left out.
+
+            own_rules: Those of the event, `name=value,...`.
         """
         event = event_id or self.event
         flat = [figure for tier in tiers for figure in tier]
@@ -135,6 +138,7 @@ class Till:
             *([0] if rules else []),
             *(word for rule in rules for word in (*rule, 0)[:6]),
             *([promos] if promos else []),
+            *([own_rules] if own_rules else []),
         )
         return reply
 
@@ -143,9 +147,13 @@ class Till:
         orders = [command.order(self.event, self.booking(command)) for command in commands]
         return await self.send("book", *orders)
 
-    async def send(self, verb: str, *commands: Any, limit: Limit | None = None) -> list[list[Any]]:
+    async def send(
+        self, verb: str, *commands: Any, limit: Limit | None = None, bounds: Bounds | None = None
+    ) -> list[list[Any]]:
         """Send commands of a batched verb in one call."""
-        call = call_of(VERBS[verb], self.shard, self.reign.epoch, commands, limit=limit)
+        call = call_of(
+            VERBS[verb], self.shard, self.reign.epoch, commands, limit=limit, bounds=bounds
+        )
         reply = await self.call(verb, call.keys, self.epoch, *call.words)
         if isinstance(reply, str):
             return lines(b"\n".join(lines_of(reply.encode(), call.words)).decode())
@@ -275,6 +283,8 @@ class Desk:
 
     async def on(self, verb: str, command: Command, *words: Any, user: str = "") -> list[Any]:
         """Run *verb* on the hold that *command* made, as its owner or as *user*."""
+        if verb == "extend":
+            words = (*words, 0, 0)[:4]  # Unless told otherwise, nothing gets scarce.
         args = [1, self.hold_id(command), user or command.user_id, *words]
         replies: list[list[Any]] = await self.call(verb, *args)
         assert 1 == len(replies)

@@ -10,7 +10,7 @@ checks those that were chosen, and adopts them. All else is as the headers in `l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -45,6 +45,9 @@ class Tier:
     person_max: int = 0
     is_open: bool = True
     is_hidden: bool = False
+    #: Whether its own window is over, and what a place of it costs.
+    is_closed: bool = False
+    price: int = 100
 
 
 @dataclass
@@ -60,6 +63,8 @@ class Owner:
     first_seats: tuple[str, ...] = ()
     #: Of a hold: deadline, once it has passed. Of a booking: the tickets each change of it took.
     overdue_at: int = 0
+    #: Of a hold: price of each tier as promised.
+    prices: dict[int, int] = field(default_factory=dict)
     is_extended: bool = False
     cuts: list[set[int]] = field(default_factory=list)
 
@@ -137,6 +142,12 @@ class Event:
     #: How often each person has tried to book, at any event of the shard; none comes back here.
     attempts: Counter[str] = field(default_factory=Counter)
     attempts_max: int = 1_000_000
+    #: Holds that a person, and an address, may have open, and who comes from which address.
+    open_max: tuple[int, int] = (1_000_000, 1_000_000)
+    origins: dict[str, str] = field(default_factory=dict)
+    #: Whether the event is over, and which tiers are sold all the same.
+    is_over: bool = False
+    after_end: tuple[int, ...] = ()
     #: Whether the present call has read the list's tier.
     is_read: bool = False
 
@@ -194,28 +205,28 @@ class Event:
         owner.first_seats = seats
 
     def book(self, own_id: str, user: str, lines: Lines, fingerprint: str) -> Status:
-        if own_id not in self.bookings:
-            self._read(line[0] for line in lines)
-            no(Status.RATE_LIMITED, self.attempts[user] >= self.attempts_max)
-            self.attempts[user] += 1
+        self._try(own_id, self.bookings, user, [line[0] for line in lines])
         self.bookings[own_id] = self._order(self.bookings.get(own_id), user, lines, fingerprint)
         self.bookings[own_id].status = "confirmed"
         return Status.BOOKED
 
     def hold(self, own_id: str, user: str, lines: Lines, fingerprint: str) -> Status:
-        self.holds[own_id] = self._order(self.holds.get(own_id), user, lines, fingerprint)
+        self._try(own_id, self.holds, user, [line[0] for line in lines])
+        hold = self._order(self.holds.get(own_id), user, lines, fingerprint, self._has_open)
+        hold.prices = {n: self.tiers[n].price for n in hold.first}
+        self.holds[own_id] = hold
         return Status.HELD
 
     def confirm(self, own_id: str, user: str) -> Status:
         hold, is_offer = _own(self.holds, own_id, user), own_id.startswith("offer_")
         no(Status.REPLAYED, hold.status == "confirmed")
         no(Status.HOLD_RELEASED, hold.status == "released")
-        if hold.status == "expired":
-            no(Status.HOLD_EXPIRED, is_offer)
-            self._reacquire(hold)
-        elif hold.overdue_at and (is_offer or any(map(self._is_waited, hold.lines))):
+        if hold.status == "held" and hold.overdue_at:
             self._end(own_id, "expired")
-            raise No(Status.HOLD_EXPIRED)
+        no(Status.HOLD_EXPIRED, hold.status == "expired" and is_offer)
+        no(Status.EVENT_ENDED, any(map(self._has_ended, hold.lines)))
+        if hold.status == "expired":
+            self._reacquire(hold)
         self._end(own_id, "confirmed")
         booking = Owner(user, hold.first, hold.fingerprint, "confirmed", hold.first_seats)
         self.bookings[f"bk_{own_id.partition('_')[2]}"] = booking
@@ -234,6 +245,9 @@ class Event:
         no(Status.HOLD_CONFIRMED, hold.status == "confirmed")
         no(Status.HOLD_RELEASED, hold.status == "released")
         no(Status.HOLD_EXPIRED, hold.status == "expired" or hold.overdue_at)
+        self._check_sale()
+        for n in hold.lines:
+            self._check_window(n)
         no(Status.EXTENSION_LIMIT, hold.is_extended or own_id.startswith("offer_"))
         hold.is_extended = True
         return Status.EXTENDED
@@ -289,9 +303,10 @@ class Event:
     def join(
         self, own_id: str, user: str, tier_no: int, quantity: int, fingerprint: str, after: str
     ) -> Status:
+        self._try(own_id, self.entries, user, [tier_no])
         self._read([tier_no])
         _replay(self.entries.get(own_id), fingerprint)
-        no(Status.SALE_CLOSED, not self.closes_at)
+        self._check_sale()
         self._check_line(tier_no, quantity)
         no(Status.LIMIT_REACHED, quantity > self.tiers[tier_no].capacity)
         self._find(tier_no, quantity)
@@ -330,12 +345,56 @@ class Event:
     def _is_waited(self, tier_no: int) -> bool:
         return tier_no == self.list_tier and bool(self.waiting())
 
-    def _order(self, known: Owner | None, user: str, lines: Lines, fingerprint: str) -> Owner:
+    def _try(self, own_id: str, known: Collection[str], user: str, tier_nos: Iterable[int]) -> None:
+        """Count an attempt, unless it repeats what is known."""
+        if own_id not in known:
+            self._read(tier_nos)
+            no(Status.RATE_LIMITED, self.attempts[user] >= self.attempts_max)
+            self.attempts[user] += 1
+
+    def _has_open(self, user: str) -> bool:
+        """Tell whether a person, or their address, has as many holds open as may be."""
+        held = [(key, hold) for key, hold in self.holds.items() if hold.status == "held"]
+        mine = [h.user for k, h in held if k.startswith("hold_") and not h.overdue_at]
+        near = [self.origins.get(one) for one in mine].count(self.origins.get(user))
+        return mine.count(user) >= self.open_max[0] or near >= self.open_max[1]
+
+    def _has_ended(self, tier_no: int) -> bool:
+        return self.is_over and tier_no not in self.after_end
+
+    def _check_sale(self) -> None:
+        no(Status.EVENT_ENDED, self.is_over and not self.after_end)
+        no(Status.SALE_CLOSED, not self.closes_at)
+
+    def _order(
+        self,
+        known: Owner | None,
+        user: str,
+        lines: Lines,
+        fingerprint: str,
+        has_open: Callable[[str], bool] = lambda _: False,
+    ) -> Owner:
         """Check an order as `refuse` and `seat_order` of `lua/lib/` do; return it as a hold."""
         self._read(line[0] for line in lines)
         _replay(known, fingerprint)
-        no(Status.SALE_CLOSED, not self.closes_at)
-        wanted, code = {line[0]: line[1] for line in lines}, promo_of(fingerprint)
+        wanted = {line[0]: line[1] for line in lines}
+        self._check_rules(user, wanted, promo_of(fingerprint))
+        short = [n for n, quantity in wanted.items() if quantity > self.available(n)]
+        no(Status.SOLD_OUT, any(wanted[n] > self.available(n) + self.held(n) for n in short))
+        no(Status.ALL_HELD, short or any(map(self._is_waited, wanted)))
+        no(Status.TOO_MANY_HOLDS, has_open(user))
+        for _, quantity, *wishes in (line for line in lines if line[0] == SEATED):
+            wish = str(wishes[0]) if wishes else "best"
+            may_return = self._misses(quantity, wish) in (Status.SEAT_TAKEN, Status.NOT_TOGETHER)
+            if may_return and self.held(SEATED):
+                self._reclaim(RECLAIM_MAX)
+            status = self._misses(quantity, wish)
+            if status:
+                raise No(status)
+        return Owner(user, wanted, fingerprint, "held")
+
+    def _check_rules(self, user: str, wanted: dict[int, int], code: str) -> None:
+        self._check_sale()
         uses_max, promo_tiers = self.promos.get(code, (0, ()))
         for n in wanted:
             no(Status.UNKNOWN_TIER, n not in self.tiers)
@@ -349,22 +408,15 @@ class Event:
             no(Status.PROMO_UNKNOWN, is_other or not uses_max)
             self._reclaim(RECLAIM_MAX if self.used(code) >= uses_max else 0)
             no(Status.PROMO_EXHAUSTED, self.used(code) >= uses_max)
-        short = [n for n, quantity in wanted.items() if quantity > self.available(n)]
-        no(Status.SOLD_OUT, any(wanted[n] > self.available(n) + self.held(n) for n in short))
-        no(Status.ALL_HELD, short or any(map(self._is_waited, wanted)))
-        for _, quantity, *wishes in (line for line in lines if line[0] == SEATED):
-            wish = str(wishes[0]) if wishes else "best"
-            may_return = self._misses(quantity, wish) in (Status.SEAT_TAKEN, Status.NOT_TOGETHER)
-            if may_return and self.held(SEATED):
-                self._reclaim(RECLAIM_MAX)
-            status = self._misses(quantity, wish)
-            if status:
-                raise No(status)
-        return Owner(user, wanted, fingerprint, "held")
+
+    def _check_window(self, tier_no: int) -> None:
+        no(Status.SALE_NOT_OPEN, not self.tiers[tier_no].is_open)
+        no(Status.EVENT_ENDED, self._has_ended(tier_no))
+        no(Status.SALE_CLOSED, self.tiers[tier_no].is_closed)
 
     def _check_line(self, tier_no: int, quantity: int) -> None:
         tier = self.tiers[tier_no]
-        no(Status.SALE_NOT_OPEN, not tier.is_open)
+        self._check_window(tier_no)
         no(Status.LIMIT_REACHED, not tier.order_min <= quantity <= tier.order_max)
 
     def _has_enough(self, user: str, wanted: dict[int, int]) -> bool:
@@ -384,16 +436,14 @@ class Event:
         return None if free >= seats else Status.SEAT_TAKEN
 
     def _reacquire(self, hold: Owner) -> None:
-        places, gone = sum(hold.lines.values()), Status.HOLD_EXPIRED
-        no(gone, self.taken(hold.user) + places > self.person_max)
+        self._read(hold.lines)
+        self._check_rules(hold.user, hold.lines, promo_of(hold.fingerprint))
         self._reclaim(RECLAIM_MAX)
-        code = promo_of(hold.fingerprint)
-        no(gone, code and self.used(code) >= self.promos[code][0])
         for n, quantity in hold.lines.items():
-            self._read([n])
-            no(gone, quantity > self.available(n) or self._is_waited(n))
-            no(gone, self._has_enough(hold.user, {n: quantity}))
-            no(gone, n == SEATED and not self.free() >= set(hold.seats))
+            no(Status.HOLD_EXPIRED, quantity > self.available(n) or self._is_waited(n))
+            no(Status.HOLD_EXPIRED, n == SEATED and not self.free() >= set(hold.seats))
+        now = {n: self.tiers[n].price for n in hold.lines}
+        no(Status.PRICE_CHANGED, hold.prices != now)
 
     def _find(self, tier_no: int, quantity: int) -> None:
         if quantity > self.available(tier_no) and self.held(tier_no):
@@ -415,7 +465,9 @@ class Event:
             self.entries[entry_of_offer(own_id)].status = ends[status]
 
     def _promote(self) -> None:
-        for key in self.waiting() if self.is_read and self.closes_at else []:
+        tier = self.tiers[self.list_tier]
+        is_sold = self.closes_at and not tier.is_closed and not self._has_ended(self.list_tier)
+        for key in self.waiting() if self.is_read and is_sold else []:
             entry, free = self.entries[key], self.available(self.list_tier)
             if free < 1:
                 return

@@ -6,15 +6,19 @@ blocked seats, check-in and transfer. The style is that of `tests.simulation.mod
 from __future__ import annotations
 
 from engine.status import Status
+from tests.checks import FAR_MS
 from tests.simulation.model import SEATED, Event, No, Ticket, no
 
 
 class StaffedEvent(Event):
     """An event with the verbs of staff as well."""
 
+    #: When it ends, unless it is over.
+    ends_at = FAR_MS
+
     def set_capacity(self, wants: tuple[tuple[int, int], ...]) -> Status:
         self._read(n for n, _ in wants)
-        no(Status.UNKNOWN_TIER, any(n == SEATED for n, _ in wants))
+        no(Status.TIER_HAS_SEATS, any(n == SEATED for n, _ in wants))
         no(Status.REPLAYED, all(self.tiers[n].capacity == capacity for n, capacity in wants))
         for n, capacity in wants:
             self._find(n, self.tiers[n].capacity - capacity)
@@ -30,6 +34,8 @@ class StaffedEvent(Event):
         return Status.CLOSED
 
     def reopen(self, closes_at: int) -> Status:
+        is_beyond = closes_at > self.ends_at or self.is_over
+        no(Status.EVENT_ENDED, is_beyond and not self.after_end)
         no(Status.REPLAYED, self.closes_at == closes_at)
         self.closes_at = closes_at
         return Status.REOPENED

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -51,11 +52,13 @@ from tests.checks import FAR_MS
 from tests.simulation import model
 from tests.simulation.fold import Fold
 from tests.simulation.staff import StaffedEvent
-from tests.simulation.till import LIFE_MAX_MS, LIMIT, OVERDUE_TTL_MS, TTL_MS, Till
+from tests.simulation.till import BOUNDS, LIFE_MAX_MS, LIMIT, OVERDUE_TTL_MS, TTL_MS, Till
 
 MARK = keys.MARK.encode()
 USERS = tuple(new_id("usr") for _ in range(4))
 STRANGER = new_id("usr")
+#: Where they come from: two share an address, one's is not known.
+ORIGINS = dict(zip(USERS, ("a", "a", "b", ""), strict=True))
 #: Those who may have bought all there is before the first step.
 CROWD = tuple(new_id("usr") for _ in range(3))
 PEOPLE = (*USERS, *CROWD, STRANGER)
@@ -156,9 +159,13 @@ class Sale(RuleBasedStateMachine):
                 transfers,
                 attempts=attempts,
                 attempts_max=LIMIT.attempts_max,
+                open_max=BOUNDS[:2],
+                origins=ORIGINS,
+                after_end=(3,) if self.events else (),
             )
+            rules = Rules(ends_at_ms=FAR_MS, after_end="t3t" if len(self.events) > 1 else "")
+            rules = msgspec.structs.replace(rules, transfers=transfers)
             self.till.seat(event_id, Section(1, 2, tuple(map(len, ROWS))))
-            rules = Rules(transfers=transfers)
             self.till.publish(
                 Publish(event_id, "p", 0, FAR_MS, PERSON_MAX, STOCK, 1, PROMOS, rules)
             )
@@ -188,7 +195,8 @@ class Sale(RuleBasedStateMachine):
         own_id = make_id(event_id=event_id, user_id=user, idempotency_key=str(key))
         ttl_ms = {"book": 0, "hold": TTL_MS, "hold overdue": OVERDUE_TTL_MS}[verb]
         fingerprint = repr((verb, lines)).replace(" ", "") + code
-        order = Order(event_id, own_id, user, fingerprint, b"{}", lines, ttl_ms)
+        origin = ORIGINS.get(user, "") if ttl_ms else ""
+        order = Order(event_id, own_id, user, fingerprint, b"{}", lines, ttl_ms, origin)
         self._run(verb, order, (own_id, user, lines, order.fingerprint))
 
     @rule(which=WHICH, user=st.sampled_from(USERS), key=ANY, quantity=QUANTITY, after=ANY)
@@ -328,7 +336,22 @@ class Sale(RuleBasedStateMachine):
         """Change capacities; that of seats stays."""
         self._run("set_capacity", SetCapacity(list(self.events)[which], wants), (wants,))
 
-    @rule(which=WHICH, closes_at=st.sampled_from([FAR_MS, FAR_MS, FAR_MS - 1, 0]))
+    @rule(which=WHICH, tier_no=st.integers(1, 2), what=st.sampled_from(["end", "close", "price"]))
+    def change_rules(self, which: int, tier_no: int, what: str) -> None:
+        """Let the event be over, a tier's window be, or its price be another; or the other way."""
+        event_id = list(self.events)[which]
+        event, tier = self.events[event_id], self.events[event_id].tiers[tier_no]
+        if what == "end":
+            event.is_over = not event.is_over
+            self.till.set_stock(event_id, ends_at_ms=1 if event.is_over else FAR_MS)
+        elif what == "close":
+            tier.is_closed = not tier.is_closed
+            self.till.set_stock(event_id, **{f"{tier_no}.closes_at_ms": int(tier.is_closed)})
+        else:
+            tier.price = 250 - tier.price
+            self.till.set_stock(event_id, **{f"{tier_no}.price_minor": tier.price})
+
+    @rule(which=WHICH, closes_at=st.sampled_from([FAR_MS, FAR_MS, FAR_MS - 1, FAR_MS + 1, 0]))
     def close_or_reopen(self, which: int, closes_at: int) -> None:
         """Close the sale if it is open, or move its end."""
         event_id = list(self.events)[which]

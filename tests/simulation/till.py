@@ -9,7 +9,7 @@ from typing import Any
 from redis import Redis
 
 from engine import keys, scripts
-from engine.calls import Limit, call_of
+from engine.calls import Bounds, Limit, call_of
 from engine.commands import Expire, Publish, Seat, ShiftSeats
 from engine.records import Record, read_entries
 from engine.seats import Section
@@ -20,7 +20,9 @@ TTL_MS = 600_000
 LIFE_MAX_MS = 1_200_000
 OVERDUE_TTL_MS = 1
 #: Small, so that it is met; and so slow that no attempt comes back.
-LIMIT = Limit(8, 86_400_000)
+LIMIT = Limit(24, 86_400_000)
+#: Of one person, and of one address.
+BOUNDS = Bounds(2, 3, LIFE_MAX_MS, 0, 1)
 
 _shards = itertools.count(1_000)
 _shas = cache(scripts.shas)
@@ -91,6 +93,11 @@ class Till:
         """Let an entry have stopped its list since long ago."""
         self._rewrite(keys.event(self.shard, event_id).entries, entry_id, 10, 1)
 
+    def set_stock(self, event_id: str, **fields: int) -> None:
+        """Let rules of an event be others, as time or its organizer may make them."""
+        for name, value in fields.items():
+            self.redis.hset(keys.event(self.shard, event_id).stock, name, str(value))
+
     def wait_past(self, at_ms: int) -> None:
         """Wait, on the server's clock, until *at_ms* has passed."""
         while True:
@@ -115,7 +122,7 @@ class Till:
         self.redis.hset(name, field, " ".join(words))
 
     def _run(self, verb: str, *commands: Any) -> Any:
-        call = call_of(VERBS[verb], self.shard, self.epoch, commands, limit=LIMIT)
+        call = call_of(VERBS[verb], self.shard, self.epoch, commands, limit=LIMIT, bounds=BOUNDS)
         sha, names = _shas(self._nonce)[verb], call.keys
         reply: Any = self.redis.execute_command(  # type: ignore[no-untyped-call]
             "EVALSHA", sha, len(names), *names, self.epoch, *call.words
