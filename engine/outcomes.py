@@ -56,6 +56,7 @@ REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.TICKET_TRANSFERRED: ("ticket_id",),
     Status.NO_TRANSFERS: (),
     Status.NOT_UPGRADED: (),
+    Status.TIER_HAS_SEATS: ("line",),
     Status.CAPACITY_BELOW_TAKEN: ("line", "minimum"),
 }
 

@@ -49,7 +49,7 @@ local function read_stock(event, tier_nos)
         opens_at_ms = tonumber(stock[i + 9] or 0), closes_at_ms = tonumber(stock[i + 10] or 0),
       }
       event.tiers[unread[n]] = tier
-      if tier and event.tiers_end_at_ms and not sells_after_end(stock[6], unread[n]) then
+      if tier and event.tiers_end_at_ms and not sells_after_end(stock[7], unread[n]) then
         tier.ends_at_ms = event.tiers_end_at_ms
         tier.closes_at_ms = tier.closes_at_ms > 0 and math.min(tier.closes_at_ms, tier.ends_at_ms)
           or tier.ends_at_ms

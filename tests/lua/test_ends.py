@@ -22,7 +22,7 @@ async def test_the_end_is_loaded_and_published(till: Till) -> None:
     assert (str(FAR_MS), "t2t") == (await till.field("ends_at_ms"), await till.field("after_end"))
     [entry] = await journal(till.redis, till.shard)
     assert isinstance(entry.record, Published)
-    assert Rules(FAR_MS, "t2t") == entry.record.rules
+    assert Rules(ends_at_ms=FAR_MS, after_end="t2t") == entry.record.rules
 
 
 @pytest.mark.parametrize("verb", ["book", "hold"])
