@@ -89,9 +89,11 @@ def book(server: RedisServer, names: Sequence[str], args: Sequence[str]) -> byte
     for own_id, user_id, fingerprint, detail, quantity in _orders(args[1 + events :]):
         row = bookings.get(own_id)
         if row is not None:
-            _, _, *place, _, its_fingerprint, items = row.split(" ")[:8]
+            status, version, *place, _, its_fingerprint, items = row.split(" ")[:8]
             known = its_fingerprint == fingerprint
-            reply = " ".join(("REPLAYED", *place, items)) if known else "IDEMPOTENCY_KEY_REUSED"
+            now = () if version == "1" else (status, version, row.rpartition(" ")[2])
+            words = ("REPLAYED", *place, items, *now)
+            reply = " ".join(words) if known else "IDEMPOTENCY_KEY_REUSED"
         elif not stock:
             reply = "NOT_ON_SALE"
         elif int(stock["available"]) < quantity:

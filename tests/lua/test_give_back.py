@@ -241,6 +241,29 @@ async def test_version_1_takes_the_last(old_till: Till) -> None:
     await check_folded(till)
 
 
+async def test_cuts_of_both_versions(old_till: Till) -> None:
+    """What version 1 took stays taken when version 2 names tickets, and the other way round."""
+    till, nonce = old_till, f"new-{old_till.shard}"
+    await till.publish()
+    command = Command(new_id("usr"), (1, 4), (2, 1))
+    await till.book(command)
+    await till.cut(command, "1:1")
+    for name in scripts.NAMES:
+        await ask(till.redis, "SCRIPT LOAD", scripts.render(name, nonce))
+    new = Till(till.redis, Reign(shard=till.shard, epoch=1, script_shas=scripts.shas(nonce)))
+    new.event = till.event
+    assert "ITEM_CANCELLED" == (await new.cut(command, "#2", version=2))[0]
+    assert ["VERSION_CHANGED", 3] == await new.cut(command, "#1")
+    assert "REPLAYED" == (await new.cut(command, "#4"))[0]
+    assert [True, False, True, False, True] == await passing(new, command, 5)
+    # An operator may lower the version again.
+    assert "ITEM_CANCELLED" == (await till.cut(command, "1:1", version=3))[0]
+    assert [True, False, False, False, True] == await passing(new, command, 5)
+    assert (await till.row(command)).startswith("=2 confirmed 4 ")
+    assert "CANCELLED" == (await new.cancel(command))[0][0]
+    await check_folded(new)
+
+
 async def booked_seats(hall: Hall, user: str) -> str:
     """Book three seats and two general places; return the booking."""
     order = hall.order(user, (1, 3, "s1-2+s1-3+s1-4"), (2, 2))
