@@ -226,7 +226,7 @@ class Loader:
         await self._connection.read_response()
         found = await self._connection.read_response()
         if found != self._wanted:
-            raise ClaimLost(f"{self._watched} says {found!r}, not {self._wanted!r}")
+            raise ClaimLost(f"Redis says {found!r} of {self._watched}, not {self._wanted!r}")
 
 
 def _pack(verb: bytes, key: str, *words: bytes) -> bytes:
