@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
+from engine import keys
 from evently.embedded import process as processes
 from evently.embedded.valkey import LOG_FOLDER
 from loadtests import harm
@@ -47,6 +48,7 @@ FAMILIES = {
     "cut": 2,
     "flush": 2,
     "fill": 2,
+    "lose": 2,
     "wipe": 1,
 }
 MIB = 1024 * 1024
@@ -298,6 +300,16 @@ class Nemesis:
         """Delete every key (F13)."""
         await self.site.redis.flushall()
 
+    async def lose_key(self, fault: Fault) -> None:
+        """Delete one key of an event, as an eviction policy or a hand does (F45)."""
+        choices = random.Random(fault.number)
+        shard = choices.randrange(self.site.settings.shards)
+        found: Any = await self.site.redis.smembers(keys.events(shard))
+        events = sorted(event_id.decode() for event_id in found)
+        if events:
+            key = choices.choice(keys.event(shard, choices.choice(events)))
+            self.note(f"deleted {key}: {await self.site.redis.delete(key)}")
+
     async def fill_memory(self, fault: Fault) -> None:
         """Let Redis have no more memory than it uses (F16)."""
         redis = self.site.redis
@@ -426,6 +438,7 @@ CATALOGUE: dict[str, Kind] = {
     "flush scripts": Kind(Nemesis.flush_scripts),
     "fill memory": Kind(Nemesis.fill_memory),
     "fill disk": Kind(Nemesis.fill_disk),
+    "lose key": Kind(Nemesis.lose_key),
     "flush all": Kind(Nemesis.flush_all, needs="redo", loses_data=True),
     "cut log": Kind(Nemesis.cut_log, needs="redo", loses_data=True),
     "wipe redis": Kind(Nemesis.wipe_redis, needs="redo", loses_data=True),

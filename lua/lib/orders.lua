@@ -120,9 +120,10 @@ local function read_orders(events, orders, rows)
       event.persons_read = redis.call('HMGET', event.persons, '!',
         unpack(ARGV, orders.user_ids + 1, orders.user_ids + event.count))
     end
-    local mark, own, person = event.mark, event.rows and event.rows[1],
-      event.persons_read and event.persons_read[1]
-    event.is_damaged = mark and not (own and person) or not event.person_max and (own or person)
+    if event.count > 0 then
+      event.is_damaged = event.is_damaged or event.rows[1] ~= event.mark
+        or event.persons_read[1] ~= event.mark
+    end
     if persons[event] then read_rows(event.persons, persons[event], event.taken) end
   end
 end

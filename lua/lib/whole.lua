@@ -9,7 +9,7 @@ local function has_mark(event)
   return false
 end
 
--- Note of each event whether it has lost a key; such an event is `is_damaged`, and nothing of it is
+-- Note of each event whether it has lost a key: it is `is_damaged` then, and nothing of it is
 -- decided until it is rebuilt. Each of its keys has a row `!` from the publishing on, so that all of
 -- them are there however little they hold, and one that is missing is lost. An event of older code
 -- has no `!` in its stock, and keys of it may well be missing.

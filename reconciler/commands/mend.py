@@ -32,7 +32,8 @@ def register(app: typer.Typer, load: Load) -> None:
 
 async def _mend(servers: Servers, event_id: str) -> str:
     from reconciler.judge.check import CannotCheck, find_shard  # noqa: PLC0415
-    from reconciler.recover.mend import MARKS_SINCE, Mender  # noqa: PLC0415
+    from reconciler.recover.coordinator import make_mender  # noqa: PLC0415
+    from reconciler.recover.mend import MARKS_SINCE  # noqa: PLC0415
     from store import damage, reigns  # noqa: PLC0415
 
     async with servers.database() as database:
@@ -43,12 +44,7 @@ async def _mend(servers: Servers, event_id: str) -> str:
         async with servers.redis(shard) as redis, damage.mending(database, shard) as is_ours:
             if not is_ours:
                 raise CannotCheck("a coordinator rebuilds an event of this shard: try again")
-            mender = Mender(
-                shard=shard,
-                redis=redis,
-                database=database,
-                hold_life_max_ms=servers.hold_life_max_ms,
-            )
+            mender = make_mender(shard, redis, database, servers.hold_life_max_ms)
             lost = (await mender.look([event_id], reign.epoch))[event_id]
             await mender.rebuild(
                 event_id,

@@ -160,7 +160,7 @@ def check_broken(view: EventView) -> list[Violation]:
 
 def check_whole(view: EventView) -> list[Violation]:
     """I8: no key of an event is gone, as an eviction policy or a hand would take it."""
-    if not view.lost:
+    if not view.lost or view.published is None:
         return []
     return [
         of_event(

@@ -48,7 +48,7 @@ from reconciler.recover.rebuild import CannotRebuild, Rebuild
 from reconciler.recover.receipts import not_told
 from reconciler.recover.recovered import Progress, Recovered
 from reconciler.recover.server import GUARD_INTERVAL_S, Server
-from reconciler.recover.verify import verify
+from reconciler.recover.verify import count, verify
 from reconciler.servers import Servers
 from store import ledger, quarantine, redo, reigns
 from store.sql import query
@@ -368,12 +368,7 @@ class Coordinator:
 
     async def _mend(self, claim: Lease) -> list[str]:
         """See that no event of a shard that is kept has lost a key; rebuild those that have."""
-        mender = Mender(
-            shard=self._shard,
-            redis=self._redis,
-            database=self._database,
-            hold_life_max_ms=self._hold_life_max_ms,
-        )
+        mender = make_mender(self._shard, self._redis, self._database, self._hold_life_max_ms)
         marks = await self._marks()
         return await mender.open_whole(claim.epoch, marks=marks, check_claim=claim.check)
 
@@ -499,6 +494,15 @@ class Coordinator:
         """Make sure that Redis has what was written: else it is a loss, no contradiction."""
         await change_door(self._redis, self._shard, claim.epoch, "set", {})
         await self._server.require(identity)
+
+
+def make_mender(
+    shard: int, redis: Redis, database: asyncpg.Connection, hold_life_max_ms: int
+) -> Mender:
+    """Make who mends the events of a shard; see `Mender`."""
+    return Mender(
+        shard=shard, redis=redis, database=database, hold_life_max_ms=hold_life_max_ms, count=count
+    )
 
 
 async def open_again(

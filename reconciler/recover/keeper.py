@@ -20,9 +20,10 @@ from reconciler.recover.coordinator import (
     BACKLOG_BYTES_MAX,
     Coordinator,
     MoreRecords,
+    make_mender,
 )
 from reconciler.recover.decide import CannotOpen
-from reconciler.recover.mend import Mender, Tender
+from reconciler.recover.mend import Tender
 from reconciler.recover.recovered import Recovered
 from store import ledger, reigns
 from store.pool import connect as connect_database
@@ -85,16 +86,11 @@ async def run(
         coordinator = make(shard, client, database)
         tender = Tender(
             partial(connect_database, database_url, timeout_ms=database_timeout_ms),
-            lambda own: Mender(
-                shard=shard, redis=client, database=own, hold_life_max_ms=hold_life_max_ms
-            ),
+            lambda own: make_mender(shard, client, own, hold_life_max_ms),
         )
         if is_rebuild_forced:
             await coordinator.recover(is_rebuild_forced=True)
-        try:
-            await _keep_open(coordinator, tender, stopping, watch=watch)
-        finally:
-            await tender.rest()
+        await _keep_open(coordinator, tender, stopping, watch=watch)
         if coordinator.recovered is not None:
             tell(coordinator.recovered)
 
@@ -157,17 +153,20 @@ async def _try(
 async def _keep_open(
     coordinator: Coordinator, tender: Tender, stopping: asyncio.Event, *, watch: bool
 ) -> None:
-    while not stopping.is_set():
-        if not await coordinator.is_well():
-            await tender.rest()
-            await coordinator.recover()
-        elif watch:
-            tender.tend()
-        if not watch:
-            if await coordinator.is_well():
-                return
-            raise CannotOpen("another coordinator has the shard; try again")
-        await _pause(stopping, WATCH_INTERVAL_S)
+    try:
+        while not stopping.is_set():
+            if not await coordinator.is_well():
+                await tender.rest()
+                await coordinator.recover()
+            elif watch:
+                tender.tend()
+            if not watch:
+                if await coordinator.is_well():
+                    return
+                raise CannotOpen("another coordinator has the shard; try again")
+            await _pause(stopping, WATCH_INTERVAL_S)
+    finally:
+        await tender.rest()
 
 
 async def _pause(stopping: asyncio.Event, seconds: float) -> None:

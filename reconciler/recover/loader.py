@@ -99,6 +99,8 @@ class Loader:
         self._packed_bytes = 0
         #: Commands of the batch that is on its way; None if there is none.
         self._under_way: int | None = None
+        #: Whether the batch that is sent next is the last, after which nobody need be found ours.
+        self._is_over = False
 
     async def __aenter__(self) -> Loader:
         self._connection = await self._pool.get_connection()
@@ -165,6 +167,7 @@ class Loader:
         await self._call(b"RENAME", shut, [names.stock.encode()])
         # The sweeper comes at once, and says itself when it must come again.
         await self.score(keys.due(shard), {event.event_id: 0})
+        self._is_over = True
         await self.flush()
 
     async def mark(self, names: keys.EventKeys) -> None:
@@ -194,7 +197,7 @@ class Loader:
         await self._settle()
         if self._packed:
             count = len(self._packed)
-            batch = [_MULTI, *self._packed, _EXEC, *self._look()]
+            batch = [_MULTI, *self._packed, _EXEC, *([] if self._is_over else self._look())]
             self._packed, self._packed_bytes = [], 0
             await self._connection.send_packed_command(batch)
             self._under_way = count
@@ -207,7 +210,8 @@ class Loader:
             await self._connection.read_response()
         done = await self._connection.read_response()
         self._under_way = None
-        await self._judge()
+        if not self._is_over:
+            await self._judge()
         if done is None:
             raise ClaimLost("the door was touched by somebody else")
         for reply in done:
@@ -222,7 +226,7 @@ class Loader:
         await self._connection.read_response()
         found = await self._connection.read_response()
         if found != self._wanted:
-            raise ClaimLost(f"{self._watched} says {found!r}, not {self._wanted!r}")
+            raise ClaimLost(f"Redis says {found!r} of {self._watched}, not {self._wanted!r}")
 
 
 def _pack(verb: bytes, key: str, *words: bytes) -> bytes:

@@ -29,9 +29,9 @@ from redis.exceptions import ResponseError
 from engine import keys
 from engine.errors import CorruptRecord
 from reconciler.event.hashes import read_texts
+from reconciler.event.violation import Violation
 from reconciler.recover.loader import ClaimLost, Loader, Shut, recovery_script
 from reconciler.recover.rebuild import CannotRebuild, Rebuild
-from reconciler.recover.verify import count
 from store import damage, quarantine, reigns
 from store.sql import query
 
@@ -55,6 +55,10 @@ UNMARKED = "unmarked"
 OF_ONE = (CannotRebuild, CorruptRecord, ClaimLost, ResponseError)
 
 
+#: Takes shard, client, keys, event and its bookings; returns what does not add up.
+Count = Callable[[int, Redis, keys.EventKeys, str, int], Awaitable[list[Violation]]]
+
+
 @dataclass(kw_only=True, slots=True)
 class Mender:
     """Mends the events of one shard."""
@@ -65,6 +69,8 @@ class Mender:
     database: asyncpg.Connection
     #: Longest life of a hold, in ms.
     hold_life_max_ms: int
+    #: Counts what was loaded: `reconciler.recover.verify.count`.
+    count: Count
     _after: str = ""
     #: When an event that could not be rebuilt is tried again, by the monotonic clock.
     _not_before_s: dict[str, float] = field(default_factory=dict)
@@ -147,7 +153,7 @@ class Mender:
             epoch: Of the shard as it is open, or claimed.
 
         Raises:
-            ResponseError: it is another's.
+            ClaimLost: it is another's.
         """
         found: dict[str, list[str]] = {}
         shard = self.shard
@@ -156,7 +162,7 @@ class Mender:
             part = event_ids[start : start + CALL_EVENTS_MAX]
             names = [*its_keys, *(name for own in part for name in keys.event(shard, own))]
             script = recovery_script("whole")
-            replies: Any = await self.redis.eval(script, len(names), *names, epoch, *part)
+            replies = await self._call(script, names, epoch, *part)
             for event_id, reply in zip(part, replies, strict=True):
                 found[event_id] = reply.decode().split()
         return found
@@ -207,7 +213,8 @@ class Mender:
         )
         rebuilt = await rebuild.run()
         bookings = rebuilt.counts[event_id]
-        found = await count(self.shard, self.redis, rebuild.names(event_id), event_id, bookings)
+        names = rebuild.names(event_id)
+        found = await self.count(self.shard, self.redis, names, event_id, bookings)
         if found:
             raise CannotRebuild(f"what was rebuilt does not add up: {found[0].message}")
         async with Loader(self.redis, self.shard, epoch, event=shut) as loader:
@@ -254,9 +261,7 @@ class Mender:
             *keys.event(self.shard, event_id),
         ]
         name = secrets.token_hex(8)
-        words: Any = await self.redis.eval(
-            recovery_script("shut"), len(names), *names, epoch, state, event_id, name
-        )
+        words = await self._call(recovery_script("shut"), names, epoch, state, event_id, name)
         return Shut(event_id, name, *map(int, words))
 
     async def _catch_up(self, shut: Shut) -> None:
@@ -307,7 +312,15 @@ class Mender:
 
     async def _mark(self, event_id: str, epoch: int) -> None:
         names = [keys.meta(self.shard), *keys.event(self.shard, event_id)]
-        await self.redis.eval(recovery_script("mark"), len(names), *names, epoch)
+        await self._call(recovery_script("mark"), names, epoch)
+
+    async def _call(self, script: str, names: Sequence[str], *words: Any) -> Any:
+        try:
+            return await self.redis.eval(script, len(names), *names, *words)
+        except ResponseError as error:
+            if str(error).startswith("FENCED"):
+                raise ClaimLost(f"Redis is not the caller's: {error}") from error
+            raise
 
 
 class Tender:

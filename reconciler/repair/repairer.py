@@ -117,9 +117,8 @@ class Repairer:
         seen = await reigns.read(self._database, self._shard)
         if seen is not None and seen.state == "open":
             plan = await self._planner.plan()
-            if not plan.actions and not plan.holes:
-                # Nobody is shut out for nothing, and for nothing that can be done.
-                return Outcome(plan, epoch=seen.epoch)
+            if not plan.violations and not plan.holes:
+                return Outcome(plan, epoch=seen.epoch)  # Nobody is shut out for nothing.
         before = await self._claim()
         outcome = Outcome(Plan(self._shard), is_applied=True)
         lease = Lease(

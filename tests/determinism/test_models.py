@@ -20,7 +20,7 @@ from engine.records import CHECK_CHARS, FIELD, raw_records
 from engine.verbs import VERBS
 from reconciler.recover.loader import recovery_script
 from store.sql import query
-from tests.checks import FAR_MS, ask, lines_of
+from tests.checks import FAR_MS, ask, lines_of, rows_of
 from tests.determinism.judge import Judge
 from tests.determinism.loop import VirtualLoop
 from tests.determinism.postgres_server import TABLES, Transaction
@@ -128,7 +128,7 @@ async def _same_state(redis: Redis, shard: int, server: RedisServer) -> None:
     state, own = server.state, keys.event(shard, EVENT)
     door = await ask(redis, "HMGET", keys.meta(shard), *META)
     assert [state.meta.get(name, "").encode() for name in META] == [word or b"" for word in door]
-    rows = await ask(redis, "HGETALL", own.bookings)
+    rows = await rows_of(redis, own.bookings)
     seen = {bytes(key).decode(): _plain(row) for key, row in rows.items()}
     assert {key: _plain(row) for key, row in state.bookings.items()} == seen
     available = await ask(redis, "HGET", own.stock, "1.available")

@@ -518,11 +518,12 @@ async def test_f22_script_error_is_an_error_and_keeps_the_door_open(
     """F22: a key of the wrong type fails the command with an error that says nothing else."""
     await publish(engine, shard, event, 10)
     persons = keys.event(shard, event).persons
+    kept = await ask(redis, "DUMP", persons)
     await ask(redis, "SET", persons, "planted")
     with pytest.raises(EngineError) as caught:
         await engine.book(shard, order(event, "usr"))
     assert EngineError is type(caught.value)
-    await ask(redis, "DEL", persons)
+    await ask(redis, "RESTORE", persons, 0, kept, "REPLACE")
     assert isinstance(await engine.book(shard, order(event, "usr")), Booked)
 
 

@@ -50,7 +50,7 @@ async def test_f21_largest_call(till: Till) -> None:
     for event in events:
         await till.publish(event, tiers=[(1, 1, 1)] * 100)
     replies = await till.availability(*events)
-    assert [("STOCK", 3 + 2 * (8 + 700))] * 128 == [(reply[0], len(reply)) for reply in replies]
+    assert [("STOCK", 3 + 2 * (9 + 700))] * 128 == [(reply[0], len(reply)) for reply in replies]
 
 
 async def test_nothing_changes(till: Till) -> None:

@@ -40,14 +40,19 @@ async def used_key(till: Till, user: str) -> None:
     await till.book(Command(user, (1, 1), fingerprint="other"))
 
 
+async def no_event(till: Till, user: str) -> None:
+    """Let the event never have been published."""
+    await ask(till.redis, "DEL", *keys.event(till.shard, till.event))
+
+
 async def no_stock(till: Till, user: str) -> None:
-    """Unload the event, all but the opening of its sale."""
+    """Lose the stock."""
     await ask(till.redis, "DEL", keys.event(till.shard, till.event).stock)
 
 
-async def half_stock(till: Till, user: str) -> None:
+async def half_event(till: Till, user: str) -> None:
     """Leave of the event nothing but a sale that is not open."""
-    await no_stock(till, user)
+    await no_event(till, user)
     await till.set_stock({"opens_at_ms": FAR_MS})
 
 
@@ -84,7 +89,8 @@ def and_(first: Plant, second: Plant) -> Plant:
 
 REFUSALS: list[tuple[Plant, Items, list[Any]]] = [
     (used_key, ((1, 1),), ["IDEMPOTENCY_KEY_REUSED"]),
-    (no_stock, ((1, 1),), ["NOT_ON_SALE"]),
+    (no_stock, ((1, 1),), ["EVENT_DAMAGED"]),
+    (no_event, ((1, 1),), ["NOT_ON_SALE"]),
     (not_open, ((1, 1),), ["SALE_NOT_OPEN", FAR_MS]),
     (closed, ((1, 1),), ["SALE_CLOSED", 1]),
     (behind, ((1, 1),), ["BACKPRESSURE"]),
@@ -98,7 +104,8 @@ REFUSALS: list[tuple[Plant, Items, list[Any]]] = [
 #: Two neighbours of the table apply; the expected reply is the upper one's.
 PAIRS: list[tuple[Plant, Items, list[Any]]] = [
     (and_(used_key, no_stock), ((1, 1),), ["IDEMPOTENCY_KEY_REUSED"]),
-    (half_stock, ((1, 1),), ["NOT_ON_SALE"]),
+    (and_(no_stock, behind), ((1, 1),), ["EVENT_DAMAGED"]),
+    (half_event, ((1, 1),), ["NOT_ON_SALE"]),
     (and_(not_open, closed), ((1, 1),), ["SALE_NOT_OPEN", FAR_MS]),
     (and_(closed, behind), ((1, 1),), ["SALE_CLOSED", 1]),
     (behind, ((9, 1),), ["BACKPRESSURE"]),
