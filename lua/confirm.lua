@@ -87,14 +87,16 @@ end
 -- Tell whether the places of a hold that is over are still there. Where somebody waits, nobody
 -- comes late and passes the list (I9).
 local function are_gone(event, lines)
-  if not event.is_reclaimed then
-    event.is_reclaimed = true
-    reclaim(shard, event, 50)
-  end
   for _, line in ipairs(lines) do
     local tier = event.tiers[line.tier_no]
     if line.quantity > tier.available or tier.waiting > 0 then return true end
-    if line.seats and check_seats(event, line, line.seats) then return true end
+    if line.seats and check_seats(event, line, line.seats) then
+      -- What stands in the way may be overdue as well.
+      if event.is_reclaimed then return true end
+      event.is_reclaimed = true
+      reclaim(shard, event, 50)
+      if check_seats(event, line, line.seats) then return true end
+    end
   end
   return false
 end

@@ -22,7 +22,7 @@ from engine.commands import Order, Own, Publish, TierStock
 from engine.engine import Engine
 from engine.ids import new_id
 from engine.outcomes import Applied, Booked
-from engine.records import read_entries
+from engine.records import Rules, read_entries
 from evently.embedded import PostgresServer, ValkeyServer
 from reconciler.event.violation import Violation
 from reconciler.judge.check import Result, check
@@ -57,7 +57,9 @@ class BoxOffice:
     redis_url: str
     database_url: str
 
-    async def add_event(self, *, publish: bool = True, tiers: tuple[TierStock, ...] = ()) -> Shown:
+    async def add_event(
+        self, *, publish: bool = True, tiers: tuple[TierStock, ...] = (), rules: Rules | None = None
+    ) -> Shown:
         """Make an event in PostgreSQL and load it in Redis."""
         tiers = tiers or TIERS
         event_id, organizer_id = new_id("evt"), new_id("org")
@@ -92,7 +94,7 @@ class BoxOffice:
                 tier.is_hidden,
             )
         if publish:
-            command = Publish(event_id, "f", 1, FAR_MS, PERSON_MAX, tiers)
+            command = Publish(event_id, "f", 1, FAR_MS, PERSON_MAX, tiers, rules=rules or Rules())
             assert isinstance(await self.engine.publish(self.shard, command), Applied)
         return Shown(event_id=event_id, tier_ids=tier_ids)
 

@@ -14,7 +14,7 @@ from engine.commands import Order, Own, ShiftSeats, TierStock
 from engine.ids import hold_id, new_id
 from engine.outcomes import Booked, Held
 from engine.records import Booked as BookedRecord
-from engine.records import Detail, Item, encode
+from engine.records import Detail, Item, Rules, encode
 from reconciler.recover import coordinator as recovery
 from reconciler.recover import rebuild as rebuilding
 from reconciler.recover.decide import CannotOpen
@@ -28,7 +28,10 @@ from tests.reconciler.recovering import content, coordinating, engine_of, recove
 
 async def waiting_people(office: BoxOffice, policy: str, seed: int) -> None:
     """Let people book, hold, wait, take offers, cancel and forget, at random."""
-    event = await office.add_event(tiers=(TierStock(8, 2500, 10), TierStock(4, 9900, 10)))
+    rules = Rules(ends_at_ms=FAR_MS, after_end="t1t")
+    event = await office.add_event(
+        tiers=(TierStock(8, 2500, 10), TierStock(4, 9900, 10)), rules=rules
+    )
     people = [
         test_waitlist.Person(office, event.event_id, policy, seed + number) for number in range(10)
     ]

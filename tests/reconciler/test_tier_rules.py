@@ -10,7 +10,8 @@ import pytest
 from engine import keys
 from engine.commands import CancelItem, Order, Own, TierStock
 from engine.ids import hold_id, new_id
-from tests.checks import ask, make_booking_id
+from engine.records import Rules
+from tests.checks import FAR_MS, ask, make_booking_id
 from tests.reconciler.conftest import BoxOffice, Shown
 
 LIMITED = TierStock(500, 2500, 10, order_min=2, person_max=6)
@@ -64,6 +65,8 @@ async def test_i12_clean_while_sold(office: BoxOffice) -> None:
         ("stock", "2.person_max", 7, "stock_differs"),
         ("stock", "2.closes_at_ms", 7, "stock_differs"),
         ("stock", "hidden", "+2+3+", "stock_differs"),
+        ("stock", "ends_at_ms", 7, "stock_differs"),
+        ("stock", "after_end", "t1t", "stock_differs"),
         ("stock", "hidden", "", "stock_differs"),
     ],
 )
@@ -71,7 +74,8 @@ async def test_i8_drift_is_found(
     office: BoxOffice, key: str, field: str, value: int | str, code: str
 ) -> None:
     """I8: a rule or a count that is not what the records say is named."""
-    event, user = await office.add_event(tiers=TIERS), new_id("usr")
+    rules = Rules(ends_at_ms=FAR_MS, after_end="t2t")
+    event, user = await office.add_event(tiers=TIERS, rules=rules), new_id("usr")
     await office.book(event.event_id, user, "k", (1, 2), (2, 1))
     assert set() == await office.codes()
     name = getattr(keys.event(office.shard, event.event_id), key)

@@ -438,9 +438,10 @@ class Event:
     def _reacquire(self, hold: Owner) -> None:
         self._read(hold.lines)
         self._check_rules(hold.user, hold.lines, promo_of(hold.fingerprint))
-        self._reclaim(RECLAIM_MAX)
         for n, quantity in hold.lines.items():
             no(Status.HOLD_EXPIRED, quantity > self.available(n) or self._is_waited(n))
+            if n == SEATED and not self.free() >= set(hold.seats):
+                self._reclaim(RECLAIM_MAX)
             no(Status.HOLD_EXPIRED, n == SEATED and not self.free() >= set(hold.seats))
         now = {n: self.tiers[n].price for n in hold.lines}
         no(Status.PRICE_CHANGED, hold.prices != now)
