@@ -90,7 +90,8 @@ _SHUT = "503 shard_recovering 503 outcome_unknown"
 _READ = "404 not_found 503 shard_recovering"
 _SEE = f"404 not_found 409 not_on_sale {_SHUT}"
 _HOLD = (
-    "404 not_found 409 sold_out 409 all_held 409 limit_reached 409 sale_not_open 409 sale_closed "
+    "404 not_found 409 sold_out 409 all_held 409 kept_for_waitlist 409 limit_reached "
+    "409 sale_not_open 409 sale_closed 409 event_cancelled "
     "409 not_on_sale 409 seat_taken 409 not_together 409 promo_exhausted "
     f"422 idempotency_key_reused 503 backpressure {_SHUT}"
 )
@@ -100,6 +101,7 @@ _RELEASE = f"404 not_found 409 hold_confirmed {_SHUT}"
 _EXTEND = f"409 extension_limit 409 hold_confirmed {_CONFIRM}"
 _JOIN = (
     "404 not_found 409 already_waiting 409 places_available 409 waitlist_full 409 limit_reached "
+    "409 party_too_large 409 event_cancelled "
     "409 sale_not_open 409 sale_closed 409 not_on_sale 422 idempotency_key_reused "
     f"503 backpressure {_SHUT}"
 )

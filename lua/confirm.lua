@@ -52,14 +52,6 @@ if shut then return shut end
 find_holds(events, commands)
 
 -- Check. Decisions change the tables above and nothing else.
--- Tell whether an event was cancelled by its organizer, by one read per event and call.
-local function is_cancelled(event)
-  if event.cancelled_at_ms == nil then
-    event.cancelled_at_ms = redis.call('HGET', event.stock, 'cancelled_at_ms')
-  end
-  return event.cancelled_at_ms and true
-end
-
 -- Tell whether a live hold that is overdue may no longer be confirmed: an offer is final, and
 -- where somebody waits, nobody comes late and passes the list (I9).
 local function is_too_late(shard, event, hold, lines)
@@ -141,10 +133,10 @@ for n, command in ipairs(commands) do
       and { 'REPLAYED', its_epoch, seq, at_ms, items, fingerprint } or { 'NOT_FOUND' }
   elseif not hold or hold.user_id ~= command.user_id then
     replies[n] = { 'NOT_FOUND' }
-  elseif hold.status == 'released' then
-    replies[n] = { 'HOLD_RELEASED' }
   elseif is_cancelled(event) then
     replies[n] = { 'EVENT_CANCELLED' }
+  elseif hold.status == 'released' then
+    replies[n] = { 'HOLD_RELEASED' }
   elseif shard.room < 1 then
     replies[n] = { 'BACKPRESSURE' }
   else

@@ -34,6 +34,7 @@ Returns one array per order, in order (first that applies)
   IDEMPOTENCY_KEY_REUSED                             known hold_id, other fingerprint
   NOT_ON_SALE                                        the event is not loaded
   SALE_NOT_OPEN           opens_at_ms                transient; with the line if it is a tier's
+  EVENT_CANCELLED                                    it was cancelled, which is final
   SALE_CLOSED             closes_at_ms               with the line if it is a tier's
   BACKPRESSURE                                       transient: PostgreSQL is too far behind
   UNKNOWN_TIER            line                       also hidden, and no code unlocks it
@@ -41,7 +42,9 @@ Returns one array per order, in order (first that applies)
   PROMO_UNKNOWN                                      no such code, or not for these tiers
   PROMO_EXHAUSTED         uses_max                   may return with a hold or a cancellation
   SOLD_OUT                line, available
-  ALL_HELD                line, available, retry_after_ms   transient: held places may return
+  ALL_HELD                line, available, retry_after_ms   transient: held places may return; the
+                                                     last where known, and nobody waits for them
+  KEPT_FOR_WAITLIST       line, available            enough are free, for those who wait
   UNKNOWN_SEAT            line, seat_id              not a seat of that tier, or named twice
   SEAT_TAKEN              line, seat_id
   NOT_TOGETHER            line, available            enough are left, but not side by side

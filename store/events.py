@@ -69,6 +69,8 @@ class Event(NamedTuple):
     #: `strict` or `skip`, and how long the head of a strict list may stop it.
     waitlist_policy: str = "strict"
     waitlist_patience_ms: int = 900_000
+    #: How long an offer lasts; 0 for the longer the further the sale's end is.
+    offer_ttl_ms: int = 0
 
 
 async def add(
@@ -102,6 +104,7 @@ async def add(
             event.person_max,
             event.waitlist_policy,
             event.waitlist_patience_ms,
+            event.offer_ttl_ms,
         )
         await connection.execute(
             query("insert_tiers"),

@@ -131,6 +131,9 @@ class NewEvent(Asked, frozen=True, kw_only=True):
     waitlist_policy: Literal["strict", "skip"] = "strict"
     #: How long a head that does not fit may stop a strict waitlist.
     waitlist_patience_s: Annotated[int, Meta(ge=0, le=2_592_000)] = 900
+    #: How long who waits may think about an offer. If left out, a hundredth of the time until the
+    #: sale ends, 24 hours at most, 15 minutes at least.
+    offer_ttl_s: Annotated[int, Meta(ge=1, le=604_800)] | None = None
     tiers: Annotated[list[NewTier], Meta(min_length=1, max_length=100)]
     #: Of tiers with reserved seats; in the order in which best available fills them.
     sections: Annotated[list[NewSection], Meta(max_length=SECTIONS_MAX)] = []

@@ -97,6 +97,7 @@ def _draft(
         published_at=None,
         waitlist_policy=body.waitlist_policy,
         waitlist_patience_ms=body.waitlist_patience_s * 1000,
+        offer_ttl_ms=(body.offer_ttl_s or 0) * 1000,
     )
     return event, tiers
 

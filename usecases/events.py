@@ -11,6 +11,7 @@ import msgspec
 from engine.commands import Promo, Publish, TierStock
 from engine.engine import ALL_TIERS
 from engine.ids import is_id
+from engine.records import Rules
 from engine.seats import Section
 from store import events, seats
 from usecases import told
@@ -44,6 +45,7 @@ async def publish(services: Services, person: Principal, event_id: str) -> told.
         tiers=tuple(map(_stock, tiers)),
         section_count=len(sections),
         promos=tuple(Promo(*promo) for promo in await events.promos_of(services.pool, event.id)),
+        rules=Rules(offer_ttl_ms=event.offer_ttl_ms),
     )
     for section in sections:
         granted(await services.engine.seat(event.shard, event.id, section))
@@ -192,6 +194,7 @@ def _view(event: events.Event, tiers: list[events.Tier]) -> told.Event:
         published_at=event.published_at,
         waitlist_policy=event.waitlist_policy,  # type: ignore[arg-type]
         waitlist_patience_s=event.waitlist_patience_ms // 1000,
+        offer_ttl_s=event.offer_ttl_ms // 1000 or None,
         tiers=[
             told.Tier(
                 id=tier.id,

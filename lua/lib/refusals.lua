@@ -40,7 +40,9 @@ local function refuse(shard, order)
   local tiers, count = event.tiers, #lines
   if not event.person_max then return { 'NOT_ON_SALE' } end
   if shard.at_ms < event.opens_at_ms then return { 'SALE_NOT_OPEN', event.opens_at_ms } end
-  if shard.at_ms >= event.closes_at_ms then return { 'SALE_CLOSED', event.closes_at_ms } end
+  if shard.at_ms >= event.closes_at_ms then
+    return is_cancelled(event) and { 'EVENT_CANCELLED' } or { 'SALE_CLOSED', event.closes_at_ms }
+  end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
   for n = 1, count do
     local tier_no = lines[n].tier_no
@@ -79,14 +81,10 @@ local function refuse(shard, order)
   end
   for n = 1, count do
     local tier = tiers[lines[n].tier_no]
-    -- What is free belongs to those who wait: nobody overtakes the list (I9).
-    if lines[n].quantity > tier.available or tier.waiting > 0 then
-      if not event.next_deadline_ms then
-        local first = redis.call('ZRANGE', event.deadlines, 0, 0, 'WITHSCORES')
-        event.next_deadline_ms = tonumber(first[2] or shard.at_ms)
-      end
-      -- When the next hold runs out, the earliest that a place may return.
-      return { 'ALL_HELD', n, tier.available, math.max(0, event.next_deadline_ms - shard.at_ms) }
+    if lines[n].quantity > tier.available then
+      return { 'ALL_HELD', n, tier.available, returns_in(shard, event, lines[n].tier_no) }
     end
+    -- What is free belongs to those who wait: nobody overtakes the list (I9).
+    if tier.waiting > 0 then return { 'KEPT_FOR_WAITLIST', n, tier.available } end
   end
 end
