@@ -53,8 +53,8 @@ applies)
   PROMO_UNKNOWN                                      no such code, or not for these tiers
   PROMO_EXHAUSTED         uses_max                   may return with a hold or a cancellation
   SOLD_OUT                line, available
-  ALL_HELD                line, available, retry_after_ms   transient: held places may return; the
-                                                     last where known, and nobody waits for them
+  ALL_HELD                line, available            transient: held places may return; with
+                                                     retry_after_ms where known, and nobody waits
   KEPT_FOR_WAITLIST       line, available            enough are free, for those who wait
   UNKNOWN_SEAT            line, seat_id              not a seat of that tier, or named twice
   SEAT_TAKEN              line, seat_id

@@ -40,7 +40,7 @@ Returns one array per command, in order (first that applies)
   BACKPRESSURE                                   transient: PostgreSQL is too far behind
   UNKNOWN_TIER            line                   also hidden: such a tier has no list
   LIMIT_REACHED           scope, max, taken      scope: order, order_min, tier or person
-  PARTY_TOO_LARGE         most                   so many places the tier has that are not blocked
+  PARTY_TOO_LARGE         max                    places of the tier that are not blocked
   ALREADY_WAITING         entry_id               their live entry for this tier
   PLACES_AVAILABLE        available              nobody waits and it fits: book
   WAITLIST_FULL           waiting                transient
