@@ -105,8 +105,8 @@ WANTS = st.sampled_from(
 QUANTITY = st.sampled_from([1, 2, 3, 1, 2, 5])
 MOSTLY = st.sampled_from([True, True, True, False])
 BACK = st.sampled_from([0, 0, 0, 1, -1])
-#: How an event's list is led, and of which tier it is.
-LIST = st.tuples(st.sampled_from(["strict", "skip"]), st.integers(1, 2))
+#: How the lists of an event are led.
+POLICY = st.sampled_from(["strict", "skip"])
 WHICH = st.integers(0, 1)
 ANY = st.integers(0, 5)
 
@@ -116,14 +116,14 @@ class Sale(RuleBasedStateMachine):
 
     redis: Redis
 
-    @initialize(lists=st.tuples(LIST, LIST), is_full=st.sampled_from([False, True, True]))
-    def publish(self, lists: tuple[tuple[str, int], ...], is_full: bool) -> None:
+    @initialize(policies=st.tuples(POLICY, POLICY), is_full=st.sampled_from([False, True, True]))
+    def publish(self, policies: tuple[str, ...], is_full: bool) -> None:
         """Open the shard, and the sale of both events; perhaps let them sell out."""
         self.till = Till(self.redis)
         self.events: dict[str, StaffedEvent] = {}
         self.sent: list[tuple[str, Any, tuple[Any, ...]]] = []
         attempts: Counter[str] = Counter()
-        for policy, list_tier in lists:
+        for policy in policies:
             event_id = new_id("evt")
             tiers = {
                 n: model.Tier(
@@ -144,7 +144,6 @@ class Sale(RuleBasedStateMachine):
                 ROWS,
                 FAR_MS,
                 policy,
-                list_tier,
                 attempts=attempts,
                 attempts_max=LIMIT.attempts_max,
             )
@@ -156,8 +155,9 @@ class Sale(RuleBasedStateMachine):
             self.order("book", which, CROWD[2], 9, ((1, 2),))
             self.order("book", which, CROWD[2], 8, ((2, 3),))
             self.order("hold", which, CROWD[0], 8, ((2, 1),))
-            self.join(which, USERS[0], 9, 3, 0)
-            self.join(which, USERS[1], 9, 1, 0)
+            for tier_no in (1, 2):
+                self.join(which, tier_no, USERS[0], 6 + tier_no, 3, 0)
+                self.join(which, tier_no, USERS[1], 6 + tier_no, 1, 0)
 
     @rule(
         verb=st.sampled_from(["book", "hold", "hold overdue"]),
@@ -179,15 +179,24 @@ class Sale(RuleBasedStateMachine):
         order = Order(event_id, own_id, user, fingerprint, b"{}", lines, ttl_ms)
         self._run(verb, order, (own_id, user, lines, order.fingerprint))
 
-    @rule(which=WHICH, user=st.sampled_from(USERS), key=ANY, quantity=QUANTITY, after=ANY)
-    def join(self, which: int, user: str, key: int, quantity: int, after: int) -> None:
+    @rule(
+        which=WHICH,
+        tier_no=st.integers(1, 2),
+        user=st.sampled_from(USERS),
+        key=ANY,
+        quantity=QUANTITY,
+        after=ANY,
+    )
+    def join(
+        self, which: int, tier_no: int, user: str, key: int, quantity: int, after: int
+    ) -> None:
         """Ask to wait, perhaps for the first place that some hold gave."""
         event_id = list(self.events)[which]
         event = self.events[event_id]
         own_id = entry_id(event_id=event_id, user_id=user, idempotency_key=str(key))
         own = ["", *(k for k, hold in event.holds.items() if hold.status == "expired")]
         hold = own[-1 - after % len(own)]
-        fingerprint, tier_no = f"f{quantity}", event.list_tier
+        fingerprint = f"f{tier_no}:{quantity}"
         join = Join(
             event_id,
             own_id,
@@ -386,7 +395,9 @@ class Sale(RuleBasedStateMachine):
                 k: e.status for k, e in entries.items()
             }
             members: Any = self.redis.zrange(names.waitlist, 0, -1)
-            assert event.waiting() == [member.decode()[17:] for member in members]
+            assert event.waiting(1) + event.waiting(2) == [
+                member.decode()[17:] for member in members
+            ]
             tickets = {k: row.split() for k, row in self._read(names.tickets).items()}
             assert {
                 ticket_id(*key): (one.status, one.version, one.holder, one.by)
@@ -411,7 +422,7 @@ class Sale(RuleBasedStateMachine):
                 for name in ("capacity", "available", "held", "sold", "waiting")
             )
             assert min(counters) >= 0
-            waiting = len(event.waiting()) if n == event.list_tier else 0
+            waiting = len(event.waiting(n))
             expected = (tier.capacity, event.available(n), event.held(n), event.sold(n), waiting)
             assert expected == counters
         assert int(stock.get("2.blocked", 0)) == len(event.blocked)
