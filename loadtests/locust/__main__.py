@@ -42,7 +42,6 @@ SETTINGS: dict[str, Any] = {
     "environment": "test",
     "access_token_ttl_s": "86400",
     "hold_ttl_ms": "5000",
-    "offer_ttl_ms": "5000",
 }
 
 

@@ -22,7 +22,7 @@ from engine.commands import Order, Own, Publish, TierStock
 from engine.engine import Engine
 from engine.ids import new_id
 from engine.outcomes import Applied, Booked
-from engine.records import read_entries
+from engine.records import Rules, read_entries
 from evently.embedded import PostgresServer, ValkeyServer
 from reconciler.event.violation import Violation
 from reconciler.judge.check import Result, check
@@ -35,6 +35,7 @@ from tests.conftest import BACKLOG_MAX, TIMEOUT_MS
 #: tier_no 1 and 2.
 TIERS = (TierStock(2_000, 2500, 10), TierStock(1_000, 9900, 10))
 PERSON_MAX = 1_000
+NO_RULES = Rules()
 DETAIL = b'{"special_requests":"aisle","metadata":{"a":1.5,"b":2.0,"c":true,"d":"x","e":null}}'
 
 
@@ -57,7 +58,9 @@ class BoxOffice:
     redis_url: str
     database_url: str
 
-    async def add_event(self, *, publish: bool = True, tiers: tuple[TierStock, ...] = ()) -> Shown:
+    async def add_event(
+        self, *, publish: bool = True, tiers: tuple[TierStock, ...] = (), rules: Rules = NO_RULES
+    ) -> Shown:
         """Make an event in PostgreSQL and load it in Redis."""
         tiers = tiers or TIERS
         event_id, organizer_id = new_id("evt"), new_id("org")
@@ -92,7 +95,7 @@ class BoxOffice:
                 tier.is_hidden,
             )
         if publish:
-            command = Publish(event_id, "f", 1, FAR_MS, PERSON_MAX, tiers)
+            command = Publish(event_id, "f", 1, FAR_MS, PERSON_MAX, tiers, rules=rules)
             assert isinstance(await self.engine.publish(self.shard, command), Applied)
         return Shown(event_id=event_id, tier_ids=tier_ids)
 
