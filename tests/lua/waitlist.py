@@ -212,9 +212,8 @@ class Fold:
                 assert not any(self.lists[item.tier_no] for item in record.items), "overtaken"
                 self.move(record, self.available, self.held, 1)
             case Released() | Expired():
-                is_released = isinstance(record, Released)
-                reason = record.reason if is_released else "expired"
-                self.end(record.hold_id, reason or "declined")
+                how = record.reason or "declined" if isinstance(record, Released) else "expired"
+                self.end(record.hold_id, how)
                 self.move(record, self.held, self.available, -1)
             case Confirmed():
                 self.end(record.hold_id, "accepted")
