@@ -110,6 +110,10 @@ all_held 409 All places are taken for now; some may return.
 Others hold the last places and have not confirmed them yet.
 Try again in a few minutes, or join the waitlist: what comes back is offered there first.
 
+kept_for_waitlist 409 The free places are kept for those who wait.
+Places are free, but people wait for this tier, and what is free is offered to them in their order.
+Join the waitlist: `POST /v1/events/{event_id}/waitlist` with the tier and the number of places.
+
 promo_exhausted 409 The promo code is used as often as may be.
 The code is right, but its last use is taken.
 Order without the code, or with another one.
@@ -233,6 +237,10 @@ Look at your entry; leave the waitlist first if you need another number of place
 places_available 409 There are places, and nobody waits: book them.
 A waitlist is for tiers without free places.
 Book or hold the places now.
+
+party_too_large 409 The tier can never have so many places free.
+The party is larger than the tier, less the places that the organizer does not sell: `max` is left.
+Wait for at most `max` places, or for another tier.
 
 waitlist_full 409 As many wait as may.
 The waitlist of this tier has as many entries as it may have.

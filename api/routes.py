@@ -90,8 +90,9 @@ _SHUT = "503 shard_recovering 503 event_recovering 503 outcome_unknown"
 _READ = "404 not_found 503 shard_recovering 503 event_recovering"
 _SEE = f"404 not_found 409 not_on_sale {_SHUT}"
 _BOOK = (
-    "404 not_found 409 sold_out 409 all_held 409 limit_reached 409 sale_not_open 409 sale_closed "
-    "409 event_ended 409 not_on_sale 409 seat_taken 409 not_together 409 promo_exhausted "
+    "404 not_found 409 sold_out 409 all_held 409 kept_for_waitlist 409 limit_reached "
+    "409 sale_not_open 409 event_cancelled 409 sale_closed 409 event_ended "
+    "409 not_on_sale 409 seat_taken 409 not_together 409 promo_exhausted "
     f"422 idempotency_key_reused 429 rate_limited 503 backpressure {_SHUT}"
 )
 _HOLD = f"{_BOOK} 429 too_many_holds"
@@ -104,7 +105,8 @@ _RELEASE = f"404 not_found 409 hold_confirmed {_SHUT}"
 _EXTEND = f"409 extension_limit 409 hold_confirmed 409 sale_closed {_ACCEPT}"
 _JOIN = (
     "404 not_found 409 already_waiting 409 places_available 409 waitlist_full 409 limit_reached "
-    "409 sale_not_open 409 sale_closed 409 event_ended 409 not_on_sale 422 idempotency_key_reused "
+    "409 party_too_large 409 event_cancelled 409 sale_not_open 409 sale_closed 409 event_ended "
+    "409 not_on_sale 422 idempotency_key_reused "
     f"429 rate_limited 503 backpressure {_SHUT}"
 )
 _GIVE_BACK = (

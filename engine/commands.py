@@ -97,7 +97,7 @@ class Join(NamedTuple):
     policy: str
     #: How long a party that does not fit may stop a strict list, in ms.
     patience_ms: int
-    #: How long an offer lasts, in ms.
+    #: How long an offer lasts at least, in ms, where the event does not say how long.
     offer_ttl_ms: int
     #: Entries that one tier's list may have.
     waiting_max: int
@@ -233,7 +233,7 @@ class ReadStock(NamedTuple):
 
 
 class EmptyEvent(NamedTuple):
-    """Give back places of a cancelled event: its holds and waitlist, and these bookings."""
+    """Give back places of a cancelled event: holds, these bookings; and end its waitlist."""
 
     event_id: str
     booking_ids: Sequence[str]

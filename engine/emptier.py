@@ -1,9 +1,11 @@
 """
-The emptier: gives back all places of cancelled events, in steps that a crash may cut anywhere.
+The emptier: gives back all places of cancelled events and ends their waitlists, in steps that a
+crash may cut anywhere.
 
 The set `cancelling` names the events that are cancelled and not empty yet; `cancel_event` puts an
-event in, and the step that leaves nothing taken takes it out. Nothing else is remembered: after a
-crash the bookings are looked through anew, and those that have ended are passed over.
+event in, and the step that leaves nothing taken, and nobody waiting, takes it out. Nothing else is
+remembered: after a crash the bookings are looked through anew, and those that have ended are passed
+over.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ class Emptier:
 
     async def turn(self) -> int:
         """
-        Take a bounded number of steps; return how many holds and bookings ended.
+        Take a bounded number of steps; return how much ended.
 
         Raises:
             EngineError, RedisError, OSError: nothing is lost; the next turn goes on.
@@ -49,12 +51,16 @@ class Emptier:
         return sum([await self.empty(event_id.decode()) for event_id in found])
 
     async def empty(self, event_id: str) -> int:
-        """Take up to `STEPS_MAX` steps with one event; return how many holds and bookings ended."""
+        """
+        Take up to `STEPS_MAX` steps with one event; return how much ended.
+
+        Bookings are looked through in full; once that is done, holds and entries alone are left.
+        """
         names = keys.event(self._shard.number, event_id)
         cursor: Any = self._cursors.pop(event_id, 0)
         ended = steps = 0
         while True:
-            before = cursor
+            before, ended_before = cursor, ended
             found: Any = await self._shard.client.hscan(names.bookings, cursor, count=SCAN_COUNT)
             cursor, rows = found
             live = [
@@ -69,7 +75,7 @@ class Emptier:
                 steps += 1
                 if isinstance(outcome, Refused):
                     return ended
-                ended += outcome.holds + outcome.bookings
+                ended += outcome.ended
                 if outcome.left == 0:
                     if ended:
                         log.info(
@@ -79,5 +85,5 @@ class Emptier:
                             event_id=event_id,
                         )
                     return ended
-            if int(cursor) == 0 and not live:
+            if int(cursor) == 0 and ended == ended_before:
                 return ended

@@ -98,6 +98,7 @@ class EventStock:
 
     published: Published | None = None
     closes_at_ms: int = 0
+    is_cancelled: bool = False
     tiers: dict[int, TierStock] = field(default_factory=dict)
     holds: dict[str, LiveHold] = field(default_factory=dict)
     #: Places by person, and by (person, tier).
@@ -118,6 +119,7 @@ class EventStock:
                     self.tiers[change.tier_no].capacity = change.capacity
             case Closed() | Reopened() | EventCancelled():
                 self.closes_at_ms = record.closes_at_ms
+                self.is_cancelled |= isinstance(record, EventCancelled)
             case Blocked() | Unblocked():
                 for group in record.seats:
                     sign = 1 if isinstance(record, Blocked) else -1
@@ -203,7 +205,10 @@ class EventStock:
         if quantity > available:
             return Status.ALL_HELD, f"{quantity} asked, {available} available, the rest held"
         if tier.waiting:
-            return Status.ALL_HELD, f"{tier.waiting} waited for the tier: nobody passes the list"
+            return Status.KEPT_FOR_WAITLIST, (
+                f"{quantity} asked, {available} available, and {tier.waiting} waited for the tier: "
+                "nobody passes the list"
+            )
         return None, f"{quantity} asked, {available} available"
 
     def _judge_rules(self, at_ms: int, tier_no: int, quantity: int) -> tuple[Status, str] | None:
@@ -219,6 +224,8 @@ class EventStock:
         if ends_at_ms and at_ms >= ends_at_ms:
             return Status.EVENT_ENDED, f"the event was over at {at_text(ends_at_ms)}"
         closes_at_ms = min(self.closes_at_ms, rules.closes_at_ms or self.closes_at_ms)
+        if self.is_cancelled and at_ms >= self.closes_at_ms:
+            return Status.EVENT_CANCELLED, "the event was called off"
         if at_ms >= closes_at_ms:
             return Status.SALE_CLOSED, f"the sale was over at {at_text(closes_at_ms)}"
         if tier is None:

@@ -31,7 +31,8 @@ REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.LIMIT_REACHED: ("scope", "max", "taken"),
     Status.PROMO_UNKNOWN: (),
     Status.PROMO_EXHAUSTED: ("uses_max",),
-    Status.ALL_HELD: ("line", "available", "retry_after_ms"),
+    Status.ALL_HELD: ("line", "available"),
+    Status.KEPT_FOR_WAITLIST: ("line", "available"),
     Status.SOLD_OUT: ("line", "available"),
     Status.UNKNOWN_SEAT: ("line", "seat_id"),
     Status.SEAT_TAKEN: ("line", "seat_id"),
@@ -43,6 +44,7 @@ REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.EXTENSION_LIMIT: ("expires_at_ms",),
     Status.ALREADY_WAITING: ("entry_id",),
     Status.PLACES_AVAILABLE: ("available",),
+    Status.PARTY_TOO_LARGE: ("max",),
     Status.WAITLIST_FULL: ("waiting",),
     Status.EVENT_CANCELLED: (),
     Status.TICKET_CANCELLED: (),
@@ -60,8 +62,8 @@ REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.CAPACITY_BELOW_TAKEN: ("line", "minimum"),
 }
 
-#: What may follow those, in order: the line, where it is a tier's own rule that refuses; the
-#: ticket, where the command names none.
+#: What may follow those, in order: the line, where it is a tier's own rule that refuses; when a
+#: held place may return, where that is known; the ticket, where the command names none.
 OPTIONAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.SALE_NOT_OPEN: ("line",),
     Status.SALE_CLOSED: ("line",),
@@ -69,6 +71,7 @@ OPTIONAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.LIMIT_REACHED: ("line",),
     Status.BELOW_MINIMUM: ("line",),
     Status.ALREADY_CHECKED_IN: ("ticket_id",),
+    Status.ALL_HELD: ("retry_after_ms",),
 }
 
 
@@ -165,11 +168,18 @@ class Swept(NamedTuple):
 
 
 class Emptied(NamedTuple):
-    """A step in giving back a cancelled event's places: what ended, and how many are left."""
+    """A step in emptying a cancelled event: what ended, and how much is left."""
 
     holds: int
     bookings: int
+    #: Places still taken, and entries that still wait.
     left: int
+    entries: int
+
+    @property
+    def ended(self) -> int:
+        """How much ended in all."""
+        return self.holds + self.bookings + self.entries
 
 
 def refused(reply: list[Any]) -> Refused | None:
@@ -241,7 +251,7 @@ def swept(reply: list[Any]) -> Swept | Refused:
 
 
 def emptied(reply: list[Any]) -> Emptied | Refused:
-    """Read `STATUS holds bookings left`."""
+    """Read `STATUS holds bookings left entries`."""
     return refused(reply) or Emptied(*map(int, reply[1:]))
 
 

@@ -100,6 +100,9 @@ class Rules(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     ends_at_ms: int = 0
     #: But these tiers are, by number: `t2t5t`; empty for none.
     after_end: str = ""
+    #: How long an offer to one who waits lasts, in ms; 0: the longer the further the sale's end is
+    #: (`lua/lib/waitlist.lua`).
+    offer_ttl_ms: int = 0
 
     def given(self) -> dict[str, int | str]:
         """Return the rules that the event has."""
@@ -163,11 +166,13 @@ class Extended(_Record, frozen=True, gc=False, tag="extended"):
 
 
 class Released(_Record, frozen=True, gc=False, tag="released"):
-    """A live hold was given back by its owner."""
+    """A live hold was given back by its owner, or ended with its event."""
 
     hold_id: str
     user_id: str
     items: list[Item]
+    #: Empty for the owner's own wish; since version 2, `event_cancelled`.
+    reason: Literal["", "event_cancelled"] = ""
 
 
 class Expired(_Record, frozen=True, gc=False, tag="expired"):
@@ -253,7 +258,8 @@ class Offered(_Record, frozen=True, gc=False, tag="offered"):
 
     `cause_seq` is the last record before it of the same script call; 0 if places were free since
     an earlier call. `passed` are the waiting entries before it that it passed, and `reason` says
-    why: `turn` (it passed none), `skip` or `patience`.
+    why: `turn` (it passed none), `skip` or `patience`. `limited`, since version 2, are those before
+    it that may have no more places unless they let go of a hold or an offer that they have.
     """
 
     entry_id: str
@@ -266,16 +272,22 @@ class Offered(_Record, frozen=True, gc=False, tag="offered"):
     cause_seq: int
     reason: Literal["turn", "skip", "patience"]
     passed: list[str]
+    limited: list[str] = []
 
 
 class Left(_Record, frozen=True, gc=False, tag="left"):
-    """A waiting entry ended: by its owner, or since they may have no more places (`limit`)."""
+    """
+    A waiting entry ended: by its owner, or since they may have no more places (`limit`).
+
+    Since version 2 also because its tier can never have so many places free (`too_large`), or with
+    its event; and version 2 says of the entry itself why it ended.
+    """
 
     entry_id: str
     user_id: str
     tier_no: int
     quantity: int
-    why: Literal["owner", "limit"]
+    why: Literal["owner", "limit", "too_large", "event_cancelled"]
 
 
 Waiting = Joined | Stalled | Offered | Left

@@ -137,6 +137,8 @@ class Status(StrEnum):
     LIMIT_REACHED = "LIMIT_REACHED"
     #: Fewer places than asked are left, but held ones may return.
     ALL_HELD = "ALL_HELD"
+    #: Places enough are free, but for those who wait.
+    KEPT_FOR_WAITLIST = "KEPT_FOR_WAITLIST"
     #: Fewer places than asked are left, and none is held.
     SOLD_OUT = "SOLD_OUT"
     #: The event has no such promo code, or it is not for these tiers.
@@ -147,6 +149,8 @@ class Status(StrEnum):
     ALREADY_WAITING = "ALREADY_WAITING"
     #: There are places, and nobody waits: no need to.
     PLACES_AVAILABLE = "PLACES_AVAILABLE"
+    #: The tier can never have so many places free.
+    PARTY_TOO_LARGE = "PARTY_TOO_LARGE"
     #: As many wait for the tier as may.
     WAITLIST_FULL = "WAITLIST_FULL"
 

@@ -266,7 +266,11 @@ def hold_text(hold: Hold) -> str:
 
 
 class WaitEntry(NamedTuple):
-    """A waitlist entry; `status` is waiting, offered, accepted, declined, expired or left."""
+    """
+    A waitlist entry; `status` is waiting, offered, accepted, declined, expired or left.
+
+    Or it says why it ended otherwise: limit, too_large or event_cancelled.
+    """
 
     status: str
     version: int

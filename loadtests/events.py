@@ -38,7 +38,7 @@ async def publish(base_url: str, token: str, body: dict[str, Any]) -> dict[str, 
 
 
 async def make_event(
-    base_url: str, token: str, *, capacity: int, is_stadium: bool = False
+    base_url: str, token: str, *, capacity: int, is_stadium: bool = False, **more: Any
 ) -> dict[str, Any]:
     """Put an event of three tiers, or of a seated hall, on sale; return it."""
     sizes = [int(share * capacity) for share, _, _ in TIERS]
@@ -47,5 +47,5 @@ async def make_event(
         priced(name, size, price_minor=price)
         for size, (_, name, price) in zip(sizes, TIERS, strict=True)
     ]
-    body = described("Demo: the whole town wants in", person_max=10, tiers=tiers)
+    body = described("Demo: the whole town wants in", person_max=10, tiers=tiers, **more)
     return await publish(base_url, token, body | stadium.hall(capacity) if is_stadium else body)

@@ -29,7 +29,7 @@ Returns (first that applies)
   BLOCKED        epoch, seq, at_ms
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
-Emits        journal `blocked`: seats
+Emits        journal `blocked`: seats; and `left`, of parties larger than the tier is now
 ]]
 
 -- Bind.
@@ -62,6 +62,8 @@ if #words == 0 then
   return { 'REPLAYED', epoch, string.format('%.0f', shard.seq), shard.at_ms }
 end
 local seq = note(shard, event, 'blocked', '"seats":' .. rows)
+for _, tier in pairs(event.tiers) do tier.is_smaller = true end
+promote(shard, events)
 
 -- Apply.
 apply(shard, events, due)

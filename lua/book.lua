@@ -47,6 +47,7 @@ applies)
   EVENT_DAMAGED                                      a key of it is lost, and it is being rebuilt
   NOT_ON_SALE                                        the event is not loaded
   SALE_NOT_OPEN           opens_at_ms                transient; with the line if it is a tier's
+  EVENT_CANCELLED                                    it was cancelled, which is final
   SALE_CLOSED             closes_at_ms               with the line if it is a tier's
   EVENT_ENDED             ends_at_ms                 with the line if it is a tier's
   BACKPRESSURE                                       transient: PostgreSQL is too far behind
@@ -55,7 +56,9 @@ applies)
   PROMO_UNKNOWN                                      no such code, or not for these tiers
   PROMO_EXHAUSTED         uses_max                   may return with a hold or a cancellation
   SOLD_OUT                line, available
-  ALL_HELD                line, available, retry_after_ms   transient: held places may return
+  ALL_HELD                line, available            transient: held places may return; with
+                                                     retry_after_ms where known, and nobody waits
+  KEPT_FOR_WAITLIST       line, available            enough are free, for those who wait
   UNKNOWN_SEAT            line, seat_id              not a seat of that tier, or named twice
   SEAT_TAKEN              line, seat_id
   NOT_TOGETHER            line, available            enough are left, but not side by side

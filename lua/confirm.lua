@@ -174,10 +174,10 @@ for n, command in ipairs(commands) do
         unpack(changed_since(booking) or {}) } or { 'NOT_FOUND' }
   elseif not hold or hold.user_id ~= command.user_id then
     replies[n] = { 'NOT_FOUND' }
-  elseif hold.status == 'released' then
-    replies[n] = { 'HOLD_RELEASED' }
   elseif event.is_cancelled then
     replies[n] = { 'EVENT_CANCELLED' }
+  elseif hold.status == 'released' then
+    replies[n] = { 'HOLD_RELEASED' }
   elseif shard.room < 1 then
     replies[n] = { 'BACKPRESSURE' }
   else

@@ -1,13 +1,15 @@
 #!lua flags=allow-oom
 --[[
-empty_event: take one bounded step in giving back all places of a cancelled event.
+empty_event: take one bounded step in giving back all places of a cancelled event, and in ending
+its waitlist.
 
-Guarantees   I1 conservation; I10 cancelled is final; in the end nobody holds or has anything, also
-             who is in already, or was given a ticket: their tickets stay on record as they are.
+Guarantees   I1 conservation; I10 cancelled is final; in the end nobody holds, has or awaits
+             anything, also who is in already, or was given a ticket: their tickets stay on record
+             as they are.
 Atomicity    All or nothing; every check precedes the first write.
 Idempotency  By state: a hold or booking ends once. A step that crashed is simply taken again.
-Cost         O(100 holds + bookings named + tiers); at most 9 reads and 9 writes, and
-             1 XADD.
+Cost         O(100 holds + 100 entries + bookings named + tiers); at most 12 reads and
+             10 writes, 1 write more per entry, and 1 XADD.
 
 KEYS (one hash tag: the shard's)
   1 meta       hash    epoch, state, seq, persisted_seq, backlog_max          read, write
@@ -25,11 +27,13 @@ ARGV
 Returns (first that applies)
   EVENT_DAMAGED                    a key of it is lost, and it is being rebuilt
   NOT_FOUND                        the event is not cancelled
-  EMPTIED       holds, bookings, left    how many ended, and how many places are still taken
+  EMPTIED       holds, bookings, left, entries    how many ended; left: places that are still
+                                                  taken, and entries that still wait
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
-Emits        journal `released`: hold_id, user_id, items; and `cancelled`: booking_id, user_id,
-             items, reason, holders
+Emits        journal `released`: hold_id, user_id, items, reason; `cancelled`: booking_id,
+             user_id, items, reason, holders; and `left`: entry_id, user_id, tier_no, quantity, why.
+             Records of version 1 cannot say the latter, nor why a hold was released: entries stay
 ]]
 
 -- Bind.
@@ -57,15 +61,21 @@ read_tickets(event, booking_ids)
 local hold_ids = redis.call('ZRANGEBYSCORE', event.deadlines, '-inf', '(+inf',
   'LIMIT', 0, 100)
 read_rows(event.holds, hold_ids, event.hold_of)
+local can_say = records_version() > 1
+local entry_ids = {}
+for _, member in ipairs(can_say and redis.call('ZRANGE', event.waitlist, 0, 99) or {}) do
+  if member ~= '!' then entry_ids[#entry_ids + 1] = string.sub(member, 18) end
+end
+local waiting = find_entries(event, entry_ids)
 redis.call('SISMEMBER', cancelling, event.event_id)
 
 -- Check. Decisions change the tables above and nothing else.
-local holds, bookings, left = 0, 0, 0
+local holds, bookings, left, entries = 0, 0, 0, 0
 for _, hold_id in ipairs(hold_ids) do
   local row = event.hold_of[hold_id]
   local hold = row and parse_hold(hold_id, row)
   if hold and hold.status == 'held' and shard.room > 0 then
-    end_hold(shard, event, hold, 'released')
+    end_hold(shard, event, hold, 'released', can_say and 'event_cancelled' or nil)
     holds = holds + 1
   end
 end
@@ -77,8 +87,15 @@ for _, booking_id in ipairs(booking_ids) do
     bookings = bookings + 1
   end
 end
+for _, entry in ipairs(waiting) do
+  if entry and entry.is_waiting and shard.room > 0 then
+    leave_list(shard, event, entry, 'event_cancelled')
+    entries = entries + 1
+  end
+end
 for tier_no in pairs(tier_nos) do
-  left = left + event.tiers[tier_no].held + event.tiers[tier_no].sold
+  local tier = event.tiers[tier_no]
+  left = left + tier.held + tier.sold + (can_say and tier.waiting or 0)
 end
 
 -- Apply.
@@ -86,4 +103,4 @@ apply(shard, events, due)
 if left == 0 then redis.call('SREM', cancelling, event.event_id) end
 
 -- Reply.
-return { 'EMPTIED', holds, bookings, left }
+return { 'EMPTIED', holds, bookings, left, entries }

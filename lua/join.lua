@@ -29,7 +29,7 @@ ARGV
   8 quantity       int     1..10 places, all or nothing
   9 policy         string  strict or skip: how the event's list is led
  10 patience_ms    int     0.. how long a party that does not fit may stop a strict list
- 11 offer_ttl_ms   int     1.. how long an offer lasts
+ 11 offer_ttl_ms   int     1.. how long an offer lasts at least, if the event does not say it
  12 waiting_max    int     1.. entries that a tier's list may have
  13 after_hold     string  expired hold of theirs that gives the first place, once; or -
  14 attempts_max   int     attempts of a person within a window, the same for all; 0 for no limit
@@ -42,11 +42,13 @@ Returns one array per command, in order (first that applies)
   RATE_LIMITED            attempts_max, window_ms, retry_after_ms   transient
   NOT_ON_SALE                                    the event is not loaded
   SALE_NOT_OPEN           opens_at_ms            transient
+  EVENT_CANCELLED                                it was cancelled, which is final
   SALE_CLOSED             closes_at_ms
   EVENT_ENDED             ends_at_ms
   BACKPRESSURE                                   transient: PostgreSQL is too far behind
   UNKNOWN_TIER            line                   also hidden: such a tier has no list
   LIMIT_REACHED           scope, max, taken      scope: order, order_min, tier or person
+  PARTY_TOO_LARGE         max                    places of the tier that are not blocked
   ALREADY_WAITING         entry_id               their live entry for this tier
   PLACES_AVAILABLE        available              nobody waits and it fits: book
   WAITLIST_FULL           waiting                transient
@@ -98,10 +100,8 @@ for _, c in ipairs(commands) do
   event.names[#event.names + 1], event.names[#event.names + 2] = c.own, c.once
 end
 for _, event in ipairs(events) do
-  local fields = { 'waitlist.joined', 'waitlist.first' }
-  for tier_no in pairs(event.tier_nos) do fields[#fields + 1] = tier_no .. '.capacity' end
   event.kept, event.pointers = {}, {}
-  read_rows(event.stock, fields, event.kept)
+  read_rows(event.stock, { 'waitlist.joined', 'waitlist.first', 'offer_ttl_ms' }, event.kept)
   read_rows(event.entries, event.ids, event.entry_of)
   read_rows(event.entries, event.names, event.pointers)
   read_rows(event.persons, event.user_ids, event.taken)
@@ -126,8 +126,8 @@ local function refuse_entry(c)
   if not tier or is_locked(event, c.tier_no, '') then return { 'UNKNOWN_TIER', 1 } end
   refusal = refuse_line(shard, tier, c.quantity)
   if refusal then return refusal end
-  local capacity = tonumber(event.kept[c.tier_no .. '.capacity'])
-  if c.quantity > capacity then return { 'LIMIT_REACHED', 'tier', capacity, 0 } end
+  local most = tier.available + tier.held + tier.sold
+  if c.quantity > most then return { 'PARTY_TOO_LARGE', most } end
   if c.quantity > tier.available and tier.held > 0 and not event.is_reclaimed then
     event.is_reclaimed = true
     reclaim(shard, event, 50)
@@ -172,7 +172,8 @@ local function add(c)
   event.kept[counter] = number
   -- Those with a first place come before all others, in the order of their joining.
   local join_no = string.format('%012.0f', is_before and number or number + 100000000000)
-  event.rules = { policy = c.policy, patience_ms = tonumber(c[7]), offer_ttl_ms = tonumber(c[8]) }
+  event.rules = { policy = c.policy, patience_ms = tonumber(c[7]), offer_ttl_ms = tonumber(c[8]),
+    own_ttl_ms = tonumber(event.kept.offer_ttl_ms) }
   event.new_stock = { 'waitlist.policy', c.policy, 'waitlist.patience_ms', c[7],
     'waitlist.offer_ttl_ms', c[8], 'waitlist.joined', event.kept['waitlist.joined'] or 0,
     'waitlist.first', event.kept['waitlist.first'] or 0 }

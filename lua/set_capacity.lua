@@ -65,7 +65,7 @@ local function set_capacities(shard, event, wants)
   for n, want in ipairs(wants) do
     local tier = event.tiers[want.tier_no]
     tier.available = tier.available + want.capacity - event.capacity[want.tier_no]
-    tier.is_changed = true
+    tier.is_changed, tier.is_smaller = true, want.capacity < event.capacity[want.tier_no]
     event.capacity[want.tier_no] = want.capacity
     local text = string.format('%.0f', want.capacity)
     fields[n] = { want.tier_no .. '.capacity', text }

@@ -73,6 +73,8 @@ class Event(NamedTuple):
     waitlist_patience_ms: int = 900_000
     #: Whose a ticket is that was given away: `holder` or `buyer`; `none`: it cannot be.
     transfers: str = "holder"
+    #: How long an offer lasts; 0 for the longer the further the sale's end is.
+    offer_ttl_ms: int = 0
 
 
 async def add(
@@ -107,6 +109,7 @@ async def add(
             event.waitlist_policy,
             event.waitlist_patience_ms,
             event.transfers,
+            event.offer_ttl_ms,
         )
         await connection.execute(
             query("insert_tiers"),

@@ -22,8 +22,10 @@ from engine.records import (
     Entry,
     Expired,
     ItemCancelled,
+    Left,
     Offered,
     Record,
+    Released,
     Transferred,
     examine,
 )
@@ -41,7 +43,7 @@ class Notice(NamedTuple):
     kind: str
     event_id: str
     user_id: str
-    #: Booking, ticket or entry.
+    #: Booking, ticket, entry or hold.
     subject_id: str
     #: The record that made it true.
     seq: int
@@ -106,6 +108,13 @@ def notices_of(seq: int, record: Record) -> list[Notice]:
             told.append(("waitlist.offered", record.user_id, record.entry_id))
         case Expired() if record.hold_id.startswith(_OFFER_PREFIX):
             told.append(("waitlist.expired", record.user_id, entry_of_offer(record.hold_id)))
+        case Left() if record.why != "owner":
+            told.append((f"waitlist.{record.why}", record.user_id, record.entry_id))
+        case Released() if record.reason and record.hold_id.startswith(_OFFER_PREFIX):
+            entry_id = entry_of_offer(record.hold_id)
+            told.append((f"waitlist.{record.reason}", record.user_id, entry_id))
+        case Released() if record.reason:
+            told.append(("event.cancelled", record.user_id, record.hold_id))
         case _:
             pass
     if isinstance(record, Cancelled | ItemCancelled):

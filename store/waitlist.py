@@ -87,7 +87,10 @@ def change_of(record: Record) -> Change | None:
         case Offered():
             return Change(record.entry_id, "offered", 2)
         case Left():
-            return Change(record.entry_id, "left", 2)
+            is_said = record.version > 1 and record.why != "owner"
+            return Change(record.entry_id, record.why if is_said else "left", 2)
+        case Released() if record.reason and record.hold_id.startswith(OFFER_PREFIX):
+            return Change(entry_of_offer(record.hold_id), record.reason, 3)
         case Confirmed() | Released() | Expired():
             if record.hold_id.startswith(OFFER_PREFIX):
                 return Change(entry_of_offer(record.hold_id), _ENDS[type(record)], 3)

@@ -139,6 +139,9 @@ class NewEvent(Asked, frozen=True, kw_only=True):
     #: Whose a ticket is that was given away: its `holder`'s, who alone may give it back, or still
     #: its `buyer`'s, who may cancel it; `none`: tickets cannot be given away. Fixed by publishing.
     transfers: Literal["holder", "buyer", "none"] = "holder"
+    #: How long who waits may think about an offer. If left out, a hundredth of the time until the
+    #: sale ends, 24 hours at most, 15 minutes at least.
+    offer_ttl_s: Annotated[int, Meta(ge=1, le=604_800)] | None = None
     tiers: Annotated[list[NewTier], Meta(min_length=1, max_length=100)]
     #: Of tiers with reserved seats; in the order in which best available fills them.
     sections: Annotated[list[NewSection], Meta(max_length=SECTIONS_MAX)] = []

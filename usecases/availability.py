@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from usecases import told
 from usecases.denials import as_value, granted
 from usecases.events import unlocking
@@ -35,6 +37,13 @@ async def read(
 def _tier(tier_id: str, tier_no: int, stock: dict[str, str]) -> told.TierAvailability:
     available, held = int(stock[f"{tier_no}.available"]), int(stock[f"{tier_no}.held"])
     waiting = int(stock.get(f"{tier_no}.waiting", 0))
+    status: Literal["available", "kept_for_waitlist", "all_held", "sold_out", "event_cancelled"]
+    if "cancelled_at_ms" in stock:
+        status = "event_cancelled"
+    elif available:
+        status = "kept_for_waitlist" if waiting else "available"
+    else:
+        status = "all_held" if held else "sold_out"
     return told.TierAvailability(
         tier_id=tier_id,
         capacity=int(stock[f"{tier_no}.capacity"]),
@@ -42,9 +51,5 @@ def _tier(tier_id: str, tier_no: int, stock: dict[str, str]) -> told.TierAvailab
         held=held,
         sold=int(stock[f"{tier_no}.sold"]),
         waiting=waiting,
-        status="available"
-        if available and not waiting
-        else "all_held"
-        if available or held
-        else "sold_out",
+        status=status,
     )

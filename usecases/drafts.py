@@ -92,6 +92,7 @@ def _draft(
         waitlist_policy=body.waitlist_policy,
         waitlist_patience_ms=body.waitlist_patience_s * 1000,
         transfers=body.transfers,
+        offer_ttl_ms=(body.offer_ttl_s or 0) * 1000,
     )
     return event, tiers
 

@@ -159,6 +159,7 @@ def _rules(event: events.Event, tiers: list[events.Tier]) -> Rules:
         ends_at = max(ends_at, event.sale_closes_at)
     return Rules(
         transfers=event.transfers,  # type: ignore[arg-type]  # As the database.
+        offer_ttl_ms=event.offer_ttl_ms,
         ends_at_ms=ms_of(ends_at),
         after_end=f"t{'t'.join(map(str, after_end))}t" if after_end else "",
     )
@@ -216,6 +217,7 @@ def _view(event: events.Event, tiers: list[events.Tier]) -> told.Event:
         waitlist_policy=event.waitlist_policy,  # type: ignore[arg-type]
         waitlist_patience_s=event.waitlist_patience_ms // 1000,
         transfers=event.transfers,  # type: ignore[arg-type]
+        offer_ttl_s=event.offer_ttl_ms // 1000 or None,
         tiers=[
             told.Tier(
                 id=tier.id,

@@ -91,6 +91,8 @@ class Event(Told, frozen=True, kw_only=True):
     waitlist_patience_s: int
     #: Whose a ticket is that was given away: see `NewEvent`.
     transfers: Literal["holder", "buyer", "none"]
+    #: Null: a hundredth of the time until the sale ends, 24 hours at most, 15 minutes at least.
+    offer_ttl_s: int | None
     tiers: list[Tier]
 
 
@@ -104,8 +106,9 @@ class TierAvailability(Told, frozen=True, kw_only=True):
     sold: int
     #: How many wait for it; free places are theirs.
     waiting: int
-    #: `all_held` may change back without anybody cancelling; `sold_out` will not.
-    status: Literal["available", "all_held", "sold_out"]
+    #: `all_held` may change back without anybody cancelling; `sold_out` will not. What is free is
+    #: `kept_for_waitlist` while people wait: join them.
+    status: Literal["available", "kept_for_waitlist", "all_held", "sold_out", "event_cancelled"]
 
 
 class Availability(Told, frozen=True, kw_only=True):
@@ -284,7 +287,12 @@ class WaitlistEntry(Told, frozen=True, kw_only=True):
     tier_id: str
     quantity: int
     #: `waiting`, then `offered` or `left`; an offer is accepted, declined, or expires.
-    status: Literal["waiting", "offered", "accepted", "declined", "expired", "left"]
+    status: Literal[
+        "waiting", "offered", "accepted", "declined", "expired", "left", "event_cancelled"
+    ]
+    #: Why it ended if that was not its owner's wish: `limit`, they have as many places as one may
+    #: have; `too_large`, the tier can never have so many places free.
+    why: Literal["limit", "too_large", "event_cancelled"] | None
     #: How this event's list is led.
     policy: Literal["strict", "skip"]
     #: 1 is the head; null once one waits no longer.

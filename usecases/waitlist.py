@@ -33,6 +33,10 @@ from usecases.orders import NO_TIER, fingerprint_of
 from usecases.services import Services
 from usecases.tokens import Principal
 
+#: Statuses that say why an entry ended, and those of them that are told as `left`.
+_WHY = {"limit", "too_large", "event_cancelled"}
+_LEFT = _WHY - {"event_cancelled"}
+
 
 class Waiting(NamedTuple):
     """An entry as it is now, its name, and the event it belongs to."""
@@ -151,7 +155,7 @@ async def _own(services: Services, person: Principal, prefix: str, own_id: str) 
     for event_id in await events.ids_between(services.pool, *event_id_range(own_id)):
         known = await services.catalog.need(event_id)
         found = await _read(services, known, event_id, person.user_id, [wanted])
-        was_offered = found and found[0].entry.status not in {"waiting", "left"}
+        was_offered = found and (found[0].entry.status == "offered" or found[0].entry.version > 2)
         if found and (prefix == "wl" or was_offered):
             return found[0]
     raise not_found()
@@ -191,7 +195,8 @@ async def _view(services: Services, found: Waiting) -> told.WaitlistEntry:
         event_id=own.event_id,
         tier_id=known.tier_ids[entry.tier_no],
         quantity=entry.quantity,
-        status=entry.status,  # type: ignore[arg-type]  # The scripts know the same words.
+        status="left" if entry.status in _LEFT else entry.status,  # type: ignore[arg-type]  # The scripts know the same words.
+        why=entry.status if entry.status in _WHY else None,  # type: ignore[arg-type]
         policy=known.waitlist_policy,  # type: ignore[arg-type]  # As does the database.
         position=position.position if position else None,
         ahead_places=position.ahead_places if position else None,

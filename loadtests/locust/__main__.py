@@ -44,7 +44,6 @@ SETTINGS: dict[str, Any] = {
     "hold_ttl_ms": "5000",
     # All of them come from one address.
     "holds_per_address_max": "0",
-    "offer_ttl_ms": "5000",
 }
 
 

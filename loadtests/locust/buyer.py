@@ -35,7 +35,7 @@ LATER = {429, 503}
 #: Between two looks of somebody who waits before the doors; connections must not fall asleep.
 LOOK_INTERVAL_S = (8.0, 16.0)
 #: What may become of an order.
-NO_SALE = frozenset({"sold_out", "all_held", "limit_reached", "not_together"})
+NO_SALE = frozenset({"sold_out", "all_held", "kept_for_waitlist", "limit_reached", "not_together"})
 PLACES_PER_ORDER = (1, 1, 2, 2, 3, 4)
 
 _poll = get_original("select", "poll")

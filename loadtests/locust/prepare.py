@@ -29,6 +29,9 @@ from loadtests.locust.plan import (
     write,
 )
 
+#: Offers that nobody answers must run out while the crowd is there.
+OFFER_TTL_S = 5
+
 
 async def prepare(folder: Path, order: Order, settings: Settings) -> Plan:
     """Make accounts, tokens and events; write people and plan into *folder*."""
@@ -40,7 +43,11 @@ async def prepare(folder: Path, order: Order, settings: Settings) -> Plan:
             scenario = SCENARIOS[name]
             capacity = capacity_of(scenario, users=order.users, asked=order.capacity)
             event = await make_event(
-                order.base_url, admin, capacity=capacity, is_stadium=scenario.is_seated
+                order.base_url,
+                admin,
+                capacity=capacity,
+                is_stadium=scenario.is_seated,
+                offer_ttl_s=OFFER_TTL_S,
             )
             stages[name] = Stage(
                 event_id=event["id"],

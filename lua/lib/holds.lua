@@ -39,16 +39,17 @@ local function find_holds(events, commands)
 end
 
 -- End a live hold as `released` or `expired`: its places are available again, its person's count
--- goes down. Its row stays for a while, so that a repeated request finds how it ended.
-local function end_hold(shard, event, hold, status)
+-- goes down. Its row stays for a while, so that a repeated request finds how it ended. `reason` is
+-- why it was released, if not by its owner's wish; version 1 has no word for that.
+local function end_hold(shard, event, hold, status, reason)
   local lines, places, rows = lines_of(hold.items)
   move(event, lines, 'held', 'available', hold.user_id, -places)
   use_promo(event, hold.fingerprint, -1)
   local seq = note(shard, event, status, '"hold_id":"' .. hold.hold_id .. '","user_id":"'
-    .. hold.user_id .. '","items":' .. rows)
+    .. hold.user_id .. '","items":' .. rows .. (reason and ',"reason":"' .. reason .. '"' or ''))
   hold.status, hold.version = status, hold.version + 1
   keep_hold(shard, event, hold, seq)
-  end_offer(shard, event, hold, seq)
+  end_offer(shard, event, hold, seq, reason)
   event.old_deadlines[#event.old_deadlines + 1] = hold.hold_id
   event.new_deadlines[hold.hold_id] = nil
   event.new_ended[hold.hold_id] = shard.at_ms
@@ -57,7 +58,11 @@ end
 
 -- End the event's overdue holds, the oldest first, at most `holds_max`; return how many. Called by
 -- the sweeper, and by a sale that finds too little left: a hold's end never waits for the sweeper.
+-- The first to run out are looked at first, and kept for `returns_in`: mostly nothing is overdue.
 local function reclaim(shard, event, holds_max)
+  event.next_holds = redis.call('ZRANGEBYSCORE', event.deadlines, '-inf', '(+inf', 'WITHSCORES',
+    'LIMIT', 0, 8)
+  if tonumber(event.next_holds[2] or math.huge) > shard.at_ms then return 0 end
   local ids = redis.call('ZRANGEBYSCORE', event.deadlines, '-inf', shard.at_ms,
     'LIMIT', 0, holds_max)
   local rows = {}
@@ -73,4 +78,32 @@ local function reclaim(shard, event, holds_max)
     end
   end
   return count
+end
+
+-- Tell in how many ms the next hold with places of a tier runs out, the earliest that one may return
+-- by itself; for a tier whose overdue holds were just reclaimed. Nil where people wait, who get what
+-- returns, and where it is not known: among the 8 holds of the event that run out first, none has
+-- places of the tier. One read for all tiers of an event and call, instead of a look at its next hold.
+local function returns_in(shard, event, tier_no)
+  local tier = event.tiers[tier_no]
+  if tier.waiting > 0 then return nil end
+  if tier.returns_in_ms ~= nil then return tier.returns_in_ms or nil end
+  local next_holds, missing, soonest = event.next_holds or {}, {}, math.huge
+  for n = 1, #next_holds, 2 do
+    if event.hold_of[next_holds[n]] == nil then missing[#missing + 1] = next_holds[n] end
+  end
+  read_rows(event.holds, missing, event.hold_of)
+  local ids = {}
+  for n = 1, #next_holds, 2 do ids[next_holds[n]] = true end
+  for hold_id in pairs(event.new_deadlines) do ids[hold_id] = true end
+  for hold_id in pairs(ids) do
+    local row = event.hold_of[hold_id]
+    local hold = row and parse_hold(hold_id, row)
+    if hold and hold.status == 'held' and hold.expires_at_ms > shard.at_ms
+      and string.find(',' .. hold.items, ',' .. tier_no .. ':', 1, true) then
+      soonest = math.min(soonest, hold.expires_at_ms - shard.at_ms)
+    end
+  end
+  tier.returns_in_ms = soonest < math.huge and soonest
+  return tier.returns_in_ms or nil
 end

@@ -13,7 +13,9 @@ end
 local function refuse_sale(shard, event)
   if not event.person_max then return { 'NOT_ON_SALE' } end
   if shard.at_ms < event.opens_at_ms then return { 'SALE_NOT_OPEN', event.opens_at_ms } end
-  if shard.at_ms >= event.closes_at_ms then return sale_over(shard, event) end
+  if shard.at_ms >= event.closes_at_ms then
+    return is_cancelled(event) and { 'EVENT_CANCELLED' } or sale_over(shard, event)
+  end
 end
 
 -- Say that a tier of an event that is on sale is not sold now, or nothing if it is: it may have a
@@ -110,14 +112,10 @@ local function refuse(shard, order)
   end
   for n = 1, count do
     local tier = tiers[lines[n].tier_no]
-    -- What is free belongs to those who wait: nobody overtakes the list (I9).
-    if lines[n].quantity > tier.available or tier.waiting > 0 then
-      if not event.next_deadline_ms then
-        local first = redis.call('ZRANGE', event.deadlines, 0, 0, 'WITHSCORES')
-        event.next_deadline_ms = tonumber(first[1] ~= '!' and first[2] or shard.at_ms)
-      end
-      -- When the next hold runs out, the earliest that a place may return.
-      return { 'ALL_HELD', n, tier.available, math.max(0, event.next_deadline_ms - shard.at_ms) }
+    if lines[n].quantity > tier.available then
+      return { 'ALL_HELD', n, tier.available, returns_in(shard, event, lines[n].tier_no) }
     end
+    -- What is free belongs to those who wait: nobody overtakes the list (I9).
+    if tier.waiting > 0 then return { 'KEPT_FOR_WAITLIST', n, tier.available } end
   end
 end

@@ -2,7 +2,8 @@
 
 -- Read a waitlist entry as it is kept: `status version epoch seq at_ms user_id fingerprint tier_no
 -- quantity join_no stalled_at_ms changed_epoch changed_seq changed_at_ms`. Status is waiting,
--- offered, accepted, declined, expired or left; join_no has twelve digits and orders a tier's list.
+-- offered, accepted, declined, expired, left, or why it ended otherwise: limit, too_large,
+-- event_cancelled. join_no has twelve digits and orders a tier's list.
 local function parse_entry(entry_id, row)
   local w = { string.match(row, '^(%S+)' .. string.rep(' (%S+)', 13) .. '$') }
   return {
@@ -43,35 +44,71 @@ local function find_entries(event, ids)
   return found
 end
 
+-- Find the entries of a person in all tiers of an event, the last one of each.
+local function entries_of(event, user_id)
+  if not event.tier_count then
+    event.tier_count = tonumber(redis.call('HGET', event.stock, 'tier_count') or 0)
+  end
+  event.pointers = event.pointers or {}
+  local names, missing, ids = {}, {}, {}
+  for tier_no = 1, event.tier_count do
+    names[tier_no] = string.format('%d:%s', tier_no, user_id)
+    if event.pointers[names[tier_no]] == nil then missing[#missing + 1] = names[tier_no] end
+  end
+  read_rows(event.entries, missing, event.pointers)
+  for _, name in ipairs(names) do ids[#ids + 1] = event.pointers[name] or nil end
+  return find_entries(event, ids)
+end
+
 -- Lead a waitlist entry to where its offer went: an offer is a hold, used once and then over, and
--- the entry with it. Nothing happens for other holds.
-local function end_offer(shard, event, hold, seq)
+-- the entry with it; `reason` says why it ended if it was nobody's wish. Nothing happens for other
+-- holds. Where else its owner waits, `promote` looks again: they may have been passed over for it.
+local function end_offer(shard, event, hold, seq, reason)
   if string.sub(hold.hold_id, 1, 6) ~= 'offer_' then return end
   local entry = find_entries(event, { 'wl_' .. string.sub(hold.hold_id, 7) })[1]
   if not entry then return end
   local ends = { released = 'declined', expired = 'expired', confirmed = 'accepted' }
-  entry.status, entry.version = ends[hold.status], entry.version + 1
+  entry.status, entry.version = reason or ends[hold.status], entry.version + 1
   keep_entry(shard, event, entry, seq)
+  if reason or records_version() < 2 then return end
+  for _, other in ipairs(entries_of(event, entry.user_id)) do
+    if other and other.is_waiting and event.tiers[other.tier_no] == nil then
+      read_stock(event, { [other.tier_no] = true })
+    end
+  end
 end
 
--- Take a waiting entry off the list: `left` by its owner, or because of their `limit`.
+-- Take a waiting entry off the list: `left` by its owner, or `why` else. Version 1 has no words but
+-- `left` for how it ended.
 local function leave_list(shard, event, entry, why)
   local seq = note(shard, event, 'left', '"entry_id":"' .. entry.entry_id .. '","user_id":"'
     .. entry.user_id .. '","tier_no":' .. entry.tier_no .. ',"quantity":' .. entry.quantity
     .. ',"why":"' .. why .. '"')
-  entry.status, entry.version = 'left', entry.version + 1
+  entry.status = (why == 'owner' or records_version() < 2) and 'left' or why
+  entry.version = entry.version + 1
   keep_entry(shard, event, entry, seq)
   return seq
 end
 
+-- Tell how long an offer lasts, in ms: as the event says; else a hundredth of the time until the
+-- sale ends, at most a day, and at least what the last joining brought, which version 1 always takes.
+local function offer_ttl(shard, event, rules)
+  if records_version() < 2 then return rules.offer_ttl_ms end
+  if rules.own_ttl_ms then return rules.own_ttl_ms end
+  local hundredth = math.floor((event.closes_at_ms - shard.at_ms) / 100)
+  return math.max(rules.offer_ttl_ms, math.min(86400000, hundredth))
+end
+
 -- Set free places aside for a waiting entry: an offer is a hold, made at once with what freed the
--- places. `passed` are the entries before it that it passes, and `reason` says why it may. Of a
--- seated tier `seats` are the ones it gets.
-local function offer(shard, event, entry, rules, passed, seats)
+-- places. `past.passed` are the entries before it that it passes, and `reason` says why it may;
+-- `past.limited` are those whose turn comes when their owners' orders are decided. Of a seated tier
+-- `seats` are the ones it gets.
+local function offer(shard, event, entry, rules, past, seats)
   local tier = event.tiers[entry.tier_no]
   local offer_id = 'offer_' .. string.sub(entry.entry_id, 4)
   local price = string.format('%.0f', tier.price_minor)
-  local expires_at_ms = shard.at_ms + rules.offer_ttl_ms
+  local expires_at_ms = shard.at_ms + offer_ttl(shard, event, rules)
+  local passed, limited = past.passed, past.limited
   local reason = rules.policy == 'skip' and 'skip' or 'patience'
   local items = entry.tier_no .. ':' .. entry.quantity .. ':' .. price
     .. (seats and ':' .. seats or '')
@@ -82,7 +119,8 @@ local function offer(shard, event, entry, rules, passed, seats)
     .. '","items":' .. rows .. ',"expires_at_ms":' .. string.format('%.0f', expires_at_ms)
     .. ',"join_no":"' .. entry.join_no .. '","cause_seq":' .. rules.cause_seq .. ',"reason":"'
     .. (passed[1] and reason or 'turn') .. '","passed":['
-    .. (passed[1] and '"' .. table.concat(passed, '","') .. '"' or '') .. ']')
+    .. (passed[1] and '"' .. table.concat(passed, '","') .. '"' or '') .. ']'
+    .. (limited[1] and ',"limited":["' .. table.concat(limited, '","') .. '"]' or ''))
   keep_hold(shard, event, { hold_id = offer_id, status = 'held', version = 1, epoch = shard.epoch,
     seq = seq, at_ms = shard.at_ms, user_id = entry.user_id, fingerprint = entry.fingerprint,
     items = items, expires_at_ms = expires_at_ms, detail = '{}' }, seq)
@@ -107,23 +145,28 @@ local function may_pass(shard, event, entry, rules)
   return until_ms <= shard.at_ms
 end
 
--- Read the first of those who wait for a tier, in their order, at most 20, with what they have of
--- the event. Those who came or went in this batch are counted as they are now.
-local function read_heads(event, tier_no)
+-- List the first of those who wait for a tier, in their order, at most 100. Those who came or went
+-- in this batch are counted as they are now.
+local function list_heads(event, tier_no)
   local first, behind = string.format('%03d:', tier_no), string.format('%03d;', tier_no)
   local members = redis.call('ZRANGEBYLEX', event.waitlist, '[' .. first, '(' .. behind,
-    'LIMIT', 0, 20)
+    'LIMIT', 0, 100)
   for member, is_waiting in pairs(event.is_waiting) do
     if is_waiting and string.sub(member, 1, 4) == first then members[#members + 1] = member end
   end
   table.sort(members)
-  local ids, user_ids = {}, {}
+  local ids = {}
   for _, member in ipairs(members) do
-    if event.is_waiting[member] ~= false and #ids < 20 then
+    if event.is_waiting[member] ~= false and #ids < 100 then
       ids[#ids + 1] = string.sub(member, 18)
     end
   end
-  local heads = find_entries(event, ids)
+  return ids
+end
+
+-- Read 20 entries of `ids`, from the `first` on, with what their owners have of the event.
+local function read_heads(event, ids, first)
+  local heads, user_ids = find_entries(event, { unpack(ids, first, math.min(#ids, first + 19)) }), {}
   for _, entry in ipairs(heads) do
     if event.taken[entry.user_id] == nil then user_ids[#user_ids + 1] = entry.user_id end
   end
@@ -131,53 +174,155 @@ local function read_heads(event, tier_no)
   return heads
 end
 
--- Offer the free places of one tier to those who wait for it, in their order; at most 20 entries
--- are looked at. Of a seated tier a party gets the best seats there are, side by side if possible;
--- those that are kept back do not count. Where more could be offered, the sweeper is called at
--- once; where the journal has no room, a little later.
-local function promote_tier(shard, event, tier_no, tier, rules)
-  local heads, passed, is_moved = read_heads(event, tier_no), {}, false
-  for _, entry in ipairs(heads) do
-    local fits, seats = entry.quantity <= tier.available, nil
-    if fits and tier.sections then
-      seats = best_seats(event, tier, { quantity = entry.quantity, wish = 'best,split' })
-      fits = seats ~= nil
-    end
-    if tier.available < 1 or shard.room < 1 then break end
-    local had = tier_taken(event, tier_no, entry.user_id)
-    if tonumber(event.taken[entry.user_id] or 0) + entry.quantity > event.person_max
-      or (had and had + entry.quantity > tier.person_max) then
-      leave_list(shard, event, entry, 'limit')
-      is_moved = true
-    elseif fits then
-      offer(shard, event, entry, rules, passed, seats)
-      is_moved = true
-    elseif may_pass(shard, event, entry, rules) then
-      passed[#passed + 1] = entry.entry_id
-    else
-      break
+-- Return the live holds of an event that run out first, at most 100, and those that this batch has
+-- made; offers are told by their entries. Read once per call, after all that it decides.
+local function first_holds(event)
+  if event.first_live then return event.first_live end
+  local ids, seen, missing = redis.call('ZRANGEBYSCORE', event.deadlines, '-inf', '(+inf',
+    'LIMIT', 0, 100), {}, {}
+  for hold_id in pairs(event.new_deadlines) do ids[#ids + 1] = hold_id end
+  for _, hold_id in ipairs(ids) do
+    if event.hold_of[hold_id] == nil then missing[#missing + 1] = hold_id end
+  end
+  read_rows(event.holds, missing, event.hold_of)
+  event.first_live = {}
+  for _, hold_id in ipairs(ids) do
+    local row = not seen[hold_id] and string.sub(hold_id, 1, 6) ~= 'offer_' and event.hold_of[hold_id]
+    local hold = row and parse_hold(hold_id, row)
+    seen[hold_id] = true
+    if hold and hold.status == 'held' then event.first_live[#event.first_live + 1] = hold end
+  end
+  return event.first_live
+end
+
+-- Tell how many places a person has of an event, and of one tier, that are not decided: in offers
+-- and in holds. A hold beyond the first 100 to run out counts as decided. Since nothing tells a
+-- list that a hold was let go, the event is looked at again soon.
+local function undecided(shard, event, tier_no, user_id)
+  local places, of_tier = 0, 0
+  for _, entry in ipairs(entries_of(event, user_id)) do
+    if entry and entry.status == 'offered' then
+      places = places + entry.quantity
+      if entry.tier_no == tier_no then of_tier = of_tier + entry.quantity end
     end
   end
+  for _, hold in ipairs(first_holds(event)) do
+    if hold.user_id == user_id then
+      for _, line in ipairs(lines_of(hold.items)) do
+        places = places + line.quantity
+        if line.tier_no == tier_no then of_tier = of_tier + line.quantity end
+      end
+      event.wake_at_ms = math.min(event.wake_at_ms, shard.at_ms + 5000)
+    end
+  end
+  return places, of_tier
+end
+
+-- Tell whether an entry's owner may have its places too: `yes`, `later` if only what they have not
+-- decided stands against it, or `never`. Version 1 has no way to pass such an entry over.
+local function may_have(shard, event, tier, entry)
+  local tier_no, user_id = entry.tier_no, entry.user_id
+  local had = tier_taken(event, tier_no, user_id)
+  local over = tonumber(event.taken[user_id] or 0) + entry.quantity - event.person_max
+  local over_tier = had and had + entry.quantity - tier.person_max or 0
+  if over <= 0 and over_tier <= 0 then return 'yes' end
+  if records_version() < 2 then return 'never' end
+  local places, of_tier = undecided(shard, event, tier_no, user_id)
+  return over <= places and over_tier <= of_tier and 'later' or 'never'
+end
+
+-- Tell whether a party is larger than its tier can ever have free: than all that is not blocked.
+-- Version 1 cannot say so.
+local function is_too_large(tier, entry)
+  return entry.quantity > tier.available + tier.held + tier.sold and records_version() > 1
+end
+
+-- Lead one of those who wait a step on: off the list if they can never be served, to an offer, or
+-- into `past`, where others may pass them. Returns `moved`, `limited` or `passed`, or nothing where
+-- the list stops at them.
+local function serve(shard, event, tier, entry, rules, past)
+  if tier.available < 1 or shard.room < 1 then return nil end
+  local may, why = may_have(shard, event, tier, entry), nil
+  if may == 'never' then why = 'limit' elseif is_too_large(tier, entry) then why = 'too_large' end
+  if why then
+    leave_list(shard, event, entry, why)
+    return 'moved'
+  end
+  if may == 'later' then
+    table.insert(past.limited, entry.entry_id)
+    return 'limited'
+  end
+  local fits, seats = entry.quantity <= tier.available, nil
+  if fits and tier.sections then
+    seats = best_seats(event, tier, { quantity = entry.quantity, wish = 'best,split' })
+    fits = seats ~= nil
+  end
+  if fits then
+    offer(shard, event, entry, rules, past, seats)
+    return 'moved'
+  end
+  if not may_pass(shard, event, entry, rules) then return nil end
+  table.insert(past.passed, entry.entry_id)
+  return 'passed'
+end
+
+-- Offer the free places of one tier to those who wait for it, in their order; at most 20 entries
+-- are looked at, and among the first 100 those between them that are passed over for their owners'
+-- limit. Of a seated tier a party gets the best seats there are, side by side if possible; those
+-- that are kept back do not count. Where more could be offered, the sweeper is called at once; where
+-- the journal has no room, a little later.
+local function promote_tier(shard, event, tier_no, tier, rules)
+  local ids, past = list_heads(event, tier_no), { passed = {}, limited = {} }
+  local first, looked, is_moved, is_over = 1, 0, false, false
+  while first <= #ids and looked < 20 and not is_over do
+    for _, entry in ipairs(read_heads(event, ids, first)) do
+      local step = serve(shard, event, tier, entry, rules, past)
+      is_moved, is_over = is_moved or step == 'moved', not step
+      if step ~= 'limited' then looked = looked + 1 end
+      if is_over or looked == 20 then break end
+    end
+    first = first + 20
+  end
   if shard.room < 1 then event.wake_at_ms = math.min(event.wake_at_ms, shard.at_ms + 1000) end
-  if is_moved and #heads == 20 then event.wake_at_ms = shard.at_ms end
+  if is_moved and not is_over and (looked == 20 or #ids == 100) then
+    event.wake_at_ms = shard.at_ms
+  end
+end
+
+-- End the entries whose parties are larger than a tier has become: of the first 100 at once, of the
+-- others when their turn comes.
+local function drop_too_large(shard, event, tier_no, tier)
+  for _, entry in ipairs(find_entries(event, list_heads(event, tier_no))) do
+    if entry and shard.room > 0 and is_too_large(tier, entry) then
+      leave_list(shard, event, entry, 'too_large')
+    end
+  end
 end
 
 -- Offer the free places of each tier that was read to those who wait for it, in their order: the
--- one hook of all scripts that may have freed places, called once, before `apply`. At most 20
--- entries of a tier are looked at (`promote_tier`).
+-- one hook of all scripts that may have freed places, called once, before `apply`; the tiers in
+-- order, since one may wait for several. At most 20 entries of a tier are looked at
+-- (`promote_tier`).
 local function promote(shard, events)
   for _, event in ipairs(events) do
-    local cause_seq = event.noted_seq or 0
+    local cause_seq, tier_nos = event.noted_seq or 0, {}
     for tier_no, tier in pairs(event.tiers) do
-      if not event.is_damaged and tier and tier.waiting > 0 and tier.available > 0
-        and shard.at_ms < event.closes_at_ms
+      if not event.is_damaged and tier and tier.waiting > 0 and shard.at_ms < event.closes_at_ms
         and (tier.closes_at_ms == 0 or shard.at_ms < tier.closes_at_ms) then
+        tier_nos[#tier_nos + 1] = tier_no
+      end
+    end
+    table.sort(tier_nos, function(one, other) return tonumber(one) < tonumber(other) end)
+    for _, tier_no in ipairs(tier_nos) do
+      local tier = event.tiers[tier_no]
+      if tier.is_smaller then drop_too_large(shard, event, tier_no, tier) end
+      if tier.waiting > 0 and tier.available > 0 then
         if not event.rules then
           -- Kept since somebody joined, so that the scripts that free places need not be told.
           local kept = redis.call('HMGET', event.stock, 'waitlist.policy', 'waitlist.patience_ms',
-            'waitlist.offer_ttl_ms')
+            'waitlist.offer_ttl_ms', 'offer_ttl_ms')
           event.rules = { policy = kept[1], patience_ms = tonumber(kept[2]),
-            offer_ttl_ms = tonumber(kept[3]) }
+            offer_ttl_ms = tonumber(kept[3]), own_ttl_ms = tonumber(kept[4]) }
         end
         event.rules.cause_seq = cause_seq
         promote_tier(shard, event, tier_no, tier, event.rules)

@@ -270,7 +270,8 @@ class Rebuild:
         if (holds or members) and self.event is None:
             # The sweeper comes at once, and says itself when it must come again.
             await loader.score(keys.due(self.shard), {event_id: self._now_ms})
-        if image.sale.cancelled_at_ms is not None and (image.sold.total() or image.held.total()):
+        is_taken = image.sold.total() or image.held.total() or members
+        if image.sale.cancelled_at_ms is not None and is_taken:
             await loader.add(keys.cancelling(self.shard), [event_id])
         self._result.states[event_id] = EventState(sale=image.sale)  # The rest was needed here.
 

@@ -62,7 +62,19 @@ _TICKET_RECORDS: Mapping[str, type[CheckedIn] | type[CheckInUndone] | type[Trans
     "undone": CheckInUndone,
     "valid": Transferred,
 }
-_ENDS = {"accepted": "confirmed", "declined": "released", "expired": "expired"}
+_ENDS = {
+    "accepted": "confirmed",
+    "declined": "released",
+    "expired": "expired",
+    "event_cancelled": "released",
+}
+#: Why an entry left, by its status; those that say more than that are of version 2.
+_LEFT: Mapping[str, Literal["owner", "limit", "too_large", "event_cancelled"]] = {
+    "left": "owner",
+    "limit": "limit",
+    "too_large": "too_large",
+    "event_cancelled": "event_cancelled",
+}
 
 
 class Derived(NamedTuple):
@@ -105,9 +117,9 @@ def derive(
     yield from _blocks(remains, blocked_rows, tail)
 
 
-def _at(remains: InRedis, at_ms: int) -> dict[str, Any]:
+def _at(remains: InRedis, at_ms: int, version: int = 1) -> dict[str, Any]:
     """Return what every record of the event has."""
-    return {"version": 1, "at_ms": at_ms, "event_id": remains.event_id}
+    return {"version": version, "at_ms": at_ms, "event_id": remains.event_id}
 
 
 def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
@@ -241,10 +253,8 @@ def _hold(remains: InRedis, hold_id: str, hold: Hold) -> Iterator[Derived]:
             changed,
         )
     elif hold.status != "held":
-        kind = Released if hold.status == "released" else Expired
-        yield Derived(
-            kind(**_at(remains, at_ms), hold_id=hold_id, user_id=hold.user_id, items=items), changed
-        )
+        ended = _end(remains, at_ms, hold.status, hold_id, hold.user_id, items)
+        yield Derived(_with_reason(ended, entry), changed)
 
 
 def _beginning(
@@ -315,20 +325,21 @@ def _entry(remains: InRedis, entry_id: str, entry: WaitEntry) -> Iterator[Derive
             available=0,
         )
         yield Derived(stalled, changed if entry.status == "waiting" else None, made, changed)
-    if entry.status == "left":
+    if entry.status in _LEFT and entry.version == 2:
+        why = _LEFT[entry.status]
         yield Derived(
             Left(
-                **_at(remains, entry.changed_at_ms),
+                **_at(remains, entry.changed_at_ms, 1 if why == "owner" else 2),
                 entry_id=entry_id,
                 user_id=entry.user_id,
                 tier_no=entry.tier_no,
                 quantity=entry.quantity,
-                why="owner",
+                why=why,
             ),
             changed,
         )
     offer_id = f"{OFFER_PREFIX}{entry_id.partition('_')[2]}"
-    if entry.status in _ENDS and offer_id not in remains.holds:
+    if entry.status in _ENDS and entry.version > 2 and offer_id not in remains.holds:
         # Its offer ended so long ago that Redis has forgotten it.
         price = int(stock.get(f"{entry.tier_no}.price_minor") or 0)
         yield _end_of_offer(remains, entry, offer_id, [Item(entry.tier_no, entry.quantity, price)])
@@ -350,16 +361,22 @@ def _end_of_offer(remains: InRedis, entry: WaitEntry, offer_id: str, items: list
             ),
             place,
         )
-    kind = Released if entry.status == "declined" else Expired
-    return Derived(
-        kind(
-            **_at(remains, entry.changed_at_ms),
-            hold_id=offer_id,
-            user_id=entry.user_id,
-            items=items,
-        ),
-        place,
-    )
+    ended = _end(remains, entry.changed_at_ms, _ENDS[entry.status], offer_id, entry.user_id, items)
+    return Derived(_with_reason(ended, entry), place)
+
+
+def _end(
+    remains: InRedis, at_ms: int, status: str, hold_id: str, user_id: str, items: list[Item]
+) -> Released | Expired:
+    kind = Released if status == "released" else Expired
+    return kind(**_at(remains, at_ms), hold_id=hold_id, user_id=user_id, items=items)
+
+
+def _with_reason(ended: Released | Expired, entry: WaitEntry | None) -> Released | Expired:
+    """Let an offer's end say that it was the event's, if the entry does."""
+    if isinstance(ended, Released) and entry is not None and entry.status == "event_cancelled":
+        return msgspec.structs.replace(ended, reason="event_cancelled", version=2)
+    return ended
 
 
 def _booking(remains: InRedis, booking_id: str, booking: Booking) -> Iterator[Derived]:

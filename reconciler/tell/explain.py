@@ -284,7 +284,7 @@ class _Teller:
         tell(f"An order of {asked.quantity} was then {self._answer.status}: {why}.")
         if tier is not None and tier.rules.is_hidden:
             tell("The tier is hidden: without a promo code that names it, it was UNKNOWN_TIER.")
-        if status in {None, Status.ALL_HELD}:
+        if status in {None, Status.ALL_HELD, Status.KEPT_FOR_WAITLIST}:
             tell(UNTOLD)
 
 

@@ -37,6 +37,14 @@ from store.waitlist import OFFER_PREFIX
 _Tell = Callable[..., None]
 
 
+_WHY = {
+    "owner": "by its owner",
+    "limit": "since its owner has as many places as one may have",
+    "too_large": "since the tier can never have so many places free",
+    "event_cancelled": "since the event was called off",
+}
+
+
 class Line(NamedTuple):
     """One step of the story."""
 
@@ -58,6 +66,7 @@ class _Waiting(NamedTuple):
     join_no: str
     quantity: int
     at_ms: int
+    user_id: str
 
 
 class WaitlistStory:
@@ -70,6 +79,8 @@ class WaitlistStory:
         self._status: dict[str, tuple[str, int]] = {}
         self._policy, self._patience_ms = "strict", 0
         self._stalled: dict[str, int] = {}
+        #: Who has which live hold or offer.
+        self._undecided: dict[str, str] = {}
 
     def follow(self, epoch: int, seq: int, record: Record) -> None:
         """Take the next record of the event."""
@@ -77,6 +88,10 @@ class WaitlistStory:
         def tell(tier_no: int, text: str, *entries: str) -> None:
             self.lines.append(Line(epoch, seq, record.at_ms, tier_no, entries, text))
 
+        if isinstance(record, Held | Offered):
+            self._undecided[record.hold_id] = record.user_id
+        elif isinstance(record, Confirmed | Released | Expired):
+            self._undecided.pop(record.hold_id, None)
         match record:
             case Published():
                 self._free = Counter({tier.tier_no: tier.capacity for tier in record.tiers})
@@ -103,13 +118,10 @@ class WaitlistStory:
                 self._offer(record, tell)
             case Left():
                 self._lists[record.tier_no].pop(record.entry_id, None)
-                self._status[record.entry_id] = ("left", record.tier_no)
-                why = (
-                    "by its owner"
-                    if record.why == "owner"
-                    else ("since its owner has as many places as one may have")
-                )
-                tell(record.tier_no, f"{record.entry_id} left the list {why}", record.entry_id)
+                status = "left" if record.why == "owner" else record.why
+                self._status[record.entry_id] = (status, record.tier_no)
+                text = f"{record.entry_id} left the list {_WHY[record.why]}"
+                tell(record.tier_no, text, record.entry_id)
             case _:
                 pass
 
@@ -151,6 +163,8 @@ class WaitlistStory:
                 )
             )
             return start + f"it needs {_places(own.quantity)}, {free} free{patience}."
+        if own.user_id in self._undecided.values():
+            return start + "its owner has an offer or a hold that is not decided."
         if ahead and self._policy == "strict":
             head = min(waiting, key=lambda key: waiting[key].join_no)
             return start + (
@@ -163,7 +177,9 @@ class WaitlistStory:
         self._policy, self._patience_ms = record.policy, record.patience_ms
         waiting = self._lists[record.tier_no]
         place = 1 + sum(one.join_no < record.join_no for one in waiting.values())
-        waiting[record.entry_id] = _Waiting(record.join_no, record.quantity, record.at_ms)
+        waiting[record.entry_id] = _Waiting(
+            record.join_no, record.quantity, record.at_ms, record.user_id
+        )
         self._status[record.entry_id] = ("waiting", record.tier_no)
         first = f", first after the expired {record.after_hold}" if record.after_hold else ""
         tell(
@@ -185,9 +201,14 @@ class WaitlistStory:
             why = f"it passed {', '.join(record.passed)}, who need more (policy skip)"
         else:
             why = f"it passed {', '.join(record.passed)}, whose patience had run out"
+        if record.limited:
+            why += (
+                f"; {', '.join(record.limited)} may have no more places unless they let go of an "
+                "offer or a hold, and keep their place"
+            )
         cause = f"freed by record {record.cause_seq}" if record.cause_seq else "free since earlier"
         text = f"{record.entry_id} was offered {_places(quantity)} of {free} ({cause}): {why}"
-        tell(tier_no, text, record.entry_id, *record.passed)
+        tell(tier_no, text, record.entry_id, *record.passed, *record.limited)
 
     def _return(self, record: Released | Expired | Cancelled, tell: _Tell) -> None:
         self._move(record.items, 1)
@@ -195,8 +216,10 @@ class WaitlistStory:
             source, how = record.booking_id, "was cancelled"
         else:
             source = record.hold_id
-            how = "was given back" if isinstance(record, Released) else "ran out"
-            status = "declined" if isinstance(record, Released) else "expired"
+            how, status = "ran out", "expired"
+            if isinstance(record, Released):
+                how = "ended with the event" if record.reason else "was given back"
+                status = record.reason or "declined"
             self._end(record.hold_id, status, record.items[0].tier_no, None)
         entry = (entry_of_offer(source),) if source.startswith(OFFER_PREFIX) else ()
         for item in record.items:

@@ -1,8 +1,8 @@
 -- insert_event --
 INSERT INTO events (id, organizer_id, shard, name, description, category, venue, timezone,
                     currency, starts_at, ends_at, sale_opens_at, sale_closes_at, person_max,
-                    waitlist_policy, waitlist_patience_ms, transfers)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
+                    waitlist_policy, waitlist_patience_ms, transfers, offer_ttl_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18);
 
 -- insert_tiers --
 INSERT INTO tiers (event_id, tier_no, id, name, price_minor, capacity, order_max, order_min,
@@ -15,7 +15,7 @@ SELECT $1, * FROM unnest($2::smallint[], $3::text[], $4::text[], $5::bigint[], $
 SELECT id, organizer_id, shard, status::text AS status, name, description, category, venue,
        timezone, currency, starts_at, ends_at, sale_opens_at, sale_closes_at, person_max, version,
        created_at, published_at, waitlist_policy::text AS waitlist_policy, waitlist_patience_ms,
-       transfers
+       transfers, offer_ttl_ms
 FROM events WHERE id = $1;
 
 -- tiers_of_events --
@@ -28,7 +28,7 @@ FROM tiers WHERE event_id = ANY ($1::text[]) ORDER BY event_id, tier_no;
 SELECT id, organizer_id, shard, status::text AS status, name, description, category, venue,
        timezone, currency, starts_at, ends_at, sale_opens_at, sale_closes_at, person_max, version,
        created_at, published_at, waitlist_policy::text AS waitlist_policy, waitlist_patience_ms,
-       transfers
+       transfers, offer_ttl_ms
 FROM events
 WHERE status <> 'draft' AND (starts_at, id) > ($1, $2)
   AND ($3::text IS NULL OR name ILIKE '%' || $3 || '%')

@@ -141,7 +141,7 @@ async def test_cancel_event(world: World, event: Event, user: str, boss: str) ->
     progress = await world.call("GET", f"{path}/cancel", token=boss)
     assert (200, 0) == (progress.status, progress.body["places_left"])
     assert "cancelled" == (await world.call("GET", path)).body["status"]
-    check_problem(await world.book(event, world.token()), 409, "sale_closed")
+    check_problem(await world.book(event, world.token()), 409, "event_cancelled")
     later = {"sale_closes_at": from_now(days=2)}
     answer = await world.call("POST", f"{path}/reopen", token=boss, json=later)
     check_problem(answer, 409, "event_cancelled")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
 
 from engine import keys
 from engine.ids import new_id
+from store import outbox
 from tests.api.world import SHARD, Answer, Event, World, check_problem
 from tests.checks import ask
 
@@ -99,6 +101,9 @@ async def test_refusals(world: World) -> None:
     check_problem(await join(world, event, token), 409, "places_available")
     await world.book(event, token, (1, 2))
     check_problem(await join(world, event, token, 2), 409, "limit_reached")
+    large = await join(world, event, world.token(), 3)
+    check_problem(large, 409, "party_too_large")
+    assert 2 == large.body["max"]
     made = await join(world, event, token)
     problem = await join(world, event, token, key="other")
     check_problem(problem, 409, "already_waiting")
@@ -217,7 +222,7 @@ async def test_pages(world: World) -> None:
 
 
 async def test_complaint_14_availability_says_who_waits(world: World) -> None:
-    """Complaint 14: free places that belong to the list are neither available nor sold out."""
+    """Complaint 14: free places that belong to the list are told as theirs, by every answer."""
     event = await world.event(4)
     sellers = [world.token() for _ in range(4)]
     bookings = [(await world.book(event, seller)).body["id"] for seller in sellers]
@@ -225,8 +230,13 @@ async def test_complaint_14_availability_says_who_waits(world: World) -> None:
     await world.cancel(bookings[0], sellers[0])
     answer = await world.call("GET", f"/v1/events/{event['id']}/availability")
     [tier] = answer.body["tiers"]
-    assert (1, 1, "all_held") == (tier["available"], tier["waiting"], tier["status"])
-    check_problem(await world.book(event, world.token()), 409, "all_held")
+    assert (1, 1, "kept_for_waitlist") == (tier["available"], tier["waiting"], tier["status"])
+    refused = await world.book(event, world.token())
+    check_problem(refused, 409, "kept_for_waitlist", "/items/0")
+    assert "Retry-After" not in refused.headers
+    assert "retry_after_ms" not in refused.body
+    told = await world.call("GET", refused.body["type"])
+    assert "/waitlist" in told.text
 
 
 async def test_f35_expired_hold_leads_to_the_first_place(world: World) -> None:
@@ -251,3 +261,67 @@ async def test_f35_expired_hold_leads_to_the_first_place(world: World) -> None:
     made = await join(world, event, late, 2, after_hold=hold)
     assert (1, 0) == (made.body["position"], made.body["ahead_places"])
     assert third
+
+
+async def test_cancelled_event_is_told_to_who_waits(world: World) -> None:
+    """An entry of a cancelled event says so, as does its tier; who waits is told of it."""
+    event, booking, seller = await full(world, 1)
+    offered, waiting = world.token(), world.token()
+    first = (await join(world, event, offered)).body["id"]
+    second = (await join(world, event, waiting)).body["id"]
+    await world.cancel(booking, seller)
+    offer = (await entry(world, first, offered))["offer"]["id"]
+    boss = world.token(role="organizer", organizer_id=event["organizer_id"])
+    await world.call("POST", f"/v1/events/{event['id']}/cancel", token=boss)
+    for own_id, token in ((first, offered), (second, waiting)):
+        got = await entry(world, own_id, token)
+        assert ["event_cancelled"] * 2 == [got["status"], got["why"]]
+        assert (None, None) == (got["position"], got["offer"])
+    answer = await world.call("GET", f"/v1/events/{event['id']}/availability")
+    [tier] = answer.body["tiers"]
+    assert (0, "event_cancelled") == (tier["waiting"], tier["status"])
+    accepted = await world.call("POST", f"/v1/offers/{offer}/accept", token=offered)
+    check_problem(accepted, 409, "event_cancelled")
+    check_problem(await join(world, event, world.token()), 409, "event_cancelled")
+    await world.settle()
+    epoch = int(await ask(world.redis, "HGET", keys.meta(SHARD), "epoch"))
+    told = await outbox.read(world.database, shard=SHARD, epoch=epoch, after_seq=0)
+    kinds = {(one.kind, one.subject_id) for one in told.notices}
+    assert {("waitlist.event_cancelled", own) for own in (first, second)} <= kinds
+
+
+async def test_an_event_says_how_long_its_offers_last(world: World) -> None:
+    """`offer_ttl_s` is the organizer's to choose; else the time follows from what is left."""
+    event, booking, seller = await full(world, 1, offer_ttl_s=300)
+    assert 300 == event["offer_ttl_s"]
+    token = world.token()
+    own_id = (await join(world, event, token)).body["id"]
+    before = dt.datetime.now(dt.UTC)
+    await world.cancel(booking, seller)
+    offer = (await entry(world, own_id, token))["offer"]
+    lasts = dt.datetime.fromisoformat(offer["expires_at"]) - before
+    assert dt.timedelta(seconds=299) < lasts < dt.timedelta(seconds=330)
+    organizer = await world.organizer()
+    assert (await world.draft(organizer, 1))["offer_ttl_s"] is None
+
+
+async def test_an_entry_says_that_its_owner_has_enough(world: World) -> None:
+    """One waits on while an offer elsewhere is open; once that is accepted, the entry says why."""
+    event = await world.event(1, 1, max_per_user=1)
+    sellers = [world.token(), world.token()]
+    bookings = [
+        (await world.book(event, seller, (tier_no, 1))).body["id"]
+        for tier_no, seller in enumerate(sellers, start=1)
+    ]
+    token = world.token()
+    here = (await join(world, event, token)).body["id"]
+    body = {"tier_id": event["tiers"][1]["id"]}
+    there = (await join(world, event, token, key="other", **body)).body["id"]
+    for booking, seller in zip(bookings, sellers, strict=True):
+        await world.cancel(booking, seller)
+    got = await entry(world, here, token)
+    waits = await entry(world, there, token)
+    assert ("offered", "waiting", 1) == (got["status"], waits["status"], waits["position"])
+    await world.call("POST", f"/v1/offers/{got['offer']['id']}/accept", token=token)
+    ended = await entry(world, there, token)
+    assert ("left", "limit", None) == (ended["status"], ended["why"], ended["position"])

@@ -44,7 +44,7 @@ class TestJoinRefusals:
         for expected, quantity, given in (
             (["UNKNOWN_TIER", 1], 1, {"tier_no": 3}),
             (["LIMIT_REACHED", "order", 4, 0], 5, {}),
-            (["LIMIT_REACHED", "tier", 2, 0], 3, {}),
+            (["PARTY_TOO_LARGE", 2], 3, {}),
             (["PLACES_AVAILABLE", 9], 1, {"tier_no": 2}),
             (["WAITLIST_FULL", 1], 1, {"waiting_max": 1}),
         ):

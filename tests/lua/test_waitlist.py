@@ -12,7 +12,7 @@ from engine.ids import booking_of_offer, new_id
 from engine.records import Cancelled, Expired, Left, Offered, Stalled
 from engine.waitlist import read_entries, read_entry
 from tests.checks import ask, journal, snapshot
-from tests.lua.waitlist import Queue, Waiter, full
+from tests.lua.waitlist import TTL_MS, Queue, Waiter, full
 from tests.lua.world import Command, Till
 
 SMALL = ((4, 2500, 4),)
@@ -118,14 +118,14 @@ async def test_overdue_offer_cannot_be_accepted_before_the_sweep(till: Till) -> 
 
 
 async def test_nobody_overtakes_the_list(till: Till) -> None:
-    """I9: while somebody waits, free places are not sold to others: ALL_HELD, never SOLD_OUT."""
+    """I9: while somebody waits, free places are not sold to others: kept, never SOLD_OUT."""
     queue, [_, small] = await full(till, 3, 1)
     await queue.join(3)
     await till.cancel(small)
     [book] = await till.book(Command(new_id("usr"), (1, 1)))
-    assert ["ALL_HELD", 1, 1] == book[:3]
+    assert ["KEPT_FOR_WAITLIST", 1, 1] == book
     _, hold = await queue.hold(new_id("usr"), 1)
-    assert ["ALL_HELD", 1, 1] == hold[:3]
+    assert ["KEPT_FOR_WAITLIST", 1, 1] == hold
     await queue.check()
 
 
@@ -218,7 +218,7 @@ async def test_i12_limit_reached_when_its_turn_comes(till: Till) -> None:
     greedy, patient = await queue.join(2), await queue.join(2)
     await till.book(Command(greedy.user_id, (2, 3)))
     await till.cancel(booking)
-    assert ["left", "offered"] == await queue.statuses(greedy, patient)
+    assert ["limit", "offered"] == await queue.statuses(greedy, patient)
     [left] = await queue.records(Left)
     assert (greedy.id, "limit") == (left.entry_id, left.why)
     await queue.check()
@@ -277,6 +277,7 @@ async def test_the_sweeper_comes_back_for_a_new_offer(till: Till) -> None:
     """An offer that a sweep makes ends in time, too: the event is due when it runs out."""
     queue, [booking] = await full(till, 1)
     first, second = await queue.join(1), await queue.join(1)
+    await till.set_stock({"offer_ttl_ms": TTL_MS})
     await till.cancel(booking)
     await queue.overdue(first.offer)
     await queue.expire()
@@ -324,7 +325,7 @@ async def test_a_sale_reclaims_for_the_list(till: Till) -> None:
     await till.cancel(booking)
     await queue.overdue(first.offer)
     [reply] = await till.book(Command(new_id("usr"), (1, 1)))
-    assert "ALL_HELD" == reply[0]
+    assert "KEPT_FOR_WAITLIST" == reply[0]
     assert ["expired", "offered"] == await queue.statuses(first, second)
     assert 1 == len(await queue.records(Expired))
     await queue.check()
@@ -342,10 +343,9 @@ async def test_no_offers_after_the_sale(till: Till) -> None:
 
 async def test_position(till: Till) -> None:
     """One's position and the places ahead are told, of one's own tier alone."""
-    await till.publish(tiers=[(1, 2500, 10), (1, 100, 10)], person_max=10)
+    await till.publish(tiers=[(3, 2500, 10), (1, 100, 10)], person_max=10)
     queue = Queue(till)
-    await till.book(Command(new_id("usr"), (1, 1), (2, 1)))
-    await till.set_stock({"1.capacity": 9})
+    await till.book(Command(new_id("usr"), (1, 3), (2, 1)))
     first, second = await queue.join(3), await queue.join(2)
     elsewhere = Waiter(till.event, 1, tier_no=2)
     await queue.send_join(elsewhere)

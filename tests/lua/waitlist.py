@@ -10,6 +10,7 @@ from engine.ids import entry_id, entry_of_offer, hold_id, new_id, offer_of_entry
 from engine.records import (
     Booked,
     Cancelled,
+    CapacitySet,
     Confirmed,
     Expired,
     Held,
@@ -161,6 +162,7 @@ class Fold:
 
     def __init__(self) -> None:
         self.available: Counter[int] = Counter()
+        self.capacity: dict[int, int] = {}
         self.held: Counter[int] = Counter()
         self.sold: Counter[int] = Counter()
         self.taken: Counter[str] = Counter()
@@ -187,7 +189,9 @@ class Fold:
         tier_no = record.items[0].tier_no
         waiting = self.lists[tier_no]
         before = sorted((no, key) for key, no in waiting.items() if no < record.join_no)
-        assert [key for _, key in before] == record.passed
+        limited = [key for _, key in before if key in record.limited]
+        assert limited == record.limited
+        assert [key for _, key in before if key not in limited] == record.passed
         assert (record.reason == "turn") == (not record.passed)
         assert record.reason in {"turn", "skip" if self.policy == "skip" else "patience"}
         assert self.status[record.entry_id] == "waiting"
@@ -199,7 +203,12 @@ class Fold:
         match record:
             case Published():
                 self.available.update({tier.tier_no: tier.capacity for tier in record.tiers})
+                self.capacity = {tier.tier_no: tier.capacity for tier in record.tiers}
                 self.lists = {tier.tier_no: {} for tier in record.tiers}
+            case CapacitySet():
+                for tier in record.tiers:
+                    self.available[tier.tier_no] += tier.capacity - self.capacity[tier.tier_no]
+                    self.capacity[tier.tier_no] = tier.capacity
             case Booked():
                 assert not any(self.lists[item.tier_no] for item in record.items), "overtaken"
                 self.move(record, self.available, self.sold, 1)
@@ -207,7 +216,8 @@ class Fold:
                 assert not any(self.lists[item.tier_no] for item in record.items), "overtaken"
                 self.move(record, self.available, self.held, 1)
             case Released() | Expired():
-                self.end(record.hold_id, "declined" if isinstance(record, Released) else "expired")
+                how = record.reason or "declined" if isinstance(record, Released) else "expired"
+                self.end(record.hold_id, how)
                 self.move(record, self.held, self.available, -1)
             case Confirmed():
                 self.end(record.hold_id, "accepted")
@@ -225,7 +235,7 @@ class Fold:
                 self.lists[record.tier_no][record.entry_id] = record.join_no
             case Left():
                 del self.lists[record.tier_no][record.entry_id]
-                self.status[record.entry_id] = "left"
+                self.status[record.entry_id] = "left" if record.why == "owner" else record.why
             case Offered():
                 self.offer(record)
             case Stalled():

@@ -35,6 +35,7 @@ from tests.conftest import BACKLOG_MAX, TIMEOUT_MS
 #: tier_no 1 and 2.
 TIERS = (TierStock(2_000, 2500, 10), TierStock(1_000, 9900, 10))
 PERSON_MAX = 1_000
+NO_RULES = Rules()
 DETAIL = b'{"special_requests":"aisle","metadata":{"a":1.5,"b":2.0,"c":true,"d":"x","e":null}}'
 
 
@@ -58,7 +59,7 @@ class BoxOffice:
     database_url: str
 
     async def add_event(
-        self, *, publish: bool = True, tiers: tuple[TierStock, ...] = (), rules: Rules | None = None
+        self, *, publish: bool = True, tiers: tuple[TierStock, ...] = (), rules: Rules = NO_RULES
     ) -> Shown:
         """Make an event in PostgreSQL and load it in Redis."""
         tiers = tiers or TIERS
@@ -94,7 +95,7 @@ class BoxOffice:
                 tier.is_hidden,
             )
         if publish:
-            command = Publish(event_id, "f", 1, FAR_MS, PERSON_MAX, tiers, rules=rules or Rules())
+            command = Publish(event_id, "f", 1, FAR_MS, PERSON_MAX, tiers, rules=rules)
             assert isinstance(await self.engine.publish(self.shard, command), Applied)
         return Shown(event_id=event_id, tier_ids=tier_ids)
 

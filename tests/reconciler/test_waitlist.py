@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
+import msgspec
 import pytest
 
 from engine import keys
@@ -12,7 +13,7 @@ from engine.commands import Expire, Join, Order, Own, TierStock
 from engine.engine import Engine
 from engine.ids import booking_of_offer, entry_id, hold_id, new_id, offer_of_entry
 from engine.outcomes import Applied, Booked, Held
-from engine.records import Item, Joined, Left, Offered, Record
+from engine.records import Item, Joined, Left, Offered, Record, Released, Rules
 from engine.values import parse_entry
 from engine.verbs import EXPIRE
 from reconciler.judge.fairness import Fairness
@@ -139,7 +140,8 @@ async def sweep(office: BoxOffice, event_ids: list[str], stop: asyncio.Event) ->
 
 async def test_i9_f40_reconcile_live(office: BoxOffice) -> None:
     """I9, F40: while people join, are offered, accept, decline and lapse, no check finds drift."""
-    events = [(await office.add_event()).event_id for _ in range(2)]
+    rules = Rules(offer_ttl_ms=60)
+    events = [(await office.add_event(rules=rules)).event_id for _ in range(2)]
     stop = asyncio.Event()
     people = [Person(office, events[n % 2], ("strict", "skip")[n % 2], n) for n in range(PEOPLE)]
     tasks = [asyncio.create_task(live(person, stop)) for person in people]
@@ -249,22 +251,25 @@ def joined(name: str, number: int, *, policy: str = "strict") -> Joined:
     )
 
 
-def offered(name: str, number: int, *passed: str, reason: str = "turn") -> Offered:
-    """Make the record of an offer of tier 1."""
+def offered(
+    name: str, number: int, *passed: str, reason: str = "turn", limited: str = "", tier_no: int = 1
+) -> Offered:
+    """Make the record of an offer, of tier 1 if nothing is said."""
     return Offered(
-        version=1,
+        version=2,
         at_ms=1,
         event_id="evt_x",
         entry_id=f"wl_{name}",
         hold_id=f"offer_{name}",
-        user_id="u",
+        user_id="v" if name == "b" else "u",
         fingerprint="f",
-        items=[Item(1, 1, 1)],
+        items=[Item(tier_no, 1, 1)],
         expires_at_ms=1,
         join_no=f"{number:012}",
         cause_seq=0,
         reason=reason,  # type: ignore[arg-type]
         passed=[f"wl_{one}" for one in passed],
+        limited=[f"wl_{one}" for one in limited],
     )
 
 
@@ -279,6 +284,11 @@ LEFT = Left(
     why="owner",
 )
 A, B = joined("a", 1), joined("b", 2)
+#: Of tier 2; its owner is that of A.
+C = msgspec.structs.replace(joined("c", 3), tier_no=2)
+DECLINED = Released(
+    version=2, at_ms=1, event_id="evt_x", hold_id="offer_c", user_id="u", items=[Item(2, 1, 1)]
+)
 
 
 @pytest.mark.parametrize(
@@ -291,6 +301,12 @@ A, B = joined("a", 1), joined("b", 2)
         ([A, B, offered("b", 2, "a", reason="skip")], ["reason_differs"]),
         ([A, offered("b", 2)], ["offer_without_entry", "passed_unsaid"]),
         ([A, offered("a", 1), offered("a", 1)], ["offer_without_entry"]),
+        ([A, B, C, offered("c", 3, tier_no=2), offered("b", 2, limited="a")], []),
+        ([A, B, offered("b", 2, limited="a")], ["passed_undue"]),
+        (
+            [A, B, C, offered("c", 3, tier_no=2), DECLINED, offered("b", 2, limited="a")],
+            ["passed_undue"],
+        ),
         (
             [
                 joined("a", 1, policy="skip"),

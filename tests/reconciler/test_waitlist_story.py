@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from engine.commands import Join, Own, TierStock
+from engine.emptier import Emptier
 from engine.ids import entry_id, new_id, offer_of_entry
 from engine.outcomes import Applied
+from engine.records import Left, Released
+from reconciler.event.snapshot import read_quiet
+from reconciler.repair.derive import derive
 from reconciler.tell.waitlist import explain_waitlist
 from tests.reconciler import conftest
 from tests.reconciler.conftest import BoxOffice
@@ -28,13 +32,13 @@ class Scene:
         self.policy = policy
         self.users: dict[str, str] = {}
 
-    async def join(self, quantity: int) -> str:
+    async def join(self, quantity: int, tier_no: int = 1, user_id: str = "") -> str:
         """Let somebody join; return the entry."""
-        user_id = new_id("usr")
-        own_id = entry_id(event_id=self.event_id, user_id=user_id, idempotency_key="k")
+        user_id = user_id or new_id("usr")
+        own_id = entry_id(event_id=self.event_id, user_id=user_id, idempotency_key=f"{tier_no}")
         self.users[own_id] = user_id
         command = Join(
-            self.event_id, own_id, user_id, "f", 1, quantity, self.policy, 10**6, 10**6, 100
+            self.event_id, own_id, user_id, "f", tier_no, quantity, self.policy, 10**6, 10**6, 100
         )
         assert isinstance(await self.office.engine.join(self.office.shard, command), Applied)
         return own_id
@@ -90,6 +94,56 @@ async def test_complaint_11_why_somebody_was_promoted(office: BoxOffice) -> None
     await office.engine.confirm(office.shard, own)
     assert [f"{single} is accepted."] == (await made.explain(single))[-1:]
     assert "accepted its offer" in (await made.explain(single))[-2]
+
+
+async def test_why_somebody_was_passed_over_for_an_offer(
+    office: BoxOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has an offer elsewhere and may have no more is passed over, and the story says so."""
+    monkeypatch.setattr(conftest, "PERSON_MAX", 1)
+    made, sold = await scene(office, "strict")
+    last = new_id("usr")
+    dear = await office.book(made.event_id, last, "a", (2, 1))
+    here = await made.join(1)
+    there = await made.join(1, 2, made.users[here])
+    behind = await made.join(1, 2)
+    await office.cancel(made.event_id, *sold[0])
+    await office.cancel(made.event_id, last, dear)
+    story = await made.explain(behind)
+    assert f"it headed the list; {there} may have no more places" in story[-2]
+    result = await office.check()
+    assert ([], []) == (result.violations, result.errors)
+    await office.engine.release(
+        office.shard, Own(made.event_id, offer_of_entry(behind), made.users[behind])
+    )
+    verdict = (await made.explain(there))[-1]
+    assert "an offer or a hold that is not decided" in verdict
+    own = Own(made.event_id, offer_of_entry(here), made.users[here])
+    await office.engine.confirm(office.shard, own)
+    assert "as many places as one may have" in (await made.explain(there))[-2]
+    await office.drain_all()
+    result = await office.check()
+    assert ([], []) == (result.violations, result.errors)
+
+
+async def test_what_redis_alone_has_of_ends_is_told_in_full(office: BoxOffice) -> None:
+    """What entries say of how they ended becomes records that say the same, of version 2."""
+    made, sold = await scene(office, "strict")
+    offered, waiting = await made.join(1), await made.join(1)
+    await office.cancel(made.event_id, *sold[0])
+    await office.engine.cancel_event(office.shard, made.event_id)
+    await Emptier(office.engine.shards[office.shard]).empty(made.event_id)
+    remains = await read_quiet(office.redis, office.shard, made.event_id)
+    found = [one.record for one in derive(remains, None, {}, ())]
+    [left] = [one for one in found if isinstance(one, Left)]
+    assert (waiting, "event_cancelled", 2) == (left.entry_id, left.why, left.version)
+    ends = [one for one in found if isinstance(one, Released)]
+    assert {(offer_of_entry(offered), "event_cancelled", 2)} == {
+        (one.hold_id, one.reason, one.version) for one in ends
+    }
+    await office.drain_all()
+    result = await office.check()
+    assert ([], []) == (result.violations, result.errors)
 
 
 async def test_the_story_names_no_person(office: BoxOffice) -> None:

@@ -38,7 +38,8 @@ class Fold:
         self.sold: Counter[int] = Counter()
         self.seats: Counter[str] = Counter()
         self.entries: dict[str, str] = {}
-        self.list: dict[str, str] = {}
+        #: Who waits for which tier, with their places.
+        self.list: dict[str, tuple[int, str]] = {}
         self.tickets: dict[str, tuple[int, str]] = {}
         #: Tickets that bookings have given back while keeping others.
         self.gone: set[str] = set()
@@ -69,14 +70,17 @@ class Fold:
                     self._count(group.seat_ids, 1 if isinstance(record, Blocked) else -1)
             case Joined():
                 self.entries[record.entry_id] = "waiting"
-                self.list[record.entry_id] = record.join_no
+                self.list[record.entry_id] = (record.tier_no, record.join_no)
             case Offered():
-                before = [k for k, no in self.list.items() if no < record.join_no]
-                assert sorted(before, key=self.list.__getitem__) == record.passed
+                own = (record.items[0].tier_no, record.join_no)
+                before = [k for k, its in self.list.items() if its[0] == own[0] and its < own]
+                passed = sorted(before, key=self.list.__getitem__)
+                assert [k for k in passed if k not in record.limited] == record.passed
+                assert [k for k in passed if k in record.limited] == record.limited
                 self._move(record.items, self.held, 1)
                 self._leave(record.entry_id, "offered")
             case Left():
-                self._leave(record.entry_id, "left")
+                self._leave(record.entry_id, "left" if record.why == "owner" else record.why)
             case CheckedIn() | CheckInUndone() | Transferred():
                 self.tickets[record.ticket_id] = (record.ticket_version, record.holder_id)
 

@@ -121,7 +121,7 @@ class Ticket:
 
 @dataclass
 class Event:
-    """One event as the model has it; its list, led by `policy`, is that of one tier."""
+    """One event as the model has it; each tier has a list, all led by `policy`."""
 
     tiers: dict[int, Tier]
     #: Of each promo code how many uses it has, and for which tiers; all if none.
@@ -130,7 +130,6 @@ class Event:
     rows: tuple[tuple[str, ...], ...]
     closes_at: int
     policy: str = "strict"
-    list_tier: int = 1
     #: Whose a ticket is that was given away: its holder's or its buyer's; or none can be.
     transfers: str = "holder"
     bookings: dict[str, Owner] = field(default_factory=dict)
@@ -148,8 +147,9 @@ class Event:
     #: Whether the event is over, and which tiers are sold all the same.
     is_over: bool = False
     after_end: tuple[int, ...] = ()
-    #: Whether the present call has read the list's tier.
-    is_read: bool = False
+    #: Tiers that the present call has read, and that it has made smaller.
+    read: set[int] = field(default_factory=set)
+    smaller: set[int] = field(default_factory=set)
 
     def live(self) -> list[Owner]:
         """Bookings and holds that have places."""
@@ -169,9 +169,10 @@ class Event:
         blocked = len(self.blocked) if tier_no == SEATED else 0
         return self.tiers[tier_no].capacity - self.held(tier_no) - self.sold(tier_no) - blocked
 
-    def taken(self, user: str, tiers: Collection[int] = ()) -> int:
-        """Places of the user's live bookings and holds, of all tiers or some."""
-        mine = [owner.lines for owner in self.live() if owner.user == user]
+    def taken(self, user: str, tiers: Collection[int] = (), *, decided: bool = False) -> int:
+        """Places of the user's live bookings and holds, of all tiers or some; or those decided."""
+        of = [one for one in self.live() if one.status == "confirmed" or not decided]
+        mine = [owner.lines for owner in of if owner.user == user]
         return sum(q for lines in mine for n, q in lines.items() if not tiers or n in tiers)
 
     def used(self, code: str) -> int:
@@ -183,20 +184,21 @@ class Event:
         taken = self.blocked.union(*(owner.seats for owner in self.live()))
         return {seat for row in self.rows for seat in row} - taken
 
-    def waiting(self) -> list[str]:
-        """Entries that wait, in their order."""
-        keys = [key for key, entry in self.entries.items() if entry.status == "waiting"]
-        return sorted(keys, key=lambda key: self.entries[key].place)
+    def waiting(self, tier_no: int) -> list[str]:
+        """Entries that wait for a tier, in their order."""
+        of = [(one.place, key) for key, one in self.entries.items() if one.tier_no == tier_no]
+        return [key for _, key in sorted(of) if self.entries[key].status == "waiting"]
 
     def run(self, verb: str, *words: object) -> Any:
         """Mirror a script: what it does, and then its offers to those who wait."""
-        self.is_read = False
+        self.read, self.smaller = set(), set()
         try:
             return getattr(self, verb)(*words)
         except No as refusal:
             return refusal.args[0]
         finally:
-            self._promote()
+            for n in sorted(self.read & self.tiers.keys()) if self.closes_at else ():
+                self._promote(n)
 
     def adopt(self, owner: Owner, seats: tuple[str, ...]) -> None:
         """Take the seats that were chosen; they must have been free, and as many as asked."""
@@ -308,13 +310,14 @@ class Event:
         _replay(self.entries.get(own_id), fingerprint)
         self._check_sale()
         self._check_line(tier_no, quantity)
-        no(Status.LIMIT_REACHED, quantity > self.tiers[tier_no].capacity)
+        no(Status.PARTY_TOO_LARGE, quantity > self._most(tier_no))
         self._find(tier_no, quantity)
         no(Status.LIMIT_REACHED, self._has_enough(user, {tier_no: quantity}))
-        mine = [entry.status for entry in self.entries.values() if entry.user == user]
-        no(Status.ALREADY_WAITING, {"waiting", "offered"} & set(mine))
-        no(Status.PLACES_AVAILABLE, not self.waiting() and quantity <= self.available(tier_no))
-        no(Status.WAITLIST_FULL, len(self.waiting()) >= WAITING_MAX)
+        ahead, mine = self.waiting(tier_no), [e for e in self.entries.values() if e.user == user]
+        statuses = {entry.status for entry in mine if entry.tier_no == tier_no}
+        no(Status.ALREADY_WAITING, {"waiting", "offered"} & statuses)
+        no(Status.PLACES_AVAILABLE, not ahead and quantity <= self.available(tier_no))
+        no(Status.WAITLIST_FULL, len(ahead) >= WAITING_MAX)
         hold = self.holds.get(after, Owner("", {}, "", "unknown"))
         is_own = (hold.user, hold.status) == (user, "expired") and not after.startswith("offer_")
         fits = quantity <= hold.lines.get(tier_no, 0) and after not in self.used_first
@@ -336,14 +339,18 @@ class Event:
 
     def sweep(self, holds_max: int) -> int:
         """Mirror `lua/expire.lua`; return how many holds it ends."""
-        self.is_read = True
+        self._read(self.tiers)
         return self._reclaim(holds_max)
 
     def _read(self, tier_nos: Iterable[int]) -> None:
-        self.is_read |= self.list_tier in tier_nos
+        self.read |= set(tier_nos)
 
     def _is_waited(self, tier_no: int) -> bool:
-        return tier_no == self.list_tier and bool(self.waiting())
+        return bool(self.waiting(tier_no))
+
+    def _most(self, tier_no: int) -> int:
+        """Places that a tier can ever have free: those that are not blocked."""
+        return self.tiers[tier_no].capacity - (len(self.blocked) if tier_no == SEATED else 0)
 
     def _try(self, own_id: str, known: Collection[str], user: str, tier_nos: Iterable[int]) -> None:
         """Count an attempt, unless it repeats what is known."""
@@ -381,7 +388,9 @@ class Event:
         self._check_rules(user, wanted, promo_of(fingerprint))
         short = [n for n, quantity in wanted.items() if quantity > self.available(n)]
         no(Status.SOLD_OUT, any(wanted[n] > self.available(n) + self.held(n) for n in short))
-        no(Status.ALL_HELD, short or any(map(self._is_waited, wanted)))
+        for n in wanted:
+            no(Status.ALL_HELD, n in short)
+            no(Status.KEPT_FOR_WAITLIST, self._is_waited(n))
         no(Status.TOO_MANY_HOLDS, has_open(user))
         for _, quantity, *wishes in (line for line in lines if line[0] == SEATED):
             wish = str(wishes[0]) if wishes else "best"
@@ -419,11 +428,14 @@ class Event:
         self._check_window(tier_no)
         no(Status.LIMIT_REACHED, not tier.order_min <= quantity <= tier.order_max)
 
-    def _has_enough(self, user: str, wanted: dict[int, int]) -> bool:
+    def _has_enough(self, user: str, wanted: dict[int, int], *, decided: bool = False) -> bool:
         """Tell whether the user would have more than a person may, of the event or of a tier."""
         limits = [(self.tiers[n].person_max, [n], quantity) for n, quantity in wanted.items()]
         limits.append((self.person_max, [], sum(wanted.values())))
-        return any(most and self.taken(user, of) + more > most for most, of, more in limits)
+        return any(
+            most and self.taken(user, of, decided=decided) + more > most
+            for most, of, more in limits
+        )
 
     def _misses(self, quantity: int, wish: str) -> Status | None:
         free = self.free()
@@ -463,18 +475,29 @@ class Event:
         self._read(self.holds[own_id].lines)
         if own_id.startswith("offer_"):
             ends = {"released": "declined", "expired": "expired", "confirmed": "accepted"}
-            self.entries[entry_of_offer(own_id)].status = ends[status]
+            own = self.entries[entry_of_offer(own_id)]
+            own.status = ends[status]
+            others = [one for one in self.entries.values() if one.user == own.user]
+            self._read(one.tier_no for one in others if one.status == "waiting")
 
-    def _promote(self) -> None:
-        tier = self.tiers[self.list_tier]
-        is_sold = self.closes_at and not tier.is_closed and not self._has_ended(self.list_tier)
-        for key in self.waiting() if self.is_read and is_sold else []:
-            entry, free = self.entries[key], self.available(self.list_tier)
+    def _promote(self, tier_no: int) -> None:
+        tier = self.tiers[tier_no]
+        if not self.closes_at or tier.is_closed or self._has_ended(tier_no):
+            return
+        for key in self.waiting(tier_no) if tier_no in self.smaller else ():
+            if self.entries[key].quantity > self._most(tier_no):
+                self.entries[key].status = "too_large"
+        for key in self.waiting(tier_no):
+            entry, free = self.entries[key], self.available(tier_no)
             if free < 1:
                 return
             lines = {entry.tier_no: entry.quantity}
-            if self._has_enough(entry.user, lines):
-                entry.status = "left"
+            if self._has_enough(entry.user, lines, decided=True):
+                entry.status = "limit"
+            elif entry.quantity > self._most(tier_no):
+                entry.status = "too_large"
+            elif self._has_enough(entry.user, lines):
+                continue
             elif entry.quantity <= free:
                 entry.status = "offered"
                 self.holds[offer_of_entry(key)] = Owner(

@@ -25,6 +25,7 @@ class StaffedEvent(Event):
             least = self.held(n) + self.sold(n)
             no(Status.CAPACITY_BELOW_TAKEN, capacity < least)
         for n, capacity in wants:
+            self.smaller |= {n} if capacity < self.tiers[n].capacity else set()
             self.tiers[n].capacity = capacity
         return Status.CAPACITY_SET
 
@@ -49,7 +50,8 @@ class StaffedEvent(Event):
         moved = set(seats) & (free if verb == "block" else self.blocked)
         no(Status.REPLAYED, not moved)
         self.blocked ^= moved
-        self._read([SEATED] if verb == "unblock" else [])
+        self._read([SEATED])
+        self.smaller |= {SEATED} if verb == "block" else set()
         return Status(f"{verb.upper()}ED")
 
     def checkin(self, own_id: str, number: int, version: int, by: str) -> Status:

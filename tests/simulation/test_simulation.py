@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -112,11 +111,9 @@ WANTS = st.sampled_from(
 QUANTITY = st.sampled_from([1, 2, 3, 1, 2, 5])
 MOSTLY = st.sampled_from([True, True, True, False])
 BACK = st.sampled_from([0, 0, 0, 1, -1])
-#: How an event's list is led, of which tier it is, and whose tickets are that were given away.
-LIST = st.tuples(
-    st.sampled_from(["strict", "skip"]),
-    st.integers(1, 2),
-    st.sampled_from(["holder", "holder", "buyer", "none"]),
+#: How the lists of an event are led, and whose tickets are that were given away.
+RULES = st.tuples(
+    st.sampled_from(["strict", "skip"]), st.sampled_from(["holder", "holder", "buyer", "none"])
 )
 WHICH = st.integers(0, 1)
 ANY = st.integers(0, 5)
@@ -127,14 +124,14 @@ class Sale(RuleBasedStateMachine):
 
     redis: Redis
 
-    @initialize(lists=st.tuples(LIST, LIST), is_full=st.sampled_from([False, True, True]))
-    def publish(self, lists: tuple[tuple[str, int, Any], ...], is_full: bool) -> None:
+    @initialize(rules=st.tuples(RULES, RULES), is_full=st.sampled_from([False, True, True]))
+    def publish(self, rules: tuple[tuple[str, Any], ...], is_full: bool) -> None:
         """Open the shard, and the sale of both events; perhaps let them sell out."""
         self.till = Till(self.redis)
         self.events: dict[str, StaffedEvent] = {}
         self.sent: list[tuple[str, Any, tuple[Any, ...]]] = []
         attempts: Counter[str] = Counter()
-        for policy, list_tier, transfers in lists:
+        for policy, transfers in rules:
             event_id = new_id("evt")
             tiers = {
                 n: model.Tier(
@@ -155,7 +152,6 @@ class Sale(RuleBasedStateMachine):
                 ROWS,
                 FAR_MS,
                 policy,
-                list_tier,
                 transfers,
                 attempts=attempts,
                 attempts_max=LIMIT.attempts_max,
@@ -163,20 +159,19 @@ class Sale(RuleBasedStateMachine):
                 origins=ORIGINS,
                 after_end=(3,) if self.events else (),
             )
-            rules = Rules(ends_at_ms=FAR_MS, after_end="t3t" if len(self.events) > 1 else "")
-            rules = msgspec.structs.replace(rules, transfers=transfers)
+            after_end = "t3t" if len(self.events) > 1 else ""
+            own = Rules(ends_at_ms=FAR_MS, after_end=after_end, transfers=transfers)
             self.till.seat(event_id, Section(1, 2, tuple(map(len, ROWS))))
-            self.till.publish(
-                Publish(event_id, "p", 0, FAR_MS, PERSON_MAX, STOCK, 1, PROMOS, rules)
-            )
+            self.till.publish(Publish(event_id, "p", 0, FAR_MS, PERSON_MAX, STOCK, 1, PROMOS, own))
         for which in (0, 1) if is_full else ():
             self.order("book", which, CROWD[0], 9, ((1, 3),))
             self.order("hold", which, CROWD[1], 9, ((1, 1), (2, 1)))
             self.order("book", which, CROWD[2], 9, ((1, 2),))
             self.order("book", which, CROWD[2], 8, ((2, 3),))
             self.order("hold", which, CROWD[0], 8, ((2, 1),))
-            self.join(which, USERS[0], 9, 3, 0)
-            self.join(which, USERS[1], 9, 1, 0)
+            for tier_no in (1, 2):
+                self.join(which, tier_no, USERS[0], 6 + tier_no, 3, 0)
+                self.join(which, tier_no, USERS[1], 6 + tier_no, 1, 0)
 
     @rule(
         verb=st.sampled_from(["book", "hold", "hold overdue"]),
@@ -199,15 +194,24 @@ class Sale(RuleBasedStateMachine):
         order = Order(event_id, own_id, user, fingerprint, b"{}", lines, ttl_ms, origin)
         self._run(verb, order, (own_id, user, lines, order.fingerprint))
 
-    @rule(which=WHICH, user=st.sampled_from(USERS), key=ANY, quantity=QUANTITY, after=ANY)
-    def join(self, which: int, user: str, key: int, quantity: int, after: int) -> None:
+    @rule(
+        which=WHICH,
+        tier_no=st.integers(1, 2),
+        user=st.sampled_from(USERS),
+        key=ANY,
+        quantity=QUANTITY,
+        after=ANY,
+    )
+    def join(
+        self, which: int, tier_no: int, user: str, key: int, quantity: int, after: int
+    ) -> None:
         """Ask to wait, perhaps for the first place that some hold gave."""
         event_id = list(self.events)[which]
         event = self.events[event_id]
         own_id = entry_id(event_id=event_id, user_id=user, idempotency_key=str(key))
         own = ["", *(k for k, hold in event.holds.items() if hold.status == "expired")]
         hold = own[-1 - after % len(own)]
-        fingerprint, tier_no = f"f{quantity}", event.list_tier
+        fingerprint = f"f{tier_no}:{quantity}"
         join = Join(
             event_id,
             own_id,
@@ -422,7 +426,9 @@ class Sale(RuleBasedStateMachine):
                 k: e.status for k, e in entries.items()
             }
             members: Any = self.redis.zrange(names.waitlist, 0, -1)
-            assert event.waiting() == [m.decode()[17:] for m in members if m != MARK]
+            assert event.waiting(1) + event.waiting(2) == [
+                member.decode()[17:] for member in members if member != MARK
+            ]
             tickets = {k: row.split() for k, row in self._read(names.tickets).items()}
             assert {
                 ticket_id(*key): (one.status, one.version, one.holder, one.by)
@@ -447,7 +453,7 @@ class Sale(RuleBasedStateMachine):
                 for name in ("capacity", "available", "held", "sold", "waiting")
             )
             assert min(counters) >= 0
-            waiting = len(event.waiting()) if n == event.list_tier else 0
+            waiting = len(event.waiting(n))
             expected = (tier.capacity, event.available(n), event.held(n), event.sold(n), waiting)
             assert expected == counters
         assert int(stock.get("2.blocked", 0)) == len(event.blocked)

@@ -24,7 +24,17 @@ from tests.store.records import AT_MS, entries
 
 pytestmark = pytest.mark.usefixtures("open_row")
 
-KINDS = ("joined", "stalled", "offered", "left", "released", "expired", "confirmed")
+KINDS = (
+    "joined",
+    "stalled",
+    "offered",
+    "left",
+    "limited",
+    "released",
+    "called off",
+    "expired",
+    "confirmed",
+)
 
 
 @pytest.fixture
@@ -69,6 +79,21 @@ def record(kind: str, event: str, name: str, user_id: str, number: int = 1) -> R
             passed=[],
         ),
         "left": Left(**head, entry_id=entry, user_id=user_id, tier_no=1, quantity=2, why="owner"),
+        "limited": Left(
+            **head | {"version": 2},
+            entry_id=entry,
+            user_id=user_id,
+            tier_no=1,
+            quantity=2,
+            why="limit",
+        ),
+        "called off": Released(
+            **head | {"version": 2},
+            hold_id=hold,
+            user_id=user_id,
+            items=items,
+            reason="event_cancelled",
+        ),
         "released": Released(**head, hold_id=hold, user_id=user_id, items=items),
         "expired": Expired(**head, hold_id=hold, user_id=user_id, items=items),
         "confirmed": Confirmed(
@@ -105,6 +130,8 @@ async def write(connection: asyncpg.Connection, shard: int, *batches: list[Recor
         (("joined", "stalled"), "waiting", 1),
         (("joined", "stalled", "offered"), "offered", 2),
         (("joined", "left"), "left", 2),
+        (("joined", "limited"), "limit", 2),
+        (("joined", "offered", "called off"), "event_cancelled", 3),
         (("joined", "offered", "released"), "declined", 3),
         (("joined", "offered", "expired"), "expired", 3),
         (("joined", "stalled", "offered", "confirmed"), "accepted", 3),
