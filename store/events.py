@@ -69,6 +69,8 @@ class Event(NamedTuple):
     #: `strict` or `skip`, and how long the head of a strict list may stop it.
     waitlist_policy: str = "strict"
     waitlist_patience_ms: int = 900_000
+    #: When its publishing began; from then on Redis has the say whether it is a draft.
+    publishing_at: dt.datetime | None = None
 
 
 async def add(
@@ -81,7 +83,7 @@ async def add(
     """
     Add an event with its tiers and sections, in one transaction.
 
-    `status`, `version`, `created_at` and `published_at` of *event* are the database's to set.
+    `status`, `version` and the moments of what became of *event* are the database's to set.
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
@@ -160,7 +162,11 @@ async def published(
     starts_before: dt.datetime | None,
     limit: int,
 ) -> list[Event]:
-    """Return a page of published events by start, continuing after (starts_at, id)."""
+    """
+    Return a page of events by start, continuing after (starts_at, id).
+
+    Those that are drafts still have their publishing begun; whether it is done, Redis knows.
+    """
     rows = await database.fetch(
         query("published_events"), *after, _like(text), category, starts_from, starts_before, limit
     )

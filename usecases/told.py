@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from hashlib import blake2b
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -28,11 +29,6 @@ class Seen(NamedTuple, Generic[View]):
 
     view: View
     is_private: bool = False
-
-
-def edition(version: int, status: str) -> str:
-    """Name what can be seen of an event: another name, another event."""
-    return f"{version}-{status}"
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +85,12 @@ class Event(Told, frozen=True, kw_only=True):
     waitlist_policy: Literal["strict", "skip"]
     waitlist_patience_s: int
     tiers: list[Tier]
+
+
+def edition(event: Event) -> str:
+    """Name what is seen of an event: another state of it, or another view, has another name."""
+    digest = blake2b(msgspec.json.encode(event), digest_size=8).hexdigest()
+    return f"{event.version}-{digest}"
 
 
 class TierAvailability(Told, frozen=True, kw_only=True):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 
 import msgspec
 from aiohttp import web
 
-from api.answers import PUBLIC, answer, answer_page, problem_of
+from api.answers import PUBLIC, VARY, answer, answer_page, problem_of
 from api.http import (
     PRINCIPAL,
     SERVICES,
+    has_seen,
     page_limit,
     page_start,
     promo_code,
@@ -74,10 +74,11 @@ async def read(request: web.Request) -> web.StreamResponse | Problem:
     if isinstance(seen, Denied):
         return problem_of(seen)
     etag = _etag(seen.view)
-    if _matches(request.headers.getall("If-None-Match", ()), etag):
-        return web.Response(status=304, headers={"ETag": etag})
     cache = "private, no-cache" if seen.is_private else "no-cache"
-    return answer(seen.view, headers={"ETag": etag, "Cache-Control": cache})
+    headers = {"ETag": etag, "Cache-Control": cache} | VARY
+    if has_seen(request, etag):
+        return web.Response(status=304, headers=headers)
+    return answer(seen.view, headers=headers)
 
 
 def own(request: web.Request) -> tuple[Services, Principal, str]:
@@ -91,10 +92,4 @@ def answer_event(event: told.Event | Denied) -> web.StreamResponse | Problem:
 
 
 def _etag(event: told.Event) -> str:
-    return f'"{told.edition(event.version, event.status)}"'
-
-
-def _matches(headers: Sequence[str], etag: str) -> bool:
-    """Tell whether If-None-Match names *etag*; weakly, as RFC 9110 §13.1.2 has it."""
-    names = [name.strip() for header in headers for name in header.split(",")]
-    return "*" in names or etag in {name.removeprefix("W/") for name in names}
+    return f'"{told.edition(event)}"'

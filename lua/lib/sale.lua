@@ -11,6 +11,12 @@ local function read_sale(event)
   event.sale_fields = {}
 end
 
+-- Tell why a sale cannot go on until a time, as the reply that refuses it; nil if it can.
+local function refuse_until(shard, _, closes_at_ms)
+  if closes_at_ms <= shard.at_ms then return { 'SALE_CLOSED', closes_at_ms } end
+  return nil
+end
+
 -- Note a change of an event's sale, and where it stands; `fields` are further fields of the stock
 -- to be written. Returns the reply `status epoch seq at_ms`.
 local function change_sale(shard, event, status, kind, body, fields)
@@ -22,4 +28,14 @@ local function change_sale(shard, event, status, kind, body, fields)
     event.sale_fields[n + 1], event.sale_fields[n + 2] = pair[1], pair[2]
   end
   return { status, shard.epoch, seq, shard.at_ms }
+end
+
+-- Move the end of a sale to a later time; replies as `change_sale` does.
+local function sell_until(shard, event, status, closes_at_ms)
+  event.closes_at_ms = closes_at_ms
+  -- What became free while the sale was closed is for those who wait: the sweeper comes at once.
+  event.wake_at_ms = shard.at_ms
+  local plain = string.format('%.0f', closes_at_ms)
+  return change_sale(shard, event, status, 'reopened', '"closes_at_ms":' .. plain,
+    { { 'closes_at_ms', plain } })
 end

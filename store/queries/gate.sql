@@ -45,23 +45,29 @@ FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
     AS new (id, status, closes_at, cancelled_at)
 WHERE events.id = new.id;
 
--- claim_version --
--- An organizer's change of an event, if it is still as the organizer has seen it.
+-- lock_event --
+-- One change of an event by its organizer at a time; nobody else waits for it.
+SELECT pg_advisory_xact_lock(1163282297, hashtext($1));
+
+-- change_event --
+-- An organizer's change of what is PostgreSQL's own; of a draft alone ($7) also the end of its sale.
 UPDATE events
 SET version = version + 1,
-    name = coalesce($3, name), description = coalesce($4, description),
-    category = coalesce($5, category), venue = coalesce($6, venue)
-WHERE id = $1 AND version = $2
+    name = coalesce($2, name), description = coalesce($3, description),
+    category = coalesce($4, category), venue = coalesce($5, venue),
+    sale_closes_at = coalesce($6, sale_closes_at)
+WHERE id = $1 AND (NOT $7::boolean OR (status = 'draft' AND publishing_at IS NULL))
 RETURNING version;
-
--- change_draft --
-UPDATE events SET sale_closes_at = coalesce($2, sale_closes_at) WHERE id = $1 AND status = 'draft';
 
 -- change_draft_tiers --
 UPDATE tiers SET capacity = new.capacity
 FROM unnest($2::smallint[], $3::integer[]) AS new (tier_no, capacity)
-WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no
-  AND EXISTS (SELECT FROM events WHERE id = $1 AND status = 'draft');
+WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no;
+
+-- begin_publishing --
+-- Waits for a change of the draft that is under way; none begins afterwards.
+UPDATE events SET publishing_at = now()
+WHERE id = $1 AND status = 'draft' AND publishing_at IS NULL;
 
 -- ticket_rows --
 -- The tickets of some bookings, each with what is needed to say whether it lives.
