@@ -52,7 +52,7 @@ async def change(
             raise Denied(Why.VERSION_PASSED)
         seated = seats_of_tiers(map(as_loaded, await seats.of_event(connection, event.id)))
         capacities = _capacities(rows, seated, asked)
-        if closes_at is not None and closes_at <= event.sale_opens_at:
+        if closes_at is not None and ms_of(closes_at) <= ms_of(event.sale_opens_at):
             raise invalid("/sale_closes_at", "is not after sale_opens_at")
         is_draft = is_untouched(event)
         if not is_draft:

@@ -29,9 +29,9 @@ async def create(services: Services, person: Principal, asked: NewEvent) -> told
     """Make a draft of the person's organizer."""
     if person.organizer_id is None:
         raise Denied(Why.FORBIDDEN, detail="The account belongs to no organizer.")
-    _require_labels(asked)
     sections = _sections(asked)
     event, tiers = _draft(asked, _capacities(asked, sections), person.organizer_id, services.shards)
+    _require_labels(asked)
     rows = [section._replace(event_id=event.id) for section in sections]
     await events.add(services.pool, event, tiers, rows, _promos(asked))
     return await view_of(services, event.id)

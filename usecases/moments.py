@@ -25,18 +25,14 @@ def ms_of(moment: dt.datetime) -> int:
 
 
 def in_utc(name: str, moment: dt.datetime) -> dt.datetime:
-    """
-    Bring a time that was asked for to UTC, and to the ms that scripts reckon in.
-
-    The ends of the calendar have no other zone to be brought from.
-    """
+    """Bring a time that was asked for to UTC; the calendar's ends cannot be brought from afar."""
     try:
         utc = moment.astimezone(dt.UTC)
     except OverflowError as error:
         raise invalid(f"/{name}", "is out of range") from error
     if not YEAR_MIN <= utc.year <= YEAR_MAX:
         raise invalid(f"/{name}", f"must lie in the years {YEAR_MIN} to {YEAR_MAX}")
-    return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
+    return utc
 
 
 @lru_cache(maxsize=256)

@@ -141,10 +141,11 @@ async def test_availability_is_remembered(world: World, serve: Serve) -> None:
 
 
 async def test_availability_of_a_draft(world: World, organizer: str) -> None:
-    """A draft has no stock."""
-    draft = await world.draft(organizer, 5)
-    answer = await world.call("GET", f"/v1/events/{draft['id']}/availability")
-    check_problem(answer, 409, "not_on_sale")
+    """A draft has no stock, which nobody but its organizer learns (S8)."""
+    path = f"/v1/events/{(await world.draft(organizer, 5))['id']}/availability"
+    check_problem(await world.call("GET", path, token=organizer), 409, "not_on_sale")
+    for token in (None, world.token(), await world.organizer()):
+        check_problem(await world.call("GET", path, token=token), 404, "not_found")
 
 
 async def ids(world: World, query: str) -> list[str]:

@@ -117,9 +117,12 @@ async def test_event_without_seats(world: World, event: Event) -> None:
 
 
 async def test_draft_has_no_map(world: World, organizer: str) -> None:
-    """A draft's seats are not on sale."""
-    made = await world.call("POST", "/v1/events", token=organizer, json=seated_event())
-    check_problem(await seats(world, made.body), 409, "not_on_sale")
+    """A draft's seats are not on sale; nobody but its organizer learns that it is there (S8)."""
+    for body in (seated_event(), new_event(5)):
+        made = await world.call("POST", "/v1/events", token=organizer, json=body)
+        check_problem(await seats(world, made.body), 404, "not_found")
+        path = f"/v1/events/{made.body['id']}/seats"
+        check_problem(await world.call("GET", path, token=organizer), 409, "not_on_sale")
 
 
 async def test_book_seats(world: World, hall: Event) -> None:
