@@ -89,8 +89,22 @@ class Event(Told, frozen=True, kw_only=True):
 
 def edition(event: Event) -> str:
     """Name what is seen of an event: another state of it, or another view, has another name."""
-    digest = blake2b(msgspec.json.encode(event), digest_size=8).hexdigest()
-    return f"{event.version}-{digest}"
+    return f"{event.version}-{_digest(event)}"
+
+
+def shows(seen: str, event: Event) -> bool:
+    """
+    Tell whether the edition *seen* shows all that the event is now.
+
+    Its version does not count: it grows once more when PostgreSQL has what Redis had decided, and
+    was shown, before.
+    """
+    return seen.rpartition("-")[2] == _digest(event)
+
+
+def _digest(event: Event) -> str:
+    unversioned = msgspec.structs.replace(event, version=0)
+    return blake2b(msgspec.json.encode(unversioned), digest_size=8).hexdigest()
 
 
 class TierAvailability(Told, frozen=True, kw_only=True):

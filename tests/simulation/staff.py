@@ -12,16 +12,18 @@ from tests.simulation.model import SEATED, Event, No, Ticket, no
 class StaffedEvent(Event):
     """An event with the verbs of staff as well."""
 
-    def set_capacity(self, wants: tuple[tuple[int, int], ...]) -> Status:
+    def set_capacity(self, wants: tuple[tuple[int, int], ...], closes_at: int) -> Status:
         self._read(n for n, _ in wants)
         no(Status.UNKNOWN_TIER, any(n == SEATED for n, _ in wants))
-        no(Status.REPLAYED, all(self.tiers[n].capacity == capacity for n, capacity in wants))
+        is_same = all(self.tiers[n].capacity == capacity for n, capacity in wants)
+        no(Status.REPLAYED, is_same and closes_at in {0, self.closes_at})
         for n, capacity in wants:
             self._find(n, self.tiers[n].capacity - capacity)
             least = self.held(n) + self.sold(n)
             no(Status.CAPACITY_BELOW_TAKEN, capacity < least)
         for n, capacity in wants:
             self.tiers[n].capacity = capacity
+        self.closes_at = closes_at or self.closes_at
         return Status.CAPACITY_SET
 
     def close(self) -> Status:
