@@ -17,7 +17,7 @@ from engine.outcomes import Applied, Refused
 from engine.seats import Section
 from engine.status import Status
 from store import changes, events, seats
-from store.sql import Executor
+from store.pool import Database
 from usecases import told
 from usecases.asked import Money
 from usecases.catalog import Known, owns
@@ -179,7 +179,7 @@ def unlocking(person: Principal | None, event: events.Event | Known, promo_code:
     return ALL_TIERS if _is_own(person, event) else promo_code.upper()
 
 
-async def find(services: Services, event_id: str, database: Executor | None = None) -> events.Event:
+async def find(services: Services, event_id: str, database: Database | None = None) -> events.Event:
     """Return an event's row, whoever has it; deny one that is not there."""
     known = is_id("evt", event_id)
     event = await events.by_id(database or services.pool, event_id) if known else None
@@ -189,7 +189,7 @@ async def find(services: Services, event_id: str, database: Executor | None = No
 
 
 async def own(
-    services: Services, person: Principal, event_id: str, database: Executor | None = None
+    services: Services, person: Principal, event_id: str, database: Database | None = None
 ) -> events.Event:
     """Return the event's row if the person may change it; else it is not there (S8)."""
     event = await find(services, event_id, database)

@@ -24,7 +24,8 @@ SELECT event_id, tier_no, id, name, price_minor, capacity, order_max, order_min,
 FROM tiers WHERE event_id = ANY ($1::text[]) ORDER BY event_id, tier_no;
 
 -- published_events --
--- One page of what the public may see once Redis has it, by start; $1 and $2 continue after an event.
+-- One page of what the public may see once Redis has it, by start; $1 and $2 continue after an
+-- event.
 SELECT id, organizer_id, shard, status::text AS status, name, description, category, venue,
        timezone, currency, starts_at, ends_at, sale_opens_at, sale_closes_at, person_max, version,
        created_at, published_at, waitlist_policy::text AS waitlist_policy, waitlist_patience_ms,

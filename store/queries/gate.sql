@@ -50,7 +50,7 @@ WHERE events.id = new.id;
 SELECT pg_advisory_xact_lock(1163282297, hashtext($1));
 
 -- change_event --
--- An organizer's change of what is PostgreSQL's own; of a draft alone ($7) also the end of its sale.
+-- An organizer's change of what is PostgreSQL's own; of a draft alone ($7) the sale's end as well.
 UPDATE events
 SET version = version + 1,
     name = coalesce($2, name), description = coalesce($3, description),
@@ -68,6 +68,21 @@ WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no;
 -- Waits for a change of the draft that is under way; none begins afterwards.
 UPDATE events SET publishing_at = now()
 WHERE id = $1 AND status = 'draft' AND publishing_at IS NULL;
+
+-- restate_event --
+-- The rows of a sale as its records have it; for repairs.
+UPDATE events SET version = version + 1, sale_closes_at = $2 WHERE id = $1;
+
+-- restate_tiers --
+UPDATE tiers
+SET price_minor = new.price_minor, capacity = new.capacity, order_max = new.order_max,
+    order_min = new.order_min, person_max = new.person_max, sale_opens_at = new.opens_at,
+    sale_closes_at = new.closes_at, is_hidden = new.is_hidden
+FROM unnest($2::smallint[], $3::bigint[], $4::integer[], $5::smallint[], $6::smallint[],
+            $7::integer[], $8::timestamptz[], $9::timestamptz[], $10::boolean[])
+    AS new (tier_no, price_minor, capacity, order_max, order_min, person_max, opens_at, closes_at,
+            is_hidden)
+WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no;
 
 -- ticket_rows --
 -- The tickets of some bookings, each with what is needed to say whether it lives.
