@@ -32,7 +32,7 @@ _LONG_AGO = (dt.datetime(1970, 1, 1, tzinfo=dt.UTC), "")
 
 
 async def create(request: web.Request) -> web.StreamResponse | Problem:
-    """Make a draft."""
+    """Make a draft. Names that read alike are one name: of tiers, of sections, of rows."""
     asked = await read_body(request, _NEW_EVENT)
     made = await drafts.create(request.app[SERVICES], request[PRINCIPAL], asked)
     if isinstance(made, Denied):
@@ -44,7 +44,8 @@ async def publish(request: web.Request) -> web.StreamResponse | Problem:
     """
     Load the event's stock; from its opening on it may be sold.
 
-    May be repeated: the event is published once. Answers when PostgreSQL has it, too.
+    May be repeated: the event is published once, as it was when its publishing began. Answers when
+    PostgreSQL has it, too.
     """
     return answer(await events.publish(*own(request)))
 
@@ -67,7 +68,8 @@ async def read(request: web.Request) -> web.StreamResponse | Problem:
     """
     Read one event; a draft only by its organizer.
 
-    Hidden tiers are shown to its organizer, and with `promo_code` those that the code unlocks.
+    Hidden tiers are shown to its organizer, and with `promo_code` those that the code unlocks. The
+    ETag is that of what is shown.
     """
     event_id, person = request.match_info["event_id"], request.get(PRINCIPAL)
     seen = await events.read(request.app[SERVICES], person, event_id, promo_code(request))
