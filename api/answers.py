@@ -26,6 +26,8 @@ from usecases.told import Page
 #: For the eyes of whoever asks alone: what is theirs, or what a promo code unlocks.
 PERSONAL = {"Cache-Control": "private, no-store"}
 PUBLIC = {"Cache-Control": "public, max-age=1, stale-while-revalidate=5"}
+#: For caches, where the organizer sees at an address what others do not.
+VARY = {"Vary": "Authorization"}
 MEMORY_ENTRIES_MAX = 4_096
 
 DENIALS = {

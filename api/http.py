@@ -127,6 +127,13 @@ def wanted_durability(request: web.Request) -> Durability | None:
     return None
 
 
+def has_seen(request: web.Request, etag: str) -> bool:
+    """Tell whether If-None-Match names *etag*; weakly, as RFC 9110 §13.1.2 has it."""
+    headers = request.headers.getall("If-None-Match", ())
+    names = [name.strip() for header in headers for name in header.split(",")]
+    return "*" in names or etag in {name.removeprefix("W/") for name in names}
+
+
 def promo_code(request: web.Request) -> str:
     """Return the promo code of the query; none is empty."""
     code = query_text(request, "promo_code")

@@ -124,8 +124,7 @@ _REOPEN = f"409 event_cancelled 409 event_ended 409 sale_closed {_CLOSE}"
 _SEATS = f"409 seat_taken 503 backpressure {_CLOSE}"
 _CHANGE = (
     "409 capacity_below_taken 409 tier_has_seats 409 event_ended 409 event_cancelled "
-    "412 precondition_failed "
-    f"428 precondition_required {_OWN}"
+    f"409 sale_closed 412 precondition_failed 428 precondition_required {_CLOSE}"
 )
 
 ROUTES: tuple[Route, ...] = (
@@ -198,7 +197,7 @@ ROUTES: tuple[Route, ...] = (
     _route(
         "GET /v1/events?q,category,from,to,limit,after public", events.listing, schemas.EventPage
     ),
-    _route("GET /v1/events/{event_id}?promo_code public", events.read, told.Event, "404 not_found"),
+    _route("GET /v1/events/{event_id}?promo_code public", events.read, told.Event, _READ),
     _route("POST /v1/events/{event_id}/publish organizer", events.publish, told.Event, _OWN),
     _route("GET /v1/holds/{hold_id} user", holds.read, told.Hold, _READ),
     _route("POST /v1/holds/{hold_id}/extend user", holds.extend, told.Hold, _EXTEND),

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from api.answers import MEMORY_ENTRIES_MAX, problem_of
-from api.http import SERVICES, decode, read_raw
+from api.http import PRINCIPAL, SERVICES, decode, read_raw
 from api.problems import Problem
 from engine.outcomes import Refused
 from usecases.asked import Order
@@ -42,7 +42,7 @@ async def receive(request: web.Request) -> Wish:
     wish = _wishes.get((event_id, raw))
     if wish is not None and wish.known is services.catalog.get(event_id):
         return wish
-    understood = await understand(services, event_id, decode(raw, _ORDER))
+    understood = await understand(services, request[PRINCIPAL], event_id, decode(raw, _ORDER))
     if isinstance(understood, Denied):
         raise problem_of(understood)
     if understood.detail == _PLAIN_DETAIL and len(raw) <= WISH_BYTES_MAX:

@@ -315,15 +315,18 @@ class Reopen(NamedTuple):
 
 
 class SetCapacity(NamedTuple):
-    """Ask for other capacities of tiers."""
+    """Ask for other capacities of tiers, and perhaps for another end of the sale with them."""
 
     event_id: str
     #: Pairs of tier_no and capacity, tiers distinct: 1..100.
     tiers: tuple[tuple[int, int], ...]
+    #: Unix ms, in the future by Redis time; 0 leaves it.
+    closes_at_ms: int = 0
 
     def words(self) -> list[Any]:
         """Return the words of the script that follow the event."""
-        return [pairs(self.tiers)]
+        end = f";{self.closes_at_ms}" if self.closes_at_ms else ""
+        return [f"{pairs(self.tiers)}{end}"]
 
 
 def pairs(numbers: Iterable[tuple[int, int]]) -> str:

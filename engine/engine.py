@@ -282,7 +282,7 @@ class Engine:
         return await self._shards[shard].submit(verbs.TRANSFER, command)
 
     async def set_capacity(self, shard: int, command: SetCapacity) -> Applied | Refused:
-        """Change capacities of tiers, all or none, never below what is taken."""
+        """Change capacities, never below what is taken, and the sale's end: all or none."""
         return await self._shards[shard].submit(verbs.SET_CAPACITY, command)
 
     async def close(self, shard: int, event_id: str) -> Applied | Refused:

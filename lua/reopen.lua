@@ -58,18 +58,11 @@ local function reopen(event, text)
   if event.is_damaged then return { 'EVENT_DAMAGED' } end
   if not event.closes_at_ms then return { 'NOT_ON_SALE' } end
   if event.cancelled_at_ms then return { 'EVENT_CANCELLED' } end
-  if closes_at_ms <= shard.at_ms then return { 'SALE_CLOSED', closes_at_ms } end
-  if event.ends_at_ms and closes_at_ms > event.ends_at_ms then
-    return { 'EVENT_ENDED', event.ends_at_ms }
-  end
+  local refusal = refuse_until(shard, event, closes_at_ms)
+  if refusal then return refusal end
   if event.closes_at_ms == closes_at_ms then return { 'REPLAYED', unpack(event.changed) } end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
-  event.closes_at_ms = closes_at_ms
-  -- What became free while the sale was closed is for those who wait: the sweeper comes at once.
-  event.wake_at_ms = shard.at_ms
-  local plain = string.format('%.0f', closes_at_ms)
-  return change_sale(shard, event, 'REOPENED', 'reopened', '"closes_at_ms":' .. plain,
-    { { 'closes_at_ms', plain } })
+  return sell_until(shard, event, 'REOPENED', closes_at_ms)
 end
 
 local replies = {}

@@ -1,6 +1,6 @@
 #!lua
 --[[
-set_capacity: raise or lower the capacity of tiers while they are sold.
+set_capacity: raise or lower the capacity of tiers while they are sold; with it, the sale's end.
 
 Guarantees   I1: what is added is available; no tier goes below its sold, held and blocked places.
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
@@ -19,12 +19,15 @@ ARGV
   2 event_id      string  one per event, in the order of KEYS
   then for each command, up to 128:
   3 event_no      int     1.. which of the events
-  4 tiers         string  tier_no:capacity,... distinct tiers, 1..100, capacity 0..10000000
+  4 tiers         string  tier_no:capacity,... distinct tiers, 1..100, capacity 0..10000000; behind
+                          a semicolon perhaps another end of the sale, Unix ms
 
 Returns one array per command, in order (first that applies)
   EVENT_DAMAGED                                a key of it is lost, and it is being rebuilt
   NOT_ON_SALE                                  the event is not loaded
   EVENT_CANCELLED                              it was cancelled, which is final
+  SALE_CLOSED           closes_at_ms           the end asked for has passed
+  EVENT_ENDED           ends_at_ms             it is after the event's
   UNKNOWN_TIER          line
   TIER_HAS_SEATS        line                   their number is its capacity
   REPLAYED              epoch, seq, at_ms      they are so already
@@ -33,17 +36,19 @@ Returns one array per command, in order (first that applies)
   CAPACITY_SET          epoch, seq, at_ms
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
-Emits        journal `capacity_set`: tiers; and `expired`
+Emits        journal `capacity_set`: tiers; `reopened`: closes_at_ms; and `expired`
 ]]
 
--- Bind the capacities that a command wants, and read those there are; nil if the word is not
--- `tier_no:capacity,...` in bounds.
+-- Bind the capacities and the end that a command wants, and read the capacities there are; nil if
+-- the word is not `tier_no:capacity,...` in bounds.
 local function read_capacities(command)
-  if string.find(command[1], '[^%d:,]') then return nil end
+  local wants, closes_at_ms = string.match(command[1], '^([%d:,]+);?(%d*)$')
+  if not wants or #closes_at_ms > 15 then return nil end
+  command.closes_at_ms = tonumber(closes_at_ms)
   local event, seen, chars = command.event, {}, -1
   local tiers, fields, tier_nos = {}, {}, {}
   event.capacity = event.capacity or {}
-  for tier_no, text in string.gmatch(command[1], '([1-9]%d*):(%d+)') do
+  for tier_no, text in string.gmatch(wants, '([1-9]%d*):(%d+)') do
     local capacity = tonumber(text)
     if seen[tier_no] or #tiers >= 100 or capacity > 10000000 then return nil end
     seen[tier_no], tier_nos[tier_no] = true, true
@@ -51,7 +56,7 @@ local function read_capacities(command)
     fields[#fields + 1] = tier_no .. '.capacity'
     chars = chars + #tier_no + #text + 2
   end
-  if #tiers == 0 or chars ~= #command[1] then return nil end
+  if #tiers == 0 or chars ~= #wants then return nil end
   command.tiers = tiers
   read_stock(event, tier_nos)
   local found = redis.call('HMGET', event.stock, unpack(fields))
@@ -93,17 +98,20 @@ end
 
 -- Check. Decisions change the tables above and nothing else.
 local function decide(command)
-  local event, is_changed = command.event, false
+  local event, is_changed, closes_at_ms = command.event, false, command.closes_at_ms
   if event.is_damaged then return { 'EVENT_DAMAGED' } end
   if not event.closes_at_ms then return { 'NOT_ON_SALE' } end
   if event.cancelled_at_ms then return { 'EVENT_CANCELLED' } end
+  local refusal = closes_at_ms and refuse_until(shard, event, closes_at_ms)
+  if refusal then return refusal end
+  local is_moved = closes_at_ms and closes_at_ms ~= event.closes_at_ms
   for n, want in ipairs(command.tiers) do
     if not event.capacity[want.tier_no] then return { 'UNKNOWN_TIER', n } end
     -- The capacity of a seated tier is the number of its seats; block some to sell fewer.
     if event.tiers[want.tier_no].sections then return { 'TIER_HAS_SEATS', n } end
     is_changed = is_changed or event.capacity[want.tier_no] ~= want.capacity
   end
-  if not is_changed then return { 'REPLAYED', unpack(event.changed) } end
+  if not is_changed and not is_moved then return { 'REPLAYED', unpack(event.changed) } end
   for n, want in ipairs(command.tiers) do
     local tier, held = event.tiers[want.tier_no], event.tiers[want.tier_no].held
     local taken = event.capacity[want.tier_no] - tier.available
@@ -115,7 +123,8 @@ local function decide(command)
     if want.capacity < taken then return { 'CAPACITY_BELOW_TAKEN', n, taken } end
   end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
-  return set_capacities(shard, event, command.tiers)
+  local reply = is_changed and set_capacities(shard, event, command.tiers)
+  return is_moved and sell_until(shard, event, 'CAPACITY_SET', closes_at_ms) or reply
 end
 
 local replies = {}

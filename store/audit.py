@@ -28,6 +28,8 @@ class EventRow(NamedTuple):
     id: str
     shard: int
     status: str
+    #: End of its sale; None where it was not asked for.
+    closes_at_ms: int | None = None
 
 
 class TierRow(NamedTuple):

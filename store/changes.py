@@ -2,46 +2,60 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
-from store.sql import query
+from store.sql import Executor, query
+
+Connection = asyncpg.Connection | PoolConnectionProxy
 
 
-async def claim(
-    pool: asyncpg.Pool,
+@contextlib.asynccontextmanager
+async def alone(pool: asyncpg.Pool, event_id: str) -> AsyncIterator[Connection]:
+    """
+    Begin a transaction in which nobody else changes the event by `change`.
+
+    What is read in it holds until its end, but for what comes from the journal. No row is locked:
+    the ledger writer waits for nobody, even if the caller asks Redis meanwhile.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(query("lock_event"), event_id)
+        yield connection
+
+
+async def change(
+    connection: Connection,
     event_id: str,
     *,
-    version: int,
     texts: Mapping[str, str | None],
-    draft_closes_at: dt.datetime | None,
-    draft_capacities: Mapping[int, int],
+    is_draft: bool,
+    draft_closes_at: dt.datetime | None = None,
+    draft_capacities: Mapping[int, int] | None = None,
 ) -> bool:
     """
-    Change an event, if it still has the version that the organizer has seen.
-
-    Atomicity: one transaction. Of two changes at the same version one gets nothing.
+    Change an event, within the transaction of `alone`.
 
     Args:
         texts: New name, description, category and venue; None leaves one as it is.
 
-        draft_closes_at, draft_capacities: Taken by a draft alone; else Redis has the say.
+        is_draft: Whether it must be a draft that nobody has begun to publish.
+
+        draft_closes_at, draft_capacities: Of such a draft alone; else Redis has the say.
+
+    Returns:
+        False if the event is no such draft any more; then nothing is changed.
     """
-    async with pool.acquire() as connection, connection.transaction():
-        claimed = await connection.fetchval(
-            query("claim_version"),
-            event_id,
-            version,
-            texts["name"],
-            texts["description"],
-            texts["category"],
-            texts["venue"],
-        )
-        if claimed is None:
-            return False
-        await connection.execute(query("change_draft"), event_id, draft_closes_at)
+    words = (texts["name"], texts["description"], texts["category"], texts["venue"])
+    changed = await connection.fetchval(
+        query("change_event"), event_id, *words, draft_closes_at, is_draft
+    )
+    if changed is None:
+        return False
+    if draft_capacities:
         await connection.execute(
             query("change_draft_tiers"),
             event_id,
@@ -49,3 +63,13 @@ async def claim(
             list(draft_capacities.values()),
         )
     return True
+
+
+async def begin_publishing(database: Executor, event_id: str) -> None:
+    """
+    Note that a draft is being published: from now on nobody changes what will be loaded.
+
+    May be repeated. To be called before the draft is read for the script, which may load it at any
+    time afterwards, whatever becomes of the caller.
+    """
+    await database.execute(query("begin_publishing"), event_id)

@@ -75,6 +75,8 @@ class Event(NamedTuple):
     transfers: str = "holder"
     #: How long an offer lasts; 0 for the longer the further the sale's end is.
     offer_ttl_ms: int = 0
+    #: When its publishing began; from then on Redis has the say whether it is a draft.
+    publishing_at: dt.datetime | None = None
 
 
 async def add(
@@ -87,7 +89,7 @@ async def add(
     """
     Add an event with its tiers and sections, in one transaction.
 
-    `status`, `version`, `created_at` and `published_at` of *event* are the database's to set.
+    `status`, `version` and the moments of what became of *event* are the database's to set.
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
@@ -169,7 +171,11 @@ async def published(
     starts_before: dt.datetime | None,
     limit: int,
 ) -> list[Event]:
-    """Return a page of published events by start, continuing after (starts_at, id)."""
+    """
+    Return a page of events by start, continuing after (starts_at, id).
+
+    Those that are drafts still have their publishing begun; whether it is done, Redis knows.
+    """
     rows = await database.fetch(
         query("published_events"), *after, _like(text), category, starts_from, starts_before, limit
     )

@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import asyncpg
 
-from engine.records import Blocked, Damaged, Entry, Unblocked
+from engine.records import Blocked, Damaged, Entry, Published, Unblocked
 from store import quarantine, rows, seats
 from store.quarantine import Parked
-from store.sql import query
+from store.sql import columns, moment, query
 
 
 class LedgerError(Exception):
@@ -199,6 +199,30 @@ async def reblock(
         await connection.execute(query("drop_blocked_of"), event_id)
         if records:
             await seats.write_blocked(connection, records)
+
+
+async def restate(
+    connection: asyncpg.Connection, *, shard: int, holder: str, sale: Published
+) -> None:
+    """Write an organizer's rows as the records have the *sale*; as `rederive` otherwise."""
+    rows = [
+        (
+            tier.tier_no,
+            tier.price_minor,
+            tier.capacity,
+            tier.order_max,
+            tier.order_min,
+            tier.person_max,
+            moment(tier.opens_at_ms) if tier.opens_at_ms else None,
+            moment(tier.closes_at_ms) if tier.closes_at_ms else None,
+            bool(tier.is_hidden),
+        )
+        for tier in sale.tiers
+    ]
+    async with connection.transaction():
+        await _hold_reign(connection, shard, 0, holder)
+        await connection.execute(query("restate_event"), sale.event_id, moment(sale.closes_at_ms))
+        await connection.execute(query("restate_tiers"), sale.event_id, *columns(rows))
 
 
 class _Writer:

@@ -15,9 +15,10 @@ from importlib import resources
 from typing import Any
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 #: What a query is asked of.
-Executor = asyncpg.Connection | asyncpg.Pool
+Executor = asyncpg.Connection | asyncpg.Pool | PoolConnectionProxy
 
 _SECTION = re.compile(r"^-- ([a-z_]+) --$", re.MULTILINE)
 

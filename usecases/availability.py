@@ -21,7 +21,7 @@ async def read(
 
     Hidden tiers are told to the event's organizer, and those that *promo_code* unlocks.
     """
-    known = services.catalog.get(event_id) or await services.catalog.need(event_id)
+    known = services.catalog.get(event_id) or await services.catalog.need(event_id, person=person)
     code = unlocking(person, known, promo_code)
     outcome = granted(await services.engine.availability(known.shard, event_id, promo_code=code))
     tiers = [

@@ -1,23 +1,29 @@
 """
-What never changes about a published event, remembered per process for the booking path.
+What never changes about an event on sale, remembered per process for the booking path.
 
 Prices, limits, capacities and the sale window are not here: they may change and live in Redis,
 where the script reads them. Here is only what turns a request into a command: the event's shard
 and currency, and the number of each tier. A tier that is not known is looked up again, at most
 once per `MISS_INTERVAL_S`, so that neither new tiers are missed nor made-up ids reach PostgreSQL.
+A draft is not remembered: it is on sale as soon as Redis says so, and until then it is nobody's but
+its organizer's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from engine.ids import is_id
+from engine.status import Status
 from store import events, seats
 from store.pool import Pool
-from usecases.denials import not_found
+from usecases.denials import Denied, not_found
 from usecases.memory import remember
+from usecases.present import is_untouched
+from usecases.tokens import Principal
 
 EVENTS_MAX = 20_000
 #: Events whose sections are remembered: a stadium's take about 100 kB.
@@ -41,13 +47,30 @@ class Known:
     read_at_s: float
     waitlist_policy: str = "strict"
     waitlist_patience_ms: int = 0
+    #: Whether its stock was not loaded yet.
+    is_draft: bool = False
+
+
+def owns(person: Principal | None, organizer_id: str) -> bool:
+    """Tell whether an organizer's events are the person's to change."""
+    if person is None:
+        return False
+    return person.role == "admin" or (
+        person.role == "organizer" and person.organizer_id == organizer_id
+    )
 
 
 class Catalog:
     """A bounded memory of events, filled from PostgreSQL on first use."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, is_loaded: Callable[[int, str], Awaitable[bool]]) -> None:
+        """
+        Args:
+            is_loaded: Tells whether the stock of an event is loaded on a shard; asked of those
+                whose publishing has begun and has not come to PostgreSQL yet.
+        """
         self._pool = pool
+        self._is_loaded = is_loaded
         self._known: dict[str, Known] = {}
         self._missing: dict[str, float] = {}
         self._sections: dict[str, list[seats.Section]] = {}
@@ -61,7 +84,7 @@ class Catalog:
         self, event_id: str, *, wanted_tier_ids: frozenset[str] = frozenset()
     ) -> Known | None:
         """
-        Return the event, from PostgreSQL if need be; None if there is none.
+        Return the event, be it a draft, from PostgreSQL if need be; None if there is none.
 
         Args:
             wanted_tier_ids: Tiers that the caller expects; if one is not known, the event is read
@@ -84,13 +107,25 @@ class Catalog:
             read.add_done_callback(lambda _: self._reads.pop(event_id, None))
         return await asyncio.shield(read)
 
-    async def need(self, event_id: str, wanted_tier_ids: frozenset[str] = frozenset()) -> Known:
-        """Return the event as `find` does; deny one that is not there."""
+    async def need(
+        self,
+        event_id: str,
+        wanted_tier_ids: frozenset[str] = frozenset(),
+        *,
+        person: Principal | None = None,
+    ) -> Known:
+        """
+        Return the event as `find` does; deny one that is not there.
+
+        A draft is there for who may change it alone, and is not on sale for them either (S8).
+        """
         if not is_id("evt", event_id):
             raise not_found()
         known = await self.find(event_id, wanted_tier_ids=wanted_tier_ids)
-        if known is None:
+        if known is None or (known.is_draft and not owns(person, known.organizer_id)):
             raise not_found()
+        if known.is_draft:
+            raise Denied(Status.NOT_ON_SALE)
         return known
 
     async def sections(self, event_id: str) -> list[seats.Section]:
@@ -117,6 +152,9 @@ class Catalog:
             read_at_s=time.monotonic(),
             waitlist_policy=event.waitlist_policy,
             waitlist_patience_ms=event.waitlist_patience_ms,
+            is_draft=is_untouched(event)
+            or (event.status == "draft" and not await self._is_loaded(event.shard, event_id)),
         )
-        remember(self._known, event_id, known, most=EVENTS_MAX)
+        if not known.is_draft:
+            remember(self._known, event_id, known, most=EVENTS_MAX)
         return known

@@ -9,17 +9,19 @@ from engine.emptier import Emptier
 from engine.engine import ALL_TIERS
 from engine.outcomes import Applied, Refused
 from engine.status import Status
-from store import changes, events
+from store import changes, events, seats
 from usecases import told
 from usecases.asked import EventChange
 from usecases.denials import Denied, Why, as_value, granted, invalid, not_found
-from usecases.events import over_at, own, view_of
-from usecases.moments import moment_of, ms_of
+from usecases.events import as_loaded, not_its_seats, over_at, own, seats_of_tiers, view, view_of
+from usecases.moments import in_utc, moment_of, ms_of
+from usecases.present import as_sold, is_untouched
 from usecases.services import Services
 from usecases.tokens import Principal
 
 _AFTER_END = "is after the event's end"
 _TEXTS = ("name", "description", "category", "venue")
+_HALF_PUBLISHED = "Its publishing has begun and is not through: publish it again, then change it."
 
 
 @as_value
@@ -29,45 +31,73 @@ async def change(
     """
     Change an event: texts at any time; capacities and the sale's end also while it is sold.
 
-    Capacities change all or none, and never below what is sold, held and blocked.
+    All of it or nothing, but for a fault between the two stores. The script decides first, in one
+    call, and PostgreSQL takes the texts afterwards; whoever asks again finds another edition and
+    what stands. Capacities are never below what is sold, held and blocked.
 
     Args:
-        edition: What the person has seen of it (`told.Event.edition`), or "*" for whatever it is.
+        edition: What the person has seen of it (`told.edition`), or "*" for whatever it is.
     """
-    event = await own(services, person, event_id)
-    if edition is None:
-        raise Denied(Why.VERSION_WANTED)
-    if edition not in {"*", told.edition(event.version, event.status)}:
-        raise Denied(Why.VERSION_PASSED)
-    capacities = await _capacities(services, event, asked)
-    closes_at = None if asked.sale_closes_at is None else _utc(asked.sale_closes_at)
-    texts = {name: getattr(asked, name) for name in _TEXTS}
-    for name, text in texts.items():
-        if "\0" in (text or ""):
-            raise invalid(f"/{name}", "must not contain NUL")
-    if closes_at is not None and closes_at <= event.sale_opens_at:
-        raise invalid("/sale_closes_at", "is not after sale_opens_at")
-    is_draft = event.status == "draft"
-    if closes_at is not None and is_draft:
-        await _check_end(services, event, closes_at)
-    claimed = await changes.claim(
-        services.pool,
-        event.id,
-        version=event.version,
-        texts=texts,
-        draft_closes_at=closes_at if is_draft else None,
-        draft_capacities=capacities if is_draft else {},
+    _require_texts(asked)
+    closes_at = (
+        None if asked.sale_closes_at is None else in_utc("sale_closes_at", asked.sale_closes_at)
     )
-    if not claimed:
-        raise Denied(Why.VERSION_PASSED)
-    if capacities and not is_draft:
-        command = SetCapacity(event.id, tuple(capacities.items()))
-        outcome = await services.engine.set_capacity(event.shard, command)
-        await _settle(services, event, outcome, "/tiers/{}/capacity")
-    if closes_at is not None and not is_draft:
-        again = Reopen(event.id, ms_of(closes_at))
-        await _settle(services, event, _named(await services.engine.reopen(event.shard, again)))
+    outcome = None
+    async with changes.alone(services.pool, event_id) as connection:
+        event = await own(services, person, event_id, connection)
+        if edition is None:
+            raise Denied(Why.VERSION_WANTED)
+        rows = (await events.tiers_of(connection, [event.id]))[event.id]
+        now, tiers = await as_sold(services.engine, event, rows)
+        if edition != "*" and not told.shows(edition, view(now, tiers)):
+            raise Denied(Why.VERSION_PASSED)
+        seated = seats_of_tiers(map(as_loaded, await seats.of_event(connection, event.id)))
+        capacities = _capacities(rows, seated, asked)
+        if closes_at is not None and ms_of(closes_at) <= ms_of(event.sale_opens_at):
+            raise invalid("/sale_closes_at", "is not after sale_opens_at")
+        is_draft = is_untouched(event)
+        if closes_at is not None and is_draft:
+            _require_within(event, rows, closes_at)
+        if not is_draft:
+            # A seated tier has the capacity that it was asked to have.
+            free = {no: places for no, places in capacities.items() if no not in seated}
+            outcome = await _change_sale(services, event, free, closes_at)
+        texts = {name: getattr(asked, name) for name in _TEXTS}
+        if is_draft or any(text is not None for text in texts.values()):
+            is_changed = await changes.change(
+                connection,
+                event.id,
+                texts=texts,
+                is_draft=is_draft,
+                draft_closes_at=closes_at if is_draft else None,
+                draft_capacities=capacities if is_draft else None,
+            )
+            if not is_changed:  # Its publishing has begun meanwhile.
+                raise Denied(Why.VERSION_PASSED)
+    if outcome is not None:
+        await services.settle(event.shard, outcome)
     return await view_of(services, event.id)
+
+
+async def _change_sale(
+    services: Services,
+    event: events.Event,
+    capacities: dict[int, int],
+    closes_at: dt.datetime | None,
+) -> Applied | None:
+    """Have the script change capacities and the sale's end together; deny what it refuses."""
+    closes_at_ms = 0 if closes_at is None else ms_of(closes_at)
+    outcome: Applied | Refused
+    if capacities:
+        command = SetCapacity(event.id, tuple(capacities.items()), closes_at_ms)
+        outcome = await services.engine.set_capacity(event.shard, command)
+    elif closes_at_ms:
+        outcome = await services.engine.reopen(event.shard, Reopen(event.id, closes_at_ms))
+    else:
+        return None
+    if isinstance(outcome, Refused) and outcome.status is Status.NOT_ON_SALE:
+        raise Denied(outcome.status, detail=_HALF_PUBLISHED)
+    return granted(_named(outcome), "/tiers/{}/capacity")
 
 
 @as_value
@@ -84,7 +114,7 @@ async def reopen(
 ) -> told.Event:
     """Sell on until a later time. May be repeated."""
     event = await own(services, person, event_id)
-    command = Reopen(event.id, max(0, ms_of(_utc(closes_at))))
+    command = Reopen(event.id, ms_of(in_utc("sale_closes_at", closes_at)))
     await _settle(services, event, _named(await services.engine.reopen(event.shard, command)))
     return await view_of(services, event.id)
 
@@ -107,23 +137,22 @@ async def cancel(services: Services, person: Principal, event_id: str) -> told.C
 async def cancellation(services: Services, person: Principal, event_id: str) -> told.Cancellation:
     """Tell how many places of a cancelled event are still to be given back."""
     event = await own(services, person, event_id)
-    if event.status != "cancelled":
-        raise not_found()
     return await _progress(services, event)
 
 
 async def _progress(services: Services, event: events.Event) -> told.Cancellation:
-    outcome = granted(
-        await services.engine.availability(event.shard, event.id, promo_code=ALL_TIERS)
-    )
-    left = sum(
-        int(value) for name, value in outcome.stock.items() if name.endswith((".held", ".sold"))
-    )
+    outcome = await services.engine.availability(event.shard, event.id, promo_code=ALL_TIERS)
+    if isinstance(outcome, Refused) and event.status != "cancelled":
+        raise not_found()
+    stock = granted(outcome).stock
+    if "cancelled_at_ms" not in stock:
+        raise not_found()
+    left = sum(int(value) for name, value in stock.items() if name.endswith((".held", ".sold")))
     return told.Cancellation(
         event_id=event.id,
         status="cancelling" if left else "cancelled",
         places_left=left,
-        as_of=moment_of(outcome.at_ms),
+        as_of=moment_of(granted(outcome).at_ms),
     )
 
 
@@ -134,12 +163,11 @@ async def _settle(
     await services.settle(event.shard, granted(outcome, line_at))
 
 
-async def _check_end(services: Services, event: events.Event, closes_at: dt.datetime) -> None:
+def _require_within(event: events.Event, rows: list[events.Tier], closes_at: dt.datetime) -> None:
     """Deny a draft a sale beyond its end, unless a tier sells then; later the script does so."""
-    if closes_at > over_at(event.starts_at, event.ends_at):
-        tiers = (await events.tiers_of(services.pool, [event.id]))[event.id]
-        if not any(tier.sells_after_end for tier in tiers):
-            raise invalid("/sale_closes_at", _AFTER_END)
+    is_late = closes_at > over_at(event.starts_at, event.ends_at)
+    if is_late and not any(tier.sells_after_end for tier in rows):
+        raise invalid("/sale_closes_at", _AFTER_END)
 
 
 def _named(outcome: Applied | Refused) -> Applied | Refused:
@@ -149,13 +177,16 @@ def _named(outcome: Applied | Refused) -> Applied | Refused:
     return outcome
 
 
-async def _capacities(
-    services: Services, event: events.Event, asked: EventChange
+def _require_texts(asked: EventChange) -> None:
+    for name in _TEXTS:
+        if "\0" in (getattr(asked, name) or ""):
+            raise invalid(f"/{name}", "must not contain NUL")
+
+
+def _capacities(
+    rows: list[events.Tier], seated: dict[int, int], asked: EventChange
 ) -> dict[int, int]:
     """Return the wanted capacities by tier_no, in the order of the request."""
-    if not asked.tiers:
-        return {}
-    rows = (await events.tiers_of(services.pool, [event.id]))[event.id]
     numbers = {tier.id: tier.tier_no for tier in rows}
     found: dict[int, int] = {}
     for index, tier in enumerate(asked.tiers):
@@ -163,12 +194,7 @@ async def _capacities(
         if tier_no is None or tier_no in found:
             why = "is not a tier of this event" if tier_no is None else "stands there already"
             raise invalid(f"/tiers/{index}/id", why)
+        if tier.capacity != seated.get(tier_no, tier.capacity):
+            raise invalid(f"/tiers/{index}/capacity", not_its_seats(seated[tier_no]))
         found[tier_no] = tier.capacity
     return found
-
-
-def _utc(moment: dt.datetime) -> dt.datetime:
-    try:
-        return moment.astimezone(dt.UTC)
-    except OverflowError as error:
-        raise invalid("/sale_closes_at", "is out of range") from error

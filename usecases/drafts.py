@@ -18,12 +18,10 @@ from usecases import told
 from usecases.asked import NewEvent, NewRow, NewSeat, NewSection, NewTier
 from usecases.denials import Denied, Why, as_value, invalid
 from usecases.events import over_at, view_of
+from usecases.labels import as_read, require_distinct
+from usecases.moments import in_utc as _utc
 from usecases.services import Services
 from usecases.tokens import Principal
-
-#: Years that an event may lie in.
-YEAR_MIN = 2000
-YEAR_MAX = 2999
 
 
 @as_value
@@ -33,9 +31,26 @@ async def create(services: Services, person: Principal, asked: NewEvent) -> told
         raise Denied(Why.FORBIDDEN, detail="The account belongs to no organizer.")
     sections = _sections(asked)
     event, tiers = _draft(asked, _capacities(asked, sections), person.organizer_id, services.shards)
+    _require_labels(asked)
     rows = [section._replace(event_id=event.id) for section in sections]
     await events.add(services.pool, event, tiers, rows, _promos(asked))
     return await view_of(services, event.id)
+
+
+def _require_labels(body: NewEvent) -> None:
+    """Deny names that people could not tell apart: of tiers, sections, rows, and a row's seats."""
+    require_distinct((f"/tiers/{n}/name", tier.name) for n, tier in enumerate(body.tiers))
+    require_distinct((f"/sections/{n}/name", one.name) for n, one in enumerate(body.sections))
+    # Section and row are read together: row A 1 of Stalls is not row 1 of Stalls A as well.
+    rows: set[str] = set()
+    for n, section in enumerate(body.sections):
+        require_distinct(
+            (
+                (f"/sections/{n}/rows/{number}/name", f"{section.name} {row.name}")
+                for number, row in enumerate(section.rows)
+            ),
+            rows,
+        )
 
 
 def _draft(
@@ -256,21 +271,12 @@ def _row(pointer: str, row: NewRow) -> dict[str, Any]:
     if isinstance(row.seats, int):
         return {"name": row.name}
     labels = [seat.label for seat in row.seats]
+    seen: set[str] = set()
     for number, label in enumerate(labels):
-        if "\0" in label or label in labels[:number]:
+        if "\0" in label or as_read(label) in seen:
             raise invalid(f"{pointer}/seats/{number}/label", "must be its row's own, without NUL")
+        seen.add(as_read(label))
     return {"name": row.name, "labels": labels}
-
-
-def _utc(name: str, moment: dt.datetime) -> dt.datetime:
-    """Bring a time to UTC; the ends of the calendar have no other zone to be brought from."""
-    try:
-        utc = moment.astimezone(dt.UTC)
-    except OverflowError as error:
-        raise invalid(f"/{name}", "is out of range") from error
-    if not YEAR_MIN <= utc.year <= YEAR_MAX:
-        raise invalid(f"/{name}", f"must lie in the years {YEAR_MIN} to {YEAR_MAX}")
-    return utc
 
 
 def _shard_of(event_id: str, shards: int) -> int:

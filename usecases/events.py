@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from hashlib import blake2b
 
 import msgspec
 
 from engine.commands import Promo, Publish, TierStock
 from engine.engine import ALL_TIERS
+from engine.errors import OutcomeUnknown, ShardUnavailable
 from engine.ids import is_id
+from engine.outcomes import Applied, Refused
 from engine.records import Rules
 from engine.seats import Section
-from store import events, seats
+from engine.status import Status
+from store import changes, events, seats
+from store.pool import Database
 from usecases import told
 from usecases.asked import Money
-from usecases.catalog import Known
-from usecases.denials import as_value, granted, not_found
-from usecases.moments import moment_of, ms_of
+from usecases.catalog import Known, owns
+from usecases.denials import as_value, granted, invalid, not_found
+from usecases.moments import ms_of
+from usecases.present import as_sold
 from usecases.services import Services
 from usecases.tokens import Principal
 
@@ -31,14 +37,39 @@ async def publish(services: Services, person: Principal, event_id: str) -> told.
     """
     Load the event's stock; from its opening on it may be sold.
 
-    Idempotency: the event is published once. Returns when PostgreSQL has it, too.
+    Idempotency: the event is published once. Returns when PostgreSQL has it, too. From its first
+    call on the draft is what will be loaded: nobody changes it as a draft any more.
     """
     event = await own(services, person, event_id)
     if event.status != "draft":
         # Capacities may have changed since: it is no longer what was published.
         return await view_of(services, event.id)
+    await _content(services, event)  # What cannot be loaded stays a draft.
+    await changes.begin_publishing(services.pool, event.id)
+    event = await find(services, event.id)
+    content, sections = await _content(services, event)
+    outcome = await _load(services, event.shard, content, sections)
+    # With other content than this it was loaded before: what is on sale is what is shown.
+    if not (isinstance(outcome, Refused) and outcome.status is Status.IDEMPOTENCY_KEY_REUSED):
+        await services.settle(event.shard, granted(outcome))
+    return await view_of(services, event.id)
+
+
+async def _load(
+    services: Services, shard: int, content: Publish, sections: Sequence[Section]
+) -> Applied | Refused:
+    for section in sections:
+        refused = await services.engine.seat(shard, content.event_id, section)
+        if refused is not None:
+            return refused
+    return await services.engine.publish(shard, content)
+
+
+async def _content(services: Services, event: events.Event) -> tuple[Publish, list[Section]]:
+    """Return what is loaded of an event; deny what the script would not take."""
     tiers = (await events.tiers_of(services.pool, [event.id]))[event.id]
     sections = [as_loaded(row) for row in await seats.of_event(services.pool, event.id)]
+    _require_loadable(event, tiers, sections)
     content = Publish(
         event_id=event.id,
         fingerprint="",
@@ -50,20 +81,41 @@ async def publish(services: Services, person: Principal, event_id: str) -> told.
         promos=tuple(Promo(*promo) for promo in await events.promos_of(services.pool, event.id)),
         rules=_rules(event, tiers),
     )
-    for section in sections:
-        granted(await services.engine.seat(event.shard, event.id, section))
     # As before there were rules, where there are none: a publishing may be repeated by newer code.
     loaded = content if content.rules.given() else content[:-1]
     print_of = msgspec.json.encode((loaded, sections) if sections else loaded)
-    content = content._replace(fingerprint=blake2b(print_of, digest_size=8).hexdigest())
-    outcome = granted(await services.engine.publish(event.shard, content))
-    await services.settle(event.shard, outcome)
-    view = await view_of(services, event.id)
-    if view.status == "draft":  # PostgreSQL is behind; the sale is on all the same.
-        view = msgspec.structs.replace(
-            view, status="published", published_at=moment_of(outcome.at_ms)
-        )
-    return view
+    fingerprint = blake2b(print_of, digest_size=8).hexdigest()
+    return content._replace(fingerprint=fingerprint), sections
+
+
+def _require_loadable(
+    event: events.Event, tiers: Sequence[events.Tier], sections: Sequence[Section]
+) -> None:
+    """Deny a draft, perhaps of older code, whose seats or times do not go together."""
+    if ms_of(event.sale_closes_at) <= ms_of(event.sale_opens_at):
+        raise invalid("/sale_closes_at", "is not after sale_opens_at")
+    counts = seats_of_tiers(sections)
+    for tier in tiers:
+        count = counts.get(tier.tier_no, tier.capacity)
+        if tier.capacity != count:
+            raise invalid(f"/tiers/{tier.tier_no - 1}/capacity", not_its_seats(count))
+        stock = _stock(tier)
+        if stock.closes_at_ms and stock.closes_at_ms <= stock.opens_at_ms:
+            at = f"/tiers/{tier.tier_no - 1}/sale_closes_at"
+            raise invalid(at, "is not after the tier's sale_opens_at")
+
+
+def seats_of_tiers(sections: Iterable[Section]) -> dict[int, int]:
+    """Return how many seats each seated tier has: its capacity."""
+    counts: dict[int, int] = {}
+    for section in sections:
+        counts[section.tier_no] = counts.get(section.tier_no, 0) + sum(section.rows)
+    return counts
+
+
+def not_its_seats(count: int) -> str:
+    """Say that a seated tier has no other capacity than its seats."""
+    return f"is not its number of seats, {count}; to sell fewer, block some"
 
 
 async def published(
@@ -88,7 +140,8 @@ async def published(
     )
     page = found[:limit]
     tiers = await events.tiers_of(services.pool, [event.id for event in page])
-    views = [_view(event, _shown(tiers.get(event.id, []))) for event in page]
+    rows = await asyncio.gather(*(_on_sale(services, one, tiers.get(one.id, [])) for one in page))
+    views = [view(event, _shown(its)) for event, its in rows if event.status != "draft"]
     last = (page[-1].starts_at, page[-1].id) if len(found) > limit else None
     return told.Page(views, last)
 
@@ -104,13 +157,26 @@ async def read(
     """
     event = await find(services, event_id)
     code = unlocking(person, event, promo_code)
+    rows = (await events.tiers_of(services.pool, [event.id])).get(event.id, [])
+    event, tiers = await as_sold(services.engine, event, rows)
     if event.status == "draft" and code != ALL_TIERS:
         raise not_found()
-    tiers = (await events.tiers_of(services.pool, [event.id])).get(event.id, [])
     if code != ALL_TIERS:
         promos = await events.promos_of(services.pool, event.id) if code else []
         tiers = _shown(tiers, {no for one in promos if one.code == code for no in one.tier_nos})
-    return told.Seen(_view(event, tiers), bool(code))
+    return told.Seen(view(event, tiers), bool(code))
+
+
+async def _on_sale(
+    services: Services, event: events.Event, tiers: Sequence[events.Tier]
+) -> tuple[events.Event, Sequence[events.Tier]]:
+    """Return an event of a list; one that PostgreSQL takes for a draft as Redis has it."""
+    if event.status == "draft":
+        try:
+            return await as_sold(services.engine, event, tiers)
+        except (ShardUnavailable, OutcomeUnknown):
+            pass  # Nobody can tell: the list goes on without it.
+    return event, tiers
 
 
 def unlocking(person: Principal | None, event: events.Event | Known, promo_code: str) -> str:
@@ -118,17 +184,20 @@ def unlocking(person: Principal | None, event: events.Event | Known, promo_code:
     return ALL_TIERS if _is_own(person, event) else promo_code.upper()
 
 
-async def find(services: Services, event_id: str) -> events.Event:
-    """Return an event, whoever has it; deny one that is not there."""
-    event = await events.by_id(services.pool, event_id) if is_id("evt", event_id) else None
+async def find(services: Services, event_id: str, database: Database | None = None) -> events.Event:
+    """Return an event's row, whoever has it; deny one that is not there."""
+    known = is_id("evt", event_id)
+    event = await events.by_id(database or services.pool, event_id) if known else None
     if event is None:
         raise not_found()
     return event
 
 
-async def own(services: Services, person: Principal, event_id: str) -> events.Event:
-    """Return the event if the person may change it; else it is not there (S8)."""
-    event = await find(services, event_id)
+async def own(
+    services: Services, person: Principal, event_id: str, database: Database | None = None
+) -> events.Event:
+    """Return the event's row if the person may change it; else it is not there (S8)."""
+    event = await find(services, event_id, database)
     if not _is_own(person, event):
         raise not_found()
     return event
@@ -137,7 +206,8 @@ async def own(services: Services, person: Principal, event_id: str) -> events.Ev
 async def view_of(services: Services, event_id: str) -> told.Event:
     """Return an event as its organizer sees it."""
     event = await find(services, event_id)
-    return _view(event, (await events.tiers_of(services.pool, [event_id]))[event_id])
+    tiers = (await events.tiers_of(services.pool, [event_id]))[event_id]
+    return view(*await as_sold(services.engine, event, tiers))
 
 
 def as_loaded(section: seats.Section) -> Section:
@@ -184,19 +254,16 @@ def leads(person: Principal | None) -> bool:
 
 
 def _is_own(person: Principal | None, event: events.Event | Known) -> bool:
-    if person is None:
-        return False
-    return person.role == "admin" or (
-        person.role == "organizer" and person.organizer_id == event.organizer_id
-    )
+    return owns(person, event.organizer_id)
 
 
-def _shown(tiers: list[events.Tier], unlocked: Collection[int] = ()) -> list[events.Tier]:
+def _shown(tiers: Sequence[events.Tier], unlocked: Collection[int] = ()) -> list[events.Tier]:
     """Leave out the hidden tiers that are not unlocked."""
     return [tier for tier in tiers if not tier.is_hidden or tier.tier_no in unlocked]
 
 
-def _view(event: events.Event, tiers: list[events.Tier]) -> told.Event:
+def view(event: events.Event, tiers: Sequence[events.Tier]) -> told.Event:
+    """Return an event's rows as they are told."""
     return told.Event(
         id=event.id,
         organizer_id=event.organizer_id,

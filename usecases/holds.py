@@ -153,7 +153,9 @@ async def _own(services: Services, person: Principal, own_id: str) -> Kept:
     if not is_id("hold", own_id):
         raise not_found()
     for event_id in await events.ids_between(services.pool, *event_id_range(own_id)):
-        known = await services.catalog.need(event_id)
+        known = await services.catalog.find(event_id)
+        if known is None or known.is_draft:
+            continue  # Somebody's draft, made in the same ms.
         found = await services.engine.read_hold(known.shard, event_id, own_id)
         if found is not None and found.user_id == person.user_id:
             return Kept(Own(event_id, own_id, person.user_id), known, found)

@@ -5,6 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from functools import lru_cache
 
+from usecases.denials import invalid
+
+#: Years that an event and its sale may lie in.
+YEAR_MIN = 2000
+YEAR_MAX = 2999
 _UNIX_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MS = dt.timedelta(milliseconds=1)
 
@@ -17,6 +22,17 @@ def moment_of(at_ms: int) -> dt.datetime:
 def ms_of(moment: dt.datetime) -> int:
     """Return a time as Unix ms, rounded down; exactly, as PostgreSQL has it as well."""
     return (moment - _UNIX_EPOCH) // _MS
+
+
+def in_utc(name: str, moment: dt.datetime) -> dt.datetime:
+    """Bring a time that was asked for to UTC; the calendar's ends cannot be brought from afar."""
+    try:
+        utc = moment.astimezone(dt.UTC)
+    except OverflowError as error:
+        raise invalid(f"/{name}", "is out of range") from error
+    if not YEAR_MIN <= utc.year <= YEAR_MAX:
+        raise invalid(f"/{name}", f"must lie in the years {YEAR_MIN} to {YEAR_MAX}")
+    return utc
 
 
 @lru_cache(maxsize=256)

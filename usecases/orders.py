@@ -24,6 +24,7 @@ from usecases.asked import Money, Order, OrderItem, Scalar
 from usecases.catalog import Known
 from usecases.denials import Denied, as_value, invalid
 from usecases.services import Services
+from usecases.tokens import Principal
 from usecases.told import BookingItem
 
 #: Sorted keys: the same request in another order of fields is the same request.
@@ -50,9 +51,9 @@ class Wish(NamedTuple):
 
 
 @as_value
-async def understand(services: Services, event_id: str, order: Order) -> Wish:
+async def understand(services: Services, person: Principal, event_id: str, order: Order) -> Wish:
     """Check what an order's bounds cannot say, and translate it."""
-    known = services.catalog.get(event_id) or await services.catalog.need(event_id)
+    known = services.catalog.get(event_id) or await services.catalog.need(event_id, person=person)
     if not all(item.tier_id is None or item.tier_id in known.tier_nos for item in order.items):
         wanted = frozenset(item.tier_id for item in order.items if item.tier_id is not None)
         known = await services.catalog.need(event_id, wanted)

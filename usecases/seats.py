@@ -26,7 +26,7 @@ async def read(
     Sections of hidden tiers are shown to the event's organizer, and those that *promo_code*
     unlocks.
     """
-    known = services.catalog.get(event_id) or await services.catalog.need(event_id)
+    known = services.catalog.get(event_id) or await services.catalog.need(event_id, person=person)
     if not known.section_tiers:
         return told.Seen(told.SeatMap(event_id=event_id, version=0, sections=[]))
     code = events.unlocking(person, known, promo_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from hashlib import blake2b
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -28,11 +29,6 @@ class Seen(NamedTuple, Generic[View]):
 
     view: View
     is_private: bool = False
-
-
-def edition(version: int, status: str) -> str:
-    """Name what can be seen of an event: another name, another event."""
-    return f"{version}-{status}"
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +90,26 @@ class Event(Told, frozen=True, kw_only=True):
     #: Null: a hundredth of the time until the sale ends, 24 hours at most, 15 minutes at least.
     offer_ttl_s: int | None
     tiers: list[Tier]
+
+
+def edition(event: Event) -> str:
+    """Name what is seen of an event: another state of it, or another view, has another name."""
+    return f"{event.version}-{_digest(event)}"
+
+
+def shows(seen: str, event: Event) -> bool:
+    """
+    Tell whether the edition *seen* shows all that the event is now.
+
+    Its version does not count: it grows once more when PostgreSQL has what Redis had decided, and
+    was shown, before.
+    """
+    return seen.rpartition("-")[2] == _digest(event)
+
+
+def _digest(event: Event) -> str:
+    unversioned = msgspec.structs.replace(event, version=0)
+    return blake2b(msgspec.json.encode(unversioned), digest_size=8).hexdigest()
 
 
 class TierAvailability(Told, frozen=True, kw_only=True):

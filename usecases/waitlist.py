@@ -56,7 +56,7 @@ async def join(
 
     Idempotency: the same key gives the same entry, as it is then.
     """
-    known = await services.catalog.need(event_id, frozenset({asked.tier_id}))
+    known = await services.catalog.need(event_id, frozenset({asked.tier_id}), person=person)
     tier_no = known.tier_nos.get(asked.tier_id)
     if tier_no is None:
         raise invalid("/tier_id", NO_TIER)
@@ -153,7 +153,9 @@ async def _own(services: Services, person: Principal, prefix: str, own_id: str) 
         raise not_found()
     wanted = own_id if prefix == "wl" else entry_of_offer(own_id)
     for event_id in await events.ids_between(services.pool, *event_id_range(own_id)):
-        known = await services.catalog.need(event_id)
+        known = await services.catalog.find(event_id)
+        if known is None or known.is_draft:
+            continue  # Somebody's draft, made in the same ms.
         found = await _read(services, known, event_id, person.user_id, [wanted])
         was_offered = found and (found[0].entry.status == "offered" or found[0].entry.version > 2)
         if found and (prefix == "wl" or was_offered):

@@ -13,6 +13,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -33,6 +34,7 @@ from usecases.acks import Acks
 from usecases.buckets import Buckets
 from usecases.catalog import Catalog
 from usecases.passwords import Passwords
+from usecases.present import is_loaded
 from usecases.receipts import Receipts
 from usecases.services import Services
 from usecases.ticket_codes import TicketCodes
@@ -123,7 +125,7 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         pool=pool,
         watermark=watermark,
         acks=acks,
-        catalog=Catalog(pool),
+        catalog=Catalog(pool, partial(is_loaded, engine)),
         tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
         passwords=passwords,
         ticket_codes=TicketCodes(options.ticket_signing_key),

@@ -7,7 +7,7 @@ import time
 from aiohttp import web
 from multidict import istr
 
-from api.answers import PERSONAL, PUBLIC, encode, problem_of
+from api.answers import PERSONAL, PUBLIC, VARY, encode, problem_of
 from api.http import PRINCIPAL, SERVICES, promo_code
 from api.lean import LeanAnswer
 from api.leftovers import LEFTOVERS
@@ -18,7 +18,8 @@ from usecases.events import leads
 
 _CACHE_CONTROL = istr("Cache-Control")
 _PRIVATE_LINE, _PUBLIC_LINE = (
-    f"Cache-Control: {one['Cache-Control']}\r\n" for one in (PERSONAL, PUBLIC)
+    f"Cache-Control: {one['Cache-Control']}\r\nVary: {VARY['Vary']}\r\n"
+    for one in (PERSONAL, PUBLIC)
 )
 
 

@@ -22,8 +22,9 @@ async def change(request: web.Request) -> web.StreamResponse | Problem:
     """
     Change an event: texts at any time; capacities and the sale's end also while it is sold.
 
-    Needs `If-Match` with the event's ETag, so that nobody overwrites what they have not seen.
-    Capacities change all or none, and never below what is sold, held and blocked.
+    Needs `If-Match` with the event's ETag, so that nobody overwrites what they have not seen. All
+    that is asked for changes, or nothing; capacities never below what is sold, held and blocked.
+    That of a tier with seats is the number of its seats.
     """
     asked, given = await read_body(request, _CHANGE), request.headers.get("If-Match")
     told = await changes.change(*own(request), given and given.strip().strip('"'), asked)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 
 import msgspec
 from aiohttp import web
 
-from api.answers import PUBLIC, answer, answer_page, problem_of
+from api.answers import PUBLIC, VARY, answer, answer_page, problem_of
 from api.http import (
     PRINCIPAL,
     SERVICES,
+    has_seen,
     page_limit,
     page_start,
     promo_code,
@@ -32,7 +32,7 @@ _LONG_AGO = (dt.datetime(1970, 1, 1, tzinfo=dt.UTC), "")
 
 
 async def create(request: web.Request) -> web.StreamResponse | Problem:
-    """Make a draft."""
+    """Make a draft. Names that read alike are one name: of tiers, of sections, of rows."""
     asked = await read_body(request, _NEW_EVENT)
     made = await drafts.create(request.app[SERVICES], request[PRINCIPAL], asked)
     if isinstance(made, Denied):
@@ -44,7 +44,8 @@ async def publish(request: web.Request) -> web.StreamResponse | Problem:
     """
     Load the event's stock; from its opening on it may be sold.
 
-    May be repeated: the event is published once. Answers when PostgreSQL has it, too.
+    May be repeated: the event is published once, as it was when its publishing began. Answers when
+    PostgreSQL has it, too.
     """
     return answer(await events.publish(*own(request)))
 
@@ -67,17 +68,19 @@ async def read(request: web.Request) -> web.StreamResponse | Problem:
     """
     Read one event; a draft only by its organizer.
 
-    Hidden tiers are shown to its organizer, and with `promo_code` those that the code unlocks.
+    Hidden tiers are shown to its organizer, and with `promo_code` those that the code unlocks. The
+    ETag is that of what is shown.
     """
     event_id, person = request.match_info["event_id"], request.get(PRINCIPAL)
     seen = await events.read(request.app[SERVICES], person, event_id, promo_code(request))
     if isinstance(seen, Denied):
         return problem_of(seen)
     etag = _etag(seen.view)
-    if _matches(request.headers.getall("If-None-Match", ()), etag):
-        return web.Response(status=304, headers={"ETag": etag})
     cache = "private, no-cache" if seen.is_private else "no-cache"
-    return answer(seen.view, headers={"ETag": etag, "Cache-Control": cache})
+    headers = {"ETag": etag, "Cache-Control": cache} | VARY
+    if has_seen(request, etag):
+        return web.Response(status=304, headers=headers)
+    return answer(seen.view, headers=headers)
 
 
 def own(request: web.Request) -> tuple[Services, Principal, str]:
@@ -91,10 +94,4 @@ def answer_event(event: told.Event | Denied) -> web.StreamResponse | Problem:
 
 
 def _etag(event: told.Event) -> str:
-    return f'"{told.edition(event.version, event.status)}"'
-
-
-def _matches(headers: Sequence[str], etag: str) -> bool:
-    """Tell whether If-None-Match names *etag*; weakly, as RFC 9110 §13.1.2 has it."""
-    names = [name.strip() for header in headers for name in header.split(",")]
-    return "*" in names or etag in {name.removeprefix("W/") for name in names}
+    return f'"{told.edition(event)}"'

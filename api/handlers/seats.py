@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Literal
 
 import msgspec
 from aiohttp import web
 
-from api.answers import PERSONAL, PUBLIC, answer, problem_of
+from api.answers import PERSONAL, PUBLIC, VARY, answer, encode, problem_of
 from api.handlers.events import own
-from api.http import PRINCIPAL, SERVICES, promo_code, read_body
+from api.http import PRINCIPAL, SERVICES, has_seen, promo_code, read_body
 from api.problems import Problem, invalid
-from usecases import seats
+from usecases import seats, told
 from usecases.asked import SeatIds
 from usecases.denials import Denied
 
@@ -33,12 +34,11 @@ async def read(request: web.Request) -> web.StreamResponse | Problem:
     seen = await seats.read(request.app[SERVICES], person, event_id, since, code)
     if isinstance(seen, Denied):
         return problem_of(seen)
-    headers = PERSONAL if seen.is_private else PUBLIC
+    headers = (PERSONAL if seen.is_private else PUBLIC) | VARY
     if seen.view.version or seen.view.sections:
-        version = seen.view.version
-        etag = f'"{version}"' if since < 0 else f'"{since}-{version}"'
+        etag = _etag(seen, since)
         headers = headers | {"ETag": etag}
-        if request.headers.get("If-None-Match") == etag:
+        if has_seen(request, etag):
             return web.Response(status=304, headers=headers)
     return answer(seen.view, headers=headers)
 
@@ -58,6 +58,15 @@ async def _shift(
 ) -> web.StreamResponse | Problem:
     asked = await read_body(request, _SEAT_IDS)
     return answer(await seats.shift(*own(request), status, asked.seat_ids))
+
+
+def _etag(seen: told.Seen[told.SeatMap], since: int) -> str:
+    """Name the map, or its changes, at a version; what not everybody sees has a name of its own."""
+    words = [str(since)] if since >= 0 else []
+    words.append(str(seen.view.version))
+    if seen.is_private:
+        words.append(blake2b(encode(seen.view), digest_size=8).hexdigest())
+    return f'"{"-".join(words)}"'
 
 
 def _since(request: web.Request) -> int:

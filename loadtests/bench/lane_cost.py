@@ -112,7 +112,7 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         return reply(words)
 
     shard._wire.call = call  # noqa: SLF001
-    catalog = Catalog(cast("Any", None))
+    catalog = Catalog(cast("Any", None), cast("Any", None))
     catalog._known[EVENT] = Known(  # noqa: SLF001
         0, "org", "EUR", {TIER: 1}, {1: TIER}, {}, time.monotonic()
     )

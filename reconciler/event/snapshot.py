@@ -29,7 +29,7 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.errors import CorruptRecord
-from engine.records import CapacitySet, Damaged, Entry, Record, read_call
+from engine.records import CapacitySet, Damaged, Entry, Record, SaleChange, read_call
 from engine.values import Booking, Ticket, WaitEntry
 from reconciler.event.hashes import ask, read_hashes, read_texts, take_mark, texts_of
 from reconciler.event.journal import JournalReader, Known, follow_sales
@@ -365,6 +365,10 @@ def _fold(rows: _Rows, epoch: int, records: Sequence[tuple[int, Record]]) -> Non
                 row._replace(capacity=capacities.get(row.tier_no, row.capacity))
                 for row in rows.tiers[record.event_id]
             ]
+        elif isinstance(record, SaleChange):
+            event = rows.events.get(record.event_id)
+            if event is not None:
+                rows.events[event.id] = event._replace(closes_at_ms=record.closes_at_ms)
 
 
 def _row_text(ticket: audit.TicketRow) -> str:

@@ -226,10 +226,23 @@ def check_loaded(view: EventView) -> list[Violation]:
 
 
 def check_tier_rows(view: EventView) -> list[Violation]:
-    """I8: the tiers' rows are what the `published` record and its changes say."""
+    """I8: the organizer's rows are what the `published` record and its changes say."""
     if view.published is None or not view.stock:
         return []
     found: list[Violation] = []
+    wanted = view.published.closes_at_ms
+    if view.row is not None and view.row.closes_at_ms not in {None, wanted}:
+        found.append(
+            of_event(
+                view,
+                "I8",
+                "event_row_differs",
+                subject="closes_at_ms",
+                expected=wanted,
+                found=view.row.closes_at_ms,
+                message="the end of the sale in the event's row is not what the records say",
+            )
+        )
     rows = {tier.tier_no: tier for tier in view.tiers}
     for tier in view.published.tiers:
         row = rows.get(tier.tier_no)

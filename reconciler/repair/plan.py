@@ -18,7 +18,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from engine import keys
-from engine.records import Blocked, Record, Unblocked
+from engine.records import Blocked, Published, Record, Unblocked
 from reconciler.event.hashes import scan_events
 from reconciler.event.image import Change
 from reconciler.event.journal import JournalReader
@@ -70,6 +70,8 @@ OF_REDIS = frozenset(
         "waiting_differs",
     }
 )
+#: Violations whose cure is to write the organizer's rows as the records have the sale.
+OF_SALE_ROWS = frozenset({"tier_row_differs", "event_row_differs"})
 #: While an event has one of these, what Redis must be cannot be told: its rows or records are not
 #: all there, and places of an acknowledged booking would be sold again.
 UNPROVED = OF_ROWS | {
@@ -107,7 +109,6 @@ WHY_NOT = {
     "not_loaded": "Redis has lost the event: `recover --thaw N --rebuild` loads the shard anew",
     "meta_missing": "Redis has lost the shard: `recover` rebuilds it from PostgreSQL",
     "event_missing": "the organizer's row was written by the API: restore it from a later backup",
-    "tier_row_differs": "the organizer's row was written by the API: put it right by hand",
     "ledger_ahead": "Redis is behind PostgreSQL: `recover` rebuilds it",
     "limit_exceeded": "who keeps what is for people to say",
     "oversold_then": "history is not changed",
@@ -119,7 +120,7 @@ WHY_NOT_ELSE = "no rule says which side is right: for people to judge"
 class Action:
     """What will be done about some violations of one event, or of the shard."""
 
-    #: `rederive`, `reblock`, `set`, `derive` or `reopen`.
+    #: `rederive`, `reblock`, `restate`, `set`, `derive` or `reopen`.
     verb: str
     #: `postgresql` or `redis`.
     store: str
@@ -130,6 +131,8 @@ class Action:
     effects: tuple[str, ...]
     changes: tuple[Change, ...] = ()
     booking_ids: tuple[str, ...] = ()
+    #: The sale as the records have it, of `restate`.
+    sale: Published | None = None
 
 
 @dataclass(slots=True)
@@ -181,25 +184,43 @@ class Planner:
                 again = {v.identity for v in (await examine(reader, group)).violations}
                 found_here = [v for v in found_here if v.identity in again]
             found += found_here
+            self._plan_sales(plan, views, [*proof.violations, *found_here])
             await self._plan_redis(plan, views, [*proof.violations, *found_here])
         plan.violations = without_named(found)
         self._plan_rest(plan)
         return plan
 
+    def _plan_sales(
+        self, plan: Plan, views: Sequence[EventView], found: Sequence[Violation]
+    ) -> None:
+        """Plan what the organizer's rows must say: what was sold is right, not what was written."""
+        for view in views:
+            mine = _curable(plan, view, OF_SALE_ROWS, found)
+            if not mine:
+                continue
+            effects = [
+                f"{f'tier {v.tier_no}' if v.tier_no else 'event'} {v.subject}: "
+                f"{v.found} -> {v.expected}"
+                for v in mine
+            ]
+            plan.actions.append(
+                _action(
+                    "restate",
+                    "postgresql",
+                    self._shard,
+                    view.event_id,
+                    mine,
+                    effects,
+                    sale=view.published,
+                )
+            )
+
     async def _plan_redis(
         self, plan: Plan, views: Sequence[EventView], found: Sequence[Violation]
     ) -> None:
         for view in views:
-            mine = tuple(v for v in found if v.event_id == view.event_id and v.code in OF_REDIS)
+            mine = _curable(plan, view, OF_REDIS, found)
             if not mine:
-                continue
-            first = next(
-                (v for v in found if v.code in UNPROVED and v.event_id in {None, view.event_id}),
-                None,
-            )
-            if first is not None:
-                why = f"told once {first.code} is put right"
-                plan.hopeless += [(violation, why) for violation in mine]
                 continue
             wanted = sorted(differing(view))
             records = await history(self._database, self._shard, view.event_id, wanted)
@@ -241,7 +262,7 @@ class Planner:
         shard_wide: dict[str, list[Violation]] = defaultdict(list)
         for violation in plan.violations:
             code, event_id = violation.code, violation.event_id
-            if code in OF_REDIS:
+            if code in OF_REDIS | OF_SALE_ROWS:
                 continue  # Planned with its event.
             if code in OF_ROWS and violation.booking_id and event_id:
                 by_event[event_id].append(violation)
@@ -327,6 +348,21 @@ def _owner(record: Record) -> str | None:
     return getattr(record, "booking_id", None)
 
 
+def _curable(
+    plan: Plan, view: EventView, codes: frozenset[str], found: Sequence[Violation]
+) -> tuple[Violation, ...]:
+    """Return the event's violations of *codes*; none while it cannot be told what is right."""
+    mine = tuple(v for v in found if v.event_id == view.event_id and v.code in codes)
+    first = next(
+        (v for v in found if v.code in UNPROVED and v.event_id in {None, view.event_id}), None
+    )
+    if mine and first is not None:
+        why = f"told once {first.code} is put right"
+        plan.hopeless += [(violation, why) for violation in mine]
+        return ()
+    return mine
+
+
 def said_holes(holes: Sequence[Hole]) -> str:
     """Say which records PostgreSQL does not have."""
     return "; ".join(
@@ -345,6 +381,7 @@ def _action(
     effects: Sequence[str],
     *,
     booking_ids: tuple[str, ...] = (),
+    sale: Published | None = None,
 ) -> Action:
     return Action(
         verb=verb,
@@ -354,4 +391,5 @@ def _action(
         violations=tuple(violations),
         effects=tuple(effects),
         booking_ids=booking_ids,
+        sale=sale,
     )

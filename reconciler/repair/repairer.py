@@ -234,6 +234,11 @@ class Repairer:
                     if isinstance(place.record, Blocked | Unblocked)
                 ],
             )
+        elif action.verb == "restate":
+            assert action.sale is not None
+            await ledger.restate(
+                self._database, shard=self._shard, holder=self._holder, sale=action.sale
+            )
         elif action.verb == "set":
             assert action.event_id is not None
             for start in range(0, len(action.changes), CHANGES_MAX):

@@ -3,7 +3,9 @@
 SELECT id, shard, status::text AS status FROM events WHERE shard = $1 ORDER BY id;
 
 -- audit_event_rows --
-SELECT id, shard, status::text AS status FROM events WHERE id = ANY($1::text[]);
+SELECT id, shard, status::text AS status,
+       floor(extract(epoch FROM sale_closes_at) * 1000)::bigint AS closes_at_ms
+FROM events WHERE id = ANY($1::text[]);
 
 -- audit_tiers --
 SELECT event_id, tier_no, id, price_minor, capacity, order_max, order_min, person_max,

@@ -15,7 +15,7 @@ SELECT $1, * FROM unnest($2::smallint[], $3::text[], $4::text[], $5::bigint[], $
 SELECT id, organizer_id, shard, status::text AS status, name, description, category, venue,
        timezone, currency, starts_at, ends_at, sale_opens_at, sale_closes_at, person_max, version,
        created_at, published_at, waitlist_policy::text AS waitlist_policy, waitlist_patience_ms,
-       transfers, offer_ttl_ms
+       transfers, offer_ttl_ms, publishing_at
 FROM events WHERE id = $1;
 
 -- tiers_of_events --
@@ -24,13 +24,14 @@ SELECT event_id, tier_no, id, name, price_minor, capacity, order_max, order_min,
 FROM tiers WHERE event_id = ANY ($1::text[]) ORDER BY event_id, tier_no;
 
 -- published_events --
--- One page of what the public may see, by start; $1 and $2 continue after an event.
+-- One page of what the public may see once Redis has it, by start; $1 and $2 continue after an
+-- event.
 SELECT id, organizer_id, shard, status::text AS status, name, description, category, venue,
        timezone, currency, starts_at, ends_at, sale_opens_at, sale_closes_at, person_max, version,
        created_at, published_at, waitlist_policy::text AS waitlist_policy, waitlist_patience_ms,
-       transfers, offer_ttl_ms
+       transfers, offer_ttl_ms, publishing_at
 FROM events
-WHERE status <> 'draft' AND (starts_at, id) > ($1, $2)
+WHERE (status <> 'draft' OR publishing_at IS NOT NULL) AND (starts_at, id) > ($1, $2)
   AND ($3::text IS NULL OR name ILIKE '%' || $3 || '%')
   AND ($4::text IS NULL OR category = $4)
   AND ($5::timestamptz IS NULL OR starts_at >= $5)

@@ -45,23 +45,44 @@ FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
     AS new (id, status, closes_at, cancelled_at)
 WHERE events.id = new.id;
 
--- claim_version --
--- An organizer's change of an event, if it is still as the organizer has seen it.
+-- lock_event --
+-- One change of an event by its organizer at a time; nobody else waits for it.
+SELECT pg_advisory_xact_lock(1163282297, hashtext($1));
+
+-- change_event --
+-- An organizer's change of what is PostgreSQL's own; of a draft alone ($7) the sale's end as well.
 UPDATE events
 SET version = version + 1,
-    name = coalesce($3, name), description = coalesce($4, description),
-    category = coalesce($5, category), venue = coalesce($6, venue)
-WHERE id = $1 AND version = $2
+    name = coalesce($2, name), description = coalesce($3, description),
+    category = coalesce($4, category), venue = coalesce($5, venue),
+    sale_closes_at = coalesce($6, sale_closes_at)
+WHERE id = $1 AND (NOT $7::boolean OR (status = 'draft' AND publishing_at IS NULL))
 RETURNING version;
-
--- change_draft --
-UPDATE events SET sale_closes_at = coalesce($2, sale_closes_at) WHERE id = $1 AND status = 'draft';
 
 -- change_draft_tiers --
 UPDATE tiers SET capacity = new.capacity
 FROM unnest($2::smallint[], $3::integer[]) AS new (tier_no, capacity)
-WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no
-  AND EXISTS (SELECT FROM events WHERE id = $1 AND status = 'draft');
+WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no;
+
+-- begin_publishing --
+-- Waits for a change of the draft that is under way; none begins afterwards.
+UPDATE events SET publishing_at = now()
+WHERE id = $1 AND status = 'draft' AND publishing_at IS NULL;
+
+-- restate_event --
+-- The rows of a sale as its records have it; for repairs.
+UPDATE events SET version = version + 1, sale_closes_at = $2 WHERE id = $1;
+
+-- restate_tiers --
+UPDATE tiers
+SET price_minor = new.price_minor, capacity = new.capacity, order_max = new.order_max,
+    order_min = new.order_min, person_max = new.person_max, sale_opens_at = new.opens_at,
+    sale_closes_at = new.closes_at, is_hidden = new.is_hidden
+FROM unnest($2::smallint[], $3::bigint[], $4::integer[], $5::smallint[], $6::smallint[],
+            $7::integer[], $8::timestamptz[], $9::timestamptz[], $10::boolean[])
+    AS new (tier_no, price_minor, capacity, order_max, order_min, person_max, opens_at, closes_at,
+            is_hidden)
+WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no;
 
 -- ticket_rows --
 -- The tickets of some bookings, each with what is needed to say whether it lives.

@@ -332,10 +332,18 @@ async def test_sale_closed(world: World, user: str) -> None:
 
 
 async def test_not_on_sale(world: World, user: str) -> None:
-    """A draft cannot be booked."""
-    draft = await world.draft(await world.organizer(), 5)
+    """A draft cannot be booked; to others than its organizer it is not there (S8)."""
+    boss = await world.organizer()
+    draft = await world.draft(boss, 5)
     before = await world.state()
-    check_problem(await world.book(draft, user), 409, "not_on_sale")
+    check_problem(await world.book(draft, boss), 409, "not_on_sale")
+    for items in ((1, 1), {"tier_id": new_id("tier"), "quantity": 1}):
+        for what in ("bookings", "holds"):
+            check_problem(await world.book(draft, user, items, what=what), 404, "not_found")
+    wish = {"tier_id": draft["tiers"][0]["id"], "quantity": 1}
+    path = f"/v1/events/{draft['id']}/waitlist"
+    answer = await world.call("POST", path, token=user, key="k", json=wish)
+    check_problem(answer, 404, "not_found")
     assert before == await world.state()
 
 

@@ -155,4 +155,4 @@ async def test_seats_are_not_counted(world: World, user: str) -> None:
     answer = await world.call(
         "PATCH", f"/v1/events/{event['id']}", token=boss, json=wants, headers={"If-Match": "*"}
     )
-    check_problem(answer, 409, "tier_has_seats", "/tiers/0/capacity")
+    check_problem(answer, 422, "invalid", "/tiers/0/capacity")

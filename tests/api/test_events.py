@@ -142,10 +142,11 @@ async def test_availability_is_remembered(world: World, serve: Serve) -> None:
 
 
 async def test_availability_of_a_draft(world: World, organizer: str) -> None:
-    """A draft has no stock."""
-    draft = await world.draft(organizer, 5)
-    answer = await world.call("GET", f"/v1/events/{draft['id']}/availability")
-    check_problem(answer, 409, "not_on_sale")
+    """A draft has no stock, which nobody but its organizer learns (S8)."""
+    path = f"/v1/events/{(await world.draft(organizer, 5))['id']}/availability"
+    check_problem(await world.call("GET", path, token=organizer), 409, "not_on_sale")
+    for token in (None, world.token(), await world.organizer()):
+        check_problem(await world.call("GET", path, token=token), 404, "not_found")
 
 
 async def ids(world: World, query: str) -> list[str]:
@@ -238,6 +239,12 @@ TIER = {"name": "T", "price": PRICE, "capacity": 1}
         (
             {"tiers": [TIER, TIER | {"price": {"amount": 1, "currency": "USD"}}]},
             "/tiers/1/price/currency",
+        ),
+        ({"tiers": [TIER, TIER | {"name": TIER["name"].upper()}]}, "/tiers/1/name"),
+        ({"tiers": [TIER, TIER | {"name": f" {TIER['name']}\u200b "}]}, "/tiers/1/name"),
+        (
+            {"tiers": [TIER | {"name": "Stra\u00dfe"}, TIER | {"name": "\uff33TRASSE"}]},
+            "/tiers/1/name",
         ),
         ({"status": "published"}, "/status"),
         ({"organizer_id": "org_1"}, "/organizer_id"),

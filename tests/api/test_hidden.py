@@ -136,6 +136,36 @@ async def test_seats_of_a_hidden_tier(world: World, organizer: str) -> None:
     assert [["s1-1"]] == [change["seat_ids"] for change in changes]
 
 
+async def test_view_is_in_the_tag(world: World, organizer: str) -> None:
+    """Visitor, holder of a code and organizer: none is told that nothing changed since another."""
+    sections = [
+        {"name": name, "tier": n, "rows": [{"name": "1", "seats": 5}]}
+        for n, name in enumerate(("Left", "Right"))
+    ]
+    body = hidden_event() | {"sections": sections}
+    for tier in body["tiers"]:
+        tier.pop("capacity", None)
+    event = await world.event(token=organizer, **body)
+    code = body["promo_codes"][0]["code"]
+    path = f"/v1/events/{event['id']}"
+    for end in ("", "/seats"):
+        views = [(f"{path}{end}", None), (f"{path}{end}?promo_code={code}", None)]
+        views.append((f"{path}{end}", organizer))
+        tags = [(await world.call("GET", at, token=who)).headers["ETag"] for at, who in views]
+        assert 2 <= len(set(tags))
+        assert tags[0] not in tags[1:]
+        for (at, who), own in zip(views, tags, strict=True):
+            for tag in tags:
+                seen = {"If-None-Match": tag}
+                answer = await world.call("GET", at, token=who, headers=seen)
+                assert (304 if tag == own else 200) == answer.status
+                assert "Authorization" in answer.headers["Vary"]
+                assert (own != tags[0]) == answer.headers["Cache-Control"].startswith("private")
+                assert own == answer.headers["ETag"]
+    answer = await world.call("GET", f"{path}/availability")
+    assert "Authorization" in answer.headers["Vary"]
+
+
 @pytest.mark.parametrize(
     ("codes", "pointer"),
     [

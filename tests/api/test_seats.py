@@ -84,8 +84,10 @@ async def test_seat_map(world: World, hall: Event) -> None:
             "rows": [{"name": "1", "first_seat": 1, "seats": 3, "labels": ["1a", "1b", "1c"]}],
         },
     ] == answer.body["sections"]
-    again = await seats(world, hall, **{"If-None-Match": answer.headers["ETag"]})
+    again = await seats(world, hall, **{"If-None-Match": f'W/{answer.headers["ETag"]}, "x"'})
     assert 304 == again.status
+    for name in ("ETag", "Cache-Control", "Vary"):
+        assert answer.headers[name] == again.headers[name]
 
 
 async def test_seat_map_since(world: World, hall: Event) -> None:
@@ -117,9 +119,12 @@ async def test_event_without_seats(world: World, event: Event) -> None:
 
 
 async def test_draft_has_no_map(world: World, organizer: str) -> None:
-    """A draft's seats are not on sale."""
-    made = await world.call("POST", "/v1/events", token=organizer, json=seated_event())
-    check_problem(await seats(world, made.body), 409, "not_on_sale")
+    """A draft's seats are not on sale; nobody but its organizer learns that it is there (S8)."""
+    for body in (seated_event(), new_event(5)):
+        made = await world.call("POST", "/v1/events", token=organizer, json=body)
+        check_problem(await seats(world, made.body), 404, "not_found")
+        path = f"/v1/events/{made.body['id']}/seats"
+        check_problem(await world.call("GET", path, token=organizer), 409, "not_on_sale")
 
 
 async def test_book_seats(world: World, hall: Event) -> None:
@@ -278,6 +283,31 @@ async def test_bad_items(world: World, hall: Event, items: list[Any], pointer: s
                     "name": "A",
                     "tier": 0,
                     "rows": [{"name": "1", "seats": [{"label": "1"}, {"label": "1"}]}],
+                }
+            ],
+            "/sections/0/rows/0/seats/1/label",
+        ),
+        (
+            [{"name": "A", "tier": 0, "rows": [{"name": n, "seats": 4} for n in ("1a", "1A ")]}],
+            "/sections/0/rows/1/name",
+        ),
+        (
+            [{"name": n, "tier": 0, "rows": [{"name": n, "seats": 4}]} for n in ("Box", "box")],
+            "/sections/1/name",
+        ),
+        (
+            [
+                {"name": "Box", "tier": 0, "rows": [{"name": "A 1", "seats": 4}]},
+                {"name": "Box A", "tier": 0, "rows": [{"name": "1", "seats": 4}]},
+            ],
+            "/sections/1/rows/0/name",
+        ),
+        (
+            [
+                {
+                    "name": "A",
+                    "tier": 0,
+                    "rows": [{"name": "1", "seats": [{"label": "1a"}, {"label": "1A"}]}],
                 }
             ],
             "/sections/0/rows/0/seats/1/label",

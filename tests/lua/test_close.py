@@ -27,6 +27,9 @@ async def test_not_on_sale(till: Till, verb: str, words: tuple[object, ...]) -> 
         ("set_capacity", ("1",)),
         ("set_capacity", ("1:10000001",)),
         ("set_capacity", ("1:1,1:2",)),
+        ("set_capacity", ("1:1;x",)),
+        ("set_capacity", (";5",)),
+        ("set_capacity", ("1:1;1234567890123456",)),
     ],
 )
 async def test_badarg(till: Till, verb: str, words: tuple[object, ...]) -> None:

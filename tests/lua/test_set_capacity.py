@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from engine.ids import new_id
-from engine.records import CapacitySet
-from tests.checks import journal
+from engine.records import CapacitySet, Reopened
+from tests.checks import FAR_MS, journal
 from tests.lua.world import Command, Till, check_folded, dump
 
 
@@ -27,6 +27,27 @@ async def test_raise_and_lower(till: Till) -> None:
     record = (await journal(till.redis, till.shard))[-1].record
     assert isinstance(record, CapacitySet)
     assert [(1, 5)] == [(tier.tier_no, tier.capacity) for tier in record.tiers]
+    await check_folded(till)
+
+
+async def test_with_the_end_of_the_sale(till: Till) -> None:
+    """Capacities and the sale's end change together or not at all."""
+    await till.publish()
+    await till.book(Command(new_id("usr"), (1, 3)))
+    before = await dump(till.redis, till.shard)
+    assert ["SALE_CLOSED", 5] == await till.one("set_capacity", "1:12;5")
+    assert ["CAPACITY_BELOW_TAKEN", 1, 3] == await till.one("set_capacity", f"1:2;{FAR_MS - 1}")
+    assert ["UNKNOWN_TIER", 1] == await till.one("set_capacity", f"4:2;{FAR_MS - 1}")
+    assert before == await dump(till.redis, till.shard)
+    status, _, seq, _ = await till.one("set_capacity", f"1:12;{FAR_MS - 1}")
+    assert ("CAPACITY_SET", "4") == (status, seq)
+    records = [entry.record for entry in await journal(till.redis, till.shard)][-2:]
+    assert [CapacitySet, Reopened] == [type(record) for record in records]
+    assert ["REPLAYED", "1", "4"] == (await till.one("set_capacity", f"1:12;{FAR_MS - 1}"))[:3]
+    assert ["REPLAYED", "1", "4"] == (await till.one("reopen", FAR_MS - 1))[:3]
+    assert "CLOSED" == (await till.one("close"))[0]
+    assert ("CAPACITY_SET", "6") == tuple((await till.one("set_capacity", f"1:12;{FAR_MS}"))[::2])
+    assert "BOOKED" == (await till.book(Command(new_id("usr"), (1, 1))))[0][0]
     await check_folded(till)
 
 

@@ -77,7 +77,7 @@ class BoxOffice:
             organizer_id,
             self.shard,
             now,
-            now + dt.timedelta(days=1),
+            dt.datetime.fromtimestamp(FAR_MS / 1000, dt.UTC),
             PERSON_MAX,
         )
         for tier_no, (tier_id, tier) in enumerate(zip(tier_ids, tiers, strict=True), start=1):

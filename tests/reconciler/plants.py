@@ -66,6 +66,7 @@ def without_record(seq: int) -> Plant:
     return lambda sold: ask(sold.office.redis, "XDEL", sold.office.journal, f"{seq}-1")
 
 
+_OF_EVENT = "UPDATE {} SET {} WHERE {} = (SELECT event_id FROM bookings WHERE id = $1)"
 DRIFTS = {
     "lost row": Drift(
         sql("DELETE FROM bookings WHERE id = $1", 1),
@@ -166,6 +167,11 @@ DRIFTS = {
         "person_differs",
         [Named("person_differs", 1, 0, 3, 1)],
     ),
+    "capacity that was written and not set": Drift(
+        sql(_OF_EVENT.format("tiers", "capacity = 7", "tier_no = 1 AND event_id"), 0),
+        "tier_row_differs",
+        [Named("tier_row_differs", 1, None, 2000, 7)],
+    ),
     "lost record": Drift(
         without_record(6),
         "record_missing booking_lost sold_differs available_differs person_differs",
@@ -181,6 +187,10 @@ DRIFTS = {
 }
 #: What names no place.
 OF_NOBODY = {
+    "end of the sale that was written and not set": (
+        sql(_OF_EVENT.format("events", "sale_closes_at = '2999-01-01Z'", "id"), 0),
+        "event_row_differs",
+    ),
     "hidden": (redis("HSET", "stock", "hidden", "+1+"), "stock_differs"),
     "person": (redis("HSET", "persons", "usr_x", 5), "person_differs"),
     "promo": (redis("HSET", "promos", "X.used", 5), "promo_differs"),

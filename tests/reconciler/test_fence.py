@@ -327,7 +327,8 @@ async def _announce(house: House) -> None:
     await house.pool.execute(
         "INSERT INTO events (id, organizer_id, shard, name, timezone, currency, starts_at, ends_at,"
         " sale_opens_at, sale_closes_at, person_max)"
-        " VALUES ($1, $3, $2, 'Show', 'UTC', 'EUR', now(), now(), now(), now(), 1000)",
+        " VALUES ($1, $3, $2, 'Show', 'UTC', 'EUR', now(), now(), now(),"
+        " to_timestamp(9000000000), 1000)",
         house.event,
         house.shard,
         organizer,

@@ -36,7 +36,7 @@ async def open_hall(office: BoxOffice) -> str:
         organizer_id,
         office.shard,
         now,
-        now + dt.timedelta(days=1),
+        dt.datetime.fromtimestamp(FAR_MS / 1000, dt.UTC),
     )
     await database.execute(
         "INSERT INTO tiers VALUES ($1, 1, $2, 'Stalls', 2500, 20, 10)", event_id, new_id("tier")

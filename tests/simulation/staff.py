@@ -16,10 +16,12 @@ class StaffedEvent(Event):
     #: When it ends, unless it is over.
     ends_at = FAR_MS
 
-    def set_capacity(self, wants: tuple[tuple[int, int], ...]) -> Status:
+    def set_capacity(self, wants: tuple[tuple[int, int], ...], closes_at: int) -> Status:
         self._read(n for n, _ in wants)
+        no(Status.EVENT_ENDED, closes_at and (closes_at > self.ends_at or self.is_over))
         no(Status.TIER_HAS_SEATS, any(n == SEATED for n, _ in wants))
-        no(Status.REPLAYED, all(self.tiers[n].capacity == capacity for n, capacity in wants))
+        is_same = all(self.tiers[n].capacity == capacity for n, capacity in wants)
+        no(Status.REPLAYED, is_same and closes_at in {0, self.closes_at})
         for n, capacity in wants:
             self._find(n, self.tiers[n].capacity - capacity)
             least = self.held(n) + self.sold(n)
@@ -27,6 +29,7 @@ class StaffedEvent(Event):
         for n, capacity in wants:
             self.smaller |= {n} if capacity < self.tiers[n].capacity else set()
             self.tiers[n].capacity = capacity
+        self.closes_at = closes_at or self.closes_at
         return Status.CAPACITY_SET
 
     def close(self) -> Status:

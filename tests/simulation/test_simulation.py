@@ -335,10 +335,11 @@ class Sale(RuleBasedStateMachine):
             (own_id, number, version, STRANGER),
         )
 
-    @rule(which=WHICH, wants=WANTS)
-    def set_capacity(self, which: int, wants: tuple[tuple[int, int], ...]) -> None:
-        """Change capacities; that of seats stays."""
-        self._run("set_capacity", SetCapacity(list(self.events)[which], wants), (wants,))
+    @rule(which=WHICH, wants=WANTS, closes_at=st.sampled_from([0, 0, FAR_MS, FAR_MS - 1]))
+    def set_capacity(self, which: int, wants: tuple[tuple[int, int], ...], closes_at: int) -> None:
+        """Change capacities, perhaps with the sale's end; that of seats stays."""
+        command = SetCapacity(list(self.events)[which], wants, closes_at)
+        self._run("set_capacity", command, (wants, closes_at))
 
     @rule(which=WHICH, tier_no=st.integers(1, 2), what=st.sampled_from(["end", "close", "price"]))
     def change_rules(self, which: int, tier_no: int, what: str) -> None:

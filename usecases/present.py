@@ -1,0 +1,77 @@
+"""
+Events as they are now: PostgreSQL's rows, and over them what the script that sells has decided.
+
+PostgreSQL follows the journal and may be behind it: an event that is being sold can still be a
+draft there, with capacities and an end that it no longer has. So nobody decides by its `status`
+alone. Only a draft whose publishing has not begun (`publishing_at`) is surely a draft: its stock is
+nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from engine.engine import ALL_TIERS, Engine
+from engine.errors import OutcomeUnknown, ShardUnavailable
+from engine.outcomes import Refused
+from store.events import Event, Tier
+from usecases.moments import moment_of, ms_of
+
+
+def is_untouched(event: Event) -> bool:
+    """Tell whether an event is a draft that nobody has begun to publish."""
+    return event.status == "draft" and event.publishing_at is None
+
+
+async def is_loaded(engine: Engine, shard: int, event_id: str) -> bool:
+    """
+    Tell whether an event's stock is loaded.
+
+    Raises:
+        ShardUnavailable, OutcomeUnknown: nobody can tell now.
+    """
+    found = await engine.availability(shard, event_id, promo_code=ALL_TIERS)
+    return not isinstance(found, Refused)
+
+
+async def as_sold(
+    engine: Engine, event: Event, tiers: Sequence[Tier]
+) -> tuple[Event, Sequence[Tier]]:
+    """
+    Return an event's rows as they are once PostgreSQL has all that Redis has now.
+
+    While Redis is away, what PostgreSQL says is the newest there is.
+
+    Raises:
+        ShardUnavailable, OutcomeUnknown: nobody can tell whether the event is a draft.
+    """
+    if is_untouched(event):
+        return event, tiers
+    try:
+        found = await engine.availability(event.shard, event.id, promo_code=ALL_TIERS)
+    except (ShardUnavailable, OutcomeUnknown):
+        if event.status == "draft":
+            raise
+        return event, tiers
+    if isinstance(found, Refused):
+        return event, tiers
+    stock = found.stock
+    closes_at_ms = int(stock["closes_at_ms"])
+    is_moved = closes_at_ms != ms_of(event.sale_closes_at)
+    return event._replace(
+        status=_status(event, stock, found.at_ms if is_moved else 0),
+        sale_closes_at=moment_of(closes_at_ms) if is_moved else event.sale_closes_at,
+        published_at=event.published_at or moment_of(int(stock["at_ms"])),
+    ), [
+        tier._replace(capacity=int(stock.get(f"{tier.tier_no}.capacity", tier.capacity)))
+        for tier in tiers
+    ]
+
+
+def _status(event: Event, stock: Mapping[str, str], at_ms: int) -> str:
+    """Return an event's status at *at_ms*; 0 if its sale ends when PostgreSQL says."""
+    if "cancelled_at_ms" in stock:
+        return "cancelled"
+    if at_ms:
+        return "closed" if int(stock["closes_at_ms"]) <= at_ms else "published"
+    return "published" if event.status == "draft" else event.status
