@@ -51,7 +51,7 @@ from engine.redo import RedoBuffer
 from engine.replicas import GroupWaiter, Standing
 from engine.seats import Section
 from engine.shard import Shard
-from engine.values import Hold, WaitEntry
+from engine.values import Booking, Hold, WaitEntry
 from engine.waitlist import Position, read_entries
 from engine.wire import Wire
 
@@ -255,7 +255,11 @@ class Engine:
         return await self._shards[shard].submit(verbs.CANCEL_ITEM, command)
 
     async def checkin(self, shard: int, scan: Scan) -> Applied | Refused:
-        """Let the bearer of a ticket in; further scans are told when and where the first was."""
+        """
+        Let the bearer of a ticket in; further scans are told when and where the first was.
+
+        The same scan, by its id, gets its first answer again.
+        """
         return await self._shards[shard].submit(verbs.CHECKIN, scan)
 
     async def undo_checkin(self, shard: int, scan: Scan) -> Applied | Refused:
@@ -320,6 +324,13 @@ class Engine:
         Of hidden tiers, only those that *promo_code* unlocks are told; `ALL_TIERS` tells all.
         """
         return await self._shards[shard].submit(verbs.AVAILABILITY, ReadStock(event_id, promo_code))
+
+    async def read_booking(self, shard: int, event_id: str, booking_id: str) -> Booking | None:
+        """Read a booking as it is, in one plain read; None if there is none."""
+        self.reign(shard)
+        names = keys.event(shard, event_id)
+        row: Any = await self.client(shard).hget(names.bookings, booking_id)
+        return None if row is None else values.parse_booking(row)
 
     async def read_hold(self, shard: int, event_id: str, hold_id: str) -> Hold | None:
         """Read a hold as it is, in one plain read; None if there is none, or it is forgotten."""

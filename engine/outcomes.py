@@ -49,11 +49,13 @@ REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.CAPACITY_BELOW_TAKEN: ("line", "minimum"),
 }
 
-#: What may follow those, in order: the line, where it is a tier's own rule that refuses.
+#: What may follow those, in order: the line, where it is a tier's own rule that refuses; that the
+#: same scan was told so before.
 OPTIONAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.SALE_NOT_OPEN: ("line",),
     Status.SALE_CLOSED: ("line",),
     Status.LIMIT_REACHED: ("line",),
+    Status.ALREADY_CHECKED_IN: ("is_replay",),
 }
 
 
@@ -174,6 +176,13 @@ def applied(reply: list[Any]) -> Applied | Refused:
     return refused(reply) or Applied(
         int(reply[1]), int(reply[2]), int(reply[3]), status_of(reply) is Status.REPLAYED
     )
+
+
+def scanned(reply: list[Any]) -> Applied | Refused:
+    """Read what `applied` does; a refusal that stands in the journal is a refusal."""
+    if status_of(reply) is Status.SCAN_REFUSED:
+        return refused([Status.ALREADY_CHECKED_IN.encode(), *reply[4:]]) or applied(reply)
+    return applied(reply)
 
 
 def booked(row: list[Any]) -> Booked | Refused:

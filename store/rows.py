@@ -39,6 +39,7 @@ from engine.records import (
     Published,
     Released,
     Reopened,
+    ScanRefused,
     Stalled,
     Transferred,
     Unblocked,
@@ -164,6 +165,7 @@ def _sort(entries: Sequence[Entry]) -> _Batch:
             case (
                 ItemCancelled()
                 | CheckedIn()
+                | ScanRefused()
                 | CheckInUndone()
                 | Transferred()
                 | CapacitySet()

@@ -28,6 +28,8 @@ class Ticket(NamedTuple):
     holder_id: str
     changed_at: dt.datetime | None
     gate: str | None
+    #: None where its tier has no seats.
+    seat_id: str | None
 
 
 async def of_bookings(
@@ -77,6 +79,7 @@ def _tickets(rows: Sequence[asyncpg.Record]) -> list[Ticket]:
                 holder_id=row["holder_id"] or row["owner_id"],
                 changed_at=row["changed_at"],
                 gate=row["gate"],
+                seat_id=row["seat_id"],
             )
         )
     return tickets

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import asyncpg
 
 from engine.ids import is_id
 from store import events, seats
@@ -23,6 +25,8 @@ EVENTS_MAX = 20_000
 #: Events whose sections are remembered: a stadium's take about 100 kB.
 SECTIONS_EVENTS_MAX = 200
 MISS_INTERVAL_S = 1.0
+#: How old what an event says of itself may be at the gate.
+POSTER_AGE_MAX_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,10 @@ class Known:
     read_at_s: float
     waitlist_policy: str = "strict"
     waitlist_patience_ms: int = 0
+    #: tier_no -> name
+    tier_names: dict[int, str] = field(default_factory=dict)
+    #: As it was when the event was read; organizers may change it.
+    poster: events.Poster | None = None
 
 
 class Catalog:
@@ -50,6 +58,7 @@ class Catalog:
         self._pool = pool
         self._known: dict[str, Known] = {}
         self._missing: dict[str, float] = {}
+        self._posters: dict[str, tuple[events.Poster, float]] = {}
         self._sections: dict[str, list[seats.Section]] = {}
         self._reads: dict[str, asyncio.Task[Known | None]] = {}
 
@@ -101,6 +110,26 @@ class Catalog:
             remember(self._sections, event_id, found, most=SECTIONS_EVENTS_MAX)
         return found
 
+    async def poster(self, event_id: str, known: Known) -> events.Poster:
+        """
+        Return what an event says of itself, as it was a few seconds ago.
+
+        While PostgreSQL does not answer, what was read of it before is told on.
+        """
+        last, read_at_s = self._posters.get(event_id, (known.poster, known.read_at_s))
+        if last is not None and time.monotonic() - read_at_s < POSTER_AGE_MAX_S:
+            return last
+        try:
+            found = (await events.posters(self._pool, [event_id])).get(event_id)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            if last is None:
+                raise
+            return last
+        if found is None:
+            raise not_found()
+        remember(self._posters, event_id, (found, time.monotonic()), most=EVENTS_MAX)
+        return found
+
     async def _read(self, event_id: str) -> Known | None:
         event = await events.by_id(self._pool, event_id)
         if event is None:
@@ -117,6 +146,8 @@ class Catalog:
             read_at_s=time.monotonic(),
             waitlist_policy=event.waitlist_policy,
             waitlist_patience_ms=event.waitlist_patience_ms,
+            tier_names={tier.tier_no: tier.name for tier in tiers},
+            poster=events.Poster(event.name, event.starts_at, event.timezone, event.venue),
         )
         remember(self._known, event_id, known, most=EVENTS_MAX)
         return known

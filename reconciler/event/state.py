@@ -38,6 +38,7 @@ from engine.records import (
     Released,
     Reopened,
     SaleChange,
+    ScanRefused,
     Stalled,
     TicketChange,
     Transferred,
@@ -131,6 +132,9 @@ class EventState:
                         self.blocked.pop(seat_id, None)
             case CheckedIn() | CheckInUndone() | Transferred():
                 self._change_ticket(epoch, seq, record)
+            case ScanRefused():
+                if ticket := self.tickets.get(record.ticket_id):
+                    self.tickets[record.ticket_id] = ticket._replace(scans=record.scans)
             case Lost():
                 pass  # Of it nobody knows.
             case _:
@@ -262,6 +266,7 @@ class EventState:
             record.by,
             epoch,
             seq,
+            record.scans,
         )
 
 

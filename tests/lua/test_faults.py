@@ -35,6 +35,7 @@ CALLS = {
     "leave": 14,
     "leave offer": 14,
     "checkin": 14,
+    "checkin late": 14,
     "undo_checkin": 14,
     "transfer": 14,
     "close": 14,

@@ -23,9 +23,11 @@ from engine.records import (
     Published,
     Record,
     Released,
+    ScanRefused,
     Transferred,
     Unblocked,
 )
+from engine.values import parse_scans
 from tests.simulation import model
 
 
@@ -39,7 +41,7 @@ class Fold:
         self.seats: Counter[str] = Counter()
         self.entries: dict[str, str] = {}
         self.list: dict[str, str] = {}
-        self.tickets: dict[str, tuple[int, str]] = {}
+        self.tickets: dict[str, tuple[int, str, list[tuple[str, str]]]] = {}
 
     def follow(self, record: Record) -> None:
         """Take one record."""
@@ -73,8 +75,9 @@ class Fold:
                 self._leave(record.entry_id, "offered")
             case Left():
                 self._leave(record.entry_id, "left")
-            case CheckedIn() | CheckInUndone() | Transferred():
-                self.tickets[record.ticket_id] = (record.ticket_version, record.holder_id)
+            case CheckedIn() | CheckInUndone() | ScanRefused() | Transferred():
+                scans = [(scan.scan_id, scan.what) for scan in parse_scans(record.scans)]
+                self.tickets[record.ticket_id] = (record.ticket_version, record.holder_id, scans)
 
     def check(self, event: model.Event) -> None:
         """Compare with the model."""
@@ -84,9 +87,10 @@ class Fold:
         taken = {seat for row in event.rows for seat in row} - event.free()
         assert taken == set(+self.seats)
         assert {key: entry.status for key, entry in event.entries.items()} == self.entries
-        assert {ticket_id(*k): (t.version, t.holder) for k, t in event.tickets.items()} == (
-            self.tickets
-        )
+        assert self.tickets == {
+            ticket_id(*key): (one.version, one.holder, list(one.scans))
+            for key, one in event.tickets.items()
+        }
 
     def _move(self, items: list[Any], counter: Counter[int], sign: int) -> None:
         for item in items:
