@@ -63,8 +63,9 @@ find_tickets(events, commands)
 -- Check. Decisions change the tables above and nothing else.
 local function check_in(command)
   bind_scan(command)
-  local again = answered(command, 'in')
+  local again, late = answered(command, 'in')
   if again then return again end
+  if late then return { 'ALREADY_CHECKED_IN', late[8], late[9], 1 } end
   local ticket, refusal = ticket_of(command)
   if not ticket then return refusal end
   if ticket.version ~= tonumber(command[3]) then return { 'TICKET_SUPERSEDED' } end

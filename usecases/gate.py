@@ -100,12 +100,7 @@ def _works_at(person: Principal, known: Known) -> bool:
 
 
 async def _ready(
-    services: Services,
-    person: Principal,
-    known: Known,
-    ticket_code: str,
-    asked: Scan,
-    scan_id: str,
+    services: Services, person: Principal, known: Known, ticket_code: str, asked: Scan, scan_id: str
 ) -> _Ready:
     """Read the code, and all that the answer shows: what can fail, fails before the scan."""
     try:

@@ -68,6 +68,7 @@ end
 
 -- Return what a ticket answered when this very scan came before, or nothing if it is new to it:
 -- `what` is in or undone. The same id at another gate, time or verb is a mistake of who made the id.
+-- Of a scan that was too late its words are returned, behind nil (`scan_word`).
 local function answered(command, what)
   local row = command.scan_id and command.event.ticket_of[command.ticket_id] or ''
   local scans = string.match(row, '^' .. string.rep('%S+ ', 8) .. '(%S+)$')
@@ -79,7 +80,7 @@ local function answered(command, what)
         or w[4] ~= command.gate then
         return { 'IDEMPOTENCY_KEY_REUSED' }
       end
-      if w[2] == 'refused' then return { 'ALREADY_CHECKED_IN', w[8], w[9], 1 } end
+      if w[2] == 'refused' then return nil, w end
       return { 'REPLAYED', w[5], w[6], w[7] }
     end
   end

@@ -130,11 +130,8 @@ class EventState:
                 for group in record.seats:
                     for seat_id in group.seat_ids:
                         self.blocked.pop(seat_id, None)
-            case CheckedIn() | CheckInUndone() | Transferred():
+            case CheckedIn() | ScanRefused() | CheckInUndone() | Transferred():
                 self._change_ticket(epoch, seq, record)
-            case ScanRefused():
-                if ticket := self.tickets.get(record.ticket_id):
-                    self.tickets[record.ticket_id] = ticket._replace(scans=record.scans)
             case Lost():
                 pass  # Of it nobody knows.
             case _:
@@ -257,6 +254,10 @@ class EventState:
             )
 
     def _change_ticket(self, epoch: int, seq: int, record: TicketChange) -> None:
+        if isinstance(record, ScanRefused):
+            if ticket := self.tickets.get(record.ticket_id):
+                self.tickets[record.ticket_id] = ticket._replace(scans=record.scans)
+            return
         self.tickets[record.ticket_id] = Ticket(
             _TICKETS[type(record)],
             record.ticket_version,

@@ -359,8 +359,8 @@ def _scan(record: TicketChange) -> list[str]:
     if record.scanned_at_ms:
         words.append(f"of {at_text(record.scanned_at_ms)}")
     if isinstance(record, ScanRefused):
-        for scan in parse_scans(record.scans)[-1:]:
-            words.append(f"(too late: in since {at_text(scan.before_at_ms)})")
+        own = parse_scans(record.scans)[-1:]
+        words += [f"(too late: in since {at_text(scan.before_at_ms)})" for scan in own]
     return words
 
 

@@ -143,7 +143,9 @@ async def test_cancelled_booking(world: World, event: Event, user: str, staff: s
     """No code of a cancelled booking passes, and none is shown."""
     booking = await booked(world, event, user)
     await world.cancel(booking["id"], user)
-    check_problem(await scan(world, event, booking["tickets"][0]["code"], staff), 410, "ticket_cancelled")
+    check_problem(
+        await scan(world, event, booking["tickets"][0]["code"], staff), 410, "ticket_cancelled"
+    )
     seen = await world.call("GET", f"/v1/bookings/{booking['id']}", token=user)
     assert [(None, "cancelled")] * 3 == [(t["code"], t["status"]) for t in seen.body["tickets"]]
 
@@ -226,7 +228,9 @@ async def test_cancel_some_places(world: World, event: Event, user: str, staff: 
     again = await world.call("POST", path, token=user, json=body)
     assert (first.body, "true") == (again.body, again.headers["Idempotent-Replayed"])
     assert before == await world.state()
-    check_problem(await scan(world, event, booking["tickets"][1]["code"], staff), 410, "ticket_cancelled")
+    check_problem(
+        await scan(world, event, booking["tickets"][1]["code"], staff), 410, "ticket_cancelled"
+    )
     rest = {"items": [{"tier_id": t["id"], "quantity": 1} for t in event["tiers"]], "version": 2}
     last = await world.call("POST", path, token=user, json=rest)
     assert (200, "cancelled", 3) == (last.status, last.body["status"], last.body["version"])
