@@ -9,16 +9,12 @@ from typing import Any
 from redis.asyncio import Redis
 
 from engine import keys
-from engine.records import Record
 from evently.embedded import ValkeyServer
 from reconciler.judge.check import check
 from tests.api.world import SHARD, World
 from tests.checks import ask
 from tests.conftest import TIMEOUT_MS, role_url
-from tests.kept import SINCE_2
-
-NAMES = {kind.__struct_config__.tag for kind in Record.__args__} - SINCE_2
-
+from tests.kept import KINDS_1
 
 #: Of values in Redis.
 STATUSES = {
@@ -69,7 +65,7 @@ def test_every_kind_is_kept(kept: Path) -> None:
     """Nothing that can stand in a journal is missing, and all is small."""
     files = [path.read_text("utf-8") for path in kept.iterdir()]
     text = "\n".join(files).replace("\\", "")
-    assert set() == {name for name in NAMES if f'"kind":"{name}"' not in text}
+    assert set() == {name for name in KINDS_1 if f'"kind":"{name}"' not in text}
     assert sum(map(len, files)) < 1_000_000
     found: dict[str, set[str]] = {name: set() for name in STATUSES}
     for key, (_, _, value) in json.loads((kept / "redis.json").read_text("utf-8")).items():
