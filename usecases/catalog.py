@@ -13,11 +13,9 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-import asyncpg
-
 from engine.ids import is_id
 from store import events, seats
-from store.pool import Pool
+from store.pool import UNANSWERED, Pool
 from usecases.denials import not_found
 from usecases.memory import remember
 
@@ -121,7 +119,7 @@ class Catalog:
             return last
         try:
             found = (await events.posters(self._pool, [event_id])).get(event_id)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except UNANSWERED:
             if last is None:
                 raise
             return last

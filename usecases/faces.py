@@ -6,11 +6,10 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import asyncpg
-
 from engine.seats import parse_seat_id
 from engine.values import parse_items
 from store import events, seats
+from store.pool import UNANSWERED
 from store.tickets import Ticket
 from usecases.catalog import Known
 from usecases.seats import seat_of
@@ -68,7 +67,7 @@ async def at_gate(services: Services, known: Known, code: TicketCode) -> Face:
     if seat_id is not None and (place := parse_seat_id(seat_id)):
         try:
             sections = await services.catalog.sections(code.event_id)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except UNANSWERED:
             sections = []  # The guest comes in nonetheless.
         for section in sections:
             if section.section_no == place[0]:

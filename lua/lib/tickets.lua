@@ -57,8 +57,8 @@ local function ticket_of(command)
   }
 end
 
--- Bind the scan that a command of a gate is: its id, when it was made, and where. Without an id (-),
--- and before records of version 2, a scan is known by nothing but what it does.
+-- Bind the scan that a command of a gate is: its id, when it was made, and where. Without an id
+-- (-), and under version 1, a scan is known by nothing but what it does.
 local function bind_scan(command)
   command.gate, command.by = command[4], command[5]
   if command[6] ~= '-' and records_version() > 1 then
@@ -67,7 +67,7 @@ local function bind_scan(command)
 end
 
 -- Return what a ticket answered when this very scan came before, or nothing if it is new to it:
--- `what` is in or undone. The same id at another gate, time or verb is a mistake of who made the id.
+-- `what` is in or undone. The same id at another gate, time or verb is a mistake of who made it.
 -- Of a scan that was too late its words are returned, behind nil (`scan_word`).
 local function answered(command, what)
   local row = command.scan_id and command.event.ticket_of[command.ticket_id] or ''
@@ -119,8 +119,8 @@ local function write_ticket(event, ticket)
   event.ticket_of[ticket.ticket_id], event.new_tickets[ticket.ticket_id] = row, row
 end
 
--- Note a change of a ticket as record `kind`, and keep the ticket as it is now. `scan` is the command
--- of a gate that made the change, and `what` it was.
+-- Note a change of a ticket as record `kind`, and keep the ticket as it is now. `scan` is the
+-- command of a gate that made the change, and `what` it was.
 local function keep_ticket(shard, event, ticket, kind, scan, what)
   local word = scan and scan_word(shard, ticket, scan, what)
   if word then ticket.scans = ticket.scans .. (ticket.scans ~= '' and ',' or '') .. word end

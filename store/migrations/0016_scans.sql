@@ -1,6 +1,6 @@
 -- Scans at the gate: each once, also those that came after the ticket was used.
 
--- What a ticket remembers of its scans, as Redis keeps it (engine.values.parse_scans); null for none.
+-- What a ticket remembers of its scans, as Redis keeps it (`engine.values`); null for none.
 ALTER TABLE tickets ADD COLUMN scans text;
 
 -- Every scan that stands in the journal with an id, a row for each record. By the event, as tickets

@@ -122,6 +122,30 @@ async def test_a_list_of_tickets_asks_as_much_as_one(
     assert [5, 5, 5] == counts
 
 
+async def test_the_gate_stays_open_without_postgresql(
+    world: World, hall: Event, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While PostgreSQL is away, tickets are let in, and say what was last known of their event."""
+    made = await world.book(hall, user, {"seat_ids": ["s2-1", "s2-2"]})
+    read = await world.call("GET", f"/v1/bookings/{made.body['id']}", token=user)
+    codes = [ticket["code"] for ticket in read.body["tickets"]]
+    staff = world.token(role="staff", organizer_id=hall["organizer_id"])
+    monkeypatch.setattr("usecases.catalog.POSTER_AGE_MAX_S", 0.0)
+
+    async def away(*_words: Any, **_named: Any) -> Any:
+        raise OSError("away")
+
+    for name in ("fetch", "fetchrow", "fetchval", "execute"):
+        monkeypatch.setattr(asyncpg.Pool, name, away)
+    for code in codes:
+        let_in = await scan(world, hall, code, staff)
+        assert (200, "Gala", hall["tiers"][1]["name"]) == (
+            let_in.status,
+            let_in.body["event_name"],
+            let_in.body["tier_name"],
+        )
+
+
 async def test_another_events_ticket(
     world: World, event: Event, user: str, staff: str, boss: str
 ) -> None:
