@@ -9,10 +9,12 @@ from typing import Any
 import asyncpg
 import pytest
 
+from engine import keys
 from engine.ids import new_id
 from tests.api.test_gate import account, booked, scan
 from tests.api.test_seats import SECTIONS, seated_event
-from tests.api.world import Event, World, check_problem
+from tests.api.world import SHARD, Event, World, check_problem
+from tests.checks import ask
 
 SEAT = {"id": "s2-2", "section": "Box", "row": "1", "label": "1b"}
 WHERE = ("event_name", "starts_at", "timezone", "venue", "tier_id", "tier_name", "seat")
@@ -251,6 +253,22 @@ async def test_many_gates_one_ticket(world: World, event: Event, user: str, staf
     await world.settle()
     count = "SELECT count(*) FROM scans WHERE event_id = $1"
     assert 8 == await world.database.fetchval(count, event["id"])
+
+
+async def test_scans_outlive_redis(world: World, event: Event, user: str, staff: str) -> None:
+    """Redis made anew from PostgreSQL knows the scans: each still gets its first answer."""
+    code = (await booked(world, event, user))["tickets"][0]["code"]
+    sent = {"north": "scan-0001", "south": "scan-0002"}
+    first = [await scan(world, event, code, staff, gate=g, scan_id=own) for g, own in sent.items()]
+    assert [200, 409] == [answer.status for answer in first]
+    await world.settle()
+    for name in await ask(world.redis, "KEYS", f"{keys.tag(SHARD)}:*"):
+        await ask(world.redis, "DEL", name)
+    await world.recover()
+    again = [await scan(world, event, code, staff, gate=g, scan_id=own) for g, own in sent.items()]
+    assert [200, 409] == [answer.status for answer in again]
+    assert ["true"] * 2 == [answer.headers["Idempotent-Replayed"] for answer in again]
+    assert first[0].body["at"] == again[0].body["at"] == again[1].body["checked_in_at"]
 
 
 async def test_bad_scans(world: World, event: Event, user: str, staff: str) -> None:

@@ -15,6 +15,7 @@ from engine.ids import new_id
 from engine.outcomes import Applied, Refused
 from tests.checks import FAR_MS, ask, make_booking_id
 from tests.reconciler.conftest import DETAIL, TIERS, BoxOffice, Shown
+from tests.reconciler.test_repair import repair
 
 CHECKS = 12
 STAFF = 16
@@ -181,6 +182,10 @@ async def test_lost_scan_is_found_and_written_again(office: BoxOffice) -> None:
         "DELETE FROM scans WHERE event_id = $1 AND what = 'refused'", event.event_id
     )
     assert {"scan_missing"} == await office.codes()
+    await ask(office.redis, "HSET", keys.meta(office.shard), "layout", keys.LAYOUT_VERSION)
+    outcome = await repair(office)
+    assert ([], []) == (outcome.left, outcome.errors)
+    assert expected == [tuple(row) for row in await office.database.fetch(rows, event.event_id)]
 
 
 async def test_f40_gate_live(office: BoxOffice) -> None:
