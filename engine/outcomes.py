@@ -49,13 +49,11 @@ REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.CAPACITY_BELOW_TAKEN: ("line", "minimum"),
 }
 
-#: What may follow those, in order: the line, where it is a tier's own rule that refuses; that the
-#: same scan was told so before.
+#: What may follow those, in order: the line, where it is a tier's own rule that refuses.
 OPTIONAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.SALE_NOT_OPEN: ("line",),
     Status.SALE_CLOSED: ("line",),
     Status.LIMIT_REACHED: ("line",),
-    Status.ALREADY_CHECKED_IN: ("is_replay",),
 }
 
 
@@ -179,9 +177,14 @@ def applied(reply: list[Any]) -> Applied | Refused:
 
 
 def scanned(reply: list[Any]) -> Applied | Refused:
-    """Read what `applied` does; a refusal that stands in the journal is a refusal."""
-    if status_of(reply) is Status.SCAN_REFUSED:
-        return refused([Status.ALREADY_CHECKED_IN.encode(), *reply[4:]]) or applied(reply)
+    """Read what `applied` does, and a scan that was too late: now, or when it came first."""
+    status, late = status_of(reply), Status.ALREADY_CHECKED_IN
+    if status is Status.SCAN_REFUSED:
+        return refused([late.encode(), *reply[4:]]) or applied(reply)
+    if status is late and len(reply) > 3:
+        refusal = refused(reply[:3])
+        assert refusal is not None
+        return refusal._replace(fields=refusal.fields | {"is_replay": 1})
     return applied(reply)
 
 
