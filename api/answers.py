@@ -37,6 +37,7 @@ DENIALS = {
     Why.WRONG_CREDENTIALS: CODES["wrong_credentials"],
     Why.VERSION_WANTED: CODES["precondition_required"],
     Why.VERSION_PASSED: CODES["precondition_failed"],
+    Why.WRONG_EVENT: CODES["wrong_event"],
     Why.CATCHING_UP: CODES["catching_up"],
     Why.OUTCOME_UNKNOWN: CODES["outcome_unknown"],
 }

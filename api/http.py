@@ -86,9 +86,8 @@ def idempotency_key(request: web.Request) -> str:
     Raises:
         Problem: 400 if it is missing or malformed.
     """
-    headers = request.headers
-    text = headers.get(_IDEMPOTENCY_KEY) or headers.get(_X_IDEMPOTENCY_KEY)
-    if text is None:
+    key = optional_key(request)
+    if key is None:
         raise Problem(
             400,
             "idempotency_key_missing",
@@ -96,6 +95,15 @@ def idempotency_key(request: web.Request) -> str:
             detail="Make a UUID, keep it, and send it again with every repetition.",
             errors=[("/headers/Idempotency-Key", "is required")],
         )
+    return key
+
+
+def optional_key(request: web.Request) -> str | None:
+    """Return the key as `idempotency_key` does, or None if there is none."""
+    headers = request.headers
+    text = headers.get(_IDEMPOTENCY_KEY) or headers.get(_X_IDEMPOTENCY_KEY)
+    if text is None:
+        return None
     match = _KEY.fullmatch(text)
     if match is None:
         raise Problem(

@@ -73,6 +73,12 @@ class Problem(Exception):
 
     def _render(self) -> tuple[bytes, str]:
         """Return what is alike for all who are told: the body but for its end, and headers."""
+        text = orjson.dumps(self.about(), option=orjson.OPT_UTC_Z)
+        lines = [f"{name}: {value}\r\n" for name, value in self.headers.items()]
+        return text[:-1], "".join(lines)
+
+    def about(self) -> dict[str, Any]:
+        """Return the problem's members, but for those of one request."""
         body: dict[str, Any] = {
             "type": TYPE_PREFIX + self.code,
             "title": self.title,
@@ -85,9 +91,7 @@ class Problem(Exception):
             body["errors"] = [
                 {"pointer": pointer, "detail": detail} for pointer, detail in self.errors
             ]
-        text = orjson.dumps(body | self.members, option=orjson.OPT_UTC_Z)
-        lines = [f"{name}: {value}\r\n" for name, value in self.headers.items()]
-        return text[:-1], "".join(lines)
+        return body | self.members
 
 
 class Code(msgspec.Struct, frozen=True):
@@ -155,8 +159,8 @@ Nothing is at this address that you may see; what belongs to others is answered 
 Check the address and the account that you are logged in with.
 
 idempotency_key_reused 422 The idempotency key was used for another request.
-A key stands for one order; this one came with another order before.
-Send the first order to get its answer again, or make a new key for the new order.
+A key stands for one order, as a scan's id does for one scan; this one came with another before.
+Send the first request to get its answer again, or make a new key for the new one.
 
 event_cancelled 409 The event was called off.
 The organizer cancelled the event, and every booking of it was cancelled with it.
@@ -173,6 +177,10 @@ Ask for the newest code: the one in the booking of the new owner.
 already_checked_in 409 Somebody is in on this ticket already.
 The ticket was used at the gate before, at `checked_in_at`; its place cannot be given back or away.
 If the scan was a mistake, undo that check-in; otherwise the code was copied.
+
+wrong_event 409 The ticket is for another event.
+The code is good, but not at the door of the event that the scan names; nothing was done with it.
+Send the guest to the event of the ticket; if the gate is there, name that event.
 
 not_checked_in 409 Nobody is in on this ticket.
 There is no check-in that could be undone.
@@ -367,6 +375,8 @@ def refusal(refused: Refused) -> Problem:
     members: dict[str, Any] = dict(refused.fields)
     errors: list[tuple[str, str]] = []
     headers: dict[str, str] = {}
+    if members.pop("is_replay", None):
+        headers["Idempotent-Replayed"] = "true"
     if refused.status is Status.PROMO_UNKNOWN:
         errors.append(("/promo_code", "is not a code for these tiers"))
     line = members.pop("line", None)

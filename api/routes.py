@@ -116,7 +116,10 @@ _GIVE_BACK = (
 )
 _TICKET = f"404 not_found 409 already_checked_in 410 ticket_cancelled {_SHUT}"
 _TRANSFER = f"409 no_transfers {_TICKET}"
-_SCAN = f"403 forbidden 410 ticket_superseded {_TICKET}"
+_SCAN = (
+    "403 forbidden 409 wrong_event 410 ticket_superseded 422 idempotency_key_reused "
+    f"503 backpressure {_TICKET}"
+)
 _UNDO = f"409 not_checked_in {_SCAN}"
 _OWN = f"403 forbidden 404 not_found {_SHUT}"
 _CLOSE = f"409 not_on_sale {_OWN}"
@@ -229,8 +232,21 @@ ROUTES: tuple[Route, ...] = (
     _route("GET /v1/receipt-key public", receipts.keys, schemas.ReceiptKeys),
     _route("GET /v1/ticket-key public", gate.keys, schemas.TicketKeys),
     _route("GET /v1/tickets user", gate.listing, schemas.TicketList),
-    _route("POST /v1/tickets/{code}/check-in staff", gate.check_in, told.Scanned, _SCAN),
-    _route("POST /v1/tickets/{code}/undo staff", gate.undo, told.Scanned, _UNDO),
+    _route(
+        "POST /v1/tickets/{code}/check-in staff",
+        gate.check_in,
+        told.Scanned,
+        _SCAN,
+        body=asked.Scan,
+    ),
+    _route("POST /v1/tickets/{code}/undo staff", gate.undo, told.Scanned, _UNDO, body=asked.Scan),
+    _route(
+        "POST /v1/events/{event_id}/scans staff",
+        gate.upload,
+        schemas.ScanAnswers,
+        f"403 forbidden 404 not_found {_SHUT}",
+        body=asked.PastScans,
+    ),
     _route(
         "POST /v1/tickets/{ticket_id}/transfer user",
         gate.transfer,

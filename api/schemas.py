@@ -7,11 +7,11 @@ validation, encoding and OpenAPI come from these types.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from usecases.told import Booking, Event, Ticket, Told, WaitlistEntry
+from usecases.told import Booking, Event, Scanned, Ticket, Told, WaitlistEntry
 
 
 class Token(Told, frozen=True, kw_only=True):
@@ -27,6 +27,23 @@ class TicketList(Told, frozen=True, kw_only=True):
     """Tickets that others gave to the caller."""
 
     data: list[Ticket]
+
+
+class ScanAnswer(Told, frozen=True, kw_only=True):
+    """What became of one scan of an upload: the check-in, or the problem that it met."""
+
+    scan_id: str
+    #: Whether this is the answer that the same scan got before.
+    is_replay: bool
+    scanned: Scanned | None = None
+    #: As `ProblemDetails`, with the figures of its code.
+    problem: dict[str, Any] | None = None
+
+
+class ScanAnswers(Told, frozen=True, kw_only=True):
+    """What became of the scans of an upload, in their order."""
+
+    data: list[ScanAnswer]
 
 
 class TicketKey(Told, frozen=True, kw_only=True):

@@ -266,6 +266,10 @@ class Scan(NamedTuple):
     gate: str
     #: Who scans.
     user_id: str
+    #: Of the scan, made where it was made, so that it counts once; `-` for none.
+    scan_id: str = "-"
+    #: When that was, Unix ms; 0 if it is not told.
+    scanned_at_ms: int = 0
 
 
 class Transfer(NamedTuple):

@@ -270,7 +270,11 @@ class Engine:
         return await self._shards[shard].submit(verbs.CANCEL_ITEM, command)
 
     async def checkin(self, shard: int, scan: Scan) -> Applied | Refused:
-        """Let the bearer of a ticket in; further scans are told when and where the first was."""
+        """
+        Let the bearer of a ticket in; further scans are told when and where the first was.
+
+        The same scan, by its id, gets its first answer again.
+        """
         return await self._shards[shard].submit(verbs.CHECKIN, scan)
 
     async def undo_checkin(self, shard: int, scan: Scan) -> Applied | Refused:
@@ -336,6 +340,20 @@ class Engine:
         """
         return await self._shards[shard].submit(verbs.AVAILABILITY, ReadStock(event_id, promo_code))
 
+    async def read_booking(self, shard: int, event_id: str, booking_id: str) -> Booking | None:
+        """
+        Read a booking as it is, in one plain read; None if there is none.
+
+        Raises:
+            EventRecovering: nobody knows now.
+        """
+        self.reign(shard)
+        row: Any = await self.client(shard).hget(keys.event(shard, event_id).bookings, booking_id)
+        if row is None:
+            await self._require_whole(shard, event_id, "bookings")
+            return None
+        return values.parse_booking(row)
+
     async def read_hold(self, shard: int, event_id: str, hold_id: str) -> Hold | None:
         """
         Read a hold as it is, in one plain read; None if there is none, or it is forgotten.
@@ -349,12 +367,6 @@ class Engine:
             await self._require_whole(shard, event_id, "holds")
             return None
         return values.parse_hold(row)
-
-    async def read_booking(self, shard: int, event_id: str, booking_id: str) -> Booking | None:
-        """Read a booking as it is, in one plain read; None if there is none."""
-        self.reign(shard)
-        row: Any = await self.client(shard).hget(keys.event(shard, event_id).bookings, booking_id)
-        return None if row is None else values.parse_booking(row)
 
     async def read_entries(
         self, shard: int, event_id: str, entry_ids: list[str]

@@ -206,6 +206,18 @@ def applied(reply: list[Any]) -> Applied | Refused:
     )
 
 
+def scanned(reply: list[Any]) -> Applied | Refused:
+    """Read what `applied` does, and a scan that was too late: now, or when it came first."""
+    status, late = status_of(reply), Status.ALREADY_CHECKED_IN
+    if status is Status.SCAN_REFUSED:
+        return refused([late.encode(), *reply[4:]]) or applied(reply)
+    if status is late and len(reply) > 3:
+        refusal = refused(reply[:3])
+        assert refusal is not None
+        return refusal._replace(fields=refusal.fields | {"is_replay": 1})
+    return applied(reply)
+
+
 def booked(row: list[Any]) -> Booked | Refused:
     """Read `STATUS epoch seq at_ms items fingerprint`, and behind that what `now` reads."""
     refusal = refused(row)

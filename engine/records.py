@@ -312,7 +312,7 @@ class ItemCancelled(_Record, frozen=True, gc=False, tag="item_cancelled"):
     holders: list[Holder] = []
 
 
-class _TicketRecord(_Record, frozen=True, gc=False):
+class _TicketRecord(_Record, frozen=True, gc=False, omit_defaults=True):
     ticket_id: str
     booking_id: str
     number: int
@@ -321,10 +321,23 @@ class _TicketRecord(_Record, frozen=True, gc=False):
     #: `-` if there is none.
     gate: str
     by: str
+    #: Of the scan that did it, and when that was made; empty and 0 if it is not told. Since
+    #: version 2, as is what the ticket remembers of its scans (`engine.values.parse_scans`).
+    scan_id: str = ""
+    scanned_at_ms: int = 0
+    scans: str = ""
 
 
 class CheckedIn(_TicketRecord, frozen=True, gc=False, tag="checked_in"):
     """A ticket's bearer was let in."""
+
+
+class ScanRefused(_TicketRecord, frozen=True, gc=False, tag="scan_refused"):
+    """
+    A scan came after the ticket was used, which it leaves as it is; since version 2.
+
+    `gate` and `by` are those of the scan; what it came after stands in `scans`.
+    """
 
 
 class CheckInUndone(_TicketRecord, frozen=True, gc=False, tag="check_in_undone"):
@@ -377,7 +390,7 @@ class Lost(_Record, frozen=True, gc=False, tag="lost"):
     why: Literal["unknown", "conflict"]
 
 
-TicketChange = CheckedIn | CheckInUndone | Transferred
+TicketChange = CheckedIn | ScanRefused | CheckInUndone | Transferred
 SaleChange = CapacitySet | Closed | Reopened | EventCancelled
 
 Record = (
@@ -394,6 +407,7 @@ Record = (
     | Waiting
     | ItemCancelled
     | CheckedIn
+    | ScanRefused
     | CheckInUndone
     | Transferred
     | CapacitySet

@@ -53,6 +53,8 @@ class Status(StrEnum):
     ITEM_CANCELLED = "ITEM_CANCELLED"
     #: The ticket's bearer was let in by this call.
     CHECKED_IN = "CHECKED_IN"
+    #: The scan was noted by this call: somebody was in on the ticket before it.
+    SCAN_REFUSED = "SCAN_REFUSED"
     #: The check-in was taken back by this call.
     CHECK_IN_UNDONE = "CHECK_IN_UNDONE"
     #: The ticket was given to somebody else by this call.

@@ -21,6 +21,8 @@ CANCELLED = "cancelled"
 #: Statuses of a waitlist entry that is not over.
 LIVE = ("waiting", "offered")
 TICKET_STATUSES = ("valid", "checked_in", "undone")
+#: What a scan of a ticket was.
+SCANS = ("in", "undone", "refused")
 
 _Value = TypeVar("_Value")
 
@@ -341,17 +343,64 @@ class Ticket(NamedTuple):
     by: str
     epoch: int
     seq: int
+    #: Scans that it remembers, as `parse_scans` reads them; they are no part of its last change.
+    scans: str = ""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Epoch and seq of the last record of it, its scans included."""
+        places = [(scan.epoch, scan.seq) for scan in parse_scans(self.scans)]
+        return max([(self.epoch, self.seq), *places])
+
+
+class PastScan(NamedTuple):
+    """A scan that a ticket remembers; `what` is in, undone or refused."""
+
+    scan_id: str
+    what: str
+    #: 0 if it is not told.
+    scanned_at_ms: int
+    gate: str
+    epoch: int
+    seq: int
+    at_ms: int
+    #: Of the check-in that a refused one came after.
+    before_at_ms: int = 0
+    before_gate: str = ""
+
+    @property
+    def text(self) -> str:
+        """The words of it."""
+        return ":".join(map(str, self if self.what == "refused" else self[:7]))
+
+
+def parse_scans(text: str) -> list[PastScan]:
+    """Read what a ticket remembers of its scans (`scan_word` in `lua/lib/tickets.lua`)."""
+    found = []
+    for part in filter(None, text.split(",")):
+        scan_id, what, scanned_at_ms, gate, epoch, seq, at_ms, *before = part.split(":")
+        if what not in SCANS or len(before) != 2 * (what == "refused"):
+            raise ValueError(part)
+        after = (int(before[0]), before[1]) if before else ()
+        found.append(
+            PastScan(
+                scan_id, what, int(scanned_at_ms), gate, int(epoch), int(seq), int(at_ms), *after
+            )
+        )
+    return found
 
 
 @_reads("a ticket")
 def parse_ticket(text: bytes) -> Ticket:
     """Read a ticket as the scripts keep it (`lua/lib/tickets.lua`)."""
-    status, version, holder_id, at_ms, gate, by, epoch, seq = text.decode().split(" ")
-    if status not in TICKET_STATUSES:
+    status, version, holder_id, at_ms, gate, by, epoch, seq, *rest = text.decode().split(" ")
+    [scans] = rest or [""]
+    if status not in TICKET_STATUSES or (rest and not parse_scans(scans)):
         raise ValueError(status)
-    return Ticket(status, int(version), holder_id, int(at_ms), gate, by, int(epoch), int(seq))
+    own = int(at_ms), gate, by, int(epoch), int(seq)
+    return Ticket(status, int(version), holder_id, *own, scans)
 
 
 def ticket_text(ticket: Ticket) -> str:
     """Write a ticket: what `parse_ticket` reads."""
-    return _text(ticket)
+    return _text(ticket if ticket.scans else ticket[:-1])

@@ -83,7 +83,7 @@ CANCEL_ITEM = Verb(
 )
 JOIN = Verb("join", commands.Join, applied, "JOINED", 2, _BOOK, is_limited=True)
 LEAVE = Verb("leave", Own, applied, "LEFT", memory="allowed")
-CHECKIN = Verb("checkin", commands.Scan, applied, "CHECKED_IN")
+CHECKIN = Verb("checkin", commands.Scan, outcomes.scanned, "CHECKED_IN SCAN_REFUSED")
 UNDO_CHECKIN = Verb("undo_checkin", commands.Scan, applied, "CHECK_IN_UNDONE")
 TRANSFER = Verb("transfer", commands.Transfer, applied, "TRANSFERRED")
 CLOSE = Verb("close", OfEvent, applied, "CLOSED", memory="allowed")

@@ -4,7 +4,8 @@ undo_checkin: take back check-ins, so that the tickets pass again.
 
 Guarantees   Only a ticket that is checked in; of undos at the same time exactly one counts.
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
-Idempotency  By state: a check-in that was undone gives the reply of its undoing again.
+Idempotency  By scan_id, as `checkin`; and by state: a check-in that was undone gives the reply of
+             its undoing again.
 Cost         O(commands); 2 reads and 1 write per event, 2 reads and 1 write per call, and
              1 XADD per call.
 
@@ -24,9 +25,13 @@ ARGV
   6 version       int     1.. of the ticket, as its code says
   7 gate          string  where; no blanks
   8 by            string  who undoes it
+  9 scan_id       string  of the act, made where it was done; - for none
+  10 scanned_at_ms int    when that was, Unix ms; 0 if it is not told
 
 Returns one array per command, in order (first that applies)
   EVENT_DAMAGED                            a key of it is lost, and it is being rebuilt
+  IDEMPOTENCY_KEY_REUSED                   the scan_id is that of another scan
+  REPLAYED            epoch, seq, at_ms    this very act came before
   NOT_FOUND                                no such booking, or it has fewer tickets
   TICKET_CANCELLED                         its booking or its place was cancelled
   TICKET_SUPERSEDED                        it was given to somebody else
@@ -43,7 +48,7 @@ Emits        journal `check_in_undone`: as `checked_in`
 local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
 local epoch, seen_seq = read_epoch(ARGV[1])
 local events = bind_events()
-local commands = bind_commands(events, 2 + #events, 6)
+local commands = bind_commands(events, 2 + #events, 8)
 if not commands then return redis.error_reply('BADARG command') end
 
 -- Fence, and read all that the checks need.
@@ -55,6 +60,9 @@ find_tickets(events, commands)
 -- Check. Decisions change the tables above and nothing else.
 local function undo(command)
   if command.event.is_damaged then return { 'EVENT_DAMAGED' } end
+  bind_scan(command)
+  local again = answered(command, 'undone')
+  if again then return again end
   local ticket, refusal = ticket_of(command)
   if not ticket then return refusal end
   if ticket.version ~= tonumber(command[3]) then return { 'TICKET_SUPERSEDED' } end
@@ -63,8 +71,8 @@ local function undo(command)
   end
   if ticket.status ~= 'checked_in' then return { 'NOT_CHECKED_IN' } end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
-  ticket.status, ticket.gate, ticket.by = 'undone', command[4], command[5]
-  local seq = keep_ticket(shard, command.event, ticket, 'check_in_undone')
+  ticket.status, ticket.gate, ticket.by = 'undone', command.gate, command.by
+  local seq = keep_ticket(shard, command.event, ticket, 'check_in_undone', command, 'undone')
   return { 'CHECK_IN_UNDONE', epoch, seq, shard.at_ms }
 end
 

@@ -220,6 +220,14 @@ async def ticket_changes(
         yield row
 
 
+async def lost_scans(
+    connection: asyncpg.Connection, event_ids: Sequence[str], *, rows_max: int
+) -> list[tuple[str, str, str]]:
+    """Return (event, ticket, scan) of scans that a ticket remembers and that have no row."""
+    rows = await connection.fetch(query("audit_lost_scans"), event_ids, rows_max)
+    return [(row["event_id"], row["id"], row["scan_id"]) for row in rows]
+
+
 async def orphan_items(
     connection: asyncpg.Connection, event_ids: Sequence[str], *, rows_max: int
 ) -> list[tuple[str, str, int]]:

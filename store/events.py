@@ -79,6 +79,15 @@ class Event(NamedTuple):
     publishing_at: dt.datetime | None = None
 
 
+class Poster(NamedTuple):
+    """What an event says of itself on a ticket."""
+
+    name: str
+    starts_at: dt.datetime
+    timezone: str
+    venue: str
+
+
 async def add(
     pool: asyncpg.Pool,
     event: Event,
@@ -146,6 +155,12 @@ async def by_id(database: Executor, event_id: str) -> Event | None:
     """Find an event by its id."""
     row = await database.fetchrow(query("event_by_id"), event_id)
     return None if row is None else Event(**row)
+
+
+async def posters(database: Executor, event_ids: Sequence[str]) -> dict[str, Poster]:
+    """Return what some events say of themselves, by event id."""
+    rows = await database.fetch(query("posters_of_events"), event_ids)
+    return {row["id"]: Poster(*row[1:]) for row in rows}
 
 
 async def ids_between(database: Executor, first: str, last: str) -> list[str]:

@@ -23,6 +23,7 @@ from engine.records import (
     ItemCancelled,
     Reopened,
     SaleChange,
+    ScanRefused,
     TicketChange,
     Transferred,
 )
@@ -34,6 +35,8 @@ TICKET_STATUS: Mapping[type, str] = {
     CheckInUndone: "undone",
     Transferred: "valid",
 }
+#: What a record says of the scan that it is of.
+SCANS: Mapping[type, str] = {CheckedIn: "in", CheckInUndone: "undone", ScanRefused: "refused"}
 
 
 @dataclass(slots=True)
@@ -45,6 +48,9 @@ class Changes:
     #: (event_id, booking_id, tier_no) of every line that lost places.
     cut_lines: set[tuple[str, str, int]] = field(default_factory=set)
     tickets: dict[str, tuple[int, TicketChange]] = field(default_factory=dict)
+    #: ticket_id -> its last record, which tells all that it remembers of its scans.
+    remembered: dict[str, TicketChange] = field(default_factory=dict)
+    scans: list[tuple[int, TicketChange]] = field(default_factory=list)
     sales: list[SaleChange] = field(default_factory=list)
 
     def add(self, seq: int, record: ItemCancelled | TicketChange | SaleChange) -> None:
@@ -54,8 +60,12 @@ class Changes:
             self.cut_lines |= {
                 (record.event_id, record.booking_id, item.tier_no) for item in record.items
             }
-        elif isinstance(record, CheckedIn | CheckInUndone | Transferred):
-            self.tickets[record.ticket_id] = (seq, record)
+        elif isinstance(record, TicketChange):
+            self.remembered[record.ticket_id] = record
+            if not isinstance(record, ScanRefused):
+                self.tickets[record.ticket_id] = (seq, record)
+            if record.scan_id:
+                self.scans.append((seq, record))
         else:
             self.sales.append(record)
 
@@ -98,7 +108,7 @@ async def cut_bookings(
 
 
 async def change_tickets(connection: asyncpg.Connection, epoch: int, changes: Changes) -> None:
-    """Write what became of tickets; after the tickets of this batch are there."""
+    """Write what became of tickets, and their scans; after the tickets of this batch are there."""
     rows = [
         (
             record.event_id,
@@ -115,6 +125,32 @@ async def change_tickets(connection: asyncpg.Connection, epoch: int, changes: Ch
     ]
     if rows:
         await connection.execute(query("change_tickets"), epoch, *columns(rows))
+    if not changes.remembered:
+        return
+    remembered = [
+        (record.event_id, record.ticket_id, record.scans or None)
+        for record in changes.remembered.values()
+    ]
+    await connection.execute(query("remember_scans"), *columns(remembered))
+    if changes.scans:
+        await connection.execute(
+            query("insert_scans"), epoch, *columns([_scan(*scan) for scan in changes.scans])
+        )
+
+
+def _scan(seq: int, record: TicketChange) -> tuple[object, ...]:
+    return (
+        record.event_id,
+        seq,
+        record.ticket_id,
+        record.booking_id,
+        record.scan_id,
+        SCANS[type(record)],
+        record.gate,
+        record.by,
+        _at(record.scanned_at_ms or None),
+        moment(record.at_ms),
+    )
 
 
 async def change_sales(connection: asyncpg.Connection, changes: Changes) -> None:

@@ -179,6 +179,7 @@ async def rederive(
     async with connection.transaction():
         await _hold_reign(connection, shard, 0, holder)
         await connection.execute(query("drop_tickets_of"), event_id, booking_ids)
+        await connection.execute(query("drop_scans_of"), event_id, booking_ids)
         await connection.execute(query("drop_items_of"), event_id, booking_ids)
         await connection.execute(query("drop_bookings_of"), event_id, booking_ids)
         for epoch in sorted(entries):

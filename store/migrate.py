@@ -100,7 +100,7 @@ async def _ensure_partitions(connection: asyncpg.Connection) -> None:
     this_year = dt.datetime.now(dt.UTC).year
     for year in range(this_year, this_year + PARTITION_YEARS_AHEAD + 1):
         start, end = _year(year), _year(year + 1)
-        for parent in ("bookings", "items", "tickets"):
+        for parent in ("bookings", "items", "tickets", "scans"):
             await _ensure(connection, parent, year, _first_event(start), _first_event(end))
         await _ensure(connection, "journal", year, start.isoformat(), end.isoformat())
 

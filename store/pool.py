@@ -15,6 +15,14 @@ APPLICATION_NAME = "evently"
 Pool = asyncpg.Pool
 #: What some reads are asked of: a pool, or a connection in its transaction.
 Database = Executor
+#: How it shows that PostgreSQL does not answer.
+UNANSWERED = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 
 def server_settings(timeout_ms: int) -> dict[str, str]:

@@ -40,6 +40,7 @@ from engine.records import (
     Published,
     Released,
     Reopened,
+    ScanRefused,
     Stalled,
     Transferred,
     Unblocked,
@@ -165,6 +166,7 @@ def _sort(entries: Sequence[Entry]) -> _Batch:
             case (
                 ItemCancelled()
                 | CheckedIn()
+                | ScanRefused()
                 | CheckInUndone()
                 | Transferred()
                 | CapacitySet()

@@ -51,6 +51,19 @@ async def of_event(database: Executor, event_id: str) -> list[Section]:
     return [Section(**row) for row in rows]
 
 
+async def named(
+    database: Executor, places: Iterable[tuple[str, int]]
+) -> dict[tuple[str, int], Section]:
+    """Return sections by event and number; those that are not there are left out."""
+    pairs = list(places)
+    if not pairs:
+        return {}
+    rows = await database.fetch(
+        query("sections_by_number"), [event for event, _ in pairs], [number for _, number in pairs]
+    )
+    return {(row["event_id"], row["section_no"]): Section(**row) for row in rows}
+
+
 async def tiers_of_sections(database: Executor, event_id: str) -> dict[int, int]:
     """Return the tier of each section of an event."""
     rows = await database.fetch(query("section_tiers"), event_id)

@@ -33,6 +33,8 @@ class Ticket(NamedTuple):
     changed_by: str | None
     #: Whether somebody came in on it; also if it was cancelled since, with its event.
     was_used: bool
+    #: None where its tier has no seats.
+    seat_id: str | None
 
 
 async def of_bookings(
@@ -82,6 +84,7 @@ def _tickets(rows: Sequence[asyncpg.Record]) -> list[Ticket]:
                 gate=row["gate"],
                 changed_by=row["changed_by"],
                 was_used=row["status"] == "checked_in",
+                seat_id=row["seat_id"],
             )
         )
     return tickets

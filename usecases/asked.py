@@ -16,6 +16,8 @@ from engine.commands import ORDER_LINES_MAX, ORDER_PLACES_MAX
 from engine.seats import BLOCK_SEATS_MAX, SECTION_SEATS_MAX, SECTIONS_MAX
 
 Moment = Annotated[dt.datetime, Meta(tz=True)]
+#: Scans that one upload may have.
+SCANS_MAX = 100
 #: A promo code as buyers write it; their case does not matter.
 PROMO_CODE = r"^[A-Za-z0-9_-]{1,32}\Z"
 ShortText = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -217,10 +219,38 @@ class CancelBooking(Asked, frozen=True, kw_only=True):
     version: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
 
-class Gate(Asked, frozen=True, kw_only=True):
-    """Where a ticket is scanned."""
+#: Name of a gate.
+GateName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._]([A-Za-z0-9._-]{0,39})\Z")]
+ScanId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{8,64}\Z")]
 
-    gate: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._]([A-Za-z0-9._-]{0,39})\Z")] | None = None
+
+class Scan(Asked, frozen=True, kw_only=True):
+    """Whose door a ticket is scanned at, and which scan it is."""
+
+    #: The event whose door it is; tickets of others do not pass.
+    event_id: Annotated[str, Meta(max_length=64)]
+    gate: GateName | None = None
+    #: Made by the gate for this one scan (a UUID is good), and sent again with every repetition.
+    #: The Idempotency-Key stands for it where it is left out.
+    scan_id: ScanId | None = None
+    #: When it was scanned, if that is not now.
+    scanned_at: Moment | None = None
+
+
+class PastScan(Asked, frozen=True, kw_only=True):
+    """A scan that a gate made while it was offline."""
+
+    #: What was scanned.
+    code: Annotated[str, Meta(min_length=1, max_length=256)]
+    scan_id: ScanId
+    scanned_at: Moment
+
+
+class PastScans(Asked, frozen=True, kw_only=True):
+    """Scans of one gate that are sent later, in the order in which they were made."""
+
+    gate: GateName | None = None
+    scans: Annotated[list[PastScan], Meta(min_length=1, max_length=SCANS_MAX)]
 
 
 class Transfer(Asked, frozen=True, kw_only=True):

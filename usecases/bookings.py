@@ -24,7 +24,7 @@ from usecases.moments import moment_of
 from usecases.orders import NO_TIER, Wish, items_of
 from usecases.services import Services
 from usecases.tickets import gate_shown, parse_ticket
-from usecases.tickets import view_of as ticket_view
+from usecases.tickets import views_of as ticket_views
 from usecases.tokens import Principal
 
 
@@ -217,7 +217,7 @@ async def _own(services: Services, person: Principal, own_id: str) -> bookings.B
 async def _with_tickets(services: Services, row: bookings.Booking) -> told.Booking:
     [view] = await _views(services, [row])
     found = await tickets.of_bookings(services.pool, [(row.event_id, row.id)])
-    shown = [await ticket_view(services, ticket, row.user_id) for ticket in found.get(row.id, [])]
+    shown = await ticket_views(services, found.get(row.id, []), row.user_id)
     return msgspec.structs.replace(view, tickets=shown)
 
 

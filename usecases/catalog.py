@@ -14,12 +14,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.ids import is_id
 from engine.status import Status
 from store import events, seats
-from store.pool import Pool
+from store.pool import UNANSWERED, Pool
 from usecases.denials import Denied, not_found
 from usecases.memory import remember
 from usecases.present import is_untouched
@@ -29,6 +29,8 @@ EVENTS_MAX = 20_000
 #: Events whose sections are remembered: a stadium's take about 100 kB.
 SECTIONS_EVENTS_MAX = 200
 MISS_INTERVAL_S = 1.0
+#: How old what an event says of itself may be at the gate.
+POSTER_AGE_MAX_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,10 @@ class Known:
     waitlist_patience_ms: int = 0
     #: Whether its stock was not loaded yet.
     is_draft: bool = False
+    #: tier_no -> name
+    tier_names: dict[int, str] = field(default_factory=dict)
+    #: As it was when the event was read; organizers may change it.
+    poster: events.Poster | None = None
 
 
 def owns(person: Principal | None, organizer_id: str) -> bool:
@@ -73,6 +79,7 @@ class Catalog:
         self._is_loaded = is_loaded
         self._known: dict[str, Known] = {}
         self._missing: dict[str, float] = {}
+        self._posters: dict[str, tuple[events.Poster, float]] = {}
         self._sections: dict[str, list[seats.Section]] = {}
         self._reads: dict[str, asyncio.Task[Known | None]] = {}
 
@@ -136,6 +143,26 @@ class Catalog:
             remember(self._sections, event_id, found, most=SECTIONS_EVENTS_MAX)
         return found
 
+    async def poster(self, event_id: str, known: Known) -> events.Poster:
+        """
+        Return what an event says of itself, as it was a few seconds ago.
+
+        While PostgreSQL does not answer, what was read of it before is told on.
+        """
+        last, read_at_s = self._posters.get(event_id, (known.poster, known.read_at_s))
+        if last is not None and time.monotonic() - read_at_s < POSTER_AGE_MAX_S:
+            return last
+        try:
+            found = (await events.posters(self._pool, [event_id])).get(event_id)
+        except UNANSWERED:
+            if last is None:
+                raise
+            return last
+        if found is None:
+            raise not_found()
+        remember(self._posters, event_id, (found, time.monotonic()), most=EVENTS_MAX)
+        return found
+
     async def _read(self, event_id: str) -> Known | None:
         event = await events.by_id(self._pool, event_id)
         if event is None:
@@ -154,6 +181,8 @@ class Catalog:
             waitlist_patience_ms=event.waitlist_patience_ms,
             is_draft=is_untouched(event)
             or (event.status == "draft" and not await self._is_loaded(event.shard, event_id)),
+            tier_names={tier.tier_no: tier.name for tier in tiers},
+            poster=events.Poster(event.name, event.starts_at, event.timezone, event.venue),
         )
         if not known.is_draft:
             remember(self._known, event_id, known, most=EVENTS_MAX)

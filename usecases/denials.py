@@ -30,6 +30,8 @@ class Why(StrEnum):
     #: The caller must say which version they have seen; or it is no longer that.
     VERSION_WANTED = "precondition_required"
     VERSION_PASSED = "precondition_failed"
+    #: The ticket is for another event than the gate's.
+    WRONG_EVENT = "wrong_event"
     #: PostgreSQL is behind Redis, or a level of durability was not reached in time.
     CATCHING_UP = "catching_up"
     OUTCOME_UNKNOWN = "outcome_unknown"

@@ -72,6 +72,23 @@ async def shift(
     return Done(view, done.is_replay)
 
 
+def seat_of(section: Section, seat_id: str) -> told.TicketSeat | None:
+    """Return a seat of a section by what stands on it; None if it is none of it."""
+    place = parse_seat_id(seat_id)
+    if place is None or place[0] != section.section_no:
+        return None
+    loaded = events.as_loaded(section)
+    rows: list[dict[str, Any]] = msgspec.json.decode(section.rows)
+    for row, first, count in zip(rows, loaded.first_seats, loaded.rows, strict=True):
+        nth = place[1] - first
+        if 0 <= nth < count:
+            label = (row.get("labels") or [])[nth : nth + 1] or [str(nth + 1)]
+            return told.TicketSeat(
+                id=seat_id, section=section.name, row=row["name"], label=label[0]
+            )
+    return None
+
+
 def _section(section: Section, tier_id: str, status: str) -> told.SeatSection:
     loaded = events.as_loaded(section)
     rows: list[dict[str, Any]] = msgspec.json.decode(section.rows)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from engine.outcomes import Refused
 from store import tickets
-from usecases import told
+from usecases import faces, told
 from usecases.denials import as_value
+from usecases.faces import Face
 from usecases.services import Services
 from usecases.ticket_codes import TicketCode
 from usecases.tokens import Principal
@@ -22,14 +24,26 @@ Outcome = TypeVar("Outcome")
 
 @as_value
 async def given(services: Services, person: Principal) -> list[told.Ticket]:
-    """Return the tickets that others gave to a person, the latest first."""
+    """
+    Return the tickets that others gave to a person, the latest first.
+
+    Each tells all that is needed to get in, and nothing else of the booking that it is of.
+    """
     found = await tickets.given_to(services.pool, person.user_id, limit=TICKETS_MAX)
-    return [await view_of(services, ticket, person.user_id) for ticket in found]
+    return await views_of(services, found, person.user_id)
 
 
-async def view_of(services: Services, ticket: tickets.Ticket, user_id: str) -> told.Ticket:
-    """Return a ticket as *user_id* may see it: only its holder sees the code."""
-    known = await services.catalog.need(ticket.event_id)
+async def views_of(
+    services: Services, found: Sequence[tickets.Ticket], user_id: str
+) -> list[told.Ticket]:
+    """Return tickets as *user_id* may see them: only the holder of one sees its code."""
+    shown = await faces.of_tickets(services, found)
+    return [
+        _view(services, ticket, face, user_id) for ticket, face in zip(found, shown, strict=True)
+    ]
+
+
+def _view(services: Services, ticket: tickets.Ticket, face: Face, user_id: str) -> told.Ticket:
     status = "valid" if ticket.status == "undone" else ticket.status
     code = None
     if status != "cancelled" and ticket.holder_id == user_id:
@@ -40,10 +54,10 @@ async def view_of(services: Services, ticket: tickets.Ticket, user_id: str) -> t
         )
     was_used = ticket.was_used
     return told.Ticket(
+        **face._asdict(),
         id=ticket.id,
         event_id=ticket.event_id,
         booking_id=ticket.booking_id,
-        tier_id=known.tier_ids[ticket.tier_no],
         status=status,  # type: ignore[arg-type]  # One of the three.
         code=code,
         is_transferred=ticket.holder_id != ticket.owner_id,

@@ -144,13 +144,33 @@ class BookingItem(Told, frozen=True, kw_only=True):
     unit_price: Money
 
 
-class Ticket(Told, frozen=True, kw_only=True):
-    """A ticket: one place of a booking."""
+class TicketSeat(Told, frozen=True, kw_only=True):
+    """A seat by what stands on it."""
 
     id: str
+    section: str
+    row: str
+    label: str
+
+
+class _Shown(Told, frozen=True, kw_only=True):
+    id: str
     event_id: str
+    event_name: str
+    starts_at: dt.datetime
+    #: IANA name of the venue's zone.
+    timezone: str
+    venue: str
     booking_id: str
     tier_id: str
+    tier_name: str
+    #: Null where the tier has no seats.
+    seat: TicketSeat | None
+
+
+class Ticket(_Shown, frozen=True, kw_only=True):
+    """A ticket: one place of a booking."""
+
     status: Literal["valid", "checked_in", "cancelled"]
     #: What the door scans; null for all but its holder, and if it is cancelled.
     code: str | None
@@ -186,16 +206,15 @@ class Booking(Told, frozen=True, kw_only=True):
     tickets: list[Ticket] = []
 
 
-class Scanned(Told, frozen=True, kw_only=True):
+class Scanned(_Shown, frozen=True, kw_only=True):
     """A ticket that was let in, or whose check-in was taken back."""
 
-    id: str
-    event_id: str
-    booking_id: str
-    tier_id: str
     status: Literal["checked_in", "valid"]
     at: dt.datetime
     gate: str | None
+    #: Of the scan, as it was sent; made here if none was.
+    scan_id: str
+    scanned_at: dt.datetime | None
 
 
 class Transferred(Told, frozen=True, kw_only=True):

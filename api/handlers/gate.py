@@ -7,15 +7,16 @@ from typing import Literal
 import msgspec
 from aiohttp import web
 
-from api.answers import PERSONAL, answer
-from api.http import PRINCIPAL, SERVICES, read_body
+from api.answers import PERSONAL, answer, problem_of
+from api.http import PRINCIPAL, SERVICES, optional_key, read_body
 from api.problems import Problem
-from api.schemas import TicketKey, TicketKeys, TicketList
-from usecases import gate, tickets
-from usecases.asked import Gate, Transfer
-from usecases.denials import Denied
+from api.schemas import ScanAnswer, ScanAnswers, TicketKey, TicketKeys, TicketList
+from usecases import gate, tickets, told
+from usecases.asked import PastScans, Scan, Transfer
+from usecases.denials import Denied, Done
 
-_GATE = msgspec.json.Decoder(Gate)
+_SCAN = msgspec.json.Decoder(Scan)
+_PAST_SCANS = msgspec.json.Decoder(PastScans)
 _TRANSFER = msgspec.json.Decoder(Transfer)
 _PUBLIC = {"Cache-Control": "public, max-age=300"}
 
@@ -29,17 +30,39 @@ async def keys(request: web.Request) -> web.StreamResponse | Problem:
 
 async def check_in(request: web.Request) -> web.StreamResponse | Problem:
     """
-    Let the bearer of a ticket in, once.
+    Let the bearer of a ticket in, once, at the door of the event that the request names.
 
-    A second scan is refused and says when and where the first was; so does a repetition of a
-    request whose answer was lost.
+    A second scan is refused, says when and where the first was, and stays on record; the same
+    scan sent again, known by `scan_id` or the Idempotency-Key, gets its first answer again. A
+    ticket of another event is refused without effect.
     """
     return await _scan(request, "checked_in")
 
 
 async def undo(request: web.Request) -> web.StreamResponse | Problem:
-    """Take a check-in back, so that the ticket passes again. May be repeated."""
+    """
+    Take a check-in back, so that the ticket passes again, at the door of the event it is for.
+
+    May be repeated.
+    """
     return await _scan(request, "valid")
+
+
+async def upload(request: web.Request) -> web.StreamResponse | Problem:
+    """
+    Take scans that a gate made while it was offline, each once, in their order.
+
+    The answer has one entry for each, in the same order: the check-in, or the problem that the
+    scan met; neither stops the others. An upload may be sent again, whole or in part.
+    """
+    asked = await read_body(request, _PAST_SCANS)
+    event_id = request.match_info["event_id"]
+    done = await gate.upload(request.app[SERVICES], request[PRINCIPAL], event_id, asked)
+    if isinstance(done, Denied):
+        return problem_of(done)
+    pairs = zip(asked.scans, done, strict=True)
+    rows = [_answer_of(past.scan_id, one) for past, one in pairs]
+    return answer(ScanAnswers(data=rows), headers=PERSONAL)
 
 
 async def transfer(request: web.Request) -> web.StreamResponse | Problem:
@@ -78,7 +101,15 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
 async def _scan(
     request: web.Request, wanted: Literal["checked_in", "valid"]
 ) -> web.StreamResponse | Problem:
-    where = (await read_body(request, _GATE)).gate if await request.read() else None
+    asked, key = await read_body(request, _SCAN), optional_key(request)
     services, code = request.app[SERVICES], request.match_info["code"]
-    done = await gate.scan(services, request[PRINCIPAL], code, where, wanted)
+    done = await gate.scan(services, request[PRINCIPAL], code, asked, key, wanted)
     return answer(done, headers=PERSONAL)
+
+
+def _answer_of(scan_id: str, done: Done[told.Scanned] | Denied) -> ScanAnswer:
+    if isinstance(done, Denied):
+        problem = problem_of(done)
+        is_replay = "Idempotent-Replayed" in problem.headers
+        return ScanAnswer(scan_id=scan_id, is_replay=is_replay, problem=problem.about())
+    return ScanAnswer(scan_id=scan_id, is_replay=done.is_replay, scanned=done.told)

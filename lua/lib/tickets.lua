@@ -97,8 +97,8 @@ end
 
 -- Return the ticket that a command names, or nil and the refusal: its booking must be confirmed and
 -- its place not cancelled. A row is kept from the first change on: `status version holder_id at_ms
--- gate by epoch seq`; status is valid, checked_in or undone, and at_ms and what follows are its
--- last change's.
+-- gate by epoch seq scans`; status is valid, checked_in or undone, and at_ms and what follows are
+-- its last change's, but for the scans that it remembers (`scan_word`), which may be missing.
 local function ticket_of(command)
   local event = command.event
   local status, owner_id, items = string.match(event.booking_of[command.booking_id] or '',
@@ -113,19 +113,90 @@ local function ticket_of(command)
     ticket_id = command.ticket_id, booking_id = command.booking_id, number = command.number,
     owner_id = owner_id, status = w[1] or 'valid', version = tonumber(w[2] or 1),
     holder_id = w[3] or owner_id, at_ms = w[4] or '0', gate = w[5] or '-', by = w[6] or '-',
-    epoch = w[7] or '0', seq = w[8] or '0',
+    epoch = w[7] or '0', seq = w[8] or '0', scans = records_version() > 1 and w[9] or '',
   }
 end
 
--- Note a change of a ticket as record `kind`, and keep the ticket as it is now; the counterpart of
--- `ticket_of`. The record has the whole ticket, so that a follower needs no earlier one.
-local function keep_ticket(shard, event, ticket, kind)
-  local seq = note(shard, event, kind, '"ticket_id":"' .. ticket.ticket_id
-    .. '","booking_id":"' .. ticket.booking_id .. '","number":' .. ticket.number
-    .. ',"ticket_version":' .. ticket.version .. ',"holder_id":"' .. ticket.holder_id
-    .. '","gate":"' .. ticket.gate .. '","by":"' .. ticket.by .. '"')
-  local row = table.concat({ ticket.status, ticket.version, ticket.holder_id, shard.at_ms,
-    ticket.gate, ticket.by, shard.epoch, seq }, ' ')
+-- Bind the scan that a command of a gate is: its id, when it was made, and where. Without an id
+-- (-), and under version 1, a scan is known by nothing but what it does.
+local function bind_scan(command)
+  command.gate, command.by = command[4], command[5]
+  if command[6] ~= '-' and records_version() > 1 then
+    command.scan_id, command.scanned_at_ms = command[6], command[7]
+  end
+end
+
+-- Return what a ticket answered when this very scan came before, or nothing if it is new to it:
+-- `what` is in or undone. The same id at another gate, time or verb is a mistake of who made it.
+-- Of a scan that was too late its words are returned, behind nil (`scan_word`).
+local function answered(command, what)
+  local row = command.scan_id and command.event.ticket_of[command.ticket_id] or ''
+  local scans = string.match(row, '^' .. string.rep('%S+ ', 8) .. '(%S+)$')
+  for scan in string.gmatch(scans or '', '[^,]+') do
+    local w = {}
+    for word in string.gmatch(scan, '[^:]+') do w[#w + 1] = word end
+    if w[1] == command.scan_id then
+      if (w[2] == 'undone') ~= (what == 'undone') or w[3] ~= command.scanned_at_ms
+        or w[4] ~= command.gate then
+        return { 'IDEMPOTENCY_KEY_REUSED' }
+      end
+      if w[2] == 'refused' then return nil, w end
+      return { 'REPLAYED', w[5], w[6], w[7] }
+    end
+  end
+end
+
+-- Return how a ticket remembers a scan with the next record: `id:what:scanned_at_ms:gate:epoch:seq:
+-- at_ms`, and of one that was refused `:at_ms:gate` of the check-in that it came after. Nothing if
+-- it has no id, or the ticket remembers 16 already: whoever fills that up is answered no less.
+local function scan_word(shard, ticket, command, what)
+  local _, count = string.gsub(ticket.scans, '[^,]+', '')
+  if not command.scan_id or count >= 16 then return nil end
+  local word = table.concat({ command.scan_id, what, command.scanned_at_ms, command.gate,
+    shard.epoch, string.format('%.0f', shard.seq + 1), shard.at_text }, ':')
+  if what == 'refused' then word = word .. ':' .. ticket.at_ms .. ':' .. ticket.gate end
+  return word
+end
+
+-- Note a record about a ticket, and keep it in the row that it has from then on. The record has the
+-- whole ticket, so that a follower needs no earlier one; of a scan, also what the gate said of it.
+local function note_ticket(shard, event, ticket, kind, gate, by, scan)
+  local body = '"ticket_id":"' .. ticket.ticket_id .. '","booking_id":"' .. ticket.booking_id
+    .. '","number":' .. ticket.number .. ',"ticket_version":' .. ticket.version
+    .. ',"holder_id":"' .. ticket.holder_id .. '","gate":"' .. gate .. '","by":"' .. by .. '"'
+  if scan and scan.scan_id then
+    body = body .. ',"scan_id":"' .. scan.scan_id .. '","scanned_at_ms":' .. scan.scanned_at_ms
+  end
+  if ticket.scans ~= '' then body = body .. ',"scans":"' .. ticket.scans .. '"' end
+  return note(shard, event, kind, body)
+end
+
+-- Keep the row of a ticket as it is now; the counterpart of `ticket_of`.
+local function write_ticket(event, ticket)
+  local row = table.concat({ ticket.status, ticket.version, ticket.holder_id, ticket.at_ms,
+    ticket.gate, ticket.by, ticket.epoch, ticket.seq }, ' ')
+  if ticket.scans ~= '' then row = row .. ' ' .. ticket.scans end
   event.ticket_of[ticket.ticket_id], event.new_tickets[ticket.ticket_id] = row, row
+end
+
+-- Note a change of a ticket as record `kind`, and keep the ticket as it is now. `scan` is the
+-- command of a gate that made the change, and `what` it was.
+local function keep_ticket(shard, event, ticket, kind, scan, what)
+  local word = scan and scan_word(shard, ticket, scan, what)
+  if word then ticket.scans = ticket.scans .. (ticket.scans ~= '' and ',' or '') .. word end
+  local seq = note_ticket(shard, event, ticket, kind, ticket.gate, ticket.by, scan)
+  ticket.at_ms, ticket.epoch, ticket.seq = shard.at_text, shard.epoch, seq
+  write_ticket(event, ticket)
+  return seq
+end
+
+-- Note that a scan was refused since somebody is in on the ticket, whose state it leaves as it is:
+-- two gates' scans of one ticket both stay on record. Nothing if it is not to be remembered.
+local function keep_refused_scan(shard, scan, ticket)
+  local word = scan_word(shard, ticket, scan, 'refused')
+  if not word then return nil end
+  ticket.scans = ticket.scans .. (ticket.scans ~= '' and ',' or '') .. word
+  local seq = note_ticket(shard, scan.event, ticket, 'scan_refused', scan.gate, scan.by, scan)
+  write_ticket(scan.event, ticket)
   return seq
 end

@@ -66,6 +66,7 @@ class _Rows:
     orphans: dict[str, list[tuple[str, int, str]]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    lost_scans: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,10 @@ class Reader:
             async for change in audit.ticket_changes(database, event_ids):
                 event_id, own_id, *state = change
                 rows.states[event_id].tickets[own_id] = Ticket(*state)
+            for event_id, *scan in await audit.lost_scans(
+                database, event_ids, rows_max=ORPHANS_MAX
+            ):
+                rows.lost_scans[event_id].append((scan[0], scan[1]))
         return rows
 
     async def _sales(self, event_ids: Sequence[str]) -> dict[str, EventState]:
@@ -315,6 +320,7 @@ class Reader:
             state=rows.states[event_id],
             rows=rows.rows[event_id],
             orphans=rows.orphans[event_id],
+            lost_scans=rows.lost_scans[event_id],
             is_listed=state.listed[event_id],
             seq_after=max(view.watermark_seq, _number(seq)),
         )

@@ -38,6 +38,7 @@ from engine.records import (
     Released,
     Reopened,
     SaleChange,
+    ScanRefused,
     Stalled,
     TicketChange,
     Transferred,
@@ -129,7 +130,7 @@ class EventState:
                 for group in record.seats:
                     for seat_id in group.seat_ids:
                         self.blocked.pop(seat_id, None)
-            case CheckedIn() | CheckInUndone() | Transferred():
+            case CheckedIn() | ScanRefused() | CheckInUndone() | Transferred():
                 self._change_ticket(epoch, seq, record)
             case Lost():
                 pass  # Of it nobody knows.
@@ -253,6 +254,10 @@ class EventState:
             )
 
     def _change_ticket(self, epoch: int, seq: int, record: TicketChange) -> None:
+        if isinstance(record, ScanRefused):
+            if ticket := self.tickets.get(record.ticket_id):
+                self.tickets[record.ticket_id] = ticket._replace(scans=record.scans)
+            return
         self.tickets[record.ticket_id] = Ticket(
             _TICKETS[type(record)],
             record.ticket_version,
@@ -262,6 +267,7 @@ class EventState:
             record.by,
             epoch,
             seq,
+            record.scans,
         )
 
 

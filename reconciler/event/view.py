@@ -116,6 +116,8 @@ class EventView(InRedis):
     rows: Mapping[str, Row]
     #: Tickets and lines without a booking: (booking, tier_no, what).
     orphans: Sequence[tuple[str, int, str]]
+    #: Scans that a ticket's row remembers and that have no row of their own: (ticket, scan).
+    lost_scans: Sequence[tuple[str, str]] = ()
     #: Whether `events` in Redis names it.
     is_listed: bool
     #: Last record that Redis had made when the scans were over.

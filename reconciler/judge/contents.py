@@ -112,11 +112,27 @@ def check_rows(view: EventView) -> list[Violation]:
 
 
 def check_tickets(view: EventView) -> list[Violation]:
-    """I8: tickets let in or given away are so in Redis and the ledger alike."""
+    """I8: tickets let in or given away are so in Redis and the ledger alike, with their scans."""
     found: list[Violation] = []
+    for own_id, scan_id in view.lost_scans:
+        booking_id = f"bk_{own_id.split('_')[1]}"
+        booking = view.expected.get(booking_id)
+        found.append(
+            of_event(
+                view,
+                "I8",
+                "scan_missing",
+                booking_id=booking_id,
+                tier_no=booking.tier_no if booking else None,
+                expected=scan_id,
+                found="nothing",
+                subject=own_id,
+                message=f"{own_id} remembers a scan that has no row in PostgreSQL",
+            )
+        )
     for own_id in view.state.tickets.keys() | view.tickets.keys():
         expected, got = view.state.tickets.get(own_id), view.tickets.get(own_id)
-        if got is not None and view.shard.is_after(got.epoch, got.seq):
+        if got is not None and view.shard.is_after(*got.place):
             continue  # Its last change is newer than what it is compared with.
         if expected != got:
             found.append(

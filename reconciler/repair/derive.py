@@ -39,6 +39,7 @@ from engine.records import (
     Released,
     Reopened,
     Rules,
+    ScanRefused,
     Seats,
     Section,
     Stalled,
@@ -48,7 +49,7 @@ from engine.records import (
     Unblocked,
 )
 from engine.seats import BLOCKED, letters
-from engine.values import Booking, Hold, Ticket, WaitEntry, parse_items
+from engine.values import Booking, Hold, Ticket, WaitEntry, parse_items, parse_scans
 from reconciler.event.view import InRedis
 from store.waitlist import OFFER_PREFIX
 
@@ -422,20 +423,37 @@ def _booking(remains: InRedis, booking_id: str, booking: Booking) -> Iterator[De
 
 
 def _ticket(remains: InRedis, ticket_id: str, ticket: Ticket) -> Iterator[Derived]:
+    """Yield its last change, and the scans that came after it and were refused."""
     _, middle, number = ticket_id.split("_")
+    changed, past = (ticket.epoch, ticket.seq), parse_scans(ticket.scans)
+
+    def about(place: tuple[int, int], at_ms: int, gate: str, by: str) -> dict[str, Any]:
+        so_far = [scan for scan in past if (scan.epoch, scan.seq) <= place]
+        own = next((scan for scan in so_far if (scan.epoch, scan.seq) == place), None)
+        return _at(remains, at_ms) | {
+            # Nothing but a reign of version 2 has made it, if there is any.
+            "version": 2 if past else 1,
+            "ticket_id": ticket_id,
+            "booking_id": f"bk_{middle}",
+            "number": int(number),
+            "ticket_version": ticket.version,
+            "holder_id": ticket.holder_id,
+            "gate": gate,
+            "by": by,
+            "scan_id": own.scan_id if own else "",
+            "scanned_at_ms": own.scanned_at_ms if own else 0,
+            "scans": ",".join(scan.text for scan in so_far),
+        }
+
     yield Derived(
-        _TICKET_RECORDS[ticket.status](
-            **_at(remains, ticket.at_ms),
-            ticket_id=ticket_id,
-            booking_id=f"bk_{middle}",
-            number=int(number),
-            ticket_version=ticket.version,
-            holder_id=ticket.holder_id,
-            gate=ticket.gate,
-            by=ticket.by,
-        ),
-        (ticket.epoch, ticket.seq),
+        _TICKET_RECORDS[ticket.status](**about(changed, ticket.at_ms, ticket.gate, ticket.by)),
+        changed,
     )
+    for scan in past:
+        place = (scan.epoch, scan.seq)
+        if scan.what == "refused" and place > changed:
+            # Who scanned is not kept.
+            yield Derived(ScanRefused(**about(place, scan.at_ms, scan.gate, "-")), place)
 
 
 def _blocks(remains: InRedis, rows: Mapping[str, int], tail: Sequence[Record]) -> Iterator[Derived]:

@@ -38,6 +38,7 @@ OF_ROWS = frozenset(
         "row_missing",
         "row_differs",
         "tickets_differ",
+        "scan_missing",
         "total_differs",
         "seat_kept",
         "shard_differs",

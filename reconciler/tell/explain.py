@@ -23,11 +23,14 @@ from engine.records import (
     ItemCancelled,
     Published,
     Record,
+    ScanRefused,
+    TicketChange,
     Transferred,
     last_seq,
     read_call,
 )
 from engine.status import Status
+from engine.values import parse_scans
 from reconciler.event.journal import JournalReader
 from reconciler.servers import Servers
 from store import audit
@@ -341,6 +344,8 @@ def _text(record: Record, *, tells_user: bool) -> str:
         words.append(", ".join(_places(item) for item in items))
     if isinstance(record, ItemCancelled) and record.tickets:
         words.append(f"tickets {', '.join(map(str, record.tickets))}")
+    if isinstance(record, TicketChange):
+        words += _scan(record)
     expires_at_ms = getattr(record, "expires_at_ms", None)
     if expires_at_ms:
         words.append(f"until {at_text(expires_at_ms)}")
@@ -352,6 +357,19 @@ def _text(record: Record, *, tells_user: bool) -> str:
     if tells_user and getattr(record, "user_id", None):
         words.append(f"for {record.user_id}")  # type: ignore[union-attr]
     return " ".join(words)
+
+
+def _scan(record: TicketChange) -> list[str]:
+    """Say which scan it was, where and when it was made, and, if refused, what it came after."""
+    words = [f"at {record.gate}"] if record.gate != "-" else []
+    if record.scan_id:
+        words.append(f"scan {record.scan_id}")
+    if record.scanned_at_ms:
+        words.append(f"of {at_text(record.scanned_at_ms)}")
+    if isinstance(record, ScanRefused):
+        own = parse_scans(record.scans)[-1:]
+        words += [f"(too late: in since {at_text(scan.before_at_ms)})" for scan in own]
+    return words
 
 
 def _places(item: Item) -> str:

@@ -18,6 +18,10 @@ SELECT id, organizer_id, shard, status::text AS status, name, description, categ
        transfers, offer_ttl_ms, publishing_at
 FROM events WHERE id = $1;
 
+-- posters_of_events --
+-- What tickets say of their events.
+SELECT id, name, starts_at, timezone, venue FROM events WHERE id = ANY ($1::text[]);
+
 -- tiers_of_events --
 SELECT event_id, tier_no, id, name, price_minor, capacity, order_max, order_min, person_max,
        sale_opens_at, sale_closes_at, is_hidden, sells_after_end

@@ -29,6 +29,21 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::text[], $7::t
     AS new (event_id, id, status, version, holder_id, at, gate, by, seq)
 WHERE tickets.event_id = new.event_id AND tickets.id = new.id;
 
+-- remember_scans --
+-- What tickets remember of their scans, where it is another than it was.
+UPDATE tickets SET scans = new.scans
+FROM unnest($1::text[], $2::text[], $3::text[]) AS new (event_id, id, scans)
+WHERE tickets.event_id = new.event_id AND tickets.id = new.id
+  AND tickets.scans IS DISTINCT FROM new.scans;
+
+-- insert_scans --
+-- The record's place makes a replay change nothing.
+INSERT INTO scans (epoch, event_id, seq, ticket_id, booking_id, scan_id, what, gate, scanned_by,
+                   scanned_at, at)
+SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
+                         $8::text[], $9::text[], $10::timestamptz[], $11::timestamptz[])
+ON CONFLICT DO NOTHING;
+
 -- set_capacities --
 UPDATE tiers SET capacity = new.capacity
 FROM unnest($1::text[], $2::smallint[], $3::integer[]) AS new (event_id, tier_no, capacity)
@@ -88,7 +103,8 @@ WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no;
 -- The tickets of some bookings, each with what is needed to say whether it lives.
 SELECT tickets.event_id, tickets.id, tickets.booking_id, tickets.tier_no, tickets.status,
        tickets.version, tickets.holder_id, tickets.changed_at, tickets.gate, tickets.changed_by,
-       bookings.user_id AS owner_id, bookings.status::text AS booking_status, bookings.cuts
+       tickets.seat_id, bookings.user_id AS owner_id, bookings.status::text AS booking_status,
+       bookings.cuts
 FROM tickets JOIN bookings
     ON bookings.event_id = tickets.event_id AND bookings.id = tickets.booking_id
 WHERE (tickets.event_id, tickets.booking_id) IN (SELECT * FROM unnest($1::text[], $2::text[]));
@@ -102,5 +118,16 @@ GROUP BY event_id, booking_id ORDER BY max(changed_at) DESC LIMIT $2;
 -- audit_ticket_changes --
 -- Tickets that were ever changed.
 SELECT event_id, id, status, version, holder_id,
-       (extract(epoch FROM changed_at) * 1000)::bigint AS at_ms, gate, changed_by, epoch, seq
+       (extract(epoch FROM changed_at) * 1000)::bigint AS at_ms, gate, changed_by, epoch, seq,
+       coalesce(scans, '') AS scans
 FROM tickets WHERE event_id = ANY($1::text[]) AND seq IS NOT NULL;
+
+-- audit_lost_scans --
+-- Scans that a ticket remembers and that have no row of their own.
+SELECT tickets.event_id, tickets.id, split_part(scan, ':', 1) AS scan_id
+FROM tickets, unnest(string_to_array(tickets.scans, ',')) AS scan
+WHERE tickets.event_id = ANY($1::text[]) AND NOT EXISTS (
+    SELECT FROM scans
+    WHERE scans.event_id = tickets.event_id AND scans.epoch = split_part(scan, ':', 5)::bigint
+      AND scans.seq = split_part(scan, ':', 6)::bigint AND scans.ticket_id = tickets.id)
+LIMIT $2;

@@ -62,5 +62,8 @@ DELETE FROM items WHERE event_id = $1 AND booking_id = ANY($2::text[]);
 -- drop_tickets_of --
 DELETE FROM tickets WHERE event_id = $1 AND booking_id = ANY($2::text[]);
 
+-- drop_scans_of --
+DELETE FROM scans WHERE event_id = $1 AND booking_id = ANY($2::text[]);
+
 -- drop_blocked_of --
 DELETE FROM blocked_seats WHERE event_id = $1;

@@ -8,6 +8,10 @@ FROM unnest($2::smallint[], $3::smallint[], $4::text[], $5::text[], $6::text[], 
 SELECT event_id, section_no, tier_no, name, row_seats, kinds, rows::text AS rows
 FROM sections WHERE event_id = ANY ($1::text[]) ORDER BY event_id, section_no;
 
+-- sections_by_number --
+SELECT event_id, section_no, tier_no, name, row_seats, kinds, rows::text AS rows FROM sections
+WHERE (event_id, section_no) IN (SELECT * FROM unnest($1::text[], $2::smallint[]));
+
 -- section_tiers --
 -- What the booking path needs to know: the tier of each section.
 SELECT section_no, tier_no FROM sections WHERE event_id = $1 ORDER BY section_no;

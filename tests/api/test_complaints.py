@@ -28,7 +28,8 @@ async def test_complaint_3_success_means_tickets(
     codes = [ticket["code"] for ticket in read.body["tickets"]]
     assert 3 == len(set(codes))
     for code in codes:
-        scanned = await world.call("POST", f"/v1/tickets/{code}/check-in", token=boss)
+        at = {"event_id": event["id"]}
+        scanned = await world.call("POST", f"/v1/tickets/{code}/check-in", token=boss, json=at)
         assert (200, "checked_in") == (scanned.status, scanned.body["status"])
 
 

@@ -9,6 +9,7 @@ shows as the 503 or 500 that buyers would get.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -147,8 +148,14 @@ async def pass_the_gate(walk: Walk, event: Event, boss: str, buyer: str, friend:
     booked = await walk.go(*BOOK, event["id"], token=buyer, key="b2", json=order(event, 2, 2))
     seen = await walk.go("GET", "/v1/bookings/{booking_id}", booked.body["id"], token=buyer)
     ticket = seen.body["tickets"][0]
-    await walk.go("POST", "/v1/tickets/{code}/check-in", ticket["code"], token=boss)
-    await walk.go("POST", "/v1/tickets/{code}/undo", ticket["code"], token=boss)
+    code, at = ticket["code"], {"event_id": event["id"]}
+    await walk.go("POST", "/v1/tickets/{code}/check-in", code, token=boss, json=at)
+    await walk.go("POST", "/v1/tickets/{code}/undo", code, token=boss, json=at)
+    past = {"code": code, "scan_id": "scan-0001", "scanned_at": dt.datetime.now(dt.UTC)}
+    path, sent = "/v1/events/{event_id}/scans", {"scans": [past]}
+    [one] = (await walk.go("POST", path, event["id"], token=boss, json=sent)).body["data"]
+    assert "checked_in" == one["scanned"]["status"]
+    await walk.go("POST", "/v1/tickets/{code}/undo", code, token=boss, json=at)
     receiver = (await walk.go("GET", "/v1/me", token=friend)).body["id"]
     path, to = "/v1/tickets/{ticket_id}/transfer", {"user_id": receiver}
     await walk.go("POST", path, ticket["id"], token=buyer, json=to)

@@ -33,9 +33,18 @@ async def booked(world: World, event: Event, user: str) -> dict[str, Any]:
     return dict((await world.call("GET", f"/v1/bookings/{made.body['id']}", token=user)).body)
 
 
-async def scan(world: World, code: str, token: str, verb: str = "check-in", **body: str) -> Any:
-    """Scan a code."""
-    return await world.call("POST", f"/v1/tickets/{code}/{verb}", token=token, json=body or None)
+async def scan(
+    world: World,
+    event: Event,
+    code: str,
+    token: str,
+    verb: str = "check-in",
+    key: str | None = None,
+    **body: str,
+) -> Any:
+    """Scan a code at a door of the event."""
+    body = {"event_id": event["id"]} | body
+    return await world.call("POST", f"/v1/tickets/{code}/{verb}", token=token, key=key, json=body)
 
 
 async def test_tickets_of_a_booking(world: World, event: Event, user: str) -> None:
@@ -63,14 +72,14 @@ async def test_check_in_once(world: World, event: Event, user: str, staff: str) 
     """The second scan says when and where the first was; the owner sees it."""
     booking = await booked(world, event, user)
     code = booking["tickets"][2]["code"]
-    first = await scan(world, code, staff, gate="north-1")
+    first = await scan(world, event, code, staff, gate="north-1")
     assert (200, "checked_in", "north-1") == (
         first.status,
         first.body["status"],
         first.body["gate"],
     )
     assert event["tiers"][1]["id"] == first.body["tier_id"]
-    second = await scan(world, code, staff, gate="south")
+    second = await scan(world, event, code, staff, gate="south")
     check_problem(second, 409, "already_checked_in")
     assert (first.body["at"], "north-1") == (second.body["checked_in_at"], second.body["gate"])
     await world.settle()
@@ -82,29 +91,29 @@ async def test_check_in_once(world: World, event: Event, user: str, staff: str) 
 async def test_undo(world: World, event: Event, user: str, staff: str) -> None:
     """Staff may take a check-in back, and repeat that."""
     code = (await booked(world, event, user))["tickets"][0]["code"]
-    check_problem(await scan(world, code, staff, "undo"), 409, "not_checked_in")
-    await scan(world, code, staff)
-    undone = await scan(world, code, staff, "undo")
+    check_problem(await scan(world, event, code, staff, "undo"), 409, "not_checked_in")
+    await scan(world, event, code, staff)
+    undone = await scan(world, event, code, staff, "undo")
     assert (200, "valid") == (undone.status, undone.body["status"])
-    again = await scan(world, code, staff, "undo")
+    again = await scan(world, event, code, staff, "undo")
     assert (200, "true") == (again.status, again.headers["Idempotent-Replayed"])
     assert undone.body["at"] == again.body["at"]
-    assert 200 == (await scan(world, code, staff)).status
+    assert 200 == (await scan(world, event, code, staff)).status
 
 
 async def test_who_may_scan(world: World, event: Event, user: str, staff: str) -> None:
     """Staff and organizers of the event, and admins; to others a code is unknown, or forbidden."""
     codes = [ticket["code"] for ticket in (await booked(world, event, user))["tickets"]]
     before = await world.state()
-    check_problem(await scan(world, codes[0], user), 403, "forbidden")
+    check_problem(await scan(world, event, codes[0], user), 403, "forbidden")
     for role in ("staff", "organizer"):
         stranger = world.token(role=role, organizer_id=new_id("org"))
-        check_problem(await scan(world, codes[0], stranger), 404, "not_found")
+        check_problem(await scan(world, event, codes[0], stranger), 404, "not_found")
     assert before == await world.state()
     organizer = world.token(role="organizer", organizer_id=event["organizer_id"])
     tokens = (staff, organizer, world.token(role="admin"))
     for code, token in zip(codes, tokens, strict=True):
-        assert 200 == (await scan(world, code, token)).status
+        assert 200 == (await scan(world, event, code, token)).status
 
 
 async def test_forged_codes(world: World, event: Event, user: str, staff: str) -> None:
@@ -123,10 +132,10 @@ async def test_forged_codes(world: World, event: Event, user: str, staff: str) -
         code[:-40] + swapped + code[-39:],
         "%FF",
     ):
-        check_problem(await scan(world, forged, staff), 404, "not_found")
-    check_problem(await scan(world, code, staff, gate="a b"), 422, "invalid", "/gate")
-    check_problem(await scan(world, code, staff, gate="-"), 422, "invalid", "/gate")
-    check_problem(await scan(world, code, staff, door="a"), 422, "invalid", "/door")
+        check_problem(await scan(world, event, forged, staff), 404, "not_found")
+    check_problem(await scan(world, event, code, staff, gate="a b"), 422, "invalid", "/gate")
+    check_problem(await scan(world, event, code, staff, gate="-"), 422, "invalid", "/gate")
+    check_problem(await scan(world, event, code, staff, door="a"), 422, "invalid", "/door")
     assert before == await world.state()
 
 
@@ -134,7 +143,9 @@ async def test_cancelled_booking(world: World, event: Event, user: str, staff: s
     """No code of a cancelled booking passes, and none is shown."""
     booking = await booked(world, event, user)
     await world.cancel(booking["id"], user)
-    check_problem(await scan(world, booking["tickets"][0]["code"], staff), 410, "ticket_cancelled")
+    check_problem(
+        await scan(world, event, booking["tickets"][0]["code"], staff), 410, "ticket_cancelled"
+    )
     seen = await world.call("GET", f"/v1/bookings/{booking['id']}", token=user)
     assert [(None, "cancelled")] * 3 == [(t["code"], t["status"]) for t in seen.body["tickets"]]
 
@@ -150,7 +161,7 @@ async def test_transfer(world: World, event: Event, user: str, staff: str) -> No
     assert 200 == given.status, given.text
     again = await world.call("POST", path, token=user, json={"user_id": friend_id})
     assert (given.body, "true") == (again.body, again.headers["Idempotent-Replayed"])
-    check_problem(await scan(world, ticket["code"], staff), 410, "ticket_superseded")
+    check_problem(await scan(world, event, ticket["code"], staff), 410, "ticket_superseded")
     seen = await world.call("GET", f"/v1/bookings/{booking['id']}", token=user)
     assert (None, True) == (
         seen.body["tickets"][1]["code"],
@@ -158,7 +169,7 @@ async def test_transfer(world: World, event: Event, user: str, staff: str) -> No
     )
     [mine] = (await world.call("GET", "/v1/tickets", token=friend)).body["data"]
     assert ticket["id"] == mine["id"]
-    assert 200 == (await scan(world, mine["code"], staff)).status
+    assert 200 == (await scan(world, event, mine["code"], staff)).status
     assert [] == (await world.call("GET", "/v1/tickets", token=user)).body["data"]
 
 
@@ -217,7 +228,9 @@ async def test_cancel_some_places(world: World, event: Event, user: str, staff: 
     again = await world.call("POST", path, token=user, json=body)
     assert (first.body, "true") == (again.body, again.headers["Idempotent-Replayed"])
     assert before == await world.state()
-    check_problem(await scan(world, booking["tickets"][1]["code"], staff), 410, "ticket_cancelled")
+    check_problem(
+        await scan(world, event, booking["tickets"][1]["code"], staff), 410, "ticket_cancelled"
+    )
     rest = {"items": [{"tier_id": t["id"], "quantity": 1} for t in event["tiers"]], "version": 2}
     last = await world.call("POST", path, token=user, json=rest)
     assert (200, "cancelled", 3) == (last.status, last.body["status"], last.body["version"])

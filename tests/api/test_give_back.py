@@ -61,7 +61,7 @@ async def test_nobody_is_cancelled_while_inside(
     """A used ticket keeps its booking: all of it and that place are refused alike."""
     booking = await booked(world, event, user)
     ticket = booking["tickets"][0]
-    await scan(world, ticket["code"], staff)
+    await scan(world, event, ticket["code"], staff)
     before = await world.state()
     for answer in (
         await world.cancel(booking["id"], user),
@@ -71,7 +71,7 @@ async def test_nobody_is_cancelled_while_inside(
         check_problem(answer, 409, "already_checked_in")
         assert (ticket["id"], "") == (answer.body["ticket_id"], answer.body["gate"])
     assert before == await world.state()
-    await scan(world, ticket["code"], staff, "undo")
+    await scan(world, event, ticket["code"], staff, "undo")
     assert 200 == (await world.cancel(booking["id"], user)).status
 
 
@@ -81,7 +81,7 @@ async def test_cancelled_event_keeps_who_was_in(world: World, user: str, friend:
     event = await world.event(100, 100, token=boss)
     staff = world.token(role="staff", organizer_id=event["organizer_id"])
     booking = await booked(world, event, user)
-    first = await scan(world, booking["tickets"][0]["code"], staff, gate="north")
+    first = await scan(world, event, booking["tickets"][0]["code"], staff, gate="north")
     await give(world, booking["tickets"][1], user, friend)
     await world.call("POST", f"/v1/events/{event['id']}/cancel", token=boss)
     await world.settle()
@@ -124,8 +124,8 @@ async def test_ticket_by_its_id(world: World, event: Event, user: str, staff: st
     gone = await cut(world, booking, user, 2, ticket_ids=[own[1], own[0]])
     check_problem(gone, 409, "not_in_booking", "/ticket_ids/1")
     codes = [ticket["code"] for ticket in booking["tickets"]]
-    check_problem(await scan(world, codes[0], staff), 410, "ticket_cancelled")
-    assert 200 == (await scan(world, codes[1], staff)).status
+    check_problem(await scan(world, event, codes[0], staff), 410, "ticket_cancelled")
+    assert 200 == (await scan(world, event, codes[1], staff)).status
 
 
 async def test_bad_names(world: World, event: Event, user: str) -> None:
@@ -204,7 +204,7 @@ async def test_ticket_of_a_friend(
     again = await back(world, ticket, holder)
     assert (returned.body, "true") == (again.body, again.headers["Idempotent-Replayed"])
     assert [] == (await world.call("GET", "/v1/tickets", token=holder)).body["data"]
-    check_problem(await scan(world, theirs["code"], staff), 410, "ticket_superseded")
+    check_problem(await scan(world, event, theirs["code"], staff), 410, "ticket_superseded")
     assert 200 == (await world.cancel(booking["id"], user)).status
     given = [one for one in await told(world) if one[2] == ticket["id"]]
     find_own = "SELECT user_id FROM bookings WHERE id = $1"

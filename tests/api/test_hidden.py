@@ -149,7 +149,10 @@ async def test_view_is_in_the_tag(world: World, organizer: str) -> None:
     code = body["promo_codes"][0]["code"]
     path = f"/v1/events/{event['id']}"
     for end in ("", "/seats"):
-        views = [(f"{path}{end}", None), (f"{path}{end}?promo_code={code}", None)]
+        views: list[tuple[str, str | None]] = [
+            (f"{path}{end}", None),
+            (f"{path}{end}?promo_code={code}", None),
+        ]
         views.append((f"{path}{end}", organizer))
         tags = [(await world.call("GET", at, token=who)).headers["ETag"] for at, who in views]
         assert 2 <= len(set(tags))

@@ -36,6 +36,7 @@ from engine.records import (
 )
 from tests.checks import journal
 from tests.engine.conftest import order, publish
+from tests.kept import KINDS_1
 
 #: Sealed records, a line each.
 KEPT = Path(__file__).parents[1] / "kept" / "records.txt"
@@ -129,6 +130,7 @@ def test_kept_records_decode_for_ever(version: int) -> None:
     lines = KEPT.read_bytes().splitlines()
     kept = [line for line in lines if b'"version":%d,' % version in line]
     kinds = {one.__struct_config__.tag for one in Record.__args__}
+    kinds = KINDS_1 if version == 1 else kinds
     assert kinds == {msgspec.json.decode(line[CHECK_CHARS:])["kind"] for line in kept}
     for line in kept:
         read = msgspec.json.decode(msgspec.json.encode(decode(line)))

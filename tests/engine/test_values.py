@@ -13,6 +13,7 @@ CUT = "1:1:500,2:1:900/1x3x500,2x1x900/3-20-1800-1x1x500/3-21-1900-1x1x500"
 NAMED = "1:1:500/1x3x500,2x1x900/3-20-1800-1x1x500,2x1x900#1+4/4-21-1900-1x1x500"
 SEATS = "1:2:500:s1-7+s1-9/1x3x500xs1-7+s1-8+s1-9,2x1x900/3-20-1800-1x1x500,2x1x900#2+4"
 ENTRY = "waiting 2 3 17 1700 usr_1 abc 4 2 100000000007 1750 3 19 1800"
+SCANS = "scan-0001:in:1690:north:3:17:1700,scan-0002:refused:0:-:3:18:1800:1700:north"
 TEXTS = [
     (values.parse_booking, values.booking_text, f"confirmed {BOOKING} 1:2:500"),
     (values.parse_booking, values.booking_text, f"confirmed {BOOKING} 1:2:500:s1-7+s1-8,2:1:0"),
@@ -24,6 +25,7 @@ TEXTS = [
     (values.parse_hold, values.hold_text, f'expired {BOOKING} 1:2:5 99 3 18 {{"a":"b c"}}'),
     (values.parse_entry, values.entry_text, ENTRY),
     (values.parse_ticket, values.ticket_text, "checked_in 2 usr_1 1700 north usr_9 3 17"),
+    (values.parse_ticket, values.ticket_text, f"checked_in 2 usr_1 1700 north usr_9 3 17 {SCANS}"),
 ]
 
 

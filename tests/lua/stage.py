@@ -59,7 +59,7 @@ class Stage:
                 "join", self.names("join"), till.epoch, till.event, 1, *self.join(name, user)
             )
         await self.run("cancel", self.id("bk", "b0"), self.users["a"])
-        await self.run("checkin", self.id("bk", "b2"), 1, 1, "north", "usr_s")
+        await self.run("checkin", self.id("bk", "b2"), 1, 1, "north", "usr_s", "scan-0", 7)
         await till.call("block", self.names(), till.epoch, till.event, "s1-6")
         await self._run_out("h0")
 
@@ -115,8 +115,15 @@ class Stage:
             "join": (self.join("w9", "c"), "JOINED"),
             "leave": ([self.id("wl", "w1"), users["g"]], "LEFT"),
             "leave offer": ([self.id("wl", "w0"), users["f"]], "LEFT"),
-            "checkin": ([bk, 1, 1, "north", "usr_s"], "CHECKED_IN"),
-            "undo_checkin": ([self.id("bk", "b2"), 1, 1, "north", "usr_s"], "CHECK_IN_UNDONE"),
+            "checkin": ([bk, 1, 1, "north", "usr_s", "scan-1", 7], "CHECKED_IN"),
+            "checkin late": (
+                [self.id("bk", "b2"), 1, 1, "south", "usr_s", "scan-2", 7],
+                "SCAN_REFUSED",
+            ),
+            "undo_checkin": (
+                [self.id("bk", "b2"), 1, 1, "north", "usr_s", "scan-3", 7],
+                "CHECK_IN_UNDONE",
+            ),
             "transfer": ([bk, 1, users["b"], users["c"]], "TRANSFERRED"),
             "close": ([], "CLOSED"),
             "reopen": ([FAR_MS - 1], "REOPENED"),

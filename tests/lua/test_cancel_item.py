@@ -171,7 +171,7 @@ async def test_f21_largest_batch(till: Till) -> None:
         for c in commands
         for word in (1, till.booking(c), c.user_id, 1, ",".join(f"{tier}:1" for tier, _ in c.items))
     ]
-    scans = [word for c in commands for word in (1, till.booking(c), 1, 1, "g", "usr")]
+    scans = [word for c in commands for word in (1, till.booking(c), 1, 1, "g", "usr", "-", 0)]
     replies = await till.on_events("cancel_item", [till.event], words)
     assert {"CANCELLED"} == {reply[0] for reply in replies}
     replies = await till.on_events("checkin", [till.event], scans)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
+from typing import Any
 
 import pytest
 
+from engine import keys, scripts
 from engine.ids import new_id, ticket_id
-from engine.records import CheckedIn
-from tests.checks import journal
+from engine.records import CheckedIn, CheckInUndone, ScanRefused
+from engine.values import parse_scans
+from tests.checks import ask, journal
 from tests.lua.world import Command, Till, dump
 
 
@@ -34,6 +38,72 @@ async def test_race_at_the_gates(till: Till, booking: Command) -> None:
     replies = await asyncio.gather(*(till.checkin(booking) for _ in range(50)))
     counts = Counter(reply[0] for reply in replies)
     assert Counter({"CHECKED_IN": 1, "ALREADY_CHECKED_IN": 49}) == counts
+
+
+async def test_the_same_scan_again(till: Till, booking: Command) -> None:
+    """A scan sent again gets its first answer, whatever came since; another one's id is refused."""
+    _, *place = await till.checkin(booking, scan_id="scan-a", scanned_at_ms=5)
+    again = ["REPLAYED", *map(str, place)]
+    before = await dump(till.redis, till.shard)
+    assert again == await till.checkin(booking, scan_id="scan-a", scanned_at_ms=5)
+    for other in ({"gate": "south"}, {"scanned_at_ms": 6}):
+        words: dict[str, Any] = {"scanned_at_ms": 5} | other
+        reply = await till.checkin(booking, scan_id="scan-a", **words)
+        assert ["IDEMPOTENCY_KEY_REUSED"] == reply
+    assert ["IDEMPOTENCY_KEY_REUSED"] == await till.undo(booking, scan_id="scan-a")
+    assert before == await dump(till.redis, till.shard)
+    await till.undo(booking, scan_id="scan-b")
+    assert again == await till.checkin(booking, scan_id="scan-a", scanned_at_ms=5)
+    assert "CHECKED_IN" == (await till.checkin(booking, scan_id="scan-c"))[0]
+    assert "REPLAYED" == (await till.undo(booking, scan_id="scan-b"))[0]
+    await till.cancel(booking)
+    assert again == await till.checkin(booking, scan_id="scan-a", scanned_at_ms=5)
+
+
+async def test_both_gates_scans_are_on_record(till: Till, booking: Command) -> None:
+    """Who comes too late is refused, on record, and told so again; the ticket stays as it was."""
+    _, _, seq, at_ms = await till.checkin(booking, scan_id="scan-a")
+    late = await till.checkin(booking, gate="south", scan_id="scan-b", scanned_at_ms=7)
+    assert ["SCAN_REFUSED", "1", str(int(seq) + 1)] == late[:3]
+    assert [str(at_ms), "north"] == late[4:]
+    await till.undo(booking, scan_id="scan-c")
+    before = await dump(till.redis, till.shard)
+    again = await till.checkin(booking, gate="south", scan_id="scan-b", scanned_at_ms=7)
+    assert ["ALREADY_CHECKED_IN", str(at_ms), "north", 1] == again
+    assert before == await dump(till.redis, till.shard)
+    records: list[Any] = [one.record for one in await journal(till.redis, till.shard)][-3:]
+    assert [CheckedIn, ScanRefused, CheckInUndone] == [type(record) for record in records]
+    assert ("scan-b", 7, "south") == (records[1].scan_id, records[1].scanned_at_ms, records[1].gate)
+    past = [scan.scan_id for scan in parse_scans(records[2].scans)]
+    assert ["scan-a", "scan-b", "scan-c"] == past
+
+
+async def test_what_a_ticket_remembers_is_bounded(till: Till, booking: Command) -> None:
+    """The first sixteen scans stay known; later ones are answered all the same."""
+    statuses = [(await till.checkin(booking, scan_id=f"scan-{n}"))[0] for n in range(16)]
+    assert ["CHECKED_IN", *["SCAN_REFUSED"] * 15] == statuses
+    before = await dump(till.redis, till.shard)
+    reply = await till.checkin(booking, scan_id="scan-16")
+    assert ("ALREADY_CHECKED_IN", 3) == (reply[0], len(reply))
+    assert "REPLAYED" == (await till.checkin(booking, scan_id="scan-0"))[0]
+    assert before == await dump(till.redis, till.shard)
+    assert "CHECK_IN_UNDONE" == (await till.undo(booking, scan_id="scan-17"))[0]
+    assert "REPLAYED" == (await till.checkin(booking, scan_id="scan-0"))[0]
+
+
+async def test_version_1_knows_no_scans(till: Till, booking: Command) -> None:
+    """In a reign of version 1 a scan is known by what it does, and the row is as it was."""
+    text = scripts.render("checkin", "version-1", 1)
+    sha = (await ask(till.redis, "SCRIPT", "LOAD", text)).decode()
+    shas = {**till.reign.script_shas, "checkin": sha}
+    till.reign = dataclasses.replace(till.reign, script_shas=shas)
+    assert "CHECKED_IN" == (await till.checkin(booking, scan_id="scan-a"))[0]
+    assert "ALREADY_CHECKED_IN" == (await till.checkin(booking, scan_id="scan-a"))[0]
+    [row] = (await ask(till.redis, "HGETALL", keys.event(till.shard, till.event).tickets)).values()
+    assert 8 == len(row.split())
+    record = (await journal(till.redis, till.shard))[-1]
+    assert b"scan" not in record.raw
+    assert 1 == record.record.version
 
 
 @pytest.mark.parametrize("number", [0, 4, -1, 11])

@@ -23,7 +23,7 @@ from tests.lua.world import Till, dump
 #: Calls by what they are about, the script's name first, and how many keys each has.
 CALLS = {
     about: len((*keys_of.before, *keys_of.of_event, *keys_of.after))
-    for about in (*VERBS, "confirm offer", "confirm late", "leave offer")
+    for about in (*VERBS, "confirm offer", "confirm late", "leave offer", "checkin late")
     for keys_of in (VERBS[about.partition(" ")[0]].keys,)
 }
 

@@ -210,14 +210,25 @@ class Till:
         return reply
 
     async def checkin(
-        self, command: Command, number: int = 1, version: int = 1, gate: str = "north"
+        self,
+        command: Command,
+        number: int = 1,
+        version: int = 1,
+        gate: str = "north",
+        scan_id: str = "-",
+        scanned_at_ms: int = 0,
     ) -> list[Any]:
         """Scan a ticket."""
-        return await self.one("checkin", self.booking(command), number, version, gate, "usr_s")
+        own = self.booking(command)
+        words = (number, version, gate, "usr_s", scan_id, scanned_at_ms)
+        return await self.one("checkin", own, *words)
 
-    async def undo(self, command: Command, number: int = 1, version: int = 1) -> list[Any]:
+    async def undo(
+        self, command: Command, number: int = 1, version: int = 1, scan_id: str = "-"
+    ) -> list[Any]:
         """Take a check-in back."""
-        return await self.one("undo_checkin", self.booking(command), number, version, "-", "usr_s")
+        words = (number, version, "-", "usr_s", scan_id, 0)
+        return await self.one("undo_checkin", self.booking(command), *words)
 
     async def transfer(
         self, command: Command, to_user_id: str, number: int = 1, user_id: str = ""

@@ -12,9 +12,10 @@ from engine import keys
 from engine.commands import CancelItem, Order, Own, Reopen, Scan, SetCapacity, Transfer
 from engine.emptier import Emptier
 from engine.ids import new_id
-from engine.outcomes import Applied
+from engine.outcomes import Applied, Refused
 from tests.checks import FAR_MS, ask, make_booking_id, rows_of
 from tests.reconciler.conftest import DETAIL, TIERS, BoxOffice, Shown
+from tests.reconciler.test_repair import repair
 
 CHECKS = 12
 STAFF = 16
@@ -34,7 +35,10 @@ async def one_of_each(office: BoxOffice, event: Shown) -> None:
     replies.append(
         await engine.cancel_item(shard, cut(event_id, own[4], users[4], 1, (1, 3), (2, 2)))
     )
-    replies.append(await engine.checkin(shard, Scan(event_id, own[2], 1, 1, "north", users[4])))
+    north = Scan(event_id, own[2], 1, 1, "north", users[4], "scan-0001", 1_700)
+    replies.append(await engine.checkin(shard, north))
+    late = await engine.checkin(shard, north._replace(gate="south", scan_id="scan-0002"))
+    assert isinstance(late, Refused)
     replies.append(await engine.checkin(shard, Scan(event_id, own[2], 2, 1, "north", users[4])))
     replies.append(await engine.undo_checkin(shard, Scan(event_id, own[2], 2, 1, "-", users[4])))
     replies.append(await engine.transfer(shard, Transfer(event_id, own[3], 5, users[3], users[4])))
@@ -117,6 +121,8 @@ async def test_cancelled_event(office: BoxOffice, is_drained: bool) -> None:
     ("key", "find", "replace", "code"),
     [
         ("tickets", b"checked_in ", b"valid ", "ticket_differs"),
+        ("tickets", b"scan-0002", b"scan-0003", "ticket_differs"),
+        ("tickets", b":refused:", b":unheard:", "value_unreadable"),
         ("tickets", b"north", b"south", "ticket_differs"),
         ("tickets", ALL, None, "ticket_differs"),
         ("tickets", ALL, b"nonsense", "value_unreadable"),
@@ -162,6 +168,24 @@ async def test_changed_row_is_found(office: BoxOffice) -> None:
     )
     codes = {violation.code for violation in (await office.check()).violations}
     assert {"row_differs", "booking_differs"} <= codes
+
+
+async def test_lost_scan_is_found_and_written_again(office: BoxOffice) -> None:
+    """I8: a scan that a ticket remembers has its row, or is named."""
+    event = await office.add_event()
+    await one_of_each(office, event)
+    await office.drain()
+    rows = "SELECT scan_id, what, gate FROM scans WHERE event_id = $1 ORDER BY seq"
+    expected = [("scan-0001", "in", "north"), ("scan-0002", "refused", "south")]
+    assert expected == [tuple(row) for row in await office.database.fetch(rows, event.event_id)]
+    await office.database.execute(
+        "DELETE FROM scans WHERE event_id = $1 AND what = 'refused'", event.event_id
+    )
+    assert {"scan_missing"} == await office.codes()
+    await ask(office.redis, "HSET", keys.meta(office.shard), "layout", keys.LAYOUT_VERSION)
+    outcome = await repair(office)
+    assert ([], []) == (outcome.left, outcome.errors)
+    assert expected == [tuple(row) for row in await office.database.fetch(rows, event.event_id)]
 
 
 async def test_f40_gate_live(office: BoxOffice) -> None:
@@ -212,7 +236,8 @@ async def bustle(
                 case "cancel":
                     reply = await engine.cancel(shard, Own(event_id, own, user))
                 case "scan":
-                    reply = await engine.checkin(shard, Scan(event_id, own, ticket, 1, "n", user))
+                    scan = Scan(event_id, own, ticket, 1, "n", user, f"scan-{chance.randint(1, 9)}")
+                    reply = await engine.checkin(shard, scan)
                 case "undo":
                     await engine.checkin(shard, Scan(event_id, own, ticket, 1, "n", user))
                     reply = await engine.undo_checkin(

@@ -23,9 +23,11 @@ from engine.records import (
     Published,
     Record,
     Released,
+    ScanRefused,
     Transferred,
     Unblocked,
 )
+from engine.values import parse_scans
 from tests.simulation import model
 
 
@@ -40,7 +42,7 @@ class Fold:
         self.entries: dict[str, str] = {}
         #: Who waits for which tier, with their places.
         self.list: dict[str, tuple[int, str]] = {}
-        self.tickets: dict[str, tuple[int, str]] = {}
+        self.tickets: dict[str, tuple[int, str, list[tuple[str, str]]]] = {}
         #: Tickets that bookings have given back while keeping others.
         self.gone: set[str] = set()
 
@@ -81,8 +83,9 @@ class Fold:
                 self._leave(record.entry_id, "offered")
             case Left():
                 self._leave(record.entry_id, "left" if record.why == "owner" else record.why)
-            case CheckedIn() | CheckInUndone() | Transferred():
-                self.tickets[record.ticket_id] = (record.ticket_version, record.holder_id)
+            case CheckedIn() | CheckInUndone() | ScanRefused() | Transferred():
+                scans = [(scan.scan_id, scan.what) for scan in parse_scans(record.scans)]
+                self.tickets[record.ticket_id] = (record.ticket_version, record.holder_id, scans)
 
     def check(self, event: model.Event) -> None:
         """Compare with the model."""
@@ -92,9 +95,10 @@ class Fold:
         taken = {seat for row in event.rows for seat in row} - event.free()
         assert taken == set(+self.seats)
         assert {key: entry.status for key, entry in event.entries.items()} == self.entries
-        assert {ticket_id(*k): (t.version, t.holder) for k, t in event.tickets.items()} == (
-            self.tickets
-        )
+        assert self.tickets == {
+            ticket_id(*key): (one.version, one.holder, list(one.scans))
+            for key, one in event.tickets.items()
+        }
         bookings = event.bookings.items()
         gone = [ticket_id(k, n) for k, own in bookings for n in own.tickets if n not in own.own]
         assert set(gone) == self.gone

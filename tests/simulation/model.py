@@ -117,6 +117,8 @@ class Ticket:
     status: str = "valid"
     version: int = 1
     by: str = "-"
+    #: Scans that it remembers: the id, and whether it was in, undone or refused.
+    scans: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass

@@ -9,6 +9,9 @@ from engine.status import Status
 from tests.checks import FAR_MS
 from tests.simulation.model import SEATED, Event, No, Ticket, no
 
+#: Scans that a ticket remembers.
+SCANS_MAX = 16
+
 
 class StaffedEvent(Event):
     """An event with the verbs of staff as well."""
@@ -57,19 +60,27 @@ class StaffedEvent(Event):
         self.smaller |= {SEATED} if verb == "block" else set()
         return Status(f"{verb.upper()}ED")
 
-    def checkin(self, own_id: str, number: int, version: int, by: str) -> Status:
+    def checkin(self, own_id: str, number: int, version: int, by: str, scan_id: str) -> Status:
+        self._repeat(own_id, number, scan_id, "in")
         ticket = self._ticket(own_id, number)
         no(Status.TICKET_SUPERSEDED, ticket.version != version)
-        no(Status.ALREADY_CHECKED_IN, ticket.status == "checked_in")
-        self.tickets[own_id, number] = Ticket(ticket.holder, "checked_in", version, by)
+        if ticket.status == "checked_in":
+            scans = self._remember(ticket, scan_id, "refused")
+            no(Status.ALREADY_CHECKED_IN, scans == ticket.scans)
+            ticket.scans = scans
+            return Status.SCAN_REFUSED
+        scans = self._remember(ticket, scan_id, "in")
+        self.tickets[own_id, number] = Ticket(ticket.holder, "checked_in", version, by, scans)
         return Status.CHECKED_IN
 
-    def undo_checkin(self, own_id: str, number: int, version: int, by: str) -> Status:
+    def undo_checkin(self, own_id: str, number: int, version: int, by: str, scan_id: str) -> Status:
+        self._repeat(own_id, number, scan_id, "undone")
         ticket = self._ticket(own_id, number)
         no(Status.TICKET_SUPERSEDED, ticket.version != version)
         no(Status.REPLAYED, ticket.status == "undone")
         no(Status.NOT_CHECKED_IN, ticket.status != "checked_in")
-        self.tickets[own_id, number] = Ticket(ticket.holder, "undone", version, by)
+        scans = self._remember(ticket, scan_id, "undone")
+        self.tickets[own_id, number] = Ticket(ticket.holder, "undone", version, by, scans)
         return Status.CHECK_IN_UNDONE
 
     def transfer(self, own_id: str, number: int, user: str, to: str) -> Status:
@@ -79,8 +90,20 @@ class StaffedEvent(Event):
         is_back = to == self.bookings[own_id].user
         no(Status.NO_TRANSFERS, self.transfers == "none" and not is_back)
         no(Status.ALREADY_CHECKED_IN, ticket.status == "checked_in")
-        self.tickets[own_id, number] = Ticket(to, "valid", ticket.version + 1, user)
+        self.tickets[own_id, number] = Ticket(to, "valid", ticket.version + 1, user, ticket.scans)
         return Status.TRANSFERRED
+
+    def _repeat(self, own_id: str, number: int, scan_id: str, what: str) -> None:
+        """Give a scan that came before its first answer."""
+        ticket = self.tickets.get((own_id, number), Ticket(""))
+        for before in [before for own, before in ticket.scans if own == scan_id]:
+            no(Status.IDEMPOTENCY_KEY_REUSED, (before == "undone") != (what == "undone"))
+            no(Status.ALREADY_CHECKED_IN, before == "refused")
+            raise No(Status.REPLAYED)
+
+    def _remember(self, ticket: Ticket, scan_id: str, what: str) -> tuple[tuple[str, str], ...]:
+        is_new = scan_id != "-" and len(ticket.scans) < SCANS_MAX
+        return (*ticket.scans, (scan_id, what)) if is_new else ticket.scans
 
     def _ticket(self, own_id: str, number: int) -> Ticket:
         booking = self.bookings.get(own_id)

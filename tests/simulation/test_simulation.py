@@ -45,7 +45,7 @@ from engine.outcomes import status_of
 from engine.records import Rules
 from engine.seats import Section
 from engine.status import Status
-from engine.values import parse_entry, parse_hold, parse_items
+from engine.values import parse_entry, parse_hold, parse_items, parse_scans, parse_ticket
 from evently.embedded import ValkeyServer
 from tests.checks import FAR_MS
 from tests.simulation import model
@@ -110,6 +110,7 @@ WANTS = st.sampled_from(
 )
 QUANTITY = st.sampled_from([1, 2, 3, 1, 2, 5])
 MOSTLY = st.sampled_from([True, True, True, False])
+SCAN_IDS = st.sampled_from(["-", "scan-1", "scan-2", "scan-3"])
 BACK = st.sampled_from([0, 0, 0, 1, -1])
 #: How the lists of an event are led, and whose tickets are that were given away.
 RULES = st.tuples(
@@ -313,9 +314,18 @@ class Sale(RuleBasedStateMachine):
         other=st.sampled_from(USERS),
         is_holder=MOSTLY,
         verb=st.sampled_from(["checkin", "checkin", "undo_checkin", "transfer"]),
+        scan_id=SCAN_IDS,
     )
     def ticket(
-        self, verb: str, which: int, index: int, number: int, back: int, other: str, is_holder: bool
+        self,
+        verb: str,
+        which: int,
+        index: int,
+        number: int,
+        back: int,
+        other: str,
+        is_holder: bool,
+        scan_id: str,
     ) -> None:
         """Let in on a ticket, take that back, or give it away; the code may be an old one."""
         event_id, own_id, booking = self._booking(which, index)
@@ -331,8 +341,8 @@ class Sale(RuleBasedStateMachine):
         version = max(1, ticket.version - back)
         self._run(
             verb,
-            Scan(event_id, own_id, number, version, "north", STRANGER),
-            (own_id, number, version, STRANGER),
+            Scan(event_id, own_id, number, version, "north", STRANGER, scan_id),
+            (own_id, number, version, STRANGER, scan_id),
         )
 
     @rule(which=WHICH, wants=WANTS, closes_at=st.sampled_from([0, 0, FAR_MS, FAR_MS - 1]))
@@ -430,11 +440,13 @@ class Sale(RuleBasedStateMachine):
             assert event.waiting(1) + event.waiting(2) == [
                 member.decode()[17:] for member in members if member != MARK
             ]
-            tickets = {k: row.split() for k, row in self._read(names.tickets).items()}
+            tickets = {
+                k: parse_ticket(row.encode()) for k, row in self._read(names.tickets).items()
+            }
             assert {
-                ticket_id(*key): (one.status, one.version, one.holder, one.by)
+                ticket_id(*key): (one.status, one.version, one.holder, one.by, list(one.scans))
                 for key, one in event.tickets.items()
-            } == {k: (row[0], int(row[1]), row[2], row[5]) for k, row in tickets.items()}
+            } == {k: (*row[:3], row.by, _scans(row.scans)) for k, row in tickets.items()}
 
     def teardown(self) -> None:
         """I7 to I9: the journal alone, over all epochs, folds to the model."""
@@ -498,6 +510,11 @@ class Sale(RuleBasedStateMachine):
                     row: Any = self.redis.hget(name, key)
                     items = parse_items(row.decode().split(" ")[7])
                     event.adopt(owner, tuple(seat for item in items for seat in item.seat_ids))
+
+
+def _scans(text: str) -> list[tuple[str, str]]:
+    """Read which scans a ticket remembers, and what they were."""
+    return [(scan.scan_id, scan.what) for scan in parse_scans(text)]
 
 
 def _live(items: str) -> tuple[tuple[tuple[int, int], ...], tuple[str, ...]]:
