@@ -175,7 +175,7 @@ async def test_i6_other_fingerprint_in_the_same_batch(till: Till, user: str) -> 
 
 
 async def test_i6_replay_after_cancel(till: Till, user: str) -> None:
-    """I6: after a cancellation the request tells of it beside its first reply; nothing is booked."""
+    """I6: after a cancellation the request tells of it beside its first reply, books nothing."""
     await till.publish()
     command = Command(user, (1, 1))
     [[_, *first]] = await till.book(command)
