@@ -182,14 +182,15 @@ async def test_i6_other_fingerprint_in_the_same_batch(till: Till, user: str) -> 
 
 
 async def test_i6_replay_after_cancel(till: Till, user: str) -> None:
-    """I6: after a cancellation the request still gives its first reply and books nothing."""
+    """I6: after a cancellation the request tells of it beside its first reply, books nothing."""
     await till.publish()
     command = Command(user, (1, 1))
     [[_, *first]] = await till.book(command)
-    await till.cancel(command)
+    [[_, _, _, at_ms, _]] = await till.cancel(command)
     before = await snapshot(till.redis, till.shard)
     replies = await till.book(command, Command(user, (1, 1), fingerprint="f2"))
-    assert [["REPLAYED", *map(str, first)], ["IDEMPOTENCY_KEY_REUSED"]] == replies
+    now = ["cancelled", "2", str(at_ms)]
+    assert [["REPLAYED", *map(str, first), *now], ["IDEMPOTENCY_KEY_REUSED"]] == replies
     assert before == await snapshot(till.redis, till.shard)
 
 
@@ -227,7 +228,7 @@ async def test_state_left_behind(till: Till, user: str) -> None:
     assert {user: 3} == await persons(till.redis, till.shard, till.event)
     record = (await journal(till.redis, till.shard))[-1].record
     assert isinstance(record, Booked)
-    assert (1, at_ms, till.event) == (record.version, record.at_ms, record.event_id)
+    assert (2, at_ms, till.event) == (record.version, record.at_ms, record.event_id)
     assert (till.booking(command), user, "f1") == (
         record.booking_id,
         record.user_id,
