@@ -63,10 +63,8 @@ async def run(
         Exit code: 0 all open, 2 at least one could not be opened.
     """
     stopping = asyncio.Event()
-    if watch:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
+    for number in (signal.SIGTERM, signal.SIGINT) if watch else ():
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     clients = [connect_redis(url, timeout_ms=redis_timeout_ms) for url in redis_urls]
 
     own_database = partial(connect_database, database_url, timeout_ms=database_timeout_ms)
