@@ -10,9 +10,9 @@ local function has_mark(event)
 end
 
 -- Note of each event whether it has lost a key: it is `is_damaged` then, and nothing of it is
--- decided until it is rebuilt. Each of its keys has a row `!` from the publishing on, so that all of
--- them are there however little they hold, and one that is missing is lost. An event of older code
--- has no `!` in its stock, and keys of it may well be missing.
+-- decided until it is rebuilt. Each of its keys has a row `!` from the publishing on, so that all
+-- of them are there however little they hold, and one that is missing is lost. An event of older
+-- code has no `!` in its stock, and keys of it may well be missing.
 local function look(events)
   for _, event in ipairs(events) do
     local count = redis.call('EXISTS', event.stock, event.bookings, event.persons, event.holds,

@@ -63,12 +63,11 @@ async def run(
         Exit code: 0 all open, 2 at least one could not be opened.
     """
     stopping = asyncio.Event()
-    if watch:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
+    for number in (signal.SIGTERM, signal.SIGINT) if watch else ():
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     clients = [connect_redis(url, timeout_ms=redis_timeout_ms) for url in redis_urls]
 
+    own_database = partial(connect_database, database_url, timeout_ms=database_timeout_ms)
     make = partial(
         Coordinator,
         backlog_records_max=journal_backlog_records_max,
@@ -84,10 +83,7 @@ async def run(
     async def work(shard: int, database: asyncpg.Connection) -> None:
         client = clients[shard % len(clients)]
         coordinator = make(shard, client, database)
-        tender = Tender(
-            partial(connect_database, database_url, timeout_ms=database_timeout_ms),
-            lambda own: make_mender(shard, client, own, hold_life_max_ms),
-        )
+        tender = Tender(own_database, lambda own: make_mender(shard, client, own, hold_life_max_ms))
         if is_rebuild_forced:
             await coordinator.recover(is_rebuild_forced=True)
         await _keep_open(coordinator, tender, stopping, watch=watch)

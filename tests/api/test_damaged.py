@@ -11,7 +11,7 @@ from tests.checks import ask
 
 @pytest.mark.parametrize("key", ["stock", "bookings", "holds", "seats", "entries"])
 async def test_f45_a_lost_key_over_http(world: World, key: str) -> None:
-    """F45: 503 `event_recovering` with `Retry-After`, and only this event; then all is back."""
+    """F45: 503 `event_recovering` with `Retry-After`, and for this event alone; then it sells."""
     event, other = await world.event(10), await world.event(10)
     token = world.token()
     held = await world.hold(event, token, (1, 2))
