@@ -179,8 +179,8 @@ class Publish(NamedTuple):
             words += rule
         if self.promos:
             words.append(",".join(promo.word() for promo in self.promos))
-        if given := self.rules.given():
-            words.append(",".join(f"{name}={value}" for name, value in given.items()))
+        if own := self.rules.given():
+            words.append(",".join(f"{name}={value}" for name, value in own.items()))
         return words
 
 

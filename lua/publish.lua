@@ -101,8 +101,7 @@ local function bind_promos(text, tiers)
 end
 
 -- Bind the event's own rules, `name=value,...`: as words of HSET, and as the JSON that follows in
--- the record. Version 1 cannot say them, and so they are not in force. Returns nil if it is not
--- that.
+-- the record. Version 1 cannot say them, so then they are not in force. Returns nil if it is none.
 local function bind_event_rules(text)
   local words, pairs_text, chars = {}, {}, -1
   for name, value in string.gmatch(text, '([a-z_]+)=(%w+)') do
