@@ -197,7 +197,8 @@ async def _view(services: Services, found: Waiting) -> told.WaitlistEntry:
         event_id=own.event_id,
         tier_id=known.tier_ids[entry.tier_no],
         quantity=entry.quantity,
-        status="left" if entry.status in _LEFT else entry.status,  # type: ignore[arg-type]  # The scripts know the same words.
+        # The scripts know the same words.
+        status="left" if entry.status in _LEFT else entry.status,  # type: ignore[arg-type]
         why=entry.status if entry.status in _WHY else None,  # type: ignore[arg-type]
         policy=known.waitlist_policy,  # type: ignore[arg-type]  # As does the database.
         position=position.position if position else None,

@@ -179,7 +179,13 @@ class WaitlistChurn(Buyer):
             f"{self.event_path}/waitlist",
             body={"tier_id": self.stage.tier_ids[tier_no - 1], "quantity": places},
             key=self.new_key(),
-            expected={"places_available", "already_waiting", "waitlist_full", "limit_reached"},
+            expected={
+                "places_available",
+                "already_waiting",
+                "waitlist_full",
+                "limit_reached",
+                "party_too_large",
+            },
         )
         if not joined.is_ok:
             return ""

@@ -80,10 +80,10 @@ local function reclaim(shard, event, holds_max)
   return count
 end
 
--- Tell in how many ms the next hold with places of a tier runs out, the earliest that one may return
--- by itself; for a tier whose overdue holds were just reclaimed. Nil where people wait, who get what
--- returns, and where it is not known: among the 8 holds of the event that run out first, none has
--- places of the tier. One read for all tiers of an event and call, instead of a look at its next hold.
+-- Tell in how many ms the next hold with places of a tier runs out, the earliest that one may
+-- return by itself; for a tier whose overdue holds were just reclaimed. Nil where people wait, who
+-- get what returns, and where it is not known: among the 8 holds of the event that run out first,
+-- none has places of the tier. One read for all tiers of an event and call.
 local function returns_in(shard, event, tier_no)
   local tier = event.tiers[tier_no]
   if tier.waiting > 0 then return nil end

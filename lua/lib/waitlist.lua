@@ -91,7 +91,7 @@ local function leave_list(shard, event, entry, why)
 end
 
 -- Tell how long an offer lasts, in ms: as the event says; else a hundredth of the time until the
--- sale ends, at most a day, and at least what the last joining brought, which version 1 always takes.
+-- sale ends, at most a day, and at least what the last joining brought. Version 1: always that.
 local function offer_ttl(shard, event, rules)
   if records_version() < 2 then return rules.offer_ttl_ms end
   if rules.own_ttl_ms then return rules.own_ttl_ms end
@@ -166,7 +166,8 @@ end
 
 -- Read 20 entries of `ids`, from the `first` on, with what their owners have of the event.
 local function read_heads(event, ids, first)
-  local heads, user_ids = find_entries(event, { unpack(ids, first, math.min(#ids, first + 19)) }), {}
+  local heads = find_entries(event, { unpack(ids, first, math.min(#ids, first + 19)) })
+  local user_ids = {}
   for _, entry in ipairs(heads) do
     if event.taken[entry.user_id] == nil then user_ids[#user_ids + 1] = entry.user_id end
   end
@@ -187,8 +188,8 @@ local function first_holds(event)
   read_rows(event.holds, missing, event.hold_of)
   event.first_live = {}
   for _, hold_id in ipairs(ids) do
-    local row = not seen[hold_id] and string.sub(hold_id, 1, 6) ~= 'offer_' and event.hold_of[hold_id]
-    local hold = row and parse_hold(hold_id, row)
+    local is_offer, row = string.sub(hold_id, 1, 6) == 'offer_', event.hold_of[hold_id]
+    local hold = row and not is_offer and not seen[hold_id] and parse_hold(hold_id, row)
     seen[hold_id] = true
     if hold and hold.status == 'held' then event.first_live[#event.first_live + 1] = hold end
   end
@@ -269,8 +270,8 @@ end
 -- Offer the free places of one tier to those who wait for it, in their order; at most 20 entries
 -- are looked at, and among the first 100 those between them that are passed over for their owners'
 -- limit. Of a seated tier a party gets the best seats there are, side by side if possible; those
--- that are kept back do not count. Where more could be offered, the sweeper is called at once; where
--- the journal has no room, a little later.
+-- that are kept back do not count. Where more could be offered, the sweeper is called at once;
+-- where the journal has no room, a little later.
 local function promote_tier(shard, event, tier_no, tier, rules)
   local ids, past = list_heads(event, tier_no), { passed = {}, limited = {} }
   local first, looked, is_moved, is_over = 1, 0, false, false

@@ -1,7 +1,7 @@
 -- How a waitlist entry ended says why, and an event may say how long its offers last.
-ALTER TYPE waitlist_status ADD VALUE 'limit';           -- waiting -> final: nothing more for its owner
-ALTER TYPE waitlist_status ADD VALUE 'too_large';       -- waiting -> final: the tier became too small
-ALTER TYPE waitlist_status ADD VALUE 'event_cancelled'; -- waiting or offered -> final
+ALTER TYPE waitlist_status ADD VALUE 'limit';           -- of waiting, final: its owner has enough
+ALTER TYPE waitlist_status ADD VALUE 'too_large';       -- of waiting, final: so is its party
+ALTER TYPE waitlist_status ADD VALUE 'event_cancelled'; -- of waiting or offered, final
 
 ALTER TABLE events
     ADD COLUMN offer_ttl_ms bigint NOT NULL DEFAULT 0 -- 0: by the time left (lua/lib/waitlist.lua)

@@ -94,7 +94,7 @@ async def test_nobody_overtakes_the_list_of_a_seated_tier(hall: Hall, user: str)
         await hall.book(new_id("usr"), (SEATED, 1)),
     ]
 
-    assert [Status.ALL_HELD] * 2 == [r.status for r in replies if isinstance(r, Refused)]
+    assert [Status.KEPT_FOR_WAITLIST] * 2 == [r.status for r in replies if isinstance(r, Refused)]
     assert ["ssff"] == await hall.statuses()
 
 
