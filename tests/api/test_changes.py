@@ -193,7 +193,7 @@ async def test_bad_changes(world: World, event: Event, boss: str) -> None:
         ({"sale_closes_at": "3000-01-01T00:00:00Z"}, "/sale_closes_at"),
     ):
         check_problem(await patch(world, event, boss, body), 422, "invalid", pointer)
-        if "9999" in str(body.get("sale_closes_at")):
+        if "9999" in str(body):
             path = f"/v1/events/{event['id']}/reopen"
             answer = await world.call("POST", path, token=boss, json=body)
             check_problem(answer, 422, "invalid", pointer)
