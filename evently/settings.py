@@ -81,6 +81,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     access_token_ttl_s: Annotated[int, Meta(ge=60, le=604_800)] = 3_600
     #: Password hashes computed at the same time, per API process; more wait.
     password_hashes_max: Annotated[int, Meta(ge=1, le=64)] = 2
+    #: How many may wait for that; the next is told to come back.
+    passwords_waiting_max: Annotated[int, Meta(ge=0, le=10_000)] = 64
     #: Address of the admin account that the first start makes.
     admin_email: str = "admin@evently.localhost"
 
@@ -115,10 +117,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     #: Time a record stays in the journal after PostgreSQL has it, in seconds.
     journal_retention_s: Annotated[int, Meta(ge=0, le=604_800)] = 600
 
-    #: Connections to PostgreSQL per API process.
-    database_pool_max: Annotated[int, Meta(ge=1, le=100)] = 8
+    #: Connections to PostgreSQL per API process for reading single events. Other kinds of
+    #: requests have their own, below, so that none of them waits for another.
+    database_pool_max: Annotated[int, Meta(ge=1, le=100)] = 4
     #: Time one SQL statement may take, in milliseconds.
     database_timeout_ms: Annotated[int, Meta(ge=100, le=600_000)] = 10_000
+    #: Connections per API process for accounts: register, log in, see oneself.
+    database_sign_in_pool_max: Annotated[int, Meta(ge=1, le=100)] = 2
+    #: Time a statement of theirs, or the wait for a connection, may take, in milliseconds.
+    database_sign_in_timeout_ms: Annotated[int, Meta(ge=100, le=600_000)] = 2_000
+    #: Connections per API process for one's own bookings, tickets and waitlist entries.
+    database_own_pool_max: Annotated[int, Meta(ge=1, le=100)] = 4
+    #: Time a statement of theirs, or the wait for a connection, may take, in milliseconds.
+    database_own_timeout_ms: Annotated[int, Meta(ge=100, le=600_000)] = 3_000
+    #: Connections per API process for what organizers do to their events.
+    database_organizers_pool_max: Annotated[int, Meta(ge=1, le=100)] = 2
+    #: Time a statement of theirs, or the wait for a connection, may take, in milliseconds.
+    database_organizers_timeout_ms: Annotated[int, Meta(ge=100, le=600_000)] = 5_000
+    #: Connections per API process for lists of events and their search.
+    database_search_pool_max: Annotated[int, Meta(ge=1, le=100)] = 2
+    #: Time a statement of theirs, or the wait for a connection, may take, in milliseconds.
+    database_search_timeout_ms: Annotated[int, Meta(ge=100, le=600_000)] = 1_000
     #: Records the persister writes in one transaction at most.
     persist_records_max: Annotated[int, Meta(ge=1, le=10_000)] = 4_000
     #: Shortest time from one of the persister's transactions to the next, in milliseconds.

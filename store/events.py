@@ -162,13 +162,6 @@ async def published(
 ) -> list[Event]:
     """Return a page of published events by start, continuing after (starts_at, id)."""
     rows = await database.fetch(
-        query("published_events"), *after, _like(text), category, starts_from, starts_before, limit
+        query("published_events"), *after, text, category, starts_from, starts_before, limit
     )
     return [Event(**row) for row in rows]
-
-
-def _like(text: str | None) -> str | None:
-    """Take the meaning from the characters that LIKE treats as wildcards."""
-    if text is None:
-        return None
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -13,6 +13,7 @@ from engine.engine import ALL_TIERS
 from engine.ids import is_id
 from engine.seats import Section
 from store import events, seats
+from store.pool import Pool
 from usecases import told
 from usecases.asked import Money
 from usecases.catalog import Known
@@ -33,8 +34,9 @@ async def publish(services: Services, person: Principal, event_id: str) -> told.
     if event.status != "draft":
         # Capacities may have changed since: it is no longer what was published.
         return await view_of(services, event.id)
-    tiers = (await events.tiers_of(services.pool, [event.id]))[event.id]
-    sections = [as_loaded(row) for row in await seats.of_event(services.pool, event.id)]
+    pool = services.pools.organizers
+    tiers = (await events.tiers_of(pool, [event.id]))[event.id]
+    sections = [as_loaded(row) for row in await seats.of_event(pool, event.id)]
     content = Publish(
         event_id=event.id,
         fingerprint="",
@@ -43,7 +45,7 @@ async def publish(services: Services, person: Principal, event_id: str) -> told.
         person_max=event.person_max,
         tiers=tuple(map(_stock, tiers)),
         section_count=len(sections),
-        promos=tuple(Promo(*promo) for promo in await events.promos_of(services.pool, event.id)),
+        promos=tuple(Promo(*promo) for promo in await events.promos_of(pool, event.id)),
     )
     for section in sections:
         granted(await services.engine.seat(event.shard, event.id, section))
@@ -72,8 +74,9 @@ async def published(
     starts_before: dt.datetime | None,
 ) -> told.Page[told.Event]:
     """Return a page of published events by start, of those that match."""
+    pool = services.pools.search
     found = await events.published(
-        services.pool,
+        pool,
         after=after,
         text=text,
         category=category,
@@ -82,7 +85,7 @@ async def published(
         limit=limit + 1,
     )
     page = found[:limit]
-    tiers = await events.tiers_of(services.pool, [event.id for event in page])
+    tiers = await events.tiers_of(pool, [event.id for event in page])
     views = [_view(event, _shown(tiers.get(event.id, []))) for event in page]
     last = (page[-1].starts_at, page[-1].id) if len(found) > limit else None
     return told.Page(views, last)
@@ -97,25 +100,25 @@ async def read(
 
     Hidden tiers are shown to its organizer, and those that *promo_code* unlocks.
     """
-    event = await find(services, event_id)
+    event = await find(services.pools.events, event_id)
     code = unlocking(person, event, promo_code)
     if event.status == "draft" and code != ALL_TIERS:
         raise not_found()
-    tiers = (await events.tiers_of(services.pool, [event.id])).get(event.id, [])
+    tiers = (await events.tiers_of(services.pools.events, [event.id])).get(event.id, [])
     if code != ALL_TIERS:
-        promos = await events.promos_of(services.pool, event.id) if code else []
+        promos = await events.promos_of(services.pools.events, event.id) if code else []
         tiers = _shown(tiers, {no for one in promos if one.code == code for no in one.tier_nos})
     return told.Seen(_view(event, tiers), bool(code))
 
 
 def unlocking(person: Principal | None, event: events.Event | Known, promo_code: str) -> str:
     """Return what unlocks hidden tiers of *event* for a person: a code, or being organizer."""
-    return ALL_TIERS if _is_own(person, event) else promo_code.upper()
+    return ALL_TIERS if _is_own(person, event) else promo_code
 
 
-async def find(services: Services, event_id: str) -> events.Event:
+async def find(pool: Pool, event_id: str) -> events.Event:
     """Return an event, whoever has it; deny one that is not there."""
-    event = await events.by_id(services.pool, event_id) if is_id("evt", event_id) else None
+    event = await events.by_id(pool, event_id) if is_id("evt", event_id) else None
     if event is None:
         raise not_found()
     return event
@@ -123,7 +126,7 @@ async def find(services: Services, event_id: str) -> events.Event:
 
 async def own(services: Services, person: Principal, event_id: str) -> events.Event:
     """Return the event if the person may change it; else it is not there (S8)."""
-    event = await find(services, event_id)
+    event = await find(services.pools.organizers, event_id)
     if not _is_own(person, event):
         raise not_found()
     return event
@@ -131,8 +134,9 @@ async def own(services: Services, person: Principal, event_id: str) -> events.Ev
 
 async def view_of(services: Services, event_id: str) -> told.Event:
     """Return an event as its organizer sees it."""
-    event = await find(services, event_id)
-    return _view(event, (await events.tiers_of(services.pool, [event_id]))[event_id])
+    pool = services.pools.organizers
+    event = await find(pool, event_id)
+    return _view(event, (await events.tiers_of(pool, [event_id]))[event_id])
 
 
 def as_loaded(section: seats.Section) -> Section:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from engine import commands
+from engine.ids import is_id
 from engine.outcomes import Refused
 from store import tickets, users
 from usecases import bookings, told
@@ -12,6 +13,7 @@ from usecases.asked import Transfer
 from usecases.denials import Done, as_value, granted, invalid, not_found
 from usecases.moments import moment_of
 from usecases.services import Services
+from usecases.text import email_forms
 from usecases.ticket_codes import InvalidCode
 from usecases.tickets import NO_GATE, gate_of
 from usecases.tokens import Principal
@@ -75,11 +77,14 @@ async def transfer(
     if (asked.email is None) == (asked.user_id is None):
         raise invalid("", "must have either email or user_id")
     if asked.email is not None:
-        receiver = await users.by_email(services.pool, asked.email)
+        receiver = await users.by_email(services.pools.sign_in, email_forms(asked.email))
     else:
-        receiver = await users.by_id(services.pool, asked.user_id or "")
+        named = asked.user_id or ""
+        is_named = is_id("usr", named)
+        receiver = await users.by_id(services.pools.sign_in, named) if is_named else None
     # A stranger does not learn from the error who has an account.
-    held = (await tickets.of_bookings(services.pool, [(row.event_id, row.id)])).get(row.id, [])
+    found = await tickets.of_bookings(services.pools.own, [(row.event_id, row.id)])
+    held = found.get(row.id, [])
     own = {ticket.number: ticket for ticket in held}.get(number)
     if own is None or person.user_id not in {own.owner_id, own.holder_id}:
         raise not_found()

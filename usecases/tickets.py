@@ -17,7 +17,7 @@ TICKETS_MAX = 200
 @as_value
 async def given(services: Services, person: Principal) -> list[told.Ticket]:
     """Return the tickets that others gave to a person, the latest first."""
-    found = await tickets.given_to(services.pool, person.user_id, limit=TICKETS_MAX)
+    found = await tickets.given_to(services.pools.own, person.user_id, limit=TICKETS_MAX)
     return [await view_of(services, ticket, person.user_id) for ticket in found]
 
 

@@ -87,7 +87,7 @@ async def mine(
 ) -> told.Page[told.WaitlistEntry]:
     """Return a page of the person's entries, newest first, each as it is now."""
     up_to_date = await services.catch_up()
-    rows = await store.of_user(services.pool, person.user_id, before=before, limit=limit + 1)
+    rows = await store.of_user(services.pools.own, person.user_id, before=before, limit=limit + 1)
     page = rows[:limit]
     by_event: dict[str, list[str]] = {}
     for row in page:
@@ -181,7 +181,7 @@ async def _view(services: Services, found: Waiting) -> told.WaitlistEntry:
         booking = booking_of_offer(offer_of_entry(own.id))
     estimate_s = None
     if position is not None and position.ahead_places is not None:
-        rate = await store.places_per_s(services.pool, own.event_id, entry.tier_no)
+        rate = await store.places_per_s(services.pools.own, own.event_id, entry.tier_no)
         if rate is not None:
             estimate_s = round((position.ahead_places + entry.quantity) / rate)
     return told.WaitlistEntry(
