@@ -30,10 +30,25 @@ REDIS_PASSWORDS = tuple(f"redis_{role}_password" for role in REDIS_ROLES)
 _KEYS = frozenset({"jwt_secret", "ticket_signing_key", *REDIS_PASSWORDS})
 SECRET_FIELDS = _KEYS | {"redis_url", "database_url"}
 JWT_SECRET_BYTES_MIN = 32
+#: Names the part of `evently up` that a process is: it has its secrets, and looks for no others.
+PART = "EVENTLY_PART"
+#: The secrets of each kind of part; all parts have the servers' addresses.
+SECRETS_OF: Mapping[str, frozenset[str]] = {
+    "api": frozenset({"jwt_secret", "ticket_signing_key", "redis_api_password"}),
+    "persister": frozenset({"redis_persister_password"}),
+    "sweeper": frozenset({"redis_sweeper_password"}),
+    "coordinator": frozenset({"redis_coordinator_password"}),
+    "watch": frozenset({"redis_coordinator_password"}),
+}
 #: Written by the supervisor, read by every command that is pointed at no server of its own.
 RUNNING_FILE = "running.json"
 
 _TICKET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=?")
+
+#: `?password=`, `&sslpassword=`, `?token=`: what a query of a URL may hold that is secret.
+_QUERY_SECRET = re.compile(
+    r"([?&][^=&#]*(?:pass|pwd|secret|token|key)[^=&#]*=)[^&#]*", re.IGNORECASE
+)
 
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -212,7 +227,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         fields = set(cls.__struct_fields__)
         given: dict[str, str] = {}
         for variable, value in environ.items():
-            if not variable.startswith(ENV_PREFIX) or variable == ENV_FILE:
+            if not variable.startswith(ENV_PREFIX) or variable in {ENV_FILE, PART}:
                 continue
             field = variable.removeprefix(ENV_PREFIX).lower()
             if field not in fields:
@@ -234,7 +249,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         The supervisor notes where its servers listen in `<data_dir>/running.json`, so that
         `evently seed` or `python -m reconciler` in another terminal need no settings at all.
         """
-        return cls.from_env(environment()).with_running()
+        settings = cls.from_env(environment())
+        return settings if os.environ.get(PART) else settings.with_running()
 
     @classmethod
     def load_or_exit(cls, program: str, *needed: str) -> Settings:
@@ -281,6 +297,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             ENV_PREFIX + field.upper(): str(value)
             for field, value in msgspec.structs.asdict(self).items()
         }
+
+    def of_part(self, kind: str) -> Settings:
+        """Return these settings with the secrets of one kind of part, and no others."""
+        others = dict.fromkeys(_KEYS - SECRETS_OF[kind], "")
+        return msgspec.structs.replace(self, **others)
 
     def masked(self) -> dict[str, str]:
         """Return every setting as text, with secrets and passwords in URLs hidden."""
@@ -351,7 +372,8 @@ def _mask(field: str, value: str) -> str:
 
 
 def _mask_url(url: str) -> str:
-    """Hide the password of one URL: `scheme://user:password@host` keeps all but the password."""
+    """Hide the passwords of one URL: before the host, and in the query."""
+    url = _QUERY_SECRET.sub(r"\1********", url)
     scheme, separator, rest = url.partition("://")
     credentials, at, host = rest.rpartition("@")
     if not at or ":" not in credentials:

@@ -32,6 +32,7 @@ from evently.embedded.place import make_private, write_atomically
 from evently.ready import wait_until_ready
 from evently.settings import (
     ENV_PREFIX,
+    PART,
     REDIS_PASSWORDS,
     REDIS_ROLES,
     RUNNING_FILE,
@@ -43,6 +44,10 @@ from evently.supervisor import Part, Supervisor
 log = structlog.get_logger()
 
 SECRETS_FILE = "secrets.json"
+#: Where the first admin's password is found if nobody reads it on a terminal.
+ADMIN_FILE = "admin.password"
+#: What is in the same environment for Compose, and is none of a part's.
+FOREIGN_SECRETS = frozenset({"POSTGRES_PASSWORD"})
 JWT_SECRET_BYTES = 48
 TICKET_KEY_BYTES = 32
 REDIS_PASSWORD_BYTES = 32
@@ -204,17 +209,30 @@ class _Run:
     def _admin_line(self) -> str:
         line = f"  Admin       {self._settings.admin_email}"
         if self._password is not None:
-            line += f"  password [bold]{self._password}[/bold] (shown this once)"
+            line += f"  password {self._told_password(self._password)}"
         return line
+
+    def _told_password(self, password: str) -> str:
+        """Show it on a terminal, once; elsewhere it would stay in a log that many may read."""
+        if sys.stderr.isatty():
+            return f"[bold]{password}[/bold] (shown this once)"
+        path = self._settings.data_path / ADMIN_FILE
+        write_atomically(path, f"{password}\n".encode())
+        return f"in {escape(str(path))}; remove the file when you have read it"
 
 
 def parts(settings: Settings, environ: Mapping[str, str], *, metrics_path: Path) -> list[Part]:
-    """Return the parts of the service in the order in which they are started."""
-    env = {name: value for name, value in environ.items() if not name.startswith(ENV_PREFIX)}
-    env |= settings.to_env() | {"PROMETHEUS_MULTIPROC_DIR": str(metrics_path)}
+    """Return the parts of the service in the order of their start, each with its own secrets."""
+    common = {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(ENV_PREFIX) and name not in FOREIGN_SECRETS
+    } | {"PROMETHEUS_MULTIPROC_DIR": str(metrics_path)}
     python = sys.executable
 
     def part(name: str, *words: str) -> Part:
+        kind = name.partition("-")[0]
+        env = common | settings.of_part(kind).to_env() | {PART: kind}
         return Part(name=name, argv=(python, "-m", *words), env=env)
 
     watch_s = settings.reconciler_watch_s

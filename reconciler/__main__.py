@@ -16,6 +16,7 @@ import structlog
 import typer
 from rich.console import Console
 
+from engine.printable import printable
 from evently import logs
 from evently.settings import Settings, SettingsError
 from reconciler.commands import explain as commands_explain
@@ -163,7 +164,7 @@ def recover(
             database_timeout_ms=settings.database_timeout_ms,
             is_rebuild_forced=rebuild,
             more_records=None if receipts is None else commands_receipts.read(receipts, _own_key),
-            tell=lambda recovered: typer.echo("\n".join(recovered.lines())),
+            tell=lambda recovered: typer.echo("\n".join(map(printable, recovered.lines()))),
         )
     )
     raise typer.Exit(code)

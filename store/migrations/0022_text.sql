@@ -22,7 +22,8 @@ CREATE TRIGGER users_account_key BEFORE INSERT OR UPDATE OF email ON users
 CREATE FUNCTION search_text(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN regexp_replace(translate(replace(replace(replace(replace(
     lower(regexp_replace(normalize(given, NFKD),
-        '[\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u064b-\u065f\u0670\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]',
+        '[\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u064b-\u065f\u0670'
+        '\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]',
         '', 'g')),
     'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'),
     'øłđðħıŧ', 'olddhit'), '\s+', ' ', 'g');
