@@ -26,8 +26,14 @@ ENV_FILE = "EVENTLY_ENV_FILE"
 #: Users of Redis, each with a setting `redis_<role>_password`; what each may do: engine/acl.py.
 REDIS_ROLES = ("api", "persister", "sweeper", "coordinator")
 REDIS_PASSWORDS = tuple(f"redis_{role}_password" for role in REDIS_ROLES)
+#: Roles of PostgreSQL, each with a setting `database_<role>_password`: `store.roles`.
+DATABASE_ROLES = ("api", "persister", "sweeper", "coordinator", "reader")
+DATABASE_PASSWORDS = (
+    "database_owner_password",
+    *(f"database_{role}_password" for role in DATABASE_ROLES),
+)
 #: Settings that are secret as a whole, and those with a password in a URL.
-_KEYS = frozenset({"jwt_secret", "ticket_signing_key", *REDIS_PASSWORDS})
+_KEYS = frozenset({"jwt_secret", "ticket_signing_key", *REDIS_PASSWORDS, *DATABASE_PASSWORDS})
 SECRET_FIELDS = _KEYS | {"redis_url", "database_url"}
 JWT_SECRET_BYTES_MIN = 32
 #: Names the part of `evently up` that a process is: it has its secrets, and looks for no others.
@@ -76,6 +82,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     redis_coordinator_password: str = ""
     #: PostgreSQL of one's own. Empty: embedded.
     database_url: str = ""
+    #: Password of the embedded PostgreSQL's owner, for migrations. Empty: made by `evently up`.
+    database_owner_password: str = ""
+    #: Password of PostgreSQL's role `evently_api`. Empty: the role of the URL.
+    database_api_password: str = ""
+    #: Password of PostgreSQL's role `evently_persister`. Empty: the role of the URL.
+    database_persister_password: str = ""
+    #: Password of PostgreSQL's role `evently_sweeper`. Empty: the role of the URL.
+    database_sweeper_password: str = ""
+    #: Password of PostgreSQL's role `evently_coordinator`. Empty: the role of the URL.
+    database_coordinator_password: str = ""
+    #: Password of PostgreSQL's role `evently_reader`, who only looks. Empty: the role of the URL.
+    database_reader_password: str = ""
 
     #: Address the API listens on.
     http_host: str = "127.0.0.1"
@@ -210,6 +228,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             return self.redis_urls
         return tuple(_with_user(url, role, password) for url in self.redis_urls)
 
+    def database_url_as(self, role: str) -> str:
+        """Return PostgreSQL's URL with *role* logged in; as it is if the role has no password."""
+        password = str(getattr(self, f"database_{role}_password"))
+        if not password:
+            return self.database_url
+        scheme, separator, rest = self.database_url.partition("://")
+        host = rest.rpartition("@")[2]
+        return f"{scheme}{separator}evently_{role}:{quote(password, safe='')}@{host}"
+
+    @property
+    def database_passwords(self) -> dict[str, str]:
+        """Passwords of PostgreSQL's roles, of those that have one."""
+        found = {role: str(getattr(self, f"database_{role}_password")) for role in DATABASE_ROLES}
+        return {role: password for role, password in found.items() if password}
+
     @property
     def data_path(self) -> Path:
         """`data_dir` as an absolute path."""
@@ -286,6 +319,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         fields = ["redis_url", "database_url", "jwt_secret", "ticket_signing_key"]
         if not self.redis_url:  # The passwords are those of that server and of no other.
             fields += REDIS_PASSWORDS
+        if not self.database_url:
+            fields += DATABASE_PASSWORDS
         fills = {
             field: noted[field] for field in fields if field in noted and not getattr(self, field)
         }
@@ -301,7 +336,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     def of_part(self, kind: str) -> Settings:
         """Return these settings with the secrets of one kind of part, and no others."""
         others = dict.fromkeys(_KEYS - SECRETS_OF[kind], "")
-        return msgspec.structs.replace(self, **others)
+        own_url = self.database_url_as("coordinator" if kind == "watch" else kind)
+        return msgspec.structs.replace(self, **others | {"database_url": own_url})
 
     def masked(self) -> dict[str, str]:
         """Return every setting as text, with secrets and passwords in URLs hidden."""

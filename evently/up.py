@@ -31,6 +31,7 @@ from evently.embedded import DataLock, PostgresServer, ServerError, ValkeyServer
 from evently.embedded.place import make_private, write_atomically
 from evently.ready import wait_until_ready
 from evently.settings import (
+    DATABASE_PASSWORDS,
     ENV_PREFIX,
     PART,
     REDIS_PASSWORDS,
@@ -132,7 +133,10 @@ class _Run:
             self._settings = msgspec.structs.replace(self._settings, redis_url=self._valkey.url)
         if not self._settings.database_url:
             self._postgres = PostgresServer(
-                data_path, lock_fd=self._lock.fd, log_path=logs_path / "postgres.log"
+                data_path,
+                lock_fd=self._lock.fd,
+                log_path=logs_path / "postgres.log",
+                password=self._settings.database_owner_password,
             )
             await self._supervisor.start_server(self._postgres)
             self._settings = msgspec.structs.replace(
@@ -147,7 +151,10 @@ class _Run:
             "jwt_secret": self._settings.jwt_secret,
             "ticket_signing_key": self._settings.ticket_signing_key,
             "pid": os.getpid(),
-        } | {field: getattr(self._settings, field) for field in REDIS_PASSWORDS}
+        } | {
+            field: getattr(self._settings, field)
+            for field in (*REDIS_PASSWORDS, *DATABASE_PASSWORDS)
+        }
         write_atomically(self._settings.data_path / RUNNING_FILE, msgspec.json.encode(noted))
 
     async def _prepare_database(self) -> None:
@@ -155,7 +162,9 @@ class _Run:
         from store.migrate import MigrationError, migrate  # noqa: PLC0415 - needed here alone
 
         try:
-            applied = await migrate(self._settings.database_url)
+            applied = await migrate(
+                self._settings.database_url, passwords=self._settings.database_passwords
+            )
             log.info("schema is current", action="migrated", applied=applied)
             self._password = await ensure_admin(self._settings)
         except (OSError, MigrationError, asyncpg.PostgresError) as error:
@@ -261,6 +270,8 @@ def keep_secrets(settings: Settings) -> Settings:
         raise SettingsError(f"EVENTLY_{own[0].upper()} is needed in production")
     if not settings.redis_url:  # The embedded Redis is ours alone: so are its users.
         makers |= dict.fromkeys(REDIS_PASSWORDS, REDIS_PASSWORD_BYTES)
+    if not settings.database_url:
+        makers |= dict.fromkeys(DATABASE_PASSWORDS, REDIS_PASSWORD_BYTES)
     missing = [field for field in makers if not getattr(settings, field)]
     if not missing:
         return settings

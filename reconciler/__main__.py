@@ -53,7 +53,7 @@ def _servers(*, with_logs: bool = False) -> Servers:
         structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     return Servers(
         redis_urls=settings.redis_urls_as("coordinator"),
-        database_url=settings.database_url,
+        database_url=settings.database_url_as("coordinator"),
         shards=settings.shards,
         redis_timeout_ms=settings.redis_timeout_ms,
         database_timeout_ms=settings.database_timeout_ms,
@@ -142,7 +142,7 @@ def recover(
     if thaw is not None:
         is_thawed = asyncio.run(
             keeper.thaw(
-                database_url=settings.database_url,
+                database_url=settings.database_url_as("coordinator"),
                 shard=thaw,
                 database_timeout_ms=settings.database_timeout_ms,
             )
@@ -152,7 +152,7 @@ def recover(
     code = asyncio.run(
         keeper.run(
             redis_urls=settings.redis_urls_as("coordinator"),
-            database_url=settings.database_url,
+            database_url=settings.database_url_as("coordinator"),
             shards=shards,
             watch=watch,
             journal_backlog_records_max=settings.journal_backlog_records_max,
@@ -176,7 +176,7 @@ def _checked(settings: Settings, event: str | None, shard: int | None) -> Result
     return asyncio.run(
         run_check(
             redis_urls=settings.redis_urls_as("coordinator"),
-            database_url=settings.database_url,
+            database_url=settings.database_url_as("coordinator"),
             shards=settings.shards,
             shard=shard,
             event_id=event,
@@ -189,7 +189,7 @@ def _checked(settings: Settings, event: str | None, shard: int | None) -> Result
 
 def _find_database() -> tuple[str, int]:
     settings = _settings(*SERVERS)
-    return settings.database_url, settings.database_timeout_ms
+    return settings.database_url_as("coordinator"), settings.database_timeout_ms
 
 
 class _Progress:

@@ -39,7 +39,7 @@ async def add(
 
 
 async def by_email(database: Executor, forms: Sequence[str]) -> User | None:
-    """Find the account of an address in any of its forms, in any letter case."""
+    """Find the account of an address in any of its forms, rather in the last, in any case."""
     row = await database.fetchrow(query("user_by_email"), list(forms))
     return None if row is None else User(**row)
 

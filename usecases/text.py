@@ -143,7 +143,8 @@ def email(pointer: str, text: str) -> str:
 
 def email_forms(text: str) -> list[str]:
     """
-    Return all forms in which an account may have this address, the normal one first.
+    Return all forms in which an account may have this address: the normal one first, then in ASCII,
+    as it was typed last.
 
     Older accounts have it as it was typed, or its domain in ASCII. Of a text that is no address
     there is one form, which is nobody's.
@@ -153,7 +154,7 @@ def email_forms(text: str) -> list[str]:
     if isinstance(found, EmailNotValidError):
         return [typed]
     in_ascii = f"{found.local_part}@{found.ascii_domain}"
-    return list(dict.fromkeys([found.normalized, in_ascii, typed]))
+    return [found.normalized, in_ascii, typed]
 
 
 def code(pointer: str, text: str) -> str:

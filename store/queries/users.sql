@@ -11,7 +11,7 @@ FROM users
 WHERE account_key = ANY (SELECT account_key(form) FROM unnest($1::text[]) AS given (form))
    OR lower(email) = ANY (SELECT lower(form) FROM unnest($1::text[]) AS given (form))
 -- Older code could make two accounts of what is one address now: each is found as it was typed.
-ORDER BY email = ANY ($1::text[]) DESC,
+ORDER BY email = ($1::text[])[cardinality($1::text[])] DESC,
          lower(email) = ANY (SELECT lower(form) FROM unnest($1::text[]) AS given (form)) DESC,
          created_at, id
 LIMIT 1;
