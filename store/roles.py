@@ -83,6 +83,9 @@ async def _make_roles(connection: asyncpg.Connection) -> None:
         if await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", user(role)):
             continue
         try:
-            await connection.execute(f"CREATE ROLE {user(role)} NOLOGIN")
+            statement: str = await connection.fetchval(
+                "SELECT format('CREATE ROLE %I NOLOGIN', $1::text)", user(role)
+            )
+            await connection.execute(statement)
         except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
             continue  # Another database of the server is migrated at the same time.

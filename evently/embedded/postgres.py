@@ -30,6 +30,8 @@ from evently.embedded.server import SERVER_ENV, Server
 USER = "evently"
 DATABASE = "evently"
 CREATE_DATABASE = "CREATE DATABASE evently OWNER evently\n"
+#: In single-user mode, which takes no parameters; the password follows, quoted.
+SET_PASSWORD = "ALTER ROLE evently PASSWORD "  # noqa: S105 - a statement
 #: File that tells which password the owner was given last, as a hash.
 OWNER_NOTE = "owner.sha256"
 PORT = 5432
@@ -167,7 +169,7 @@ class PostgresServer(Server):
             return
         quoted = self._password.replace("'", "''")
         single = [str(bin_path / "postgres"), "--single", "-D", str(self.data_path), "postgres"]
-        _run(single, account, stdin=f"ALTER ROLE {USER} PASSWORD '{quoted}'\n")
+        _run(single, account, stdin="'".join((SET_PASSWORD, quoted, "\n")))
         place.write_atomically(note, digest.encode())
 
     def _known(self, path: Path | None) -> Path:

@@ -1,4 +1,4 @@
-"""Roles of PostgreSQL: each may do what is its work, and nothing that is not."""
+"""S25. Roles of PostgreSQL: each may do what is its work, and nothing that is not."""
 
 from __future__ import annotations
 
