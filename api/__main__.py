@@ -25,7 +25,10 @@ GARBAGE_OBJECTS = 50_000
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way."""
-    fields = msgspec.structs.asdict(settings) | {"redis_urls": settings.redis_urls_as("api")}
+    fields = msgspec.structs.asdict(settings) | {
+        "redis_urls": settings.redis_urls_as("api"),
+        "database_url": settings.database_url_as("api"),
+    }
     options = Options(**{name: fields[name] for name in Options.__slots__})
     # No access log: it costs more than half the throughput. Metrics count instead.
     runner = LaneRunner(

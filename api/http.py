@@ -13,10 +13,12 @@ import msgspec
 from aiohttp import web
 from multidict import istr
 
+from api.answers import problem_of
 from api.problems import Problem, from_validation, invalid
 from engine.durability import LEVELS, Durability
 from engine.ids import IDEMPOTENCY_KEY_CHARS_MAX
-from usecases.asked import PROMO_CODE
+from usecases import text as rules
+from usecases.denials import Denied
 from usecases.services import Services
 from usecases.tokens import Principal
 
@@ -66,13 +68,15 @@ async def read_raw(request: web.Request) -> bytes:
 
 def decode(raw: bytes, decoder: msgspec.json.Decoder[Body]) -> Body:
     """
-    Validate a request's JSON.
+    Validate a request's JSON, and put its texts in order.
 
     Raises:
         Problem: 400 if it is not JSON, 422 with a pointer if it is not what is expected.
     """
     try:
-        return decoder.decode(raw)
+        return rules.tidy(decoder.decode(raw))
+    except Denied as denied:
+        raise problem_of(denied) from denied
     except msgspec.ValidationError as error:
         raise from_validation(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -145,9 +149,10 @@ def has_seen(request: web.Request, etag: str) -> bool:
 def promo_code(request: web.Request) -> str:
     """Return the promo code of the query; none is empty."""
     code = query_text(request, "promo_code")
-    if code is not None and re.fullmatch(PROMO_CODE, code) is None:
-        raise invalid("/query/promo_code", "is not a promo code")
-    return code or ""
+    try:
+        return rules.code("/query/promo_code", code) if code else ""
+    except Denied as denied:
+        raise problem_of(denied) from denied
 
 
 def page_limit(request: web.Request) -> int:
@@ -194,4 +199,4 @@ def query_text(request: web.Request, name: str, *, chars_max: int = 200) -> str 
     text = request.query.get(name)
     if text is not None and (len(text) > chars_max or "\0" in text):
         raise invalid(f"/query/{name}", f"must be at most {chars_max} characters")
-    return text
+    return text and rules.searched(text)

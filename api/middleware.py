@@ -23,6 +23,7 @@ from api.lean import LeanAnswer
 from api.policy import Handler
 from api.problems import CODES, Problem, unavailable
 from engine.errors import EventRecovering, OutcomeUnknown, Overloaded, ShardUnavailable
+from store.pool import Busy
 
 log = structlog.get_logger()
 
@@ -110,6 +111,18 @@ def _of_failure(error: Exception, request: web.Request, request_id: str) -> Prob
                 error=repr(error),
             )
             return unavailable("redis_unavailable", "Redis does not answer.")
+        case Busy():
+            # No line in the log: anybody may ask often. The request is counted with its status.
+            return unavailable("database_busy", "The database is busy with requests of this kind.")
+        case asyncpg.QueryCanceledError() | asyncpg.LockNotAvailableError():
+            log.warning(
+                "statement took too long",
+                action="statement_cancelled",
+                path=request.path,
+                request_id=request_id,
+                error=repr(error),
+            )
+            return unavailable("database_busy", "The database is busy with requests of this kind.")
         case (
             asyncpg.PostgresError()
             | asyncpg.InterfaceError()

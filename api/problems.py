@@ -338,6 +338,10 @@ redis_unavailable 503 Redis does not answer.
 The store that sells cannot be reached, so nothing can be sold right now.
 Repeat after the time in `Retry-After`, with the same key.
 
+database_busy 503 The database is busy with requests of this kind.
+This kind of request takes the database too long just now; others go on. Nothing was changed.
+Ask again after the time in `Retry-After`.
+
 database_unavailable 503 The database does not answer.
 The database cannot be reached; buying may go on while reading waits.
 Ask again after the time in `Retry-After`.

@@ -8,6 +8,7 @@ from evently.settings import Settings
 from store import users
 from store.pool import connect
 from usecases.passwords import hash_now
+from usecases.text import email_forms
 
 PASSWORD_BYTES = 18
 ORGANIZER_NAME = "House"
@@ -30,7 +31,7 @@ async def ensure_admin(settings: Settings) -> str | None:
             password = secrets.token_urlsafe(PASSWORD_BYTES)
             await users.add(
                 connection,
-                email=settings.admin_email,
+                email=email_forms(settings.admin_email)[0],
                 name="Admin",
                 password_hash=hash_now(password),
                 role="admin",

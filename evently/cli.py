@@ -116,7 +116,9 @@ def migrate() -> None:
 
     settings = Settings.load().require("database_url")
     try:
-        applied = asyncio.run(run_migrate(settings.database_url))
+        applied = asyncio.run(
+            run_migrate(settings.database_url, passwords=settings.database_passwords)
+        )
     except (OSError, MigrationError, asyncpg.PostgresError) as error:
         raise ServerError(f"the database cannot be made ready: {error}") from error
     typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to apply")

@@ -16,6 +16,8 @@ import orjson
 import structlog
 from structlog.typing import Processor
 
+from engine.printable import printable
+
 LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -40,7 +42,10 @@ def configure(level: str, service: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     final: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [
+            _spell_out,
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ]
         if is_terminal
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
     )
@@ -52,6 +57,14 @@ def configure(level: str, service: str) -> None:
     )
     structlog.contextvars.bind_contextvars(service=service)
     _configure_libraries(shared, final, service=service, level=LEVELS[level])
+
+
+def _spell_out(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Keep what strangers sent, such as a path, from steering the terminal; JSON does by itself."""
+    return {
+        name: printable(value) if isinstance(value, str) and name != "exception" else value
+        for name, value in event.items()
+    }
 
 
 class _BytesLoggers:

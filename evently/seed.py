@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+from evently.embedded.place import write_atomically
 from evently.settings import Settings
 from store import users as accounts
 from store.pool import connect
@@ -43,6 +44,9 @@ async def seed_tokens(settings: Settings, *, count: int) -> list[str]:
 
 
 def _write(path: Path, tokens: list[str]) -> None:
-    """Write one token a line; whoever reads the file may book as these accounts."""
-    path.touch(mode=0o600)
-    path.write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
+    """Write one token a line, for the owner's eyes: who reads them may book as these accounts."""
+    text = "".join(f"{token}\n" for token in tokens)
+    if path.exists() and not path.is_file():  # Such as /dev/stdout, or a pipe.
+        path.write_text(text, encoding="utf-8")
+    else:  # A new file in the place of one that is there: its mode and its readers are not ours.
+        write_atomically(path, text.encode())

@@ -27,14 +27,35 @@ ENV_FILE = "EVENTLY_ENV_FILE"
 #: Users of Redis, each with a setting `redis_<role>_password`; what each may do: engine/acl.py.
 REDIS_ROLES = ("api", "persister", "sweeper", "coordinator")
 REDIS_PASSWORDS = tuple(f"redis_{role}_password" for role in REDIS_ROLES)
+#: Roles of PostgreSQL, each with a setting `database_<role>_password`: `store.roles`.
+DATABASE_ROLES = ("api", "persister", "sweeper", "coordinator", "reader")
+DATABASE_PASSWORDS = (
+    "database_owner_password",
+    *(f"database_{role}_password" for role in DATABASE_ROLES),
+)
 #: Settings that are secret as a whole, and those with a password in a URL.
-_KEYS = frozenset({"jwt_secret", "ticket_signing_key", *REDIS_PASSWORDS})
+_KEYS = frozenset({"jwt_secret", "ticket_signing_key", *REDIS_PASSWORDS, *DATABASE_PASSWORDS})
 SECRET_FIELDS = _KEYS | {"redis_url", "database_url"}
 JWT_SECRET_BYTES_MIN = 32
+#: Names the part of `evently up` that a process is: it has its secrets, and looks for no others.
+PART = "EVENTLY_PART"
+#: The secrets of each kind of part; all parts have the servers' addresses.
+SECRETS_OF: Mapping[str, frozenset[str]] = {
+    "api": frozenset({"jwt_secret", "ticket_signing_key", "redis_api_password"}),
+    "persister": frozenset({"redis_persister_password"}),
+    "sweeper": frozenset({"redis_sweeper_password"}),
+    "coordinator": frozenset({"redis_coordinator_password"}),
+    "watch": frozenset({"redis_coordinator_password"}),
+}
 #: Written by the supervisor, read by every command that is pointed at no server of its own.
 RUNNING_FILE = "running.json"
 
 _TICKET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=?")
+
+#: `?password=`, `&sslpassword=`, `?token=`: what a query of a URL may hold that is secret.
+_QUERY_SECRET = re.compile(
+    r"([?&][^=&#]*(?:pass|pwd|secret|token|key)[^=&#]*=)[^&#]*", re.IGNORECASE
+)
 
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -62,6 +83,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     redis_coordinator_password: str = ""
     #: PostgreSQL of one's own. Empty: embedded.
     database_url: str = ""
+    #: Password of the embedded PostgreSQL's owner, for migrations. Empty: made by `evently up`.
+    database_owner_password: str = ""
+    #: Password of PostgreSQL's role `evently_api`. Empty: the role of the URL.
+    database_api_password: str = ""
+    #: Password of PostgreSQL's role `evently_persister`. Empty: the role of the URL.
+    database_persister_password: str = ""
+    #: Password of PostgreSQL's role `evently_sweeper`. Empty: the role of the URL.
+    database_sweeper_password: str = ""
+    #: Password of PostgreSQL's role `evently_coordinator`. Empty: the role of the URL.
+    database_coordinator_password: str = ""
+    #: Password of PostgreSQL's role `evently_reader`, who only looks. Empty: the role of the URL.
+    database_reader_password: str = ""
 
     #: Address the API listens on.
     http_host: str = "127.0.0.1"
@@ -82,6 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     access_token_ttl_s: Annotated[int, Meta(ge=60, le=604_800)] = 3_600
     #: Password hashes computed at the same time, per API process; more wait.
     password_hashes_max: Annotated[int, Meta(ge=1, le=64)] = 2
+    #: How many may wait for that; the next is told to come back.
+    passwords_waiting_max: Annotated[int, Meta(ge=0, le=10_000)] = 64
     #: Address of the admin account that the first start makes.
     admin_email: str = "admin@evently.localhost"
 
@@ -130,10 +165,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     #: Time a record stays in the journal after PostgreSQL has it, in seconds.
     journal_retention_s: Annotated[int, Meta(ge=0, le=604_800)] = 600
 
-    #: Connections to PostgreSQL per API process.
-    database_pool_max: Annotated[int, Meta(ge=1, le=100)] = 8
+    #: Connections to PostgreSQL per API process for reading single events. Other kinds of
+    #: requests have their own, below, so that none of them waits for another.
+    database_pool_max: Annotated[int, Meta(ge=1, le=100)] = 4
     #: Time one SQL statement may take, in milliseconds.
     database_timeout_ms: Annotated[int, Meta(ge=100, le=600_000)] = 10_000
+    #: Connections per API process for accounts: register, log in, see oneself.
+    database_sign_in_pool_max: Annotated[int, Meta(ge=1, le=100)] = 2
+    #: Time a statement of theirs, or the wait for a connection, may take, in milliseconds.
+    database_sign_in_timeout_ms: Annotated[int, Meta(ge=100, le=600_000)] = 2_000
+    #: Connections per API process for one's own bookings, tickets and waitlist entries.
+    database_own_pool_max: Annotated[int, Meta(ge=1, le=100)] = 4
+    #: Time a statement of theirs, or the wait for a connection, may take, in milliseconds.
+    database_own_timeout_ms: Annotated[int, Meta(ge=100, le=600_000)] = 3_000
+    #: Connections per API process for what organizers do to their events.
+    database_organizers_pool_max: Annotated[int, Meta(ge=1, le=100)] = 2
+    #: Time a statement of theirs, or the wait for a connection, may take, in milliseconds.
+    database_organizers_timeout_ms: Annotated[int, Meta(ge=100, le=600_000)] = 5_000
+    #: Connections per API process for lists of events and their search.
+    database_search_pool_max: Annotated[int, Meta(ge=1, le=100)] = 2
+    #: Time a statement of theirs, or the wait for a connection, may take, in milliseconds.
+    database_search_timeout_ms: Annotated[int, Meta(ge=100, le=600_000)] = 1_000
     #: Records the persister writes in one transaction at most.
     persist_records_max: Annotated[int, Meta(ge=1, le=10_000)] = 4_000
     #: Shortest time from one of the persister's transactions to the next, in milliseconds.
@@ -197,6 +249,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             return self.redis_urls
         return tuple(_with_user(url, role, password) for url in self.redis_urls)
 
+    def database_url_as(self, role: str) -> str:
+        """Return PostgreSQL's URL with *role* logged in; as it is if the role has no password."""
+        password = str(getattr(self, f"database_{role}_password"))
+        if not password:
+            return self.database_url
+        scheme, separator, rest = self.database_url.partition("://")
+        host = rest.rpartition("@")[2]
+        return f"{scheme}{separator}evently_{role}:{quote(password, safe='')}@{host}"
+
+    @property
+    def database_passwords(self) -> dict[str, str]:
+        """Passwords of PostgreSQL's roles, of those that have one."""
+        found = {role: str(getattr(self, f"database_{role}_password")) for role in DATABASE_ROLES}
+        return {role: password for role, password in found.items() if password}
+
     @property
     def data_path(self) -> Path:
         """`data_dir` as an absolute path."""
@@ -214,7 +281,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         fields = set(cls.__struct_fields__)
         given: dict[str, str] = {}
         for variable, value in environ.items():
-            if not variable.startswith(ENV_PREFIX) or variable == ENV_FILE:
+            if not variable.startswith(ENV_PREFIX) or variable in {ENV_FILE, PART}:
                 continue
             field = variable.removeprefix(ENV_PREFIX).lower()
             if field not in fields:
@@ -236,7 +303,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         The supervisor notes where its servers listen in `<data_dir>/running.json`, so that
         `evently seed` or `python -m reconciler` in another terminal need no settings at all.
         """
-        return cls.from_env(environment()).with_running()
+        settings = cls.from_env(environment())
+        return settings if os.environ.get(PART) else settings.with_running()
 
     @classmethod
     def load_or_exit(cls, program: str, *needed: str) -> Settings:
@@ -272,6 +340,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         fields = ["redis_url", "database_url", "jwt_secret", "ticket_signing_key"]
         if not self.redis_url:  # The passwords are those of that server and of no other.
             fields += REDIS_PASSWORDS
+        if not self.database_url:
+            fields += DATABASE_PASSWORDS
         fills = {
             field: noted[field] for field in fields if field in noted and not getattr(self, field)
         }
@@ -283,6 +353,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             ENV_PREFIX + field.upper(): str(value)
             for field, value in msgspec.structs.asdict(self).items()
         }
+
+    def of_part(self, kind: str) -> Settings:
+        """Return these settings with the secrets of one kind of part, and no others."""
+        others = dict.fromkeys(_KEYS - SECRETS_OF[kind], "")
+        own_url = self.database_url_as("coordinator" if kind == "watch" else kind)
+        return msgspec.structs.replace(self, **others | {"database_url": own_url})
 
     def masked(self) -> dict[str, str]:
         """Return every setting as text, with secrets and passwords in URLs hidden."""
@@ -353,7 +429,8 @@ def _mask(field: str, value: str) -> str:
 
 
 def _mask_url(url: str) -> str:
-    """Hide the password of one URL: `scheme://user:password@host` keeps all but the password."""
+    """Hide the passwords of one URL: before the host, and in the query."""
+    url = _QUERY_SECRET.sub(r"\1********", url)
     scheme, separator, rest = url.partition("://")
     credentials, at, host = rest.rpartition("@")
     if not at or ":" not in credentials:

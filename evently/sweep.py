@@ -16,7 +16,9 @@ from usecases.wiring import reign_reader, seen_reporter
 async def sweep(settings: Settings) -> None:
     """Sweep until SIGTERM or SIGINT."""
     pool = await create_pool(
-        settings.database_url, connections_max=1, timeout_ms=settings.database_timeout_ms
+        settings.database_url_as("sweeper"),
+        connections_max=1,
+        timeout_ms=settings.database_timeout_ms,
     )
     engine = Engine(
         [

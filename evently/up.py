@@ -31,7 +31,9 @@ from evently.embedded import DataLock, PostgresServer, ServerError, ValkeyServer
 from evently.embedded.place import make_private, write_atomically
 from evently.ready import wait_until_ready
 from evently.settings import (
+    DATABASE_PASSWORDS,
     ENV_PREFIX,
+    PART,
     REDIS_PASSWORDS,
     REDIS_ROLES,
     RUNNING_FILE,
@@ -43,6 +45,10 @@ from evently.supervisor import Part, Supervisor
 log = structlog.get_logger()
 
 SECRETS_FILE = "secrets.json"
+#: Where the first admin's password is found if nobody reads it on a terminal.
+ADMIN_FILE = "admin.password"
+#: What is in the same environment for Compose, and is none of a part's.
+FOREIGN_SECRETS = frozenset({"POSTGRES_PASSWORD"})
 JWT_SECRET_BYTES = 48
 TICKET_KEY_BYTES = 32
 REDIS_PASSWORD_BYTES = 32
@@ -127,7 +133,10 @@ class _Run:
             self._settings = msgspec.structs.replace(self._settings, redis_url=self._valkey.url)
         if not self._settings.database_url:
             self._postgres = PostgresServer(
-                data_path, lock_fd=self._lock.fd, log_path=logs_path / "postgres.log"
+                data_path,
+                lock_fd=self._lock.fd,
+                log_path=logs_path / "postgres.log",
+                password=self._settings.database_owner_password,
             )
             await self._supervisor.start_server(self._postgres)
             self._settings = msgspec.structs.replace(
@@ -142,7 +151,10 @@ class _Run:
             "jwt_secret": self._settings.jwt_secret,
             "ticket_signing_key": self._settings.ticket_signing_key,
             "pid": os.getpid(),
-        } | {field: getattr(self._settings, field) for field in REDIS_PASSWORDS}
+        } | {
+            field: getattr(self._settings, field)
+            for field in (*REDIS_PASSWORDS, *DATABASE_PASSWORDS)
+        }
         write_atomically(self._settings.data_path / RUNNING_FILE, msgspec.json.encode(noted))
 
     async def _prepare_database(self) -> None:
@@ -150,7 +162,9 @@ class _Run:
         from store.migrate import MigrationError, migrate  # noqa: PLC0415 - needed here alone
 
         try:
-            applied = await migrate(self._settings.database_url)
+            applied = await migrate(
+                self._settings.database_url, passwords=self._settings.database_passwords
+            )
             log.info("schema is current", action="migrated", applied=applied)
             self._password = await ensure_admin(self._settings)
         except (OSError, MigrationError, asyncpg.PostgresError) as error:
@@ -204,17 +218,30 @@ class _Run:
     def _admin_line(self) -> str:
         line = f"  Admin       {self._settings.admin_email}"
         if self._password is not None:
-            line += f"  password [bold]{self._password}[/bold] (shown this once)"
+            line += f"  password {self._told_password(self._password)}"
         return line
+
+    def _told_password(self, password: str) -> str:
+        """Show it on a terminal, once; elsewhere it would stay in a log that many may read."""
+        if sys.stderr.isatty():
+            return f"[bold]{password}[/bold] (shown this once)"
+        path = self._settings.data_path / ADMIN_FILE
+        write_atomically(path, f"{password}\n".encode())
+        return f"in {escape(str(path))}; remove the file when you have read it"
 
 
 def parts(settings: Settings, environ: Mapping[str, str], *, metrics_path: Path) -> list[Part]:
-    """Return the parts of the service in the order in which they are started."""
-    env = {name: value for name, value in environ.items() if not name.startswith(ENV_PREFIX)}
-    env |= settings.to_env() | {"PROMETHEUS_MULTIPROC_DIR": str(metrics_path)}
+    """Return the parts of the service in the order of their start, each with its own secrets."""
+    common = {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(ENV_PREFIX) and name not in FOREIGN_SECRETS
+    } | {"PROMETHEUS_MULTIPROC_DIR": str(metrics_path)}
     python = sys.executable
 
     def part(name: str, *words: str) -> Part:
+        kind = name.partition("-")[0]
+        env = common | settings.of_part(kind).to_env() | {PART: kind}
         return Part(name=name, argv=(python, "-m", *words), env=env)
 
     watch_s = settings.reconciler_watch_s
@@ -243,6 +270,8 @@ def keep_secrets(settings: Settings) -> Settings:
         raise SettingsError(f"EVENTLY_{own[0].upper()} is needed in production")
     if not settings.redis_url:  # The embedded Redis is ours alone: so are its users.
         makers |= dict.fromkeys(REDIS_PASSWORDS, REDIS_PASSWORD_BYTES)
+    if not settings.database_url:
+        makers |= dict.fromkeys(DATABASE_PASSWORDS, REDIS_PASSWORD_BYTES)
     missing = [field for field in makers if not getattr(settings, field)]
     if not missing:
         return settings

@@ -22,7 +22,7 @@ async def serve(settings: Settings, shard: int) -> None:
     porter.post(redis, level=settings.durability)
     persister = Persister(
         redis,
-        settings.database_url,
+        settings.database_url_as("persister"),
         Options(
             shard=shard,
             records_max=settings.persist_records_max,

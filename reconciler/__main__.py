@@ -16,6 +16,7 @@ import structlog
 import typer
 from rich.console import Console
 
+from engine.printable import printable
 from evently import logs
 from evently.settings import Settings, SettingsError
 from reconciler.commands import explain as commands_explain
@@ -53,7 +54,7 @@ def _servers(*, with_logs: bool = False) -> Servers:
         structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     return Servers(
         redis_urls=settings.redis_urls_as("coordinator"),
-        database_url=settings.database_url,
+        database_url=settings.database_url_as("coordinator"),
         shards=settings.shards,
         redis_timeout_ms=settings.redis_timeout_ms,
         database_timeout_ms=settings.database_timeout_ms,
@@ -143,7 +144,7 @@ def recover(
     if thaw is not None:
         is_thawed = asyncio.run(
             keeper.thaw(
-                database_url=settings.database_url,
+                database_url=settings.database_url_as("coordinator"),
                 shard=thaw,
                 database_timeout_ms=settings.database_timeout_ms,
             )
@@ -153,7 +154,7 @@ def recover(
     code = asyncio.run(
         keeper.run(
             redis_urls=settings.redis_urls_as("coordinator"),
-            database_url=settings.database_url,
+            database_url=settings.database_url_as("coordinator"),
             shards=shards,
             watch=watch,
             journal_backlog_records_max=settings.journal_backlog_records_max,
@@ -165,7 +166,7 @@ def recover(
             database_timeout_ms=settings.database_timeout_ms,
             is_rebuild_forced=rebuild,
             more_records=None if receipts is None else commands_receipts.read(receipts, _own_key),
-            tell=lambda recovered: typer.echo("\n".join(recovered.lines())),
+            tell=lambda recovered: typer.echo("\n".join(map(printable, recovered.lines()))),
         )
     )
     raise typer.Exit(code)
@@ -177,7 +178,7 @@ def _checked(settings: Settings, event: str | None, shard: int | None) -> Result
     return asyncio.run(
         run_check(
             redis_urls=settings.redis_urls_as("coordinator"),
-            database_url=settings.database_url,
+            database_url=settings.database_url_as("coordinator"),
             shards=settings.shards,
             shard=shard,
             event_id=event,
@@ -190,7 +191,7 @@ def _checked(settings: Settings, event: str | None, shard: int | None) -> Result
 
 def _find_database() -> tuple[str, int]:
     settings = _settings(*SERVERS)
-    return settings.database_url, settings.database_timeout_ms
+    return settings.database_url_as("coordinator"), settings.database_timeout_ms
 
 
 class _Progress:

@@ -192,13 +192,6 @@ async def published(
     Those that are drafts still have their publishing begun; whether it is done, Redis knows.
     """
     rows = await database.fetch(
-        query("published_events"), *after, _like(text), category, starts_from, starts_before, limit
+        query("published_events"), *after, text, category, starts_from, starts_before, limit
     )
     return [Event(**row) for row in rows]
-
-
-def _like(text: str | None) -> str | None:
-    """Take the meaning from the characters that LIKE treats as wildcards."""
-    if text is None:
-        return None
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from collections.abc import Mapping
 from hashlib import sha256
 from importlib import resources
 
 import asyncpg
 
 from engine.ids import first_id
+from store import roles
 from store.pool import connect
 
 #: Any fixed number; it names our lock in the database.
@@ -41,9 +43,12 @@ def migrations() -> list[tuple[str, str]]:
     )
 
 
-async def migrate(database_url: str) -> list[str]:
+async def migrate(database_url: str, *, passwords: Mapping[str, str] | None = None) -> list[str]:
     """
-    Bring the database up to date.
+    Bring the database up to date, and give each role its rights.
+
+    Args:
+        passwords: Of the roles that are to log in (`store.roles`).
 
     Returns:
         Names of the files applied by this call, in order.
@@ -56,6 +61,7 @@ async def migrate(database_url: str) -> list[str]:
         await _lock(connection)
         applied = await _apply_missing(connection)
         await _ensure_partitions(connection)
+        await roles.grant(connection, passwords or {})
     finally:
         await connection.close()
     return applied

@@ -1,10 +1,13 @@
 """
-Connections to PostgreSQL: bounded pool, bounded statements, commits that are on disk.
+Connections to PostgreSQL: bounded pools, bounded waits, bounded statements, commits on disk.
 
-Every new connection is looked at by the config guard before it is used.
+Every new connection is looked at by the config guard before it is used. What must not wait for
+each other has pools of its own (bulkheads): `usecases.services.Pools`.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import asyncpg
 
@@ -23,6 +26,35 @@ UNANSWERED = (
     OSError,
     TimeoutError,
 )
+#: Who may wait for a connection of one pool; one more is told at once that it is busy.
+WAITING_MAX = 1_000
+
+
+class Busy(TimeoutError):
+    """All connections of this pool are in use, and none came free in time; nothing was done."""
+
+
+class _Bounded(asyncpg.Pool):
+    """A pool of which nobody waits for a connection longer than a statement may take."""
+
+    def __init__(self, *args: Any, wait_max_s: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._wait_max_s = wait_max_s
+        self._waiting = 0
+
+    async def _acquire(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's own word
+        # All ways to a connection lead through here: `acquire`, `fetch`, `execute` and the rest.
+        if self._waiting >= WAITING_MAX:
+            raise Busy("too many wait for a connection")
+        self._waiting += 1
+        try:
+            return await super()._acquire(  # type: ignore[misc]  # The stubs hide it.
+                self._wait_max_s if timeout is None else timeout
+            )
+        except TimeoutError as error:
+            raise Busy("no connection came free in time") from error
+        finally:
+            self._waiting -= 1
 
 
 def server_settings(timeout_ms: int) -> dict[str, str]:
@@ -61,18 +93,28 @@ async def connect(url: str, *, timeout_ms: int) -> asyncpg.Connection:
     return connection
 
 
-async def create_pool(url: str, *, connections_max: int, timeout_ms: int) -> asyncpg.Pool:
+async def create_pool(url: str, *, connections_max: int, timeout_ms: int) -> Pool:
     """
     Make a pool that opens its connections when first needed.
 
     Nothing is opened here, so that a service starts (and says it is not ready) while PostgreSQL
-    is away. Taking a connection raises `guard.UnsafeDatabase` if the server may lose commits.
+    is away. Taking a connection raises `guard.UnsafeDatabase` if the server may lose commits, and
+    `Busy` if none is to be had.
+
+    Args:
+        timeout_ms: Longest time of a statement, and of the wait for a connection, in ms.
     """
-    return await asyncpg.create_pool(
+    return await _Bounded(
         url,
         min_size=0,
         max_size=connections_max,
+        max_queries=50_000,
+        max_inactive_connection_lifetime=300.0,
+        loop=None,
+        connection_class=asyncpg.Connection,
+        record_class=asyncpg.Record,
         init=guard.require_safe,
+        wait_max_s=timeout_ms / 1000,
         timeout=timeout_ms / 1000,
         command_timeout=2 * timeout_ms / 1000,
         server_settings=server_settings(timeout_ms),

@@ -38,9 +38,9 @@ async def add(
     return user_id
 
 
-async def by_email(database: Executor, email: str) -> User | None:
-    """Find an account by its address, in any letter case."""
-    row = await database.fetchrow(query("user_by_email"), email)
+async def by_email(database: Executor, forms: Sequence[str]) -> User | None:
+    """Find the account of an address in any of its forms, rather in the last, in any case."""
+    row = await database.fetchrow(query("user_by_email"), list(forms))
     return None if row is None else User(**row)
 
 

@@ -14,13 +14,34 @@ from msgspec import Meta
 
 from engine.commands import ORDER_LINES_MAX, ORDER_PLACES_MAX
 from engine.seats import BLOCK_SEATS_MAX, SECTION_SEATS_MAX, SECTIONS_MAX
+from usecases.text import DECLARED_AS, Kind
 
 Moment = Annotated[dt.datetime, Meta(tz=True)]
 #: Scans that one upload may have.
 SCANS_MAX = 100
-#: A promo code as buyers write it; their case does not matter.
-PROMO_CODE = r"^[A-Za-z0-9_-]{1,32}\Z"
-ShortText = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+def _text(kind: Kind, most: int, *, least: int = 0, **schema: str) -> Meta:
+    """Declare what a text is: its bounds, and the rules that `usecases.text` has for its kind."""
+    return Meta(
+        min_length=least or None,
+        max_length=most,
+        extra={DECLARED_AS: kind},
+        extra_json_schema=schema or None,
+    )
+
+
+#: A promo code as people write it; case and blanks around do not matter.
+PromoCode = Annotated[str, _text(Kind.CODE, 64, least=1, description="A-Z, 0-9, - and _")]
+ShortText = Annotated[str, _text(Kind.LINE, 200, least=1)]
+Name = Annotated[str, _text(Kind.LINE, 100, least=1)]
+OptionalLine = Annotated[str, _text(Kind.LINE, 200)]
+Category = Annotated[str, _text(Kind.LINE, 100)]
+Description = Annotated[str, _text(Kind.LINES, 10_000)]
+#: An address that is looked up: one that is none is nobody's.
+AddressOf = Annotated[str, _text(Kind.WORD, 254, least=3)]
+Id = Annotated[str, _text(Kind.WORD, 64)]
+SeatId = Annotated[str, _text(Kind.WORD, 16)]
 #: Integers stay within 64 bits, as every reader of JSON can take them.
 Scalar = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | bool | None
 
@@ -33,28 +54,28 @@ class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An amount in minor units of an ISO 4217 currency."""
 
     amount: Annotated[int, Meta(ge=0, le=100_000_000_000)]
-    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
+    currency: Annotated[str, _text(Kind.CURRENCY, 8, description="ISO 4217, as `EUR`")]
 
 
 class Register(Asked, frozen=True, kw_only=True):
     """A new account."""
 
-    email: Annotated[str, Meta(min_length=3, max_length=254)]
-    password: Annotated[str, Meta(min_length=8, max_length=1024)]
+    email: Annotated[str, _text(Kind.EMAIL, 254, least=3)]
+    password: Annotated[str, _text(Kind.PASSWORD, 1024, least=8)]
     name: ShortText
 
 
 class Login(Asked, frozen=True, kw_only=True):
     """Proof of an account."""
 
-    email: Annotated[str, Meta(min_length=3, max_length=254)]
-    password: Annotated[str, Meta(min_length=1, max_length=1024)]
+    email: AddressOf
+    password: Annotated[str, _text(Kind.WORD, 1024, least=1)]
 
 
 class NewTier(Asked, frozen=True, kw_only=True):
     """A kind of ticket of a new event."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    name: Name
     price: Money
     #: May be left out where the tier has seats: it is their number.
     capacity: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
@@ -75,7 +96,7 @@ class NewTier(Asked, frozen=True, kw_only=True):
 class NewSeat(Asked, frozen=True, kw_only=True, omit_defaults=True):
     """A seat of a new row."""
 
-    label: Annotated[str, Meta(min_length=1, max_length=10)]
+    label: Annotated[str, _text(Kind.LINE, 10, least=1)]
     accessible: bool = False
     restricted_view: bool = False
     aisle: bool = False
@@ -84,7 +105,7 @@ class NewSeat(Asked, frozen=True, kw_only=True, omit_defaults=True):
 class NewRow(Asked, frozen=True, kw_only=True):
     """A row of seats: their number, or each of them."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=20)]
+    name: Annotated[str, _text(Kind.LINE, 20, least=1)]
     seats: (
         Annotated[int, Meta(ge=1, le=SECTION_SEATS_MAX)]
         | Annotated[list[NewSeat], Meta(min_length=1, max_length=SECTION_SEATS_MAX)]
@@ -94,9 +115,9 @@ class NewRow(Asked, frozen=True, kw_only=True):
 class NewSection(Asked, frozen=True, kw_only=True):
     """A section of seats of a new event, the rows nearest the stage first."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    name: Name
     #: Name of the tier, or its index from 0.
-    tier: str | int
+    tier: Name | int
     rows: Annotated[list[NewRow], Meta(min_length=1, max_length=500)]
 
 
@@ -107,12 +128,12 @@ class NewPromo(Asked, frozen=True, kw_only=True):
     An access code takes nothing off: it names at least one hidden tier.
     """
 
-    code: Annotated[str, Meta(pattern=r"^[A-Z0-9_-]{1,32}\Z")]
+    code: PromoCode
     percent_off: Annotated[int, Meta(ge=1, le=100)] | None = None
     #: Minor units of the event's currency, off each place.
     amount_off: Annotated[int, Meta(ge=1, le=100_000_000_000)] | None = None
     #: Names of tiers, or their indexes from 0; all that are not hidden if none is named.
-    tiers: Annotated[list[str | int], Meta(max_length=100)] = []
+    tiers: Annotated[list[Name | int], Meta(max_length=100)] = []
     #: Orders that may use it.
     uses_max: Annotated[int, Meta(ge=1, le=10_000_000)]
 
@@ -121,11 +142,11 @@ class NewEvent(Asked, frozen=True, kw_only=True):
     """A new event; it is a draft until published."""
 
     name: ShortText
-    description: Annotated[str, Meta(max_length=10_000)] = ""
-    category: Annotated[str, Meta(max_length=100)] = ""
-    venue: Annotated[str, Meta(max_length=200)] = ""
+    description: Description = ""
+    category: Category = ""
+    venue: OptionalLine = ""
     #: IANA name of the venue's zone.
-    timezone: Annotated[str, Meta(max_length=64)] = "UTC"
+    timezone: Id = "UTC"
     #: In the future.
     starts_at: Moment
     #: Nothing is sold from then on, but by tiers that say so. Without it: a day after the start.
@@ -157,15 +178,9 @@ class OrderItem(Asked, frozen=True, kw_only=True, omit_defaults=True):
     Of a tier with seats, a quantity means the best available.
     """
 
-    tier_id: Annotated[str, Meta(max_length=64)] | None = None
+    tier_id: Id | None = None
     quantity: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)] | None = None
-    seat_ids: (
-        Annotated[
-            list[Annotated[str, Meta(max_length=16)]],
-            Meta(min_length=1, max_length=ORDER_PLACES_MAX),
-        ]
-        | None
-    ) = None
+    seat_ids: Annotated[list[SeatId], Meta(min_length=1, max_length=ORDER_PLACES_MAX)] | None = None
     #: Let the server choose seats side by side, as near the middle of the front as there are.
     best_available: bool = False
     #: With best_available: seats apart are better than none.
@@ -178,15 +193,15 @@ class Order(Asked, frozen=True, kw_only=True):
     """What a buyer asks for: at most ten places, each tier on one line."""
 
     items: Annotated[list[OrderItem], Meta(min_length=1, max_length=ORDER_LINES_MAX)]
-    special_requests: Annotated[str, Meta(max_length=500)] = ""
-    metadata: Annotated[dict[str, Scalar], Meta(max_length=50)] = {}
-    promo_code: Annotated[str, Meta(pattern=PROMO_CODE)] | None = None
+    special_requests: Annotated[str, _text(Kind.LINES, 500)] = ""
+    metadata: Annotated[dict[str, Scalar], Meta(max_length=50, extra={DECLARED_AS: Kind.DATA})] = {}
+    promo_code: PromoCode | None = None
 
 
 class CancelledItem(Asked, frozen=True, kw_only=True):
     """Places to be given back."""
 
-    tier_id: Annotated[str, Meta(max_length=64)]
+    tier_id: Id
     quantity: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)]
 
 
@@ -220,7 +235,7 @@ class CancelBooking(Asked, frozen=True, kw_only=True):
 
 
 #: Name of a gate.
-GateName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._]([A-Za-z0-9._-]{0,39})\Z")]
+GateName = Annotated[str, _text(Kind.GATE, 64, least=1)]
 ScanId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{8,64}\Z")]
 
 
@@ -228,7 +243,7 @@ class Scan(Asked, frozen=True, kw_only=True):
     """Whose door a ticket is scanned at, and which scan it is."""
 
     #: The event whose door it is; tickets of others do not pass.
-    event_id: Annotated[str, Meta(max_length=64)]
+    event_id: Id
     gate: GateName | None = None
     #: Made by the gate for this one scan (a UUID is good), and sent again with every repetition.
     #: The Idempotency-Key stands for it where it is left out.
@@ -256,14 +271,14 @@ class PastScans(Asked, frozen=True, kw_only=True):
 class Transfer(Asked, frozen=True, kw_only=True):
     """Who gets a ticket: one of the two."""
 
-    email: Annotated[str, Meta(min_length=3, max_length=254)] | None = None
-    user_id: Annotated[str, Meta(max_length=64)] | None = None
+    email: AddressOf | None = None
+    user_id: Id | None = None
 
 
 class TierChange(Asked, frozen=True, kw_only=True):
     """A tier's new capacity."""
 
-    id: Annotated[str, Meta(max_length=64)]
+    id: Id
     capacity: Annotated[int, Meta(ge=0, le=10_000_000)]
 
 
@@ -271,9 +286,9 @@ class EventChange(Asked, frozen=True, kw_only=True):
     """What is to change of an event; what is not named stays."""
 
     name: ShortText | None = None
-    description: Annotated[str, Meta(max_length=10_000)] | None = None
-    category: Annotated[str, Meta(max_length=100)] | None = None
-    venue: Annotated[str, Meta(max_length=200)] | None = None
+    description: Description | None = None
+    category: Category | None = None
+    venue: OptionalLine | None = None
     sale_closes_at: Moment | None = None
     tiers: Annotated[list[TierChange], Meta(max_length=100)] = []
 
@@ -287,15 +302,13 @@ class Reopening(Asked, frozen=True, kw_only=True):
 class SeatIds(Asked, frozen=True, kw_only=True):
     """Seats of an event."""
 
-    seat_ids: Annotated[
-        list[Annotated[str, Meta(max_length=16)]], Meta(min_length=1, max_length=BLOCK_SEATS_MAX)
-    ]
+    seat_ids: Annotated[list[SeatId], Meta(min_length=1, max_length=BLOCK_SEATS_MAX)]
 
 
 class Join(Asked, frozen=True, kw_only=True):
     """What one waits for: the whole party or nothing."""
 
-    tier_id: Annotated[str, Meta(max_length=64)]
+    tier_id: Id
     quantity: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)]
     #: A hold of one's own that expired: gives the first place, once.
-    after_hold: Annotated[str, Meta(max_length=64)] | None = None
+    after_hold: Id | None = None

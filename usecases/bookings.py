@@ -101,7 +101,9 @@ async def mine(
 ) -> told.Page[told.Booking]:
     """Return a page of the person's bookings, newest first."""
     up_to_date = await services.catch_up()
-    found = await bookings.of_user(services.pool, person.user_id, before=before, limit=limit + 1)
+    found = await bookings.of_user(
+        services.pools.own, person.user_id, before=before, limit=limit + 1
+    )
     page = found[:limit]
     last = (page[-1].created_at, page[-1].id) if len(found) > limit else None
     return told.Page(await _views(services, page), last, up_to_date)
@@ -195,10 +197,10 @@ async def find(services: Services, own_id: str) -> bookings.Booking:
     """
     if not is_id("bk", own_id):
         raise not_found()
-    row = await bookings.by_id(services.pool, own_id)
+    row = await bookings.by_id(services.pools.own, own_id)
     if row is None:
         up_to_date = await services.catch_up()
-        row = await bookings.by_id(services.pool, own_id)
+        row = await bookings.by_id(services.pools.own, own_id)
         if row is None and not up_to_date:
             raise Denied(Why.CATCHING_UP)
     if row is None:
@@ -216,13 +218,13 @@ async def _own(services: Services, person: Principal, own_id: str) -> bookings.B
 
 async def _with_tickets(services: Services, row: bookings.Booking) -> told.Booking:
     [view] = await _views(services, [row])
-    found = await tickets.of_bookings(services.pool, [(row.event_id, row.id)])
+    found = await tickets.of_bookings(services.pools.own, [(row.event_id, row.id)])
     shown = await ticket_views(services, found.get(row.id, []), row.user_id)
     return msgspec.structs.replace(view, tickets=shown)
 
 
 async def _views(services: Services, rows: list[bookings.Booking]) -> list[told.Booking]:
-    items = await bookings.items_of(services.pool, rows)
+    items = await bookings.items_of(services.pools.own, rows)
     views = []
     for row in rows:
         known = await services.catalog.need(row.event_id)

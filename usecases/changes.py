@@ -38,12 +38,11 @@ async def change(
     Args:
         edition: What the person has seen of it (`told.edition`), or "*" for whatever it is.
     """
-    _require_texts(asked)
     closes_at = (
         None if asked.sale_closes_at is None else in_utc("sale_closes_at", asked.sale_closes_at)
     )
     outcome = None
-    async with changes.alone(services.pool, event_id) as connection:
+    async with changes.alone(services.pools.organizers, event_id) as connection:
         event = await own(services, person, event_id, connection)
         if edition is None:
             raise Denied(Why.VERSION_WANTED)
@@ -175,12 +174,6 @@ def _named(outcome: Applied | Refused) -> Applied | Refused:
     if isinstance(outcome, Refused) and outcome.status is Status.EVENT_ENDED:
         raise Denied(outcome.status, ("/sale_closes_at", _AFTER_END), fields=outcome.fields)
     return outcome
-
-
-def _require_texts(asked: EventChange) -> None:
-    for name in _TEXTS:
-        if "\0" in (getattr(asked, name) or ""):
-            raise invalid(f"/{name}", "must not contain NUL")
 
 
 def _capacities(

@@ -45,8 +45,8 @@ async def publish(services: Services, person: Principal, event_id: str) -> told.
         # Capacities may have changed since: it is no longer what was published.
         return await view_of(services, event.id)
     await _content(services, event)  # What cannot be loaded stays a draft.
-    await changes.begin_publishing(services.pool, event.id)
-    event = await find(services, event.id)
+    await changes.begin_publishing(services.pools.organizers, event.id)
+    event = await find(services.pools.organizers, event.id)
     content, sections = await _content(services, event)
     outcome = await _load(services, event.shard, content, sections)
     # With other content than this it was loaded before: what is on sale is what is shown.
@@ -67,8 +67,9 @@ async def _load(
 
 async def _content(services: Services, event: events.Event) -> tuple[Publish, list[Section]]:
     """Return what is loaded of an event; deny what the script would not take."""
-    tiers = (await events.tiers_of(services.pool, [event.id]))[event.id]
-    sections = [as_loaded(row) for row in await seats.of_event(services.pool, event.id)]
+    pool = services.pools.organizers
+    tiers = (await events.tiers_of(pool, [event.id]))[event.id]
+    sections = [as_loaded(row) for row in await seats.of_event(pool, event.id)]
     _require_loadable(event, tiers, sections)
     content = Publish(
         event_id=event.id,
@@ -78,7 +79,7 @@ async def _content(services: Services, event: events.Event) -> tuple[Publish, li
         person_max=event.person_max,
         tiers=tuple(map(_stock, tiers)),
         section_count=len(sections),
-        promos=tuple(Promo(*promo) for promo in await events.promos_of(services.pool, event.id)),
+        promos=tuple(Promo(*promo) for promo in await events.promos_of(pool, event.id)),
         rules=_rules(event, tiers),
     )
     # As before there were rules, where there are none: a publishing may be repeated by newer code.
@@ -129,8 +130,9 @@ async def published(
     starts_before: dt.datetime | None,
 ) -> told.Page[told.Event]:
     """Return a page of published events by start, of those that match."""
+    pool = services.pools.search
     found = await events.published(
-        services.pool,
+        pool,
         after=after,
         text=text,
         category=category,
@@ -139,7 +141,7 @@ async def published(
         limit=limit + 1,
     )
     page = found[:limit]
-    tiers = await events.tiers_of(services.pool, [event.id for event in page])
+    tiers = await events.tiers_of(pool, [event.id for event in page])
     rows = await asyncio.gather(*(_on_sale(services, one, tiers.get(one.id, [])) for one in page))
     views = [view(event, _shown(its)) for event, its in rows if event.status != "draft"]
     last = (page[-1].starts_at, page[-1].id) if len(found) > limit else None
@@ -155,14 +157,14 @@ async def read(
 
     Hidden tiers are shown to its organizer, and those that *promo_code* unlocks.
     """
-    event = await find(services, event_id)
+    event = await find(services.pools.events, event_id)
     code = unlocking(person, event, promo_code)
-    rows = (await events.tiers_of(services.pool, [event.id])).get(event.id, [])
+    rows = (await events.tiers_of(services.pools.events, [event.id])).get(event.id, [])
     event, tiers = await as_sold(services.engine, event, rows)
     if event.status == "draft" and code != ALL_TIERS:
         raise not_found()
     if code != ALL_TIERS:
-        promos = await events.promos_of(services.pool, event.id) if code else []
+        promos = await events.promos_of(services.pools.events, event.id) if code else []
         tiers = _shown(tiers, {no for one in promos if one.code == code for no in one.tier_nos})
     return told.Seen(view(event, tiers), bool(code))
 
@@ -181,13 +183,12 @@ async def _on_sale(
 
 def unlocking(person: Principal | None, event: events.Event | Known, promo_code: str) -> str:
     """Return what unlocks hidden tiers of *event* for a person: a code, or being organizer."""
-    return ALL_TIERS if _is_own(person, event) else promo_code.upper()
+    return ALL_TIERS if _is_own(person, event) else promo_code
 
 
-async def find(services: Services, event_id: str, database: Database | None = None) -> events.Event:
+async def find(database: Database, event_id: str) -> events.Event:
     """Return an event's row, whoever has it; deny one that is not there."""
-    known = is_id("evt", event_id)
-    event = await events.by_id(database or services.pool, event_id) if known else None
+    event = await events.by_id(database, event_id) if is_id("evt", event_id) else None
     if event is None:
         raise not_found()
     return event
@@ -197,7 +198,7 @@ async def own(
     services: Services, person: Principal, event_id: str, database: Database | None = None
 ) -> events.Event:
     """Return the event's row if the person may change it; else it is not there (S8)."""
-    event = await find(services, event_id, database)
+    event = await find(database or services.pools.organizers, event_id)
     if not _is_own(person, event):
         raise not_found()
     return event
@@ -205,8 +206,9 @@ async def own(
 
 async def view_of(services: Services, event_id: str) -> told.Event:
     """Return an event as its organizer sees it."""
-    event = await find(services, event_id)
-    tiers = (await events.tiers_of(services.pool, [event_id]))[event_id]
+    pool = services.pools.organizers
+    event = await find(pool, event_id)
+    tiers = (await events.tiers_of(pool, [event_id]))[event_id]
     return view(*await as_sold(services.engine, event, tiers))
 
 

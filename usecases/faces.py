@@ -33,10 +33,10 @@ class Face(NamedTuple):
 async def of_tickets(services: Services, tickets: Sequence[Ticket]) -> list[Face]:
     """Return the face of each ticket; three queries, however many there are."""
     event_ids = list({ticket.event_id for ticket in tickets})
-    posters = await events.posters(services.pool, event_ids)
+    posters = await events.posters(services.pools.own, event_ids)
     tiers = {
         (tier.event_id, tier.tier_no): tier
-        for own in (await events.tiers_of(services.pool, event_ids)).values()
+        for own in (await events.tiers_of(services.pools.own, event_ids)).values()
         for tier in own
     }
     places = {
@@ -44,7 +44,7 @@ async def of_tickets(services: Services, tickets: Sequence[Ticket]) -> list[Face
         for ticket in tickets
         if ticket.seat_id and (place := parse_seat_id(ticket.seat_id))
     }
-    sections = await seats.named(services.pool, places)
+    sections = await seats.named(services.pools.own, places)
     faces = []
     for ticket in tickets:
         poster, tier = posters[ticket.event_id], tiers[ticket.event_id, ticket.tier_no]

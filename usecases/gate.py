@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Literal, NamedTuple
 
 from engine import commands
-from engine.ids import new_id
+from engine.ids import is_id, new_id
 from engine.outcomes import Refused
 from store import tickets, users
 from usecases import bookings, told
@@ -18,6 +18,7 @@ from usecases.denials import Denied, Done, Why, as_value, granted, invalid, not_
 from usecases.faces import Face, at_gate
 from usecases.moments import moment_of, moment_text, ms_of
 from usecases.services import Services
+from usecases.text import email_forms
 from usecases.ticket_codes import InvalidCode, TicketCode
 from usecases.tickets import NO_GATE, gate_of, gate_shown, parse_ticket
 from usecases.tokens import Principal
@@ -199,9 +200,11 @@ async def transfer(
     if (asked.email is None) == (asked.user_id is None):
         raise invalid("", "must have either email or user_id")
     if asked.email is not None:
-        receiver = await users.by_email(services.pool, asked.email)
+        receiver = await users.by_email(services.pools.sign_in, email_forms(asked.email))
     else:
-        receiver = await users.by_id(services.pool, asked.user_id or "")
+        named = asked.user_id or ""
+        is_named = is_id("usr", named)
+        receiver = await users.by_id(services.pools.sign_in, named) if is_named else None
     # A stranger does not learn from the error who has an account.
     ticket, shard = await _concerning(services, person, ticket_id)
     pointer = "/email" if asked.email is not None else "/user_id"
@@ -247,7 +250,7 @@ async def _concerning(
     if parsed is None:
         raise not_found()
     row = await bookings.find(services, parsed[0])
-    held = (await tickets.of_bookings(services.pool, [(row.event_id, row.id)])).get(row.id, [])
+    held = (await tickets.of_bookings(services.pools.own, [(row.event_id, row.id)])).get(row.id, [])
     ticket = {ticket.number: ticket for ticket in held}.get(parsed[1])
     if ticket is None or person.user_id not in {
         ticket.owner_id,

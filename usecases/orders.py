@@ -29,8 +29,6 @@ from usecases.told import BookingItem
 
 #: Sorted keys: the same request in another order of fields is the same request.
 _CANONICAL = msgspec.json.Encoder(order="sorted")
-METADATA_KEY_CHARS_MAX = 100
-METADATA_VALUE_CHARS_MAX = 500
 FINGERPRINT_BYTES = 8
 #: Said alike of tiers that are not there and of hidden ones that nothing unlocks.
 NO_TIER = "is not a tier of this event"
@@ -58,8 +56,7 @@ async def understand(services: Services, person: Principal, event_id: str, order
         wanted = frozenset(item.tier_id for item in order.items if item.tier_id is not None)
         known = await services.catalog.need(event_id, wanted)
     lines, origins = _lines_of(known, order)
-    promo = order.promo_code and order.promo_code.upper()
-    fingerprint = with_promo(fingerprint_of(order), promo)
+    fingerprint = with_promo(fingerprint_of(order), order.promo_code)
     return Wish(event_id, known, order, fingerprint, _detail(order), lines, origins)
 
 
@@ -204,14 +201,6 @@ def _detail(order: Order) -> bytes:
     """Encode what is kept with the order beside its items."""
     if not order.special_requests and not order.metadata:
         return b"{}"
-    if "\0" in order.special_requests:
-        raise invalid("/special_requests", "must not contain NUL")
-    for name, value in order.metadata.items():
-        pointer = "/metadata/" + name.replace("~", "~0").replace("/", "~1")
-        if len(name) > METADATA_KEY_CHARS_MAX or "\0" in name:
-            raise invalid(pointer, f"has a key of more than {METADATA_KEY_CHARS_MAX} characters")
-        if isinstance(value, str) and (len(value) > METADATA_VALUE_CHARS_MAX or "\0" in value):
-            raise invalid(pointer, f"has more than {METADATA_VALUE_CHARS_MAX} characters")
     kept: dict[str, Any] = {}
     if order.special_requests:
         kept["special_requests"] = order.special_requests

@@ -1,6 +1,8 @@
 """
 Passwords: Argon2id in a few threads, so that a hundred logins at once do not slow one booking.
 
+More wait, up to a bound; who comes then is told to come back, and nobody waits for ever.
+
 Parameters are OWASP's (Password Storage Cheat Sheet): 19 MiB, two passes, one lane. An unknown
 account costs the same time as a wrong password (S6, S7).
 """
@@ -8,10 +10,17 @@ account costs the same time as a wrong password (S6, S7).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, TypeVarTuple
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+
+from engine.errors import Overloaded
+
+Given = TypeVarTuple("Given")
+Result = TypeVar("Result")
 
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 #: Hash of no password: compared against when there is no account.
@@ -26,33 +35,52 @@ def hash_now(password: str) -> str:
 class Passwords:
     """Hashes and verifies in its own bounded threads."""
 
-    def __init__(self, *, at_once_max: int) -> None:
+    def __init__(self, *, at_once_max: int, waiting_max: int) -> None:
         """
         Args:
             at_once_max: Hashes computed at the same time; more wait in order.
+
+            waiting_max: How many may wait besides; the next is refused.
         """
         self._threads = ThreadPoolExecutor(at_once_max, thread_name_prefix="password")
+        self._asked = 0
+        self._asked_max = at_once_max + waiting_max
 
     async def hash(self, password: str) -> str:
-        """Hash a new password; about 25 ms of one thread."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, _HASHER.hash, password
-        )
+        """Hash a new password; about 25 ms of one thread. Raises `Overloaded`."""
+        return await self._in_thread(_HASHER.hash, password)
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
-        """Compare; with no hash to compare to, take the same time and say no."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, _verify, password, password_hash
-        )
+    async def verify(self, forms: Sequence[str], password_hash: str | None) -> bool:
+        """
+        Compare the forms of one password; with no hash to compare to, take the same time, say no.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
+        return await self._in_thread(_verify, forms, password_hash)
 
     def close(self) -> None:
         """Give the threads back; what is under way is finished."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    async def _in_thread(self, work: Callable[[*Given], Result], *given: *Given) -> Result:
+        if self._asked >= self._asked_max:
+            raise Overloaded("too many passwords wait to be hashed")
+        self._asked += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+        finally:
+            self._asked -= 1
 
-def _verify(password: str, password_hash: str | None) -> bool:
+
+def _verify(forms: Sequence[str], password_hash: str | None) -> bool:
+    return any(_is_of(form, password_hash or _NOBODY) for form in forms) and (
+        password_hash is not None
+    )
+
+
+def _is_of(password: str, password_hash: str) -> bool:
     try:
-        _HASHER.verify(password_hash or _NOBODY, password)
+        return _HASHER.verify(password_hash, password)
     except (VerificationError, InvalidHashError):
         return False
-    return password_hash is not None

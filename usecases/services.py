@@ -19,11 +19,34 @@ from usecases.tokens import Tokens
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pools:
+    """
+    Connections to PostgreSQL, apart by who asks: bulkheads.
+
+    What is slow makes its own kind wait, for a short time, and then says so; a locked table of
+    bookings or a bad search keeps nobody from logging in, and nothing keeps the engine waiting.
+    """
+
+    #: Reigns, checkpoints and the redo buffer: what selling and recovery stand on.
+    engine: Pool
+    #: Single events, and the catalog of the booking path.
+    events: Pool
+    #: Accounts: register, log in, see oneself, find whom to give a ticket.
+    sign_in: Pool
+    #: What one has: bookings, tickets, waitlist entries.
+    own: Pool
+    #: What organizers do to their events.
+    organizers: Pool
+    #: Lists of events, which anybody may ask for.
+    search: Pool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Services:
     """The parts below the faces."""
 
     engine: Engine
-    pool: Pool
+    pools: Pools
     watermark: Watermark
     acks: Acks
     catalog: Catalog
@@ -46,6 +69,11 @@ class Services:
     waitlist_entries_max: int
     #: Time a read waits for PostgreSQL to catch up with Redis, in ms.
     catch_up_timeout_ms: int
+
+    @property
+    def pool(self) -> Pool:
+        """The connections of who reads single events."""
+        return self.pools.events
 
     async def settle(self, shard: int, outcome: Applied) -> bool:
         """Wait until PostgreSQL has a change, so that what follows sees it; False if too long."""

@@ -29,7 +29,7 @@ async def given(services: Services, person: Principal) -> list[told.Ticket]:
 
     Each tells all that is needed to get in, and nothing else of the booking that it is of.
     """
-    found = await tickets.given_to(services.pool, person.user_id, limit=TICKETS_MAX)
+    found = await tickets.given_to(services.pools.own, person.user_id, limit=TICKETS_MAX)
     return await views_of(services, found, person.user_id)
 
 

@@ -91,7 +91,7 @@ async def mine(
 ) -> told.Page[told.WaitlistEntry]:
     """Return a page of the person's entries, newest first, each as it is now."""
     up_to_date = await services.catch_up()
-    rows = await store.of_user(services.pool, person.user_id, before=before, limit=limit + 1)
+    rows = await store.of_user(services.pools.own, person.user_id, before=before, limit=limit + 1)
     page = rows[:limit]
     by_event: dict[str, list[str]] = {}
     for row in page:
@@ -152,7 +152,7 @@ async def _own(services: Services, person: Principal, prefix: str, own_id: str) 
     if not is_id(prefix, own_id):
         raise not_found()
     wanted = own_id if prefix == "wl" else entry_of_offer(own_id)
-    for event_id in await events.ids_between(services.pool, *event_id_range(own_id)):
+    for event_id in await events.ids_between(services.pools.own, *event_id_range(own_id)):
         known = await services.catalog.find(event_id)
         if known is None or known.is_draft:
             continue  # Somebody's draft, made in the same ms.
@@ -189,7 +189,7 @@ async def _view(services: Services, found: Waiting) -> told.WaitlistEntry:
         booking_status = kept.status if kept else None
     estimate_s = None
     if position is not None and position.ahead_places is not None:
-        rate = await store.places_per_s(services.pool, own.event_id, entry.tier_no)
+        rate = await store.places_per_s(services.pools.own, own.event_id, entry.tier_no)
         if rate is not None:
             estimate_s = round((position.ahead_places + entry.quantity) / rate)
     return told.WaitlistEntry(

@@ -36,11 +36,14 @@ from usecases.catalog import Catalog
 from usecases.passwords import Passwords
 from usecases.present import is_loaded
 from usecases.receipts import Receipts
-from usecases.services import Services
+from usecases.services import Pools, Services
 from usecases.ticket_codes import TicketCodes
 from usecases.tokens import Tokens
 
 log = structlog.get_logger()
+
+#: Connections for what selling and recovery stand on: short statements, one at a time each.
+ENGINE_CONNECTIONS_MAX = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +56,7 @@ class Options:
     ticket_signing_key: str
     access_token_ttl_s: int
     password_hashes_max: int
+    passwords_waiting_max: int
     shards: int
     redis_timeout_ms: int
     batch_commands_max: int
@@ -60,6 +64,14 @@ class Options:
     commands_waiting_max: int
     database_pool_max: int
     database_timeout_ms: int
+    database_sign_in_pool_max: int
+    database_sign_in_timeout_ms: int
+    database_own_pool_max: int
+    database_own_timeout_ms: int
+    database_organizers_pool_max: int
+    database_organizers_timeout_ms: int
+    database_search_pool_max: int
+    database_search_timeout_ms: int
     catch_up_timeout_ms: int
     booking_limit_attempts: int
     booking_limit_window_ms: int
@@ -85,11 +97,8 @@ class Options:
 @contextlib.asynccontextmanager
 async def opened(options: Options) -> AsyncIterator[Services]:
     """Open what use cases work with, and close it again; the servers may be away."""
-    pool = await create_pool(
-        options.database_url,
-        connections_max=options.database_pool_max,
-        timeout_ms=options.database_timeout_ms,
-    )
+    pools = await _pools(options)
+    pool = pools.engine
     attempts_max, window_ms = options.booking_limit_attempts, options.booking_limit_window_ms
     engine = Engine(
         [connect(url, timeout_ms=options.redis_timeout_ms) for url in options.redis_urls],
@@ -119,13 +128,15 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         watermark=watermark,
         waiters=_group_waiters(engine, options),
     )
-    passwords = Passwords(at_once_max=options.password_hashes_max)
+    passwords = Passwords(
+        at_once_max=options.password_hashes_max, waiting_max=options.passwords_waiting_max
+    )
     services = Services(
         engine=engine,
-        pool=pool,
+        pools=pools,
         watermark=watermark,
         acks=acks,
-        catalog=Catalog(pool, partial(is_loaded, engine)),
+        catalog=Catalog(pools.events, partial(is_loaded, engine)),
         tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
         passwords=passwords,
         ticket_codes=TicketCodes(options.ticket_signing_key),
@@ -147,7 +158,28 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         await acks.close()
         await engine.stop(timeout_s=options.drain_timeout_s)
         passwords.close()
-        await pool.close()
+        for one in (getattr(pools, name) for name in Pools.__slots__):
+            await one.close()
+
+
+async def _pools(options: Options) -> Pools:
+    """Return the connections, none of which is open yet."""
+
+    async def make(connections_max: int, timeout_ms: int) -> Pool:
+        return await create_pool(
+            options.database_url, connections_max=connections_max, timeout_ms=timeout_ms
+        )
+
+    return Pools(
+        engine=await make(ENGINE_CONNECTIONS_MAX, options.database_timeout_ms),
+        events=await make(options.database_pool_max, options.database_timeout_ms),
+        sign_in=await make(options.database_sign_in_pool_max, options.database_sign_in_timeout_ms),
+        own=await make(options.database_own_pool_max, options.database_own_timeout_ms),
+        organizers=await make(
+            options.database_organizers_pool_max, options.database_organizers_timeout_ms
+        ),
+        search=await make(options.database_search_pool_max, options.database_search_timeout_ms),
+    )
 
 
 def _registrations(options: Options) -> Buckets | None:

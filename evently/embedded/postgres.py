@@ -9,6 +9,7 @@ user (see `place.py`). Leaves the schema to `store/migrate.py`.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import signal
@@ -29,6 +30,10 @@ from evently.embedded.server import SERVER_ENV, Server
 USER = "evently"
 DATABASE = "evently"
 CREATE_DATABASE = "CREATE DATABASE evently OWNER evently\n"
+#: In single-user mode, which takes no parameters; the password follows, quoted.
+SET_PASSWORD = "ALTER ROLE evently PASSWORD "  # noqa: S105 - a statement
+#: File that tells which password the owner was given last, as a hash.
+OWNER_NOTE = "owner.sha256"
 PORT = 5432
 SOCKET_NAME = f".s.PGSQL.{PORT}"
 INITDB_TIMEOUT_S = 120.0
@@ -51,6 +56,8 @@ class PostgresServer(Server):
         settings: Parameters that go before the shared file's, such as `max_connections`.
 
         log_path: Where its output goes; `<data_dir>/postgres.log` if left out.
+
+        password: Of the owner; all then log in with one. Empty: who gets to the socket is in.
     """
 
     title: ClassVar[str] = "PostgreSQL"
@@ -63,10 +70,12 @@ class PostgresServer(Server):
         lock_fd: int | None = None,
         settings: Mapping[str, str] | None = None,
         log_path: Path | None = None,
+        password: str = "",
     ) -> None:
         self.data_dir = data_dir.absolute()
         super().__init__(lock_fd=lock_fd, log_path=log_path or self.data_dir / "postgres.log")
         self._settings = dict(settings or {})
+        self._password = password
         self._home: Path | None = None
         self._socket_folder: Path | None = None
 
@@ -85,7 +94,8 @@ class PostgresServer(Server):
         """The URL that asyncpg understands. Known from the first start on."""
         # The port stands there because clients would otherwise take PGPORT from the environment.
         host = quote(str(self.socket_path), safe="/")
-        return f"postgresql://{USER}@/{DATABASE}?host={host}&port={PORT}"
+        user = f"{USER}:{quote(self._password, safe='')}" if self._password else USER
+        return f"postgresql://{user}@/{DATABASE}?host={host}&port={PORT}"
 
     def _lock_data(self) -> None:
         self._hold(DataLock(self.data_dir, name="postgres.lock"))
@@ -114,7 +124,13 @@ class PostgresServer(Server):
             + read_config(POSTGRES_CONFIG)
         )
         place.write_atomically(config, config_text.encode(), mode=0o644)
-        fixed = {"config_file": str(config), "port": str(PORT)}
+        hba = home / "pg_hba.conf"
+        method = "scram-sha-256" if self._password else "trust"
+        hba_text = f"# Written at every start.\nlocal all all {method}\n"
+        place.write_atomically(hba, hba_text.encode(), mode=0o644)
+        if self._password:
+            self._set_password(bin_path, account)
+        fixed = {"config_file": str(config), "hba_file": str(hba), "port": str(PORT)}
         fixed["unix_socket_directories"] = _quoted(self._socket_folder)
         words = [f"--{name}={value}" for name, value in (self._settings | fixed).items()]
         return [str(bin_path / "postgres"), "-D", str(self.data_path), *words]
@@ -144,6 +160,17 @@ class PostgresServer(Server):
         _run(single, account, stdin=CREATE_DATABASE)
         new.rename(self.data_path)
         place.sync_folder(self.data_path.parent)
+
+    def _set_password(self, bin_path: Path, account: Account | None) -> None:
+        """Give the owner its password, unless it is known to have it: older code gave it none."""
+        note = self._known(self._home) / OWNER_NOTE
+        digest = hashlib.sha256(self._password.encode()).hexdigest()
+        if note.exists() and note.read_text() == digest:
+            return
+        quoted = self._password.replace("'", "''")
+        single = [str(bin_path / "postgres"), "--single", "-D", str(self.data_path), "postgres"]
+        _run(single, account, stdin="'".join((SET_PASSWORD, quoted, "\n")))
+        place.write_atomically(note, digest.encode())
 
     def _known(self, path: Path | None) -> Path:
         if path is None:

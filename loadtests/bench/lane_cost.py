@@ -121,7 +121,7 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
     app = web.Application(middlewares=[middleware])
     app[SERVICES] = Services(
         engine=engine,
-        pool=nothing,
+        pools=nothing,
         watermark=nothing,
         catalog=catalog,
         tokens=tokens,

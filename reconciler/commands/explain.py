@@ -10,6 +10,7 @@ import orjson
 import typer
 from typer.core import TyperGroup
 
+from engine.printable import printable
 from reconciler.servers import Load
 
 
@@ -58,7 +59,7 @@ def _story(load: Load) -> Any:
         if as_json:
             text = orjson.dumps(answer.document(), option=orjson.OPT_INDENT_2).decode()
         else:
-            text = "\n".join([*map(str, answer.lines), *answer.verdict])
+            text = "\n".join(map(printable, [*map(str, answer.lines), *answer.verdict]))
         sys.stdout.write(text + "\n")
 
     return story
@@ -74,6 +75,6 @@ def _waitlist(load: Load) -> Any:
             lines = asyncio.run(story.explain_waitlist(servers, event, entry))
         except LookupError as error:
             raise typer.BadParameter(str(error)) from error
-        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.write("\n".join(map(printable, lines)) + "\n")
 
     return waitlist

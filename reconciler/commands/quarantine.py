@@ -18,6 +18,7 @@ import orjson
 import typer
 
 from engine.errors import CorruptRecord
+from engine.printable import printable
 from engine.records import seal
 from store import quarantine, reigns
 from store.pool import connect
@@ -184,7 +185,7 @@ def _run(find_database: FindDatabase, work: _Work, *, as_json: bool) -> None:
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
         sys.stdout.write(orjson.dumps(document | {"exit_code": code}, option=option).decode())
     else:
-        sys.stdout.write("\n".join(_lines(document)) + "\n")
+        sys.stdout.write("\n".join(map(printable, _lines(document))) + "\n")
     raise typer.Exit(code)
 
 

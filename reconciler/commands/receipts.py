@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from engine.printable import printable
 from engine.receipts import InvalidReceipt, derive_key, key_id, verify
 from reconciler.recover.receipts import provider
 from store import redo
@@ -48,7 +49,7 @@ def register(app: typer.Typer, read_signing_key: ReadKey) -> None:
         texts = sys.stdin if receipt == "-" else [receipt]
         lines = [_judged(text.strip(), keys) for text in texts if text.strip()]
         for line in lines:
-            sys.stdout.write((json.dumps(line) if as_json else _sentence(line)) + "\n")
+            sys.stdout.write((json.dumps(line) if as_json else printable(_sentence(line))) + "\n")
         raise typer.Exit(0 if lines and all(line["valid"] for line in lines) else 1)
 
 
@@ -64,7 +65,9 @@ def read(path: Path, read_signing_key: ReadKey) -> Callable[[int], Awaitable[Seq
         return provider(
             path,
             keys,
-            lambda number, why: typer.echo(f"receipts, line {number}: not taken: {why}", err=True),
+            lambda number, why: typer.echo(
+                f"receipts, line {number}: not taken: {printable(why)}", err=True
+            ),
         )
     except OSError as error:
         raise typer.BadParameter(f"cannot read the receipts: {error}") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from engine.printable import printable
 from reconciler.judge import report
 from reconciler.judge.check import CLEAN, DRIFT, UNCHECKED
 from reconciler.servers import Load
@@ -47,7 +48,7 @@ def register(app: typer.Typer, load: Load) -> None:
             document = {"applied": apply, "exit_code": code, "shards": list(map(_json, outcomes))}
             text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
         else:
-            text = "\n".join(line for outcome in outcomes for line in _lines(outcome))
+            text = "\n".join(printable(line) for outcome in outcomes for line in _lines(outcome))
         sys.stdout.write(text + "\n")
         raise typer.Exit(code)
 

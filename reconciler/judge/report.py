@@ -12,6 +12,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from engine.printable import printable
 from reconciler.event.violation import Violation
 from reconciler.judge.check import Result
 
@@ -69,7 +70,7 @@ def show(result: Result, console: Console) -> None:
         if len(result.violations) > ROWS_MAX:
             console.print(f"and {len(result.violations) - ROWS_MAX} more: see --json")
     for error in result.errors:
-        console.print(f"not checked: {error}", markup=False)
+        console.print(f"not checked: {printable(error)}", markup=False)
     console.print(f"{result.verdict}: {summary(result)}", markup=False)
 
 
@@ -109,5 +110,5 @@ def as_document(violation: Violation) -> dict[str, Any]:
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
+    text = "" if value is None else printable(str(value))
     return text.replace("[", "\\[")

@@ -36,7 +36,7 @@ SELECT id, organizer_id, shard, status::text AS status, name, description, categ
        transfers, offer_ttl_ms, publishing_at
 FROM events
 WHERE (status <> 'draft' OR publishing_at IS NOT NULL) AND (starts_at, id) > ($1, $2)
-  AND ($3::text IS NULL OR name ILIKE '%' || $3 || '%')
+  AND ($3::text IS NULL OR search_text(name) LIKE search_pattern($3))
   AND ($4::text IS NULL OR category = $4)
   AND ($5::timestamptz IS NULL OR starts_at >= $5)
   AND ($6::timestamptz IS NULL OR starts_at < $6)

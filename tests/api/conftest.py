@@ -25,6 +25,7 @@ from api.app import create_app
 from engine.redis_client import connect
 from evently.embedded import PostgresServer, ValkeyServer
 from persister import persister
+from store import roles
 from store.pool import create_pool
 from tests.api.world import (
     JWT_SECRET,
@@ -47,8 +48,23 @@ BODY_BYTES_MAX = 65_536
 
 @pytest.fixture(scope="package")
 def database_url(postgres: PostgresServer) -> str:
-    """Make the package's database."""
-    return migrated_database(postgres.url)
+    """Make the package's database, whose roles may log in: a right that is missing shows."""
+    url = migrated_database(postgres.url)
+
+    async def let_in() -> None:
+        connection = await asyncpg.connect(url)
+        for role in roles.ROLES:
+            await connection.execute(f"ALTER ROLE {roles.user(role)} LOGIN")
+        await connection.close()
+
+    asyncio.run(let_in())
+    return url
+
+
+def as_role(url: str, role: str) -> str:
+    """Return a database's URL with one of its roles logged in."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{roles.user(role)}@{rest.rpartition('@')[2]}"
 
 
 @pytest.fixture(scope="package")
@@ -93,7 +109,9 @@ async def persisting(valkey: ValkeyServer, database_url: str) -> AsyncIterator[N
     options = persister.Options(
         shard=SHARD, records_max=1_000, retention_s=RETENTION_S, database_timeout_ms=TIMEOUT_MS
     )
-    task = asyncio.create_task(persister.Persister(redis, database_url, options).run())
+    task = asyncio.create_task(
+        persister.Persister(redis, as_role(database_url, "persister"), options).run()
+    )
     yield
     # Not by `stop`, which is heard only at the end of a blocking read.
     task.cancel()
@@ -107,11 +125,12 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
     """Return the options of the served application."""
     return Options(
         redis_urls=[role_url(valkey, "api")],
-        database_url=database_url,
+        database_url=as_role(database_url, "api"),
         jwt_secret=JWT_SECRET,
         ticket_signing_key=TICKET_SIGNING_KEY,
         access_token_ttl_s=3600,
         password_hashes_max=2,
+        passwords_waiting_max=64,
         shards=SHARD + 1,
         redis_timeout_ms=TIMEOUT_MS,
         batch_commands_max=128,
@@ -119,6 +138,14 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         commands_waiting_max=20_000,
         database_pool_max=4,
         database_timeout_ms=TIMEOUT_MS,
+        database_sign_in_pool_max=2,
+        database_sign_in_timeout_ms=TIMEOUT_MS,
+        database_own_pool_max=4,
+        database_own_timeout_ms=TIMEOUT_MS,
+        database_organizers_pool_max=2,
+        database_organizers_timeout_ms=TIMEOUT_MS,
+        database_search_pool_max=2,
+        database_search_timeout_ms=TIMEOUT_MS,
         hold_ttl_ms=60_000,
         hold_life_max_ms=120_000,
         hold_scarce_percent=0,
@@ -155,13 +182,11 @@ def make_app(options: Options, **changes: Any) -> web.Application:
 
 @pytest.fixture
 async def world(
-    options: Options, database: asyncpg.Pool, redis: Redis, persisting: None
+    options: Options, database: asyncpg.Pool, database_url: str, redis: Redis, persisting: None
 ) -> AsyncIterator[World]:
     """Serve the application and wait until it is ready."""
     async with TestClient(Server(make_app(options))) as client:
-        made = World(
-            client=client, database=database, database_url=options.database_url, redis=redis
-        )
+        made = World(client=client, database=database, database_url=database_url, redis=redis)
         while not await made.is_ready():  # noqa: ASYNC110
             await asyncio.sleep(0)
         yield made

@@ -105,7 +105,7 @@ async def test_password_hashes(world: World) -> None:
     bodies = [account(), account()]
     for body in bodies:
         assert 201 == (await world.call("POST", "/v1/auth/register", json=body)).status
-    rows = [await users.by_email(world.database, body["email"]) for body in bodies]
+    rows = [await users.by_email(world.database, [body["email"]]) for body in bodies]
     hashes = [row.password_hash for row in rows if row is not None]
     assert 2 == len(set(hashes))
     for text in [*hashes, passwords.hash_now("x"), passwords._NOBODY]:

@@ -35,7 +35,7 @@ async def test_complaint_7_promo_code(world: World) -> None:
 @pytest.mark.parametrize(
     ("promo", "pointer"),
     [
-        ({"code": "small"}, "/code"),
+        ({"code": "sm all"}, "/code"),
         ({"code": "A~B"}, "/code"),
         ({"uses_max": 0}, "/uses_max"),
         ({"percent_off": 101}, "/percent_off"),

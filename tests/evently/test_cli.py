@@ -58,6 +58,9 @@ async def test_seed_writes_tokens_that_work(
     first = await evently("seed", "--users", "3", "--tokens", str(file), **servers)
     tokens = file.read_text().split()
     mode = stat.S_IMODE(file.stat().st_mode)
+    # One that is there may be for all to read, or open in somebody's hands.
+    file.chmod(0o644)
+    reader = file.open()
     await evently("seed", "--users", "4", "--tokens", str(file), **servers)
     signer = Tokens(SECRET, ttl_s=60)
     own = [signer.check(token).user_id for token in tokens]
@@ -66,6 +69,9 @@ async def test_seed_writes_tokens_that_work(
 
     assert (0, "") == (first[0], first[2])
     assert 0o600 == mode
+    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+    with reader:
+        assert tokens == reader.read().split()
     assert 3 == len(set(own))
     assert own == more[:3]
     assert 4 == known

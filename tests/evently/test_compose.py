@@ -15,7 +15,7 @@ import yaml
 
 from engine import acl
 from evently.embedded.config import POSTGRES_CONFIG, VALKEY_CONFIG
-from evently.settings import ENV_PREFIX, REDIS_PASSWORDS, Settings
+from evently.settings import DATABASE_PASSWORDS, ENV_PREFIX, REDIS_PASSWORDS, Settings
 from tests.test_tidy import ROOMS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,8 +117,12 @@ def test_each_part_has_its_own_password(compose: dict[str, Any], role: str) -> N
     """A container is given the password of its role and of no other."""
     given = compose["services"][role]["environment"]
 
-    own = [name for name in given if name.startswith("EVENTLY_REDIS_") and "PASSWORD" in name]
-    assert [f"EVENTLY_REDIS_{role.upper()}_PASSWORD"] == own
+    own = {name for name in given if "PASSWORD" in name and not name.endswith(("_MAX", "_MS"))}
+    assert {f"EVENTLY_{one}_{role.upper()}_PASSWORD" for one in ("REDIS", "DATABASE")} == own
+    keys = {name for name in given if name.endswith(("_SECRET", "_KEY"))}
+    expected = {"EVENTLY_JWT_SECRET", "EVENTLY_TICKET_SIGNING_KEY"} if role == "api" else set()
+    assert expected == keys
+    assert "@" not in given["EVENTLY_DATABASE_URL"], "that of the owner"
 
 
 def test_commands_need_no_installed_package(compose: dict[str, Any]) -> None:
@@ -161,7 +165,12 @@ def test_env_file_reaches_the_containers(compose: dict[str, Any]) -> None:
     """A setting in `.env` counts in containers too, unless a container settles it."""
     own = "environment data_dir redis_url database_url http_host http_port shards api_processes"
     secrets = "jwt_secret ticket_signing_key admin_email"
-    passed = set(Settings.__struct_fields__) - {*own.split(), *secrets.split(), *REDIS_PASSWORDS}
+    passed = set(Settings.__struct_fields__) - {
+        *own.split(),
+        *secrets.split(),
+        *REDIS_PASSWORDS,
+        *DATABASE_PASSWORDS,
+    }
 
     for service in ("migrate", "coordinator", "persister", "sweeper", "api"):
         given = compose["services"][service]["environment"]

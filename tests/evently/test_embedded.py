@@ -166,6 +166,26 @@ async def test_postgres_settings(folder: Path, stopped: Callable[[Server], Serve
     assert expected == actual
 
 
+async def test_postgres_asks_for_passwords(
+    folder: Path, stopped: Callable[[Server], Server]
+) -> None:
+    """A cluster that older code made without passwords goes on with them, and with new ones."""
+    old = PostgresServer(folder)
+    stopped(old)
+    old.start()
+    await fetchval(old, "SELECT 1")
+    old.stop()
+    for password in ("first'\\ %/@ one", "second"):
+        server = PostgresServer(folder, password=password)
+        stopped(server)
+        server.start()
+        assert 1 == await fetchval(server, "SELECT 1")
+        for wrong in (None, "wrong"):
+            with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+                await asyncpg.connect(old.url, password=wrong)
+        server.kill()
+
+
 async def test_postgres_after_killed_initdb(
     folder: Path, stopped: Callable[[Server], Server]
 ) -> None:

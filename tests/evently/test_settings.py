@@ -172,6 +172,17 @@ def test_secrets_are_masked() -> None:
     )
 
     assert "redis://me:********@host/0" == settings.masked()["redis_url"]
+
+    in_query = Settings(
+        redis_url="unix:///r.sock?db=1&password=hidden,redis://host?username=me&PassWord=hidden",
+        shards=2,
+        database_url="postgresql:///db?host=/run&password=hidden&sslpassword=hidden",
+    )
+    assert (
+        "unix:///r.sock?db=1&password=********,redis://host?username=me&PassWord=********"
+        == (in_query.masked()["redis_url"])
+    )
+    assert "host=/run&password=********&sslpassword=********" in in_query.masked()["database_url"]
     assert [False, False] == [word in repr(settings) for word in ("top-secret", "hidden")]
 
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,13 +21,14 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 
 from evently import up
 from evently.embedded import ServerError, ValkeyServer
-from evently.embedded.process import is_alive
-from evently.settings import Settings, SettingsError
+from evently.embedded.process import children_of, is_alive
+from evently.settings import SECRETS_OF, Settings, SettingsError
 from evently.supervisor import (
     BACKOFF_FIRST_S,
     BACKOFF_MAX_S,
@@ -78,9 +80,12 @@ class Ready(http.server.BaseHTTPRequestHandler):
         pass
 http.server.HTTPServer(("127.0.0.1", int(os.environ["EVENTLY_HTTP_PORT"])), Ready).serve_forever()
 '''
-def parts(settings, environ, *, metrics_path):
-    env = dict(environ) | settings.to_env()
-    return [Part(name="api-0", argv=(sys.executable, "-c", API), env=env)]
+real_parts = up.parts
+def parts(*args, **kwargs):
+    programs = {"api": API}
+    for part in real_parts(*args, **kwargs):
+        program = programs.get(part.stage, "import time; time.sleep(600)")
+        yield Part(name=part.name, argv=(sys.executable, "-c", program), env=part.env)
 up.parts = parts
 sys.argv = ["evently", "up"]
 cli.main()
@@ -332,6 +337,31 @@ def test_metrics_folder_is_wiped(folder: Path) -> None:
         shutil.rmtree(metrics_path)
 
 
+def assert_own_secrets_alone(settings: Settings, supervisor_pid: int) -> None:
+    """
+    Look into `/proc/PID/environ` of each part: its own secrets are there, those of others are not.
+
+    Raises:
+        AssertionError: a part has a secret that is another's, or none of its own.
+    """
+    secret = {
+        name: value
+        for name, value in msgspec.structs.asdict(settings).items()
+        if name.endswith(("_password", "_secret", "_key")) and value
+    }
+    seen = set()
+    for pid in children_of(supervisor_pid):
+        environ = Path(f"/proc/{pid}/environ").read_bytes().decode()
+        match = re.search(r"(?:^|\0)EVENTLY_PART=([a-z]+)", environ)
+        if match is None:
+            assert not any(value in environ for value in secret.values())  # A server.
+            continue
+        seen.add(match[1])
+        found = {name for name, value in secret.items() if value in environ}
+        assert SECRETS_OF[match[1]] | {f"database_{match[1]}_password"} == found
+    assert {"api", "persister", "coordinator", "sweeper"} <= seen
+
+
 @pytest.mark.processes
 async def test_up(folder: Path) -> None:
     """`evently up` starts real servers, refuses a second run, and leaves nothing behind."""
@@ -349,7 +379,12 @@ async def test_up(folder: Path) -> None:
         noted = json.loads(running.read_bytes())
         assert process.pid == noted["pid"]
         assert 0o600 == stat.S_IMODE(running.stat().st_mode)
-        assert "made-up-password" in log.read_text()
+        assert "made-up-password" not in log.read_text()
+        told = folder / "data" / "admin.password"
+        assert str(told) in log.read_text()
+        assert "made-up-password\n" == told.read_text()
+        assert 0o600 == stat.S_IMODE(told.stat().st_mode)
+        assert_own_secrets_alone(settings.with_running(), process.pid)
         url = settings.with_running().redis_urls_as("api")[0]
         stranger = redis.Redis.from_url(noted["redis_url"])
         with stranger, pytest.raises(redis.AuthenticationError):
