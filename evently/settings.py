@@ -8,6 +8,7 @@ this module elsewhere (see docs/ARCHITECTURE.md, "Three floors").
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import sys
@@ -33,6 +34,8 @@ JWT_SECRET_BYTES_MIN = 32
 #: Written by the supervisor, read by every command that is pointed at no server of its own.
 RUNNING_FILE = "running.json"
 
+#: As browsers send it: scheme and host in small letters, a port if it is not the usual one.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 _TICKET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=?")
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -70,6 +73,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     api_processes: Annotated[int, Meta(ge=1, le=64)] = 1
     #: Largest request body, in bytes.
     body_bytes_max: Annotated[int, Meta(ge=1024, le=16_777_216)] = 65_536
+    #: Sites whose pages may use the API from a browser, comma-separated, as `https://example.org`.
+    cors_origins: str = ""
+    #: Time from the begin of a connection, or of a later request, to its whole head, in seconds.
+    head_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 5
+    #: Time in which a body arrives after its head, in seconds.
+    body_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 10
+    #: How long a connection may be idle between requests, in seconds.
+    idle_timeout_s: Annotated[int, Meta(ge=1, le=3_600)] = 15
+    #: How fast an answer must be read on the average, in bytes per second; 0: as slow as one likes.
+    reader_bytes_per_s_min: Annotated[int, Meta(ge=0, le=1_048_576)] = 4_096
+    #: Connections of one address to an API process at a time; 0: any number.
+    connections_per_address_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 2_000
+    #: Networks of the proxies that tell whom they speak for, comma-separated. Empty: none does.
+    trusted_proxies: str = ""
     #: Seconds that a stopping process may take to finish requests under way.
     drain_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 10
 
@@ -157,6 +174,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             raise ValueError("EVENTLY_REDIS_URL names more servers than EVENTLY_SHARDS")
         if self.durability == "replicated" and not self.replicas_min:
             raise ValueError("EVENTLY_DURABILITY is replicated, but EVENTLY_REPLICAS_MIN is 0")
+        for part in self.trusted_proxies.split(","):
+            if part.strip():
+                try:
+                    ipaddress.ip_network(part.strip())
+                except ValueError as error:
+                    raise ValueError(f"EVENTLY_TRUSTED_PROXIES: {error}") from error
+        for origin in self.cors_allowed:
+            if _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(f"EVENTLY_CORS_ORIGINS: {origin} is not like https://example.org")
         if self.hold_ttl_ms > self.hold_life_max_ms:
             raise ValueError("EVENTLY_HOLD_TTL_MS is above EVENTLY_HOLD_LIFE_MAX_MS")
         if self.persist_records_max > self.journal_backlog_records_max:
@@ -168,6 +194,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     def redis_urls(self) -> tuple[str, ...]:
         """URLs of the shard masters; shard *n* lives on number *n* modulo their count."""
         return tuple(url.strip() for url in self.redis_url.split(",") if url.strip())
+
+    @property
+    def cors_allowed(self) -> tuple[str, ...]:
+        """Sites whose pages may use the API."""
+        return tuple(one.strip() for one in self.cors_origins.split(",") if one.strip())
 
     def redis_urls_as(self, role: str) -> tuple[str, ...]:
         """Return the URLs with *role* logged in, unless it has no password or the URL names who."""

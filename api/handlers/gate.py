@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from api.answers import PERSONAL, answer
-from api.http import PRINCIPAL, SERVICES, read_body
+from api.http import PRINCIPAL, SERVICES, read_body, read_raw
 from api.problems import Problem
 from api.schemas import TicketKey, TicketKeys, TicketList
 from usecases import gate, tickets
@@ -65,7 +65,7 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
 async def _scan(
     request: web.Request, wanted: Literal["checked_in", "valid"]
 ) -> web.StreamResponse | Problem:
-    where = (await read_body(request, _GATE)).gate if await request.read() else None
+    where = (await read_body(request, _GATE)).gate if await read_raw(request) else None
     services, code = request.app[SERVICES], request.match_info["code"]
     done = await gate.scan(services, request[PRINCIPAL], code, where, wanted)
     return answer(done, headers=PERSONAL)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from api.answers import PERSONAL, PUBLIC, answer, problem_of
 from api.handlers.events import own
-from api.http import PRINCIPAL, SERVICES, promo_code, read_body
+from api.http import PRINCIPAL, SERVICES, promo_code, query_once, read_body
 from api.problems import Problem, invalid
 from usecases import seats
 from usecases.asked import SeatIds
@@ -61,7 +61,7 @@ async def _shift(
 
 
 def _since(request: web.Request) -> int:
-    text = request.query.get("since")
+    text = query_once(request, "since")
     if text is None:
         return -1
     if not (text.isascii() and text.isdigit()) or len(text) > SINCE_CHARS_MAX:

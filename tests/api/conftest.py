@@ -138,7 +138,11 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
 
 def make_app(options: Options, **changes: Any) -> web.Application:
     """Make the application, with some options other than usual."""
-    app_options = {"body_bytes_max": BODY_BYTES_MAX, "availability_age_ms_max": 0}
+    app_options: dict[str, Any] = {
+        "body_bytes_max": BODY_BYTES_MAX,
+        "availability_age_ms_max": 0,
+        "cors_origins": (),
+    }
     app_options |= {name: changes.pop(name) for name in app_options.keys() & changes}
     return create_app(replace(options, **changes), **app_options)
 

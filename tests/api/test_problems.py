@@ -139,7 +139,7 @@ async def test_unknown_path_and_method(world: World) -> None:
     check_problem(await world.call("GET", "/nope"), 404, "not_found")
     answer = await world.call("DELETE", "/v1/events")
     check_problem(answer, 405, "method_not_allowed")
-    assert "GET,POST" == answer.headers["Allow"]
+    assert "GET, HEAD, OPTIONS, POST" == answer.headers["Allow"]
 
 
 async def test_unforeseen_error_tells_nothing(
