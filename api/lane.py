@@ -162,12 +162,14 @@ class Lane(RequestHandler):
         except Exception as error:  # noqa: BLE001  What its parser did not foresee is as malformed.
             self._messages.append((_ErrInfo(400, error, ""), EMPTY_PAYLOAD))
         self._waiter = waiter
-        if waiter is None:
-            if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+        if not self._messages:
+            # Of the very first request there may be bytes before anybody waits for it.
+            if self._lane_task is None and (waiter is not None or not self._request_count):
+                self._wait_for_more(data)
+        elif waiter is None:
+            if isinstance(self._messages[-1][0], _ErrInfo):
                 self.end_body(web.RequestPayloadError())
         elif self._lane_task is None:
-            if not self._messages:
-                self._wait_for_more(data)
             self._next(waiter)
 
     def _wait_for_more(self, data: bytes) -> None:

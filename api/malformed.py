@@ -35,8 +35,9 @@ _CONTENT_ENCODING = istr("Content-Encoding")
 _TRANSFER_ENCODING = istr("Transfer-Encoding")
 _HOST = istr("Host")
 _TOO_MANY = "Too many headers received"
+_HTTP_2 = "Pause on PRI"
 #: How the parser shows the line in which it met a method that it does not know.
-_METHOD_LINE = re.compile(r"[^\n]*\n\n  b[\"'][A-Z][A-Z-]{0,31} ")
+_METHOD_LINE = re.compile(r"[^\n]*\n\n  b[\"'][A-Za-z-]{1,32} [/*]")
 #: A name or an IPv4 address, or an IPv6 address in brackets; then perhaps a port.
 _HOST_FORM = re.compile(r"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 #: Hosts that were found to be well-formed.
@@ -66,7 +67,7 @@ def of_parser(error: BaseException) -> Problem:
             return _not_implemented("There is no such method.")
         case BadStatusLine(message=message) if "HTTP version" in message:
             return _version_not_supported()
-        case BadHttpMessage(message=message) if "HTTP/2" in message:
+        case BadHttpMessage(message=message) if message.startswith(_HTTP_2):
             return _version_not_supported()
         case _:
             return not_http("is not good HTTP")

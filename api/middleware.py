@@ -77,7 +77,8 @@ async def respond(request: web.Request, handler: Handler, route: str) -> web.Str
     except Exception as error:  # noqa: BLE001  The last resort, for all handlers.
         response = _of_failure(error, route, request_id)
     if isinstance(response, Problem):
-        response = response.response(request.path, request_id)
+        # What ends the connection is no good request, of which nothing is told.
+        response = response.response("/" if response.closes else request.path, request_id)
     cross = request.app[CORS].headers(request)
     if isinstance(response, LeanAnswer):
         response.add_header("X-Request-Id", request_id)

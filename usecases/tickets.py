@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from store import tickets
 from usecases import told
 from usecases.denials import as_value
@@ -11,14 +13,24 @@ from usecases.tokens import Principal
 
 #: What stands for no gate in Redis and PostgreSQL.
 NO_GATE = "-"
-TICKETS_MAX = 200
 
 
 @as_value
-async def given(services: Services, person: Principal) -> list[told.Ticket]:
-    """Return the tickets that others gave to a person, the latest first."""
-    found = await tickets.given_to(services.pool, person.user_id, limit=TICKETS_MAX)
-    return [await view_of(services, ticket, person.user_id) for ticket in found]
+async def given(
+    services: Services, person: Principal, *, before: tuple[dt.datetime, str], limit: int
+) -> told.Page[told.Ticket]:
+    """Return a page of the tickets that others gave to a person, the latest changed first."""
+    up_to_date = await services.catch_up()
+    own_id = person.user_id
+    found = await tickets.given_to(services.pool, own_id, before=before, limit=limit + 1)
+    page = found[:limit]
+    last = None
+    if len(found) > limit and page[-1].changed_at is not None:
+        last = (page[-1].changed_at, page[-1].id)
+    shown = [
+        await view_of(services, ticket, own_id) for ticket in page if ticket.holder_id == own_id
+    ]
+    return told.Page(shown, last, up_to_date)
 
 
 async def view_of(services: Services, ticket: tickets.Ticket, user_id: str) -> told.Ticket:

@@ -7,13 +7,12 @@ from typing import Literal
 import msgspec
 from aiohttp import web
 
-from api.answers import PERSONAL, answer
-from api.http import PRINCIPAL, SERVICES, read_body, read_raw
+from api.answers import PERSONAL, answer, answer_page
+from api.http import PRINCIPAL, SERVICES, page_limit, page_start, read_body, read_raw
 from api.problems import Problem
-from api.schemas import TicketKey, TicketKeys, TicketList
+from api.schemas import TicketKey, TicketKeys, TicketPage
 from usecases import gate, tickets
 from usecases.asked import Gate, Transfer
-from usecases.denials import Denied
 
 _GATE = msgspec.json.Decoder(Gate)
 _TRANSFER = msgspec.json.Decoder(Transfer)
@@ -56,10 +55,12 @@ async def transfer(request: web.Request) -> web.StreamResponse | Problem:
 
 
 async def listing(request: web.Request) -> web.StreamResponse | Problem:
-    """List the tickets that others gave to the caller, the latest first."""
-    given = await tickets.given(request.app[SERVICES], request[PRINCIPAL])
-    told = given if isinstance(given, Denied) else TicketList(data=given)
-    return answer(told, headers=PERSONAL)
+    """List the tickets that others gave to the caller, the latest changed first."""
+    limit, before = page_limit(request), page_start(request)
+    page = await tickets.given(
+        request.app[SERVICES], request[PRINCIPAL], before=before, limit=limit
+    )
+    return answer_page(TicketPage, page, PERSONAL)
 
 
 async def _scan(

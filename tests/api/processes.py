@@ -41,7 +41,11 @@ class Process:
         if receive_buffer_bytes:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         made.settimeout(ANSWER_TIMEOUT_S)
-        made.connect(("127.0.0.1", self.port))
+        try:
+            made.connect(("127.0.0.1", self.port))
+        except OSError:
+            made.close()
+            raise
         return made
 
     def ask(self, request: bytes) -> Heard:
@@ -160,6 +164,8 @@ def counts(process: Process) -> dict[tuple[str, str], int]:
     time.sleep(1.2)  # Counted once a second.
     text = process.ask(post("/metrics", method="GET")).body.decode()
     rows = re.findall(
-        r'^evently_http_requests_total\{route="([^"]*)",status="(\d+)"\} ([0-9.]+)', text, re.M
+        r'^evently_http_requests_total\{route="([^"]*)",status="(\d+)"\} ([0-9.]+)',
+        text,
+        re.MULTILINE,
     )
     return {(route, status): int(float(number)) for route, status, number in rows}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import socket
 import time
 import zlib
@@ -10,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-import brotli
+import psutil
 import pytest
 
+from api.watch import READER_GRACE_S
 from tests.api.processes import Heard, Process, counts, post, read, running
 from tests.conftest import TIMEOUT_MS
 from usecases.tokens import Principal, Tokens
@@ -24,8 +26,9 @@ SECRET = "s3cr3t-correct-horse"
 ZEROS = bytes(50_000_000)
 #: zstandard, one frame of 128 KiB blocks that repeat a byte: 1 GB in 30 KB.
 ZSTD = b"\x28\xb5\x2f\xfd\x00\x58" + b"\x02\x00\x10\x00" * 7_600 + b"\x03\x00\x10\x00"
+BROTLI = importlib.import_module("brotli").compress(ZEROS, quality=5)
 BOMBS = {
-    "br": brotli.compress(ZEROS, quality=5),
+    "br": BROTLI,
     "gzip": gzip.compress(ZEROS, 9),
     "deflate": zlib.compress(ZEROS, 9),
     "zstd": ZSTD,
@@ -102,7 +105,7 @@ def test_never_unpacks_in_parts(process: Process) -> None:
 
 MALFORMED: dict[str, tuple[bytes, int, str]] = {
     "nonsense": (f"{SECRET}\r\n\r\n".encode(), 400, "http_error"),
-    "no version": (f"GET /{SECRET}\r\n\r\n".encode(), 400, "http_error"),
+    "no version": (f"GET /{SECRET}\r\n\r\n".encode(), 505, "version_not_supported"),
     "header": (
         f"GET / HTTP/1.1\r\nHost: x\r\nBad {SECRET} header\r\n\r\n".encode(),
         400,
@@ -250,7 +253,7 @@ def bearer_of(signed: str) -> str:
 
 def test_hanging_up_is_no_failure(process: Process) -> None:
     """A caller who leaves in mid-body is counted as that, not as a failure of the database."""
-    before = counts(process)
+    before, failures = counts(process), process.log().count("database_failed")
     for _ in range(5):
         with process.connect() as made:
             made.sendall(
@@ -261,7 +264,7 @@ def test_hanging_up_is_no_failure(process: Process) -> None:
     after = counts(process)
     grown = {key: after[key] - before.get(key, 0) for key in after if key[0] == COLD}
     assert {(COLD, "499"): 5} == {key: number for key, number in grown.items() if number}
-    assert "database_failed" not in process.log().split("request refused")[-1]
+    assert failures == process.log().count("database_failed")
 
 
 def test_database_away_is_a_failure(process: Process) -> None:
@@ -273,7 +276,7 @@ def test_database_away_is_a_failure(process: Process) -> None:
 
 
 def test_every_answer_is_guarded(process: Process, bearer: str) -> None:
-    """Every kind of answer says that it is no page, and not by which version of what it was made."""
+    """Every kind of answer says that it is no page, and not what version of what has made it."""
     answers = [
         process.ask(post("/healthz", method="GET")),
         process.ask(post("/metrics", method="GET")),
@@ -290,8 +293,9 @@ def test_every_answer_is_guarded(process: Process, bearer: str) -> None:
         assert "default-src 'none'" in heard.headers["content-security-policy"]
         assert "no-referrer" == heard.headers["referrer-policy"]
         assert heard.headers["x-request-id"]
+        head = heard.raw.removesuffix(heard.body).lower()
         assert b"aiohttp" not in heard.raw.lower()
-        assert b"python" not in heard.raw.lower()
+        assert b"python" not in head
 
 
 def closed_after_s(made: socket.socket) -> tuple[float, bytes]:
@@ -325,8 +329,7 @@ def test_who_never_finishes(hasty: Process, sent: bytes, status: int) -> None:
         made.sendall(sent)
         waited_s, said = closed_after_s(made)
     assert 0 < waited_s < SLACK_S
-    assert said.startswith(f"HTTP/1.1 {status} ".encode() if status else b"") is True
-    assert bool(said) == bool(status)
+    assert said[:13] == (f"HTTP/1.1 {status} ".encode() if status else b"")
 
 
 def test_who_trickles(hasty: Process) -> None:
@@ -361,16 +364,23 @@ def test_idle_connection_ends(hasty: Process, bearer: str) -> None:
 
 def test_slow_reader(tmp_path: Path) -> None:
     """Who does not read what it asked for is let go."""
-    with running(tmp_path, reader_bytes_per_s_min=1_048_576) as made:
-        with made.connect(receive_buffer_bytes=4_096) as reader:
-            reader.sendall(post("/openapi.json", method="GET") * 60)
-            # Twice what is asked of readers, and then some.
-            time.sleep(16.0)
-            assert 200 == made.ask(post("/healthz", method="GET")).status
-            with pytest.raises(OSError):  # noqa: PT011
-                for _ in range(100):
-                    reader.sendall(b"GET / HTTP/1.1\r\n")
-                    time.sleep(0.05)
+    with (
+        running(tmp_path, reader_bytes_per_s_min=1_048_576) as made,
+        made.connect(receive_buffer_bytes=4_096) as reader,
+    ):
+        reader.sendall(post("/openapi.json", method="GET") * 30)
+        assert 200 == made.ask(post("/healthz", method="GET")).status
+        assert has_connection(made, reader)
+        end_s = time.monotonic() + READER_GRACE_S + SLACK_S
+        while has_connection(made, reader):
+            assert time.monotonic() < end_s
+            time.sleep(0.2)
+
+
+def has_connection(process: Process, own: socket.socket) -> bool:
+    """Tell whether the process has the other end of a connection."""
+    found = psutil.Process(process.child.pid).net_connections("tcp")
+    return own.getsockname() in {one.raddr for one in found if one.raddr}
 
 
 def test_more_connections_than_files(tmp_path: Path) -> None:
