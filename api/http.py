@@ -109,8 +109,10 @@ def idempotency_key(request: web.Request) -> str:
         Problem: 400 if it is missing or malformed.
     """
     headers = request.headers
-    texts = headers.getall(_IDEMPOTENCY_KEY, None) or headers.getall(_X_IDEMPOTENCY_KEY, None)
-    if texts is None:
+    texts = headers.getall(_IDEMPOTENCY_KEY, None)
+    if texts is None or texts == [""]:
+        texts = headers.getall(_X_IDEMPOTENCY_KEY, None)
+    if texts is None or texts == [""]:
         raise Problem(
             400,
             "idempotency_key_missing",
