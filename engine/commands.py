@@ -173,8 +173,8 @@ class Publish(NamedTuple):
             words += rule
         if self.promos:
             words.append(",".join(promo.word() for promo in self.promos))
-        if rules := self.rules.given():
-            words.append(",".join(f"{name}={value}" for name, value in rules.items()))
+        if own := self.rules.given():
+            words.append(",".join(f"{name}={value}" for name, value in own.items()))
         return words
 
 

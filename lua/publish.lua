@@ -100,8 +100,8 @@ local function bind_promos(text, tiers)
   return words, ',"promos":[' .. table.concat(rows, ',') .. ']'
 end
 
--- Bind the event's own rules, `name=value,...`: as words of HSET, and as the JSON that follows in the
--- record. Version 1 cannot say them, and so they are not in force. Returns nil if it is not that.
+-- Bind the event's own rules, `name=value,...`: as words of HSET, and as the JSON that follows in
+-- the record. Version 1 cannot say them, so then they are not in force. Returns nil if it is none.
 local function bind_event_rules(text)
   local words, pairs_text, chars = {}, {}, -1
   for name, value in string.gmatch(text, '([a-z_]+)=(%w+)') do
@@ -149,7 +149,7 @@ local event_id, fingerprint = ARGV[2], ARGV[3]
 local opens_at_ms, closes_at_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local person_max, tier_count = tonumber(ARGV[6]), tonumber(ARGV[7])
 local last = #ARGV
-local own_rules = string.find(ARGV[last], '^[a-z_]+=') and ARGV[last]
+local own_rules = string.find(ARGV[#ARGV], '^[a-z_]+=') and ARGV[#ARGV]
 if own_rules then last = last - 1 end
 local codes = string.find(ARGV[last], '^[A-Z0-9_-]+:') and ARGV[last]
 if codes then last = last - 1 end

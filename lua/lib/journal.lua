@@ -1,7 +1,7 @@
 -- Records, and the one writer of all that a batch has decided.
 
--- Return the version of the records of this reign: the coordinator writes it over the figure in this
--- text, as in every record. What version 1 cannot say is neither written nor done below version 2.
+-- Return the version of the records of this reign: the coordinator writes it over the figure in
+-- this text, as in every record. What version 1 cannot say is neither written nor done under it.
 local function records_version() return tonumber(string.match('"version":1', '%d')) end
 
 -- Note a record to be appended by `apply`, and return its seq as text. `body` is the JSON after

@@ -311,7 +311,7 @@ async def test_i8_round_trip_through_the_scripts(
     assert isinstance(cancelled, Cancelled)
     assert list(reply.items) == cancelled.items
     assert booked == Booked(
-        version=1,
+        version=2,
         at_ms=reply.at_ms,
         event_id=event,
         booking_id=command.id,

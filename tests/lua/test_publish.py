@@ -63,7 +63,7 @@ async def test_state_left_behind(till: Till) -> None:
     assert {till.event.encode()} == await ask(till.redis, "SMEMBERS", keys.events(till.shard))
     [entry] = await journal(till.redis, till.shard)
     assert entry.record == Published(
-        version=1,
+        version=2,
         at_ms=at_ms,
         event_id=till.event,
         fingerprint="p1",

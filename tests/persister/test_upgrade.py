@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha1
+from pathlib import Path
 from typing import Any, Literal
 
 import asyncpg
@@ -28,6 +29,8 @@ from tests.checks import journal as read_journal
 from tests.conftest import TIMEOUT_MS
 from tests.engine.conftest import order, publish
 from tests.persister.test_persister import last_seq, reach, running
+
+KEPT = Path(__file__).parents[1] / "kept"
 
 #: Returns the text of a script: a code, as far as an upgrade is concerned.
 Code = Callable[[str], str]
@@ -97,16 +100,22 @@ async def patiently(ask: Callable[[], Awaitable[Any]]) -> Any:
 def strict_reader() -> msgspec.json.Decoder[Any]:
     """Return the reader of the code before version 2: it knows one version, and no other field."""
     options: Any = {"forbid_unknown_fields": True, "kw_only": True}
-    kinds: list[Any] = []
-    for kind in (Detail, *Record.__args__):
+    lines = [line.split() for line in (KEPT / "fields_1.txt").read_text().splitlines()]
+    known = {tag.rstrip(":"): fields for tag, *fields in lines}
+    detail = [(field.name, field.type, None) for field in msgspec.structs.fields(Detail)]
+    kinds: list[Any] = [msgspec.defstruct("Detail", detail, **options)]
+    for kind in Record.__args__:
+        tag = kind.__struct_config__.tag
         fields: list[Any] = []
         for field in msgspec.structs.fields(kind):
-            own = {"version": Literal[1], "detail": kinds and kinds[0]}.get(field.name, field.type)
+            own = {"version": Literal[1], "detail": kinds[0]}.get(field.name, field.type)
             is_needed = field.default is field.default_factory is msgspec.NODEFAULT
-            fields.append((field.name, own) if is_needed else (field.name, own, None))
-        if kind is not Detail:
-            options |= {"tag_field": "kind", "tag": kind.__struct_config__.tag}
-        kinds.append(msgspec.defstruct(kind.__name__, fields, **options))
+            if field.name in known.get(str(tag), ()):
+                fields.append((field.name, own) if is_needed else (field.name, own, None))
+        if tag in known:
+            kinds.append(
+                msgspec.defstruct(kind.__name__, fields, tag_field="kind", tag=tag, **options)
+            )
     union: Any = kinds[1]
     for one in kinds[2:]:
         union |= one
@@ -130,29 +139,31 @@ async def test_a_running_journal_goes_over_to_the_next_version(
     """
     Until the version is raised, code before it reads all: the way back is open. Then both are read.
     """
+    assert await reigns.set_records_version(database, shard, 1)  # As of a shard that was there.
+    assert 2 == await coordinator.recover()
     worker, old = hire(), strict_reader()
     event_id = await show(worker, shard)
     async with running(persister) as task:
         await sell(worker, shard, event_id)
-        await reach(task, database, shard, await last_seq(redis, shard))
-        for entry in await read_journal(redis, shard):
+        await reach(task, database, shard, await last_seq(redis, shard), epoch=2)
+        for entry in await read_journal(redis, shard, 2):
             old.decode(entry.raw[CHECK_CHARS:])
 
         assert await reigns.set_records_version(database, shard, 2)
         assert not await coordinator.is_well()
-        assert 2 == await coordinator.recover()
+        assert 3 == await coordinator.recover()
         assert await coordinator.is_well()
         await sell(worker, shard, event_id)
         await sell(hire(), shard, event_id)
         with pytest.raises(msgspec.ValidationError):
-            old.decode((await read_journal(redis, shard, 2))[0].raw[CHECK_CHARS:])
-        await reach(task, database, shard, await last_seq(redis, shard), epoch=2)
+            old.decode((await read_journal(redis, shard, 3))[0].raw[CHECK_CHARS:])
+        await reach(task, database, shard, await last_seq(redis, shard), epoch=3)
 
         assert await reigns.set_records_version(database, shard, 1)  # Harmless, and possible.
-        assert 3 == await coordinator.recover()
+        assert 4 == await coordinator.recover()
         await sell(worker, shard, event_id)
-        await reach(task, database, shard, await last_seq(redis, shard), epoch=3)
-    found = [await versions(database, shard, epoch, 9) for epoch in (1, 2, 3)]
+        await reach(task, database, shard, await last_seq(redis, shard), epoch=4)
+    found = [await versions(database, shard, epoch, 9) for epoch in (2, 3, 4)]
     assert [[1, 1], [2, 2], [1]] == found
     assert 4 == await database.fetchval("SELECT count(*) FROM bookings WHERE shard = $1", shard)
     assert 0 == await database.fetchval("SELECT count(*) FROM quarantine WHERE shard = $1", shard)
