@@ -33,11 +33,11 @@ class Cors:
             origins: As browsers send them: scheme, host, and port if it is not the usual one.
         """
         self._origins = frozenset(origins)
+        #: Whether there is anything to say.
+        self.is_on = bool(self._origins)
 
     def headers(self, request: web.Request) -> dict[str, str]:
         """Return what an answer to *request* says; caches are told even if it has no origin."""
-        if not self._origins:
-            return {}
         said = {"Vary": "Origin"}
         origin = request.headers.get(_ORIGIN)
         if origin in self._origins:

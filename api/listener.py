@@ -159,7 +159,8 @@ class Listener(web.BaseSite):
                 raise ConnectionAbortedError("stopped")
             lane = server()
             await self._loop.connect_accepted_socket(lambda: lane, connection)
-        except OSError:
+        except Exception as error:  # noqa: BLE001  Whatever it is, the connection is not served.
+            log.debug("connection ended", action="connection_ended", error=type(error).__name__)
             connection.close()
             on_end()
         else:

@@ -79,7 +79,8 @@ async def respond(request: web.Request, handler: Handler, route: str) -> web.Str
     if isinstance(response, Problem):
         # What ends the connection is no good request, of which nothing is told.
         response = response.response("/" if response.closes else request.path, request_id)
-    cross = request.app[CORS].headers(request)
+    cors = request.app[CORS]
+    cross = cors.headers(request) if cors.is_on else {}
     if isinstance(response, LeanAnswer):
         response.add_header("X-Request-Id", request_id)
         for name, value in cross.items():

@@ -69,8 +69,8 @@ class Problem(Exception):
 
     def response(self, path: str, request_id: str) -> LeanAnswer:
         """Render the problem as the answer to a request for *path*."""
-        # A path may have bytes that are no text.
-        path = path.encode(errors="replace").decode()
+        if not path.isascii():  # It may have bytes that are no text.
+            path = path.encode(errors="replace").decode()
         own = orjson.dumps({"instance": path, "request_id": request_id})
         if self._shared is None:
             self._shared = self._render()

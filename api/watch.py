@@ -12,11 +12,15 @@ import asyncio
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+import structlog
+
 from api.http import BodyTimeout
 from api.malformed import too_slow
 
 if TYPE_CHECKING:
     from api.lane import Lane, LaneServer
+
+log = structlog.get_logger()
 
 WATCH_INTERVAL_S = 1.0
 #: Connections looked at in one go; requests are served between.
@@ -71,7 +75,10 @@ async def keep_watching(server: LaneServer, limits: Limits) -> None:
     while True:
         await asyncio.sleep(WATCH_INTERVAL_S)
         for number, (lane, transport) in enumerate(server.transports, start=1):
-            look(lane, transport, limits, loop.time())
+            try:
+                look(lane, transport, limits, loop.time())
+            except Exception as error:  # noqa: BLE001  One connection must not blind the watch.
+                log.error("watch failed", action="watch_failed", exc_info=error)
             if number % LOOKED_AT_ONCE == 0:
                 await asyncio.sleep(0)
 

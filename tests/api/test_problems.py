@@ -169,3 +169,16 @@ async def test_database_away(world: World, user: str) -> None:
     ready = await world.call("GET", "/readyz")
     assert (503, "ok") == (ready.status, ready.body["checks"]["shards"])
     assert "ok" != ready.body["checks"]["database"]
+
+
+async def test_only_the_database_fails_as_the_database(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of a file or of time that did not come from PostgreSQL is not told as its failure."""
+    for error in (OSError("no such file"), TimeoutError(), ConnectionResetError()):
+
+        def broken(error: Exception = error) -> bytes:
+            raise error
+
+        monkeypatch.setattr("api.metrics.exposition", broken)
+        check_problem(await world.call("GET", "/metrics"), 500, "internal")
