@@ -77,7 +77,7 @@ async def keep_watching(server: LaneServer, limits: Limits) -> None:
         for number, (lane, transport) in enumerate(server.transports, start=1):
             try:
                 look(lane, transport, limits, loop.time())
-            except Exception as error:  # noqa: BLE001  One connection must not blind the watch.
+            except Exception as error:
                 log.error("watch failed", action="watch_failed", exc_info=error)
             if number % LOOKED_AT_ONCE == 0:
                 await asyncio.sleep(0)

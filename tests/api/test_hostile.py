@@ -324,7 +324,7 @@ def closed_after_s(made: socket.socket) -> tuple[float, bytes]:
     ],
 )
 def test_who_never_finishes(hasty: Process, sent: bytes, status: int) -> None:
-    """Heads and bodies that do not come are not waited for; who has begun is told."""
+    """S15: heads and bodies that do not come are not waited for; who has begun is told."""
     with hasty.connect() as made:
         made.sendall(sent)
         waited_s, said = closed_after_s(made)
@@ -363,7 +363,7 @@ def test_idle_connection_ends(hasty: Process, bearer: str) -> None:
 
 
 def test_slow_reader(tmp_path: Path) -> None:
-    """Who does not read what it asked for is let go."""
+    """S15: who does not read what it asked for is let go."""
     with (
         running(tmp_path, reader_bytes_per_s_min=1_048_576) as made,
         made.connect(receive_buffer_bytes=4_096) as reader,
@@ -384,7 +384,7 @@ def has_connection(process: Process, own: socket.socket) -> bool:
 
 
 def test_more_connections_than_files(tmp_path: Path) -> None:
-    """A process that has all the connections it can hold lets others wait, and serves them then."""
+    """S15: a process that has all the connections it can hold lets others wait, and serves them then."""
     files_max = 300
     with running(tmp_path, files_max=files_max, head_timeout_s=3) as made, ExitStack() as stack:
         for _ in range(files_max + 50):

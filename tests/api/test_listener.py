@@ -68,7 +68,7 @@ async def ask(pair: Pair) -> bytes:
 
 
 async def test_one_address_has_so_many() -> None:
-    """One more than an address may have is told why and let go; one that ends makes room."""
+    """S15: one more than an address may have is told why and let go; one that ends makes room."""
     async with served(connections_max=100, per_address_max=3) as (listener, pairs):
         for _ in range(3):
             assert b"HTTP/1.1 200 OK" == await ask(await connect(listener, pairs))

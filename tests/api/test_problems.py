@@ -174,7 +174,7 @@ async def test_database_away(world: World, user: str) -> None:
 async def test_only_the_database_fails_as_the_database(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error of a file or of time that did not come from PostgreSQL is not told as its failure."""
+    """An error of a file or of time that did not come from PostgreSQL is not told as such."""
     for error in (OSError("no such file"), TimeoutError(), ConnectionResetError()):
 
         def broken(error: Exception = error) -> bytes:
