@@ -384,7 +384,7 @@ def has_connection(process: Process, own: socket.socket) -> bool:
 
 
 def test_more_connections_than_files(tmp_path: Path) -> None:
-    """S15: a process that has all the connections it can hold lets others wait, and serves them then."""
+    """S15: a process that has all the connections it can hold lets others wait."""
     files_max = 300
     with running(tmp_path, files_max=files_max, head_timeout_s=3) as made, ExitStack() as stack:
         for _ in range(files_max + 50):
