@@ -8,16 +8,17 @@ import signal
 
 import msgspec
 import uvloop
-from aiohttp import web
 
 from api.addresses import networks
 from api.app import create_app
+from api.files import connections_max, raise_file_limit
 from api.lane import LaneRunner
+from api.listener import LOOPBACK, Listener, listening
+from api.watch import Limits
 from evently.logs import configure
 from evently.settings import Settings
 from usecases.wiring import Options
 
-KEEPALIVE_TIMEOUT_S = 75.0
 BACKLOG_CONNECTIONS_MAX = 4096
 #: Container objects made, and not freed, between two looks for cycles of garbage.
 GARBAGE_OBJECTS = 50_000
@@ -37,9 +38,15 @@ async def serve(settings: Settings) -> None:
             body_bytes_max=settings.body_bytes_max,
             availability_age_ms_max=settings.availability_age_ms_max,
             trusted_proxies=networks(settings.trusted_proxies),
+            cors_origins=settings.cors_allowed,
+        ),
+        limits=Limits(
+            head_s=settings.head_timeout_s,
+            body_s=settings.body_timeout_s,
+            idle_s=settings.idle_timeout_s,
+            reader_bytes_per_s=settings.reader_bytes_per_s_min,
         ),
         access_log=None,
-        keepalive_timeout=KEEPALIVE_TIMEOUT_S,
         shutdown_timeout=settings.drain_timeout_s,
     )
     await runner.setup()
@@ -48,14 +55,15 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     try:
-        site = web.TCPSite(
+        sockets = listening(settings.http_host, settings.http_port, BACKLOG_CONNECTIONS_MAX)
+        listener = Listener(
             runner,
-            settings.http_host,
-            settings.http_port,
-            reuse_port=True,
-            backlog=BACKLOG_CONNECTIONS_MAX,
+            sockets,
+            connections_max=connections_max(raise_file_limit()),
+            per_address_max=settings.connections_per_address_max,
+            apart=(*LOOPBACK, *networks(settings.trusted_proxies)),
         )
-        await site.start()
+        await listener.start()
         _spare_the_collector()
         await stopping.wait()
     finally:

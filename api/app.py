@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
 
 from api import metrics
 from api.addresses import ADDRESSES, Addresses, Network
+from api.cors import CORS, Cors
 from api.handlers.ops import OPENAPI
 from api.http import SERVICES
 from api.lane import HOT_ROUTES, HotRoute, hot_route
 from api.leftovers import LEFTOVERS, Leftovers
+from api.malformed import expects_nothing_else, objection
 from api.middleware import middleware
 from api.openapi import describe
 from api.policy import enforce
@@ -29,6 +31,7 @@ def create_app(
     body_bytes_max: int,
     availability_age_ms_max: int,
     trusted_proxies: Sequence[Network] = (),
+    cors_origins: Iterable[str] = (),
 ) -> web.Application:
     """
     Make the application; connections open when it starts and close when it stops.
@@ -39,6 +42,7 @@ def create_app(
         availability_age_ms_max: How old may be what is told of what is left, in ms.
 
         trusted_proxies: Networks of proxies that are believed whom they speak for.
+        cors_origins: Sites whose pages may use the API from a browser.
     """
     app = web.Application(middlewares=[middleware], client_max_size=body_bytes_max)
 
@@ -50,6 +54,7 @@ def create_app(
 
     app.cleanup_ctx.append(services)
     app[ADDRESSES] = Addresses(trusted_proxies, secret=options.jwt_secret)
+    app[CORS] = Cors(cors_origins)
     app[LEFTOVERS] = Leftovers(age_ms_max=availability_age_ms_max)
     app[OPENAPI] = describe(ROUTES)
     add_routes(app)
@@ -57,12 +62,23 @@ def create_app(
 
 
 def add_routes(app: web.Application) -> None:
-    """Put every route behind its policy, and the hot ones onto the fast lane as well."""
+    """Put every route behind its policy, each GET as HEAD too, and hot ones onto the fast lane."""
     hot: list[HotRoute] = []
     for route in ROUTES:
         handler = enforce(route.policy, route.handler)
         # The middleware turns problems that are returned into responses.
-        app.router.add_route(route.method, route.path, cast("WebHandler", handler))
+        methods = [route.method] + [hdrs.METH_HEAD] * (route.method == hdrs.METH_GET)
+        for method in methods:
+            web_handler = cast("WebHandler", handler)
+            app.router.add_route(method, route.path, web_handler, expect_handler=_go_on)
         if route.is_hot:
             hot.append(hot_route(route.method, route.path, handler))
     app[HOT_ROUTES] = hot
+
+
+async def _go_on(request: web.Request) -> None:
+    """Let a body come that was announced, unless the request is refused anyway."""
+    is_refused = objection(request, request.app._client_max_size) is not None  # noqa: SLF001
+    if request.version == HttpVersion11 and expects_nothing_else(request) and not is_refused:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # The answer has not begun.

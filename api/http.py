@@ -14,7 +14,9 @@ from aiohttp import web
 from multidict import istr
 
 from api.answers import problem_of
+from api.malformed import too_slow
 from api.problems import Problem, from_validation, invalid
+from api.twice import twice
 from engine.durability import LEVELS, Durability
 from engine.ids import IDEMPOTENCY_KEY_CHARS_MAX
 from usecases import text as rules
@@ -43,6 +45,14 @@ _DURABILITY = re.compile(r'durability\s*=\s*"?([a-z]+)"?\s*(?:;.*)?', re.IGNOREC
 _KEY = re.compile(rf'"(?P<quoted>{_KEY_CHARS})"|(?P<bare>{_KEY_CHARS})')
 
 
+class ClientGone(ConnectionError):
+    """Whoever sent the request has hung up; there is nobody to answer."""
+
+
+class BodyTimeout(TimeoutError):
+    """The body did not come in time; the connection's watch says so to who waits for it."""
+
+
 async def read_body(request: web.Request, decoder: msgspec.json.Decoder[Body]) -> Body:
     """
     Read and validate the request's JSON.
@@ -58,12 +68,19 @@ async def read_raw(request: web.Request) -> bytes:
     Read the request's body.
 
     Raises:
-        Problem: 400 if it cannot be read.
+        Problem: 400 if it cannot be read, 408 if it does not come.
+
+        ClientGone: whoever sent it has hung up; no failure of anything here.
     """
     try:
         return await request.read()
-    except (aiohttp.ClientPayloadError, web.RequestPayloadError) as error:
-        raise Problem(400, "malformed", "The body cannot be read.", detail=str(error)) from error
+    except BodyTimeout:
+        raise too_slow("The body did not arrive in time.") from None
+    except (aiohttp.ClientPayloadError, web.RequestPayloadError):
+        # What the parser says of it has parts of the body.
+        raise Problem(400, "malformed", "The body cannot be read.", closes=True) from None
+    except OSError as error:
+        raise ClientGone from error
 
 
 def decode(raw: bytes, decoder: msgspec.json.Decoder[Body]) -> Body:
@@ -71,16 +88,21 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[Body]) -> Body:
     Validate a request's JSON, and put its texts in order.
 
     Raises:
-        Problem: 400 if it is not JSON, 422 with a pointer if it is not what is expected.
+        Problem: 400 if it is not JSON, 422 with a pointer if it is not what is expected, or has
+            a member twice.
     """
     try:
-        return rules.tidy(decoder.decode(raw))
+        body = rules.tidy(decoder.decode(raw))
+        problem = twice(raw)
     except Denied as denied:
         raise problem_of(denied) from denied
     except msgspec.ValidationError as error:
         raise from_validation(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(400, "malformed", "The body is not JSON.", detail=str(error)) from error
+    if problem is not None:
+        raise problem
+    return body
 
 
 def idempotency_key(request: web.Request) -> str:
@@ -105,10 +127,13 @@ def idempotency_key(request: web.Request) -> str:
 def optional_key(request: web.Request) -> str | None:
     """Return the key as `idempotency_key` does, or None if there is none."""
     headers = request.headers
-    text = headers.get(_IDEMPOTENCY_KEY) or headers.get(_X_IDEMPOTENCY_KEY)
-    if text is None:
+    texts = headers.getall(_IDEMPOTENCY_KEY, None)
+    if texts is None or texts == [""]:
+        texts = headers.getall(_X_IDEMPOTENCY_KEY, None)
+    if texts is None or texts == [""]:
         return None
-    match = _KEY.fullmatch(text)
+    # Of two keys nobody could say which one counts.
+    match = _KEY.fullmatch(texts[0]) if len(texts) == 1 else None
     if match is None:
         raise Problem(
             400,
@@ -117,7 +142,7 @@ def optional_key(request: web.Request) -> str | None:
             errors=[
                 (
                     "/headers/Idempotency-Key",
-                    f"must be 1..{IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters",
+                    f"must be 1..{IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters, once",
                 )
             ],
         )
@@ -157,7 +182,7 @@ def promo_code(request: web.Request) -> str:
 
 def page_limit(request: web.Request) -> int:
     """Return the wished page size, 1..`PAGE_LIMIT_MAX`."""
-    text = request.query.get("limit")
+    text = query_once(request, "limit")
     if text is None:
         return PAGE_LIMIT_DEFAULT
     if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= PAGE_LIMIT_MAX:
@@ -169,7 +194,7 @@ def page_start(
     request: web.Request, first: tuple[dt.datetime, str] = FAR_AHEAD
 ) -> tuple[dt.datetime, str]:
     """Return where the wished page begins; *first* if the request names no cursor."""
-    text = request.query.get("after")
+    text = query_once(request, "after")
     if text is None:
         return first
     try:
@@ -183,9 +208,20 @@ def page_start(
         raise invalid("/query/after", "is not a cursor of this list") from error
 
 
+def query_once(request: web.Request, name: str) -> str | None:
+    """Return a part of the query; of two nobody could say which one counts."""
+    query = request.query
+    if name not in query:
+        return None
+    texts = query.getall(name)
+    if len(texts) > 1:
+        raise invalid(f"/query/{name}", "stands twice")
+    return texts[0]
+
+
 def query_moment(request: web.Request, name: str) -> dt.datetime | None:
     """Return a time from the query, with its zone, or None if it is not given."""
-    text = request.query.get(name)
+    text = query_once(request, name)
     if text is None:
         return None
     try:
@@ -196,7 +232,7 @@ def query_moment(request: web.Request, name: str) -> dt.datetime | None:
 
 def query_text(request: web.Request, name: str, *, chars_max: int = 200) -> str | None:
     """Return a bounded text from the query, or None if it is not given."""
-    text = request.query.get(name)
+    text = query_once(request, name)
     if text is not None and (len(text) > chars_max or "\0" in text):
         raise invalid(f"/query/{name}", f"must be at most {chars_max} characters")
     return text and rules.searched(text)

@@ -12,10 +12,17 @@ from http import HTTPStatus
 
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http import SERVER_SOFTWARE
 from multidict import CIMultiDict
 
 JSON = "application/json"
+#: What every answer says: who answers, without a version, and that it is no page to be run.
+COMMON = {
+    "Server": "Evently",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+_COMMON_LINES = "".join([f"{name}: {value}\r\n" for name, value in COMMON.items()])
 
 
 class LeanAnswer(web.StreamResponse):
@@ -40,6 +47,8 @@ class LeanAnswer(web.StreamResponse):
         self._lines = headers
         self._json_type = content_type
         self._asked_by: web.BaseRequest | None = None
+        #: Whether the connection ends with this answer, whatever else was sent on it.
+        self.closes = False
 
     @property
     def headers(self) -> CIMultiDict[str]:
@@ -64,7 +73,10 @@ class LeanAnswer(web.StreamResponse):
     async def prepare(self, request: web.BaseRequest) -> None:
         """Take the connection; everything is written by `write_eof`."""
         self._asked_by = request
-        self._keep_alive = request.keep_alive
+        self._keep_alive = request.keep_alive and not self.closes
+        if self.closes:
+            # What still comes is thrown away as it comes.
+            request.protocol.close()
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Write head and body at once."""
@@ -83,7 +95,8 @@ class LeanAnswer(web.StreamResponse):
         elif request.version < HttpVersion11:
             connection = "Connection: keep-alive\r\n"
         text = self.text(connection)
-        transport.write(text if request.method != hdrs.METH_HEAD else text[: -len(self._json)])
+        is_head = request.method == hdrs.METH_HEAD
+        transport.write(text[: len(text) - len(self._json)] if is_head else text)
         await writer.drain()
 
 
@@ -97,7 +110,7 @@ def _head(status: int, content_type: str, date: str) -> str:
         return known[1]
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {content_type}\r\n"
-        f"Date: {date}\r\nServer: {SERVER_SOFTWARE}\r\n"
+        f"Date: {date}\r\n{_COMMON_LINES}"
     )
     _heads[status, content_type] = (date, head)
     return head

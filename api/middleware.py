@@ -2,7 +2,9 @@
 The one middleware: names the request, counts it, and turns every error into a problem.
 
 Infrastructure errors become 503 with what the client may do; anything unforeseen is logged with
-its trace and answered as 500 without a word about the inside.
+its trace and answered as 500 without a word about the inside. What callers cause, by hanging up or
+by sending what is no request, is neither a failure nor worth a line. Logs name the route and never
+the path, in which a ticket's code may stand.
 """
 
 from __future__ import annotations
@@ -14,12 +16,15 @@ import time
 
 import asyncpg
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from multidict import istr
 from redis.exceptions import RedisError
 
 from api import metrics
-from api.lean import LeanAnswer
+from api.cors import CORS
+from api.http import ClientGone
+from api.lean import COMMON, LeanAnswer
+from api.malformed import not_http, objection, too_large
 from api.policy import Handler
 from api.problems import CODES, Problem, unavailable
 from engine.errors import EventRecovering, OutcomeUnknown, Overloaded, ShardUnavailable
@@ -32,37 +37,98 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 #: Request ids of our own: a random name for this process and a count.
 _PROCESS = secrets.token_hex(6)
 _COUNT = itertools.count(1)
+#: Counts what no route has answered.
+NO_ROUTE = "unknown"
+#: How requests are counted whose sender has hung up.
+CLIENT_GONE = 499
+_SQL_ROOMS = ("asyncpg", "store")
 
 
 @web.middleware
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer *request*, whatever happens."""
     resource = request.match_info.route.resource
-    return await respond(request, handler, resource.canonical if resource else "unknown")
+    problem = objection(request, request.app._client_max_size)  # noqa: SLF001
+    if problem is not None:
+
+        async def object_(_: web.Request) -> Problem:
+            return problem
+
+        handler = object_
+    elif request.method == hdrs.METH_OPTIONS:
+        handler = _tell_methods
+    return await respond(request, handler, resource.canonical if resource else NO_ROUTE)
 
 
 async def respond(request: web.Request, handler: Handler, route: str) -> web.StreamResponse:
     """Answer *request*, whatever happens, and count it under *route*."""
     started_s = time.perf_counter()
     given = request.headers.get(_X_REQUEST_ID)
-    request_id = given if given and _REQUEST_ID.fullmatch(given) else f"{_PROCESS}-{next(_COUNT)}"
+    request_id = given if given and _REQUEST_ID.fullmatch(given) else new_request_id()
     response: web.StreamResponse | Problem
+    status = 0
     try:
         response = await handler(request)
     except Problem as problem:
         response = problem
     except web.HTTPException as error:
         response = _of_http(error)
+    except ClientGone:
+        status, response = CLIENT_GONE, not_http("ended before it was whole")
     except Exception as error:  # noqa: BLE001  The last resort, for all handlers.
-        response = _of_failure(error, request, request_id)
+        response = _of_failure(error, route, request_id)
     if isinstance(response, Problem):
-        response = response.response(request.path, request_id)
+        # What ends the connection is no good request, of which nothing is told.
+        response = response.response("/" if response.closes else request.path, request_id)
+    cors = request.app[CORS]
+    cross = cors.headers(request) if cors.is_on else {}
     if isinstance(response, LeanAnswer):
         response.add_header("X-Request-Id", request_id)
+        for name, value in cross.items():
+            response.add_header(name, value)
     else:
         response.headers["X-Request-Id"] = request_id
-    metrics.count_request(route, response.status, time.perf_counter() - started_s)
+        response.headers.extend(cross)
+        for name, value in COMMON.items():
+            response.headers.setdefault(name, value)
+    metrics.count_request(route, status or response.status, time.perf_counter() - started_s)
     return response
+
+
+def new_request_id() -> str:
+    """Name a request that brings no name of its own."""
+    return f"{_PROCESS}-{next(_COUNT)}"
+
+
+def refuse(problem: Problem) -> LeanAnswer:
+    """Answer what is no request, or none of an application: nothing of it is told."""
+    request_id = new_request_id()
+    answer = problem.response("/", request_id)
+    answer.add_header("X-Request-Id", request_id)
+    metrics.count_request(NO_ROUTE, problem.status, 0)
+    log.debug("request refused", action="refused", code=problem.code, request_id=request_id)
+    return answer
+
+
+def refuse_http(error: web.HTTPException) -> LeanAnswer:
+    """Answer what aiohttp has refused before any handler was asked."""
+    problem = _of_http(error)
+    problem.closes = True
+    return refuse(problem)
+
+
+async def _tell_methods(request: web.Request) -> web.StreamResponse:
+    """Tell which methods a path has, and a browser whether it may use them."""
+    error = request.match_info.http_exception
+    if request.path == "*":
+        methods = set(hdrs.METH_ALL) - {hdrs.METH_CONNECT, hdrs.METH_TRACE, hdrs.METH_PUT}
+    elif isinstance(error, web.HTTPMethodNotAllowed):
+        methods = {*error.allowed_methods, hdrs.METH_OPTIONS}
+    else:
+        raise web.HTTPNotFound
+    allowed = ", ".join(sorted(methods))
+    headers = {"Allow": allowed} | request.app[CORS].preflight(request, allowed)
+    return web.Response(status=204, headers=headers)
 
 
 def _of_http(error: web.HTTPException) -> Problem:
@@ -75,20 +141,38 @@ def _of_http(error: web.HTTPException) -> Problem:
                 405,
                 "method_not_allowed",
                 "The path has no such method.",
-                headers={"Allow": error.headers.get("Allow", "")},
+                headers={"Allow": _allowed(error)},
             )
         case 413:
-            return Problem(
-                413,
-                "too_large",
-                "The body is too large.",
-                errors=[("", "is larger than the server takes")],
-            )
+            return too_large()
         case status:
             return Problem(status, "http_error", error.reason)
 
 
-def _of_failure(error: Exception, request: web.Request, request_id: str) -> Problem:
+def _allowed(error: web.HTTPException) -> str:
+    methods = error.allowed_methods if isinstance(error, web.HTTPMethodNotAllowed) else ()
+    return ", ".join(sorted({*methods, hdrs.METH_OPTIONS}))
+
+
+def _is_of_database(error: Exception) -> bool:
+    """
+    Tell whether PostgreSQL did not do its work.
+
+    Errors of sockets and of time say so only if they came through the rooms that speak SQL: a
+    caller who hangs up, a file that is gone or a full disk raise the same.
+    """
+    if not isinstance(error, OSError):
+        kinds = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+        return isinstance(error, kinds)
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _SQL_ROOMS:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _of_failure(error: Exception, route: str, request_id: str) -> Problem:
     match error:
         case OutcomeUnknown():
             return unavailable(
@@ -106,7 +190,7 @@ def _of_failure(error: Exception, request: web.Request, request_id: str) -> Prob
             log.warning(
                 "redis failed",
                 action="redis_failed",
-                path=request.path,
+                route=route,
                 request_id=request_id,
                 error=repr(error),
             )
@@ -118,22 +202,16 @@ def _of_failure(error: Exception, request: web.Request, request_id: str) -> Prob
             log.warning(
                 "statement took too long",
                 action="statement_cancelled",
-                path=request.path,
+                route=route,
                 request_id=request_id,
                 error=repr(error),
             )
             return unavailable("database_busy", "The database is busy with requests of this kind.")
-        case (
-            asyncpg.PostgresError()
-            | asyncpg.InterfaceError()
-            | asyncpg.InternalClientError()
-            | OSError()
-            | TimeoutError()
-        ):
+        case _ if _is_of_database(error):
             log.warning(
                 "database failed",
                 action="database_failed",
-                path=request.path,
+                route=route,
                 request_id=request_id,
                 error=repr(error),
             )
@@ -142,7 +220,7 @@ def _of_failure(error: Exception, request: web.Request, request_id: str) -> Prob
             log.error(
                 "request failed",
                 action="request_failed",
-                path=request.path,
+                route=route,
                 request_id=request_id,
                 exc_info=error,
             )

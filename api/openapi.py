@@ -41,7 +41,9 @@ def describe(routes: Iterable[Route]) -> bytes:
             "info": {
                 "title": "Evently",
                 "version": VERSION,
-                "description": "Event tickets for flash sales. Errors are RFC 9457 problems.",
+                "description": "Event tickets for flash sales. Errors are RFC 9457 problems. "
+                "Every GET is HEAD as well, and OPTIONS tells a path's methods. Bodies are never "
+                "compressed, and no member, part of a query or Idempotency-Key stands twice.",
             },
             "paths": paths,
             "components": {
@@ -120,7 +122,8 @@ def _responses(row: Route) -> dict[str, Any]:
         }
     codes = list(row.problems)
     if row.body is not None:
-        codes += [(400, "malformed"), (413, "too_large"), (422, "invalid")]
+        codes += [(400, "malformed"), (408, "request_timeout"), (413, "too_large")]
+        codes += [(415, "unsupported_encoding"), (422, "invalid")]
     if row.policy in {Policy.USER, Policy.ORGANIZER}:
         codes.append((401, "unauthorized"))
     for status in sorted({status for status, _ in codes}):

@@ -71,10 +71,11 @@ def _principal(request: web.Request) -> Principal | None:
     header = request.headers.get(hdrs.AUTHORIZATION)
     if header is None:
         return None
-    if not header.startswith(_SCHEME):
+    # The scheme's name has no case (RFC 9110 section 11.1).
+    if not header.startswith(_SCHEME) and header[: len(_SCHEME)].lower() != _SCHEME.lower():
         raise _unauthorized("Only the scheme Bearer is known.")
     try:
-        return request.app[SERVICES].tokens.check(header[len(_SCHEME) :])
+        return request.app[SERVICES].tokens.check(header[len(_SCHEME) :].lstrip(" "))
     except InvalidToken as error:
         raise _unauthorized("The access token is not valid, or no longer.") from error
 

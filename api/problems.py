@@ -37,6 +37,7 @@ class Problem(Exception):
         detail: str = "",
         errors: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
+        closes: bool = False,
         **members: Any,
     ) -> None:
         """
@@ -51,6 +52,8 @@ class Problem(Exception):
 
             errors: Pairs of JSON pointer and what is wrong there.
 
+            closes: Whether the connection ends with the answer.
+
             members: Further figures, such as `retry_after_ms`.
         """
         super().__init__(f"{code}: {detail or title}")
@@ -60,16 +63,22 @@ class Problem(Exception):
         self.detail = detail
         self.errors = errors
         self.headers = dict(headers or {})
+        self.closes = closes
         self.members = members
         self._shared: tuple[bytes, str] | None = None
 
     def response(self, path: str, request_id: str) -> LeanAnswer:
         """Render the problem as the answer to a request for *path*."""
+        if not path.isascii():  # It may have bytes that are no text.
+            path = path.encode(errors="replace").decode()
         own = orjson.dumps({"instance": path, "request_id": request_id})
         if self._shared is None:
             self._shared = self._render()
         head, headers = self._shared
-        return LeanAnswer(self.status, head + b"," + own[1:], headers, content_type=CONTENT_TYPE)
+        body = head + b"," + own[1:]
+        answer = LeanAnswer(self.status, body, headers, content_type=CONTENT_TYPE)
+        answer.closes = self.closes
+        return answer
 
     def _render(self) -> tuple[bytes, str]:
         """Return what is alike for all who are told: the body but for its end, and headers."""
@@ -277,6 +286,34 @@ Send JSON in UTF-8; `detail` says where reading ended.
 too_large 413 The body is too large.
 The server takes bodies up to a limit, and this one is above it.
 Send less in one request.
+
+request_timeout 408 The request did not arrive in time.
+The request, or its body, came so slowly that the server did not wait for the rest.
+Send it again, in one go; with the same Idempotency-Key if it has one.
+
+uri_too_long 414 The address is too long.
+Path and query together are longer than the server reads.
+Ask for less in one address.
+
+headers_too_large 431 The headers are too large.
+One header is longer than the server reads, or there are too many.
+Send fewer or shorter headers; cookies are of no use here.
+
+unsupported_encoding 415 The body is compressed, which no request here may be.
+The request names a Content-Encoding; bodies are taken only as they are.
+Send the body uncompressed and without that header.
+
+too_many_connections 429 There are too many connections from this address.
+One address may have only so many connections at a time.
+Close those that are not used, or wait; a proxy must be named to the server by its operator.
+
+not_implemented 501 The server does not do this.
+The method, or the way in which the body is sent, is one that the server does not know.
+Use a method that the description of the API names, and send the body as it is.
+
+version_not_supported 505 The server speaks HTTP/1.1 and HTTP/1.0 alone.
+The request is written in another version of HTTP.
+Use HTTP/1.1, or a proxy that speaks the other version to you.
 
 method_not_allowed 405 The path has no such method.
 The address exists, but not for this method.

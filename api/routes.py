@@ -231,7 +231,7 @@ ROUTES: tuple[Route, ...] = (
     _route("POST /v1/bookings/{booking_id}/cancel user", bookings.cancel, told.Booking, _GIVE_BACK),
     _route("GET /v1/receipt-key public", receipts.keys, schemas.ReceiptKeys),
     _route("GET /v1/ticket-key public", gate.keys, schemas.TicketKeys),
-    _route("GET /v1/tickets user", gate.listing, schemas.TicketList),
+    _route("GET /v1/tickets?limit,after user", gate.listing, schemas.TicketPage),
     _route(
         "POST /v1/tickets/{code}/check-in staff",
         gate.check_in,

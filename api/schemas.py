@@ -23,10 +23,14 @@ class Token(Told, frozen=True, kw_only=True):
     expires_in: int
 
 
-class TicketList(Told, frozen=True, kw_only=True):
-    """Tickets that others gave to the caller."""
+class TicketPage(Told, frozen=True, kw_only=True):
+    """One page of the tickets that others gave to the caller, the latest changed first."""
 
     data: list[Ticket]
+    has_more: bool
+    next_cursor: str | None
+    #: False if PostgreSQL is behind and the newest changes may be missing here.
+    up_to_date: bool
 
 
 class ScanAnswer(Told, frozen=True, kw_only=True):

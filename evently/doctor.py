@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 
+from api.files import raise_file_limit
 from engine import acl, guard, porter
 from engine.durability import Durability
 from engine.guard import Facts
@@ -39,6 +40,8 @@ CLOCK_DIFFERENCE_MS_MAX = 1_000
 DAMAGE_TOLD = dt.timedelta(days=1)
 #: Share of the disk that must be free: both logs are rewritten beside the old ones.
 DISK_FREE_SHARE_MIN = 0.1
+#: Files that a process of the API should be able to have open: each connection is one.
+FILES_MIN = 4_096
 
 Grade = Literal["good", "advice", "bad"]
 _COLOURS: dict[Grade, str] = {"good": "green", "advice": "yellow", "bad": "red"}
@@ -117,6 +120,7 @@ async def examine(settings: Settings) -> Report:
     if database is not None:
         await database.close(timeout=settings.database_timeout_ms / 1000)
     _look_at_disk(report, settings)
+    _look_at_files(report)
     return report
 
 
@@ -233,6 +237,23 @@ def _look_at_disk(report: Report, settings: Settings) -> None:
             must_be=f"at least {DISK_FREE_SHARE_MIN:.0%} free",
             why="a Redis that cannot write its log ends (F18)",
             fix="make room, or move EVENTLY_DATA_DIR",
+        )
+    )
+
+
+def _look_at_files(report: Report) -> None:
+    """Tell what a process of the API that was started as this one may have open."""
+    files_max = raise_file_limit()
+    report.rows.append(
+        _row(
+            "this machine",
+            "open files",
+            f"{files_max} for each process",
+            unless=files_max >= FILES_MIN,
+            grade="advice",
+            must_be=f"at least {FILES_MIN}",
+            why="each connection is a file; above that callers wait until another one leaves",
+            fix="raise the hard limit: `ulimit -Hn`, LimitNOFILE, or `ulimits` of the container",
         )
     )
 

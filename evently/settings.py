@@ -50,6 +50,8 @@ SECRETS_OF: Mapping[str, frozenset[str]] = {
 #: Written by the supervisor, read by every command that is pointed at no server of its own.
 RUNNING_FILE = "running.json"
 
+#: As browsers send it: scheme and host in small letters, a port if it is not the usual one.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 _TICKET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=?")
 
 #: `?password=`, `&sslpassword=`, `?token=`: what a query of a URL may hold that is secret.
@@ -104,6 +106,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     api_processes: Annotated[int, Meta(ge=1, le=64)] = 1
     #: Largest request body, in bytes.
     body_bytes_max: Annotated[int, Meta(ge=1024, le=16_777_216)] = 65_536
+    #: Sites whose pages may use the API from a browser, comma-separated, as `https://example.org`.
+    cors_origins: str = ""
+    #: Time from the begin of a connection, or of a later request, to its whole head, in seconds.
+    head_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 5
+    #: Time in which a body arrives after its head, in seconds.
+    body_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 10
+    #: How long a connection may be idle between requests, in seconds.
+    idle_timeout_s: Annotated[int, Meta(ge=1, le=3_600)] = 15
+    #: How fast an answer must be read on the average, in bytes per second; 0: as slow as one likes.
+    reader_bytes_per_s_min: Annotated[int, Meta(ge=0, le=1_048_576)] = 4_096
+    #: Connections of one address to an API process at a time; 0: any number.
+    connections_per_address_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 2_000
+    #: Networks of the proxies that tell whom they speak for, comma-separated. Empty: none does.
+    trusted_proxies: str = ""
     #: Seconds that a stopping process may take to finish requests under way.
     drain_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 10
 
@@ -150,8 +166,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     registration_limit_attempts: Annotated[int, Meta(ge=0, le=100_000)] = 20
     #: Time in which all those attempts come back, at a steady rate, in milliseconds.
     registration_limit_window_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 3_600_000
-    #: Networks of the proxies that tell whom they speak for, comma-separated. Empty: none does.
-    trusted_proxies: str = ""
     #: How long places that return are offered to one who waits, in milliseconds.
     offer_ttl_ms: Annotated[int, Meta(ge=1_000, le=604_800_000)] = 900_000
     #: Entries that the waitlist of one tier may have.
@@ -230,6 +244,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
                     ipaddress.ip_network(part.strip())
                 except ValueError as error:
                     raise ValueError(f"EVENTLY_TRUSTED_PROXIES: {error}") from error
+        for origin in self.cors_allowed:
+            if _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(f"EVENTLY_CORS_ORIGINS: {origin} is not like https://example.org")
         if self.hold_ttl_ms > self.hold_life_max_ms:
             raise ValueError("EVENTLY_HOLD_TTL_MS is above EVENTLY_HOLD_LIFE_MAX_MS")
         if self.persist_records_max > self.journal_backlog_records_max:
@@ -241,6 +258,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     def redis_urls(self) -> tuple[str, ...]:
         """URLs of the shard masters; shard *n* lives on number *n* modulo their count."""
         return tuple(url.strip() for url in self.redis_url.split(",") if url.strip())
+
+    @property
+    def cors_allowed(self) -> tuple[str, ...]:
+        """Sites whose pages may use the API."""
+        return tuple(one.strip() for one in self.cors_origins.split(",") if one.strip())
 
     def redis_urls_as(self, role: str) -> tuple[str, ...]:
         """Return the URLs with *role* logged in, unless it has no password or the URL names who."""

@@ -27,6 +27,8 @@ READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.05
 LOOPBACK = "127.0.0.1"
+#: A crowd's connections are opened before the first of them says something.
+PATIENT = {"head_timeout_s": 60, "idle_timeout_s": 75}
 #: How each kind of process is found among the supervisor's descendants.
 PROCESSES = {
     "api": "-m api",
@@ -55,6 +57,8 @@ class Server:
         self.port = free_port()
         self.base_url = f"http://{LOOPBACK}:{self.port}"
         self.log_path = data_path.with_name(data_path.name + ".log")
+        # Another checkout may not have these settings.
+        settings = (PATIENT if tree is None else {}) | settings
         self._settings = {name: str(value) for name, value in settings.items()}
         self._tree = tree
         self.process: subprocess.Popen[bytes] | None = None

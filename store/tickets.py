@@ -51,16 +51,16 @@ async def of_bookings(
     return {booking_id: _tickets(own) for booking_id, own in found.items()}
 
 
-async def given_to(database: Executor, user_id: str, *, limit: int) -> list[Ticket]:
-    """Return the tickets that others gave to a person, the latest first."""
-    pairs = await database.fetch(query("bookings_held_tickets_of"), user_id, limit)
-    found = await of_bookings(database, [(row["event_id"], row["booking_id"]) for row in pairs])
-    return [
-        ticket
-        for row in pairs
-        for ticket in found.get(row["booking_id"], [])
-        if ticket.holder_id == user_id != ticket.owner_id
-    ][:limit]
+async def given_to(
+    database: Executor, user_id: str, *, before: tuple[dt.datetime, str], limit: int
+) -> list[Ticket]:
+    """Return a page of the tickets that others gave to a person, the latest changed first."""
+    rows = await database.fetch(query("tickets_held_by"), user_id, *before, limit)
+    pairs = {(row["event_id"], row["booking_id"]) for row in rows}
+    found = await of_bookings(database, pairs)
+    by_id = {ticket.id: ticket for own in found.values() for ticket in own}
+    # Between the two statements a ticket may have been given on.
+    return [by_id[row["id"]] for row in rows if row["id"] in by_id]
 
 
 def _tickets(rows: Sequence[asyncpg.Record]) -> list[Ticket]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -16,21 +17,29 @@ from usecases.tokens import Principal
 
 #: What stands for no gate in Redis and PostgreSQL.
 NO_GATE = "-"
-TICKETS_MAX = 200
 TICKET_NUMBER_MAX = 10
 
 Outcome = TypeVar("Outcome")
 
 
 @as_value
-async def given(services: Services, person: Principal) -> list[told.Ticket]:
+async def given(
+    services: Services, person: Principal, *, before: tuple[dt.datetime, str], limit: int
+) -> told.Page[told.Ticket]:
     """
-    Return the tickets that others gave to a person, the latest first.
+    Return a page of the tickets that others gave to a person, the latest changed first.
 
     Each tells all that is needed to get in, and nothing else of the booking that it is of.
     """
-    found = await tickets.given_to(services.pools.own, person.user_id, limit=TICKETS_MAX)
-    return await views_of(services, found, person.user_id)
+    up_to_date = await services.catch_up()
+    own_id = person.user_id
+    found = await tickets.given_to(services.pools.own, own_id, before=before, limit=limit + 1)
+    page = found[:limit]
+    last = None
+    if len(found) > limit and page[-1].changed_at is not None:
+        last = (page[-1].changed_at, page[-1].id)
+    held = [ticket for ticket in page if ticket.holder_id == own_id]
+    return told.Page(await views_of(services, held, own_id), last, up_to_date)
 
 
 async def views_of(

@@ -49,4 +49,5 @@ async def read(request: web.Request) -> web.StreamResponse | Problem:
 
 
 def _wants_news(request: web.Request) -> bool:
-    return "no-cache" in request.headers.get(_CACHE_CONTROL, "")
+    # Names of directives have no case.
+    return "no-cache" in request.headers.get(_CACHE_CONTROL, "").lower()

@@ -13,6 +13,7 @@ from api.http import (
     page_limit,
     page_start,
     read_body,
+    read_raw,
     wanted_durability,
 )
 from api.problems import Problem
@@ -71,7 +72,7 @@ async def cancel(request: web.Request) -> web.StreamResponse | Problem:
     """
     services, person = request.app[SERVICES], request[PRINCIPAL]
     own_id = request.match_info["booking_id"]
-    if await request.read():
+    if await read_raw(request):
         asked = await read_body(request, _CANCEL)
         done = await bookings.cancel_places(services, person, own_id, asked)
     else:

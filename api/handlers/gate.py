@@ -7,10 +7,10 @@ from typing import Literal
 import msgspec
 from aiohttp import web
 
-from api.answers import PERSONAL, answer, problem_of
-from api.http import PRINCIPAL, SERVICES, optional_key, read_body
+from api.answers import PERSONAL, answer, answer_page, problem_of
+from api.http import PRINCIPAL, SERVICES, optional_key, page_limit, page_start, read_body
 from api.problems import Problem
-from api.schemas import ScanAnswer, ScanAnswers, TicketKey, TicketKeys, TicketList
+from api.schemas import ScanAnswer, ScanAnswers, TicketKey, TicketKeys, TicketPage
 from usecases import gate, tickets, told
 from usecases.asked import PastScans, Scan, Transfer
 from usecases.denials import Denied, Done
@@ -92,10 +92,12 @@ async def give_back(request: web.Request) -> web.StreamResponse | Problem:
 
 
 async def listing(request: web.Request) -> web.StreamResponse | Problem:
-    """List the tickets that others gave to the caller, the latest first."""
-    given = await tickets.given(request.app[SERVICES], request[PRINCIPAL])
-    told = given if isinstance(given, Denied) else TicketList(data=given)
-    return answer(told, headers=PERSONAL)
+    """List the tickets that others gave to the caller, the latest changed first."""
+    limit, before = page_limit(request), page_start(request)
+    page = await tickets.given(
+        request.app[SERVICES], request[PRINCIPAL], before=before, limit=limit
+    )
+    return answer_page(TicketPage, page, PERSONAL)
 
 
 async def _scan(

@@ -58,13 +58,10 @@ _ALL = """<main>
 _ROW = '<li><a href="{path}">{title} <code class="small">{code}</code></a></li>'
 
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_HEADERS = {
-    "Cache-Control": "public, max-age=3600",
+_HEADERS = {"Cache-Control": "public, max-age=3600", "Vary": "Accept"}
+_PAGE_HEADERS = _HEADERS | {
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Vary": "Accept",
-    "X-Content-Type-Options": "nosniff",
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
 
@@ -78,7 +75,7 @@ async def index(request: web.Request) -> web.StreamResponse | Problem:
     """List every problem code with its meaning; a page for people, JSON if that is asked for."""
     if _wants_json(request):
         return answer(Codes(list(CODES.values())), headers=_HEADERS)
-    return web.Response(text=_INDEX, content_type="text/html", headers=_HEADERS)
+    return web.Response(text=_INDEX, content_type="text/html", headers=_PAGE_HEADERS)
 
 
 async def page(request: web.Request) -> web.StreamResponse | Problem:
@@ -89,12 +86,12 @@ async def page(request: web.Request) -> web.StreamResponse | Problem:
     if _wants_json(request):
         return answer(code, headers=_HEADERS)
     return web.Response(
-        text=_html(_ONE, **_texts(code)), content_type="text/html", headers=_HEADERS
+        text=_html(_ONE, **_texts(code)), content_type="text/html", headers=_PAGE_HEADERS
     )
 
 
 def _wants_json(request: web.Request) -> bool:
-    accepted = request.headers.get(hdrs.ACCEPT, "")
+    accepted = request.headers.get(hdrs.ACCEPT, "").lower()
     return "json" in accepted and "text/html" not in accepted
 
 

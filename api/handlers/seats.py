@@ -10,7 +10,7 @@ from aiohttp import web
 
 from api.answers import PERSONAL, PUBLIC, VARY, answer, encode, problem_of
 from api.handlers.events import own
-from api.http import PRINCIPAL, SERVICES, has_seen, promo_code, read_body
+from api.http import PRINCIPAL, SERVICES, has_seen, promo_code, query_once, read_body
 from api.problems import Problem, invalid
 from usecases import seats, told
 from usecases.asked import SeatIds
@@ -70,7 +70,7 @@ def _etag(seen: told.Seen[told.SeatMap], since: int) -> str:
 
 
 def _since(request: web.Request) -> int:
-    text = request.query.get("since")
+    text = query_once(request, "since")
     if text is None:
         return -1
     if not (text.isascii() and text.isdigit()) or len(text) > SINCE_CHARS_MAX:

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import uvloop
 from rich.console import Console
 
+from api.files import raise_file_limit
 from evently.logs import configure
 from loadtests.bench import (
     against,
@@ -80,7 +81,7 @@ def main() -> None:
     names = [name for name in TARGETS if name in asked]
     before = report.read(arguments.compare) if arguments.compare else None
     configure("warning", "bench")
-    crowd.raise_file_limit()
+    raise_file_limit()
     sizes = QUICK if arguments.quick else FULL
     if arguments.what == "growth":
         _grow(sizes)

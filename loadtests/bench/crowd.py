@@ -8,9 +8,9 @@ saturation shows how latency grows.
 
 from __future__ import annotations
 
-import resource
 from typing import Any
 
+from api.files import raise_file_limit
 from loadtests.bench import contract
 from loadtests.bench.contract import Result, Run, result_of
 from loadtests.bench.load import Load, follow_schedule
@@ -22,13 +22,6 @@ from loadtests.bench.stage import CONNECTIONS, Stage, drive_bookings
 SPARE_FILES = 500
 HALF = 0.5
 FRACTIONS = (0.25, 0.75, 0.9)
-
-
-def raise_file_limit() -> int:
-    """Let this process and its children open as many files as they may; return how many."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
 
 
 async def measure_p7(stage: Stage) -> Result:

@@ -21,9 +21,9 @@ from typing import Any
 
 import uvloop
 
+from api.files import raise_file_limit
 from evently.embedded import process
 from loadtests.bench.contract import RESULTS_PATH
-from loadtests.bench.crowd import raise_file_limit
 from loadtests.locust.plan import SCENARIOS, Scenario, is_loopback
 from loadtests.server import LOOPBACK, free_port, open_folder, running
 

@@ -109,11 +109,14 @@ FROM tickets JOIN bookings
     ON bookings.event_id = tickets.event_id AND bookings.id = tickets.booking_id
 WHERE (tickets.event_id, tickets.booking_id) IN (SELECT * FROM unnest($1::text[], $2::text[]));
 
--- bookings_held_tickets_of --
--- Bookings of others of which this person holds a ticket, the latest first.
-SELECT event_id, booking_id FROM tickets
-WHERE holder_id = $1
-GROUP BY event_id, booking_id ORDER BY max(changed_at) DESC LIMIT $2;
+-- tickets_held_by --
+-- One page of tickets of others' bookings that a person has, the latest changed first, continuing
+-- after (changed_at, id).
+SELECT tickets.event_id, tickets.booking_id, tickets.id FROM tickets JOIN bookings
+    ON bookings.event_id = tickets.event_id AND bookings.id = tickets.booking_id
+WHERE tickets.holder_id = $1 AND bookings.user_id <> $1
+  AND (tickets.changed_at, tickets.id) < ($2, $3)
+ORDER BY tickets.changed_at DESC, tickets.id DESC LIMIT $4;
 
 -- audit_ticket_changes --
 -- Tickets that were ever changed.

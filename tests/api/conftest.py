@@ -175,6 +175,7 @@ def make_app(options: Options, **changes: Any) -> web.Application:
         "body_bytes_max": BODY_BYTES_MAX,
         "availability_age_ms_max": 0,
         "trusted_proxies": (),
+        "cors_origins": (),
     }
     app_options |= {name: changes.pop(name) for name in app_options.keys() & changes}
     return create_app(replace(options, **changes), **app_options)

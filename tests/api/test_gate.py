@@ -173,6 +173,31 @@ async def test_transfer(world: World, event: Event, user: str, staff: str) -> No
     assert [] == (await world.call("GET", "/v1/tickets", token=user)).body["data"]
 
 
+async def test_pages_of_given_tickets(world: World, event: Event, user: str) -> None:
+    """S29: tickets that others gave are listed in pages, each once, the latest first."""
+    friend = await account(world, "many@example.org")
+    given = []
+    for key in ("k-1", "k-2"):
+        made = await world.book(event, user, (1, 2), (2, 1), key=key)
+        read = await world.call("GET", f"/v1/bookings/{made.body['id']}", token=user)
+        for ticket in read.body["tickets"]:
+            path = f"/v1/tickets/{ticket['id']}/transfer"
+            done = await world.call("POST", path, token=user, json={"user_id": friend})
+            assert 200 == done.status, done.text
+            given.append(ticket["id"])
+    found: list[str] = []
+    path = "/v1/tickets?limit=4"
+    for has_more in (True, False):
+        page = (await world.call("GET", path, token=world.token(friend))).body
+        assert (has_more, has_more) == (page["has_more"], page["next_cursor"] is not None)
+        found += [ticket["id"] for ticket in page["data"]]
+        path = f"/v1/tickets?limit=4&after={page['next_cursor']}"
+    assert sorted(given) == sorted(found)
+    for query in ("limit=0", "limit=201", "after=x"):
+        answer = await world.call("GET", f"/v1/tickets?{query}", token=world.token(friend))
+        check_problem(answer, 422, "invalid", f"/query/{query.partition('=')[0]}")
+
+
 async def test_transfer_by_email_and_on(world: World, event: Event, user: str) -> None:
     """An address finds its account in any letter case; the receiver may give it on."""
     email = f"{new_id('usr')}@x.yz"

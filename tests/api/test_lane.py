@@ -11,8 +11,11 @@ from typing import NamedTuple
 import pytest
 from aiohttp import web
 
+from api.cors import CORS, Cors
 from api.lane import HOT_ROUTES, Lane, LaneRequest, LaneRunner, hot_route
 from api.lean import LeanAnswer
+from api.middleware import middleware
+from api.watch import Limits
 from tests.conftest import TIMEOUT_MS
 
 BODY_BYTES_MAX = 1_000
@@ -45,7 +48,8 @@ class Site:
 
     async def start(self) -> tuple[LaneRunner, int]:
         """Serve on a free port."""
-        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[middleware])
+        app[CORS] = Cors()
         app.router.add_post("/hot/{name}", self.handle)
         app.router.add_post("/cold/{name}", self.handle)
         app[HOT_ROUTES] = [hot_route("POST", "/hot/{name}", self.handle)]
@@ -197,7 +201,7 @@ async def test_nonsense_after_a_hot_request(site: Site) -> None:
         site.may_answer.set()
         assert (await answer(reader))[0] == 200
         async with asyncio.timeout(TIMEOUT_S):
-            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.0 400")
+            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 400")
             await reader.read()
 
 
@@ -242,8 +246,9 @@ async def test_idle_connection_is_closed() -> None:
     """The time that a connection may be idle counts from its last request on the lane."""
     site = Site()
     app = web.Application()
+    app[CORS] = Cors()
     app[HOT_ROUTES] = [hot_route("POST", "/hot/{name}", site.handle)]
-    runner = LaneRunner(app, access_log=None, keepalive_timeout=0.2)
+    runner = LaneRunner(app, access_log=None, limits=Limits(idle_s=0.2))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])

@@ -139,7 +139,7 @@ async def test_unknown_path_and_method(world: World) -> None:
     check_problem(await world.call("GET", "/nope"), 404, "not_found")
     answer = await world.call("DELETE", "/v1/events")
     check_problem(answer, 405, "method_not_allowed")
-    assert "GET,POST" == answer.headers["Allow"]
+    assert "GET, HEAD, OPTIONS, POST" == answer.headers["Allow"]
 
 
 async def test_unforeseen_error_tells_nothing(
@@ -169,3 +169,16 @@ async def test_database_away(world: World, user: str) -> None:
     ready = await world.call("GET", "/readyz")
     assert (503, "ok") == (ready.status, ready.body["checks"]["shards"])
     assert "ok" != ready.body["checks"]["database"]
+
+
+async def test_only_the_database_fails_as_the_database(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of a file or of time that did not come from PostgreSQL is not told as such."""
+    for error in (OSError("no such file"), TimeoutError(), ConnectionResetError()):
+
+        def broken(error: Exception = error) -> bytes:
+            raise error
+
+        monkeypatch.setattr("api.metrics.exposition", broken)
+        check_problem(await world.call("GET", "/metrics"), 500, "internal")

@@ -16,7 +16,7 @@ import pytest
 
 from engine import acl
 from engine.redis_client import connect
-from evently import canary
+from evently import canary, doctor
 from evently.canary import Song
 from evently.embedded import PostgresServer, ValkeyServer
 from evently.settings import Settings
@@ -156,3 +156,14 @@ def test_table(guarded: ValkeyServer, database_url: str) -> None:
     assert 1 == done.returncode
     assert "keep level fsync" in done.stdout
     assert "password" not in done.stdout
+
+
+def test_tells_how_many_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many files a process may open is told, and that it is few if it is."""
+    for files_max, grade in ((1_024, "advice"), (524_288, "good")):
+        report = doctor.Report()
+        monkeypatch.setattr("evently.doctor.raise_file_limit", lambda n=files_max: n)
+        doctor._look_at_files(report)
+        [row] = report.rows
+        assert ("open files", grade) == (row.what, row.grade)
+        assert str(files_max) in row.value

@@ -155,6 +155,9 @@ def test_round_trip_through_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("EVENTLY_REDIS_URL", ","),
         ("EVENTLY_DURABILITY", "replicated"),
         ("EVENTLY_RECEIPTS", "maybe"),
+        ("EVENTLY_CORS_ORIGINS", "*"),
+        ("EVENTLY_CORS_ORIGINS", "https://a.example/"),
+        ("EVENTLY_TRUSTED_PROXIES", "10.0.0.1/8"),
     ],
 )
 def test_bad_value_names_its_variable(variable: str, value: str) -> None:
