@@ -120,7 +120,8 @@ async def slow_search(world: World) -> AsyncIterator[None]:
     await world.database.execute(text)
 
 
-async def test_slow_searches(world: World, serve: Serve, event: Event, slow_search: None) -> None:
+@pytest.mark.usefixtures("slow_search")
+async def test_slow_searches(world: World, serve: Serve, event: Event) -> None:
     """Twenty bad searches of strangers make nobody else wait; each ends by its own limit."""
     async with serve() as other:
         slow = [asyncio.create_task(other.call("GET", "/v1/events?q=x")) for _ in range(MANY)]

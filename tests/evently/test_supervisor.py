@@ -304,6 +304,7 @@ def test_secrets_are_made_once(folder: Path) -> None:
         jwt_secret="g" * 32,
         ticket_signing_key="t" * 43,
         redis_url="redis://own",
+        database_url="postgresql://own",
     )
     assert given == up.keep_secrets(given)
 
