@@ -15,7 +15,7 @@ import asyncpg
 ROLES = ("api", "persister", "sweeper", "coordinator", "reader")
 #: Rights by role, after all were taken; `reign` is what whoever sees a fault may note of it.
 _REIGN = "UPDATE (seen_seq, state, lease_until, reason, changed_at) ON shard_epoch"
-_PLACES = "bookings, items, tickets, waitlist_entries, blocked_seats"
+_PLACES = "bookings, items, tickets, scans, waitlist_entries, blocked_seats"
 _GRANTS = {
     "api": (
         "SELECT ON ALL TABLES IN SCHEMA public",
