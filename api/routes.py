@@ -102,7 +102,7 @@ _CONFIRM = (
     f"{_ACCEPT}"
 )
 _RELEASE = f"404 not_found 409 hold_confirmed {_SHUT}"
-_EXTEND = f"409 extension_limit 409 hold_confirmed 409 sale_closed {_ACCEPT}"
+_EXTEND = f"409 extension_limit 409 hold_confirmed 409 event_cancelled 409 sale_closed {_ACCEPT}"
 _JOIN = (
     "404 not_found 409 already_waiting 409 places_available 409 waitlist_full 409 limit_reached "
     "409 party_too_large 409 event_cancelled 409 sale_not_open 409 sale_closed 409 event_ended "

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import structlog
 
 from engine.errors import ShardRecovering
+from engine.records import VERSIONS
 
 log = structlog.get_logger()
 
@@ -32,6 +33,8 @@ class Reign:
     shard: int
     epoch: int
     script_shas: Mapping[str, str]
+    #: Of the records that its scripts write, which witnesses write again to the letter.
+    records_version: int = VERSIONS[-1]
     #: The process that was opened, and its replication history; empty where they are not known.
     redis_run_id: str = ""
     redis_replid: str = ""

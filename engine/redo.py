@@ -25,7 +25,7 @@ import structlog
 
 from engine.batches import Batch, Told
 from engine.commands import Order
-from engine.records import seal
+from engine.records import VERSIONS, seal
 
 log = structlog.get_logger()
 
@@ -116,12 +116,17 @@ class RedoBuffer:
         """Records that are kept now."""
         return self._records
 
-    def keep(self, batch: Batch) -> None:
-        """Keep what *batch* told of records of its epoch. Cost: 1 µs a record."""
+    def keep(self, batch: Batch, *, version: int = VERSIONS[-1]) -> None:
+        """
+        Keep what *batch* told of records of its epoch. Cost: 1 µs a record.
+
+        Args:
+            version: Of the records of that epoch.
+        """
         told = [one for one in batch.told if _is_witnessed(batch, one)]
         if not told:
             return
-        text = "\n".join([f"{one.seq} {body_of(one)}" for one in told])
+        text = "\n".join([f"{one.seq} {body_of(one, version)}" for one in told])
         self._kept.append(_Kept(batch.epoch, _last_seq(told), len(told), text))
         self._records += len(told)
         self._bytes += getsizeof(text)
@@ -222,19 +227,19 @@ def _is_witnessed(batch: Batch, told: Told) -> bool:
 
 
 def _rows(kept: _Kept) -> Iterator[Redo]:
-    """Build the records of a batch as the script wrote them, but for the version: always 1."""
+    """Build the records of a batch as the script wrote them."""
     for line in kept.text.split("\n"):
         seq, _, body = line.partition(" ")
         yield Redo(kept.epoch, int(seq), seal(body.encode()).decode())
 
 
-def body_of(told: Told) -> str:
+def body_of(told: Told, version: int) -> str:
     """Return the JSON of the journal's record of a change, from the command and the reply to it."""
     command = told.command
     if not isinstance(command, Order):
         return told.record
     return (
-        f'{{"kind":"booked","version":1,"at_ms":{told.at_ms},'
+        f'{{"kind":"booked","version":{version},"at_ms":{told.at_ms},'
         f'"event_id":"{command.event_id}","booking_id":"{command.id}",'
         f'"user_id":"{command.user_id}","fingerprint":"{command.fingerprint}",'
         f'"items":{told.item_rows},"detail":{command.detail.decode()}}}'

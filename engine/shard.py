@@ -170,7 +170,7 @@ class Shard:
         if last_seq and (self._seen_epoch != reign.epoch or last_seq > self._seen_seq):
             self._seen_epoch, self._seen_seq = reign.epoch, last_seq
         if batch is not None and self._redo is not None:
-            self._redo.keep(batch)
+            self._redo.keep(batch, version=reign.records_version)
         return outcomes
 
     def seen_in(self, reign: Reign) -> int:

@@ -63,9 +63,8 @@ local hold_ids = redis.call('ZRANGEBYSCORE', event.deadlines, '-inf', '(+inf',
 read_rows(event.holds, hold_ids, event.hold_of)
 local can_say = records_version() > 1
 local entry_ids = {}
-for _, member in ipairs(can_say and redis.call('ZRANGE', event.waitlist, 0, 99) or {}) do
-  if member ~= '!' then entry_ids[#entry_ids + 1] = string.sub(member, 18) end
-end
+local members = can_say and redis.call('ZRANGEBYLEX', event.waitlist, '[0', '+', 'LIMIT', 0, 100)
+for n, member in ipairs(members or {}) do entry_ids[n] = string.sub(member, 18) end
 local waiting = find_entries(event, entry_ids)
 redis.call('SISMEMBER', cancelling, event.event_id)
 

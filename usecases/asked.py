@@ -216,27 +216,15 @@ class CancelBooking(Asked, frozen=True, kw_only=True):
     items: Annotated[list[CancelledItem], Meta(min_length=1, max_length=ORDER_LINES_MAX)] | None = (
         None
     )
-    ticket_ids: (
-        Annotated[
-            list[Annotated[str, Meta(max_length=64)]],
-            Meta(min_length=1, max_length=ORDER_PLACES_MAX),
-        ]
-        | None
-    ) = None
-    seat_ids: (
-        Annotated[
-            list[Annotated[str, Meta(max_length=16)]],
-            Meta(min_length=1, max_length=ORDER_PLACES_MAX),
-        ]
-        | None
-    ) = None
+    ticket_ids: Annotated[list[Id], Meta(min_length=1, max_length=ORDER_PLACES_MAX)] | None = None
+    seat_ids: Annotated[list[SeatId], Meta(min_length=1, max_length=ORDER_PLACES_MAX)] | None = None
     #: Of the booking, as read before: what makes a repeated request harmless.
     version: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
 
 #: Name of a gate.
 GateName = Annotated[str, _text(Kind.GATE, 64, least=1)]
-ScanId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{8,64}\Z")]
+ScanId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{8,64}\Z", extra={DECLARED_AS: Kind.WORD})]
 
 
 class Scan(Asked, frozen=True, kw_only=True):
@@ -256,7 +244,7 @@ class PastScan(Asked, frozen=True, kw_only=True):
     """A scan that a gate made while it was offline."""
 
     #: What was scanned.
-    code: Annotated[str, Meta(min_length=1, max_length=256)]
+    code: Annotated[str, _text(Kind.WORD, 256, least=1)]
     scan_id: ScanId
     scanned_at: Moment
 

@@ -240,6 +240,7 @@ def reign_reader(pool: Database) -> ReadReign:
             shard=shard,
             epoch=row.epoch,
             script_shas=scripts.shas(row.nonce, row.records_version),
+            records_version=row.records_version,
             redis_run_id=row.redis_run_id,
             redis_replid=row.redis_replid,
         )

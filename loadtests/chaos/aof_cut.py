@@ -299,6 +299,7 @@ def _statuses(state: State) -> dict[str, str]:
         for key, content in state.items()
         if key.endswith(b":bookings")
         for booking_id, row in content.items()
+        if booking_id != keys.MARK.encode()
     }
 
 

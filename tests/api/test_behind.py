@@ -154,7 +154,7 @@ async def test_publishing_while_it_is_changed(world: World) -> None:
         if not number % 2:
             changed, published = published, changed
         assert 200 == published.status, published.text
-        assert changed.status in {200, 412}, changed.text
+        assert changed.status in {200, 409, 412}, changed.text
         assert set() == await drift(world, draft)
         seen = (await world.call("GET", f"/v1/events/{draft['id']}")).body["tiers"][0]["capacity"]
         assert (20 if changed.status == 200 else 10) == seen

@@ -123,7 +123,7 @@ async def slow_search(world: World) -> AsyncIterator[None]:
 @pytest.mark.usefixtures("slow_search")
 async def test_slow_searches(world: World, serve: Serve, event: Event) -> None:
     """Twenty bad searches of strangers make nobody else wait; each ends by its own limit."""
-    async with serve() as other:
+    async with serve(database_search_timeout_ms=8_000) as other:
         slow = [asyncio.create_task(other.call("GET", "/v1/events?q=x")) for _ in range(MANY)]
         await wait_for_waiting(world, event_type="Timeout", least=2)
         others = await answers_of_the_others(other, event)

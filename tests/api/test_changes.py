@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from engine.engine import Engine
@@ -107,7 +108,7 @@ async def test_fault_between_the_stores(
     change = {"name": "Other"} | tiers(event, 50)
 
     async def fail(*_: Any, **__: Any) -> bool:
-        raise OSError("away")
+        raise asyncpg.InterfaceError("away")
 
     with monkeypatch.context() as broken:
         broken.setattr("store.changes.change", fail)

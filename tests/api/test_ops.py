@@ -96,7 +96,7 @@ async def test_no_secret_in_logs(
         await world.call("GET", "/nope%0d%0aX-Forged:1", token=token),
     ]
     monkeypatch.setattr("store.users.by_id", broken)
-    monkeypatch.setattr("store.users.add", broken)
+    monkeypatch.setattr("store.users.by_email", broken)
     answers += [
         await world.call("GET", "/v1/me", token=token),
         await world.call("POST", "/v1/auth/register", json=account),

@@ -18,6 +18,7 @@ from engine.outcomes import REFUSAL_FIELDS, Refused
 from engine.status import Status
 from tests.api.world import World, check_problem
 from tests.test_tidy import ROOT
+from usecases.services import Pools
 
 #: What stands in a reply for each field of a refusal.
 FIELD_VALUES: dict[str, int | str] = {
@@ -161,7 +162,9 @@ async def test_database_away(world: World, user: str) -> None:
     """While PostgreSQL is away reads are 503 with a time to come back, and bookings are sold."""
     event = await world.event(5)
     assert 201 == (await world.book(event, user)).status
-    await world.client.app[SERVICES].pool.close()
+    pools = world.client.app[SERVICES].pools
+    for name in Pools.__slots__:
+        await getattr(pools, name).close()
     answer = await world.call("GET", "/v1/events")
     check_problem(answer, 503, "database_unavailable")
     assert int(answer.headers["Retry-After"]) >= 1

@@ -61,7 +61,7 @@ def publish(server: RedisServer, names: Sequence[str], args: Sequence[str]) -> l
             return [b"IDEMPOTENCY_KEY_REUSED"]
         return [b"REPLAYED", *(stock[name].encode() for name in ("epoch", "seq", "at_ms"))]
     body = (
-        f'{{"kind":"published","version":1,"at_ms":{server.now_ms},"event_id":"{event_id}",'
+        f'{{"kind":"published","version":2,"at_ms":{server.now_ms},"event_id":"{event_id}",'
         f'"fingerprint":"{fingerprint}","opens_at_ms":{opens},"closes_at_ms":{closes},'
         f'"person_max":{person_max},"tiers":[[1,{capacity},{price},{order_max}]]}}'
     )
@@ -103,7 +103,7 @@ def book(server: RedisServer, names: Sequence[str], args: Sequence[str]) -> byte
             seq, items = last_seq + len(bodies) + 1, f"1:{quantity}:{stock['price']}"
             place = [str(epoch), str(seq), str(server.now_ms)]
             bodies.append(
-                f'{{"kind":"booked","version":1,"at_ms":{server.now_ms},'
+                f'{{"kind":"booked","version":2,"at_ms":{server.now_ms},'
                 f'"event_id":"{_event_of(args)}","booking_id":"{own_id}","user_id":"{user_id}",'
                 f'"fingerprint":"{fingerprint}",'
                 f'"items":[[1,{quantity},{stock["price"]}]],"detail":{detail}}}'.encode()
@@ -145,7 +145,7 @@ def cancel(server: RedisServer, names: Sequence[str], args: Sequence[str]) -> li
         else:
             items = words[7]
             body = (
-                f'{{"kind":"cancelled","version":1,"at_ms":{server.now_ms},'
+                f'{{"kind":"cancelled","version":2,"at_ms":{server.now_ms},'
                 f'"event_id":"{_event_of(args)}","booking_id":"{own_id}","user_id":"{user_id}",'
                 f'"items":{item_rows(items)}}}'
             ).encode()

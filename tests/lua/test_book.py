@@ -97,7 +97,7 @@ REFUSALS: list[tuple[Plant, Items, list[Any]]] = [
     (nothing, ((1, 1), (9, 1)), ["UNKNOWN_TIER", 2]),
     (nothing, ((1, 5),), ["LIMIT_REACHED", "order", 4, 0]),
     (nothing, ((1, 3), (2, 4)), ["LIMIT_REACHED", "person", 6, 0]),
-    (held, ((1, 1), (2, 1)), ["ALL_HELD", 2, 0, 0]),
+    (held, ((1, 1), (2, 1)), ["ALL_HELD", 2, 0]),
     (nothing, ((1, 1), (3, 1)), ["SOLD_OUT", 2, 0]),
 ]
 

@@ -13,7 +13,7 @@ from engine import keys, scripts
 from engine.ids import new_id, ticket_id
 from engine.records import CheckedIn, CheckInUndone, ScanRefused
 from engine.values import parse_scans
-from tests.checks import ask, journal
+from tests.checks import ask, journal, rows_of
 from tests.lua.world import Command, Till, dump
 
 
@@ -99,7 +99,7 @@ async def test_version_1_knows_no_scans(till: Till, booking: Command) -> None:
     till.reign = dataclasses.replace(till.reign, script_shas=shas)
     assert "CHECKED_IN" == (await till.checkin(booking, scan_id="scan-a"))[0]
     assert "ALREADY_CHECKED_IN" == (await till.checkin(booking, scan_id="scan-a"))[0]
-    [row] = (await ask(till.redis, "HGETALL", keys.event(till.shard, till.event).tickets)).values()
+    [row] = (await rows_of(till.redis, keys.event(till.shard, till.event).tickets)).values()
     assert 8 == len(row.split())
     record = (await journal(till.redis, till.shard))[-1]
     assert b"scan" not in record.raw

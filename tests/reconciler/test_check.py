@@ -180,8 +180,8 @@ async def test_flipped_byte_in_journal(sold: Sold) -> None:
     await sold.office.database.execute(
         "UPDATE journal SET records = replace(records, $2, $3) WHERE shard = $1",
         sold.office.shard,
-        '"booked","version":1,"at_ms":',
         '"booked","version":2,"at_ms":',
+        '"booked","version":1,"at_ms":',
     )
     found = await sold.found()
     assert {booking_place(sold, 0, 1), booking_place(sold, 1, 2), booking_place(sold, 2, 1)} == {

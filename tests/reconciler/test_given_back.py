@@ -116,5 +116,6 @@ async def test_names_are_derived_and_told(office: BoxOffice) -> None:
     assert ["item_cancelled", "item_cancelled"] == [line.kind for line in story.lines][-2:]
     assert "tickets 1, 4" in story.lines[-1].text
     assert ["transferred"] == [
-        line.kind for line in (await explain(office.servers, given.friend)).lines
+        line.kind
+        for line in (await explain(office.servers, given.friend, shard=office.shard)).lines
     ]

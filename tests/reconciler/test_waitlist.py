@@ -204,7 +204,7 @@ async def test_i9_untouched_list_is_clean(office: BoxOffice) -> None:
     ("command", "code"),
     [
         (("HINCRBY", "stock", "1.waiting", 1), "waiting_differs"),
-        (("DEL", "waitlist"), "list_differs"),
+        (("ZREMRANGEBYRANK", "waitlist", "1", "-1"), "list_differs"),
         (("HDEL", "entries", 1), "entry_not_in_redis"),
         (("HDEL", "entries", 2), "entry_not_in_redis"),
         (("HSET", "entries", 1, "quantity"), "entry_differs"),

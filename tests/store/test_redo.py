@@ -6,6 +6,7 @@ import datetime as dt
 import itertools
 
 import asyncpg
+import msgspec
 import pytest
 
 from engine.ids import new_id
@@ -196,6 +197,18 @@ async def test_two_truths_about_one_place(
         (2, "another record stands at its place in the ledger"),
         (4, "another worker knows another record at its place"),
     ] == await conflicts(connection, shard)
+
+
+async def test_f5_one_record_in_two_versions(
+    connection: asyncpg.Connection, shard: int, event: str, claimed: Booked
+) -> None:
+    """What a worker tells in version 1, and the journal in its reign's, is no conflict."""
+    made = booked(event)
+    newer = msgspec.structs.replace(made, version=2)
+    merged = await merge(connection, shard, row(3, made), row(3, newer))
+
+    assert (1, 0, 0) == (merged.found, merged.conflicts, merged.lost)
+    assert 3 == len(await journal(connection, shard))
 
 
 async def test_what_cannot_be_judged_is_kept(
