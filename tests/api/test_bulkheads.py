@@ -108,12 +108,12 @@ async def test_locked_users(world: World, serve: Serve, event: Event) -> None:
 
 @pytest.fixture
 async def slow_search(world: World) -> AsyncIterator[None]:
-    """Make every search sleep in PostgreSQL."""
+    """Make every search sleep in PostgreSQL; what writes events does not call this function."""
     text = await world.database.fetchval(
-        "SELECT pg_get_functiondef('search_text(text)'::regprocedure)"
+        "SELECT pg_get_functiondef('search_pattern(text)'::regprocedure)"
     )
     await world.database.execute(
-        "CREATE OR REPLACE FUNCTION search_text(given text) RETURNS text IMMUTABLE "
+        "CREATE OR REPLACE FUNCTION search_pattern(given text) RETURNS text IMMUTABLE "
         "LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN given; END $$"
     )
     yield
@@ -123,7 +123,7 @@ async def slow_search(world: World) -> AsyncIterator[None]:
 @pytest.mark.usefixtures("slow_search")
 async def test_slow_searches(world: World, serve: Serve, event: Event) -> None:
     """Twenty bad searches of strangers make nobody else wait; each ends by its own limit."""
-    async with serve(database_search_timeout_ms=8_000) as other:
+    async with serve(database_search_timeout_ms=4_000) as other:
         slow = [asyncio.create_task(other.call("GET", "/v1/events?q=x")) for _ in range(MANY)]
         await wait_for_waiting(world, event_type="Timeout", least=2)
         others = await answers_of_the_others(other, event)
