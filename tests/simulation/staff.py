@@ -21,7 +21,8 @@ class StaffedEvent(Event):
 
     def set_capacity(self, wants: tuple[tuple[int, int], ...], closes_at: int) -> Status:
         self._read(n for n, _ in wants)
-        no(Status.EVENT_ENDED, closes_at and (closes_at > self.ends_at or self.is_over))
+        is_beyond = closes_at > self.ends_at or (bool(closes_at) and self.is_over)
+        no(Status.EVENT_ENDED, is_beyond and not self.after_end)
         no(Status.TIER_HAS_SEATS, any(n == SEATED for n, _ in wants))
         is_same = all(self.tiers[n].capacity == capacity for n, capacity in wants)
         no(Status.REPLAYED, is_same and closes_at in {0, self.closes_at})
