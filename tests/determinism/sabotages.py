@@ -122,7 +122,7 @@ def _ignores_seen() -> list[Replaced]:
 
 def _no_redo() -> list[Replaced]:
     """Workers forget what they have answered."""
-    return [(RedoBuffer, "keep", lambda *_: None)]
+    return [(RedoBuffer, "keep", lambda *_, **__: None)]
 
 
 def _redo_not_judged() -> list[Replaced]:
