@@ -29,6 +29,16 @@ def compose() -> dict[str, Any]:
     return content
 
 
+def test_no_key_stands_twice() -> None:
+    """Compose refuses a mapping with a key twice, where PyYAML takes the last one in silence."""
+    waiting = [yaml.compose((ROOT / "docker-compose.yml").read_text(), Loader=yaml.SafeLoader)]
+    for node in waiting:
+        if isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _ in node.value]
+            assert len(set(names)) == len(names), f"twice, near line {node.start_mark.line + 1}"
+            waiting += [value for _, value in node.value]
+
+
 def test_services(compose: dict[str, Any]) -> None:
     """All services are there and every named volume is declared."""
     used = {
