@@ -166,7 +166,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     registration_limit_attempts: Annotated[int, Meta(ge=0, le=100_000)] = 20
     #: Time in which all those attempts come back, at a steady rate, in milliseconds.
     registration_limit_window_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 3_600_000
-    #: How long places that return are offered to one who waits, in milliseconds.
+    #: Least time that an offer of returned places lasts, unless its event says it, in milliseconds.
     offer_ttl_ms: Annotated[int, Meta(ge=1_000, le=604_800_000)] = 900_000
     #: Entries that the waitlist of one tier may have.
     waitlist_entries_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
