@@ -175,3 +175,31 @@ def test_every_security_promise_has_a_test() -> None:
         if letter == "S"
     }
     assert numbers("S") == quoted
+
+
+def test_every_decision_is_told_of() -> None:
+    """The table of ARCHITECTURE.md has each decision once."""
+    told = re.findall(r"\]\(decisions/([\w-]+\.md)\)", (ROOT / "docs/ARCHITECTURE.md").read_text())
+    assert sorted(path.name for path in (ROOT / "docs/decisions").glob("*.md")) == sorted(told)
+
+
+def test_every_table_is_described_once() -> None:
+    """The tables of DATA.md are those that migrations make, each in one row."""
+    made = {
+        name
+        for path in (ROOT / "store/migrations").glob("*.sql")
+        for name in re.findall(
+            r"^CREATE TABLE (\w+)(?! PARTITION OF)\b", path.read_text(), re.MULTILINE
+        )
+        if not name.endswith("_rest")
+    }
+    rows = re.findall(
+        r"^\| ((?:`\w+`(?:, )?)+) \|", section(ROOT / "docs/DATA.md", "PostgreSQL"), re.MULTILINE
+    )
+    told = [name for row in rows for name in re.findall(r"\w+", row)]
+    assert sorted(made | {"migrations"}) == sorted(told)
+
+
+def section(path: Path, heading: str) -> str:
+    """Return a section of a Markdown file, from its heading to the next of its kind."""
+    return path.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
