@@ -238,12 +238,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             raise ValueError("EVENTLY_REDIS_URL names more servers than EVENTLY_SHARDS")
         if self.durability == "replicated" and not self.replicas_min:
             raise ValueError("EVENTLY_DURABILITY is replicated, but EVENTLY_REPLICAS_MIN is 0")
-        for part in self.trusted_proxies.split(","):
-            if part.strip():
-                try:
-                    ipaddress.ip_network(part.strip())
-                except ValueError as error:
-                    raise ValueError(f"EVENTLY_TRUSTED_PROXIES: {error}") from error
+        for network in _listed(self.trusted_proxies):
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"EVENTLY_TRUSTED_PROXIES: {error}") from error
         for origin in self.cors_allowed:
             if _ORIGIN.fullmatch(origin) is None:
                 raise ValueError(f"EVENTLY_CORS_ORIGINS: {origin} is not like https://example.org")
@@ -257,12 +256,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     @property
     def redis_urls(self) -> tuple[str, ...]:
         """URLs of the shard masters; shard *n* lives on number *n* modulo their count."""
-        return tuple(url.strip() for url in self.redis_url.split(",") if url.strip())
+        return _listed(self.redis_url)
 
     @property
     def cors_allowed(self) -> tuple[str, ...]:
         """Sites whose pages may use the API."""
-        return tuple(one.strip() for one in self.cors_origins.split(",") if one.strip())
+        return _listed(self.cors_origins)
 
     def redis_urls_as(self, role: str) -> tuple[str, ...]:
         """Return the URLs with *role* logged in, unless it has no password or the URL names who."""
@@ -429,6 +428,11 @@ def read_env_file(named: str) -> dict[str, str]:
                 raise SettingsError(f"{where}: {line.key} is not a setting; see .env.example")
             given[line.key] = line.value or ""
     return given
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Return what stands between the commas of a setting."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _convert_one(settings: type[Settings], field: str, value: str) -> None:
