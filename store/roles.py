@@ -15,7 +15,6 @@ import asyncpg
 ROLES = ("api", "persister", "sweeper", "coordinator", "reader")
 #: Rights by role, after all were taken; `reign` is what whoever sees a fault may note of it.
 _REIGN = "UPDATE (seen_seq, state, lease_until, reason, changed_at) ON shard_epoch"
-_PLACES = "bookings, items, tickets, scans, waitlist_entries, blocked_seats"
 _GRANTS = {
     "api": (
         "SELECT ON ALL TABLES IN SCHEMA public",
@@ -25,9 +24,10 @@ _GRANTS = {
     ),
     "persister": (
         "SELECT ON ALL TABLES IN SCHEMA public",
-        f"INSERT, UPDATE, DELETE ON {_PLACES}",
+        "INSERT, UPDATE ON bookings, items, tickets, scans, waitlist_entries, blocked_seats",
+        "DELETE ON items, blocked_seats",
         "INSERT, UPDATE ON shard_checkpoint",
-        "INSERT ON journal, quarantine, conflicts, outbox",
+        "INSERT ON journal, quarantine, conflicts",
         "UPDATE ON events, tiers",
         "UPDATE (state, reason, changed_at) ON shard_epoch",
     ),

@@ -13,12 +13,10 @@ from typing import NamedTuple
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from engine.commands import ORDER_PLACES_MAX
 from engine.ids import ticket_id
 from engine.records import Blocked, Cancelled, Unblocked
 from store.sql import Executor, query
-
-#: Tickets that a booking has at most.
-TICKETS_MAX = 10
 
 
 class Section(NamedTuple):
@@ -74,7 +72,7 @@ async def end_tickets(connection: asyncpg.Connection, ended: Iterable[Cancelled]
     """Give up the seats of cancelled bookings, of those that have any."""
     seated = [one for one in ended if any(item.seat_ids for item in one.items)]
     # Which of its tickets were given up before, the record does not say.
-    numbers = range(1, TICKETS_MAX + 1)
+    numbers = range(1, ORDER_PLACES_MAX + 1)
     await give_up(
         connection,
         [(one.event_id, ticket_id(one.booking_id, number)) for one in seated for number in numbers],

@@ -31,10 +31,11 @@ def register(app: typer.Typer, load: Load) -> None:
 
 
 async def _mend(servers: Servers, event_id: str) -> str:
+    from engine.keys import EventKeys  # noqa: PLC0415
     from reconciler.judge.check import CannotCheck, find_shard  # noqa: PLC0415
     from reconciler.recover.coordinator import make_mender  # noqa: PLC0415
     from reconciler.recover.mend import MARKS_SINCE  # noqa: PLC0415
-    from store import damage, reigns  # noqa: PLC0415
+    from store import audit, damage, reigns  # noqa: PLC0415
 
     async with servers.database() as database:
         shard = await find_shard(database, [], servers.shards, event_id)
@@ -46,6 +47,10 @@ async def _mend(servers: Servers, event_id: str) -> str:
                 raise CannotCheck("a coordinator rebuilds an event of this shard: try again")
             mender = make_mender(shard, redis, database, servers.hold_life_max_ms)
             lost = (await mender.look([event_id], reign.epoch))[event_id]
+            row = (await audit.event_rows(database, [event_id])).get(event_id)
+            if len(lost) == len(EventKeys._fields) and (row is None or row.status == "draft"):
+                # Shut, it could not be published any more.
+                raise CannotCheck(f"{event_id} is a draft: there is nothing to load")
             await mender.rebuild(
                 event_id,
                 lost or ["none"],

@@ -38,7 +38,7 @@ from tests.api.world import (
     recover,
 )
 from tests.conftest import PASSWORDS, TIMEOUT_MS, role_url
-from tests.store.databases import migrated_database
+from tests.store.databases import let_roles_in, migrated_database
 from usecases.wiring import Options
 
 #: Long, so that no journal is trimmed within a test.
@@ -50,14 +50,7 @@ BODY_BYTES_MAX = 65_536
 def database_url(postgres: PostgresServer) -> str:
     """Make the package's database, whose roles may log in: a right that is missing shows."""
     url = migrated_database(postgres.url)
-
-    async def let_in() -> None:
-        connection = await asyncpg.connect(url)
-        for role in roles.ROLES:
-            await connection.execute(f"ALTER ROLE {roles.user(role)} LOGIN")
-        await connection.close()
-
-    asyncio.run(let_in())
+    asyncio.run(let_roles_in(url))
     return url
 
 

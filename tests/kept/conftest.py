@@ -19,7 +19,7 @@ from tests.api.conftest import database, options, persisting, redis, world
 from tests.api.world import recover
 from tests.checks import ask
 from tests.conftest import PASSWORDS, TIMEOUT_MS, role_url
-from tests.store.databases import create_database
+from tests.store.databases import create_database, let_roles_in
 
 __all__ = ["database", "options", "persisting", "redis", "world"]
 
@@ -45,6 +45,7 @@ def database_url(postgres: PostgresServer, kept: Path) -> str:
         await connection.execute((kept / "postgres.txt").read_text("utf-8"))
         await connection.close()
         await migrate(url)
+        await let_roles_in(url)
         return url
 
     return asyncio.run(load())

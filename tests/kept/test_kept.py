@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,12 @@ from typing import Any
 from redis.asyncio import Redis
 
 from engine import keys
+from engine.records import VERSIONS
 from evently.embedded import ValkeyServer
+from reconciler.event.hashes import scan_events
+from reconciler.event.snapshot import read_quiet
 from reconciler.judge.check import check
+from store import damage, reigns
 from tests.api.world import SHARD, World
 from tests.checks import ask
 from tests.conftest import TIMEOUT_MS, role_url
@@ -110,4 +115,17 @@ async def test_kept_ledger_makes_redis_anew(world: World, valkey: ValkeyServer) 
     await require_clean(valkey, world)
     event = await event_of(world, "Kept")
     assert 201 == (await world.book(event, world.token(), (2, 2))).status
+    await require_clean(valkey, world)
+
+
+async def test_kept_events_have_lost_nothing(world: World, valkey: ValkeyServer) -> None:
+    """No key of them is missed, before they are marked and afterwards."""
+    assert await reigns.set_records_version(world.database, SHARD, VERSIONS[-1])
+    await world.settle()
+    await world.recover()
+    assert [] == await damage.lately(world.database, dt.timedelta(days=1))
+    for event_id in await scan_events(world.redis, SHARD):
+        assert [] == (await read_quiet(world.redis, SHARD, event_id)).lost
+        stock = keys.event(SHARD, event_id).stock
+        assert await ask(world.redis, "HEXISTS", stock, keys.MARK)
     await require_clean(valkey, world)

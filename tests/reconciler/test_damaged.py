@@ -17,7 +17,7 @@ from engine import keys
 from engine.commands import Order, Publish
 from engine.errors import EventRecovering
 from engine.ids import hold_id, new_id
-from engine.outcomes import Booked, Held, Refused
+from engine.outcomes import Applied, Booked, Held, Refused
 from engine.status import Status
 from evently.embedded import PostgresServer, ValkeyServer
 from reconciler.recover.coordinator import make_mender
@@ -30,6 +30,7 @@ from tests.checks import FAR_MS, ask, make_booking_id, stock
 from tests.conftest import TIMEOUT_MS
 from tests.reconciler.conftest import DETAIL, PERSON_MAX, TIERS, BoxOffice, Shown
 from tests.reconciler.recovering import content, engine_of, opened, recover, sell, wait_open
+from tests.reconciler.test_cli import run
 from tests.reconciler.test_rebuild import everything
 from tests.reconciler.test_repair import repair
 
@@ -425,3 +426,18 @@ async def test_repair_of_a_selling_shard_mends(office: BoxOffice) -> None:
     outcome = await repair(office)
     assert ([], []) == (outcome.left, outcome.errors)
     assert before == await content(office)
+
+
+async def test_mend_by_hand(office: BoxOffice) -> None:
+    """An event is loaded anew; a draft is left alone, and can still be published."""
+    event, draft = await office.add_event(), await office.add_event(publish=False)
+    await sell(office, event, 3)
+    await office.drain_all()
+    before = await content(office)
+    await lose(office, event.event_id, "persons")
+    code, text = await run(office, "mend", event.event_id)
+    assert (0, f"{event.event_id}: rebuilt from PostgreSQL; it had lost persons\n") == (code, text)
+    assert (2, "") == await run(office, "mend", draft.event_id)
+    assert before == await content(office)
+    command = Publish(draft.event_id, "f", 1, FAR_MS, PERSON_MAX, TIERS)
+    assert isinstance(await office.engine.publish(office.shard, command), Applied)
