@@ -107,12 +107,12 @@ local function offer(shard, event, entry, rules, past, seats)
   local tier = event.tiers[entry.tier_no]
   local offer_id = 'offer_' .. string.sub(entry.entry_id, 4)
   local price = string.format('%.0f', tier.price_minor)
-  local expires_at_ms = shard.at_ms + offer_ttl(shard, event, rules)
   local passed, limited = past.passed, past.limited
   local reason = rules.policy == 'skip' and 'skip' or 'patience'
   local items = entry.tier_no .. ':' .. entry.quantity .. ':' .. price
     .. (seats and ':' .. seats or '')
   local lines, _, rows = lines_of(items)
+  local expires_at_ms = before_end(event, lines, shard.at_ms + offer_ttl(shard, event, rules))
   move(event, lines, 'available', 'held', entry.user_id, entry.quantity)
   local seq = note(shard, event, 'offered', '"entry_id":"' .. entry.entry_id .. '","hold_id":"'
     .. offer_id .. '","user_id":"' .. entry.user_id .. '","fingerprint":"' .. entry.fingerprint
