@@ -62,12 +62,7 @@ local function read_opened(orders, bounds, at_ms, even, odd)
     end
     bounds.holds_of[name] = found
   end
-  for event, ids in pairs(ids_of) do
-    -- In parts, since a list of an address may be long.
-    for first = 1, #ids, 1000 do
-      read_rows(event.holds, { unpack(ids, first, math.min(#ids, first + 999)) }, event.hold_of)
-    end
-  end
+  for event, ids in pairs(ids_of) do read_rows(event.holds, ids, event.hold_of) end
 end
 
 -- Leave of some holds those that are open, each once; also when the first of them runs out.
