@@ -48,7 +48,7 @@ end
 local function is_taken(stock, tier_count)
   local fields, taken = {}, 0
   for n = 1, tonumber(tier_count) do
-    fields[3 * n - 2], fields[3 * n - 1], fields[3 * n] = n .. '.held', n .. '.sold', n .. '.waiting'
+    for _, name in ipairs({ '.held', '.sold', '.waiting' }) do fields[#fields + 1] = n .. name end
   end
   for _, figure in ipairs(redis.call('HMGET', stock, unpack(fields))) do
     taken = taken + tonumber(figure or 0)
