@@ -96,13 +96,15 @@ _BOOK = (
     f"422 idempotency_key_reused 429 rate_limited 503 backpressure {_SHUT}"
 )
 _HOLD = f"{_BOOK} 429 too_many_holds"
-_ACCEPT = f"404 not_found 409 event_ended 410 hold_expired 410 hold_released {_SHUT}"
+_ACCEPT = (
+    f"404 not_found 409 event_cancelled 409 event_ended 410 hold_expired 410 hold_released {_SHUT}"
+)
 _CONFIRM = (
     "409 sale_closed 409 sale_not_open 409 limit_reached 409 promo_exhausted 409 price_changed "
     f"{_ACCEPT}"
 )
 _RELEASE = f"404 not_found 409 hold_confirmed {_SHUT}"
-_EXTEND = f"409 extension_limit 409 hold_confirmed 409 event_cancelled 409 sale_closed {_ACCEPT}"
+_EXTEND = f"409 extension_limit 409 hold_confirmed 409 sale_closed {_ACCEPT}"
 _JOIN = (
     "404 not_found 409 already_waiting 409 places_available 409 waitlist_full 409 limit_reached "
     "409 party_too_large 409 event_cancelled 409 sale_not_open 409 sale_closed 409 event_ended "
@@ -114,7 +116,7 @@ _GIVE_BACK = (
     "409 already_checked_in 409 ticket_transferred 409 not_upgraded 428 precondition_required "
     f"{_SHUT}"
 )
-_TICKET = f"404 not_found 409 already_checked_in 410 ticket_cancelled {_SHUT}"
+_TICKET = f"404 not_found 409 event_cancelled 409 already_checked_in 410 ticket_cancelled {_SHUT}"
 _TRANSFER = f"409 no_transfers {_TICKET}"
 _SCAN = (
     "403 forbidden 409 wrong_event 410 ticket_superseded 422 idempotency_key_reused "

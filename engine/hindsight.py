@@ -214,22 +214,21 @@ class EventStock:
     def _judge_rules(self, at_ms: int, tier_no: int, quantity: int) -> tuple[Status, str] | None:
         if self.published is None:
             return Status.NOT_ON_SALE, "the event was not published yet"
-        tier = self.tiers.get(tier_no)
-        rules = tier.rules if tier else Tier(tier_no, 0, 0, 0)
-        opens_at_ms = max(self.published.opens_at_ms, rules.opens_at_ms)
-        if at_ms < opens_at_ms:
-            return Status.SALE_NOT_OPEN, f"the sale opened at {at_text(opens_at_ms)}"
-        event = self.published.rules
-        ends_at_ms = 0 if f"t{tier_no}t" in event.after_end else event.ends_at_ms
-        if ends_at_ms and at_ms >= ends_at_ms:
-            return Status.EVENT_ENDED, f"the event was over at {at_text(ends_at_ms)}"
-        closes_at_ms = min(self.closes_at_ms, rules.closes_at_ms or self.closes_at_ms)
-        if self.is_cancelled and at_ms >= self.closes_at_ms:
+        if self.is_cancelled:
             return Status.EVENT_CANCELLED, "the event was called off"
-        if at_ms >= closes_at_ms:
-            return Status.SALE_CLOSED, f"the sale was over at {at_text(closes_at_ms)}"
-        if tier is None:
+        event = self.published.rules
+        ends_at_ms = 0 if event.after_end else event.ends_at_ms
+        opens_at_ms, closes_at_ms = self.published.opens_at_ms, self.closes_at_ms
+        refusal = _judge_window(at_ms, opens_at_ms, closes_at_ms, ends_at_ms)
+        if refusal is not None:
+            return refusal
+        if tier_no not in self.tiers:
             return Status.UNKNOWN_TIER, f"the event has no tier {tier_no}"
+        rules = self.tiers[tier_no].rules
+        ends_at_ms = 0 if f"t{tier_no}t" in event.after_end else event.ends_at_ms
+        refusal = _judge_window(at_ms, rules.opens_at_ms, rules.closes_at_ms, ends_at_ms)
+        if refusal is not None:
+            return refusal
         if not max(1, rules.order_min) <= quantity <= rules.order_max:
             return Status.LIMIT_REACHED, (
                 f"one order may have {max(1, rules.order_min)} to {rules.order_max} places"
@@ -272,3 +271,16 @@ class EventStock:
             self.short_since = None
         elif self.short_since is None:
             self.short_since = moment
+
+
+def _judge_window(
+    at_ms: int, opens_at_ms: int, closes_at_ms: int, ends_at_ms: int
+) -> tuple[Status, str] | None:
+    """Judge the window of a sale, the event's or a tier's; 0 is no bound."""
+    if at_ms < opens_at_ms:
+        return Status.SALE_NOT_OPEN, f"the sale opened at {at_text(opens_at_ms)}"
+    if 0 < ends_at_ms <= at_ms:
+        return Status.EVENT_ENDED, f"the event was over at {at_text(ends_at_ms)}"
+    if 0 < closes_at_ms <= at_ms:
+        return Status.SALE_CLOSED, f"the sale was over at {at_text(closes_at_ms)}"
+    return None

@@ -46,8 +46,8 @@ applies)
   RATE_LIMITED            attempts_max, window_ms, retry_after_ms   transient
   EVENT_DAMAGED                                      a key of it is lost, and it is being rebuilt
   NOT_ON_SALE                                        the event is not loaded
-  SALE_NOT_OPEN           opens_at_ms                transient; with the line if it is a tier's
   EVENT_CANCELLED                                    it was cancelled, which is final
+  SALE_NOT_OPEN           opens_at_ms                transient; with the line if it is a tier's
   SALE_CLOSED             closes_at_ms               with the line if it is a tier's
   EVENT_ENDED             ends_at_ms                 with the line if it is a tier's
   BACKPRESSURE                                       transient: PostgreSQL is too far behind

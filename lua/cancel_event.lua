@@ -2,8 +2,8 @@
 --[[
 cancel_event: call an event off: its sale is over at once and for good.
 
-Guarantees   From this record on nobody books, holds or confirms; what is taken is given back by
-             `empty_event`, in bounded steps.
+Guarantees   From this record on nobody books, holds or confirms, comes in or gives a ticket away;
+             what is taken is given back by `empty_event`, in bounded steps.
 Atomicity    All or nothing; every check precedes the first write.
 Idempotency  By state: a cancelled event gives the reply of its cancellation again.
 Cost         4 reads, 3 writes and 1 XADD.

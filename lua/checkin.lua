@@ -7,7 +7,7 @@ Guarantees   A ticket of a live booking passes once; of scans at the same time e
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By scan_id: the same scan gets its first answer, whatever became of the ticket since.
              Another scan is told when and where the first was.
-Cost         O(commands); 2 reads and 1 write per event, 2 reads and 1 write per call, and
+Cost         O(commands); 3 reads and 1 write per event, 2 reads and 1 write per call, and
              1 XADD per call.
 
 KEYS (one hash tag: the shard's)
@@ -36,6 +36,7 @@ Returns one array per command, in order (first that applies)
   ALREADY_CHECKED_IN  checked_in_at_ms, gate, is_replay  it came before, and was too late
   NOT_FOUND                                             no such booking, or it has fewer tickets
   TICKET_CANCELLED                                      its booking or its place was cancelled
+  EVENT_CANCELLED                                       it was called off, and its door is shut
   TICKET_SUPERSEDED                                     it was given to somebody else
   ALREADY_CHECKED_IN  checked_in_at_ms, gate            when and where the first was; the scan has
                                                         no id, or is not to be remembered

@@ -56,8 +56,7 @@ Emits        journal `confirmed`: hold_id, booking_id, user_id, fingerprint, ite
 -- Read of an event whether it was called off and when it ends.
 local function read_ends(event)
   local sale = redis.call('HMGET', event.stock, 'cancelled_at_ms', 'ends_at_ms', 'after_end')
-  event.is_cancelled, event.end_ms = sale[1] and true or false, tonumber(sale[2])
-  event.after_end = sale[3]
+  event.cancelled_at_ms, event.end_ms, event.after_end = sale[1], tonumber(sale[2]), sale[3]
 end
 
 -- Bind.
@@ -174,7 +173,7 @@ for n, command in ipairs(commands) do
         unpack(changed_since(booking) or {}) } or { 'NOT_FOUND' }
   elseif not hold or hold.user_id ~= command.user_id then
     replies[n] = { 'NOT_FOUND' }
-  elseif event.is_cancelled then
+  elseif is_cancelled(event) then
     replies[n] = { 'EVENT_CANCELLED' }
   elseif hold.status == 'released' then
     replies[n] = { 'HOLD_RELEASED' }

@@ -34,8 +34,8 @@ Returns one array per command, in order (first that applies)
   HOLD_RELEASED                            its owner gave it back
   HOLD_EXPIRED     expired_at_ms           its deadline has passed
   NOT_ON_SALE                              the event is not loaded
-  SALE_NOT_OPEN    opens_at_ms             transient
   EVENT_CANCELLED                          it was cancelled, which is final
+  SALE_NOT_OPEN    opens_at_ms             transient
   SALE_CLOSED      closes_at_ms            of the event, or of a tier
   EVENT_ENDED      ends_at_ms
   EXTENSION_LIMIT  expires_at_ms           it has the longest life already

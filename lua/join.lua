@@ -41,8 +41,8 @@ Returns one array per command, in order (first that applies)
   IDEMPOTENCY_KEY_REUSED                         known entry_id, other fingerprint
   RATE_LIMITED            attempts_max, window_ms, retry_after_ms   transient
   NOT_ON_SALE                                    the event is not loaded
-  SALE_NOT_OPEN           opens_at_ms            transient
   EVENT_CANCELLED                                it was cancelled, which is final
+  SALE_NOT_OPEN           opens_at_ms            transient
   SALE_CLOSED             closes_at_ms
   EVENT_ENDED             ends_at_ms
   BACKPRESSURE                                   transient: PostgreSQL is too far behind

@@ -7,7 +7,7 @@ Guarantees   Only the holder gives, and not after check-in; the ticket's version
              still counts against the limit of who booked it (I12), not of the receiver.
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By state: a giver who repeats the same transfer gets the first reply again.
-Cost         O(commands); 3 reads and 1 write per event, 2 reads and 1 write per call, and
+Cost         O(commands); 4 reads and 1 write per event, 2 reads and 1 write per call, and
              1 XADD per call.
 
 KEYS (one hash tag: the shard's)
@@ -30,6 +30,7 @@ Returns one array per command, in order (first that applies)
   EVENT_DAMAGED                                         a key of it is lost, and it is being rebuilt
   NOT_FOUND                                             no such ticket of that holder
   TICKET_CANCELLED                                      its booking or its place was cancelled
+  EVENT_CANCELLED                                       the event was called off
   REPLAYED            epoch, seq, at_ms, version        given before
   NO_TRANSFERS                                          the event's tickets stay whose they are
   ALREADY_CHECKED_IN  checked_in_at_ms, gate            too late

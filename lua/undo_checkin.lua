@@ -6,7 +6,7 @@ Guarantees   Only a ticket that is checked in; of undos at the same time exactly
 Atomicity    Each command all or nothing; every check precedes the first write of the batch.
 Idempotency  By scan_id, as `checkin`; and by state: a check-in that was undone gives the reply of
              its undoing again.
-Cost         O(commands); 2 reads and 1 write per event, 2 reads and 1 write per call, and
+Cost         O(commands); 3 reads and 1 write per event, 2 reads and 1 write per call, and
              1 XADD per call.
 
 KEYS (one hash tag: the shard's)
@@ -34,6 +34,7 @@ Returns one array per command, in order (first that applies)
   REPLAYED            epoch, seq, at_ms    this very act came before
   NOT_FOUND                                no such booking, or it has fewer tickets
   TICKET_CANCELLED                         its booking or its place was cancelled
+  EVENT_CANCELLED                          the event was called off; who was in stays on record
   TICKET_SUPERSEDED                        it was given to somebody else
   REPLAYED            epoch, seq, at_ms    undone before
   NOT_CHECKED_IN                           there is nothing to undo

@@ -9,14 +9,11 @@ local function bind_limit(attempts_max, window_ms)
     step_ms = step_ms, bucket_ms = attempts_max * step_ms }
 end
 
--- Read when the buckets of a batch's persons are full again. They are kept in two hashes by turns,
--- one per window; each dies as a whole when its turn comes again. What is older is full by now.
+-- Read when the buckets of a batch's persons are full again, of two hashes by turns (`take_turn`).
+-- What is older is full by now.
 local function read_attempts(limit, at_ms, even, odd, ...)
   if not limit then return false end
-  local window_no = math.floor(at_ms / limit.window_ms)
-  local before
-  if window_no % 2 == 0 then limit.key, before = even, odd else limit.key, before = odd, even end
-  limit.dies_at_ms = (window_no + 2) * limit.window_ms
+  local before = take_turn(limit, limit.window_ms, at_ms, even, odd)
   limit.now = redis.call('HMGET', limit.key, ...)
   limit.before = redis.call('HMGET', before, ...)
   return limit
@@ -62,8 +59,7 @@ local function read_command_attempts(limit, commands, at_ms, even, odd)
   read_attempts(limit, at_ms, even, odd, unpack(user_ids))
 end
 
--- Keep the buckets that this batch took from. They are written last and for this server alone: a
--- restart or a failover may forget them, so that refusals cost no log and no fsync.
+-- Keep the buckets that this batch took from, so that refusals cost no log and no fsync.
 local function keep_attempts(limit, at_ms)
   local words, w, fresh, fresh_text = {}, 0, at_ms + limit.step_ms, nil
   for user_id, full_at in pairs(limit.full_at_of) do
@@ -72,8 +68,5 @@ local function keep_attempts(limit, at_ms)
     words[w + 1], words[w + 2] = user_id, text
     w = w + 2
   end
-  if w == 0 then return end
-  redis.set_repl(redis.REPL_NONE)
-  redis.call('HSET', limit.key, unpack(words))
-  redis.call('PEXPIREAT', limit.key, string.format('%.0f', limit.dies_at_ms))
+  keep_turn(limit, words)
 end

@@ -30,7 +30,7 @@ local function openers(bounds, event, user_id, origin)
 end
 
 -- Read which holds the persons and addresses of a batch have opened, and what has become of these.
--- Their ids are kept in two hashes by turns, as attempts are, and for as long as a hold may live;
+-- Their ids are kept in two hashes by turns (`take_turn`), and for as long as a hold may live;
 -- whether one is open, its own row says. So nothing is counted that could be counted wrongly.
 local function read_opened(orders, bounds, at_ms, even, odd)
   local names, event_of = {}, {}
@@ -43,10 +43,7 @@ local function read_opened(orders, bounds, at_ms, even, odd)
     end
   end
   if #names == 0 then return end
-  local window_no = math.floor(at_ms / bounds.life_ms)
-  local before
-  if window_no % 2 == 0 then bounds.key, before = even, odd else bounds.key, before = odd, even end
-  bounds.dies_at_ms = (window_no + 2) * bounds.life_ms
+  local before = take_turn(bounds, bounds.life_ms, at_ms, even, odd)
   local ids_of, seen = {}, {}
   local olds, news = redis.call('HMGET', before, unpack(names)),
     redis.call('HMGET', bounds.key, unpack(names))
@@ -62,12 +59,7 @@ local function read_opened(orders, bounds, at_ms, even, odd)
     end
     bounds.holds_of[name] = found
   end
-  for event, ids in pairs(ids_of) do
-    -- In parts, since a list of an address may be long.
-    for first = 1, #ids, 1000 do
-      read_rows(event.holds, { unpack(ids, first, math.min(#ids, first + 999)) }, event.hold_of)
-    end
-  end
+  for event, ids in pairs(ids_of) do read_rows(event.holds, ids, event.hold_of) end
 end
 
 -- Leave of some holds those that are open, each once; also when the first of them runs out.
@@ -105,16 +97,13 @@ local function note_opened(bounds, order)
   end
 end
 
--- Keep who has opened which holds, for this server alone, as attempts are kept.
+-- Keep who has opened which holds.
 local function keep_opened(bounds)
   local words = {}
   for name in pairs(bounds.is_changed) do
     words[#words + 1], words[#words + 2] = name, table.concat(bounds.holds_of[name], ' ')
   end
-  if #words == 0 then return end
-  redis.set_repl(redis.REPL_NONE)
-  redis.call('HSET', bounds.key, unpack(words))
-  redis.call('PEXPIREAT', bounds.key, string.format('%.0f', bounds.dies_at_ms))
+  keep_turn(bounds, words)
 end
 
 -- Shorten a time for which places are set aside where little is left of their tiers: by the share

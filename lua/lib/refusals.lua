@@ -12,10 +12,10 @@ end
 -- Say that an event is not on sale now, or nothing if it is.
 local function refuse_sale(shard, event)
   if not event.person_max then return { 'NOT_ON_SALE' } end
+  if shard.at_ms >= event.opens_at_ms and shard.at_ms < event.closes_at_ms then return nil end
+  if is_cancelled(event) then return { 'EVENT_CANCELLED' } end
   if shard.at_ms < event.opens_at_ms then return { 'SALE_NOT_OPEN', event.opens_at_ms } end
-  if shard.at_ms >= event.closes_at_ms then
-    return is_cancelled(event) and { 'EVENT_CANCELLED' } or sale_over(shard, event)
-  end
+  return sale_over(shard, event)
 end
 
 -- Say that a tier of an event that is on sale is not sold now, or nothing if it is: it may have a

@@ -1,11 +1,13 @@
 -- Rows of hashes: read into tables, and written from them.
 
--- Read the rows of `ids` from a hash, in one call, into `into`; a missing row becomes false.
+-- Read the rows of `ids` from a hash into `into`; a missing row becomes false. In one call per
+-- thousand, since Lua passes at most 8 000 words: the tickets of a batch of bookings may be more.
 local function read_rows(key, ids, into)
-  local count = #ids
-  if count == 0 then return end
-  local rows = redis.call('HMGET', key, unpack(ids))
-  for n = 1, count do into[ids[n]] = rows[n] end
+  for first = 1, #ids, 1000 do
+    local last = math.min(#ids, first + 999)
+    local rows = redis.call('HMGET', key, unpack(ids, first, last))
+    for n = first, last do into[ids[n]] = rows[n - first + 1] end
+  end
 end
 
 -- Write rows in one call, if there are any: HSET and ZREM take them as they are.

@@ -95,10 +95,11 @@ local function holders_text(tickets, numbers)
   return ',"holders":[' .. table.concat(rows, ',') .. ']'
 end
 
--- Return the ticket that a command names, or nil and the refusal: its booking must be confirmed and
--- its place not cancelled. A row is kept from the first change on: `status version holder_id at_ms
--- gate by epoch seq scans`; status is valid, checked_in or undone, and at_ms and what follows are
--- its last change's, but for the scans that it remembers (`scan_word`), which may be missing.
+-- Return the ticket that a command names, or nil and the refusal: its booking must be confirmed,
+-- its place not cancelled, and its event not called off. A row is kept from the first change on:
+-- `status version holder_id at_ms gate by epoch seq scans`; status is valid, checked_in or undone,
+-- and at_ms and what follows are its last change's, but for the scans that it remembers
+-- (`scan_word`), which may be missing.
 local function ticket_of(command)
   local event = command.event
   local status, owner_id, items = string.match(event.booking_of[command.booking_id] or '',
@@ -107,6 +108,7 @@ local function ticket_of(command)
   if status then lives = ticket_lives(items, command.number) end
   if lives == nil or command.number < 1 then return nil, { 'NOT_FOUND' } end
   if status ~= 'confirmed' or not lives then return nil, { 'TICKET_CANCELLED' } end
+  if is_cancelled(event) then return nil, { 'EVENT_CANCELLED' } end
   local w = {}
   for word in string.gmatch(event.ticket_of[command.ticket_id] or '', '%S+') do w[#w + 1] = word end
   return {

@@ -107,12 +107,12 @@ local function offer(shard, event, entry, rules, past, seats)
   local tier = event.tiers[entry.tier_no]
   local offer_id = 'offer_' .. string.sub(entry.entry_id, 4)
   local price = string.format('%.0f', tier.price_minor)
-  local expires_at_ms = shard.at_ms + offer_ttl(shard, event, rules)
   local passed, limited = past.passed, past.limited
   local reason = rules.policy == 'skip' and 'skip' or 'patience'
   local items = entry.tier_no .. ':' .. entry.quantity .. ':' .. price
     .. (seats and ':' .. seats or '')
   local lines, _, rows = lines_of(items)
+  local expires_at_ms = before_end(event, lines, shard.at_ms + offer_ttl(shard, event, rules))
   move(event, lines, 'available', 'held', entry.user_id, entry.quantity)
   local seq = note(shard, event, 'offered', '"entry_id":"' .. entry.entry_id .. '","hold_id":"'
     .. offer_id .. '","user_id":"' .. entry.user_id .. '","fingerprint":"' .. entry.fingerprint
@@ -308,11 +308,14 @@ local function promote(shard, events)
   for _, event in ipairs(events) do
     local cause_seq, tier_nos = event.noted_seq or 0, {}
     for tier_no, tier in pairs(event.tiers) do
-      if not event.is_damaged and tier and tier.waiting > 0 and shard.at_ms < event.closes_at_ms
+      if tier and tier.waiting > 0 and shard.at_ms < event.closes_at_ms
         and (tier.closes_at_ms == 0 or shard.at_ms < tier.closes_at_ms) then
         tier_nos[#tier_nos + 1] = tier_no
       end
     end
+    -- `book` has not looked, if all that it was asked came from those who try too often.
+    if tier_nos[1] and not event.is_looked_at then look({ event }) end
+    if event.is_damaged then tier_nos = {} end
     table.sort(tier_nos, function(one, other) return tonumber(one) < tonumber(other) end)
     for _, tier_no in ipairs(tier_nos) do
       local tier = event.tiers[tier_no]

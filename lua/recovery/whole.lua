@@ -44,11 +44,11 @@ local function has_mark(name, key)
   return redis.call('HEXISTS', key, '!') == 1
 end
 
--- Tell whether places of a cancelled event are still taken.
+-- Tell whether places of a cancelled event are still taken, or waited for.
 local function is_taken(stock, tier_count)
   local fields, taken = {}, 0
   for n = 1, tonumber(tier_count) do
-    fields[2 * n - 1], fields[2 * n] = n .. '.held', n .. '.sold'
+    for _, name in ipairs({ '.held', '.sold', '.waiting' }) do fields[#fields + 1] = n .. name end
   end
   for _, figure in ipairs(redis.call('HMGET', stock, unpack(fields))) do
     taken = taken + tonumber(figure or 0)

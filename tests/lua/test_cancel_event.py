@@ -8,7 +8,8 @@ from engine.engine import Engine
 from engine.ids import new_id
 from engine.records import EventCancelled
 from tests.checks import FAR_MS, ask, journal, persons, users
-from tests.lua.world import Command, Till
+from tests.lua.waitlist import Queue, Waiter
+from tests.lua.world import Command, Desk, Till, dump
 
 
 async def test_cancel_event(till: Till, engine: Engine) -> None:
@@ -52,3 +53,29 @@ async def test_late_confirm_of_a_cancelled_event(till: Till) -> None:
     await till.hold(holder, 1, key="h", ttl_ms=1)
     await till.alone("cancel_event")
     assert "EVENT_CANCELLED" == await till.confirm(holder, key="h")
+
+
+async def test_tickets_of_a_cancelled_event_stay_as_they_are(till: Till, booking: Command) -> None:
+    """From the cancellation on nobody comes in or out, or gives away; known scans are told."""
+    first = await till.checkin(booking, 1, scan_id="scan-a")
+    await till.alone("cancel_event")
+    before = await dump(till.redis, till.shard)
+    assert ["EVENT_CANCELLED"] == await till.checkin(booking, 2, scan_id="scan-b")
+    assert ["EVENT_CANCELLED"] == await till.checkin(booking, 1)
+    assert ["EVENT_CANCELLED"] == await till.undo(booking, 1)
+    assert ["EVENT_CANCELLED"] == await till.transfer(booking, new_id("usr"), 2)
+    assert ["REPLAYED", *map(str, first[1:])] == await till.checkin(booking, 1, scan_id="scan-a")
+    assert ["NOT_FOUND"] == await till.checkin(booking, 4)
+    assert before == await dump(till.redis, till.shard)
+    await till.alone("empty_event", till.booking(booking))
+    assert ["TICKET_CANCELLED"] == await till.checkin(booking, 2)
+
+
+async def test_an_event_that_is_called_off_before_its_sale(till: Till, user: str) -> None:
+    """Nobody is told that its sale will open."""
+    await till.publish(opens_at_ms=FAR_MS - 1)
+    assert ["SALE_NOT_OPEN", FAR_MS - 1] == (await till.book(Command(user, (1, 1))))[0]
+    await till.alone("cancel_event")
+    assert ["EVENT_CANCELLED"] == (await till.book(Command(user, (1, 1))))[0]
+    assert ["EVENT_CANCELLED"] == (await Desk(till).hold(Command(user, (1, 1))))[0]
+    assert ["EVENT_CANCELLED"] == await Queue(till).send_join(Waiter(till.event, 1))

@@ -96,6 +96,17 @@ async def test_a_hold_ends_with_the_event(till: Till, user: str) -> None:
     assert "EXTENSION_LIMIT" == (await desk.on("extend", first, TTL_MS, LIFE_MAX_MS))[0]
 
 
+async def test_an_offer_ends_with_the_event(till: Till) -> None:
+    """What an offer promises it can keep: it runs out when the event, or its tier, ends."""
+    queue, bookings = await full(till, 2, 2)
+    ends_at_ms = await till.now_ms() + 20_000
+    for rules, booking in zip(({}, {"after_end": "t2t"}), bookings, strict=True):
+        await till.set_stock({"ends_at_ms": ends_at_ms} | rules)
+        await queue.join(2)
+        await till.cancel(booking)
+        assert ends_at_ms == (await queue.records(Offered))[-1].expires_at_ms
+
+
 @pytest.mark.parametrize(
     ("rules", "refusal"),
     [

@@ -10,7 +10,8 @@ from redis.exceptions import ResponseError
 from engine import keys
 from engine.calls import Limit
 from engine.ids import new_id
-from tests.checks import ask, check_consistent, journal, snapshot, users
+from tests.checks import FAR_MS, ask, check_consistent, journal, snapshot, users
+from tests.lua.waitlist import full
 from tests.lua.world import Command, Till
 
 #: So slow that no attempt comes back while a test runs.
@@ -174,3 +175,18 @@ async def test_f33_nothing_is_counted_where_the_journal_refuses(till: Till, user
     with pytest.raises(ResponseError, match="equal or smaller"):
         await book(till, *tries(user, 1))
     assert before == await snapshot(till.redis, till.shard)
+
+
+async def test_nothing_is_offered_of_an_event_that_lost_a_key(till: Till, user: str) -> None:
+    """I6, I9: also where a call refuses all its orders, what is lost is not written anew."""
+    queue, [booking] = await full(till, 2)
+    await queue.join(1)
+    await till.set_stock({"closes_at_ms": 1})
+    await till.cancel(booking)
+    await till.set_stock({"closes_at_ms": FAR_MS})
+    own = keys.event(till.shard, till.event)
+    await ask(till.redis, "DEL", own.holds)
+    limit = Limit(1, 86_400_000)
+    assert "EVENT_DAMAGED" == (await book(till, *tries(user, 1), limit=limit))[0][0]
+    assert "RATE_LIMITED" == (await book(till, *tries(user, 1), limit=limit))[0][0]
+    assert 0 == await ask(till.redis, "EXISTS", own.holds)

@@ -14,9 +14,9 @@ import pytest
 from redis.asyncio import Redis
 
 from engine import keys
-from engine.commands import Order, Publish
+from engine.commands import Join, Order, Publish, TierStock
 from engine.errors import EventRecovering
-from engine.ids import hold_id, new_id
+from engine.ids import entry_id, hold_id, new_id
 from engine.outcomes import Applied, Booked, Held, Refused
 from engine.status import Status
 from evently.embedded import PostgresServer, ValkeyServer
@@ -385,6 +385,26 @@ async def test_lists_of_the_shard_are_mended_at_a_look(office: BoxOffice, mender
     assert both == await ask(office.redis, "SMEMBERS", keys.events(shard))
     assert [event.event_id.encode()] == await ask(office.redis, "ZRANGE", keys.due(shard), 0, -1)
     assert {over.event_id.encode()} == await ask(office.redis, "SMEMBERS", keys.cancelling(shard))
+
+
+async def test_who_waits_for_a_cancelled_event_is_not_forgotten(
+    office: BoxOffice, mender: Mender
+) -> None:
+    """Where nothing is taken any more and somebody waits, the event is emptied all the same."""
+    shard, engine = office.shard, office.engine
+    event_id = (await office.add_event(tiers=(TierStock(1, 2500, 10),))).event_id
+    user = new_id("usr")
+    booking = await office.book(event_id, user, "k", (1, 1))
+    waiter = entry_id(event_id=event_id, user_id=user, idempotency_key="k")
+    join = Join(event_id, waiter, user, "print", 1, 1, "strict", 10**6, 10**6, 100)
+    assert isinstance(await engine.join(shard, join), Applied)
+    await engine.close(shard, event_id)
+    await office.cancel(event_id, user, booking)
+    await engine.cancel_event(shard, event_id)
+    await office.drain_all()
+    await ask(office.redis, "DEL", keys.cancelling(shard))
+    assert [] == await mender.turn()
+    assert {event_id.encode()} == await ask(office.redis, "SMEMBERS", keys.cancelling(shard))
 
 
 async def test_a_coordinator_mends_by_itself(office: BoxOffice) -> None:
