@@ -21,12 +21,13 @@ from multidict import istr
 from redis.exceptions import RedisError
 
 from api import metrics
+from api.codes import CODES
 from api.cors import CORS
 from api.http import ClientGone
 from api.lean import COMMON, LeanAnswer
 from api.malformed import not_http, objection, too_large
 from api.policy import Handler
-from api.problems import CODES, Problem, unavailable
+from api.problems import Problem, unavailable
 from engine.errors import EventRecovering, OutcomeUnknown, Overloaded, ShardUnavailable
 from store.pool import Busy
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from api import schemas
+from api.codes import Code
 from api.handlers import (
     accounts,
     availability,
@@ -24,7 +25,6 @@ from api.handlers import (
     waitlist,
 )
 from api.policy import Handler, Policy
-from api.problems import Code
 from usecases import asked, told
 
 
