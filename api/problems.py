@@ -181,9 +181,10 @@ def invalid(pointer: str, detail: str) -> Problem:
     return Problem(422, "invalid", "The request is not valid.", errors=[(pointer, detail)])
 
 
-def unavailable(code: str, title: str, *, retry_after_s: float = RETRY_AFTER_S) -> Problem:
+def unavailable(code: str, detail: str = "") -> Problem:
     """Return the answer while something below cannot do its work."""
-    return Problem(503, code, title, headers={"Retry-After": str(math.ceil(retry_after_s))})
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return Problem(503, code, CODES[code].title, detail=detail, headers=headers)
 
 
 _AT = re.compile(r" - at `(?:key in )?\$(.*)`$")

@@ -58,6 +58,8 @@ def raised() -> set[tuple[object, object]]:
                 found.add((texts[0], texts[1]))
             elif node.func.id == "unavailable" and texts:
                 found.add((503, texts[0]))
+            elif node.func.id == "warned":
+                found.add((503, texts[-1]))
     return found
 
 
