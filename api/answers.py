@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from api.codes import CODES
 from api.lean import LeanAnswer
-from api.problems import CODES, RETRY_AFTER_S, Problem, refusal
+from api.problems import RETRY_AFTER_S, Problem, refusal
 from engine.outcomes import Refused
 from engine.records import Item
 from engine.status import Status

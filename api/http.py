@@ -6,6 +6,8 @@ import base64
 import binascii
 import datetime as dt
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, TypeVar
 
 import aiohttp
@@ -28,6 +30,7 @@ Body = TypeVar("Body")
 
 PAGE_LIMIT_DEFAULT = 50
 PAGE_LIMIT_MAX = 200
+QUERY_CHARS_MAX = 200
 FAR_AHEAD = (dt.datetime(9999, 1, 1, tzinfo=dt.UTC), "")
 #: Where the policy wrapper leaves who is calling.
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
@@ -173,11 +176,12 @@ def has_seen(request: web.Request, etag: str) -> bool:
 
 def promo_code(request: web.Request) -> str:
     """Return the promo code of the query; none is empty."""
-    code = query_text(request, "promo_code")
-    try:
-        return rules.code("/query/promo_code", code) if code else ""
-    except Denied as denied:
-        raise problem_of(denied) from denied
+    return _query_as(rules.code, request, "promo_code") or ""
+
+
+def query_line(request: web.Request, name: str) -> str | None:
+    """Return a line of the query in the form in which lines are kept, or None if not given."""
+    return _query_as(partial(rules.line, chars_max=QUERY_CHARS_MAX), request, name)
 
 
 def page_limit(request: web.Request) -> int:
@@ -230,9 +234,23 @@ def query_moment(request: web.Request, name: str) -> dt.datetime | None:
         raise invalid(f"/query/{name}", "must be an RFC 3339 time") from error
 
 
-def query_text(request: web.Request, name: str, *, chars_max: int = 200) -> str | None:
-    """Return a bounded text from the query, or None if it is not given."""
-    text = query_once(request, name)
-    if text is not None and (len(text) > chars_max or "\0" in text):
-        raise invalid(f"/query/{name}", f"must be at most {chars_max} characters")
+def query_text(request: web.Request, name: str) -> str | None:
+    """Return what is searched for, or None if it is not given."""
+    text = _query_bounded(request, name)
     return text and rules.searched(text)
+
+
+def _query_bounded(request: web.Request, name: str) -> str | None:
+    text = query_once(request, name)
+    if text is not None and (len(text) > QUERY_CHARS_MAX or "\0" in text):
+        raise invalid(f"/query/{name}", f"must be at most {QUERY_CHARS_MAX} characters")
+    return text
+
+
+def _query_as(rule: Callable[[str, str], str], request: web.Request, name: str) -> str | None:
+    """Return a text from the query by the rule of its kind; what is empty or not given as it is."""
+    text = _query_bounded(request, name)
+    try:
+        return text and rule(f"/query/{name}", text)
+    except Denied as denied:
+        raise problem_of(denied) from denied

@@ -26,7 +26,7 @@ from api.http import ClientGone
 from api.lean import COMMON, LeanAnswer
 from api.malformed import not_http, objection, too_large
 from api.policy import Handler
-from api.problems import CODES, Problem, unavailable
+from api.problems import Problem, unavailable
 from engine.errors import EventRecovering, OutcomeUnknown, Overloaded, ShardUnavailable
 from store.pool import Busy
 
@@ -173,49 +173,28 @@ def _is_of_database(error: Exception) -> bool:
 
 
 def _of_failure(error: Exception, route: str, request_id: str) -> Problem:
+    def warned(what: str, action: str, code: str) -> Problem:
+        log.warning(what, action=action, route=route, request_id=request_id, error=repr(error))
+        return unavailable(code)
+
     match error:
         case OutcomeUnknown():
-            return unavailable(
-                "outcome_unknown",
-                "It is not known whether this happened; repeat it with the same Idempotency-Key.",
-            )
+            return unavailable("outcome_unknown", "Repeat it with the same Idempotency-Key.")
         case Overloaded():
-            return unavailable("backpressure", "Too much is waiting; try again shortly.")
+            return unavailable("backpressure")
         case EventRecovering():
-            row = CODES["event_recovering"]
-            return unavailable(row.code, row.title)
+            return unavailable("event_recovering")
         case ShardUnavailable():
-            return unavailable("shard_recovering", "The sale is being checked; it reopens shortly.")
+            return unavailable("shard_recovering")
         case RedisError():
-            log.warning(
-                "redis failed",
-                action="redis_failed",
-                route=route,
-                request_id=request_id,
-                error=repr(error),
-            )
-            return unavailable("redis_unavailable", "Redis does not answer.")
+            return warned("redis failed", "redis_failed", "redis_unavailable")
         case Busy():
             # No line in the log: anybody may ask often. The request is counted with its status.
-            return unavailable("database_busy", "The database is busy with requests of this kind.")
+            return unavailable("database_busy")
         case asyncpg.QueryCanceledError() | asyncpg.LockNotAvailableError():
-            log.warning(
-                "statement took too long",
-                action="statement_cancelled",
-                route=route,
-                request_id=request_id,
-                error=repr(error),
-            )
-            return unavailable("database_busy", "The database is busy with requests of this kind.")
+            return warned("statement took too long", "statement_cancelled", "database_busy")
         case _ if _is_of_database(error):
-            log.warning(
-                "database failed",
-                action="database_failed",
-                route=route,
-                request_id=request_id,
-                error=repr(error),
-            )
-            return unavailable("database_unavailable", "The database does not answer.")
+            return warned("database failed", "database_failed", "database_unavailable")
         case _:
             log.error(
                 "request failed",

@@ -19,6 +19,7 @@ from usecases.told import Booking
 
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
 _REF = "#/components/schemas/{name}"
+_WITH_TOKEN = {Policy.USER, Policy.STAFF, Policy.ORGANIZER}
 _QUERY_SCHEMAS: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT_MAX},
     "from": {"type": "string", "format": "date-time"},
@@ -66,11 +67,11 @@ def _operation(row: Route) -> dict[str, Any]:
         "parameters": _parameters(row),
         "responses": _responses(row),
     }
-    if row.policy in {Policy.USER, Policy.STAFF, Policy.ORGANIZER}:
+    if row.policy in _WITH_TOKEN:
         operation["security"] = [{"token": []}]
     if row.body is not None:
         operation["requestBody"] = {
-            "required": True,
+            "required": not row.may_be_bare,
             "content": {"application/json": {"schema": _reference(row.body)}},
         }
     return operation
@@ -120,12 +121,7 @@ def _responses(row: Route) -> dict[str, Any]:
         responses["200"] = responses["201"] | {
             "description": "The booking was made before, and cancelled since."
         }
-    codes = list(row.problems)
-    if row.body is not None:
-        codes += [(400, "malformed"), (408, "request_timeout"), (413, "too_large")]
-        codes += [(415, "unsupported_encoding"), (422, "invalid")]
-    if row.policy in {Policy.USER, Policy.ORGANIZER}:
-        codes.append((401, "unauthorized"))
+    codes = _codes(row)
     for status in sorted({status for status, _ in codes}):
         names = ", ".join(f"`{code}`" for own, code in codes if own == status)
         responses[str(status)] = {
@@ -133,6 +129,23 @@ def _responses(row: Route) -> dict[str, Any]:
             "content": {CONTENT_TYPE: {"schema": _reference(ProblemDetails)}},
         }
     return responses
+
+
+def _codes(row: Route) -> list[tuple[int, str]]:
+    """Return all problems of a route, its own and those of what it takes and of who may call."""
+    codes = list(row.problems)
+    if row.needs_key:
+        codes += [(400, "idempotency_key_missing"), (400, "idempotency_key_malformed")]
+    if row.body is not None:
+        codes += [(400, "malformed"), (408, "request_timeout"), (413, "too_large")]
+        codes.append((415, "unsupported_encoding"))
+    if row.body is not None or row.query:
+        codes.append((422, "invalid"))
+    if row.policy in _WITH_TOKEN:
+        codes.append((401, "unauthorized"))
+    if row.policy in _WITH_TOKEN - {Policy.USER}:
+        codes.append((403, "forbidden"))
+    return list(dict.fromkeys(codes))
 
 
 def _reference(kind: type) -> dict[str, str]:

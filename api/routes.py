@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from api import schemas
+from api.codes import Code
 from api.handlers import (
     accounts,
     availability,
@@ -24,7 +25,6 @@ from api.handlers import (
     waitlist,
 )
 from api.policy import Handler, Policy
-from api.problems import Code
 from usecases import asked, told
 
 
@@ -41,7 +41,8 @@ class Route(NamedTuple):
     answer: Any = None
     #: Status of success.
     status: int = 200
-    #: Problem codes that are this route's own, with their HTTP status.
+    #: Problem codes that are this route's own, with their HTTP status; what follows from its
+    #: policy, body, key and query, `api.openapi` adds.
     problems: tuple[tuple[int, str], ...] = ()
     #: Whether the request must carry an Idempotency-Key.
     needs_key: bool = False
@@ -49,6 +50,8 @@ class Route(NamedTuple):
     prefers: bool = False
     #: Whether it is served on the fast lane (`api.lane`); its answers are lean.
     is_hot: bool = False
+    #: Whether it may come without its body.
+    may_be_bare: bool = False
     #: Names of query parameters.
     query: tuple[str, ...] = ()
 
@@ -61,15 +64,15 @@ def _route(
 
     Args:
         line: Method and path, with the names of what may stand in the query; then who may call,
-            the status of success if it is not 200, and whether it is `hot`, needs a `key`, and
-            `prefers`.
+            the status of success if it is not 200, and whether it is `hot`, needs a `key`,
+            `prefers`, and may come `bare` of its body.
 
         problems: HTTP status and code of each problem that is its own.
     """
     method, target, policy, *words = line.split()
     path, _, query = target.partition("?")
     codes = problems.split()
-    own = tuple(zip(map(int, codes[::2]), codes[1::2], strict=True))
+    own = tuple(dict.fromkeys(zip(map(int, codes[::2]), codes[1::2], strict=True)))
     return Route(
         method,
         path,
@@ -78,55 +81,64 @@ def _route(
         body,
         answer,
         next((int(word) for word in words if word.isdigit()), 200),
-        ((400, "idempotency_key_missing"), *own) if "key" in words else own,
+        own,
         needs_key="key" in words,
         prefers="prefers" in words,
         is_hot="hot" in words,
+        may_be_bare="bare" in words,
         query=tuple(query.split(",")) if query else (),
     )
 
 
-_SHUT = "503 shard_recovering 503 event_recovering 503 outcome_unknown"
-_READ = "404 not_found 503 shard_recovering 503 event_recovering"
-_SEE = f"404 not_found 409 not_on_sale {_SHUT}"
+_STORED = "503 database_busy 503 database_unavailable"
+_SHUT = f"503 shard_recovering 503 event_recovering 503 outcome_unknown 503 backpressure {_STORED}"
+_READ = f"404 not_found 503 shard_recovering 503 event_recovering 503 redis_unavailable {_STORED}"
+_UP_TO_DATE = f"503 shard_recovering 503 redis_unavailable {_STORED}"
+_LOOK = f"404 not_found {_SHUT}"
+_SEE = f"409 not_on_sale {_LOOK}"
 _BOOK = (
-    "404 not_found 409 sold_out 409 all_held 409 kept_for_waitlist 409 limit_reached "
+    "409 sold_out 409 all_held 409 kept_for_waitlist 409 limit_reached "
     "409 sale_not_open 409 event_cancelled 409 sale_closed 409 event_ended "
-    "409 not_on_sale 409 seat_taken 409 not_together 409 promo_exhausted "
-    f"422 idempotency_key_reused 429 rate_limited 503 backpressure {_SHUT}"
+    "409 seat_taken 409 not_together 409 promo_exhausted "
+    f"422 idempotency_key_reused 429 rate_limited {_SEE}"
 )
-_HOLD = f"{_BOOK} 429 too_many_holds"
+_HOLD = f"{_BOOK} 429 too_many_holds 503 redis_unavailable"
 _ACCEPT = (
-    f"404 not_found 409 event_cancelled 409 event_ended 410 hold_expired 410 hold_released {_SHUT}"
+    "409 event_cancelled 409 event_ended 410 hold_expired 410 hold_released "
+    f"503 redis_unavailable {_LOOK}"
 )
 _CONFIRM = (
     "409 sale_closed 409 sale_not_open 409 limit_reached 409 promo_exhausted 409 price_changed "
+    f"409 not_on_sale 422 invalid {_ACCEPT}"
+)
+_RELEASE = f"409 hold_confirmed 503 redis_unavailable {_LOOK}"
+_EXTEND = (
+    "409 extension_limit 409 hold_confirmed 409 sale_closed 409 sale_not_open 409 not_on_sale "
     f"{_ACCEPT}"
 )
-_RELEASE = f"404 not_found 409 hold_confirmed {_SHUT}"
-_EXTEND = f"409 extension_limit 409 hold_confirmed 409 sale_closed {_ACCEPT}"
 _JOIN = (
-    "404 not_found 409 already_waiting 409 places_available 409 waitlist_full 409 limit_reached "
+    "409 already_waiting 409 places_available 409 waitlist_full 409 limit_reached "
     "409 party_too_large 409 event_cancelled 409 sale_not_open 409 sale_closed 409 event_ended "
-    "409 not_on_sale 422 idempotency_key_reused "
-    f"429 rate_limited 503 backpressure {_SHUT}"
+    f"422 idempotency_key_reused 429 rate_limited 503 redis_unavailable {_SEE}"
 )
 _GIVE_BACK = (
-    "404 not_found 409 version_changed 409 not_in_booking 409 seats_not_named 409 below_minimum "
+    "409 version_changed 409 not_in_booking 409 seats_not_named 409 below_minimum "
     "409 already_checked_in 409 ticket_transferred 409 not_upgraded 428 precondition_required "
-    f"{_SHUT}"
+    f"503 catching_up 503 redis_unavailable {_LOOK}"
 )
-_TICKET = f"404 not_found 409 event_cancelled 409 already_checked_in 410 ticket_cancelled {_SHUT}"
-_TRANSFER = f"409 no_transfers {_TICKET}"
+_TICKET = (
+    "409 event_cancelled 409 already_checked_in 410 ticket_cancelled 503 redis_unavailable "
+    f"{_LOOK}"
+)
+_RETURN = f"409 no_transfers 503 catching_up {_TICKET}"
 _SCAN = (
-    "403 forbidden 409 wrong_event 410 ticket_superseded 422 idempotency_key_reused "
-    f"503 backpressure {_TICKET}"
+    "400 idempotency_key_malformed 409 wrong_event 410 ticket_superseded "
+    f"422 idempotency_key_reused {_TICKET}"
 )
 _UNDO = f"409 not_checked_in {_SCAN}"
-_OWN = f"403 forbidden 404 not_found {_SHUT}"
-_CLOSE = f"409 not_on_sale {_OWN}"
+_CLOSE = f"409 not_on_sale {_LOOK}"
 _REOPEN = f"409 event_cancelled 409 event_ended 409 sale_closed {_CLOSE}"
-_SEATS = f"409 seat_taken 503 backpressure {_CLOSE}"
+_SEATS = f"409 seat_taken {_CLOSE}"
 _CHANGE = (
     "409 capacity_below_taken 409 tier_has_seats 409 event_ended 409 event_cancelled "
     f"409 sale_closed 412 precondition_failed 428 precondition_required {_CLOSE}"
@@ -181,29 +193,33 @@ ROUTES: tuple[Route, ...] = (
         "POST /v1/auth/register public 201",
         accounts.register,
         schemas.Token,
-        "409 email_taken 429 rate_limited",
+        f"409 email_taken 429 rate_limited 503 backpressure {_STORED}",
         body=asked.Register,
     ),
     _route(
         "POST /v1/auth/login public",
         accounts.login,
         schemas.Token,
-        "401 wrong_credentials",
+        f"401 wrong_credentials 503 backpressure {_STORED}",
         body=asked.Login,
     ),
-    _route("GET /v1/me user", accounts.me, told.Me),
+    _route("GET /v1/me user", accounts.me, told.Me, f"404 not_found {_STORED}"),
     _route(
-        "POST /v1/events organizer 201",
-        events.create,
+        "POST /v1/events organizer 201", events.create, told.Event, _STORED, body=asked.NewEvent
+    ),
+    _route(
+        "GET /v1/events?q,category,from,to,limit,after public",
+        events.listing,
+        schemas.EventPage,
+        _STORED,
+    ),
+    _route("GET /v1/events/{event_id}?promo_code public", events.read, told.Event, _LOOK),
+    _route(
+        "POST /v1/events/{event_id}/publish organizer",
+        events.publish,
         told.Event,
-        "403 forbidden",
-        body=asked.NewEvent,
+        f"422 invalid {_LOOK}",
     ),
-    _route(
-        "GET /v1/events?q,category,from,to,limit,after public", events.listing, schemas.EventPage
-    ),
-    _route("GET /v1/events/{event_id}?promo_code public", events.read, told.Event, _READ),
-    _route("POST /v1/events/{event_id}/publish organizer", events.publish, told.Event, _OWN),
     _route("GET /v1/holds/{hold_id} user", holds.read, told.Hold, _READ),
     _route("POST /v1/holds/{hold_id}/extend user", holds.extend, told.Hold, _EXTEND),
     _route("DELETE /v1/holds/{hold_id} user 204", holds.release, None, _RELEASE),
@@ -214,7 +230,7 @@ ROUTES: tuple[Route, ...] = (
         _JOIN,
         body=asked.Join,
     ),
-    _route("GET /v1/waitlist?limit,after user", waitlist.listing, schemas.WaitlistPage, _SHUT),
+    _route("GET /v1/waitlist?limit,after user", waitlist.listing, schemas.WaitlistPage, _READ),
     _route("GET /v1/waitlist/{entry_id} user", waitlist.read, told.WaitlistEntry, _READ),
     _route("DELETE /v1/waitlist/{entry_id} user 204", waitlist.leave, None, _RELEASE),
     _route(
@@ -223,17 +239,23 @@ ROUTES: tuple[Route, ...] = (
     _route(
         "POST /v1/offers/{offer_id}/decline user", waitlist.decline, told.WaitlistEntry, _RELEASE
     ),
-    _route("GET /v1/bookings?limit,after user", bookings.listing, schemas.BookingPage),
+    _route("GET /v1/bookings?limit,after user", bookings.listing, schemas.BookingPage, _UP_TO_DATE),
     _route(
         "GET /v1/bookings/{booking_id} user",
         bookings.read,
         told.Booking,
-        "404 not_found 503 catching_up",
+        f"404 not_found 503 catching_up {_UP_TO_DATE}",
     ),
-    _route("POST /v1/bookings/{booking_id}/cancel user", bookings.cancel, told.Booking, _GIVE_BACK),
+    _route(
+        "POST /v1/bookings/{booking_id}/cancel user bare",
+        bookings.cancel,
+        told.Booking,
+        _GIVE_BACK,
+        body=asked.CancelBooking,
+    ),
     _route("GET /v1/receipt-key public", receipts.keys, schemas.ReceiptKeys),
     _route("GET /v1/ticket-key public", gate.keys, schemas.TicketKeys),
-    _route("GET /v1/tickets?limit,after user", gate.listing, schemas.TicketPage),
+    _route("GET /v1/tickets?limit,after user", gate.listing, schemas.TicketPage, _UP_TO_DATE),
     _route(
         "POST /v1/tickets/{code}/check-in staff",
         gate.check_in,
@@ -246,17 +268,22 @@ ROUTES: tuple[Route, ...] = (
         "POST /v1/events/{event_id}/scans staff",
         gate.upload,
         schemas.ScanAnswers,
-        f"403 forbidden 404 not_found {_SHUT}",
+        f"503 redis_unavailable {_LOOK}",
         body=asked.PastScans,
     ),
     _route(
         "POST /v1/tickets/{ticket_id}/transfer user",
         gate.transfer,
         told.Transferred,
-        _TRANSFER,
+        _RETURN,
         body=asked.Transfer,
     ),
-    _route("POST /v1/tickets/{ticket_id}/return user", gate.give_back, told.Transferred, _TICKET),
+    _route(
+        "POST /v1/tickets/{ticket_id}/return user",
+        gate.give_back,
+        told.Transferred,
+        f"422 invalid {_RETURN}",
+    ),
     _route(
         "PATCH /v1/events/{event_id} organizer",
         changes.change,
@@ -276,7 +303,10 @@ ROUTES: tuple[Route, ...] = (
         "POST /v1/events/{event_id}/cancel organizer 202", changes.cancel, told.Cancellation, _CLOSE
     ),
     _route(
-        "GET /v1/events/{event_id}/cancel organizer", changes.cancellation, told.Cancellation, _OWN
+        "GET /v1/events/{event_id}/cancel organizer",
+        changes.cancellation,
+        told.Cancellation,
+        _CLOSE,
     ),
     _route("GET /healthz ops", ops.healthz, schemas.Health),
     _route("GET /readyz ops", ops.readyz, schemas.Health),

@@ -347,12 +347,8 @@ class Engine:
         Raises:
             EventRecovering: nobody knows now.
         """
-        self.reign(shard)
-        row: Any = await self.client(shard).hget(keys.event(shard, event_id).bookings, booking_id)
-        if row is None:
-            await self._require_whole(shard, event_id, "bookings")
-            return None
-        return values.parse_booking(row)
+        row = await self._read_row(shard, event_id, "bookings", booking_id)
+        return None if row is None else values.parse_booking(row)
 
     async def read_hold(self, shard: int, event_id: str, hold_id: str) -> Hold | None:
         """
@@ -361,12 +357,8 @@ class Engine:
         Raises:
             EventRecovering: nobody knows now.
         """
-        self.reign(shard)
-        row: Any = await self.client(shard).hget(keys.event(shard, event_id).holds, hold_id)
-        if row is None:
-            await self._require_whole(shard, event_id, "holds")
-            return None
-        return values.parse_hold(row)
+        row = await self._read_row(shard, event_id, "holds", hold_id)
+        return None if row is None else values.parse_hold(row)
 
     async def read_entries(
         self, shard: int, event_id: str, entry_ids: list[str]
@@ -384,6 +376,15 @@ class Engine:
         if len(found) < len(entry_ids):
             await self._require_whole(shard, event_id, "entries")
         return found
+
+    async def _read_row(self, shard: int, event_id: str, key: str, own_id: str) -> Any:
+        """Read what an event's *key* has of an id; None if it has nothing, and is whole."""
+        self.reign(shard)
+        names = keys.event(shard, event_id)
+        row: Any = await self.client(shard).hget(getattr(names, key), own_id)
+        if row is None:
+            await self._require_whole(shard, event_id, key)
+        return row
 
     async def _require_whole(self, shard: int, event_id: str, key: str) -> None:
         """Before it is said that something is not there: see that its *key* is (`keys.MARK`)."""

@@ -2,7 +2,7 @@
 Every status a script can reply, once.
 
 A status is an expected outcome, hence a value and never an exception. The names are the ones in
-the Lua headers; the HTTP table in `api/problems.py` covers each (a test holds both).
+the Lua headers; the HTTP table in `api/codes.py` covers each (a test holds both).
 """
 
 from __future__ import annotations

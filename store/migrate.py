@@ -54,14 +54,19 @@ async def migrate(database_url: str, *, passwords: Mapping[str, str] | None = No
         Names of the files applied by this call, in order.
 
     Raises:
-        MigrationError: an applied file has changed since, or the lock was not to be had.
+        MigrationError: an applied file has changed since, the lock was not to be had, or roles have
+            passwords and cannot be made: the parts could not log in.
     """
     connection = await connect(database_url, timeout_ms=_STATEMENT_TIMEOUT_MS)
     try:
         await _lock(connection)
         applied = await _apply_missing(connection)
         await _ensure_partitions(connection)
-        await roles.grant(connection, passwords or {})
+        if not await roles.grant(connection, passwords or {}) and passwords:
+            raise MigrationError(
+                "the owner of the database may not make roles: let it (CREATEROLE), make the roles "
+                f"{', '.join(map(roles.user, roles.ROLES))}, or set no passwords for them"
+            )
     finally:
         await connection.close()
     return applied

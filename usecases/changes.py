@@ -141,7 +141,8 @@ async def cancellation(services: Services, person: Principal, event_id: str) -> 
 
 async def _progress(services: Services, event: events.Event) -> told.Cancellation:
     outcome = await services.engine.availability(event.shard, event.id, promo_code=ALL_TIERS)
-    if isinstance(outcome, Refused) and event.status != "cancelled":
+    is_unloaded = isinstance(outcome, Refused) and outcome.status is Status.NOT_ON_SALE
+    if is_unloaded and event.status != "cancelled":
         raise not_found()
     stock = granted(outcome).stock
     if "cancelled_at_ms" not in stock:

@@ -17,8 +17,8 @@ from store.seats import Section
 from usecases import told
 from usecases.asked import NewEvent, NewRow, NewSeat, NewSection, NewTier
 from usecases.denials import Denied, Why, as_value, invalid
-from usecases.events import over_at, view_of
-from usecases.labels import as_read, require_distinct
+from usecases.events import as_loaded, not_its_seats, over_at, seats_of_tiers, view_of
+from usecases.labels import require_distinct
 from usecases.moments import in_utc as _utc
 from usecases.services import Services
 from usecases.tokens import Principal
@@ -164,10 +164,7 @@ def _with_rules(
 
 def _promos(body: NewEvent) -> list[events.Promo]:
     """Turn promo codes into what is loaded; raise the problem of the first that is not valid."""
-    names: dict[str | int, int] = {}
-    for number, tier in enumerate(body.tiers):
-        names[number] = number + 1
-        names.setdefault(tier.name, number + 1)
+    names = _tier_nos(body)
     hidden = {number for number, tier in enumerate(body.tiers, start=1) if tier.is_hidden}
     promos: dict[str, events.Promo] = {}
     for number, promo in enumerate(body.promo_codes):
@@ -191,28 +188,30 @@ def _promos(body: NewEvent) -> list[events.Promo]:
 
 def _capacities(body: NewEvent, sections: Iterable[Section]) -> list[int]:
     """Return the capacity of each tier: what is given, or its number of seats."""
-    seats: dict[int, int] = {}
-    for section in sections:
-        count = sum(map(int, section.row_seats.split(",")))
-        seats[section.tier_no] = seats.get(section.tier_no, 0) + count
+    seats = seats_of_tiers(map(as_loaded, sections))
     found = []
     for number, tier in enumerate(body.tiers):
         capacity = seats.get(number + 1, tier.capacity)
         if capacity is None:
             raise invalid(f"/tiers/{number}/capacity", "is required where the tier has no seats")
         if tier.capacity not in (None, capacity):
-            raise invalid(f"/tiers/{number}/capacity", f"is not its number of seats, {capacity}")
+            raise invalid(f"/tiers/{number}/capacity", not_its_seats(capacity))
         found.append(capacity)
+    return found
+
+
+def _tier_nos(body: NewEvent) -> dict[str | int, int]:
+    """Return the number of each tier by what a request may call it: its index or its name."""
+    found: dict[str | int, int] = {}
+    for number, tier in enumerate(body.tiers):
+        found[number] = number + 1
+        found.setdefault(tier.name, number + 1)
     return found
 
 
 def _sections(body: NewEvent) -> list[Section]:
     """Turn a draft's sections into rows that still lack their event; raise the first problem."""
-    tier_nos: dict[str | int, int] = {}
-    for number, tier in enumerate(body.tiers):
-        tier_nos[number] = number + 1
-        tier_nos.setdefault(tier.name, number + 1)
-    sections = []
+    tier_nos, sections = _tier_nos(body), []
     for number, section in enumerate(body.sections):
         pointer = f"/sections/{number}"
         tier_no = tier_nos.get(section.tier)
@@ -262,11 +261,7 @@ def _row(pointer: str, row: NewRow) -> dict[str, Any]:
     if isinstance(row.seats, int):
         return {"name": row.name}
     labels = [seat.label for seat in row.seats]
-    seen: set[str] = set()
-    for number, label in enumerate(labels):
-        if as_read(label) in seen:
-            raise invalid(f"{pointer}/seats/{number}/label", "must be its row's own")
-        seen.add(as_read(label))
+    require_distinct((f"{pointer}/seats/{n}/label", label) for n, label in enumerate(labels))
     return {"name": row.name, "labels": labels}
 
 

@@ -152,7 +152,7 @@ async def _own(services: Services, person: Principal, own_id: str) -> Kept:
     """
     if not is_id("hold", own_id):
         raise not_found()
-    for event_id in await events.ids_between(services.pools.own, *event_id_range(own_id)):
+    for event_id in await events.ids_between(services.pools.events, *event_id_range(own_id)):
         known = await services.catalog.find(event_id)
         if known is None or known.is_draft:
             continue  # Somebody's draft, made in the same ms.

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from engine.engine import ALL_TIERS, Engine
-from engine.errors import OutcomeUnknown, ShardUnavailable
+from engine.errors import EventRecovering, OutcomeUnknown, ShardUnavailable
 from engine.outcomes import Refused
+from engine.status import Status
 from store.events import Event, Tier
 from usecases.moments import moment_of, ms_of
 
@@ -31,7 +32,7 @@ async def is_loaded(engine: Engine, shard: int, event_id: str) -> bool:
         ShardUnavailable, OutcomeUnknown: nobody can tell now.
     """
     found = await engine.availability(shard, event_id, promo_code=ALL_TIERS)
-    return not isinstance(found, Refused)
+    return not (isinstance(found, Refused) and found.status is Status.NOT_ON_SALE)
 
 
 async def as_sold(
@@ -40,7 +41,7 @@ async def as_sold(
     """
     Return an event's rows as they are once PostgreSQL has all that Redis has now.
 
-    While Redis is away, what PostgreSQL says is the newest there is.
+    While Redis is away, or has lost its part, what PostgreSQL says is the newest there is.
 
     Raises:
         ShardUnavailable, OutcomeUnknown: nobody can tell whether the event is a draft.
@@ -54,6 +55,8 @@ async def as_sold(
             raise
         return event, tiers
     if isinstance(found, Refused):
+        if found.status is Status.EVENT_DAMAGED and event.status == "draft":
+            raise EventRecovering
         return event, tiers
     stock = found.stock
     closes_at_ms = int(stock["closes_at_ms"])

@@ -70,11 +70,6 @@ class Services:
     #: Time a read waits for PostgreSQL to catch up with Redis, in ms.
     catch_up_timeout_ms: int
 
-    @property
-    def pool(self) -> Pool:
-        """The connections of who reads single events."""
-        return self.pools.events
-
     async def settle(self, shard: int, outcome: Applied) -> bool:
         """Wait until PostgreSQL has a change, so that what follows sees it; False if too long."""
         return await self._reach(shard, outcome.epoch, outcome.seq)

@@ -15,6 +15,7 @@ from api.http import (
     page_limit,
     page_start,
     promo_code,
+    query_line,
     query_moment,
     query_text,
     read_body,
@@ -57,7 +58,7 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
         limit=page_limit(request),
         after=page_start(request, _LONG_AGO),
         text=query_text(request, "q"),
-        category=query_text(request, "category"),
+        category=query_line(request, "category"),
         starts_from=query_moment(request, "from"),
         starts_before=query_moment(request, "to"),
     )

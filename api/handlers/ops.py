@@ -38,7 +38,7 @@ async def readyz(request: web.Request) -> web.StreamResponse | Problem:
             checks["shards"] = "ok" if await services.engine.is_heard() else "shut"
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
-            await ping(services.pool)
+            await ping(services.pools.events)
     except Exception as error:  # noqa: BLE001  Whatever it is, we are not ready.
         checks["database"] = type(error).__name__
     is_ready = set(checks.values()) == {"ok"}

@@ -11,7 +11,8 @@ import msgspec
 from aiohttp import hdrs, web
 
 from api.answers import answer
-from api.problems import CODES, TYPE_PREFIX, Code, Problem, not_found
+from api.codes import CODES, Code
+from api.problems import TYPE_PREFIX, Problem, not_found
 
 _STYLE = """
 :root { color-scheme: light dark; font: 1.0625rem/1.5 system-ui, sans-serif }

@@ -49,11 +49,13 @@ async def wait_for_waiting(world: World, *, event_type: str, least: int = 1) -> 
 
 
 async def answers_of_the_others(world: World, event: Event) -> list[Answer]:
-    """Ask all that must go on: sign-in, oneself, an event, the list, what is left, a sale."""
+    """Ask all that must go on: sign-in, oneself, an event, what is left, a sale by either way."""
     body = account()
     made = await world.call("POST", "/v1/auth/register", json=body)
     login = {"email": body["email"], "password": PASSWORD}
     token = made.body["access_token"]
+    held = await world.hold(event, token)
+    confirm = f"/v1/holds/{held.body['id']}/confirm"
     return [
         made,
         await world.call("POST", "/v1/auth/login", json=login),
@@ -61,6 +63,8 @@ async def answers_of_the_others(world: World, event: Event) -> list[Answer]:
         await world.call("GET", f"/v1/events/{event['id']}"),
         await world.call("GET", f"/v1/events/{event['id']}/availability"),
         await world.book(event, token),
+        held,
+        await world.call("POST", confirm, token=token),
     ]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine import keys
-from tests.api.world import SHARD, World, check_problem
+from tests.api.test_behind import behind
+from tests.api.world import SHARD, Serve, World, check_problem
 from tests.checks import ask
 
 
@@ -49,3 +50,25 @@ async def test_f45_a_lost_key_over_http(world: World, key: str) -> None:
     assert 201 == confirmed.status, confirmed.text
     left = await world.call("GET", f"{where}/availability")
     assert [7] == [tier["available"] for tier in left.body["tiers"]]
+
+
+async def test_f45_a_lost_key_that_postgresql_does_not_know(world: World, serve: Serve) -> None:
+    """F45: nobody is told of a sale that it never was, where PostgreSQL still has a draft."""
+    boss = await world.organizer()
+    draft = await world.draft(boss, 10)
+    where = f"/v1/events/{draft['id']}"
+    async with serve(catch_up_timeout_ms=50) as other, behind(world):
+        assert 200 == (await other.publish(draft["id"], boss)).status
+        await ask(world.redis, "DEL", keys.event(SHARD, draft["id"]).stock)
+        for answer in (
+            await other.call("GET", where),
+            await other.call("GET", f"{where}/availability"),
+            await other.book(draft, other.token()),
+            await other.call("GET", f"{where}/cancel", token=boss),
+        ):
+            check_problem(answer, 503, "event_recovering")
+        listed = await other.call("GET", "/v1/events?limit=200")
+        assert draft["id"] not in {event["id"] for event in listed.body["data"]}
+    await world.settle()
+    await world.recover()
+    assert 201 == (await world.book(draft, world.token())).status

@@ -11,8 +11,9 @@ from html import escape
 import msgspec
 import pytest
 
+from api.codes import CODES
 from api.http import SERVICES
-from api.problems import CODES, REFUSALS, TYPE_PREFIX, from_validation, refusal
+from api.problems import REFUSALS, TYPE_PREFIX, from_validation, refusal
 from api.routes import ROUTES
 from engine.outcomes import REFUSAL_FIELDS, Refused
 from engine.status import Status
@@ -57,6 +58,8 @@ def raised() -> set[tuple[object, object]]:
                 found.add((texts[0], texts[1]))
             elif node.func.id == "unavailable" and texts:
                 found.add((503, texts[0]))
+            elif node.func.id == "warned":
+                found.add((503, texts[-1]))
     return found
 
 

@@ -276,6 +276,19 @@ async def test_search_in_any_form(world: World, organizer: str) -> None:
             assert event_id not in {event["id"] for event in found.body["data"]}, query
 
 
+async def test_categories_in_any_form(world: World) -> None:
+    """A category is found as it was given and as it is shown, and by no other name."""
+    for given in (E_COMPOSED, E_APART, " Rock  &  Pop\u200b"):
+        event = await world.event(1, category=given)
+        for form, is_found in ((given, True), (event["category"], True), ("Rock", False)):
+            answer = await world.call("GET", f"/v1/events?limit=200&category={quote(form)}")
+            found = {one["id"] for one in answer.body["data"]}
+            assert is_found == (event["id"] in found), form
+    check_problem(
+        await world.call("GET", "/v1/events?category=a%0Ab"), 422, "invalid", "/query/category"
+    )
+
+
 @pytest.mark.parametrize("given", [*REFUSED, *LINE_ENDS])
 def test_nothing_steers_a_terminal(given: str) -> None:
     """What stands in old rows is spelled out where people read it."""
