@@ -127,8 +127,7 @@ _GIVE_BACK = (
     f"503 catching_up 503 redis_unavailable {_LOOK}"
 )
 _TICKET = (
-    "409 event_cancelled 409 already_checked_in 410 ticket_cancelled 503 redis_unavailable "
-    f"{_LOOK}"
+    f"409 event_cancelled 409 already_checked_in 410 ticket_cancelled 503 redis_unavailable {_LOOK}"
 )
 _RETURN = f"409 no_transfers 503 catching_up {_TICKET}"
 _SCAN = (

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
+import secrets
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
+from evently.embedded import PostgresServer
 from store import roles
+from store.migrate import MigrationError, migrate
 from store.sql import query
-from tests.store.databases import migrated_database
+from tests.store.databases import create_database, migrated_database
 
 ROOT = Path(__file__).parents[2]
 #: Where the code of a role begins; `reader` has none.
@@ -145,3 +149,20 @@ async def test_rights(url: str, statement: str) -> None:
     finally:
         await connection.close()
     assert WORK[statement] == may
+
+
+async def test_owner_who_may_not_make_roles(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Passwords of roles that cannot be made end the migration, and say why; without it ends well."""
+    url = await create_database(postgres.url)
+    plain = f"plain_{secrets.token_hex(4)}"
+    connection = await asyncpg.connect(postgres.url)
+    await connection.execute(f"CREATE ROLE {plain} LOGIN")
+    await connection.execute(f"ALTER DATABASE {urlsplit(url).path[1:]} OWNER TO {plain}")
+    await connection.close()
+    own = urlsplit(url)._replace(netloc=f"{plain}@")
+    monkeypatch.setattr(roles, "ROLES", ("not_there",))
+    with pytest.raises(MigrationError, match="may not make roles"):
+        await migrate(own.geturl(), passwords={"not_there": "secret"})
+    assert [] == await migrate(own.geturl())
