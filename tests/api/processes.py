@@ -25,6 +25,7 @@ START_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 30.0
 #: Nobody listens there: hot routes answer what they know without a store.
 NOWHERE = "127.0.0.1:1"
+RUN = "import runpy; runpy.run_module('api', run_name='__main__', alter_sys=True)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +113,10 @@ def post(path: str, body: bytes = b"", *lines: str, method: str = "POST") -> byt
 
 
 @contextmanager
-def running(folder: Path, *, files_max: int = 0, **settings: object) -> Iterator[Process]:
-    """Run `python -m api` with nothing below it."""
+def running(
+    folder: Path, *, files_max: int = 0, before: str = "", **settings: object
+) -> Iterator[Process]:
+    """Run `python -m api` with nothing below it; *before* it runs a line of Python."""
     port, log_path = free_port(), folder / "api.log"
     given = {
         "http_port": port,
@@ -131,7 +134,7 @@ def running(folder: Path, *, files_max: int = 0, **settings: object) -> Iterator
 
     with log_path.open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "api"],
+            [sys.executable, "-c", f"{before}\n{RUN}"],
             env=environ | {ENV_FILE: os.devnull},
             stdout=log,
             stderr=log,
@@ -160,8 +163,18 @@ def _wait(process: Process) -> None:
 
 
 def counts(process: Process) -> dict[tuple[str, str], int]:
-    """Return how many requests the process has counted, by route and status."""
-    time.sleep(1.2)  # Counted once a second.
+    """Return how many requests were counted, by route and status: all that are over by now."""
+    seen, mark = _counted(process), ("/problems", "200")
+    process.ask(post(mark[0], method="GET"))
+    end_s = time.monotonic() + START_TIMEOUT_S
+    # They are counted once a second, all at once.
+    while (now := _counted(process)).get(mark, 0) == seen.get(mark, 0):
+        assert time.monotonic() < end_s, "it counts"
+        time.sleep(0.05)
+    return now
+
+
+def _counted(process: Process) -> dict[tuple[str, str], int]:
     text = process.ask(post("/metrics", method="GET")).body.decode()
     rows = re.findall(
         r'^evently_http_requests_total\{route="([^"]*)",status="(\d+)"\} ([0-9.]+)',

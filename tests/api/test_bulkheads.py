@@ -24,6 +24,8 @@ from usecases.passwords import Passwords
 #: More than the pools of the served application have connections together.
 MANY = 20
 SHORT_MS = 300
+#: Longer than any test waits.
+LONG_MS = 100_000
 
 
 @contextlib.asynccontextmanager
@@ -70,7 +72,9 @@ async def answers_of_the_others(world: World, event: Event) -> list[Answer]:
 
 async def test_locked_bookings(world: World, serve: Serve, event: Event) -> None:
     """While the table of bookings is locked, only who asks for bookings waits."""
-    async with serve(catch_up_timeout_ms=0, database_own_pool_max=2) as other:
+    async with serve(
+        catch_up_timeout_ms=0, database_own_pool_max=2, database_own_timeout_ms=LONG_MS
+    ) as other:
         token = other.token()
         async with locked(world, "bookings"):
             slow = [
@@ -126,8 +130,8 @@ async def slow_search(world: World) -> AsyncIterator[None]:
 
 @pytest.mark.usefixtures("slow_search")
 async def test_slow_searches(world: World, serve: Serve, event: Event) -> None:
-    """Twenty bad searches of strangers make nobody else wait; each ends by its own limit."""
-    async with serve(database_search_timeout_ms=4_000) as other:
+    """Twenty bad searches of strangers make nobody else wait."""
+    async with serve(database_search_timeout_ms=LONG_MS) as other:
         slow = [asyncio.create_task(other.call("GET", "/v1/events?q=x")) for _ in range(MANY)]
         await wait_for_waiting(world, event_type="Timeout", least=2)
         others = await answers_of_the_others(other, event)
@@ -135,7 +139,19 @@ async def test_slow_searches(world: World, serve: Serve, event: Event) -> None:
         mine = await other.call("GET", "/v1/bookings", token=token)
         assert {200, 201} == {one.status for one in [*others, mine]}
         assert not any(task.done() for task in slow)
-        for answer in await asyncio.gather(*slow):
+        while not all(task.done() for task in slow):
+            await world.database.execute(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            )
+        assert {503} == {task.result().status for task in slow}
+
+
+@pytest.mark.usefixtures("slow_search")
+async def test_searches_say_that_they_take_too_long(serve: Serve) -> None:
+    """Each ends by its own limit, with a connection or without, and is told so."""
+    async with serve(database_search_pool_max=1, database_search_timeout_ms=SHORT_MS) as other:
+        asked = [other.call("GET", "/v1/events?q=x") for _ in range(3)]
+        for answer in await asyncio.gather(*asked):
             check_problem(answer, 503, "database_busy")
             assert "1" == answer.headers["Retry-After"]
 

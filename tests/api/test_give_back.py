@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from engine.ids import new_id
-from store import outbox
 from tests.api.test_gate import account, booked, scan
 from tests.api.test_seats import seated_event
-from tests.api.world import SHARD, Event, World, check_problem
+from tests.api.world import Event, World, check_problem
 
 
 @pytest.fixture
@@ -49,10 +48,7 @@ def items(event: Event, *lines: tuple[int, int]) -> list[dict[str, Any]]:
 
 async def told(world: World) -> list[tuple[str, str, str]]:
     """Return what there is to tell: kind, to whom, of what."""
-    await world.settle()
-    epoch = await world.database.fetchval("SELECT max(epoch) FROM journal")
-    found = await outbox.read(world.database, shard=SHARD, epoch=epoch, after_seq=0)
-    return [(one.kind, one.user_id, one.subject_id) for one in found.notices]
+    return [(one.kind, one.user_id, one.subject_id) for one in await world.told()]
 
 
 async def test_nobody_is_cancelled_while_inside(

@@ -7,14 +7,14 @@ import importlib
 import socket
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from api.watch import READER_GRACE_S
 from tests.api.processes import Heard, Process, counts, post, read, running
 from tests.conftest import TIMEOUT_MS
 from usecases.tokens import Principal, Tokens
@@ -38,9 +38,11 @@ BOMBS = {
 }
 COLD = "/v1/auth/login"
 HOT = "/v1/events/evt_x/bookings"
-LIMITS = {"head_timeout_s": 1, "body_timeout_s": 1, "idle_timeout_s": 2}
-#: The watch looks once a second, and the machine may be busy.
-SLACK_S = 10.0
+LIMITS: dict[str, Any] = {"head_timeout_s": 1, "body_timeout_s": 1, "idle_timeout_s": 2}
+#: So that a test whose connection is kept for ever ends; how long exactly, test_watch.py holds.
+WAIT_MAX_S = 60.0
+#: So often that the work, which the system counts in hundredths of a second, can be compared.
+TIMES = 100
 
 
 @pytest.fixture(scope="module")
@@ -70,37 +72,57 @@ def token() -> str:
     return Tokens(JWT_SECRET, ttl_s=3600).issue(Principal("usr_x", "user", None))
 
 
+def work_s(process: Process, act: Callable[[], None]) -> float:
+    """Return the processor time that the process spends on an act, until it is rid of all of it."""
+    before_s = process.cpu_s()
+    act()
+    end_s = time.monotonic() + WAIT_MAX_S
+    while callers(process):
+        assert time.monotonic() < end_s, "its connections end"
+        time.sleep(0.02)
+    assert 200 == process.ask(post("/healthz", method="GET")).status
+    return process.cpu_s() - before_s
+
+
+def check_stays_packed(process: Process, send: Callable[[str], None], encoding: str) -> None:
+    """Compare the work with that for the same bytes in an encoding that nobody could unpack."""
+    control_s = work_s(process, lambda: send("x-unknown"))
+    assert work_s(process, lambda: send(encoding)) < 2 * control_s + 0.05
+
+
 @pytest.mark.parametrize("path", [COLD, HOT])
 @pytest.mark.parametrize("encoding", BOMBS)
 def test_never_unpacks(process: Process, bearer: str, path: str, encoding: str) -> None:
-    """S14: a compressed body is 415 and stays packed: 20 of them cost no time, then or later."""
-    request = post(path, BOMBS[encoding], f"Content-Encoding: {encoding}", bearer)
-    before_s = process.cpu_s()
-    for _ in range(20):
-        heard = process.ask(request)
-        assert (415, "unsupported_encoding") == (heard.status, heard.code)
-        assert "identity" == heard.headers["accept-encoding"]
-    assert 200 == process.ask(post("/healthz", method="GET")).status
-    time.sleep(0.5)
-    # What 20 of these unpack to, a gigabyte and more, takes seconds even where it is fastest.
-    assert process.cpu_s() - before_s < 0.5
+    """S14: a compressed body is 415 and stays packed: it costs what any refusal does, no more."""
+
+    def send(name: str) -> None:
+        request = post(path, BOMBS[encoding], f"Content-Encoding: {name}", bearer)
+        for _ in range(TIMES):
+            heard = process.ask(request)
+            assert (415, "unsupported_encoding") == (heard.status, heard.code)
+            assert "identity" == heard.headers["accept-encoding"]
+
+    check_stays_packed(process, send, encoding)
 
 
 def test_never_unpacks_in_parts(process: Process) -> None:
     """S14: nor does it if the body comes chunked, or after the answer."""
     bomb = BOMBS["gzip"]
-    head = f"POST {COLD} HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\n".encode()
-    before_s = process.cpu_s()
-    with process.connect() as made:
-        made.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
-        assert 415 == read(made).status
-        for start in range(0, len(bomb), 4_096):
-            part = bomb[start : start + 4_096]
-            try:
-                made.sendall(b"%x\r\n%s\r\n" % (len(part), part))
-            except OSError:
-                break
-    assert process.cpu_s() - before_s < 0.5
+
+    def send(name: str) -> None:
+        head = f"POST {COLD} HTTP/1.1\r\nHost: x\r\nContent-Encoding: {name}\r\n".encode()
+        for _ in range(TIMES):
+            with process.connect() as made:
+                made.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
+                assert 415 == read(made).status
+                for start in range(0, len(bomb), 4_096):
+                    part = bomb[start : start + 4_096]
+                    try:
+                        made.sendall(b"%x\r\n%s\r\n" % (len(part), part))
+                    except OSError:
+                        break
+
+    check_stays_packed(process, send, "gzip")
 
 
 MALFORMED: dict[str, tuple[bytes, int, str]] = {
@@ -254,15 +276,18 @@ def bearer_of(signed: str) -> str:
 def test_hanging_up_is_no_failure(process: Process) -> None:
     """A caller who leaves in mid-body is counted as that, not as a failure of the database."""
     before, failures = counts(process), process.log().count("database_failed")
+    head = f"POST {COLD} HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n"
     for _ in range(5):
         with process.connect() as made:
-            made.sendall(
-                f"POST {COLD} HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n{{".encode()
-            )
-            time.sleep(0.1)
-    time.sleep(0.5)
-    after = counts(process)
-    grown = {key: after[key] - before.get(key, 0) for key in after if key[0] == COLD}
+            made.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+            assert b" 100 " in made.recv(100)  # It waits for the body.
+            made.sendall(b"{")
+    grown: dict[tuple[str, str], int] = {}
+    end_s = time.monotonic() + WAIT_MAX_S
+    while sum(grown.values()) < 5:
+        assert time.monotonic() < end_s, grown
+        after = counts(process)
+        grown = {key: after[key] - before.get(key, 0) for key in after if key[0] == COLD}
     assert {(COLD, "499"): 5} == {key: number for key, number in grown.items() if number}
     assert failures == process.log().count("database_failed")
 
@@ -298,17 +323,17 @@ def test_every_answer_is_guarded(process: Process, bearer: str) -> None:
         assert b"python" not in head
 
 
-def closed_after_s(made: socket.socket) -> tuple[float, bytes]:
-    """Wait until the other side hangs up; return how long that took and what it said."""
-    start_s, said = time.monotonic(), b""
-    made.settimeout(SLACK_S + 5)
+def last_words(made: socket.socket) -> bytes:
+    """Wait until the other side hangs up; return what it has said."""
+    said = b""
+    made.settimeout(WAIT_MAX_S)
     while True:
         try:
             data = made.recv(65_536)
         except ConnectionResetError:
             data = b""
         if not data:
-            return time.monotonic() - start_s, said
+            return said
         said += data
 
 
@@ -327,8 +352,7 @@ def test_who_never_finishes(hasty: Process, sent: bytes, status: int) -> None:
     """S15: heads and bodies that do not come are not waited for; who has begun is told."""
     with hasty.connect() as made:
         made.sendall(sent)
-        waited_s, said = closed_after_s(made)
-    assert 0 < waited_s < SLACK_S
+        said = last_words(made)
     assert said[:13] == (f"HTTP/1.1 {status} ".encode() if status else b"")
 
 
@@ -337,7 +361,7 @@ def test_who_trickles(hasty: Process) -> None:
     for head in (b"GET /healthz HTTP/1.1\r\nX: ", post(COLD)[:-4].replace(b": 0", b": 60000")):
         with hasty.connect() as made:
             made.sendall(head if head.startswith(b"GET") else head + b"\r\n\r\n")
-            end_s, is_open = time.monotonic() + SLACK_S, True
+            end_s, is_open = time.monotonic() + WAIT_MAX_S, True
             while is_open and time.monotonic() < end_s:
                 time.sleep(0.2)
                 try:
@@ -358,29 +382,34 @@ def test_idle_connection_ends(hasty: Process, bearer: str) -> None:
             for _ in range(2):
                 made.sendall(request)
                 assert read(made).status
-            waited_s, said = closed_after_s(made)
-            assert (b"", True) == (said, 1.0 < waited_s < SLACK_S)
+            assert b"" == last_words(made)
 
 
 def test_slow_reader(tmp_path: Path) -> None:
     """S15: who does not read what it asked for is let go."""
     with (
-        running(tmp_path, reader_bytes_per_s_min=1_048_576) as made,
+        running(
+            tmp_path,
+            before="import api.watch; api.watch.READER_GRACE_S = 1",
+            reader_bytes_per_s_min=1_048_576,
+            idle_timeout_s=3_600,
+        ) as made,
         made.connect(receive_buffer_bytes=4_096) as reader,
     ):
-        reader.sendall(post("/openapi.json", method="GET") * 30)
+        # More than the kernel takes for it, which is no longer ours to see.
+        reader.sendall(post("/openapi.json", method="GET") * 200)
         assert 200 == made.ask(post("/healthz", method="GET")).status
-        assert has_connection(made, reader)
-        end_s = time.monotonic() + READER_GRACE_S + SLACK_S
-        while has_connection(made, reader):
+        assert reader.getsockname() in callers(made)
+        end_s = time.monotonic() + WAIT_MAX_S
+        while reader.getsockname() in callers(made):
             assert time.monotonic() < end_s
             time.sleep(0.2)
 
 
-def has_connection(process: Process, own: socket.socket) -> bool:
-    """Tell whether the process has the other end of a connection."""
+def callers(process: Process) -> set[tuple[str, int]]:
+    """Return the other ends of the connections that the process has taken."""
     found = psutil.Process(process.child.pid).net_connections("tcp")
-    return own.getsockname() in {one.raddr for one in found if one.raddr}
+    return {one.raddr for one in found if one.raddr and one.laddr.port == process.port}
 
 
 def test_more_connections_than_files(tmp_path: Path) -> None:
@@ -389,10 +418,8 @@ def test_more_connections_than_files(tmp_path: Path) -> None:
     with running(tmp_path, files_max=files_max, head_timeout_s=3) as made, ExitStack() as stack:
         for _ in range(files_max + 50):
             stack.enter_context(closing(made.connect()))
-        before_s = made.cpu_s()
-        # It waits in the kernel until the silent ones are gone.
+        # It waits in the kernel until the silent ones are gone; test_listener.py counts the tries.
         assert 200 == made.ask(post("/healthz", method="GET")).status
-        assert made.cpu_s() - before_s < 1.0, "no loop that finds no file and tries again"
         assert "accept" not in made.log()
 
 

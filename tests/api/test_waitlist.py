@@ -9,7 +9,6 @@ import pytest
 
 from engine import keys
 from engine.ids import new_id
-from store import outbox
 from tests.api.world import SHARD, Answer, Event, World, check_problem
 from tests.checks import ask
 
@@ -283,10 +282,7 @@ async def test_cancelled_event_is_told_to_who_waits(world: World) -> None:
     accepted = await world.call("POST", f"/v1/offers/{offer}/accept", token=offered)
     check_problem(accepted, 409, "event_cancelled")
     check_problem(await join(world, event, world.token()), 409, "event_cancelled")
-    await world.settle()
-    epoch = int(await ask(world.redis, "HGET", keys.meta(SHARD), "epoch"))
-    told = await outbox.read(world.database, shard=SHARD, epoch=epoch, after_seq=0)
-    kinds = {(one.kind, one.subject_id) for one in told.notices}
+    kinds = {(one.kind, one.subject_id) for one in await world.told()}
     assert {("waitlist.event_cancelled", own) for own in (first, second)} <= kinds
 
 

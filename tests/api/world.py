@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -23,7 +24,7 @@ from engine import keys
 from engine.errors import ShardRecovering
 from engine.ids import new_id
 from reconciler.recover.coordinator import Coordinator
-from store import users
+from store import outbox, users
 from store.pool import connect
 from tests import checks
 from tests.checks import ask
@@ -188,6 +189,22 @@ class World:
             if seq == persisted:
                 return
             await asyncio.sleep(0)
+
+    async def told(self) -> list[outbox.Notice]:
+        """Wait until all is quiet; return all there is to tell of this reign, other tests' too."""
+        await self.settle()
+        epoch, last_seq = map(
+            int, await ask(self.redis, "HMGET", keys.meta(SHARD), "epoch", "persisted_seq")
+        )
+        read = partial(outbox.read, self.database, shard=SHARD, epoch=epoch)
+        notices: list[outbox.Notice] = []
+        after_seq = 0
+        while after_seq < last_seq:
+            found = await read(after_seq=after_seq)
+            assert found.last_seq > after_seq
+            notices += found.notices
+            after_seq = found.last_seq
+        return notices
 
     async def state(self) -> State:
         """Wait until all is quiet; return everything the servers keep."""

@@ -33,6 +33,8 @@ URL = f"http://127.0.0.1:{PORT}"
 META = "{s0}:meta"
 FAR = "2099-06-01T19:00:00Z"
 READ = {"hash": "HGETALL", "set": "SMEMBERS"}
+#: Fields that the oldest code refuses and the present code needs: sent, and left out if refused.
+NEWER = {"event_id", "offer_ttl_s"}
 PASSWORD = "correct horse battery staple"
 
 
@@ -86,16 +88,25 @@ class Shop:
 
     async def call(self, method: str, path: str, token: str, json: Any = None, **more: str) -> Any:
         """Send one request under a key of its own; return the answer's body."""
+        status, body = await self._send(method, path, token, json, more)
+        if status == 422 and NEWER & set(json or ()):
+            json = {name: value for name, value in json.items() if name not in NEWER}
+            status, body = await self._send(method, path, token, json, more)
+        if status >= 300:
+            raise RuntimeError(f"{method} {path}: {status} {body}")
+        return body
+
+    async def _send(
+        self, method: str, path: str, token: str, json: Any, more: dict[str, str]
+    ) -> tuple[int, Any]:
         self._keys += 1
         headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": f"key-{self._keys}"}
         async with self._client.request(
             method, f"{URL}/v1{path}", json=json, headers=headers | more
         ) as answer:
-            text = await answer.text()
-            if answer.status >= 300:
-                raise RuntimeError(f"{method} {path}: {answer.status} {text}")
             self.etag = answer.headers.get("ETag", "")
-            return await answer.json() if text else None
+            # A problem has a type of its own.
+            return answer.status, await answer.json(content_type=None)
 
     async def person(self, name: str, role: str = "user", organizer: str | None = None) -> str:
         """Make an account; return its token."""
@@ -180,7 +191,7 @@ async def late(shop: Shop, organizer: str) -> None:
     """Sell where holds and offers last a second: they expire, or are confirmed late."""
     boss = await shop.person("boss", "organizer", organizer)
     ann, bob, cid = [await shop.person(name) for name in ("ann", "bob", "cid")]
-    event = await shop.event(boss, "Late", 4, 3, max_per_user=4)
+    event = await shop.event(boss, "Late", 4, 3, max_per_user=4, offer_ttl_s=1)
     early = await shop.order("holds", event, ann, (1, 2), metadata={"a": 1.5, "b": None})
     await shop.order("holds", event, bob, (2, 1))
     await shop.until("expired", 2)
@@ -258,9 +269,10 @@ async def hall(shop: Shop, boss: str, staff: str, dan: str, eve: str) -> None:
     await shop.settle()
     tickets = (await shop.call("GET", f"/bookings/{seated['id']}", dan))["tickets"]
     codes = [ticket["code"] for ticket in tickets]
-    await shop.call("POST", f"/tickets/{codes[0]}/check-in", staff, {"gate": "north"})
-    await shop.call("POST", f"/tickets/{codes[0]}/undo", staff)
-    await shop.call("POST", f"/tickets/{codes[0]}/check-in", staff)
+    at = {"event_id": event["id"]}
+    await shop.call("POST", f"/tickets/{codes[0]}/check-in", staff, at | {"gate": "north"})
+    await shop.call("POST", f"/tickets/{codes[0]}/undo", staff, at)
+    await shop.call("POST", f"/tickets/{codes[0]}/check-in", staff, at)
     given = {"email": "eve@example.org"}
     await shop.call("POST", f"/tickets/{tickets[1]['id']}/transfer", dan, given)
 
@@ -341,7 +353,7 @@ async def keep(shop: Shop, folder: Path) -> None:
     (folder / "redis.json").write_text(text + "\n", "utf-8")
     await shop.database.execute("UPDATE users SET password_hash = 'none'")
     words = [str(find_postgres().bin_path / "pg_dump"), "--inserts", "--rows-per-insert=50"]
-    words += ["--no-owner", "--no-privileges"]
+    words += ["--no-owner", "--no-privileges", "--exclude-table-data=script_sets"]  # Large.
     dump = subprocess.run(  # noqa: ASYNC221
         [*words, shop.database_url], capture_output=True, text=True, check=True
     ).stdout
