@@ -154,7 +154,7 @@ async def test_rights(url: str, statement: str) -> None:
 async def test_owner_who_may_not_make_roles(
     postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Passwords of roles that cannot be made end the migration, and say why; without, it goes on."""
+    """Where roles cannot be made, passwords for them end the migration; without, it goes on."""
     url = await create_database(postgres.url)
     plain = f"plain_{secrets.token_hex(4)}"
     connection = await asyncpg.connect(postgres.url)
