@@ -14,11 +14,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from engine.errors import BadCommand
+from engine.ids import ORDER_PLACES_MAX
 from engine.records import Rules
 from engine.seats import BLOCK_SEATS_MAX, Section, is_wish, parse_seat_id
 
 ORDER_LINES_MAX = 10
-ORDER_PLACES_MAX = 10
 
 Line = tuple[int, int] | tuple[int, int, str]
 

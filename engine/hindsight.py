@@ -40,6 +40,7 @@ from engine.status import Status
 
 #: Overdue holds that a sale ends before it refuses (`lua/lib/refusals.lua`).
 RECLAIM_MAX = 50
+_UNIX_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class Moment(NamedTuple):
@@ -52,7 +53,7 @@ class Moment(NamedTuple):
 
 def at_text(at_ms: int) -> str:
     """Write a moment as people read it, in UTC."""
-    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC).isoformat(timespec="milliseconds")
+    return (_UNIX_EPOCH + dt.timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds")
 
 
 @dataclass(slots=True)

@@ -22,6 +22,8 @@ ID_CHARS = 26
 #: Characters of an id that carry its time: 50 bits, of which 48 are the ms.
 TIME_CHARS = 10
 IDEMPOTENCY_KEY_CHARS_MAX = 255
+#: Places of one order, and so the highest number that a ticket has within its booking.
+ORDER_PLACES_MAX = 10
 
 _EVENT_PREFIX = "evt_"
 _IDS = {

@@ -6,17 +6,15 @@ The ledger writer calls `write`; everything else reads or is the organizer's dra
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from engine.commands import ORDER_PLACES_MAX
-from engine.ids import ticket_id
+from engine.ids import ORDER_PLACES_MAX, ticket_id
 from engine.records import Blocked, Cancelled, Unblocked
-from store.sql import Executor, query
+from store.sql import Executor, moment, query
 
 
 class Section(NamedTuple):
@@ -98,7 +96,7 @@ async def write_blocked(
                 last[record.event_id, seat] = (group.tier_no, record)
     free = [seat for seat, (_, record) in last.items() if isinstance(record, Unblocked)]
     blocked = [
-        (*seat, tier_no, dt.datetime.fromtimestamp(record.at_ms / 1000, dt.UTC))
+        (*seat, tier_no, moment(record.at_ms))
         for seat, (tier_no, record) in last.items()
         if isinstance(record, Blocked)
     ]

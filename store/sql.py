@@ -20,6 +20,7 @@ from asyncpg.pool import PoolConnectionProxy
 #: What a query is asked of.
 Executor = asyncpg.Connection | asyncpg.Pool | PoolConnectionProxy
 
+_UNIX_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _SECTION = re.compile(r"^-- ([a-z_]+) --$", re.MULTILINE)
 
 
@@ -49,5 +50,9 @@ def columns(rows: Sequence[tuple[Any, ...]], width: int = 0) -> list[list[Any]]:
 
 
 def moment(at_ms: int) -> dt.datetime:
-    """Return a Unix time in ms as PostgreSQL has it."""
-    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)
+    """
+    Return a Unix time in ms as PostgreSQL has it, exactly.
+
+    Seconds as a float would be off by a millisecond, rounded down again, from the year 2242 on.
+    """
+    return _UNIX_EPOCH + dt.timedelta(milliseconds=at_ms)

@@ -26,7 +26,7 @@ from engine.records import (
     Released,
     Stalled,
 )
-from store.sql import Executor, columns, query
+from store.sql import Executor, columns, moment, query
 
 OFFER_PREFIX = "offer_"
 #: How far back returned places are counted for an estimate.
@@ -111,7 +111,7 @@ class _State:
         self.at = dt.datetime.min.replace(tzinfo=dt.UTC)
 
     def follow(self, seq: int, record: Record, change: Change) -> None:
-        at = dt.datetime.fromtimestamp(record.at_ms / 1000, dt.UTC)
+        at = moment(record.at_ms)
         if isinstance(record, Joined):
             self.joined = (seq, record)
         elif isinstance(record, Stalled):
@@ -161,7 +161,7 @@ async def write(
             state.version,
             record.fingerprint,
             seq,
-            dt.datetime.fromtimestamp(record.at_ms / 1000, dt.UTC),
+            moment(record.at_ms),
             state.stalled_at,
             state.offered_at,
             state.seq,

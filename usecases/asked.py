@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from engine.commands import ORDER_LINES_MAX, ORDER_PLACES_MAX
+from engine.commands import ORDER_LINES_MAX
+from engine.ids import ORDER_PLACES_MAX
 from engine.seats import BLOCK_SEATS_MAX, SECTION_SEATS_MAX, SECTIONS_MAX
 from usecases.text import DECLARED_AS, Kind
 

@@ -15,8 +15,8 @@ _MS = dt.timedelta(milliseconds=1)
 
 
 def moment_of(at_ms: int) -> dt.datetime:
-    """Return a Unix time in ms as a UTC time, which encodes as RFC 3339."""
-    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)
+    """Return a Unix time in ms as a UTC time, exactly; it encodes as RFC 3339."""
+    return _UNIX_EPOCH + at_ms * _MS
 
 
 def ms_of(moment: dt.datetime) -> int:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine import seats
-from engine.commands import ORDER_LINES_MAX, ORDER_PLACES_MAX, Line
-from engine.ids import with_promo
+from engine.commands import ORDER_LINES_MAX, Line
+from engine.ids import ORDER_PLACES_MAX, with_promo
 from engine.outcomes import Refused
 from engine.records import Item
 from engine.seats import parse_seat_id

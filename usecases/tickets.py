@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import TypeVar
 
+from engine.ids import ORDER_PLACES_MAX
 from engine.outcomes import Refused
 from store import tickets
 from usecases import faces, told
@@ -17,7 +18,6 @@ from usecases.tokens import Principal
 
 #: What stands for no gate in Redis and PostgreSQL.
 NO_GATE = "-"
-TICKET_NUMBER_MAX = 10
 
 Outcome = TypeVar("Outcome")
 
@@ -91,6 +91,6 @@ def parse_ticket(ticket_id: str) -> tuple[str, int] | None:
     """Return booking and number of a ticket's id; None if it is none."""
     prefix, _, rest = ticket_id.partition("_")
     own, _, number = rest.rpartition("_")
-    if prefix != "tkt" or number not in map(str, range(1, TICKET_NUMBER_MAX + 1)):
+    if prefix != "tkt" or number not in map(str, range(1, ORDER_PLACES_MAX + 1)):
         return None
     return f"bk_{own}", int(number)

@@ -29,6 +29,7 @@ from reconciler.event.state import HOLD_KINDS, SALE_KINDS, EventState, records_o
 from reconciler.recover.loader import PAIRS_MAX, Loader, Shut
 from store import audit, damage, rebuild
 from store import waitlist as store_waitlist
+from store.sql import moment
 
 log = structlog.get_logger()
 
@@ -142,7 +143,7 @@ class Rebuild:
 
     async def _read_holds(self, states: dict[str, EventState]) -> None:
         """Follow the records of all holds that may be live, and of others of that time."""
-        since = dt.datetime.fromtimestamp((self._now_ms - self.hold_life_max_ms) / 1000, dt.UTC)
+        since = moment(self._now_ms - self.hold_life_max_ms)
         offered_at = await rebuild.first_offer_at(self.database, self.shard)
         since = min(since, offered_at or since) - CLOCKS_DIFFER_MAX
         async with audit.begin(self.database):

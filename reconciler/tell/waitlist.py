@@ -8,11 +8,11 @@ it does not have yet, from the stream. People are named by their entries alone.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from engine.hindsight import at_text
 from engine.ids import entry_of_offer
 from engine.records import (
     Booked,
@@ -58,8 +58,7 @@ class Line(NamedTuple):
 
     def __str__(self) -> str:
         """Write the step as people read it."""
-        at = dt.datetime.fromtimestamp(self.at_ms / 1000, dt.UTC).isoformat(timespec="milliseconds")
-        return f"{at}  {self.epoch}:{self.seq}  tier {self.tier_no}  {self.text}"
+        return f"{at_text(self.at_ms)}  {self.epoch}:{self.seq}  tier {self.tier_no}  {self.text}"
 
 
 class _Waiting(NamedTuple):

@@ -51,8 +51,8 @@ NEVER = {
     "sale_closed sale_not_open invalid",
     "POST /v1/tickets/{code}/check-in": "not_checked_in",
     # Each scan's problem is in the answer.
-    "POST /v1/events/{event_id}/scans": "already_checked_in idempotency_key_reused not_checked_in "
-    "ticket_cancelled ticket_superseded wrong_event",
+    "POST /v1/events/{event_id}/scans": "already_checked_in event_cancelled idempotency_key_reused "
+    "not_checked_in ticket_cancelled ticket_superseded wrong_event",
     # Loaded with other content: then that is shown.
     "POST /v1/events/{event_id}/publish": "idempotency_key_reused",
     # A draft that was made just now is there, and Redis is not asked for it.

@@ -29,6 +29,7 @@ from reconciler.judge.check import Result, check
 from reconciler.servers import Servers
 from store import ledger
 from store.pool import connect
+from store.sql import moment
 from tests.checks import FAR_MS, ask, make_booking_id
 from tests.conftest import BACKLOG_MAX, TIMEOUT_MS
 
@@ -77,7 +78,7 @@ class BoxOffice:
             organizer_id,
             self.shard,
             now,
-            dt.datetime.fromtimestamp(FAR_MS / 1000, dt.UTC),
+            moment(FAR_MS),
             PERSON_MAX,
         )
         for tier_no, (tier_id, tier) in enumerate(zip(tier_ids, tiers, strict=True), start=1):

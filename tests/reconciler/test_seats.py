@@ -15,6 +15,7 @@ from engine.outcomes import Applied, Booked, Refused
 from engine.seats import Section, best
 from engine.verbs import EXPIRE
 from store import seats
+from store.sql import moment
 from tests.checks import FAR_MS, ask, make_booking_id
 from tests.reconciler.conftest import BoxOffice
 
@@ -36,7 +37,7 @@ async def open_hall(office: BoxOffice) -> str:
         organizer_id,
         office.shard,
         now,
-        dt.datetime.fromtimestamp(FAR_MS / 1000, dt.UTC),
+        moment(FAR_MS),
     )
     await database.execute(
         "INSERT INTO tiers VALUES ($1, 1, $2, 'Stalls', 2500, 20, 10)", event_id, new_id("tier")

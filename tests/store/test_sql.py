@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from store import sql
+from usecases.moments import moment_of, ms_of
 
 ROOT = Path(__file__).parents[2]
 _NAME = re.compile(r'\bquery\("([a-z_]+)"\)')
@@ -60,3 +61,10 @@ def test_name_that_stands_twice_is_refused(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(resources, "files", lambda _: tmp_path)
     with pytest.raises(ValueError, match="query twin stands twice"):
         sql.queries()
+
+
+@pytest.mark.parametrize("at_ms", [0, 1, 1_795_851_195_999, 8_999_999_999_963, 32_503_679_999_999])
+def test_a_moment_is_exact(at_ms: int) -> None:
+    """A time in ms comes back from PostgreSQL's form as it was, as far as events may lie."""
+    assert at_ms == ms_of(sql.moment(at_ms)) == ms_of(moment_of(at_ms))
+    assert at_ms % 1000 == sql.moment(at_ms).microsecond // 1000
