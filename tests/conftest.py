@@ -8,7 +8,6 @@ a number that no other test uses, so nothing is ever flushed.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -29,6 +28,7 @@ from loadtests.server import open_folder
 from store.migrate import migrate
 from store.pool import create_pool
 from tests.checks import ask
+from tests.shards import SHARDS
 
 TIMEOUT_MS = 10_000
 BACKLOG_MAX = 1_000_000
@@ -37,8 +37,6 @@ BACKLOG_MAX = 1_000_000
 PASSWORDS = {role: f"password of {role}" for role in acl.ROLES}
 
 OpenShard = Callable[..., Awaitable[Reign]]
-
-_shards = itertools.count()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -109,7 +107,7 @@ async def database(postgres: PostgresServer) -> AsyncIterator[asyncpg.Pool]:
 @pytest.fixture
 def shard() -> int:
     """Return the number of a shard that nobody has used."""
-    return next(_shards)
+    return next(SHARDS)
 
 
 async def open_door(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -28,8 +27,6 @@ BACKLOG_MAX = 100_000
 RECORDS_MAX = 7
 RETENTION_S = 86_400
 
-_shards = itertools.count()
-
 
 @pytest.fixture(scope="package")
 def database_url(postgres: PostgresServer) -> str:
@@ -46,12 +43,6 @@ def valkey(server_dir: Path) -> Iterator[ValkeyServer]:
         yield server
     finally:
         server.stop()
-
-
-@pytest.fixture
-def shard() -> int:
-    """Return the number of a shard that no other test of the package uses."""
-    return next(_shards)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from engine.records import Record, read_entries
 from engine.seats import Section
 from engine.verbs import VERBS
 from tests.checks import lines_of
+from tests.shards import SHARDS
 
 TTL_MS = 600_000
 LIFE_MAX_MS = 1_200_000
@@ -24,7 +25,6 @@ LIMIT = Limit(24, 86_400_000)
 #: Of one person, and of one address.
 BOUNDS = Bounds(2, 3, LIFE_MAX_MS, 0, 1)
 
-_shards = itertools.count(1_000)
 _shas = cache(scripts.shas)
 
 
@@ -33,7 +33,7 @@ class Till:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        self.shard = next(_shards)
+        self.shard = next(SHARDS)
         self.epoch = 0
         self._past = itertools.count(1)
         self.open()

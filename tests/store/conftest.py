@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -13,8 +12,6 @@ from store import reigns
 from store.pool import connect, create_pool
 from tests.conftest import TIMEOUT_MS
 from tests.store.databases import migrated_database
-
-_shards = itertools.count()
 
 
 @pytest.fixture(scope="package")
@@ -37,12 +34,6 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect(database_url, timeout_ms=TIMEOUT_MS)
     yield connection
     await connection.close()
-
-
-@pytest.fixture
-def shard() -> int:
-    """Return the number of a shard that no other test of the package uses."""
-    return next(_shards)
 
 
 @pytest.fixture
