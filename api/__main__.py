@@ -27,7 +27,7 @@ GARBAGE_OBJECTS = 50_000
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way."""
     fields = msgspec.structs.asdict(settings) | {
-        "redis_urls": settings.redis_urls_as("api"),
+        "redis_servers": settings.redis_servers_as("api"),
         "database_url": settings.database_url_as("api"),
     }
     options = Options(**{name: fields[name] for name in Options.__slots__})

@@ -113,7 +113,8 @@ class WaitlistPage(Told, frozen=True, kw_only=True):
 class Health(Told, frozen=True, kw_only=True):
     """State of the service and what it needs."""
 
-    status: Literal["ok", "unavailable"]
+    #: `degraded`: some shards are shut, and the others sell.
+    status: Literal["ok", "degraded", "unavailable"]
     checks: dict[str, str] = msgspec.field(default_factory=dict)
 
 

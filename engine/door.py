@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import structlog
 
 from engine.errors import ShardRecovering
+from engine.homes import ONLY_SERVER
 from engine.records import VERSIONS
 
 log = structlog.get_logger()
@@ -38,6 +39,8 @@ class Reign:
     #: The process that was opened, and its replication history; empty where they are not known.
     redis_run_id: str = ""
     redis_replid: str = ""
+    #: Name of the server that the shard lives on.
+    home: str = ONLY_SERVER
 
     def is_of(self, run_id: str, replid: str) -> bool:
         """Tell whether the server of that run and history is the one that was opened."""
@@ -61,6 +64,7 @@ class Door:
         *,
         report_seen: ReportSeen | None = None,
         on_shut: Callable[[int], None] | None = None,
+        why_not: Callable[[Reign], str] = lambda _: "",
     ) -> None:
         """
         Args:
@@ -72,10 +76,16 @@ class Door:
                 that recovery does not open over a loss that nobody else has noticed.
 
             on_shut: Told the epoch that proved to be over.
+
+            why_not: Says why this process cannot act under a reign; empty if it can.
         """
         self.shard = shard
         self._read_reign = read_reign
         self._on_shut = on_shut
+        self._why_not = why_not
+        self._failure = ""
+        #: When it was opened, by the loop's clock.
+        self._opened_at = 0.0
         self._reign: Reign | None = None
         self._epoch_min = 0
         self._probe: Probe | None = None
@@ -140,6 +150,24 @@ class Door:
             self._on_shut(reign.epoch)
         self.look()
 
+    def heed(self, *, epoch: int, is_open: bool, home: str, asked_at: float, seen_seq: int) -> None:
+        """
+        Hear what PostgreSQL says of the shard, and shut the door if its reign is over (I20).
+
+        Args:
+            epoch, is_open, home: As they stand there.
+
+            asked_at: When they were asked for, by the loop's clock: what was asked before the door
+                was opened may be older than its reign.
+
+            seen_seq: See `shut`.
+        """
+        reign = self._reign
+        if reign is None or asked_at <= self._opened_at or epoch < reign.epoch:
+            return
+        if epoch > reign.epoch or not is_open or home != reign.home:
+            self.shut(reign, "PostgreSQL says that the reign is over", seen_seq=seen_seq)
+
     def look(self) -> None:
         """Start looking for an open reign in the background, unless that is under way."""
         if self._looking is None or self._looking.done():
@@ -159,12 +187,16 @@ class Door:
             try:
                 await self._tell_seen()
                 reign = await self._read_reign(self.shard)
-                passes = reign is not None and await self._passes(reign)
+                failure = "" if reign is None else self._why_not(reign)
+                passes = reign is not None and not failure and await self._passes(reign)
             except Exception as error:  # noqa: BLE001  PostgreSQL may be away for any reason.
-                log.warning("cannot read reign", action="door_look", error=repr(error))
-                reign, passes = None, False
+                reign, passes, failure = None, False, repr(error)
+            if failure not in {"", self._failure}:  # Said once, however long it takes.
+                log.warning("cannot open", action="door_look", shard=self.shard, reason=failure)
+            self._failure = failure
             if reign is not None and passes:
                 log.info("door open", action="door_open", shard=self.shard, epoch=reign.epoch)
+                self._opened_at = asyncio.get_running_loop().time()
                 self._reign = reign
                 return
             await asyncio.sleep(LOOK_INTERVAL_S)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -36,8 +36,9 @@ from engine.commands import (
 )
 from engine.door import ReadReign, Reign, ReportSeen
 from engine.durability import Durability
-from engine.errors import EventRecovering
+from engine.errors import EventRecovering, ShardRecovering
 from engine.guard import Facts
+from engine.homes import Home, Published
 from engine.outcomes import (
     Applied,
     Availability,
@@ -48,12 +49,12 @@ from engine.outcomes import (
     SeatChanges,
     SeatMap,
 )
-from engine.redo import RedoBuffer
 from engine.replicas import GroupWaiter, Standing
 from engine.seats import Section
-from engine.shard import Shard
+from engine.shard import MakeRedo, Shard
 from engine.values import Booking, Hold, WaitEntry
 from engine.waitlist import Position, read_entries
+from engine.watcher import ReadShards, Watcher
 from engine.wire import Wire
 
 BATCH_COMMANDS_MAX = 128
@@ -78,27 +79,31 @@ class Engine:
 
     def __init__(
         self,
-        clients: Sequence[Redis],
+        servers: Mapping[str, Redis],
         read_reign: ReadReign,
         *,
-        shards: int,
+        shards: Iterable[int] = (),
+        read_shards: ReadShards | None = None,
         report_seen: ReportSeen | None = None,
         commands_max: int = BATCH_COMMANDS_MAX,
         in_flight_max: int = 2,
         waiting_max: int = 20_000,
         durability: Durability = "fsync",
-        make_redo: Callable[[int], RedoBuffer] | None = None,
+        make_redo: MakeRedo | None = None,
         booking_limit: Limit | None = None,
         hold_bounds: Bounds | None = None,
     ) -> None:
         """
         Args:
-            clients: One per Redis master, made by `engine.redis_client.connect`; shard *n* lives
-                on number *n* modulo their count.
+            servers: A client for each Redis master, made by `engine.redis_client.connect`, by the
+                name that reigns call it by.
 
             read_reign: Returns a shard's published reign, or None while it is not open.
 
-            shards: Number of shards, 1..4096.
+            shards: Numbers of those that there are from the beginning.
+
+            read_shards: Returns the shards that there are, and what PostgreSQL says of them; looked
+                at once a second. None: those from the beginning, and nobody looks.
 
             report_seen: Told by a fenced shard what it has seen acknowledged.
 
@@ -118,78 +123,88 @@ class Engine:
             hold_bounds: What bounds holds; None for nothing.
         """
         assert 1 <= commands_max <= BATCH_COMMANDS_MAX
-        self._clients = clients
+        self._homes = {name: Home(client, Wire(client)) for name, client in servers.items()}
         self._durability = durability
-        self._wires = [Wire(client) for client in clients]
-        self._shards = [
-            Shard(
-                number,
-                clients[number % len(clients)],
-                self._wires[number % len(clients)],
-                read_reign,
-                report_seen=report_seen,
-                commands_max=commands_max,
-                in_flight_max=in_flight_max,
-                waiting_max=waiting_max,
-                redo=make_redo(number) if make_redo is not None else None,
-                make_call=partial(call_of, limit=booking_limit, bounds=hold_bounds),
-            )
-            for number in range(shards)
-        ]
-        for client in clients:
-            porter.post(client, level=durability, look=self._looker(client))
+        self._make_shard = partial(
+            Shard,
+            homes=self._homes,
+            read_reign=read_reign,
+            report_seen=report_seen,
+            commands_max=commands_max,
+            in_flight_max=in_flight_max,
+            waiting_max=waiting_max,
+            make_redo=make_redo,
+            make_call=partial(call_of, limit=booking_limit, bounds=hold_bounds),
+        )
+        self._shards = {number: self._make_shard(number) for number in shards}
+        self._watcher = None if read_shards is None else Watcher(read_shards, self._heed)
+        for name, home in self._homes.items():
+            porter.post(home.client, level=durability, look=self._looker(name))
 
-    def wait_for_replicas(self, client: Redis, master: int, *, replicas_min: int) -> GroupWaiter:
+    def wait_for_replicas(self, client: Redis, server: str, *, replicas_min: int) -> GroupWaiter:
         """
-        Make who waits for the replicas of a master.
+        Make who waits for the replicas of a server.
 
         Args:
-            client: A client of that master of one connection, not open yet and used for nothing
+            client: A client of that server of one connection, not open yet and used for nothing
                 else; its server is examined as those of the engine's own are.
 
-            master: Its number among the engine's clients.
+            server: Its name.
 
             replicas_min: Replicas that must have a write.
         """
-        look = self._looker(self._clients[master])
-        porter.post(client, level=self._durability, look=look)
+        porter.post(client, level=self._durability, look=self._looker(server))
         return GroupWaiter(client, self._standing, replicas_min=replicas_min)
 
     def start(self) -> None:
-        """Look for the shards' reigns; commands are refused until one is found."""
-        for shard in self._shards:
+        """Look for the shards and their reigns; commands are refused until one is found."""
+        for shard in self._shards.values():
             shard.door.look()
+        if self._watcher is not None:
+            self._watcher.start()
+
+    def wake(self) -> None:
+        """Hear that something may have changed with the shards: look now."""
+        if self._watcher is not None:
+            self._watcher.wake()
 
     async def stop(self, *, timeout_s: float) -> None:
         """Finish what is under way, at most *timeout_s* seconds, and close the connections."""
+        if self._watcher is not None:
+            await self._watcher.close()
+        shards = self._shards.values()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(
-                asyncio.gather(*(shard.drain() for shard in self._shards)), timeout_s
-            )
-        for shard in self._shards:
+            await asyncio.wait_for(asyncio.gather(*(one.drain() for one in shards)), timeout_s)
+        for shard in shards:
             await shard.close()
-        for wire in self._wires:
-            wire.close()
-        for client in self._clients:
-            await client.aclose()
+        for home in self._homes.values():
+            home.wire.close()
+            await home.client.aclose()
+
+    async def heard(self) -> dict[int, bool]:
+        """Ask each shard's Redis whether it is in the reign that its door is open under."""
+        shards = list(self._shards.values())
+        answers = await asyncio.gather(*(shard.is_heard() for shard in shards))
+        return {shard.number: is_heard for shard, is_heard in zip(shards, answers, strict=True)}
 
     @property
     def is_open(self) -> bool:
         """Tell whether every shard takes commands."""
-        return all(shard.door.is_open for shard in self._shards)
-
-    async def is_heard(self) -> bool:
-        """Ask every shard's Redis whether it is in the reign that its door is open under."""
-        return all(await asyncio.gather(*(shard.is_heard() for shard in self._shards)))
+        return bool(self._shards) and all(one.door.is_open for one in self._shards.values())
 
     @property
-    def shards(self) -> Sequence[Shard]:
-        """The shards by number."""
+    def shards(self) -> Mapping[int, Shard]:
+        """The shards that there are, by number."""
         return self._shards
+
+    @property
+    def shards_for_events(self) -> list[int]:
+        """Shards that new events are spread over."""
+        return [number for number, one in sorted(self._shards.items()) if not one.is_reserved]
 
     def client(self, shard: int) -> Redis:
         """Return the client of the shard's master, for plain reads."""
-        return self._shards[shard].client
+        return self._shard(shard).client
 
     def reign(self, shard: int) -> Reign:
         """
@@ -198,7 +213,7 @@ class Engine:
         Raises:
             ShardRecovering: the shard's door is shut.
         """
-        return self._shards[shard].door.reign()
+        return self._shard(shard).door.reign()
 
     async def book(self, shard: int, order: Order) -> Booked | Refused:
         """
@@ -207,7 +222,7 @@ class Engine:
         The same id again gives the first reply again, with the items and the status of now.
         """
         order.check()
-        return await self._shards[shard].submit(verbs.BOOK, order)
+        return await self._shard(shard).submit(verbs.BOOK, order)
 
     async def hold(self, shard: int, order: Order) -> Held | Refused:
         """
@@ -216,7 +231,7 @@ class Engine:
         The same id again gives the same hold, whatever became of it, with the deadline it has now.
         """
         order.check()
-        return await self._shards[shard].submit(verbs.HOLD, order)
+        return await self._shard(shard).submit(verbs.HOLD, order)
 
     async def confirm(self, shard: int, own: Own) -> Booked | Refused:
         """
@@ -227,11 +242,11 @@ class Engine:
 
         The booking, once made, is the reply to every further confirm.
         """
-        return await self._shards[shard].submit(verbs.CONFIRM, own)
+        return await self._shard(shard).submit(verbs.CONFIRM, own)
 
     async def release(self, shard: int, own: Own) -> Applied | Refused:
         """Give a hold's places back; one that is over stays over, and counts as released."""
-        return await self._shards[shard].submit(verbs.RELEASE, own)
+        return await self._shard(shard).submit(verbs.RELEASE, own)
 
     async def extend(self, shard: int, command: Extend) -> Extended | Refused:
         """
@@ -239,7 +254,7 @@ class Engine:
 
         A deadline never moves back; a repetition counts from its own time.
         """
-        return await self._shards[shard].submit(verbs.EXTEND, command)
+        return await self._shard(shard).submit(verbs.EXTEND, command)
 
     async def cancel(self, shard: int, own: Own) -> Applied | Refused:
         """
@@ -247,11 +262,11 @@ class Engine:
 
         Not while somebody is in on one of its tickets, or one belongs to whom it was given.
         """
-        return await self._shards[shard].submit(verbs.CANCEL, own)
+        return await self._shard(shard).submit(verbs.CANCEL, own)
 
     async def join(self, shard: int, command: Join) -> Applied | Refused:
         """Put a person on the waitlist of a tier, and offer what is free; safe to repeat."""
-        return await self._shards[shard].submit(verbs.JOIN, command)
+        return await self._shard(shard).submit(verbs.JOIN, command)
 
     async def leave(self, shard: int, own: Own) -> Applied | Refused:
         """
@@ -259,7 +274,7 @@ class Engine:
 
         An entry that is over stays over, and counts as left.
         """
-        return await self._shards[shard].submit(verbs.LEAVE, own)
+        return await self._shard(shard).submit(verbs.LEAVE, own)
 
     async def cancel_item(self, shard: int, command: CancelItem) -> Applied | Refused:
         """
@@ -267,7 +282,7 @@ class Engine:
 
         Safe to repeat by the version that the caller has seen.
         """
-        return await self._shards[shard].submit(verbs.CANCEL_ITEM, command)
+        return await self._shard(shard).submit(verbs.CANCEL_ITEM, command)
 
     async def checkin(self, shard: int, scan: Scan) -> Applied | Refused:
         """
@@ -275,49 +290,49 @@ class Engine:
 
         The same scan, by its id, gets its first answer again.
         """
-        return await self._shards[shard].submit(verbs.CHECKIN, scan)
+        return await self._shard(shard).submit(verbs.CHECKIN, scan)
 
     async def undo_checkin(self, shard: int, scan: Scan) -> Applied | Refused:
         """Take a check-in back."""
-        return await self._shards[shard].submit(verbs.UNDO_CHECKIN, scan)
+        return await self._shard(shard).submit(verbs.UNDO_CHECKIN, scan)
 
     async def transfer(self, shard: int, command: Transfer) -> Applied | Refused:
         """Give a ticket to somebody else; its old code no longer passes."""
-        return await self._shards[shard].submit(verbs.TRANSFER, command)
+        return await self._shard(shard).submit(verbs.TRANSFER, command)
 
     async def set_capacity(self, shard: int, command: SetCapacity) -> Applied | Refused:
         """Change capacities, never below what is taken, and the sale's end: all or none."""
-        return await self._shards[shard].submit(verbs.SET_CAPACITY, command)
+        return await self._shard(shard).submit(verbs.SET_CAPACITY, command)
 
     async def close(self, shard: int, event_id: str) -> Applied | Refused:
         """End an event's sale now; live holds may still be confirmed."""
-        return await self._shards[shard].submit(verbs.CLOSE, OfEvent(event_id))
+        return await self._shard(shard).submit(verbs.CLOSE, OfEvent(event_id))
 
     async def reopen(self, shard: int, command: Reopen) -> Applied | Refused:
         """Move the end of an event's sale, over or not, but not beyond the event's own end."""
-        return await self._shards[shard].submit(verbs.REOPEN, command)
+        return await self._shard(shard).submit(verbs.REOPEN, command)
 
     async def cancel_event(self, shard: int, event_id: str) -> Applied | Refused:
         """Call an event off; its places are given back afterwards, by `engine.emptier`."""
-        return await self._shards[shard].submit(verbs.CANCEL_EVENT, OfEvent(event_id))
+        return await self._shard(shard).submit(verbs.CANCEL_EVENT, OfEvent(event_id))
 
     async def publish(self, shard: int, command: Publish) -> Applied | Refused:
         """Load an event's stock, so that it may be sold; other content than before is refused."""
-        return await self._shards[shard].submit(verbs.PUBLISH, command)
+        return await self._shard(shard).submit(verbs.PUBLISH, command)
 
     async def seat(self, shard: int, event_id: str, section: Section) -> Refused | None:
         """Load one section of an event's seats, before `publish`; None once it is loaded."""
-        return await self._shards[shard].submit(verbs.SEAT, Seat(event_id, section))
+        return await self._shard(shard).submit(verbs.SEAT, Seat(event_id, section))
 
     async def block(self, shard: int, command: ShiftSeats) -> Applied | Refused:
         """Take free seats out of sale; those that are blocked already stay so."""
         command.check()
-        return await self._shards[shard].submit(verbs.BLOCK, command)
+        return await self._shard(shard).submit(verbs.BLOCK, command)
 
     async def unblock(self, shard: int, command: ShiftSeats) -> Applied | Refused:
         """Put blocked seats back on sale; the counterpart of `block`."""
         command.check()
-        return await self._shards[shard].submit(verbs.UNBLOCK, command)
+        return await self._shard(shard).submit(verbs.UNBLOCK, command)
 
     async def seats(
         self, shard: int, event_id: str, *, since: int = -1, promo_code: str = ""
@@ -328,7 +343,7 @@ class Engine:
         Of hidden tiers, only those that *promo_code* unlocks are told: the status of other sections
         is empty. `ALL_TIERS` tells all.
         """
-        return await self._shards[shard].submit(verbs.SEATS, ReadSeats(event_id, since, promo_code))
+        return await self._shard(shard).submit(verbs.SEATS, ReadSeats(event_id, since, promo_code))
 
     async def availability(
         self, shard: int, event_id: str, *, promo_code: str = ""
@@ -338,7 +353,7 @@ class Engine:
 
         Of hidden tiers, only those that *promo_code* unlocks are told; `ALL_TIERS` tells all.
         """
-        return await self._shards[shard].submit(verbs.AVAILABILITY, ReadStock(event_id, promo_code))
+        return await self._shard(shard).submit(verbs.AVAILABILITY, ReadStock(event_id, promo_code))
 
     async def read_booking(self, shard: int, event_id: str, booking_id: str) -> Booking | None:
         """
@@ -410,14 +425,38 @@ class Engine:
 
     def _standing(self, shard: int) -> Standing:
         reign = self.reign(shard)
-        return Standing(reign, self._shards[shard].seen_in(reign))
+        return Standing(reign, self._shard(shard).seen_in(reign))
 
-    def _looker(self, client: Redis) -> porter.Look:
+    def _shard(self, number: int) -> Shard:
+        """
+        Return a shard.
+
+        Raises:
+            ShardRecovering: this process knows none of that number, or not yet.
+        """
+        try:
+            return self._shards[number]
+        except KeyError:
+            raise ShardRecovering from None
+
+    def _heed(self, rows: Sequence[Published], asked_at: float) -> None:
+        """Hear what PostgreSQL says of the shards; one that is new gets its door."""
+        for row in rows:
+            shard = self._shards.get(row.shard)
+            if shard is None:
+                shard = self._shards[row.shard] = self._make_shard(row.shard)
+                shard.door.look()
+            shard.heed(row, asked_at)
+
+    def _looker(self, server: str) -> porter.Look:
         """Return what shows a new connection's server to the shards that live there."""
-        shards = [shard for shard in self._shards if shard.client is client]
 
-        def look(server: Facts) -> None:
-            refusals = [refusal for shard in shards if (refusal := shard.look_at(server))]
+        def look(facts: Facts) -> None:
+            refusals = [
+                refusal
+                for shard in self._shards.values()
+                if (refusal := shard.look_at(server, facts)) is not None
+            ]
             if refusals:
                 raise refusals[0]
 

@@ -108,6 +108,8 @@ class RedoBuffer:
         self._bytes = 0
         #: Epochs up to this one are over: this worker saw the fence, or PostgreSQL says so.
         self._over_epoch = 0
+        #: Told an epoch that PostgreSQL does not know open any more.
+        self.on_over: Callable[[int], None] = lambda _: None
         self._has_news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -183,6 +185,8 @@ class RedoBuffer:
             self._drop_oldest()
         if horizon.is_open and epoch > self._over_epoch:
             return
+        if not horizon.is_open:
+            self.on_over(epoch)
         while self._kept and self._kept[0].epoch == epoch:
             # Not dropped before it is written: a failure leaves it for the next step.
             parts = self._first(epoch)

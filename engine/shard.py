@@ -1,5 +1,5 @@
 """
-One shard in one process: a client, a door, and a coalescer for each verb that travels in batches.
+One shard in one process: its home, a door, and a coalescer for each verb that travels in batches.
 
 Carries calls to their script once, and names what Redis's error, or its silence, means. It
 remembers the last record it has seen acknowledged and tells it with every call: a Redis that has
@@ -9,7 +9,7 @@ fewer has lost some, and its scripts refuse (the fence's fifth lock; F5, F10, F1
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,11 +28,13 @@ from engine.errors import (
     ShardUnavailable,
 )
 from engine.guard import Facts
+from engine.homes import Home, Published
 from engine.porter import OtherServer, ServerRefused
 from engine.redo import RedoBuffer
 from engine.verbs import READ_PROBE, VERBS, WRITE_PROBE, Command, Outcome, Verb
 from engine.wire import Wire
 
+MakeRedo = Callable[[int], RedoBuffer]
 MakeCall = Callable[[Verb[Any, Any], int, int, Sequence[Any]], Call]
 
 #: Commands that are worth another call while one is under way (docs/decisions/0014).
@@ -46,7 +48,13 @@ _NOT_THIS_REIGN = (
     redis_errors.BusyLoadingError,
     redis_errors.MasterDownError,
     redis_errors.NoPermissionError,
+    # Of a cluster: the shard's slot is elsewhere, on its way, or nowhere.
+    redis_errors.MovedError,
+    redis_errors.AskError,
+    redis_errors.TryAgainError,
+    redis_errors.ClusterDownError,
 )
+NOT_SENT = "Redis cannot be reached; nothing was sent."
 
 
 class Shard:
@@ -55,24 +63,21 @@ class Shard:
     def __init__(
         self,
         number: int,
-        client: Redis,
-        wire: Wire,
+        homes: Mapping[str, Home],
         read_reign: ReadReign,
         *,
         report_seen: ReportSeen | None = None,
         commands_max: int,
         in_flight_max: int,
         waiting_max: int,
-        redo: RedoBuffer | None = None,
+        make_redo: MakeRedo | None = None,
         make_call: MakeCall = call_of,
     ) -> None:
         """
         Args:
             number: Number of the shard.
 
-            client: Client of its master, for plain reads.
-
-            wire: Carries the scripts' calls to the same master.
+            homes: All servers by name; the reign says on which of them the shard lives.
 
             read_reign: Returns the shard's published reign, or None while it is not open.
 
@@ -80,18 +85,25 @@ class Shard:
 
             commands_max, in_flight_max, waiting_max: See `Coalescer`; each verb has its own.
 
-            redo: Keeps what was acknowledged; None to keep nothing.
+            make_redo: Makes the buffer that keeps what was acknowledged; None to keep nothing.
 
             make_call: Makes the call of some commands of a verb, as `call_of`.
         """
         self.number = number
-        self.client = client
-        self._wire = wire
-        self._redo = redo
+        self._homes = homes
+        self._redo = redo = None if make_redo is None else make_redo(number)
+        #: Whether it takes only events that are put there by hand.
+        self.is_reserved = False
         self._make_call = make_call
         self.door = Door(
-            number, read_reign, report_seen=report_seen, on_shut=None if redo is None else redo.shut
+            number,
+            read_reign,
+            report_seen=report_seen,
+            on_shut=None if redo is None else redo.shut,
+            why_not=self._why_not,
         )
+        if redo is not None:
+            redo.on_over = self._hear_over
         #: The last record seen acknowledged, and in which epoch.
         self._seen_epoch, self._seen_seq = 0, 0
         self._silences = 0
@@ -106,6 +118,33 @@ class Shard:
             for verb in VERBS.values()
             if verb.form != "alone"
         }
+
+    @property
+    def client(self) -> Redis:
+        """
+        The client of the shard's master, for plain reads.
+
+        Raises:
+            ShardRecovering: the door is shut, and nobody knows where the shard will live.
+        """
+        return self._homes[self.door.reign().home].client
+
+    @property
+    def wire(self) -> Wire:
+        """The connection that carries the scripts' calls; raises as `client` does."""
+        return self._homes[self.door.reign().home].wire
+
+    def heed(self, row: Published, asked_at: float) -> None:
+        """Hear what PostgreSQL says of the shard; *asked_at* by the loop's clock."""
+        self.is_reserved = row.is_reserved
+        seen_seq = self.seen_in(self.door.reign()) if self.door.is_open else 0
+        self.door.heed(
+            epoch=row.epoch,
+            is_open=row.is_open,
+            home=row.home,
+            asked_at=asked_at,
+            seen_seq=seen_seq,
+        )
 
     def submit(self, verb: Verb[Command, Outcome], command: Command) -> Awaitable[Outcome]:
         """Send *command*, alone or in its verb's next batch; await the result for its outcome."""
@@ -134,9 +173,14 @@ class Shard:
         result: Outcome = outcome
         return result
 
-    def look_at(self, server: Facts) -> OtherServer | None:
+    def look_at(self, server: str, facts: Facts) -> OtherServer | None:
         """
         Shut the door if a new connection leads to another server than the one that was opened.
+
+        Args:
+            server: Name of the server that was asked for.
+
+            facts: What was found behind the connection.
 
         Returns:
             Why the connection must not be used, or None.
@@ -144,16 +188,19 @@ class Shard:
         if not self.door.is_open:
             return None
         reign = self.door.reign()
-        if reign.is_of(server.run_id, server.replid):
+        if reign.home != server or reign.is_of(facts.run_id, facts.replid):
             return None
-        reason = f"Redis is run {server.run_id}, history {server.replid}, not what was opened"
+        reason = f"Redis is run {facts.run_id}, history {facts.replid}, not what was opened"
         self.door.shut(reign, reason, seen_seq=self.seen_in(reign))
         return OtherServer(reason)
 
     async def _run(self, reign: Reign, call: Call) -> Sequence[Any]:
         """Run a call's script once; translate what Redis says into what it means for callers."""
+        wire, was_sent = self._homes[reign.home].wire, False
         try:
-            reply = await self._wire.call(
+            await wire.open()
+            was_sent = True
+            reply = await wire.call(
                 "EVALSHA",
                 reign.script_shas[call.verb.name],
                 len(call.keys),
@@ -162,9 +209,9 @@ class Shard:
                 *call.words,
             )
         except redis_errors.RedisError as error:
-            raise self._meaning(reign, error) from error
+            raise self._meaning(reign, error, was_sent=was_sent) from error
         except OSError as error:
-            raise OutcomeUnknown from error
+            raise (OutcomeUnknown() if was_sent else ShardUnavailable(NOT_SENT)) from error
         self._silences = 0
         outcomes, last_seq, batch = call.read(reply)
         if last_seq and (self._seen_epoch != reign.epoch or last_seq > self._seen_seq):
@@ -177,7 +224,19 @@ class Shard:
         """Return the last record that this process has seen acknowledged in *reign*; 0 if none."""
         return self._seen_seq if self._seen_epoch == reign.epoch else 0
 
-    def _meaning(self, reign: Reign, error: redis_errors.RedisError) -> EngineError:
+    def _why_not(self, reign: Reign) -> str:
+        """Say why this process cannot act under a reign: it knows no server of that name."""
+        return "" if reign.home in self._homes else f"EVENTLY_REDIS_URL names no {reign.home}"
+
+    def _hear_over(self, epoch: int) -> None:
+        """Shut the door on *epoch*: the redo buffer has learned that it is over."""
+        if self.door.is_open and (reign := self.door.reign()).epoch == epoch:
+            reason = "PostgreSQL says that the reign is over"
+            self.door.shut(reign, reason, seen_seq=self.seen_in(reign))
+
+    def _meaning(
+        self, reign: Reign, error: redis_errors.RedisError, *, was_sent: bool
+    ) -> EngineError:
         text = str(error)
         reason = f"{type(error).__name__}: {text}"
         if isinstance(error, redis_errors.OutOfMemoryError):
@@ -203,9 +262,9 @@ class Shard:
             self._silences += 1
             if self._silences >= SILENCES_MAX:
                 self.door.shut(reign, "Redis does not answer", probe=self._gets_through)
-            return OutcomeUnknown()
+            return OutcomeUnknown() if was_sent else ShardUnavailable(NOT_SENT)
         if isinstance(error, redis_errors.ConnectionError):
-            return OutcomeUnknown()
+            return OutcomeUnknown() if was_sent else ShardUnavailable(NOT_SENT)
         if text.startswith("BADARG"):
             return BadCommand(text)
         return EngineError(f"script failed: {text}")

@@ -47,9 +47,7 @@ class Wire:
             RedisError: what Redis replied, `ConnectionError` if the connection ended, or
                 `TimeoutError` if no reply came in time.
         """
-        traffic = self._traffic
-        if traffic is None or traffic.is_over:
-            traffic = await self._open()
+        traffic = await self.open()
         reply = await traffic.send(words, self._timeout_s)
         if isinstance(reply, Exception):
             raise reply
@@ -62,8 +60,14 @@ class Wire:
         if self._traffic is not None:
             self._traffic.end(redis_errors.ConnectionError("the wire was closed"))
 
-    async def _open(self) -> _Traffic:
-        # Callers that come while it is opened share the attempt, and its failure.
+    async def open(self) -> _Traffic:
+        """
+        Open the connection unless it is; whatever it raises, nothing of the caller was sent.
+
+        Callers that come while it is opened share the attempt, and its failure.
+        """
+        if self._traffic is not None and not self._traffic.is_over:
+            return self._traffic
         if self._opening is None or self._opening.done():
             self._opening = asyncio.get_running_loop().create_task(self._connect())
         return await asyncio.shield(self._opening)

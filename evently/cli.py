@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 config = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(config, name="config")
+shards = typer.Typer(help="The shards, and the servers they live on.", no_args_is_help=True)
+app.add_typer(shards, name="shards")
 
 
 def main() -> None:
@@ -152,6 +154,50 @@ def show() -> None:
         variable = ENV_PREFIX + field.upper()
         table.add_row(variable, value, _origin(field, own, effective))
     Console().print(table)
+
+
+@shards.command("list")
+def list_shards() -> None:
+    """Show which shards there are, where they live, and whether they are open."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from evently.shards import listed  # noqa: PLC0415
+
+    settings = Settings.load().require("redis_url", "database_url")
+    table = Table("shard", "server", "state", "epoch", "new events")
+    for one in asyncio.run(listed(settings)):
+        home = one.home if one.home in settings.redis_servers else f"{one.home} (not in settings)"
+        events = "by hand alone" if one.is_reserved else "yes"
+        table.add_row(str(one.shard), home, one.state, str(one.epoch), events)
+    Console().print(table)
+
+
+@shards.command("add")
+def add_shards(
+    count: Annotated[int, typer.Argument(min=1, max=64, help="How many.")] = 1,
+    home: Annotated[str, typer.Option(help="Name of the server; else the one with fewest.")] = "",
+    reserved: Annotated[
+        bool, typer.Option("--reserved", help="Only for events that are put there by hand.")
+    ] = False,
+) -> None:
+    """Add shards; all processes see them within a second, and a coordinator opens them."""
+    from evently.shards import add  # noqa: PLC0415
+
+    settings = Settings.load().require("redis_url", "database_url")
+    for number in asyncio.run(add(settings, count, home=home, is_reserved=reserved)):
+        typer.echo(f"shard {number}: added")
+
+
+@shards.command("move")
+def move_shard(
+    shard: Annotated[int, typer.Argument(min=0, help="Number of the shard.")],
+    to: Annotated[str, typer.Option("--to", help="Name of its new server.")],
+    old_home_is_gone: Annotated[str, typer.Option(help="See `reconciler move`.")] = "",
+) -> None:
+    """Move a shard to another server, as `reconciler move` does."""
+    gone = ("--old-home-is-gone", old_home_is_gone) if old_home_is_gone else ()
+    _become("reconciler", "move", str(shard), "--to", to, *gone)
 
 
 def _origin(field: str, own: Settings, effective: Settings) -> str:

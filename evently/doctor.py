@@ -106,8 +106,8 @@ async def examine(settings: Settings) -> Report:
         await _look_at_damage(report, database)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         report.errors.append(f"PostgreSQL: {error!r}")
-    for number, url in enumerate(settings.redis_urls_as(acl.COORDINATOR)):
-        subject = f"Redis {number}"
+    for name, url in settings.redis_servers_as(acl.COORDINATOR).items():
+        subject = f"Redis {name}"
         client = connect(url, timeout_ms=settings.redis_timeout_ms)
         try:
             await _examine_redis(report, subject, client, settings.durability)
@@ -153,17 +153,31 @@ async def _examine_database(
     report.add(subject, findings)
     if not findings:
         report.rows.append(Row(subject=subject, what="settings", value="keep what is committed"))
-    for shard in range(settings.shards):
-        row = await reigns.read(database, shard)
-        is_open = row is not None and row.state == "open"
+    shards = await reigns.shards(database)
+    report.rows.append(
+        _row(
+            subject,
+            "shards",
+            str(len(shards)),
+            unless=bool(shards),
+            grade="bad",
+            must_be="at least one",
+            why="no coordinator has run yet",
+            fix="python -m reconciler recover; docs/OPERATIONS.md",
+        )
+    )
+    for one in shards:
+        row = await reigns.read(database, one.shard)
+        home = one.home or "an unnamed server"
+        is_known = one.home in settings.redis_servers or not one.home
         report.rows.append(
             _row(
-                f"shard {shard}",
+                f"shard {one.shard}",
                 "state",
-                "never opened" if row is None else f"{row.state}, epoch {row.epoch}",
-                unless=is_open,
+                "never opened" if row is None else f"{row.state}, epoch {row.epoch}, on {home}",
+                unless=row is not None and row.state == "open" and is_known,
                 grade="bad",
-                must_be="open",
+                must_be="open" if is_known else "on a server of EVENTLY_REDIS_URL",
                 why="" if row is None else row.reason,
                 fix="python -m reconciler recover; docs/OPERATIONS.md",
             )

@@ -41,7 +41,7 @@ async def wait_until_ready(
         while time.monotonic() < deadline_s and goes_on():
             with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
                 async with session.get(f"{base_url}/readyz") as answer:
-                    if answer.status == 200:
+                    if answer.status == 200 and (await answer.json())["status"] == "ok":
                         ready.add(answer.headers.get(PROCESS_HEADER, ""))
                         if len(ready) >= processes:
                             return True

@@ -54,6 +54,10 @@ RUNNING_FILE = "running.json"
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 _TICKET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=?")
 
+#: Name of a server that has none.
+ONLY_SERVER = "0"
+#: A server with its name: `a=redis://host`.
+_NAMED_SERVER = re.compile(r"([a-z0-9][a-z0-9_-]{0,31})=(\w+://.*)")
 #: `?password=`, `&sslpassword=`, `?token=`: what a query of a URL may hold that is secret.
 _QUERY_SECRET = re.compile(
     r"([?&][^=&#]*(?:pass|pwd|secret|token|key)[^=&#]*=)[^&#]*", re.IGNORECASE
@@ -73,7 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     environment: Literal["development", "test", "production"] = "development"
     #: Folder of the embedded servers' data, the lock and generated secrets.
     data_dir: str = ".evently"
-    #: Redis or Valkey of one's own, one URL per shard master, comma-separated. Empty: embedded.
+    #: Redis or Valkey of one's own: `name=url` for each server, comma-separated. Empty: embedded.
     redis_url: str = ""
     #: Password of Redis's user `api`, if it has the users of `evently acl`. Empty: no login.
     redis_api_password: str = ""
@@ -136,7 +140,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     #: Address of the admin account that the first start makes.
     admin_email: str = "admin@evently.localhost"
 
-    #: Number of shards. May grow, never shrink; an event keeps its shard for life.
+    #: Number of shards that a new deployment begins with; `evently shards add` makes more.
     shards: Annotated[int, Meta(ge=1, le=4096)] = 1
     #: Time one script call may take before its outcome counts as unknown, in milliseconds.
     redis_timeout_ms: Annotated[int, Meta(ge=50, le=60_000)] = 2_000
@@ -232,10 +236,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             raise ValueError(f"EVENTLY_JWT_SECRET is shorter than {JWT_SECRET_BYTES_MIN} bytes")
         if self.ticket_signing_key and not _TICKET_KEY.fullmatch(self.ticket_signing_key):
             raise ValueError("EVENTLY_TICKET_SIGNING_KEY is not 32 bytes in base64url")
-        if self.redis_url and not self.redis_urls:
+        if self.redis_url and not self.redis_servers:
             raise ValueError("EVENTLY_REDIS_URL names no server")
-        if len(self.redis_urls) > self.shards:
-            raise ValueError("EVENTLY_REDIS_URL names more servers than EVENTLY_SHARDS")
         if self.durability == "replicated" and not self.replicas_min:
             raise ValueError("EVENTLY_DURABILITY is replicated, but EVENTLY_REPLICAS_MIN is 0")
         for network in _listed(self.trusted_proxies):
@@ -254,21 +256,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             )
 
     @property
-    def redis_urls(self) -> tuple[str, ...]:
-        """URLs of the shard masters; shard *n* lives on number *n* modulo their count."""
-        return _listed(self.redis_url)
+    def redis_servers(self) -> dict[str, str]:
+        """
+        URLs of the Redis servers by name.
+
+        A single URL without a name is server `0`. Which shard lives where is written in PostgreSQL:
+        the order of the list means nothing, and a name is one server's for life.
+        """
+        return _servers(self.redis_url)
 
     @property
     def cors_allowed(self) -> tuple[str, ...]:
         """Sites whose pages may use the API."""
         return _listed(self.cors_origins)
 
-    def redis_urls_as(self, role: str) -> tuple[str, ...]:
+    def redis_servers_as(self, role: str) -> dict[str, str]:
         """Return the URLs with *role* logged in, unless it has no password or the URL names who."""
         password = str(getattr(self, f"redis_{role}_password"))
+        found = self.redis_servers
         if not password:
-            return self.redis_urls
-        return tuple(_with_user(url, role, password) for url in self.redis_urls)
+            return found
+        return {name: _with_user(url, role, password) for name, url in found.items()}
 
     def database_url_as(self, role: str) -> str:
         """Return PostgreSQL's URL with *role* logged in; as it is if the role has no password."""
@@ -433,6 +441,25 @@ def read_env_file(named: str) -> dict[str, str]:
 def _listed(text: str) -> tuple[str, ...]:
     """Return what stands between the commas of a setting."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _servers(text: str) -> dict[str, str]:
+    """Return the servers of `EVENTLY_REDIS_URL` by name; raises `ValueError` for a bad list."""
+    parts = _listed(text)
+    if len(parts) == 1 and not _NAMED_SERVER.fullmatch(parts[0]):
+        return {ONLY_SERVER: parts[0]}
+    found: dict[str, str] = {}
+    for number, part in enumerate(parts):
+        match = _NAMED_SERVER.fullmatch(part)
+        if match is None:
+            raise ValueError(
+                f"EVENTLY_REDIS_URL: server number {number} has no name; write name=url for each, "
+                f"and 0=url,1=url,... for a list that had none"
+            )
+        if match[1] in found:
+            raise ValueError(f"EVENTLY_REDIS_URL names two servers {match[1]}")
+        found[match[1]] = match[2]
+    return found
 
 
 def _convert_one(settings: type[Settings], field: str, value: str) -> None:

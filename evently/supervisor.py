@@ -131,13 +131,13 @@ class Supervisor:
             pid=server.pid,
             took_ms=round((time.monotonic() - started_s) * 1000),
         )
-        self._watch(self._keep_server(server))
+        self.watch(self._keep_server(server))
 
     def start_part(self, part: Part) -> None:
         """Start a part and keep it running."""
         self._parts.append(part)
         self._spawn(part)
-        self._watch(self._keep_part(part))
+        self.watch(self._keep_part(part))
 
     async def _run_until_stopped(self, startup: Callable[[], Awaitable[None]]) -> None:
         """Wait for the stop, the end of a failed start, or a watcher's error."""
@@ -166,7 +166,8 @@ class Supervisor:
     async def _wait_for_stop(self) -> None:
         await self._stop.wait()
 
-    def _watch(self, keeping: Coroutine[Any, Any, None]) -> None:
+    def watch(self, keeping: Coroutine[Any, Any, None]) -> None:
+        """Run something beside the parts until the stop; its error ends the run."""
         self._watchers.add(asyncio.create_task(keeping))
 
     def _spawn(self, part: Part) -> None:

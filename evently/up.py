@@ -17,7 +17,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -54,6 +54,8 @@ TICKET_KEY_BYTES = 32
 REDIS_PASSWORD_BYTES = 32
 READY_TIMEOUT_S = 60.0
 PORT_POLL_S = 0.1
+#: Pause between two looks for shards that were added, in seconds.
+SHARDS_INTERVAL_S = 2.0
 #: Where metrics of several processes meet: memory if there is any to be had.
 MEMORY_PATH = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
 
@@ -111,10 +113,47 @@ class _Run:
         await self._start_servers()
         self._note_running()
         await self._prepare_database()
-        for part in parts(self._settings, self._environ, metrics_path=self._metrics_path):
-            self._supervisor.start_part(part)
+        await self._start_parts()
         await self._wait_until_ready()
         self._print_banner()
+
+    async def _start_parts(self) -> None:
+        """Start the parts, and whenever a shard is added, its persister."""
+        started: set[str] = set()
+
+        async def start() -> None:
+            for part in parts(
+                self._settings,
+                self._environ,
+                metrics_path=self._metrics_path,
+                shards=await self._shards(),
+            ):
+                if part.name not in started:
+                    started.add(part.name)
+                    self._supervisor.start_part(part)
+
+        async def go_on() -> None:
+            while True:
+                await asyncio.sleep(SHARDS_INTERVAL_S)
+                with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    await start()
+
+        await start()
+        self._supervisor.watch(go_on())
+
+    async def _shards(self) -> list[int]:
+        """Return the shards that there are; a new deployment gets its first ones here."""
+        from store import reigns  # noqa: PLC0415 - needed here alone
+        from store.pool import connect  # noqa: PLC0415 - needed here alone
+
+        settings = self._settings
+        timeout_ms = settings.database_timeout_ms
+        database = await connect(settings.database_url_as("coordinator"), timeout_ms=timeout_ms)
+        try:
+            await reigns.begin(database, settings.shards, list(settings.redis_servers))
+            return [row.shard for row in await reigns.shards(database)]
+        finally:
+            await database.close(timeout=timeout_ms / 1000)
 
     async def _start_servers(self) -> None:
         data_path = self._settings.data_path
@@ -230,7 +269,9 @@ class _Run:
         return f"in {escape(str(path))}; remove the file when you have read it"
 
 
-def parts(settings: Settings, environ: Mapping[str, str], *, metrics_path: Path) -> list[Part]:
+def parts(
+    settings: Settings, environ: Mapping[str, str], *, metrics_path: Path, shards: Sequence[int]
+) -> list[Part]:
     """Return the parts of the service in the order of their start, each with its own secrets."""
     common = {
         name: value
@@ -253,10 +294,7 @@ def parts(settings: Settings, environ: Mapping[str, str], *, metrics_path: Path)
             if watch_s
             else []
         ),
-        *(
-            part(f"persister-{shard}", "persister", "--shard", str(shard))
-            for shard in range(settings.shards)
-        ),
+        *(part(f"persister-{shard}", "persister", "--shard", str(shard)) for shard in shards),
         part("sweeper", "evently", "sweeper"),
         *(part(f"api-{number}", "api") for number in range(settings.api_processes)),
     ]

@@ -160,7 +160,7 @@ class Backstage:
             RedisError: Redis is away.
         """
         backlog = 0
-        for shard in range(self.settings.shards):
+        for shard in [row.shard for row in await reigns.shards(self.database)]:
             async with self._redis(shard) as redis:
                 epoch, seq = await redis.hmget(keys.meta(shard), ["epoch", "seq"])
             if epoch is not None and seq is not None:
@@ -176,7 +176,7 @@ class Backstage:
             RedisError: Redis is away.
         """
         shut = []
-        for shard in range(self.settings.shards):
+        for shard in [row.shard for row in await reigns.shards(self.database)]:
             row = await reigns.read(self.database, shard)
             async with self._redis(shard) as redis:
                 server = await redis.info("server")
@@ -190,8 +190,9 @@ class Backstage:
 
     @contextlib.asynccontextmanager
     async def _redis(self, shard: int) -> AsyncIterator[Redis]:
-        urls = self.settings.redis_urls_as("coordinator")
-        redis = connect_redis(urls[shard % len(urls)], timeout_ms=2_000)
+        urls = self.settings.redis_servers_as("coordinator")
+        home = await reigns.home_of(self.database, shard, list(urls))
+        redis = connect_redis(urls[home], timeout_ms=2_000)
         try:
             yield redis
         finally:

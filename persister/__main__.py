@@ -17,11 +17,14 @@ from persister.persister import Options, Persister, calm_collector
 
 async def serve(settings: Settings, shard: int) -> None:
     """Run the persister of *shard* until SIGTERM or SIGINT."""
-    urls = settings.redis_urls_as("persister")
-    redis = connect(urls[shard % len(urls)], timeout_ms=None, connections_max=2)
-    porter.post(redis, level=settings.durability)
+    clients = {
+        name: connect(url, timeout_ms=None, connections_max=2)
+        for name, url in settings.redis_servers_as("persister").items()
+    }
+    for client in clients.values():
+        porter.post(client, level=settings.durability)
     persister = Persister(
-        redis,
+        clients,
         settings.database_url_as("persister"),
         Options(
             shard=shard,
@@ -37,7 +40,8 @@ async def serve(settings: Settings, shard: int) -> None:
     try:
         await persister.run()
     finally:
-        await redis.aclose()
+        for client in clients.values():
+            await client.aclose()
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import contextlib
 import gc
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,16 +76,19 @@ class Options:
 class Persister:
     """Follows one shard's journal through its reigns until stopped."""
 
-    def __init__(self, redis: Redis, database_url: str, options: Options) -> None:
+    def __init__(self, servers: Mapping[str, Redis], database_url: str, options: Options) -> None:
         """
         Args:
-            redis: Client of the shard's master without a socket timeout: reads block on purpose.
+            servers: Clients of the servers by name, without a socket timeout: reads block on
+                purpose. The shard's row says on which of them it lives.
 
             database_url: PostgreSQL.
 
             options: See `Options`.
         """
-        self._redis = redis
+        self._servers = servers
+        #: Where the shard lived when it was last followed.
+        self._redis: Redis | None = None
         self._database_url = database_url
         self._options = options
         self._stopping = asyncio.Event()
@@ -130,7 +134,8 @@ class Persister:
                 log.exception("batch failed", action="persist_failed", shard=self._label)
                 back_off_s = min(2 * back_off_s, BACK_OFF_S_MAX)
             with contextlib.suppress(RedisError, OSError, ValueError):
-                await observe(self._redis, self._options.shard)  # Also while PostgreSQL is away.
+                if self._redis is not None:  # Also while PostgreSQL is away.
+                    await observe(self._redis, self._options.shard)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), back_off_s)
 
@@ -146,6 +151,9 @@ class Persister:
             row = await reigns.read(connection, options.shard)
             if row is None or row.state not in {"open", "frozen"}:
                 raise NotOpen("the shard is not open")
+            if row.home not in self._servers:
+                raise NotOpen(f"EVENTLY_REDIS_URL names no {row.home}, where the shard lives")
+            self._redis = self._servers[row.home]
             reign = _Reign(connection, self._redis, row, options)
             try:
                 await reign.begin()

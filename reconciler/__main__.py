@@ -25,6 +25,7 @@ from reconciler.commands import quarantine as commands_quarantine
 from reconciler.commands import receipts as commands_receipts
 from reconciler.commands import records as commands_records
 from reconciler.commands import repair as commands_repair
+from reconciler.commands import shards as commands_shards
 from reconciler.commands import watch as commands_watch
 from reconciler.judge import report
 from reconciler.judge.check import Result
@@ -52,10 +53,13 @@ def _servers(*, with_logs: bool = False) -> Servers:
         logs.configure(settings.log_level, "reconciler")
     else:  # Stdout is the answer's.
         structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    return _servers_of(settings)
+
+
+def _servers_of(settings: Settings) -> Servers:
     return Servers(
-        redis_urls=settings.redis_urls_as("coordinator"),
+        redis_servers=settings.redis_servers_as("coordinator"),
         database_url=settings.database_url_as("coordinator"),
-        shards=settings.shards,
         redis_timeout_ms=settings.redis_timeout_ms,
         database_timeout_ms=settings.database_timeout_ms,
         journal_backlog_records_max=settings.journal_backlog_records_max,
@@ -70,6 +74,7 @@ commands_explain.register(app, _servers)
 commands_mend.register(app, _servers)
 commands_records.register(app, _servers)
 commands_repair.register(app, _servers)
+commands_shards.register(app, _servers)
 commands_watch.register(app, _servers)
 
 
@@ -132,12 +137,8 @@ def recover(
     if rebuild and thaw is None:
         raise typer.BadParameter("--rebuild needs --thaw and the number of a frozen shard")
     word = shard if thaw is None else str(thaw)
-    if word == "all":
-        shards = list(range(settings.shards))
-    elif word.isdigit() and int(word) < settings.shards:
-        shards = [int(word)]
-    else:
-        raise typer.BadParameter(f"there are {settings.shards} shards, from 0")
+    if word != "all" and not word.isdigit():
+        raise typer.BadParameter("--shard is a number, or `all`")
     logs.configure(settings.log_level, "reconciler")
     from reconciler.recover import keeper  # noqa: PLC0415  `check` needs none of it.
 
@@ -153,17 +154,10 @@ def recover(
             raise typer.BadParameter(f"shard {thaw} is not frozen")
     code = asyncio.run(
         keeper.run(
-            redis_urls=settings.redis_urls_as("coordinator"),
-            database_url=settings.database_url_as("coordinator"),
-            shards=shards,
+            _servers_of(settings),
+            only=None if word == "all" else int(word),
+            shards_at_first=settings.shards,
             watch=watch,
-            journal_backlog_records_max=settings.journal_backlog_records_max,
-            hold_life_max_ms=settings.hold_life_max_ms,
-            durability=settings.durability,
-            journal_backlog_bytes_max=settings.journal_backlog_bytes_max,
-            journal_backlog_age_ms_max=settings.journal_backlog_age_ms_max,
-            redis_timeout_ms=settings.redis_timeout_ms,
-            database_timeout_ms=settings.database_timeout_ms,
             is_rebuild_forced=rebuild,
             more_records=None if receipts is None else commands_receipts.read(receipts, _own_key),
             tell=lambda recovered: typer.echo("\n".join(map(printable, recovered.lines()))),
@@ -173,19 +167,8 @@ def recover(
 
 
 def _checked(settings: Settings, event: str | None, shard: int | None) -> Result:
-    if shard is not None and shard >= settings.shards:
-        return Result(errors=[f"there is no shard {shard}, only {settings.shards}"])
     return asyncio.run(
-        run_check(
-            redis_urls=settings.redis_urls_as("coordinator"),
-            database_url=settings.database_url_as("coordinator"),
-            shards=settings.shards,
-            shard=shard,
-            event_id=event,
-            redis_timeout_ms=settings.redis_timeout_ms,
-            database_timeout_ms=settings.database_timeout_ms,
-            progress=_Progress(),
-        )
+        run_check(_servers_of(settings), shard=shard, event_id=event, progress=_Progress())
     )
 
 

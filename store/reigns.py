@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+from engine.homes import ONLY_SERVER
 from engine.records import VERSIONS
 from store.ledger import LedgerError
 from store.sql import Executor, query
@@ -39,6 +40,33 @@ class ReignRow(NamedTuple):
     reason: str
     #: Of the records that the reign's scripts write.
     records_version: int = 1
+    #: Name of the server that the shard lives on; empty if it was opened before homes had names.
+    home: str = ""
+
+
+class ShardRow(NamedTuple):
+    """One of the shards that there are."""
+
+    shard: int
+    #: 0 while nobody has opened it.
+    epoch: int
+    state: str
+    home: str
+    #: Whether it takes only events that are put there by hand.
+    is_reserved: bool
+
+
+class Move(NamedTuple):
+    """A change of home."""
+
+    came_from: str
+    to: str
+    #: Why a human says that the old home is gone, where it cannot be fenced; else empty.
+    said_gone: str = ""
+
+
+class NoShard(LedgerError):
+    """There is no shard of that number."""
 
 
 class ReaderTooOld(LedgerError):
@@ -62,6 +90,53 @@ async def read(database: Executor, shard: int) -> ReignRow | None:
             f"{VERSIONS[-1]}"
         )
     return row
+
+
+async def shards(database: Executor) -> list[ShardRow]:
+    """Return all shards that there are, opened or not, by number."""
+    return [ShardRow(**row) for row in await database.fetch(query("shards"))]
+
+
+async def begin(database: Executor, count: int, servers: Sequence[str]) -> bool:
+    """
+    Say which shards a new deployment has; False if there are shards already.
+
+    Args:
+        count: How many.
+
+        servers: Names that they live on by turns.
+    """
+    numbers = range(count)
+    homes = [servers[number % len(servers)] for number in numbers]
+    return bool(await database.fetch(query("begin_shards"), list(numbers), homes))
+
+
+async def add(database: Executor, home: str, *, is_reserved: bool) -> int | None:
+    """Add a shard that lives at *home*; return its number, None if another command was faster."""
+    number: int | None = await database.fetchval(query("add_shard"), home, is_reserved)
+    return number
+
+
+async def home_of(database: Executor, shard: int, servers: Sequence[str]) -> str:
+    """
+    Return the name of the server that a shard lives on, and write it down if nobody has.
+
+    Before homes had names, shard *n* lived on number *n* modulo the length of the list.
+
+    Args:
+        servers: Names of all servers, in the order of the list.
+
+    Raises:
+        NoShard: there is no such shard.
+    """
+    home: str | None = await database.fetchval(query("home_of"), shard)
+    if home is None:
+        raise NoShard(f"there is no shard {shard}")
+    if not home:
+        await database.fetchval(query("name_home"), shard, servers[shard % len(servers)])
+        home = await database.fetchval(query("home_of"), shard)
+    assert home, "it was written down, here or by somebody else"
+    return home
 
 
 async def set_records_version(database: Executor, shard: int, version: int) -> bool:
@@ -108,7 +183,13 @@ async def horizon(database: Executor, shard: int, epoch: int) -> tuple[int, bool
 
 
 async def claim(
-    database: Executor, shard: int, *, seen: ReignRow | None, holder: str, nonce: str
+    database: Executor,
+    shard: int,
+    *,
+    seen: ReignRow | None,
+    holder: str,
+    nonce: str,
+    home: str = ONLY_SERVER,
 ) -> int | None:
     """
     Claim the shard for recovery.
@@ -120,18 +201,27 @@ async def claim(
 
         nonce: Marks the scripts of the reign to come.
 
+        home: Where the claimant takes the shard to live; a claim that is wrong about it fails, so
+            that no other server is opened (I20).
+
     Returns:
-        The new epoch, or None if another coordinator was faster.
+        The new epoch, or None if another coordinator was faster, or the shard lives elsewhere.
     """
     if seen is None:
         epoch: int | None = await database.fetchval(
-            query("first_claim"), shard, holder, CLAIM_LEASE, nonce
+            query("first_claim"), shard, holder, CLAIM_LEASE, nonce, home
         )
     else:
         epoch = await database.fetchval(
-            query("claim"), shard, seen.epoch, holder, CLAIM_LEASE, nonce
+            query("claim"), shard, seen.epoch, holder, CLAIM_LEASE, nonce, home
         )
     return epoch
+
+
+async def move_home(database: Executor, shard: int, move: Move, *, epoch: int, holder: str) -> bool:
+    """Let the shard live at another server; False if the claim was lost meanwhile (I21)."""
+    words = (epoch, holder, move.to, move.came_from, move.said_gone)
+    return await database.fetchval(query("move_home"), shard, *words) is not None
 
 
 async def publish_open(

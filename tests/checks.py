@@ -28,6 +28,7 @@ from engine.records import (
     Released,
     read_entries,
 )
+from reconciler.servers import Servers
 
 #: A moment that no test reaches, Unix ms.
 FAR_MS = 9_000_000_000_000
@@ -232,3 +233,18 @@ async def _check_event(
 
 
 _COUNTERS = (b"available", b"held", b"sold")
+
+
+def servers_of(redis_url: str, database_url: str) -> Servers:
+    """Return what commands know of a deployment that has one server of each kind."""
+    return Servers(
+        redis_servers={"0": redis_url},
+        database_url=database_url,
+        redis_timeout_ms=10_000,
+        database_timeout_ms=10_000,
+        journal_backlog_records_max=1_000_000,
+        journal_backlog_bytes_max=1 << 30,
+        journal_backlog_age_ms_max=3_600_000,
+        durability="fsync",
+        hold_life_max_ms=1_800_000,
+    )

@@ -152,7 +152,7 @@ def role_url(server: ValkeyServer, role: str) -> str:
     settings = Settings.from_env(
         {"EVENTLY_REDIS_URL": server.url, f"EVENTLY_REDIS_{role.upper()}_PASSWORD": PASSWORDS[role]}
     )
-    return settings.redis_urls_as(role)[0]
+    return settings.redis_servers_as(role)["0"]
 
 
 async def start_engine(client: Redis, reign: Reign, **options: Any) -> Engine:
@@ -163,7 +163,7 @@ async def start_engine(client: Redis, reign: Reign, **options: Any) -> Engine:
             await asyncio.Event().wait()  # The other shards belong to other tests.
         return reign
 
-    engine = Engine([client], read_reign, shards=reign.shard + 1, **options)
+    engine = Engine({"0": client}, read_reign, shards=[reign.shard], **options)
     engine.start()
     while True:
         try:

@@ -9,7 +9,7 @@ same request again looks again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from engine.durability import LEVELS, Durability, stronger
@@ -31,6 +31,8 @@ class Promise(NamedTuple):
     is_preferred: bool = False
     #: Epoch under which the command is sent, or one before it; 0 where nobody asks.
     epoch: int = 0
+    #: Name of the server that the shard lived on in that epoch.
+    server: str = ""
 
 
 class Acks:
@@ -44,7 +46,7 @@ class Acks:
         timeout_ms: int,
         engine: Engine,
         watermark: Watermark,
-        waiters: Sequence[GroupWaiter],
+        waiters: Mapping[str, GroupWaiter],
     ) -> None:
         """
         Args:
@@ -54,7 +56,7 @@ class Acks:
 
             timeout_ms: Longest wait for a level, in ms.
 
-            waiters: One per Redis master, in the engine's order; none without replicas.
+            waiters: One per Redis server, by name; none without replicas.
         """
         assert floor != "replicated" or replicas_min, "replicas that do not exist cannot vouch"
         self._floor = floor
@@ -67,7 +69,7 @@ class Acks:
 
     async def close(self) -> None:
         """Stop waiting for replicas."""
-        for waiter in self._waiters:
+        for waiter in self._waiters.values():
             await waiter.close()
 
     def promise(self, wanted: Durability | None, shard: int) -> Promise:
@@ -85,7 +87,8 @@ class Acks:
             level = self._at_least(stronger(wanted, self._floor))
             is_preferred = LEVELS.index(wanted) >= LEVELS.index(self._floor)
         if level not in IMMEDIATE:
-            return Promise(level, is_preferred, self._engine.reign(shard).epoch)
+            reign = self._engine.reign(shard)
+            return Promise(level, is_preferred, reign.epoch, reign.home)
         return Promise(level, is_preferred) if is_preferred else self._usual
 
     async def keep(self, promise: Promise, shard: int, outcome: Booked | Held) -> bool:
@@ -95,7 +98,7 @@ class Acks:
             return True
         if level == "replicated":
             # Not under a later epoch: the replicas then are those of another Redis.
-            reached = await self._waiters[shard % len(self._waiters)].reach(
+            reached = promise.server in self._waiters and await self._waiters[promise.server].reach(
                 shard=shard, epoch=promise.epoch, timeout_ms=self._timeout_ms
             )
         else:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
+from engine.errors import ShardRecovering
 from engine.ids import new_id
 from engine.seats import ACCESSIBLE, AISLE, RESTRICTED_VIEW, SECTION_SEATS_MAX
 from store import events
@@ -30,7 +31,10 @@ async def create(services: Services, person: Principal, asked: NewEvent) -> told
     if person.organizer_id is None:
         raise Denied(Why.FORBIDDEN, detail="The account belongs to no organizer.")
     sections = _sections(asked)
-    event, tiers = _draft(asked, _capacities(asked, sections), person.organizer_id, services.shards)
+    shards = services.engine.shards_for_events
+    if not shards:
+        raise ShardRecovering
+    event, tiers = _draft(asked, _capacities(asked, sections), person.organizer_id, shards)
     _require_labels(asked)
     rows = [section._replace(event_id=event.id) for section in sections]
     await events.add(services.pools.organizers, event, tiers, rows, _promos(asked))
@@ -54,7 +58,7 @@ def _require_labels(body: NewEvent) -> None:
 
 
 def _draft(
-    body: NewEvent, places: list[int], organizer_id: str, shards: int
+    body: NewEvent, places: list[int], organizer_id: str, shards: Sequence[int]
 ) -> tuple[events.Event, list[events.Tier]]:
     """Turn a valid request into rows; raise the problem of the first field that is not."""
     try:
@@ -265,6 +269,6 @@ def _row(pointer: str, row: NewRow) -> dict[str, Any]:
     return {"name": row.name, "labels": labels}
 
 
-def _shard_of(event_id: str, shards: int) -> int:
+def _shard_of(event_id: str, shards: Sequence[int]) -> int:
     """Choose an event's shard, once and for life."""
-    return int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest()) % shards
+    return shards[int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest()) % len(shards)]

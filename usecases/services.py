@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from redis.exceptions import RedisError
+
 from engine.engine import Engine
+from engine.errors import EngineError
 from engine.outcomes import Applied
 from store.pool import Pool
 from store.watermark import Watermark
@@ -55,7 +58,6 @@ class Services:
     ticket_codes: TicketCodes
     #: None while bookings are answered without a receipt.
     receipts: Receipts | None
-    shards: int
     #: How long a hold lasts, and how long it may be extended to, in ms.
     hold_ttl_ms: int
     hold_life_max_ms: int
@@ -76,17 +78,23 @@ class Services:
 
     async def catch_up(self) -> bool:
         """
-        Wait until PostgreSQL has all that Redis has now; False if it takes too long.
+        Wait until PostgreSQL has all that Redis has now; False if that is not known of a shard.
 
         A Redis that is not in the reign, say for a FLUSHALL that nobody has noticed yet, cannot
-        tell what there was: what it lacks must not be denied (F13).
+        tell what there was: what it lacks must not be denied (F13). A shard that is shut, or whose
+        server is away, keeps nobody waiting: the others' answers are told, and that they may lack
+        something.
         """
 
         async def one(shard: int) -> bool:
-            last = await self.engine.last(shard)
+            try:
+                last = await self.engine.last(shard)
+            except (EngineError, RedisError, OSError):
+                return False
             return last is not None and await self._reach(shard, *last)
 
-        return all(await asyncio.gather(*map(one, range(self.shards))))
+        shards = list(self.engine.shards)
+        return bool(shards) and all(await asyncio.gather(*map(one, shards)))
 
     async def _reach(self, shard: int, epoch: int, seq: int) -> bool:
         return await self.watermark.reach(

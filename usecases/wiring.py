@@ -11,7 +11,7 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -23,10 +23,13 @@ from engine.calls import Bounds, Limit
 from engine.door import ReadReign, Reign, ReportSeen
 from engine.durability import Durability
 from engine.engine import Engine
+from engine.homes import Published
 from engine.redis_client import connect
 from engine.redo import Horizon, Redo, RedoBuffer
 from engine.replicas import ROUND_MS, GroupWaiter
+from engine.watcher import ReadShards
 from store import journal, redo, reigns
+from store.notices import Notices
 from store.pool import Database, Pool, create_pool
 from store.watermark import Watermark
 from usecases import metrics
@@ -50,14 +53,13 @@ ENGINE_CONNECTIONS_MAX = 3
 class Options:
     """What use cases need to know; units as in the settings of the same names."""
 
-    redis_urls: Sequence[str]
+    redis_servers: Mapping[str, str]
     database_url: str
     jwt_secret: str
     ticket_signing_key: str
     access_token_ttl_s: int
     password_hashes_max: int
     passwords_waiting_max: int
-    shards: int
     redis_timeout_ms: int
     batch_commands_max: int
     batches_in_flight_max: int
@@ -101,10 +103,13 @@ async def opened(options: Options) -> AsyncIterator[Services]:
     pool = pools.engine
     attempts_max, window_ms = options.booking_limit_attempts, options.booking_limit_window_ms
     engine = Engine(
-        [connect(url, timeout_ms=options.redis_timeout_ms) for url in options.redis_urls],
+        {
+            name: connect(url, timeout_ms=options.redis_timeout_ms)
+            for name, url in options.redis_servers.items()
+        },
         reign_reader(pool),
         report_seen=seen_reporter(pool),
-        shards=options.shards,
+        read_shards=shards_reader(pool),
         commands_max=options.batch_commands_max,
         in_flight_max=options.batches_in_flight_max,
         waiting_max=options.commands_waiting_max,
@@ -141,7 +146,6 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         passwords=passwords,
         ticket_codes=TicketCodes(options.ticket_signing_key),
         receipts=Receipts(options.ticket_signing_key) if options.receipts == "on" else None,
-        shards=options.shards,
         hold_ttl_ms=options.hold_ttl_ms,
         hold_life_max_ms=options.hold_life_max_ms,
         hold_scarce_percent=options.hold_scarce_percent,
@@ -152,9 +156,12 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         catch_up_timeout_ms=options.catch_up_timeout_ms,
     )
     engine.start()
+    notices = Notices(options.database_url, engine.wake, timeout_ms=options.database_timeout_ms)
+    notices.start()
     try:
         yield services
     finally:
+        await notices.close()
         await acks.close()
         await engine.stop(timeout_s=options.drain_timeout_s)
         passwords.close()
@@ -243,7 +250,20 @@ def reign_reader(pool: Database) -> ReadReign:
             records_version=row.records_version,
             redis_run_id=row.redis_run_id,
             redis_replid=row.redis_replid,
+            home=row.home,
         )
+
+    return read
+
+
+def shards_reader(pool: Database) -> ReadShards:
+    """Return what the engine's watcher asks for the shards that there are: their rows."""
+
+    async def read() -> list[Published]:
+        return [
+            Published(row.shard, row.epoch, row.state == "open", row.home, row.is_reserved)
+            for row in await reigns.shards(pool)
+        ]
 
     return read
 
@@ -257,16 +277,16 @@ def seen_reporter(pool: Database) -> ReportSeen:
     return report
 
 
-def _group_waiters(engine: Engine, options: Options) -> list[GroupWaiter]:
+def _group_waiters(engine: Engine, options: Options) -> dict[str, GroupWaiter]:
     """Return who waits for replicas: one per Redis master, on a connection of its own."""
     if not options.replicas_min:
-        return []
+        return {}
     timeout_ms = options.redis_timeout_ms + ROUND_MS
-    return [
-        engine.wait_for_replicas(
+    return {
+        name: engine.wait_for_replicas(
             connect(url, timeout_ms=timeout_ms, connections_max=1),
-            master,
+            name,
             replicas_min=options.replicas_min,
         )
-        for master, url in enumerate(options.redis_urls)
-    ]
+        for name, url in options.redis_servers.items()
+    }

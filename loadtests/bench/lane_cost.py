@@ -102,16 +102,20 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
     async def unread(_: int) -> None:
         raise AssertionError("the door is open")
 
-    engine = Engine([connect("redis://127.0.0.1:1", timeout_ms=1_000)], unread, shards=1)
+    engine = Engine({"0": connect("redis://127.0.0.1:1", timeout_ms=1_000)}, unread, shards=[0])
     shard: Any = engine.shards[0]
     shard.door._reign = Reign(  # noqa: SLF001
         shard=0, epoch=1, script_shas=shas("n"), redis_run_id="r", redis_replid="h"
     )
 
+    async def opened() -> None:
+        return None
+
     async def call(*words: Any) -> Any:
         return reply(words)
 
-    shard._wire.call = call  # noqa: SLF001
+    shard.wire.call = call
+    shard.wire.open = opened
     catalog = Catalog(cast("Any", None), cast("Any", None))
     catalog._known[EVENT] = Known(  # noqa: SLF001
         0, "org", "EUR", {TIER: 1}, {1: TIER}, {}, time.monotonic()
@@ -131,12 +135,11 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
             timeout_ms=1_000,
             engine=engine,
             watermark=nothing,
-            waiters=[],
+            waiters={},
         ),
         passwords=nothing,
         ticket_codes=nothing,
         receipts=Receipts(key),
-        shards=1,
         hold_ttl_ms=1,
         hold_life_max_ms=1,
         hold_scarce_percent=0,

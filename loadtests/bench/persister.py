@@ -20,6 +20,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from engine import framing, keys, scripts
+from engine.homes import ONLY_SERVER
 from engine.ids import booking_id, new_id
 from engine.records import CHECK_CHARS, FIELD, Booked, Item, encode
 from engine.redis_client import connect as connect_redis
@@ -163,7 +164,7 @@ async def _persist(
 ) -> float:
     """Run the persister over the whole journal; return its seconds."""
     persister = Persister(
-        redis,
+        {ONLY_SERVER: redis},
         database_url,
         Options(
             shard=shard, records_max=RECORDS_MAX, retention_s=600, database_timeout_ms=TIMEOUT_MS

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from engine.homes import ONLY_SERVER
 from evently.embedded import PostgresServer, ValkeyServer
 from loadtests.backstage import Backstage
 from loadtests.bench.cpu import cpu_s, family_cpu_s
@@ -81,7 +82,7 @@ class Rig:
 
     def redis_url(self, role: str = "coordinator") -> str:
         """Return where *role* finds Redis; the coordinator may do all."""
-        return self.settings.redis_urls_as(role)[0]
+        return self.settings.redis_servers_as(role)[ONLY_SERVER]
 
     def backstage(self) -> Backstage:
         """Return direct access to the servers."""

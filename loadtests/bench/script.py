@@ -75,9 +75,9 @@ async def open_engine(rig: Rig, *, commands_max: int = CALL_COMMANDS) -> AsyncIt
     """Connect to the rig's shard as an API process does, one call at a time."""
     pool = await create_pool(rig.settings.database_url, connections_max=2, timeout_ms=TIMEOUT_MS)
     engine = Engine(
-        [connect(rig.redis_url("api"), timeout_ms=TIMEOUT_MS)],
+        {"0": connect(rig.redis_url("api"), timeout_ms=TIMEOUT_MS)},
         reign_reader(pool),
-        shards=1,
+        shards=[0],
         commands_max=commands_max,
         in_flight_max=1,
     )

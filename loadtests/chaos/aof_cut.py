@@ -27,6 +27,7 @@ from engine import keys, scripts
 from engine.commands import Order, Own, Publish, TierStock
 from engine.door import Reign
 from engine.engine import Engine
+from engine.homes import ONLY_SERVER
 from engine.ids import booking_id, hold_id, new_id
 from engine.redis_client import connect as connect_redis
 from engine.seats import Section
@@ -188,7 +189,8 @@ class Sweep:
         async def read_reign(_: int) -> Reign:
             return reign
 
-        engine = Engine([connect_redis(valkey.url, timeout_ms=TIMEOUT_MS)], read_reign, shards=1)
+        client = connect_redis(valkey.url, timeout_ms=TIMEOUT_MS)
+        engine = Engine({ONLY_SERVER: client}, read_reign, shards=[SHARD])
         engine.start()
         while not engine.is_open:  # noqa: ASYNC110  A door tells nobody that it opened.
             await asyncio.sleep(0.01)
@@ -239,7 +241,7 @@ class Sweep:
         """Let PostgreSQL have everything so far."""
         blocking = connect_redis(valkey.url, timeout_ms=None)
         persister = Persister(
-            blocking,
+            {ONLY_SERVER: blocking},
             url,
             Options(
                 shard=SHARD, records_max=100, retention_s=86_400, database_timeout_ms=TIMEOUT_MS

@@ -24,6 +24,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from engine import keys, scripts
+from engine.homes import ONLY_SERVER
 from engine.redis_client import connect as connect_redis
 from evently.settings import Settings
 from loadtests.chaos.checkers import Shut
@@ -102,7 +103,7 @@ class Site:
     @property
     def _redis_url(self) -> str:
         """Redis itself, as the role that may do everything."""
-        return self._direct.redis_urls_as("coordinator")[0]
+        return self._direct.redis_servers_as("coordinator")[ONLY_SERVER]
 
     async def database(self) -> asyncpg.Connection:
         """Connect to PostgreSQL itself, past the proxy."""

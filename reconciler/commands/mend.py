@@ -38,7 +38,7 @@ async def _mend(servers: Servers, event_id: str) -> str:
     from store import audit, damage, reigns  # noqa: PLC0415
 
     async with servers.database() as database:
-        shard = await find_shard(database, [], servers.shards, event_id)
+        shard = await find_shard(database, servers, event_id)
         reign = await reigns.read(database, shard)
         if reign is None or reign.state != "open":
             raise CannotCheck(f"shard {shard} is not open: `recover` looks at all its events")

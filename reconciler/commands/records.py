@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from engine.records import VERSIONS
-from reconciler.servers import Load
+from reconciler.servers import Load, chosen
 from store import reigns
-from store.pool import connect
 
 
 def register(app: typer.Typer, load: Load) -> None:
@@ -24,20 +23,14 @@ def register(app: typer.Typer, load: Load) -> None:
     ) -> None:
         """Let scripts write records of a version, once no code that cannot read it is left."""
         servers = load(with_logs=False)
-        shards = range(servers.shards) if shard is None else [shard]
 
-        async def raise_it() -> list[int]:
-            database = await connect(servers.database_url, timeout_ms=servers.database_timeout_ms)
-            try:
-                return [
-                    one
-                    for one in shards
-                    if not await reigns.set_records_version(database, one, version)
-                ]
-            finally:
-                await database.close()
+        async def raise_it() -> None:
+            async with servers.database() as database:
+                for one in await chosen(database, shard):
+                    await reigns.set_records_version(database, one, version)
 
-        unknown = asyncio.run(raise_it())
-        if unknown:
-            raise typer.BadParameter(f"no coordinator has opened the shards {unknown} yet")
+        try:
+            asyncio.run(raise_it())
+        except reigns.NoShard as error:
+            raise typer.BadParameter(str(error)) from error
         typer.echo(f"version {version}, from each shard's next reign on, which begins now")

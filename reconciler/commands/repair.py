@@ -13,6 +13,7 @@ from engine.printable import printable
 from reconciler.judge import report
 from reconciler.judge.check import CLEAN, DRIFT, UNCHECKED
 from reconciler.servers import Load
+from store import reigns
 
 if TYPE_CHECKING:
     from reconciler.repair.repairer import Outcome
@@ -34,15 +35,15 @@ def register(app: typer.Typer, load: Load) -> None:
     ) -> None:
         """Say what a repair would do, or do it; exit code 0: clean, 1: drift, 2: could not."""
         servers = load()
-        if shard is not None and shard >= servers.shards:
-            raise typer.BadParameter(f"there are {servers.shards} shards, from 0")
         from reconciler.recover.coordinator import open_again  # noqa: PLC0415
         from reconciler.repair import repairer  # noqa: PLC0415  No other needs it.
 
-        shards = list(range(servers.shards)) if shard is None else [shard]
-        outcomes = asyncio.run(
-            repairer.run(servers, shards=shards, applies=apply, rewinds=pg, open_shard=open_again)
-        )
+        try:
+            outcomes = asyncio.run(
+                repairer.run(servers, only=shard, applies=apply, rewinds=pg, open_shard=open_again)
+            )
+        except reigns.NoShard as error:
+            raise typer.BadParameter(str(error)) from error
         code = max(map(exit_code, outcomes))
         if as_json:
             document = {"applied": apply, "exit_code": code, "shards": list(map(_json, outcomes))}

@@ -18,7 +18,6 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from engine.redis_client import connect as connect_redis
 from reconciler.event.hashes import scan_events
 from reconciler.event.image import Image
 from reconciler.event.journal import Known
@@ -49,8 +48,8 @@ from reconciler.judge.invariants import (
 from reconciler.judge.proof import Progress, prove
 from reconciler.judge.seats import check_seats
 from reconciler.judge.waitlist import check_waitlist
-from store import audit
-from store.pool import connect as connect_database
+from reconciler.servers import NoServer, Servers, chosen
+from store import audit, reigns
 
 CLEAN, DRIFT, UNCHECKED = 0, 1, 2
 VERDICTS = {CLEAN: "clean", DRIFT: "drift", UNCHECKED: "unchecked"}
@@ -65,7 +64,9 @@ GROUP_VIOLATIONS_MAX = 1_000
 
 _BROKEN = ("record_missing", "record_corrupt")
 #: What tells that a server does not answer.
-AWAY = (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+#: How it shows that a server cannot be asked, or is not known.
+NOWHERE = (reigns.NoShard, NoServer)
+AWAY = (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, *NOWHERE)
 
 
 SHARD_CHECKS: tuple[Callable[[ShardView], list[Violation]], ...] = (check_door, check_journal)
@@ -135,12 +136,8 @@ class Result:
 
 
 async def check(
+    servers: Servers,
     *,
-    redis_urls: Sequence[str],
-    database_url: str,
-    shards: int,
-    redis_timeout_ms: int,
-    database_timeout_ms: int,
     shard: int | None = None,
     event_id: str | None = None,
     progress: Progress = lambda _: None,
@@ -152,8 +149,6 @@ async def check(
     from both stores. Safe at any time, also while the shard is fenced.
 
     Args:
-        shards: Number of shards.
-
         shard: The only shard to check; all if not given.
 
         event_id: The only event to check. Its shard's journal is proved all the same.
@@ -161,25 +156,18 @@ async def check(
         progress: Takes a word on what is going on, now and then.
     """
     result = Result()
-    clients = [connect_redis(url, timeout_ms=redis_timeout_ms) for url in redis_urls]
     try:
-        database = await connect_database(database_url, timeout_ms=database_timeout_ms)
-        try:
+        async with servers.database() as database:
             if event_id is not None:
-                shard = await find_shard(database, clients, shards, event_id)
-            for number in range(shards) if shard is None else [shard]:
-                redis = clients[number % len(clients)]
+                shard = await find_shard(database, servers, event_id)
+            for number in await chosen(database, shard):
                 try:
-                    await _Shard(number, redis, database, progress, result).check(event_id)
+                    async with servers.redis(number) as redis:
+                        await _Shard(number, redis, database, progress, result).check(event_id)
                 except (*AWAY, CannotCheck) as error:
                     result.errors.append(f"shard {number}: {said(error)}")
-        finally:
-            await database.close(timeout=database_timeout_ms / 1000)
     except (*AWAY, CannotCheck) as error:
         result.errors.append(said(error))
-    finally:
-        for client in clients:
-            await client.aclose()
     return result
 
 
@@ -371,23 +359,20 @@ def without_named(found: Sequence[Violation]) -> list[Violation]:
     return kept
 
 
-async def find_shard(
-    database: asyncpg.Connection, clients: Sequence[Redis], shards: int, event_id: str
-) -> int:
+async def find_shard(database: asyncpg.Connection, servers: Servers, event_id: str) -> int:
     """Return the shard that an event lives on, from either store."""
     row = (await audit.event_rows(database, [event_id])).get(event_id)
     if row is not None:
-        if row.shard >= shards:
-            raise CannotCheck(f"{event_id} lives on shard {row.shard}, but there are {shards}")
-        return row.shard
-    for shard in range(shards):
-        if event_id in await scan_events(clients[shard % len(clients)], shard):
-            return shard
+        return (await chosen(database, row.shard))[0]
+    for shard in await chosen(database, None):
+        async with servers.redis(shard) as redis:
+            if event_id in await scan_events(redis, shard):
+                return shard
     raise CannotCheck(f"no such event: {event_id}")
 
 
 def said(error: BaseException) -> str:
     """Say why nothing could be said."""
-    if isinstance(error, CannotCheck):
+    if isinstance(error, (*NOWHERE, CannotCheck)):
         return str(error)
     return f"a server did not answer: {type(error).__name__}: {error}"

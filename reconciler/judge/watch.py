@@ -29,6 +29,7 @@ from reconciler.event.snapshot import Reader, groups
 from reconciler.event.violation import Violation
 from reconciler.judge import watch_metrics as metrics
 from reconciler.judge.check import AWAY, DRIFT, UNCHECKED, CannotCheck, examine
+from reconciler.judge.check import said as say_why
 from reconciler.judge.follow import Follower
 from reconciler.servers import Servers
 from store import audit, damage
@@ -37,6 +38,8 @@ log = structlog.get_logger()
 
 #: A step that took a second is followed by so many seconds of rest: a tenth of one core at most.
 REST_FACTOR = 9.0
+#: Pause between two looks for shards that were added, in seconds.
+FIND_INTERVAL_S = 1.0
 #: Events whose oldest deadline one step looks at.
 DUE_EVENTS_MAX = 100
 
@@ -186,7 +189,7 @@ def _age_s(rows: list[Any], now_ms: int) -> float:
 async def run(
     servers: Servers,
     *,
-    shards: list[int],
+    only: int | None,
     interval_s: float,
     port: int,
     once: bool,
@@ -197,6 +200,8 @@ async def run(
     Watch until SIGTERM; with *once*, until each shard had one whole pass.
 
     Args:
+        only: The one shard to watch; all that there are, also those that are added, if not given.
+
         interval_s: Shortest rest between two steps.
 
         port: Where Prometheus finds the metrics, on all addresses; 0 for nowhere.
@@ -232,12 +237,25 @@ async def run(
             stopping.set()
 
     learn(-1, Known())
-    watched = await asyncio.gather(
-        *(_tend(servers, shard, interval_s, stopping, learn, once=once) for shard in shards)
-    )
+    tended: dict[int, asyncio.Task[bool]] = {}
+    has_found = False
+    while not stopping.is_set():
+        try:
+            for shard in await servers.shards(only):
+                if shard not in tended:
+                    tended[shard] = asyncio.create_task(
+                        _tend(servers, shard, interval_s, stopping, learn, once=once)
+                    )
+            has_found = True
+        except AWAY as error:
+            log.warning("shards cannot be found", action="watch_failed", error=say_why(error))
+        if once:
+            break
+        await _rest(stopping, time.monotonic(), FIND_INTERVAL_S)
+    watched = await asyncio.gather(*tended.values())
     if fail and said:
         return DRIFT
-    return UNCHECKED if once and not all(watched) else 0
+    return UNCHECKED if once and not (has_found and all(watched)) else 0
 
 
 async def _tend(

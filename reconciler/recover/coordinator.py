@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -29,6 +29,7 @@ from redis.exceptions import ResponseError
 from engine import keys, scripts
 from engine.durability import Durability
 from engine.errors import CorruptRecord
+from engine.homes import ONLY_SERVER
 from reconciler.recover.decide import (
     REPAIR_HINT,
     CannotOpen,
@@ -57,6 +58,8 @@ log = structlog.get_logger()
 
 #: Time that workers get to write what they hold, once Redis may have lost something.
 REDO_GRACE_S = 0.5
+#: The same, where nothing but PostgreSQL tells them: they look once a second.
+GONE_GRACE_S = 2.0
 #: Longest life of a hold, in ms, where the caller does not say.
 HOLD_LIFE_MAX_MS = 1_800_000
 #: Bytes and age in ms of the records that may wait for PostgreSQL, where nothing else is said.
@@ -91,6 +94,7 @@ class Coordinator:
         redis: Redis,
         database: asyncpg.Connection,
         *,
+        home: str = ONLY_SERVER,
         backlog_records_max: int,
         backlog_bytes_max: int = BACKLOG_BYTES_MAX,
         backlog_age_ms_max: int = BACKLOG_AGE_MS_MAX,
@@ -107,6 +111,8 @@ class Coordinator:
             redis: Client of its master.
 
             database: A connection of one's own.
+
+            home: Name of that master; a claim for a shard that lives elsewhere fails.
 
             backlog_records_max: Records that may wait for PostgreSQL before sales pause.
 
@@ -126,6 +132,7 @@ class Coordinator:
         """
         self._shard = shard
         self._redis = redis
+        self._home = home
         self._database = database
         self._backlog_records_max = backlog_records_max
         self._backlog_bytes_max = backlog_bytes_max
@@ -144,10 +151,13 @@ class Coordinator:
         Tell whether the shard is open, Redis the one that was opened, and nothing to merge.
 
         Raises:
-            CannotOpen: Redis is not configured to keep a booking; the shard is shut.
+            CannotOpen: Redis is not configured to keep a booking; the shard is shut. Or the shard
+                has moved: it is another server's coordinator that opens it (I20).
         """
-        await self._server.require_safe(every_s=GUARD_INTERVAL_S)
         row = await reigns.read(self._database, self._shard)
+        if row is not None and row.home != self._home:
+            raise CannotOpen(f"shard {self._shard} lives on {row.home} now")
+        await self._server.require_safe(every_s=GUARD_INTERVAL_S)
         if row is None or row.state != "open":
             return False
         shas = list(scripts.shas(row.nonce, row.records_version).values())
@@ -190,11 +200,104 @@ class Coordinator:
             await self._stop_sales(seen.epoch)
             raise CannotOpen(f"shard {self._shard} is frozen: {seen.reason}")
         nonce = secrets.token_hex(16)
+        async with self._claimed(seen, nonce) as claim:
+            if claim is None:
+                return None
+            recovered = await self._recover(claim, seen, nonce, is_rebuild_forced)
+        recovered.seconds = time.monotonic() - began_s
+        self.recovered = recovered
+        log.info(
+            "shard open",
+            action="recover_open",
+            shard=self._shard,
+            epoch=claim.epoch,
+            **recovered.figures(),
+        )
+        return claim.epoch
+
+    async def leave(self, to: str, *, said_gone: str = "") -> int | None:
+        """
+        Shut the shard here, for it to live on another server from now on (I21).
+
+        Whatever was acknowledged is in PostgreSQL then, from which the new home is loaded. A crash
+        before that leaves the shard here, and one after it there: the next recovery opens it.
+
+        Args:
+            to: Name of the new home.
+
+            said_gone: A human's word on why this home cannot be fenced and will never sell again;
+                empty: it is fenced, or the shard stays.
+
+        Returns:
+            The epoch under which it moved, or None if another coordinator has the shard.
+
+        Raises:
+            CannotOpen: the stores contradict each other, and the shard is frozen here.
+            RedisError, OSError: this home does not answer; nothing was changed.
+        """
+        seen = await reigns.read(self._database, self._shard)
+        if seen is not None and seen.state == "frozen":
+            raise CannotOpen(f"shard {self._shard} is frozen: {seen.reason}")
+        if not said_gone:
+            await self._server.identity()  # Before anything is shut: who is away cannot be fenced.
+        async with self._claimed(seen, secrets.token_hex(16)) as claim:
+            if claim is None:
+                return None
+            known = await self._checkpoints()
+            if said_gone:
+                # Workers learn that their reign is over, and write what they were told.
+                await asyncio.sleep(GONE_GRACE_S)
+                await self._merge(known, claim.epoch)
+            else:
+                meta = await self._fence(claim.epoch, is_forced=False)
+                require_past(meta, claim.epoch, known)
+                waits = seen is not None and may_have_lost(
+                    meta, known, seen.seen_seq, has_other_server=False
+                )
+                await self._gather(meta, known, claim.epoch, is_forced=False, waits=waits)
+                decide(await self._evidence(meta))
+            claim.check()
+            move = reigns.Move(self._home, to, said_gone)
+            if not await reigns.move_home(
+                self._database, self._shard, move, epoch=claim.epoch, holder=self._holder
+            ):
+                raise ClaimLost("while the shard moved")
+            await reigns.release(
+                self._database, self._shard, epoch=claim.epoch, holder=self._holder
+            )
+        log.warning(
+            "shard moved",
+            action="shard_moved",
+            shard=self._shard,
+            epoch=claim.epoch,
+            came_from=self._home,
+            to=to,
+            said_gone=said_gone,
+        )
+        return claim.epoch
+
+    @contextlib.asynccontextmanager
+    async def _claimed(
+        self, seen: reigns.ReignRow | None, nonce: str
+    ) -> AsyncIterator[Lease | None]:
+        """
+        Claim the shard and keep the claim for the block; None if another coordinator was faster.
+
+        Raises:
+            CannotOpen: the block found a contradiction, and the shard is frozen; or it lost the
+                claim. After any error the next claim need not wait.
+        """
         epoch = await reigns.claim(
-            self._database, self._shard, seen=seen, holder=self._holder, nonce=nonce
+            self._database,
+            self._shard,
+            seen=seen,
+            holder=self._holder,
+            nonce=nonce,
+            home=self._home,
         )
         if epoch is None:
-            return None
+            yield None
+            return
         log.info("shard claimed", action="recover_claim", shard=self._shard, epoch=epoch)
         claim = Lease(
             self._shard,
@@ -205,7 +308,7 @@ class Coordinator:
         )
         try:
             async with claim:
-                recovered = await self._recover(claim, seen, nonce, is_rebuild_forced)
+                yield claim
         except _CONTRADICTIONS as error:
             await reigns.freeze(
                 self._database, self._shard, epoch=epoch, holder=self._holder, reason=str(error)
@@ -218,16 +321,6 @@ class Coordinator:
             if isinstance(error, ClaimLost):
                 raise CannotOpen(f"shard {self._shard}: the claim was lost: {error}") from error
             raise
-        recovered.seconds = time.monotonic() - began_s
-        self.recovered = recovered
-        log.info(
-            "shard open",
-            action="recover_open",
-            shard=self._shard,
-            epoch=epoch,
-            **recovered.figures(),
-        )
-        return epoch
 
     async def _recover(
         self, claim: Lease, seen: reigns.ReignRow | None, nonce: str, is_forced: bool
@@ -343,6 +436,10 @@ class Coordinator:
             raise Drift(f"{held} records are in quarantine: `reconciler quarantine list`")
         if waits:
             await asyncio.sleep(REDO_GRACE_S)
+        return await self._merge(known, epoch)
+
+    async def _merge(self, known: dict[int, int], epoch: int) -> redo.Merged:
+        """Bring into PostgreSQL what workers, and receipts, know of the epochs before *epoch*."""
         rows = await redo.read(self._database, self._shard)
         if self._more_records is not None:
             rows += not_told(rows, await self._more_records(self._shard))
@@ -505,14 +602,21 @@ def make_mender(
     )
 
 
-async def open_again(
-    servers: Servers, shard: int, redis: Redis, database: asyncpg.Connection
-) -> int | None:
-    """Have a shard opened, here or by a coordinator that was faster; return the epoch it is in."""
-    coordinator = Coordinator(
+def coordinator_of(
+    servers: Servers,
+    shard: int,
+    redis: Redis,
+    database: asyncpg.Connection,
+    *,
+    home: str,
+    more_records: MoreRecords | None = None,
+) -> Coordinator:
+    """Make the coordinator of a shard that lives on the server *home*, behind *redis*."""
+    return Coordinator(
         shard,
         redis,
         database,
+        home=home,
         backlog_records_max=servers.journal_backlog_records_max,
         backlog_bytes_max=servers.journal_backlog_bytes_max,
         backlog_age_ms_max=servers.journal_backlog_age_ms_max,
@@ -520,7 +624,16 @@ async def open_again(
         hold_life_max_ms=servers.hold_life_max_ms,
         database_url=servers.database_url,
         database_timeout_ms=servers.database_timeout_ms,
+        more_records=more_records,
     )
+
+
+async def open_again(
+    servers: Servers, shard: int, redis: Redis, database: asyncpg.Connection
+) -> int | None:
+    """Have a shard opened, here or by a coordinator that was faster; return the epoch it is in."""
+    home = await reigns.home_of(database, shard, list(servers.redis_servers))
+    coordinator = coordinator_of(servers, shard, redis, database, home=home)
     for _ in range(OPENING_TRIES_MAX):
         epoch = await coordinator.recover()
         if epoch is not None:

@@ -304,18 +304,21 @@ def _word(value: str | None) -> str:
 
 
 async def run(
-    servers: Servers, *, shards: Sequence[int], applies: bool, rewinds: bool, open_shard: Opener
+    servers: Servers, *, only: int | None, applies: bool, rewinds: bool, open_shard: Opener
 ) -> list[Outcome]:
     """
-    Plan for each shard; with *applies*, repair it.
+    Plan for each shard, or for *only* one; with *applies*, repair it.
 
     Args:
         rewinds: Whether records that PostgreSQL has lost may be derived from Redis (`--pg`).
 
         open_shard: Opens a shard once all is well.
+
+    Raises:
+        NoShard: there is no shard *only*.
     """
     outcomes = []
-    for shard in shards:
+    for shard in await servers.shards(only):
         outcome = Outcome(Plan(shard))
         try:
             async with servers.redis(shard) as redis, servers.database() as database:

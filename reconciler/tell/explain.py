@@ -309,12 +309,12 @@ async def _shards_of(servers: Servers, target: str) -> list[int]:
     """Return the shards whose journals may speak of the target."""
     prefix = target.partition("_")[0]
     if prefix == "usr":
-        return list(range(servers.shards))
+        return await servers.shards()
     first, last = (target, target) if prefix == "evt" else event_id_range(target)
     async with servers.database() as database:
         shards = await audit.shards_of_events(database, first, last)
     # An event that PostgreSQL has lost may still be told of by a journal.
-    return [shard for shard in shards if shard < servers.shards] or list(range(servers.shards))
+    return shards or await servers.shards()
 
 
 def _items(record: Record) -> list[Item]:

@@ -1,8 +1,49 @@
 -- read_reign --
 -- What workers need to act on a shard; no row while nobody opened it.
 SELECT epoch, state::text AS state, nonce, redis_run_id, redis_replid, seen_seq, has_merged,
-    reason, records_version
-FROM shard_epoch WHERE shard = $1;
+    reason, records_version, home
+FROM shard_epoch WHERE shard = $1 AND epoch > 0;
+
+-- shards --
+-- All shards that there are, opened or not.
+SELECT shard, epoch, state::text AS state, home, is_reserved FROM shard_epoch ORDER BY shard;
+
+-- begin_shards --
+-- The shards of a new deployment, each with its home; no row where there are shards already.
+INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce, home)
+SELECT shard, 0, 'recovering', '', now() - interval '1 second', '', home
+FROM unnest($1::smallint[], $2::text[]) AS begun (shard, home)
+WHERE NOT EXISTS (SELECT FROM shard_epoch)
+ON CONFLICT (shard) DO NOTHING
+RETURNING shard;
+
+-- add_shard --
+-- The next number; no row if another command took it at the same moment.
+INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce, home, is_reserved)
+SELECT coalesce(max(shard) + 1, 0), 0, 'recovering', '', now() - interval '1 second', '', $1, $2
+FROM shard_epoch
+ON CONFLICT (shard) DO NOTHING
+RETURNING shard;
+
+-- home_of --
+-- Where a shard lives, opened or not; no row if there is none.
+SELECT home FROM shard_epoch WHERE shard = $1;
+
+-- name_home --
+-- Write down the home of a shard that was opened before homes had names; no row if it has one.
+UPDATE shard_epoch SET home = $2 WHERE shard = $1 AND home = '' RETURNING shard;
+
+-- move_home --
+-- The shard lives elsewhere from now on: under the claim that fenced the old home (I21). Whatever
+-- the new one has of an earlier life, it is rebuilt there.
+WITH moved AS (
+    UPDATE shard_epoch SET home = $4, has_merged = true, changed_at = now()
+    WHERE shard = $1 AND epoch = $2 AND holder = $3 AND state = 'recovering'
+    RETURNING shard, epoch
+)
+INSERT INTO moves (shard, epoch, from_home, to_home, said_gone)
+SELECT shard, epoch, $5, $4, $6 FROM moved
+RETURNING epoch;
 
 -- set_records_version --
 -- From the next reign on; the coordinator begins it, since the present one's scripts do not fit.
@@ -18,9 +59,11 @@ ORDER BY loaded_at DESC LIMIT $3;
 
 -- first_claim --
 -- Make the shard's row, for the coordinator that gets there first.
-INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce)
-VALUES ($1, 1, 'recovering', $2, now() + $3::interval, $4)
-ON CONFLICT (shard) DO NOTHING
+INSERT INTO shard_epoch AS known (shard, epoch, state, holder, lease_until, nonce, home)
+VALUES ($1, 1, 'recovering', $2, now() + $3::interval, $4, $5)
+ON CONFLICT (shard) DO UPDATE
+SET epoch = 1, holder = $2, lease_until = now() + $3::interval, nonce = $4, changed_at = now()
+WHERE known.epoch = 0 AND known.home = $5
 RETURNING epoch;
 
 -- claim --
@@ -29,7 +72,7 @@ RETURNING epoch;
 UPDATE shard_epoch
 SET epoch = epoch + 1, state = 'recovering', holder = $3, lease_until = now() + $4::interval,
     nonce = $5, reason = '', changed_at = now()
-WHERE shard = $1 AND epoch = $2 AND (state <> 'recovering' OR lease_until < now())
+WHERE shard = $1 AND epoch = $2 AND home = $6 AND (state <> 'recovering' OR lease_until < now())
 RETURNING epoch;
 
 -- open_reign --

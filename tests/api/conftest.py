@@ -103,7 +103,7 @@ async def persisting(valkey: ValkeyServer, database_url: str) -> AsyncIterator[N
         shard=SHARD, records_max=1_000, retention_s=RETENTION_S, database_timeout_ms=TIMEOUT_MS
     )
     task = asyncio.create_task(
-        persister.Persister(redis, as_role(database_url, "persister"), options).run()
+        persister.Persister({"0": redis}, as_role(database_url, "persister"), options).run()
     )
     yield
     # Not by `stop`, which is heard only at the end of a blocking read.
@@ -117,14 +117,13 @@ async def persisting(valkey: ValkeyServer, database_url: str) -> AsyncIterator[N
 def options(valkey: ValkeyServer, database_url: str) -> Options:
     """Return the options of the served application."""
     return Options(
-        redis_urls=[role_url(valkey, "api")],
+        redis_servers={"0": role_url(valkey, "api")},
         database_url=as_role(database_url, "api"),
         jwt_secret=JWT_SECRET,
         ticket_signing_key=TICKET_SIGNING_KEY,
         access_token_ttl_s=3600,
         password_hashes_max=2,
         passwords_waiting_max=64,
-        shards=SHARD + 1,
         redis_timeout_ms=TIMEOUT_MS,
         batch_commands_max=128,
         batches_in_flight_max=2,

@@ -482,7 +482,7 @@ async def cut_redis(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         raise RedisConnectionError("Error 2 connecting to unix:/valkey.sock.")
 
     monkeypatch.setattr(shard.client, "execute_command", away)
-    monkeypatch.setattr(shard._wire, "call", away)
+    monkeypatch.setattr(shard.wire, "call", away)
 
 
 async def test_f2_outcome_unknown(

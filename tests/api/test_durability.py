@@ -123,7 +123,7 @@ async def test_prefer_is_read(
     never: Any = None
     engine = world.client.app[SERVICES].engine
     acks = Acks(
-        floor=floor, replicas_min=replicas, timeout_ms=1, engine=engine, watermark=never, waiters=()
+        floor=floor, replicas_min=replicas, timeout_ms=1, engine=engine, watermark=never, waiters={}
     )
     request = make_mocked_request("POST", "/", headers=[("Prefer", one) for one in prefer])
     promise = acks.promise(wanted_durability(request), SHARD)

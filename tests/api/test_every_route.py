@@ -60,7 +60,7 @@ class Walk:
 async def swept(valkey: ValkeyServer, database: asyncpg.Pool) -> AsyncIterator[Shard]:
     """Return the shard as the sweeper's process has it: its own engine, its own user of Redis."""
     client = connect(role_url(valkey, "sweeper"), timeout_ms=TIMEOUT_MS)
-    engine = Engine([client], reign_reader(database), shards=SHARD + 1)
+    engine = Engine({"0": client}, reign_reader(database), shards=[SHARD])
     engine.start()
     while not engine.is_open:  # noqa: ASYNC110
         await asyncio.sleep(0)

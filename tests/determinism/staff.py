@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -20,13 +21,16 @@ import structlog
 from engine import acl, porter, scripts
 from engine.commands import Order, Own, Publish, TierStock
 from engine.errors import OutcomeUnknown
+from engine.homes import Home
 from engine.outcomes import Refused
 from engine.shard import Shard
 from engine.verbs import BOOK, CANCEL, PUBLISH
 from persister import persister
+from reconciler import servers
 from reconciler.recover import coordinator as recovery
 from reconciler.recover import keeper, lease, recovered
 from reconciler.recover import server as recover_server
+from reconciler.servers import Servers
 from store import redo
 from store.watermark import Watermark
 from tests.determinism.judge import Ack
@@ -45,6 +49,18 @@ EVENT_ID = "evt_1"
 SHARD = 0
 #: Longest wait for level `database`, in ms.
 DURABILITY_TIMEOUT_MS = 1_500
+#: Where the models are.
+SERVERS = Servers(
+    redis_servers={"0": "model"},
+    database_url="model",
+    redis_timeout_ms=1_000,
+    database_timeout_ms=10_000,
+    journal_backlog_records_max=100_000,
+    journal_backlog_bytes_max=1 << 30,
+    journal_backlog_age_ms_max=1_800_000,
+    durability="fsync",
+    hold_life_max_ms=1_800_000,
+)
 _SCRIPT_NAMES = tuple(name for name in SCRIPTS if name != "claim")
 
 
@@ -94,16 +110,15 @@ class Worker:
         any_client: Any = site.redis_client(process)
         self._shard = Shard(
             SHARD,
-            any_client,
-            any_wire,
+            {"0": Home(any_client, any_wire)},
             wiring.reign_reader(pool),
             report_seen=wiring.seen_reporter(pool),
             commands_max=8,
             in_flight_max=2,
             waiting_max=100,
-            redo=self._redo,
+            make_redo=lambda _: self._redo,
         )
-        wire.look = self._shard.look_at
+        wire.look = partial(self._shard.look_at, "0")
         self._watermark = Watermark(pool)
         engine: Any = SimpleNamespace(reign=lambda _shard: self._shard.door.reign())
         self._acks = Acks(
@@ -112,7 +127,7 @@ class Worker:
             timeout_ms=DURABILITY_TIMEOUT_MS,
             engine=engine,
             watermark=self._watermark,
-            waiters=[],
+            waiters={},
         )
 
     @property
@@ -166,21 +181,12 @@ async def run_persister(site: Site, process: Process) -> None:
     options = persister.Options(
         shard=SHARD, records_max=50, retention_s=1, database_timeout_ms=10_000
     )
-    await persister.Persister(client, "model", options).run()
+    await persister.Persister({"0": client}, "model", options).run()
 
 
 async def run_coordinator() -> None:
     """Run a reconciler process that keeps the shard open."""
-    await keeper.run(
-        redis_urls=["model"],
-        database_url="model",
-        shards=[SHARD],
-        watch=True,
-        journal_backlog_records_max=100_000,
-        hold_life_max_ms=1_800_000,
-        redis_timeout_ms=1_000,
-        database_timeout_ms=10_000,
-    )
+    await keeper.run(SERVERS, watch=True)
 
 
 @contextlib.contextmanager
@@ -215,7 +221,8 @@ def staged(site: Site, rng: random.Random, tell: Callable[[str], None] | None) -
         (persister, "connect", site.connect),
         (persister, "time", clock),
         (keeper, "connect_database", site.connect),
-        (keeper, "connect_redis", redis_client),
+        (servers, "connect_database", site.connect),
+        (servers, "connect_redis", redis_client),
         (lease, "connect", site.connect),
         (recovery, "time", clock),
         (recover_server, "time", clock),

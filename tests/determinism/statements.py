@@ -69,6 +69,8 @@ def _change_reign(tx: Transaction, row: dict[str, Any], **changes: Any) -> list[
 @_statement()
 def read_reign(tx: Transaction, _shard: int, *, now_s: float) -> list[Row]:
     row = _reign(tx)
+    if row is not None and not row["epoch"]:
+        return []
     names = (
         "epoch",
         "state",
@@ -79,18 +81,37 @@ def read_reign(tx: Transaction, _shard: int, *, now_s: float) -> list[Row]:
         "has_merged",
         "reason",
         "records_version",
+        "home",
     )
     return [] if row is None else [Row(**{name: row[name] for name in names})]
 
 
+@_statement()
+def shards(tx: Transaction, *, now_s: float) -> list[Row]:
+    row = _reign(tx)
+    if row is None:
+        return []
+    names = ("epoch", "state", "home", "is_reserved")
+    return [Row(shard=0, **{name: row[name] for name in names})]
+
+
+@_statement()
+def home_of(tx: Transaction, _shard: int, *, now_s: float) -> list[Row]:
+    row = _reign(tx)
+    return [] if row is None else [Row(home=row["home"])]
+
+
 @_statement(_update_reign)
-def first_claim(
-    tx: Transaction, _shard: int, holder: str, lease: Any, nonce: str, *, now_s: float
+def begin_shards(
+    tx: Transaction, numbers: list[int], homes: list[str], *, now_s: float
 ) -> list[Row]:
     if _reign(tx) is not None:
         return []
     fresh = {
-        "epoch": 1,
+        "epoch": 0,
+        "nonce": "",
+        "home": homes[0],
+        "is_reserved": False,
         "redis_run_id": "",
         "redis_replid": "",
         "seen_seq": 0,
@@ -98,24 +119,38 @@ def first_claim(
         "reason": "",
         "records_version": 2,
     }
+    _change_reign(tx, fresh, state="recovering", holder="", lease_until=now_s - 1)
+    return [Row(shard=number) for number in numbers]
+
+
+@_statement(_update_reign)
+def first_claim(
+    tx: Transaction, _shard: int, holder: str, lease: Any, nonce: str, home: str, *, now_s: float
+) -> list[Row]:
+    row = _reign(tx)
+    if row is None or (row["epoch"], row["home"]) != (0, home):
+        return []
     return _change_reign(
-        tx,
-        fresh,
-        state="recovering",
-        holder=holder,
-        nonce=nonce,
-        lease_until_s=now_s + lease.total_seconds(),
+        tx, row, epoch=1, holder=holder, nonce=nonce, lease_until_s=now_s + lease.total_seconds()
     )
 
 
 @_statement(_update_reign)
 def claim(
-    tx: Transaction, _shard: int, epoch: int, holder: str, lease: Any, nonce: str, *, now_s: float
+    tx: Transaction,
+    _shard: int,
+    epoch: int,
+    holder: str,
+    lease: Any,
+    nonce: str,
+    home: str,
+    *,
+    now_s: float,
 ) -> list[Row]:
     row = _reign(tx)
     if (
         row is None
-        or row["epoch"] != epoch
+        or (row["epoch"], row["home"]) != (epoch, home)
         or (row["state"] == "recovering" and row["lease_until_s"] >= now_s)
     ):
         return []

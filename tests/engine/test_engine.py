@@ -270,7 +270,7 @@ async def test_f15_script_flush_shuts_the_door(
         looked.set()
         return published[-1]
 
-    engine = Engine([connect(valkey.url, timeout_ms=TIMEOUT_MS)], read_reign, shards=shard + 1)
+    engine = Engine({"0": connect(valkey.url, timeout_ms=TIMEOUT_MS)}, read_reign, shards=[shard])
     engine.start()
     await until_open(engine, shard)
     await publish(engine, shard, event, 100)

@@ -94,7 +94,7 @@ async def pair(primary_server: ValkeyServer, replica_server: ValkeyServer) -> As
     await ask(replica, "REPLICAOF", *link.listen)
     engine = await start_engine(client, reign)
     pair = Pair(
-        primary, replica, link, reign, engine, engine.wait_for_replicas(own, 0, replicas_min=1)
+        primary, replica, link, reign, engine, engine.wait_for_replicas(own, "0", replicas_min=1)
     )
     while not await is_online(primary):  # noqa: ASYNC110
         await asyncio.sleep(0.01)

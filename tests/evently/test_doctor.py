@@ -113,7 +113,7 @@ def test_healthy(guarded: ValkeyServer, database_url: str) -> None:
 def test_f17_f23_unsafe_setting_is_told(guarded: ValkeyServer, database_url: str) -> None:
     """F17, F23: a bad setting and a lost right are rows with reason and remedy, and exit code 1."""
     settings = settings_of(guarded, database_url)
-    [url] = settings.redis_urls_as("coordinator")
+    url = settings.redis_servers_as("coordinator")["0"]
 
     async def spoil() -> None:
         client = connect(url, timeout_ms=10_000)

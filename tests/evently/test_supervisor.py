@@ -267,7 +267,7 @@ def test_parts_of_the_service(folder: Path) -> None:
     settings = Settings(shards=2, api_processes=2, data_dir=str(folder))
     environ = {"HOME": "/home/me", "EVENTLY_SHARDS": "9"}
 
-    parts = up.parts(settings, environ, metrics_path=folder)
+    parts = up.parts(settings, environ, metrics_path=folder, shards=[0, 1])
 
     assert ["coordinator", "persister-0", "persister-1", "sweeper", "api-0", "api-1"] == [
         one.name for one in parts
@@ -285,7 +285,8 @@ def test_watch_is_a_part_where_it_is_asked_for(folder: Path) -> None:
     """The continuous check runs at the interval that is set, and not at all by default."""
     settings = Settings(reconciler_watch_s=7, data_dir=str(folder))
 
-    [one] = [one for one in up.parts(settings, {}, metrics_path=folder) if one.name == "watch"]
+    parts = up.parts(settings, {}, metrics_path=folder, shards=[0])
+    [one] = [one for one in parts if one.name == "watch"]
 
     assert ("watch", "--port", "0", "--interval", "7") == one.argv[3:]
 
@@ -386,7 +387,7 @@ async def test_up(folder: Path) -> None:
         assert "made-up-password\n" == told.read_text()
         assert 0o600 == stat.S_IMODE(told.stat().st_mode)
         assert_own_secrets_alone(settings.with_running(), process.pid)
-        url = settings.with_running().redis_urls_as("api")[0]
+        url = settings.with_running().redis_servers_as("api")["0"]
         stranger = redis.Redis.from_url(noted["redis_url"])
         with stranger, pytest.raises(redis.AuthenticationError):
             stranger.ping()

@@ -52,7 +52,7 @@ async def running(folder: Path, *, ttl_ms: int) -> AsyncIterator[Shop]:
             while not await _is_ready(client):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
             settings = Settings.load()
-            redis = Redis.from_url(settings.redis_urls_as("coordinator")[0])
+            redis = Redis.from_url(settings.redis_servers_as("coordinator")["0"])
             database = await asyncpg.connect(settings.database_url)
             yield Shop(client, redis, database, settings.database_url, up.pid)
             await database.close()

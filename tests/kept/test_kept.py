@@ -17,8 +17,8 @@ from reconciler.event.snapshot import read_quiet
 from reconciler.judge.check import check
 from store import damage, reigns
 from tests.api.world import SHARD, World
-from tests.checks import ask
-from tests.conftest import TIMEOUT_MS, role_url
+from tests.checks import ask, servers_of
+from tests.conftest import role_url
 from tests.kept import KINDS_1
 
 #: Of values in Redis.
@@ -54,15 +54,8 @@ async def status_of(redis: Redis, names: keys.EventKeys, kind: str, status: byte
 async def require_clean(valkey: ValkeyServer, world: World) -> None:
     """Check as an operator does."""
     await world.settle()
-    result = await check(
-        redis_urls=[role_url(valkey, "coordinator")],
-        database_url=world.database_url,
-        shards=SHARD + 1,
-        shard=SHARD,
-        event_id=None,
-        redis_timeout_ms=TIMEOUT_MS,
-        database_timeout_ms=TIMEOUT_MS,
-    )
+    servers = servers_of(role_url(valkey, "coordinator"), world.database_url)
+    result = await check(servers, shard=SHARD)
     assert ([], []) == (result.violations, result.errors)
 
 

@@ -89,7 +89,7 @@ async def blocking_redis(valkey: ValkeyServer) -> AsyncIterator[Redis]:
 @pytest.fixture
 def persister(blocking_redis: Redis, database_url: str, shard: int, reign: Reign) -> Persister:
     """Return a persister of the test's shard, not running."""
-    return Persister(blocking_redis, database_url, make_options(shard))
+    return Persister({"0": blocking_redis}, database_url, make_options(shard))
 
 
 def make_options(shard: int, *, retention_s: int = RETENTION_S, interval_ms: int = 0) -> Options:

@@ -174,7 +174,7 @@ async def test_bookings_that_come_close_together_share_a_transaction(
     options = make_options(shard, interval_ms=1_000)
     event = new_id("evt")
     await publish(engine, shard, event, 100, 100)
-    async with running(Persister(blocking_redis, database_url, options)) as task:
+    async with running(Persister({"0": blocking_redis}, database_url, options)) as task:
         await reach(task, database, shard, await last_seq(redis, shard))
         for user in users(RECORDS_MAX - 1):
             assert isinstance(await engine.book(shard, order(event, user, (1, 1))), Booked)
@@ -226,7 +226,7 @@ async def test_f27_two_persisters(
             )
 
     faults.install(monkeypatch, give_back_lock)
-    rival = Persister(blocking_redis, database_url, make_options(shard))
+    rival = Persister({"0": blocking_redis}, database_url, make_options(shard))
     async with running(rival):
         await run_until_done(persister, database, redis, shard)
     assert unlocked > 1
@@ -243,7 +243,7 @@ async def test_second_persister_waits(
     bookings: dict[str, str],
 ) -> None:
     """The advisory lock keeps the second one idle, and lets it go on when the first is gone."""
-    rival = Persister(blocking_redis, database_url, make_options(shard))
+    rival = Persister({"0": blocking_redis}, database_url, make_options(shard))
     async with running(persister) as task:
         await reach(task, database, shard, 1)
         with pytest.raises(module.NotOpen, match="another persister has the shard"):
@@ -282,7 +282,7 @@ async def test_f25_f26_stops_at_every_point(
     faults.install(monkeypatch, fail)
     for number in range(1, POINTS + 1):
         left = number
-        persister = Persister(blocking_redis, database_url, make_options(shard))
+        persister = Persister({"0": blocking_redis}, database_url, make_options(shard))
         with contextlib.suppress(asyncio.CancelledError):
             await run_until_hit(persister, database, redis, shard)
         if len(points) < number:
@@ -290,7 +290,7 @@ async def test_f25_f26_stops_at_every_point(
     assert "after commit" in points
     assert "before commit" in points
     left = 0  # Nothing fails from here on.
-    persister = Persister(blocking_redis, database_url, make_options(shard))
+    persister = Persister({"0": blocking_redis}, database_url, make_options(shard))
     await run_until_done(persister, database, redis, shard)
     assert int(is_poisoned) == len(await quarantine.rows_of(database, shard))
     if is_poisoned:
@@ -386,7 +386,7 @@ async def test_f30_trims_behind_the_checkpoint(
             seen.append((done, len(await journal(redis, shard))))
 
     faults.install(monkeypatch, look)
-    persister = Persister(blocking_redis, database_url, make_options(shard, retention_s=0))
+    persister = Persister({"0": blocking_redis}, database_url, make_options(shard, retention_s=0))
     await run_until_done(persister, database, redis, shard)
     assert [(done, len(entries) - done) for done, _ in seen] == seen
     assert len(seen) > 3

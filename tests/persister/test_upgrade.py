@@ -65,7 +65,7 @@ async def hire(valkey: ValkeyServer, database: asyncpg.Pool, shard: int) -> Asyn
             )
 
         client = connect(valkey.url, timeout_ms=TIMEOUT_MS)
-        engines.append(Engine([client], read_reign, shards=shard + 1))
+        engines.append(Engine({"0": client}, read_reign, shards=[shard]))
         engines[-1].start()
         return engines[-1]
 

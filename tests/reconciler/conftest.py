@@ -30,8 +30,8 @@ from reconciler.servers import Servers
 from store import ledger
 from store.pool import connect
 from store.sql import moment
-from tests.checks import FAR_MS, ask, make_booking_id
-from tests.conftest import BACKLOG_MAX, TIMEOUT_MS
+from tests.checks import FAR_MS, ask, make_booking_id, servers_of
+from tests.conftest import TIMEOUT_MS
 
 #: tier_no 1 and 2.
 TIERS = (TierStock(2_000, 2500, 10), TierStock(1_000, 9900, 10))
@@ -154,33 +154,14 @@ class BoxOffice:
         assert [] == result.errors
         return {violation.code for violation in result.violations}
 
-    async def check(self, *, event_id: str | None = None, shards: int | None = None) -> Result:
+    async def check(self, *, event_id: str | None = None) -> Result:
         """Run the check as the command does."""
-        return await check(
-            redis_urls=[self.redis_url],
-            database_url=self.database_url,
-            shards=shards or self.shard + 1,
-            shard=None if event_id else self.shard,
-            event_id=event_id,
-            redis_timeout_ms=TIMEOUT_MS,
-            database_timeout_ms=TIMEOUT_MS,
-        )
+        return await check(self.servers, shard=None if event_id else self.shard, event_id=event_id)
 
     @property
     def servers(self) -> Servers:
         """Where the commands find the servers."""
-        return Servers(
-            redis_urls=(self.redis_url,),
-            database_url=self.database_url,
-            shards=self.shard + 1,
-            redis_timeout_ms=TIMEOUT_MS,
-            database_timeout_ms=TIMEOUT_MS,
-            journal_backlog_records_max=BACKLOG_MAX,
-            journal_backlog_bytes_max=1 << 30,
-            journal_backlog_age_ms_max=3_600_000,
-            durability="fsync",
-            hold_life_max_ms=1_800_000,
-        )
+        return servers_of(self.redis_url, self.database_url)
 
     @property
     def journal(self) -> str:

@@ -76,7 +76,7 @@ async def engine_of(
         return await read(number)
 
     client = connect_redis(office_redis_url, timeout_ms=TIMEOUT_MS)
-    engine = Engine([client], read_own, shards=shard + 1, **options)
+    engine = Engine({"0": client}, read_own, shards=[shard], **options)
     engine.start()
     try:
         yield engine

@@ -35,7 +35,7 @@ from reconciler.recover.coordinator import Coordinator
 from reconciler.recover.decide import CannotOpen
 from store import reigns
 from store.pool import connect as connect_database
-from tests.checks import FAR_MS, ask, snapshot
+from tests.checks import FAR_MS, ask, servers_of, snapshot
 from tests.conftest import TIMEOUT_MS
 from tests.engine.conftest import Proxy, order
 from usecases.wiring import reign_reader, seen_reporter
@@ -125,9 +125,9 @@ def furnish(postgres: PostgresServer, database: asyncpg.Pool, shard: int) -> Fur
             return await read(number) if number == shard else None
 
         engine = Engine(
-            [connect(url or as_role(server, "api"), timeout_ms=timeout_ms)],
+            {"0": connect(url or as_role(server, "api"), timeout_ms=timeout_ms)},
             read_own,
-            shards=shard + 1,
+            shards=[shard],
             report_seen=seen_reporter(database),
         )
         house = House(
@@ -184,9 +184,9 @@ async def test_f12_flip_flop(start_valkey: StartValkey, furnish: Furnish) -> Non
         before = await snapshot(house.redis, house.shard)
         # A worker that has seen nothing yet, and comes with new connections.
         fresh = Engine(
-            [connect(master.url, timeout_ms=TIMEOUT_MS)],
+            {"0": connect(master.url, timeout_ms=TIMEOUT_MS)},
             reign_reader(house.pool),
-            shards=house.shard + 1,
+            shards=[house.shard],
         )
         fresh.start()
         while not fresh.shards[house.shard].door.is_open:  # noqa: ASYNC110
@@ -356,16 +356,7 @@ async def test_f16_f17_f18_f20_cfg_guard_coordinator(
 ) -> None:
     """F16 to F20: `recover` on a server started like this ends with 2, and opens nothing."""
     server = start_valkey({setting: value})
-    code = await keeper.run(
-        redis_urls=[server.url],
-        database_url=postgres.url,
-        shards=[shard],
-        watch=False,
-        journal_backlog_records_max=BACKLOG_MAX,
-        hold_life_max_ms=1_800_000,
-        redis_timeout_ms=TIMEOUT_MS,
-        database_timeout_ms=TIMEOUT_MS,
-    )
+    code = await keeper.run(servers_of(server.url, postgres.url), only=shard, watch=False)
     assert 2 == code
     redis = connect(server.url, timeout_ms=TIMEOUT_MS)
     assert 0 == await ask(redis, "DBSIZE")
@@ -382,7 +373,7 @@ async def test_f16_f17_f18_f20_cfg_guard_worker(
     async def read(_: int) -> Reign | None:
         return Reign(shard=shard, epoch=1, script_shas=scripts.shas("n"))
 
-    engine = Engine([connect(server.url, timeout_ms=TIMEOUT_MS)], read, shards=shard + 1)
+    engine = Engine({"0": connect(server.url, timeout_ms=TIMEOUT_MS)}, read, shards=[shard])
     engine.start()
     while not engine.shards[shard].door.is_open:  # noqa: ASYNC110
         await asyncio.sleep(0)

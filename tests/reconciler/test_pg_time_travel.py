@@ -125,7 +125,7 @@ class House:
         options = Options(
             shard=SHARD, records_max=50, retention_s=0, database_timeout_ms=TIMEOUT_MS
         )
-        persister = Persister(redis, self.postgres.url, options)
+        persister = Persister({"0": redis}, self.postgres.url, options)
         task = asyncio.create_task(persister.run())
         try:
             while True:
@@ -191,7 +191,7 @@ class House:
     async def repair(self, office: BoxOffice, *, applies: bool, rewinds: bool) -> Outcome:
         """Run the command's work."""
         [outcome] = await run(
-            office.servers, shards=[SHARD], applies=applies, rewinds=rewinds, open_shard=open_again
+            office.servers, only=SHARD, applies=applies, rewinds=rewinds, open_shard=open_again
         )
         return outcome
 

@@ -34,11 +34,7 @@ async def sold(sold: Sold) -> Sold:
 async def repair(office: BoxOffice, *, applies: bool = True, rewinds: bool = False) -> Outcome:
     """Run the command's work on the office's shard."""
     [outcome] = await run(
-        office.servers,
-        shards=[office.shard],
-        applies=applies,
-        rewinds=rewinds,
-        open_shard=open_again,
+        office.servers, only=office.shard, applies=applies, rewinds=rewinds, open_shard=open_again
     )
     return outcome
 
