@@ -163,6 +163,6 @@ PERSISTED = Verb(
 
 #: Every verb by its name.
 VERBS = {verb.name: verb for verb in list(vars().values()) if isinstance(verb, Verb)}
-#: Called with no command they change nothing that counts: they tell whether a shard's Redis
-#: answers in this reign, and whether it takes writes.
-READ_PROBE, WRITE_PROBE = AVAILABILITY, WAITMARK
+#: Called with no command it changes nothing that counts: it tells whether a shard's Redis takes
+#: writes in this reign.
+WRITE_PROBE = WAITMARK

@@ -126,6 +126,12 @@ class SimulatedWire:
         #: Shows the server to the shard; set once that is there.
         self.look: Callable[[Facts], Exception | None] = lambda _facts: None
 
+    def leave(self, is_home: Callable[[str, str], bool]) -> None:
+        """Close the connection to another server, as `engine.wire.Wire.leave` does."""
+        facts = self._server.facts
+        if self._link is not None and not is_home(facts.run_id, facts.replid):
+            self._link.cut()
+
     async def call(self, *words: Any) -> Any:
         """Send one command, once, as `engine.wire.Wire.call` does."""
         if self._link is None or self._link.is_cut:
