@@ -69,11 +69,14 @@ class EntryRow(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """Where an entry of a user's list is found."""
+    """An entry of a user's list, as the ledger has it."""
 
     event_id: str
     id: str
-    shard: int
+    status: str
+    tier_no: int
+    quantity: int
+    seq: int
     joined_at: dt.datetime
 
 

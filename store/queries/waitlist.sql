@@ -28,7 +28,8 @@ ON CONFLICT (event_id, id) DO NOTHING;
 
 -- waitlist_of_user --
 -- One page, newest first, continuing after (joined_at, id).
-SELECT event_id, id, shard, joined_at FROM waitlist_entries
+SELECT event_id, id, status::text AS status, tier_no, quantity, seq, joined_at
+FROM waitlist_entries
 WHERE user_id = $1 AND (joined_at, id) < ($2, $3)
 ORDER BY joined_at DESC, id DESC LIMIT $4;
 
