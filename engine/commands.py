@@ -251,6 +251,8 @@ class Expire(NamedTuple):
     holds_max: int
     #: How long an ended hold is remembered, in ms.
     forget_ms: int
+    #: By how much Redis's clock was ahead when holds were made that it takes for made later.
+    ahead_ms: int = 0
 
 
 class Scan(NamedTuple):
