@@ -242,7 +242,7 @@ ROUTES: tuple[Route, ...] = (
         "GET /v1/bookings/{booking_id} user",
         bookings.read,
         told.Booking,
-        f"404 not_found 503 catching_up {_READ}",
+        f"404 not_found 503 catching_up {_STORED}",
     ),
     _route(
         "POST /v1/bookings/{booking_id}/cancel user bare",

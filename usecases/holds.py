@@ -148,10 +148,10 @@ async def _own(services: Services, person: Principal, own_id: str) -> Kept:
         raise not_found()
 
     async def look(event_id: str, known: Known) -> Kept | None:
-        hold = await services.engine.read_hold(known.shard, event_id, own_id)
-        if hold is None or hold.user_id != person.user_id:
+        kept = await services.engine.read_hold(known.shard, event_id, own_id)
+        if kept is None or kept.user_id != person.user_id:
             return None
-        return Kept(Own(event_id, own_id, person.user_id), known, hold)
+        return Kept(Own(event_id, own_id, person.user_id), known, kept)
 
     found = await services.catalog.look_up(own_id, look)
     if found is None:
