@@ -113,7 +113,9 @@ async def _tell(server: Server, new: str) -> dict[str, int]:
         read = backstage.database.fetchval
         while True:
             tiers = [priced("Standing", CAPACITY)]
-            event = await publish(server.base_url, token, described("F46", person_max=1, tiers=tiers))
+            event = await publish(
+                server.base_url, token, described("F46", person_max=1, tiers=tiers)
+            )
             if SHARD == await read("SELECT shard FROM events WHERE id = $1", event["id"]):
                 break
         acknowledged = await sell(server.base_url, event, people[: CAPACITY // 2])
@@ -131,7 +133,7 @@ async def _tell(server: Server, new: str) -> dict[str, int]:
                 process(server, "persister", "--shard", str(SHARD), redis_url=new),
             ):
                 rest = people[CAPACITY // 2 :]
-                # The old process first, as it is the one that may be wrong; then wait for the other.
+                # The old process first: it is the one that may be wrong.
                 acknowledged += await sell(server.base_url, event, rest[:CAPACITY])
                 async with asyncio.timeout(START_S):
                     while (status := await book(other, event, rest[-1])) not in {201, 409}:  # noqa: ASYNC110
@@ -141,6 +143,8 @@ async def _tell(server: Server, new: str) -> dict[str, int]:
         return {
             "acknowledged": acknowledged,
             "places": await read(places, event["id"]),
-            "conflicts": await read("SELECT count(*) FROM conflicts WHERE event_id = $1", event["id"]),
+            "conflicts": await read(
+                "SELECT count(*) FROM conflicts WHERE event_id = $1", event["id"]
+            ),
             "epochs": await read("SELECT epoch FROM shard_epoch WHERE shard = $1", SHARD),
         }
