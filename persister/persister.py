@@ -26,11 +26,12 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from engine import keys, scripts
 from engine.errors import CorruptRecord
+from engine.lasting import Lasting
 from persister import metrics
 from persister.lag import observe
 from persister.reader import Reader
 from store import ledger, reigns
-from store.pool import connect
+from store.pool import UNANSWERED, connect
 
 log = structlog.get_logger()
 
@@ -93,13 +94,14 @@ class Persister:
         self._options = options
         self._stopping = asyncio.Event()
         self._label = str(options.shard)
+        self._trouble = Lasting()
 
     def stop(self) -> None:
         """Ask `run` to return after the batch under way; may be called again."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Persist until stopped. Errors are logged, counted and tried again with a back-off."""
+        """Persist until stopped. Errors are told, counted and tried again with a back-off."""
         back_off_s = BACK_OFF_S_MIN
         waits_for = ""
         while not self._stopping.is_set():
@@ -124,20 +126,29 @@ class Persister:
                 CorruptRecord,
             ) as error:
                 metrics.FAILURES.labels(self._label, type(error).__name__).inc()
-                log.error(
-                    "batch failed", action="persist_failed", shard=self._label, error=repr(error)
-                )
+                self._tell(error)
                 back_off_s = min(2 * back_off_s, BACK_OFF_S_MAX)
-            except Exception:
+            except Exception as error:
                 # Whatever it is, the next attempt begins at PostgreSQL's checkpoint again.
                 metrics.FAILURES.labels(self._label, "unforeseen").inc()
-                log.exception("batch failed", action="persist_failed", shard=self._label)
+                if self._trouble.is_news(repr(error)):
+                    log.exception("batch failed", action="persist_failed", shard=self._label)
                 back_off_s = min(2 * back_off_s, BACK_OFF_S_MAX)
             with contextlib.suppress(RedisError, OSError, ValueError):
                 if self._redis is not None:  # Also while PostgreSQL is away.
                     await observe(self._redis, self._options.shard)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), back_off_s)
+
+    def _tell(self, error: Exception) -> None:
+        """Say what keeps records from PostgreSQL: once, however often it is tried."""
+        if not self._trouble.is_news(repr(error)):
+            return
+        fields = {"action": "persist_failed", "shard": self._label, "error": repr(error)}
+        if isinstance(error, UNANSWERED):
+            log.warning("PostgreSQL takes no records, sales go on until too many wait", **fields)
+        else:
+            log.error("batch failed", **fields)
 
     async def _follow_one_reign(self) -> None:
         options = self._options
@@ -159,6 +170,8 @@ class Persister:
                 await reign.begin()
                 while not self._stopping.is_set():
                     await reign.step()
+                    if self._trouble.end():
+                        log.info("persisting again", action="persist_again", shard=self._label)
             finally:
                 await reign.end()
         finally:

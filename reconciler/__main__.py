@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 from rich.console import Console
 
 from engine.printable import printable
 from evently import logs
+from evently.command import Group
 from evently.settings import Settings, SettingsError
 from reconciler.commands import explain as commands_explain
 from reconciler.commands import mend as commands_mend
@@ -39,6 +39,7 @@ PROGRESS_INTERVAL_S = 1.0
 
 app = typer.Typer(
     name="reconciler",
+    cls=Group,
     help="Prove that Redis and PostgreSQL agree; open shards after a fault.",
     no_args_is_help=True,
     add_completion=False,
@@ -52,7 +53,7 @@ def _servers(*, with_logs: bool = False) -> Servers:
     if with_logs:
         logs.configure(settings.log_level, "reconciler")
     else:  # Stdout is the answer's.
-        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+        logs.to_stderr()
     return _servers_of(settings)
 
 
@@ -79,10 +80,7 @@ commands_watch.register(app, _servers)
 
 
 def _settings(*needed: str) -> Settings:
-    try:
-        return Settings.load().require(*needed)
-    except SettingsError as error:
-        raise typer.BadParameter(str(error)) from error
+    return Settings.load().require(*needed)
 
 
 def _own_key() -> str:
@@ -105,13 +103,13 @@ def check(
         raise typer.BadParameter("give one of --event, --shard and --all")
     try:
         result = _checked(_settings(*SERVERS), event, shard)
-    except typer.BadParameter as error:
-        result = Result(errors=[error.message])
+    except SettingsError as error:
+        result = Result(errors=[str(error)])
     if as_json:
         sys.stdout.write(report.document(result).decode())
         sys.stdout.flush()
     else:
-        report.show(result, Console(file=sys.stdout))
+        report.show(result, Console(file=sys.stdout), Console(file=sys.stderr))
     raise typer.Exit(result.exit_code)
 
 
@@ -139,7 +137,10 @@ def recover(
     word = shard if thaw is None else str(thaw)
     if word != "all" and not word.isdigit():
         raise typer.BadParameter("--shard is a number, or `all`")
-    logs.configure(settings.log_level, "reconciler")
+    if watch:
+        logs.configure(settings.log_level, "reconciler")
+    else:  # Stdout is the answer's.
+        logs.to_stderr()
     from reconciler.recover import keeper  # noqa: PLC0415  `check` needs none of it.
 
     if thaw is not None:

@@ -23,6 +23,7 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.errors import CorruptRecord
+from engine.lasting import Lasting
 from engine.records import read_entries
 from reconciler.event.hashes import scan_events
 from reconciler.event.snapshot import Reader, groups
@@ -238,7 +239,7 @@ async def run(
 
     learn(-1, Known())
     tended: dict[int, asyncio.Task[bool]] = {}
-    has_found = False
+    has_found, trouble = False, Lasting()
     while not stopping.is_set():
         try:
             for shard in await servers.shards(only):
@@ -247,8 +248,11 @@ async def run(
                         _tend(servers, shard, interval_s, stopping, learn, once=once)
                     )
             has_found = True
+            if trouble.end():
+                log.info("shards are found again", action="watch_goes_on")
         except AWAY as error:
-            log.warning("shards cannot be found", action="watch_failed", error=say_why(error))
+            if trouble.is_news(say_why(error)):
+                log.warning("shards cannot be found", action="watch_failed", error=say_why(error))
         if once:
             break
         await _rest(stopping, time.monotonic(), FIND_INTERVAL_S)
@@ -268,6 +272,7 @@ async def _tend(
     once: bool,
 ) -> bool:
     """Watch one shard; a server that is away is looked for again. True if nothing failed."""
+    trouble = Lasting()
     while not stopping.is_set():
         begun_s = time.monotonic()
         try:
@@ -277,17 +282,20 @@ async def _tend(
                     begun_s = time.monotonic()
                     await watch.step()
                     learn(shard, watch.known)
+                    if trouble.end():
+                        log.info("shard is watched again", action="watch_goes_on", shard=shard)
                     if once and watch.passes:
                         return True
                     await _rest(stopping, begun_s, 0.0 if once else interval_s)
         except (*AWAY, CannotCheck) as error:
             metrics.FAILURES.labels(str(shard)).inc()
-            log.warning(
-                "shard cannot be watched",
-                action="watch_failed",
-                shard=shard,
-                error=f"{type(error).__name__}: {error}",
-            )
+            if trouble.is_news(repr(error)):
+                log.warning(
+                    "shard cannot be watched",
+                    action="watch_failed",
+                    shard=shard,
+                    error=f"{type(error).__name__}: {error}",
+                )
             if once:
                 return False
             await _rest(stopping, begun_s, interval_s)

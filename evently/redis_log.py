@@ -1,0 +1,104 @@
+"""
+The append-only log of Redis: is it whole, cut it at its damage, write it anew.
+
+`valkey-check-aof` is the server's own program under another name, and run here as that: it comes
+with every server. Checking and cutting are for the embedded one, whose folder is held meanwhile,
+so that no running server is harmed. Guarantees: nothing is cut before the log was copied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from engine.acl import COORDINATOR
+from engine.redis_client import connect
+from evently.embedded import DataLock, ServerError
+from evently.embedded.binaries import find_valkey
+from evently.embedded.valkey import LOG_FOLDER
+from evently.settings import Settings
+
+#: A log is read at some 200 MB per second.
+CHECK_TIMEOUT_S = 3_600.0
+REWRITE_TIMEOUT_S = 3_600.0
+REWRITE_POLL_S = 0.05
+
+
+def examine(data_path: Path, *, fix: bool) -> tuple[bool, str]:
+    """
+    Check the embedded Redis's log; with *fix*, cut it at its damage, which loses what follows.
+
+    Args:
+        data_path: The folder of all data.
+
+    Returns:
+        Whether the log is whole (now), and what was found and done.
+
+    Raises:
+        ServerError: there is no log, or a server runs on it.
+    """
+    folder = data_path / "redis" / LOG_FOLDER
+    manifests = sorted(folder.glob("*.manifest"))
+    if not manifests:
+        raise ServerError(f"there is no log in {folder}")
+    with DataLock(folder.parent):
+        said = [""]
+        if fix:
+            copy = folder.with_name(f"{LOG_FOLDER}.before-{time.time_ns()}")
+            shutil.copytree(folder, copy)
+            said = [f"copied the log to {copy}; remove it when all is well\n"]
+            said.append(_check(manifests[0], "--fix")[1])
+        is_whole, text = _check(manifests[0])
+        return is_whole, "".join([*said, text])
+
+
+def _check(manifest: Path, *options: str) -> tuple[bool, str]:
+    server = find_valkey()
+    try:
+        done = subprocess.run(
+            [server.name.replace("server", "check-aof"), *options, str(manifest)],
+            executable=server,
+            input="y\n",  # It asks before it cuts; whoever gave `fix` has answered.
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=CHECK_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServerError(f"cannot check {manifest}: {error}") from error
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+async def rewrite(settings: Settings) -> list[str]:
+    """
+    Have each Redis write its log anew from what it has in memory, and wait until it has.
+
+    Returns:
+        The names of the servers.
+
+    Raises:
+        ServerError: one could not; the old log stays, and is written to.
+        RedisError: one does not answer.
+    """
+    for name, url in settings.redis_servers_as(COORDINATOR).items():
+        client = connect(url, timeout_ms=settings.redis_timeout_ms)
+        try:
+            await client.bgrewriteaof()
+            deadline_s = time.monotonic() + REWRITE_TIMEOUT_S
+            while True:
+                found: Any = await client.info("persistence")
+                if not found["aof_rewrite_in_progress"] and not found["aof_rewrite_scheduled"]:
+                    break
+                if time.monotonic() > deadline_s:
+                    raise ServerError(f"server {name} has not written its log in time")
+                await asyncio.sleep(REWRITE_POLL_S)
+            if found["aof_last_bgrewrite_status"] != "ok":
+                raise ServerError(f"server {name} could not write its log: its own log says why")
+        finally:
+            await client.aclose()
+    return list(settings.redis_servers)
