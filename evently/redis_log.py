@@ -2,8 +2,10 @@
 The append-only log of Redis: is it whole, cut it at its damage, write it anew.
 
 `valkey-check-aof` is the server's own program under another name, and run here as that: it comes
-with every server. Checking and cutting are for the embedded one, whose folder is held meanwhile,
-so that no running server is harmed. Guarantees: nothing is cut before the log was copied.
+with every server. It is given the files of commands one by one, since it takes the base of a Valkey
+9, which says so in its first word, for damaged. Checking and cutting are for the embedded server,
+whose folder is held meanwhile, so that no running one is harmed. Guarantees: nothing is cut before
+the log was copied, and of the last file alone.
 """
 
 from __future__ import annotations
@@ -42,25 +44,33 @@ def examine(data_path: Path, *, fix: bool) -> tuple[bool, str]:
         ServerError: there is no log, or a server runs on it.
     """
     folder = data_path / "redis" / LOG_FOLDER
-    manifests = sorted(folder.glob("*.manifest"))
-    if not manifests:
-        raise ServerError(f"there is no log in {folder}")
     with DataLock(folder.parent):
-        said = [""]
+        files = _files(folder)
+        said = []
         if fix:
             copy = folder.with_name(f"{LOG_FOLDER}.before-{time.time_ns()}")
             shutil.copytree(folder, copy)
-            said = [f"copied the log to {copy}; remove it when all is well\n"]
-            said.append(_check(manifests[0], "--fix")[1])
-        is_whole, text = _check(manifests[0])
-        return is_whole, "".join([*said, text])
+            said.append(f"copied the log to {copy}; remove it when all is well\n")
+            said.append(_check(files[-1], "--fix")[1])
+        found = [_check(file) for file in files]
+        return all(is_whole for is_whole, _ in found), "".join([*said, *(text for _, text in found)])
 
 
-def _check(manifest: Path, *options: str) -> tuple[bool, str]:
+def _files(folder: Path) -> list[Path]:
+    """Return the files of commands that the log has now, in their order."""
+    for manifest in folder.glob("*.manifest"):
+        rows = [line.split() for line in manifest.read_text().splitlines()]
+        names = [row[1] for row in rows if len(row) >= 6 and row[5] == "i"]
+        if names:
+            return [folder / name for name in names]
+    raise ServerError(f"there is no log in {folder}")
+
+
+def _check(file: Path, *options: str) -> tuple[bool, str]:
     server = find_valkey()
     try:
         done = subprocess.run(
-            [server.name.replace("server", "check-aof"), *options, str(manifest)],
+            [server.name.replace("server", "check-aof"), *options, str(file)],
             executable=server,
             input="y\n",  # It asks before it cuts; whoever gave `fix` has answered.
             capture_output=True,
@@ -70,7 +80,7 @@ def _check(manifest: Path, *options: str) -> tuple[bool, str]:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ServerError(f"cannot check {manifest}: {error}") from error
+        raise ServerError(f"cannot check {file}: {error}") from error
     return done.returncode == 0, done.stdout + done.stderr
 
 

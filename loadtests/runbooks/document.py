@@ -77,6 +77,6 @@ def _deeds(lines: list[str]) -> tuple[Deed, ...]:
     for line in "\n".join(lines).replace("\\\n", " ").splitlines():
         code = _EXITS.search(line)
         words = _EXITS.sub("", line).strip()
-        if words:
+        if words and not words.startswith("#"):
             deeds.append(Deed(words, int(code[1]) if code else 0))
     return tuple(deeds)

@@ -16,7 +16,7 @@ async def failover(scene: Scene) -> None:
 
         async def follows() -> bool:
             found: Any = await redis.info("replication")
-            return found["master_link_status"] == "up"
+            return bool(found["master_link_status"] == "up")
 
         await scene.until("the replica follows", follows)
         await scene.drain()

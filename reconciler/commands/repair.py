@@ -51,8 +51,8 @@ def register(app: typer.Typer, load: Load) -> None:
             text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
         else:
             text = "\n".join(printable(line) for outcome in outcomes for line in lines_of(outcome))
-            for error in (error for outcome in outcomes for error in outcome.errors):
-                typer.echo(printable(error), err=True)
+            for line in (line for outcome in outcomes for line in outcome.errors):
+                typer.echo(printable(line), err=True)
         sys.stdout.write(text + "\n" if text else "")
         raise typer.Exit(code)
 

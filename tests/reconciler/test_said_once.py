@@ -10,9 +10,12 @@ import pytest
 import structlog
 from redis.exceptions import ConnectionError as RedisGone
 
+from engine import keys
 from reconciler import servers as module
 from reconciler.recover import keeper
 from reconciler.recover.decide import CannotOpen
+from store.pool import connect
+from tests.checks import ask
 from tests.reconciler.conftest import BoxOffice
 
 
@@ -20,7 +23,7 @@ class Switch:
     """Stands between a coordinator and PostgreSQL, which it can take away."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._connect = module.connect_database
+        self._connect = connect
         self._made: list[asyncpg.Connection] = []
         self._is_off = False
         monkeypatch.setattr(module, "connect_database", self.connect)
@@ -54,6 +57,9 @@ async def test_f24_postgresql_away_is_said_once(
     office: BoxOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F24: seconds without PostgreSQL are one warning that sales go on, and one word at the end."""
+    await ask(office.redis, "HSET", keys.meta(office.shard), "layout", keys.LAYOUT_VERSION)
+    await office.add_event()
+    await office.drain()
     switch = Switch(monkeypatch)
     with structlog.testing.capture_logs() as logs:
         running = asyncio.create_task(keeper.run(office.servers, only=office.shard, watch=True))
