@@ -83,7 +83,7 @@ class Watcher:
                 if self._trouble.end():
                     log.info("the shards are read again", action="watch_shards_again")
             except Exception as error:  # noqa: BLE001  PostgreSQL may be away for any reason.
-                if self._trouble.is_news(repr(error)):
+                if self._trouble.is_news("away"):  # Refused, then starting up: one outage.
                     log.warning(
                         "cannot read the shards, sales go on",
                         action="watch_shards",

@@ -53,7 +53,9 @@ def examine(data_path: Path, *, fix: bool) -> tuple[bool, str]:
             said.append(f"copied the log to {copy}; remove it when all is well\n")
             said.append(_check(files[-1], "--fix")[1])
         found = [_check(file) for file in files]
-        return all(is_whole for is_whole, _ in found), "".join([*said, *(text for _, text in found)])
+        return all(is_whole for is_whole, _ in found), "".join(
+            [*said, *(text for _, text in found)]
+        )
 
 
 def _files(folder: Path) -> list[Path]:

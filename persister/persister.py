@@ -31,7 +31,7 @@ from persister import metrics
 from persister.lag import observe
 from persister.reader import Reader
 from store import ledger, reigns
-from store.pool import UNANSWERED, connect
+from store.pool import AWAY, connect
 
 log = structlog.get_logger()
 
@@ -142,10 +142,11 @@ class Persister:
 
     def _tell(self, error: Exception) -> None:
         """Say what keeps records from PostgreSQL: once, however often it is tried."""
-        if not self._trouble.is_news(repr(error)):
+        is_away = isinstance(error, AWAY)  # Refused, then starting up: one outage.
+        if not self._trouble.is_news("away" if is_away else repr(error)):
             return
         fields = {"action": "persist_failed", "shard": self._label, "error": repr(error)}
-        if isinstance(error, UNANSWERED):
+        if is_away:
             log.warning("PostgreSQL takes no records, sales go on until too many wait", **fields)
         else:
             log.error("batch failed", **fields)

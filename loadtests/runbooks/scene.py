@@ -230,12 +230,14 @@ class Scene:
         return (await self.reign()).state == "frozen"
 
     async def drain(self) -> None:
-        """Wait until all shards are open and PostgreSQL has every record."""
-        async with Backstage(self.server.settings) as backstage:
-            try:
+        """Wait until all shards are open and PostgreSQL, which may be away, has every record."""
+
+        async def has_all() -> bool:
+            async with Backstage(self.server.settings) as backstage:
                 await backstage.drain(timeout_s=PATIENCE_S)
-            except TimeoutError as error:
-                raise WalkFailed(str(error)) from None
+            return True
+
+        await self.until("PostgreSQL has every record", has_all)
 
     async def judge(self, *, may_lose: bool = False) -> None:
         """
@@ -249,6 +251,7 @@ class Scene:
         """
         await self.do_all()
         await self.sell(10)
+        await self.drain()
         async with Backstage(self.server.settings) as backstage:
             try:
                 calls = history.calls(history.read(self.folder / "history"))

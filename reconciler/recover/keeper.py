@@ -22,7 +22,7 @@ from reconciler.recover.mend import Tender
 from reconciler.recover.recovered import Recovered
 from reconciler.servers import Servers, chosen
 from store import ledger, reigns
-from store.pool import UNANSWERED
+from store.pool import AWAY
 from store.pool import connect as connect_database
 
 log = structlog.get_logger()
@@ -149,7 +149,7 @@ class _Voice:
 
     def cannot_find(self, error: BaseException) -> None:
         """Hear that the shards could not be asked for."""
-        if isinstance(error, UNANSWERED):
+        if isinstance(error, AWAY):
             self._is_away(error)
         elif self._finding.is_news(said(error)):
             log.error("cannot find shards", action="recover_find", error=said(error))
@@ -162,7 +162,7 @@ class _Voice:
 
     def cannot_open(self, shard: int, error: BaseException) -> None:
         """Hear that a shard is shut, or that PostgreSQL does not let anybody look."""
-        if isinstance(error, UNANSWERED):
+        if isinstance(error, AWAY):
             self._hindered.add(shard)
             self._is_away(error)
             return

@@ -11,6 +11,7 @@ import structlog
 from redis.exceptions import ConnectionError as RedisGone
 
 from engine import keys
+from engine.watcher import Watcher
 from reconciler import servers as module
 from reconciler.recover import keeper
 from reconciler.recover.decide import CannotOpen
@@ -77,6 +78,27 @@ async def test_f24_postgresql_away_is_said_once(
         assert ["database_away", "database_back"] == [line["action"] for line in logs]
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_f24_a_watcher_says_it_once() -> None:
+    """F24: refused, then starting up, then silent: one warning that sales go on, one word after."""
+    errors: list[Exception | None] = [OSError("x"), TimeoutError(), ValueError("y"), None, None]
+
+    async def read() -> list[Any]:
+        error = errors.pop(0) if errors else None
+        if error is not None:
+            raise error
+        return []
+
+    watcher = Watcher(read, lambda *_: None)
+    with structlog.testing.capture_logs() as logs:
+        watcher.start()
+        async with asyncio.timeout(20):
+            while errors:
+                watcher.wake()
+                await asyncio.sleep(0.01)
+        await watcher.close()
+    assert ["watch_shards", "watch_shards_again"] == [line["action"] for line in logs]
 
 
 def test_a_shut_shard_is_said_once_for_each_reason() -> None:
