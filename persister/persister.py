@@ -265,6 +265,9 @@ class _Reign:
 
     async def _explain_silence(self) -> None:
         """Tell a quiet journal from a lost one: the shard's own count must not be ahead."""
+        row = await reigns.read(self._connection, self._options.shard)
+        if row is None or row.epoch != self._epoch:  # It may have moved: its old home says nothing.
+            raise NotOpen(f"PostgreSQL knows another reign than that of epoch {self._epoch}")
         lag = await observe(self._redis, self._options.shard)
         if lag.epoch != self._epoch:
             raise NotOpen(f"Redis is in epoch {lag.epoch}, not {self._epoch}")

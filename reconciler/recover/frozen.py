@@ -21,40 +21,40 @@ class Remedy(NamedTuple):
 REMEDIES = (
     Remedy(
         ("violations are left",),
-        "`reconciler check --shard {shard}` names them: put them right by hand, then "
-        "`reconciler repair --apply --shard {shard}` opens the shard",
+        "`reconciler check --shard {number}` names them: put them right by hand, then "
+        "`reconciler repair --apply --shard {number}` opens the shard",
     ),
     Remedy(
         ("--repair-pg",),
-        "bring PostgreSQL forward and `reconciler recover --thaw {shard}`, or "
-        "`reconciler repair --pg --apply --shard {shard}`",
+        "bring PostgreSQL forward and `reconciler recover --thaw {number}`, or "
+        "`reconciler repair --pg --apply --shard {number}`",
     ),
     Remedy(
         ("records are lost that Redis acted upon", "is missing", "use --pg"),
-        "`reconciler repair --pg --apply --shard {shard}`, which loses nothing that is left",
+        "`reconciler repair --pg --apply --shard {number}`, which loses nothing that is left",
     ),
     Remedy(
         ("neither store has any of its records",),
-        "`reconciler recover --thaw {shard} --receipts FILE`, or put Redis's data back and "
-        "`reconciler recover --thaw {shard}`",
+        "`reconciler recover --thaw {number} --receipts FILE`, or put Redis's data back and "
+        "`reconciler recover --thaw {number}`",
     ),
     Remedy(
         ("quarantine", "cannot be persisted", "fails its check"),
-        "`reconciler quarantine list --shard {shard}`, and mend what it shows",
+        "`reconciler quarantine list --shard {number}`, and mend what it shows",
     ),
     Remedy(
         ("what was rebuilt is not what PostgreSQL has",),
-        "`reconciler check --shard {shard}` names the rows: mend them, then "
-        "`reconciler recover --thaw {shard}`",
+        "`reconciler check --shard {number}` names the rows: mend them, then "
+        "`reconciler recover --thaw {number}`",
     ),
     Remedy(("keys have layout",), "start the version of Evently that wrote the keys"),
 )
-ELSE = "`reconciler check --shard {shard}`, and docs/OPERATIONS.md"
+ELSE = "`reconciler check --shard {number}`, and docs/OPERATIONS.md"
 
 
 def remedy(shard: int, reason: str) -> str:
     """Say what to do about a shard that is frozen for *reason*."""
     for one in REMEDIES:
         if any(words in reason for words in one.words):
-            return one.do.format(shard=shard)
-    return ELSE.format(shard=shard)
+            return one.do.format(number=shard)
+    return ELSE.format(number=shard)

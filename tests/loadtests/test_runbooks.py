@@ -93,4 +93,4 @@ def test_a_frozen_shard_says_what_to_do() -> None:
     assert "`reconciler check --shard 3`" in told
     assert "`reconciler repair --apply --shard 3`" in told
     assert "quarantine list --shard 3" in remedy(3, "1 records are in quarantine: `...`")
-    assert ELSE.format(shard=3) == remedy(3, "nobody has seen this before")
+    assert ELSE.format(number=3) == remedy(3, "nobody has seen this before")
