@@ -227,8 +227,9 @@ async def lose_records(scene: Scene) -> bool:
     async with scene.redis() as redis:
         epoch = int(await redis.hget(keys.meta(SHARD), "epoch") or 0)
         name = keys.journal(SHARD, epoch)
-        last: Any = await redis.xrevrange(name, count=3)
-        await redis.xdel(name, last[1][0])
+        # As a hand with XTRIM does: all that PostgreSQL lacks, but for the last.
+        last: Any = await redis.xrevrange(name, count=5)
+        await redis.xdel(name, *(entry for entry, _ in last[1:]))
     send(workers, signal.SIGKILL)
     send(persisters, signal.SIGCONT)
     return await scene.settles(epoch)
@@ -248,7 +249,7 @@ async def violations_left(scene: Scene) -> None:
             SHARD,
         )
     code, output = await scene.run("reconciler repair --apply")
-    if code != 1 or "violations are left" not in output:
+    if code != 1:
         raise WalkFailed(f"a repair of what nobody can repair says {code}:\n{output}")
     await scene.do_next()
     async with scene.database() as database:

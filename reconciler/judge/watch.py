@@ -214,10 +214,7 @@ async def run(
     Returns:
         Exit code: 1 drift, if *fail* is set; 2 something could not be checked, if *once*; else 0.
     """
-    stopping = asyncio.Event()
-    if not once:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping = _stopping(on_signals=not once)
     if port:
         start_http_server(port, registry=metrics.REGISTRY)
     known: dict[int, Known] = {}
@@ -251,8 +248,9 @@ async def run(
             if trouble.end():
                 log.info("shards are found again", action="watch_goes_on")
         except AWAY as error:
-            if trouble.is_news(say_why(error)):
-                log.warning("shards cannot be found", action="watch_failed", error=say_why(error))
+            why = say_why(error)
+            if trouble.is_news(why):
+                log.warning("shards cannot be found", action="watch_failed", error=why)
         if once:
             break
         await _rest(stopping, time.monotonic(), FIND_INTERVAL_S)
@@ -263,6 +261,14 @@ async def run(
     if fail and said:
         return DRIFT
     return UNCHECKED if once and not (has_found and all(watched)) else 0
+
+
+def _stopping(*, on_signals: bool) -> asyncio.Event:
+    """Return what ends the watch, also by a signal if that is wanted."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT) if on_signals else ():
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
 
 
 async def _tend(

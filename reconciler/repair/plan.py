@@ -326,11 +326,16 @@ class Planner:
             )
         # Rows first: what Redis must be follows from the records, whatever the rows were.
         plan.actions[:0] = first
-        mended = {action.event_id for action in plan.actions}
-        plan.hopeless = [
-            (v, WHY_NOT_YET if why == WHY_NOT_ELSE and mended & {None, v.event_id} else why)
-            for v, why in plan.hopeless
-        ]
+        plan.hopeless = _not_yet(plan)
+
+
+def _not_yet(plan: Plan) -> list[tuple[Violation, str]]:
+    """Put nothing before people that may follow from what is put right."""
+    mended = {action.event_id for action in plan.actions}
+    return [
+        (v, WHY_NOT_YET if why == WHY_NOT_ELSE and mended & {None, v.event_id} else why)
+        for v, why in plan.hopeless
+    ]
 
 
 async def history(
