@@ -36,6 +36,9 @@ from reconciler.servers import Servers
 SERVERS = ("redis_url", "database_url")
 #: Seconds between two words on progress.
 PROGRESS_INTERVAL_S = 1.0
+#: Tries to have a thawed shard before a coordinator that runs beside, which does not rebuild.
+THAW_TRIES = 10
+THAW_PAUSE_S = 0.3
 
 app = typer.Typer(
     name="reconciler",
@@ -143,28 +146,32 @@ def recover(
         logs.to_stderr()
     from reconciler.recover import keeper  # noqa: PLC0415  `check` needs none of it.
 
-    if thaw is not None:
-        is_thawed = asyncio.run(
-            keeper.thaw(
-                database_url=settings.database_url_as("coordinator"),
-                shard=thaw,
-                database_timeout_ms=settings.database_timeout_ms,
+    more_records = None if receipts is None else commands_receipts.read(receipts, _own_key)
+    for number in range(THAW_TRIES if rebuild or receipts else 1):
+        if thaw is not None and not _thawed(settings, thaw) and not number:
+            raise typer.BadParameter(f"shard {thaw} is not frozen")
+        code = asyncio.run(
+            keeper.run(
+                _servers_of(settings),
+                only=None if word == "all" else int(word),
+                shards_at_first=settings.shards,
+                watch=watch,
+                is_rebuild_forced=rebuild,
+                more_records=more_records,
+                tell=lambda recovered: typer.echo("\n".join(map(printable, recovered.lines()))),
             )
         )
-        if not is_thawed:
-            raise typer.BadParameter(f"shard {thaw} is not frozen")
-    code = asyncio.run(
-        keeper.run(
-            _servers_of(settings),
-            only=None if word == "all" else int(word),
-            shards_at_first=settings.shards,
-            watch=watch,
-            is_rebuild_forced=rebuild,
-            more_records=None if receipts is None else commands_receipts.read(receipts, _own_key),
-            tell=lambda recovered: typer.echo("\n".join(map(printable, recovered.lines()))),
-        )
-    )
+        if thaw is None or code == 0:
+            break
+        time.sleep(THAW_PAUSE_S)  # A running coordinator took it first, and has frozen it again.
     raise typer.Exit(code)
+
+
+def _thawed(settings: Settings, shard: int) -> bool:
+    from reconciler.recover import keeper  # noqa: PLC0415  `check` needs none of it.
+
+    url, timeout_ms = settings.database_url_as("coordinator"), settings.database_timeout_ms
+    return asyncio.run(keeper.thaw(database_url=url, shard=shard, database_timeout_ms=timeout_ms))
 
 
 def _checked(settings: Settings, event: str | None, shard: int | None) -> Result:
