@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: help up test check format simulate demo bench chaos sabotage loadtest lock clean docs lua
+.PHONY: help up test check format simulate demo bench chaos runbooks sabotage loadtest lock clean docs lua
 
 help:            ## list what there is
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -36,6 +36,9 @@ simulate: $(DEV) ## random histories of the processes over modelled servers, and
 
 chaos: $(DEV)    ## faults against a whole Evently, judged by history (SEED=n MINUTES=m)
 	@$(BIN)/python -m loadtests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+runbooks: $(DEV) ## each runbook of docs/OPERATIONS.md against its real fault (ONLY=drift,lag)
+	@$(BIN)/python -m loadtests.runbooks $(if $(ONLY),--only $(ONLY))
 
 sabotage: $(DEV) ## take each safeguard out of a copy and see a rig miss it
 	@$(BIN)/python -m loadtests.chaos.sabotage

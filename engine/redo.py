@@ -25,6 +25,7 @@ import structlog
 
 from engine.batches import Batch, Told
 from engine.commands import Order
+from engine.lasting import Lasting
 from engine.records import VERSIONS, seal
 
 log = structlog.get_logger()
@@ -112,6 +113,7 @@ class RedoBuffer:
         self.on_over: Callable[[int], None] = lambda _: None
         self._has_news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._trouble = Lasting()
 
     @property
     def records(self) -> int:
@@ -151,26 +153,28 @@ class RedoBuffer:
 
     async def _tend(self) -> None:
         """Look again and again until nothing is kept; the next batch starts it anew."""
-        waits_for = ""
+        has_failed = False
         try:
             while self._kept:
-                pause_s = RETRY_INTERVAL_S if waits_for else LOOK_INTERVAL_S
+                pause_s = RETRY_INTERVAL_S if has_failed else LOOK_INTERVAL_S
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._has_news.wait(), pause_s)
                 self._has_news.clear()
                 try:
                     async with asyncio.timeout(STEP_TIMEOUT_S):
                         await self._step()
-                    waits_for = ""
+                    has_failed = False
+                    if self._trouble.end():
+                        log.info("redo goes on", action="redo_goes_on", shard=self._shard)
                 except Exception as error:  # noqa: BLE001  PostgreSQL may be away for any reason.
-                    if repr(error) != waits_for:  # Said once, however long it takes.
-                        waits_for = repr(error)
+                    has_failed = True
+                    if self._trouble.is_news(repr(error)):
                         log.warning(
                             "redo waits",
                             action="redo_wait",
                             shard=self._shard,
                             records=self._records,
-                            error=waits_for,
+                            error=repr(error),
                         )
         finally:
             self._task = None

@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 
 from engine.door import Reign
 from engine.errors import ShardRecovering
+from engine.lasting import Lasting
 from engine.verbs import WRITE_PROBE
 
 log = structlog.get_logger()
@@ -69,7 +70,7 @@ class GroupWaiter:
         self._replicas_min = replicas_min
         self._waiting: dict[Awaited, list[asyncio.Future[bool]]] = {}
         self._task: asyncio.Task[None] | None = None
-        self._failure = ""
+        self._trouble = Lasting()
 
     async def reach(self, *, shard: int, epoch: int, timeout_ms: int) -> bool:
         """
@@ -108,12 +109,12 @@ class GroupWaiter:
             while self._forget_gone():
                 try:
                     await self._round()
-                    self._failure = ""
+                    if self._trouble.end():
+                        log.info("replicas are asked again", action="replicas_asked")
                 except (RedisError, OSError) as error:
-                    if repr(error) != self._failure:  # Said once, however long it takes.
-                        self._failure = repr(error)
+                    if self._trouble.is_news(repr(error)):
                         log.warning(
-                            "replicas are not asked", action="replicas_failed", error=self._failure
+                            "replicas are not asked", action="replicas_failed", error=repr(error)
                         )
                     await asyncio.sleep(RETRY_INTERVAL_S)
         finally:

@@ -23,6 +23,7 @@ from engine.commands import Expire
 from engine.emptier import Emptier
 from engine.errors import EngineError
 from engine.jumps import Jumps
+from engine.lasting import Lasting
 from engine.outcomes import Refused
 from engine.shard import Shard
 from engine.verbs import EXPIRE
@@ -88,6 +89,7 @@ class Sweeper:
         self._forget_ms = forget_ms
         self._stopping = asyncio.Event()
         self._label = str(shard.number)
+        self._trouble = Lasting()
 
     def stop(self) -> None:
         """Ask `run` to return; may be called again."""
@@ -100,10 +102,13 @@ class Sweeper:
                 if self._shard.door.is_open:
                     await self.sweep()
                     await self._emptier.turn()
+                    if self._trouble.end():
+                        log.info("sweeping again", action="sweep_goes_on", shard=self._label)
             except EngineError as error:
-                log.warning(
-                    "sweep failed", action="sweep_failed", shard=self._label, error=repr(error)
-                )
+                if self._trouble.is_news(repr(error)):
+                    log.warning(
+                        "sweep failed", action="sweep_failed", shard=self._label, error=repr(error)
+                    )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), SWEEP_INTERVAL_S)
 

@@ -20,17 +20,18 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
-from rich.table import Table
 
 from api.files import raise_file_limit
 from engine import acl, guard, porter
 from engine.durability import Durability
 from engine.guard import Facts
+from engine.printable import printable, table
 from engine.redis_client import connect
 from evently import canary
 from evently.embedded import ServerError
 from evently.embedded.binaries import find_valkey
 from evently.settings import Settings
+from reconciler.recover.frozen import remedy
 from store import damage, reigns
 from store import guard as database_guard
 
@@ -179,9 +180,15 @@ async def _examine_database(
                 grade="bad",
                 must_be="open" if is_known else "on a server of EVENTLY_REDIS_URL",
                 why="" if row is None else row.reason,
-                fix="python -m reconciler recover; docs/OPERATIONS.md",
+                fix=_remedy_of(one.shard, row),
             )
         )
+
+
+def _remedy_of(shard: int, row: reigns.ReignRow | None) -> str:
+    if row is not None and row.state == "frozen":
+        return remedy(shard, row.reason)
+    return "python -m reconciler recover; docs/OPERATIONS.md"
 
 
 async def _look_at_damage(report: Report, database: asyncpg.Connection) -> None:
@@ -308,11 +315,21 @@ def show(report: Report, *, as_json: bool) -> None:
         }
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
         return
-    table = Table("subject", "what", "found", "must be", "why", "remedy")
-    for row in report.rows:
-        cells = (row.value, row.must_be, row.why, row.fix)
-        table.add_row(row.subject, row.what, *cells, style=_COLOURS[row.grade])
-    console = Console()
-    console.print(table)
+    console, complaints = Console(), Console(stderr=True)
+    cells = [
+        (row.subject, row.what, row.value, row.must_be, row.why, row.fix) for row in report.rows
+    ]
+    headings, *lines = table(
+        ("subject", "what", "found", "must be", "why", "remedy"),
+        cells,
+        width=console.width if console.is_terminal else None,
+    )
+    _print(console, headings, "")
+    for row, line in zip(report.rows, lines, strict=True):
+        _print(console, line, _COLOURS[row.grade])
     for error in report.errors:
-        console.print(f"could not ask {error}", style="red", markup=False)
+        _print(complaints, f"could not ask {printable(error)}", "red")
+
+
+def _print(console: Console, text: str, style: str) -> None:
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

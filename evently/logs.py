@@ -59,6 +59,11 @@ def configure(level: str, service: str) -> None:
     _configure_libraries(shared, final, service=service, level=LEVELS[level])
 
 
+def to_stderr() -> None:
+    """Let the lines of a one-shot command go to stderr: stdout is its answer's."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
 def _spell_out(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Keep what strangers sent, such as a path, from steering the terminal; JSON does by itself."""
     return {

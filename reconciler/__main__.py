@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 from rich.console import Console
 
 from engine.printable import printable
 from evently import logs
+from evently.command import Group
 from evently.settings import Settings, SettingsError
 from reconciler.commands import explain as commands_explain
 from reconciler.commands import mend as commands_mend
@@ -36,9 +36,13 @@ from reconciler.servers import Servers
 SERVERS = ("redis_url", "database_url")
 #: Seconds between two words on progress.
 PROGRESS_INTERVAL_S = 1.0
+#: Tries to have a thawed shard before a coordinator that runs beside, which does not rebuild.
+THAW_TRIES = 10
+THAW_PAUSE_S = 0.3
 
 app = typer.Typer(
     name="reconciler",
+    cls=Group,
     help="Prove that Redis and PostgreSQL agree; open shards after a fault.",
     no_args_is_help=True,
     add_completion=False,
@@ -52,7 +56,7 @@ def _servers(*, with_logs: bool = False) -> Servers:
     if with_logs:
         logs.configure(settings.log_level, "reconciler")
     else:  # Stdout is the answer's.
-        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+        logs.to_stderr()
     return _servers_of(settings)
 
 
@@ -79,10 +83,7 @@ commands_watch.register(app, _servers)
 
 
 def _settings(*needed: str) -> Settings:
-    try:
-        return Settings.load().require(*needed)
-    except SettingsError as error:
-        raise typer.BadParameter(str(error)) from error
+    return Settings.load().require(*needed)
 
 
 def _own_key() -> str:
@@ -105,13 +106,13 @@ def check(
         raise typer.BadParameter("give one of --event, --shard and --all")
     try:
         result = _checked(_settings(*SERVERS), event, shard)
-    except typer.BadParameter as error:
-        result = Result(errors=[error.message])
+    except SettingsError as error:
+        result = Result(errors=[str(error)])
     if as_json:
         sys.stdout.write(report.document(result).decode())
         sys.stdout.flush()
     else:
-        report.show(result, Console(file=sys.stdout))
+        report.show(result, Console(file=sys.stdout), Console(file=sys.stderr))
     raise typer.Exit(result.exit_code)
 
 
@@ -139,31 +140,38 @@ def recover(
     word = shard if thaw is None else str(thaw)
     if word != "all" and not word.isdigit():
         raise typer.BadParameter("--shard is a number, or `all`")
-    logs.configure(settings.log_level, "reconciler")
+    if watch:
+        logs.configure(settings.log_level, "reconciler")
+    else:  # Stdout is the answer's.
+        logs.to_stderr()
     from reconciler.recover import keeper  # noqa: PLC0415  `check` needs none of it.
 
-    if thaw is not None:
-        is_thawed = asyncio.run(
-            keeper.thaw(
-                database_url=settings.database_url_as("coordinator"),
-                shard=thaw,
-                database_timeout_ms=settings.database_timeout_ms,
+    more_records = None if receipts is None else commands_receipts.read(receipts, _own_key)
+    for number in range(THAW_TRIES if rebuild or receipts else 1):
+        if thaw is not None and not _thawed(settings, thaw) and not number:
+            raise typer.BadParameter(f"shard {thaw} is not frozen")
+        code = asyncio.run(
+            keeper.run(
+                _servers_of(settings),
+                only=None if word == "all" else int(word),
+                shards_at_first=settings.shards,
+                watch=watch,
+                is_rebuild_forced=rebuild,
+                more_records=more_records,
+                tell=lambda recovered: typer.echo("\n".join(map(printable, recovered.lines()))),
             )
         )
-        if not is_thawed:
-            raise typer.BadParameter(f"shard {thaw} is not frozen")
-    code = asyncio.run(
-        keeper.run(
-            _servers_of(settings),
-            only=None if word == "all" else int(word),
-            shards_at_first=settings.shards,
-            watch=watch,
-            is_rebuild_forced=rebuild,
-            more_records=None if receipts is None else commands_receipts.read(receipts, _own_key),
-            tell=lambda recovered: typer.echo("\n".join(map(printable, recovered.lines()))),
-        )
-    )
+        if thaw is None or code == 0:
+            break
+        time.sleep(THAW_PAUSE_S)  # A running coordinator took it first, and has frozen it again.
     raise typer.Exit(code)
+
+
+def _thawed(settings: Settings, shard: int) -> bool:
+    from reconciler.recover import keeper  # noqa: PLC0415  `check` needs none of it.
+
+    url, timeout_ms = settings.database_url_as("coordinator"), settings.database_timeout_ms
+    return asyncio.run(keeper.thaw(database_url=url, shard=shard, database_timeout_ms=timeout_ms))
 
 
 def _checked(settings: Settings, event: str | None, shard: int | None) -> Result:

@@ -30,6 +30,16 @@ UNANSWERED = (
 WAITING_MAX = 1_000
 
 
+#: The same of a server that is away, in contrast to one that says no.
+AWAY = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
+
+
 class Busy(TimeoutError):
     """All connections of this pool are in use, and none came free in time; nothing was done."""
 

@@ -30,7 +30,7 @@ NO_USE_CASE_IMPORTS = {"aiohttp", "asyncpg", "redis", "engine.keys", "engine.wir
 #: Modules of `engine` that `store` may import.
 STORE_MAY_IMPORT = {"engine.records", "engine.status", "engine.ids", "engine.cuts"}
 #: What a service's `__main__` may import besides, to turn settings into plain values.
-MAIN_MAY_IMPORT = {"evently.settings", "evently.logs"}
+MAIN_MAY_IMPORT = {"evently.settings", "evently.logs", "evently.command"}
 
 #: Folders of the reconciler that each may import beside itself; `servers` is everybody's.
 RECONCILER_MAY_IMPORT = {

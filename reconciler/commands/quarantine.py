@@ -184,6 +184,8 @@ def _run(find_database: FindDatabase, work: _Work, *, as_json: bool) -> None:
     if as_json:
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
         sys.stdout.write(orjson.dumps(document | {"exit_code": code}, option=option).decode())
+    elif "error" in document:
+        typer.echo(printable(document["error"]), err=True)
     else:
         sys.stdout.write("\n".join(map(printable, _lines(document))) + "\n")
     raise typer.Exit(code)
@@ -202,7 +204,7 @@ def _lines(document: Document) -> list[str]:
         ]
         return lines or ["nothing waits"]
     lines = [f"{key}: {value}" for key, value in document.items()]
-    if document.get("applied") is False and not document.keys() & {"refused", "error"}:
+    if document.get("applied") is False and "refused" not in document:
         lines.append("not done yet: add --apply")
     return lines
 

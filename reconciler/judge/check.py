@@ -375,4 +375,5 @@ def said(error: BaseException) -> str:
     """Say why nothing could be said."""
     if isinstance(error, (*NOWHERE, CannotCheck)):
         return str(error)
-    return f"a server did not answer: {type(error).__name__}: {error}"
+    who = "Redis" if isinstance(error, RedisError) else "PostgreSQL"
+    return f"{who} does not answer: {type(error).__name__}: {error}"

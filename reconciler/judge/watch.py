@@ -23,6 +23,7 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.errors import CorruptRecord
+from engine.lasting import Lasting
 from engine.records import read_entries
 from reconciler.event.hashes import scan_events
 from reconciler.event.snapshot import Reader, groups
@@ -213,10 +214,7 @@ async def run(
     Returns:
         Exit code: 1 drift, if *fail* is set; 2 something could not be checked, if *once*; else 0.
     """
-    stopping = asyncio.Event()
-    if not once:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping = _stopping(on_signals=not once)
     if port:
         start_http_server(port, registry=metrics.REGISTRY)
     known: dict[int, Known] = {}
@@ -238,7 +236,7 @@ async def run(
 
     learn(-1, Known())
     tended: dict[int, asyncio.Task[bool]] = {}
-    has_found = False
+    has_found, trouble = False, Lasting()
     while not stopping.is_set():
         try:
             for shard in await servers.shards(only):
@@ -247,8 +245,12 @@ async def run(
                         _tend(servers, shard, interval_s, stopping, learn, once=once)
                     )
             has_found = True
+            if trouble.end():
+                log.info("shards are found again", action="watch_goes_on")
         except AWAY as error:
-            log.warning("shards cannot be found", action="watch_failed", error=say_why(error))
+            why = say_why(error)
+            if trouble.is_news(why):
+                log.warning("shards cannot be found", action="watch_failed", error=why)
         if once:
             break
         await _rest(stopping, time.monotonic(), FIND_INTERVAL_S)
@@ -261,6 +263,14 @@ async def run(
     return UNCHECKED if once and not (has_found and all(watched)) else 0
 
 
+def _stopping(*, on_signals: bool) -> asyncio.Event:
+    """Return what ends the watch, also by a signal if that is wanted."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT) if on_signals else ():
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
 async def _tend(
     servers: Servers,
     shard: int,
@@ -271,6 +281,7 @@ async def _tend(
     once: bool,
 ) -> bool:
     """Watch one shard; a server that is away is looked for again. True if nothing failed."""
+    trouble = Lasting()
     while not stopping.is_set():
         begun_s = time.monotonic()
         try:
@@ -280,17 +291,20 @@ async def _tend(
                     begun_s = time.monotonic()
                     await watch.step()
                     learn(shard, watch.known)
+                    if trouble.end():
+                        log.info("shard is watched again", action="watch_goes_on", shard=shard)
                     if once and watch.passes:
                         return True
                     await _rest(stopping, begun_s, 0.0 if once else interval_s)
         except (*AWAY, CannotCheck) as error:
             metrics.FAILURES.labels(str(shard)).inc()
-            log.warning(
-                "shard cannot be watched",
-                action="watch_failed",
-                shard=shard,
-                error=f"{type(error).__name__}: {error}",
-            )
+            if trouble.is_news(repr(error)):
+                log.warning(
+                    "shard cannot be watched",
+                    action="watch_failed",
+                    shard=shard,
+                    error=f"{type(error).__name__}: {error}",
+                )
             if once:
                 return False
             await _rest(stopping, begun_s, interval_s)

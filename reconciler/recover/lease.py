@@ -14,6 +14,7 @@ import contextlib
 import asyncpg
 import structlog
 
+from engine.lasting import Lasting
 from reconciler.recover.loader import ClaimLost
 from store import reigns
 from store.pool import connect
@@ -69,6 +70,7 @@ class Lease:
             raise ClaimLost(f"shard {self._shard} is claimed by another recovery")
 
     async def _renew(self) -> None:
+        trouble = Lasting()
         while True:
             await asyncio.sleep(RENEW_INTERVAL_S)
             try:
@@ -80,13 +82,15 @@ class Lease:
                 finally:
                     await connection.close(timeout=self._timeout_ms / 1000)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning(
-                    "claim not renewed",
-                    action="recover_renew",
-                    shard=self._shard,
-                    error=repr(error),
-                )
+                if trouble.is_news(repr(error)):
+                    log.warning(
+                        "claim not renewed",
+                        action="recover_renew",
+                        shard=self._shard,
+                        error=repr(error),
+                    )
                 continue
+            trouble.end()
             if not is_ours:
                 self._is_lost = True
                 return

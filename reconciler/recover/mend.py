@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ from redis.exceptions import ResponseError
 
 from engine import keys
 from engine.errors import CorruptRecord
+from engine.lasting import Lasting
 from reconciler.event.hashes import read_texts
 from reconciler.event.violation import Violation
 from reconciler.recover.loader import ClaimLost, Loader, Shut, recovery_script
@@ -74,6 +76,7 @@ class Mender:
     _after: str = ""
     #: When an event that could not be rebuilt is tried again, by the monotonic clock.
     _not_before_s: dict[str, float] = field(default_factory=dict)
+    _troubles: defaultdict[str, Lasting] = field(default_factory=lambda: defaultdict(Lasting))
 
     async def turn(self) -> list[str]:
         """
@@ -241,15 +244,18 @@ class Mender:
             await self.rebuild(event_id, lost, epoch=epoch, state=state, marks=marks)
         except OF_ONE as error:
             self._not_before_s[event_id] = time.monotonic() + RETRY_S
-            log.error(
-                "event stays shut",
-                action="event_not_rebuilt",
-                shard=self.shard,
-                event_id=event_id,
-                error=f"{type(error).__name__}: {error}",
-            )
+            why = f"{type(error).__name__}: {error}"
+            if self._troubles[event_id].is_news(why):
+                log.error(
+                    "event stays shut",
+                    action="event_not_rebuilt",
+                    shard=self.shard,
+                    event_id=event_id,
+                    error=why,
+                )
             return False
         self._not_before_s.pop(event_id, None)
+        self._troubles.pop(event_id, None)
         return True
 
     async def _shut(self, event_id: str, epoch: int, state: str) -> Shut:
@@ -341,6 +347,7 @@ class Tender:
         self._make = make
         self._mender: Mender | None = None
         self._turn: asyncio.Task[None] | None = None
+        self._trouble = Lasting()
 
     def tend(self) -> None:
         """Let a turn begin, unless one is under way."""
@@ -361,8 +368,11 @@ class Tender:
             if self._mender is None:
                 self._mender = self._make(await self._connect())
             await self._mender.turn()
+            if self._trouble.end():
+                log.info("events are looked at again", action="mend_goes_on")
         except Exception as error:  # noqa: BLE001  Whatever it is, the shard stays open.
-            log.warning("events are not looked at", action="mend_failed", error=repr(error))
+            if self._trouble.is_news(repr(error)):
+                log.warning("events are not looked at", action="mend_failed", error=repr(error))
             self._leave()
 
     def _leave(self) -> None:

@@ -115,6 +115,8 @@ WHY_NOT = {
     "oversold_then": "history is not changed",
 }
 WHY_NOT_ELSE = "no rule says which side is right: for people to judge"
+#: The same beside something that is put right, from which it may follow.
+WHY_NOT_YET = "told once what can be put right is: it may follow from that"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -324,6 +326,16 @@ class Planner:
             )
         # Rows first: what Redis must be follows from the records, whatever the rows were.
         plan.actions[:0] = first
+        plan.hopeless = _not_yet(plan)
+
+
+def _not_yet(plan: Plan) -> list[tuple[Violation, str]]:
+    """Put nothing before people that may follow from what is put right."""
+    mended = {action.event_id for action in plan.actions}
+    return [
+        (v, WHY_NOT_YET if why == WHY_NOT_ELSE and mended & {None, v.event_id} else why)
+        for v, why in plan.hopeless
+    ]
 
 
 async def history(

@@ -175,6 +175,8 @@ class Repairer:
             if not plan.actions:
                 break
             outcome.plan.actions += plan.actions
+        # What the first plan could not do may have ended with what it did.
+        outcome.plan.hopeless = plan.hopeless
         outcome.left = [v for v in plan.violations if v.code not in OF_OPENING]
 
     async def _claim(self) -> Meta:

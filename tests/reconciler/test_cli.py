@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import sys
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from engine import keys
 from engine.ids import new_id
 from reconciler.__main__ import app
+from reconciler.judge import report
 from store import reigns
 from tests.checks import ask
 from tests.reconciler.conftest import BoxOffice, Sold
@@ -124,6 +127,20 @@ async def test_drift_for_people(sold: Sold) -> None:
     assert sold.event.event_id in text
     assert "I1 places_not_conserved" in text
     assert "drift: 1 events" in text
+
+
+async def test_ids_are_whole(sold: Sold) -> None:
+    """In a pipe and in the narrowest terminal, what is found is named to be copied."""
+    office = sold.office
+    stock = keys.event(office.shard, sold.event.event_id).stock
+    await ask(office.redis, "HINCRBY", stock, "1.available", 1)
+    _, text = await run(office, "check", "--shard", str(office.shard))
+    assert sold.event.event_id in text
+    result = await office.check()
+    for width in (20, 80, 400):
+        shown = io.StringIO()
+        report.show(result, Console(file=shown, force_terminal=True, width=width), Console())
+        assert {sold.event.event_id, sold.event.tier_ids[0]} <= set(shown.getvalue().split())
 
 
 @pytest.mark.parametrize(

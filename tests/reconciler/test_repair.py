@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 from redis.exceptions import ResponseError
+from typer.testing import CliRunner
 
 from engine import keys
 from engine.commands import Order
 from engine.ids import new_id
 from engine.outcomes import Held
+from evently.cli import app as evently
+from reconciler.commands import repair as commands_repair
 from reconciler.event.image import Change
 from reconciler.recover.coordinator import open_again
+from reconciler.repair.plan import WHY_NOT_ELSE
 from reconciler.repair.repairer import Outcome, put_right, run
 from store import reigns
 from tests.checks import ask, members_of, snapshot
 from tests.reconciler.conftest import DETAIL, BoxOffice, Sold
 from tests.reconciler.plants import DRIFTS, OF_NOBODY, Plant, stock
+from tests.reconciler.test_cli import environment
 from tests.reconciler.test_cli import run as run_command
 
 BACKLOG_MAX = 1_000_000
@@ -58,11 +64,14 @@ async def test_each_drift_is_put_right(sold: Sold, drift: tuple[Plant, str]) -> 
     dry = await repair(office, applies=False)
     assert [] == dry.errors
     assert code in codes(dry) | {v.code for v, _ in dry.plan.hopeless}
+    # Nothing is put before people that the repair then does.
+    assert [] == [v.code for v, why in dry.plan.hopeless if why == WHY_NOT_ELSE]
     assert code in await sold.found()
 
     outcome = await repair(office)
     assert ([], []) == (outcome.left, outcome.errors)
     assert code in codes(outcome)
+    assert [] == outcome.plan.hopeless
     assert outcome.epoch is not None
     assert {} == await sold.found()
 
@@ -176,6 +185,15 @@ async def test_what_cannot_be_repaired_stays_shut(sold: Sold) -> None:
     reign = await reigns.read(office.database, office.shard)
     assert reign is not None
     assert "frozen" == reign.state
+    assert reign.reason.startswith(f"{len(outcome.left)} violations are left, such as ")
+    told = f"`reconciler repair --apply --shard {office.shard}` opens the shard"
+    assert told in "\n".join(commands_repair.lines_of(outcome))
+    shown = await asyncio.to_thread(
+        CliRunner().invoke, evently, ["shards", "list"], env=environment(office)
+    )
+    [line] = [one for one in shown.stdout.splitlines() if f"shard {office.shard} is frozen" in one]
+    assert reign.reason in line
+    assert told in line
 
 
 async def test_acknowledged_booking_without_record_is_not_sold_again(sold: Sold) -> None:
