@@ -142,7 +142,7 @@ class Coordinator:
         self._database_url = database_url
         self._database_timeout_ms = database_timeout_ms
         self._more_records = more_records
-        self._holder = f"recover-{secrets.token_hex(8)}"
+        self._holder = reigns.make_holder("recover")
         #: What the last recovery did.
         self.recovered: Recovered | None = None
 

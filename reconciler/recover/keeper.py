@@ -24,7 +24,13 @@ from store.pool import connect as connect_database
 log = structlog.get_logger()
 
 WATCH_INTERVAL_S = 0.25
+#: Pause before a shard that could not be opened is tried again, in seconds: first while its server
+#: is likely to come back at once, then while it is not.
+RETRY_FIRST_S = 0.1
 RETRY_INTERVAL_S = 0.5
+#: So many attempts in a row that fail at once, each within so many seconds, are quick.
+QUICK_RETRIES_MAX = 20
+QUICK_S = 1.0
 #: Pause between two looks for shards that were added, in seconds.
 FIND_INTERVAL_S = 1.0
 
@@ -89,13 +95,17 @@ async def run(
                 tell(coordinator.recovered)
 
     async def tend(shard: int) -> bool:
+        now_s, failures = asyncio.get_running_loop().time, 0
         while not stopping.is_set():
+            began_s = now_s()
             if await _try(work, shard, servers):
                 if not watch:
                     return True
             elif not watch:
                 return False
-            await _pause(stopping, RETRY_INTERVAL_S)
+            failures = failures + 1 if now_s() - began_s < QUICK_S else 0
+            is_quick = failures <= QUICK_RETRIES_MAX
+            await _pause(stopping, RETRY_FIRST_S if is_quick else RETRY_INTERVAL_S)
         return True
 
     async def find() -> list[int]:
