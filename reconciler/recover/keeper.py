@@ -32,7 +32,7 @@ RETRY_INTERVAL_S = 0.5
 QUICK_RETRIES_MAX = 20
 QUICK_S = 1.0
 #: Pause between two looks for shards that were added, in seconds.
-FIND_INTERVAL_S = 1.0
+FIND_INTERVAL_S = 2.0
 
 #: What leaves a shard shut until the next attempt.
 SHUT = (
@@ -129,6 +129,9 @@ async def run(
         if not watch:
             break
         await _pause(stopping, FIND_INTERVAL_S)
+        for task in tended.values():
+            if task.done():
+                task.result()  # A bug ends the process, which is started anew.
     opened = await asyncio.gather(*tended.values())
     return 0 if opened and all(opened) and not failure else 2
 
