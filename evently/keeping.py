@@ -33,14 +33,16 @@ class ServerKeeper:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._backoff = Backoff(well_after_s=WELL_AFTER_S)
-        self._came_up(server.pid)
+        #: How often in a row it has said nothing.
+        self._silences = 0
+        self._came_up()
 
     async def look(self) -> None:
         """Wait until the server has ended, by itself or by us; or start it, if it has."""
         server = self._server
         if not server.is_running:
             await come_up(server, is_patient=False)
-            self._came_up(server.pid)
+            self._came_up()
             log.info(
                 "server restarted", action="server_restarted", server=server.title, pid=server.pid
             )
@@ -75,10 +77,9 @@ class ServerKeeper:
         self._silences = 0
         await self._server.finish(at_once=heard == "silent")
 
-    def _came_up(self, pid: int | None) -> None:
+    def _came_up(self) -> None:
         #: The process that has answered, and since when.
-        self._pid, self._since_s = pid, time.monotonic()
-        #: How often in a row it did not.
+        self._pid, self._since_s = self._server.pid, time.monotonic()
         self._silences = 0
 
 

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import errno
 import signal
+import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -161,21 +162,23 @@ class Server(ABC):
 
         What old connections are told says nothing of it. Blocks nobody, whatever the server does.
         """
+        loop, answer = asyncio.get_running_loop(), b""
         try:
             async with asyncio.timeout(ASK_TIMEOUT_S):
-                reader, writer = await asyncio.open_unix_connection(str(self._address()))
-                try:
-                    writer.write(self._question())
-                    answer = b""
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                    client.setblocking(False)
+                    await loop.sock_connect(client, str(self._address()))
+                    # Who hangs up without listening may have said why.
+                    with contextlib.suppress(ConnectionError):
+                        await loop.sock_sendall(client, self._question())
                     while not self._is_whole(answer):
-                        part = await reader.read(ANSWER_BYTES_MAX)
+                        part = await loop.sock_recv(client, ANSWER_BYTES_MAX)
                         if not part:
                             break
                         answer += part
-                finally:
-                    writer.close()
         except OSError as error:  # A timeout is one.
-            return unheard(error)
+            if not answer:
+                return unheard(error)
         return self._hear(answer)
 
     async def finish(self, *, at_once: bool) -> None:
