@@ -95,17 +95,15 @@ async def run(
                 tell(coordinator.recovered)
 
     async def tend(shard: int) -> bool:
-        now_s, failures = asyncio.get_running_loop().time, 0
+        retries = _Retries()
         while not stopping.is_set():
-            began_s = now_s()
+            retries.begin()
             if await _try(work, shard, servers):
                 if not watch:
                     return True
             elif not watch:
                 return False
-            failures = failures + 1 if now_s() - began_s < QUICK_S else 0
-            is_quick = failures <= QUICK_RETRIES_MAX
-            await _pause(stopping, RETRY_FIRST_S if is_quick else RETRY_INTERVAL_S)
+            await _pause(stopping, retries.pause_s())
         return True
 
     async def find() -> list[int]:
@@ -134,6 +132,24 @@ async def run(
                 task.result()  # A bug ends the process, which is started anew.
     opened = await asyncio.gather(*tended.values())
     return 0 if opened and all(opened) and not failure else 2
+
+
+class _Retries:
+    """How soon a shard that could not be kept open is tried again."""
+
+    def __init__(self) -> None:
+        self._began_s = 0.0
+        self._failures = 0
+
+    def begin(self) -> None:
+        """An attempt begins."""
+        self._began_s = asyncio.get_running_loop().time()
+
+    def pause_s(self) -> float:
+        """Return the pause after it failed."""
+        took_s = asyncio.get_running_loop().time() - self._began_s
+        self._failures = self._failures + 1 if took_s < QUICK_S else 0
+        return RETRY_FIRST_S if self._failures <= QUICK_RETRIES_MAX else RETRY_INTERVAL_S
 
 
 async def thaw(*, database_url: str, database_timeout_ms: int, shard: int) -> bool:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import asyncpg
 import pytest
 import structlog
 
@@ -33,7 +34,9 @@ async def test_readyz(world: World) -> None:
 async def test_f51_ready_asks_by_a_new_connection(world: World) -> None:
     """F51: old connections that go on do not make ready what lets nobody in any more."""
     name = await world.database.fetchval("SELECT current_database()")
-    await world.database.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+    # The database itself refuses, so that the door is shut from beside it.
+    beside = await asyncpg.connect(world.database_url, database="postgres")
+    await beside.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
     try:
         async with asyncio.timeout(20):
             while await world.is_ready():  # What was heard a moment ago is believed for a second.
@@ -43,7 +46,8 @@ async def test_f51_ready_asks_by_a_new_connection(world: World) -> None:
         assert (503, "unavailable") == (answer.status, answer.body["status"])
         assert 1 == await world.database.fetchval("SELECT 1")
     finally:
-        await world.database.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        await beside.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        await beside.close()
     while not await world.is_ready():  # noqa: ASYNC110
         await asyncio.sleep(0.05)
 
