@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 import uuid
+from pathlib import Path
 
 import aiohttp
 from rich.console import Console
@@ -47,8 +48,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=5, help="how often (5)")
     parser.add_argument("--every", type=float, default=12.0, help="seconds between kills (12)")
     parser.add_argument("--max", type=float, default=0.0, help="fail above so many seconds (no)")
+    parser.add_argument("--tree", type=Path, help="another checkout, whose code is measured")
     words = parser.parse_args()
-    figures = asyncio.run(measure(words.what, words.kills, words.every))
+    figures = asyncio.run(measure(words.what, words.kills, words.every, words.tree))
     worst_s = max(figures)
     print(
         f"SHUT killed={words.what} every={words.every:g}s "
@@ -59,13 +61,15 @@ def main() -> None:
     sys.exit(1 if words.max and worst_s > words.max else 0)
 
 
-async def measure(what: str, kills: int, every_s: float) -> list[float]:
+async def measure(
+    what: str, kills: int, every_s: float, tree: Path | None = None
+) -> list[float]:
     """Return for each of *kills* how long nothing was sold, in seconds."""
     console = Console(stderr=True)
     figures = []
     with open_folder() as folder:
         async with (
-            running(folder, **UNLIMITED) as server,
+            running(folder, tree=tree, **UNLIMITED) as server,
             Backstage(server.settings) as backstage,
             aiohttp.ClientSession(
                 server.base_url, timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)

@@ -583,7 +583,8 @@ class Coordinator:
         await reigns.keep_scripts(self._database, texts, layout=layout)
         for text in texts.values():
             await self._redis.script_load(scripts.mark(text, nonce, version))
-        for text in await reigns.kept_scripts(self._database, layout=layout, version=version):
+        kept = await reigns.kept_scripts(self._database, layout=layout, version=version)
+        for text in sorted({*kept} - {*texts.values()}):  # Ours are among them, and there by now.
             with contextlib.suppress(ResponseError):  # Its workers stay shut; ours do not.
                 await self._redis.script_load(scripts.mark(text, nonce, version))
 
