@@ -61,9 +61,7 @@ def main() -> None:
     sys.exit(1 if words.max and worst_s > words.max else 0)
 
 
-async def measure(
-    what: str, kills: int, every_s: float, tree: Path | None = None
-) -> list[float]:
+async def measure(what: str, kills: int, every_s: float, tree: Path | None = None) -> list[float]:
     """Return for each of *kills* how long nothing was sold, in seconds."""
     console = Console(stderr=True)
     figures = []

@@ -124,6 +124,9 @@ async def run(
             if repr(error) != failure:  # Said once, however long it takes.
                 failure = repr(error)
                 log.error("cannot find shards", action="recover_find", error=said(error))
+        for task in tended.values():
+            if task.done():
+                task.result()  # What nobody foresaw ends us: better begun anew than a shard less.
         if not watch:
             break
         await _pause(stopping, FIND_INTERVAL_S)

@@ -136,6 +136,22 @@ async def test_f52_a_shard_is_tried_for_quickly_at_first(
     assert [*quick, keeper.RETRY_INTERVAL_S] == waits[: keeper.QUICK_RETRIES_MAX + 1]
 
 
+async def test_f50_no_shard_is_left_without_anybody(
+    database: asyncpg.Pool, postgres: PostgresServer, shard: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F50: a coordinator that meets what nobody foresaw ends, and is started again, loudly."""
+    await opened(database, shard)
+
+    async def fail(*_: Any) -> bool:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(keeper, "_try", fail)
+    servers = servers_of("unix:///nowhere", postgres.url)
+    with pytest.raises(RuntimeError, match="nobody foresaw"):
+        async with asyncio.timeout(20):
+            await keeper.run(servers, only=shard, watch=True)
+
+
 async def opened(database: asyncpg.Pool, shard: int) -> None:
     """Open the shard under epoch 1."""
     await reigns.claim(database, shard, seen=None, holder="first", nonce="n")
