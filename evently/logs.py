@@ -90,7 +90,7 @@ class _Lines:
             self._file.write(raw + b"\n")
             self._file.flush()
 
-    debug = info = warning = error = critical = msg
+    debug = info = warning = error = msg
 
 
 def _let_go() -> None:
