@@ -28,7 +28,13 @@ from store.pool import connect as connect_database
 log = structlog.get_logger()
 
 WATCH_INTERVAL_S = 0.25
+#: Pause before a shard that could not be opened is tried again, in seconds: first while its server
+#: is likely to come back at once, then while it is not.
+RETRY_FIRST_S = 0.1
 RETRY_INTERVAL_S = 0.5
+#: So many attempts in a row that fail at once, each within so many seconds, are quick.
+QUICK_RETRIES_MAX = 20
+QUICK_S = 1.0
 #: Pause between two looks for shards that were added, in seconds.
 FIND_INTERVAL_S = 2.0
 
@@ -95,13 +101,15 @@ async def run(
                 tell(coordinator.recovered)
 
     async def tend(shard: int) -> bool:
+        retries = _Retries()
         while not stopping.is_set():
+            retries.begin()
             if await _try(work, shard, servers, voice):
                 if not watch:
                     return True
             elif not watch:
                 return False
-            await _pause(stopping, RETRY_INTERVAL_S)
+            await _pause(stopping, retries.pause_s())
         return True
 
     async def find() -> list[int]:
@@ -129,6 +137,24 @@ async def run(
                 task.result()  # A bug ends the process, which is started anew.
     opened = await asyncio.gather(*tended.values())
     return 0 if opened and all(opened) and has_found else 2
+
+
+class _Retries:
+    """How soon a shard that could not be kept open is tried again."""
+
+    def __init__(self) -> None:
+        self._began_s = 0.0
+        self._failures = 0
+
+    def begin(self) -> None:
+        """An attempt begins."""
+        self._began_s = asyncio.get_running_loop().time()
+
+    def pause_s(self) -> float:
+        """Return the pause after it failed."""
+        took_s = asyncio.get_running_loop().time() - self._began_s
+        self._failures = self._failures + 1 if took_s < QUICK_S else 0
+        return RETRY_FIRST_S if self._failures <= QUICK_RETRIES_MAX else RETRY_INTERVAL_S
 
 
 async def thaw(*, database_url: str, database_timeout_ms: int, shard: int) -> bool:

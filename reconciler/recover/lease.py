@@ -3,7 +3,8 @@ The claim of one recovery, kept for as long as it works.
 
 Renewed over a connection of its own, since the recovery's may be busy for minutes. Losing it is
 noticed here and ends the recovery early; that it then changes nothing any more is guaranteed by
-the stores (`reconciler.recover.loader`, `store.ledger`), not by this.
+the stores (`reconciler.recover.loader`, `store.ledger`), not by this. When the claimant dies, the
+claim is over at once, lease or not: its session in PostgreSQL had a lock (`store.reigns.SESSION`).
 """
 
 from __future__ import annotations

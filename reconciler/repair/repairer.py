@@ -101,7 +101,7 @@ class Repairer:
         self._redis = redis
         self._database = database
         self._planner = Planner(shard, redis, database)
-        self._holder = f"repair-{secrets.token_hex(8)}"
+        self._holder = reigns.make_holder("repair")
         self._epoch = 0
 
     async def apply(self, *, rewinds: bool) -> Outcome:

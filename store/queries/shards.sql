@@ -59,8 +59,11 @@ ORDER BY loaded_at DESC LIMIT $3;
 
 -- first_claim --
 -- Make the shard's row, for the coordinator that gets there first.
+WITH named AS MATERIALIZED (
+    SELECT CASE WHEN $2 LIKE 'session:%' THEN pg_try_advisory_lock(hashtextextended($2, 0)) END
+)
 INSERT INTO shard_epoch AS known (shard, epoch, state, holder, lease_until, nonce, home)
-VALUES ($1, 1, 'recovering', $2, now() + $3::interval, $4, $5)
+SELECT $1, 1, 'recovering', $2, now() + $3::interval, $4, $5 FROM named
 ON CONFLICT (shard) DO UPDATE
 SET epoch = 1, holder = $2, lease_until = now() + $3::interval, nonce = $4, changed_at = now()
 WHERE known.epoch = 0 AND known.home = $5
@@ -68,11 +71,19 @@ RETURNING epoch;
 
 -- claim --
 -- Take the shard for recovery: compare-and-set on the epoch seen. No row: somebody else has it.
--- Waits for persister batches under way, which hold the row FOR SHARE.
+-- Waits for persister batches under way, which hold the row FOR SHARE. The claimant's session has
+-- a lock under its name for as long as it lives, from before the claim is there: whose lock can be
+-- taken is dead, and its lease need not end first.
+WITH named AS MATERIALIZED (
+    SELECT CASE WHEN $3 LIKE 'session:%' THEN pg_try_advisory_lock(hashtextextended($3, 0)) END
+)
 UPDATE shard_epoch
 SET epoch = epoch + 1, state = 'recovering', holder = $3, lease_until = now() + $4::interval,
     nonce = $5, reason = '', changed_at = now()
-WHERE shard = $1 AND epoch = $2 AND home = $6 AND (state <> 'recovering' OR lease_until < now())
+FROM named
+WHERE shard = $1 AND epoch = $2 AND home = $6
+    AND (state <> 'recovering' OR lease_until < now() OR CASE WHEN holder LIKE 'session:%'
+        THEN pg_try_advisory_xact_lock(hashtextextended(holder, 0)) ELSE false END)
 RETURNING epoch;
 
 -- open_reign --

@@ -90,7 +90,7 @@ class RedisClient:
         return found
 
     def pipeline(self, *, transaction: bool) -> _Pipeline:
-        """See redis-py; for reads."""
+        """See redis-py; for reads, and for scripts to be loaded."""
         return _Pipeline(self)
 
 
@@ -98,6 +98,17 @@ class _Pipeline:
     def __init__(self, client: RedisClient) -> None:
         self._client = client
         self._calls: list[tuple[Any, ...]] = []
+        self._texts: list[str] = []
+
+    async def __aenter__(self) -> _Pipeline:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
+    def script_load(self, text: str) -> None:
+        """See redis-py."""
+        self._texts.append(text)
 
     def hmget(self, key: str, names: Sequence[str]) -> None:
         """See redis-py."""
@@ -108,7 +119,11 @@ class _Pipeline:
         self._calls.append(("TIME",))
 
     async def execute(self) -> list[Any]:
-        """See redis-py; all at one moment."""
+        """See redis-py; reads at one moment, scripts one by one: a fault may strike in between."""
+        for text in self._texts:
+            await self._client.script_load(text)
+        if not self._calls:
+            return []
         found: list[Any] = await self._client.ask("PIPELINE", *self._calls)
         return found
 

@@ -31,7 +31,7 @@ from reconciler.recover import coordinator as recovery
 from reconciler.recover import keeper, lease, recovered
 from reconciler.recover import server as recover_server
 from reconciler.servers import Servers
-from store import redo
+from store import redo, reigns
 from store.watermark import Watermark
 from tests.determinism.judge import Ack
 from tests.determinism.loop import CURRENT, Process, VirtualLoop
@@ -227,6 +227,7 @@ def staged(site: Site, rng: random.Random, tell: Callable[[str], None] | None) -
         (recovery, "time", clock),
         (recover_server, "time", clock),
         (recovery, "secrets", names),
+        (reigns, "secrets", names),
         (recovered, "time", clock),
         (redo, "time", clock),
         (wiring, "secrets", names),

@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 
 from engine.records import CHECK_CHARS, decode
+from store.reigns import SESSION
 from tests.determinism.postgres_server import Lock, Row, Statement, Transaction
 
 Locks = Sequence[tuple[Lock, bool]]
@@ -123,6 +124,17 @@ def begin_shards(
     return [Row(shard=number) for number in numbers]
 
 
+def _take_name(tx: Transaction, holder: str) -> None:
+    if holder.startswith(SESSION):
+        tx.take_name(holder)
+
+
+def _is_worked_at(tx: Transaction, row: dict[str, Any], now_s: float) -> bool:
+    """Whether a claim lasts: by its lease, unless its holder's session is gone."""
+    is_gone = row["holder"].startswith(SESSION) and tx.is_free(row["holder"])
+    return row["lease_until_s"] >= now_s and not is_gone
+
+
 @_statement(_update_reign)
 def first_claim(
     tx: Transaction, _shard: int, holder: str, lease: Any, nonce: str, home: str, *, now_s: float
@@ -130,6 +142,7 @@ def first_claim(
     row = _reign(tx)
     if row is None or (row["epoch"], row["home"]) != (0, home):
         return []
+    _take_name(tx, holder)
     return _change_reign(
         tx, row, epoch=1, holder=holder, nonce=nonce, lease_until_s=now_s + lease.total_seconds()
     )
@@ -151,9 +164,10 @@ def claim(
     if (
         row is None
         or (row["epoch"], row["home"]) != (epoch, home)
-        or (row["state"] == "recovering" and row["lease_until_s"] >= now_s)
+        or (row["state"] == "recovering" and _is_worked_at(tx, row, now_s))
     ):
         return []
+    _take_name(tx, holder)
     return _change_reign(
         tx,
         row,
