@@ -117,16 +117,12 @@ class Audit:
         return (await asker.ask(thing.person, request, thing.line)).end
 
     def _thing(self, verb: Verb, call: Call) -> Thing:
-        line = attempt(
-            verb, call.booking_id, call.event_id, call.tier_no, call.places, call.seats
-        )
+        line = attempt(verb, call.booking_id, call.event_id, call.tier_no, call.places, call.seats)
         return Thing(line, self._people[call.user_id])
 
 
 def _acknowledged(calls: Sequence[Call], verbs: set[str]) -> dict[str, Call]:
-    return {
-        call.booking_id: call for call in calls if call.verb in verbs and call.outcome == "ok"
-    }
+    return {call.booking_id: call for call in calls if call.verb in verbs and call.outcome == "ok"}
 
 
 def _is_live(call: Call) -> bool:

@@ -258,6 +258,12 @@ def _told(line: Line, start_s: float) -> str:
     if line.kind == "nemesis":
         return f"{line.at_s - start_s:9.3f}  ---- {line.code}"
     what = f"{line.verb} {line.booking_id} {' '.join(line.seats) or f'{line.places} places'}"
-    words = [line.code, line.state, line.seat, line.told_id, f"seq {line.told_seq}" if line.told_seq else ""]
+    words = [
+        line.code,
+        line.state,
+        line.seat,
+        line.told_id,
+        f"seq {line.told_seq}" if line.told_seq else "",
+    ]
     end = " ".join(word for word in words if word)
     return f"{line.at_s - start_s:9.3f}  #{line.attempt:<5} {line.kind:<6} {what} {end}".rstrip()

@@ -24,7 +24,8 @@ from redis.exceptions import RedisError
 from engine.keys import EventKeys
 from evently.embedded import ServerError
 from evently.embedded import process as processes
-from loadtests.chaos.acts import homes, machine, network, processes as parts, redis
+from loadtests.chaos.acts import homes, machine, network, redis
+from loadtests.chaos.acts import processes as parts
 from loadtests.chaos.history import Recorder
 from loadtests.chaos.proxy import Proxy
 from loadtests.chaos.site import DATABASE_ERRORS, Site
@@ -246,7 +247,7 @@ class Nemesis:
         self._recorder.nemesis(what)
 
     def spawn(self, *words: str, **settings: str) -> subprocess.Popen[bytes]:
-        """Start a module of the project beside the supervisor's, with other settings; see `heal`."""
+        """Start a module of the project with other settings; `heal` ends it at the latest."""
         own = msgspec.structs.replace(self.site.settings, **settings)
         extra = processes.spawn(
             [sys.executable, "-m", *words],
@@ -372,9 +373,7 @@ CATALOGUE: dict[str, Kind] = {
     "flush scripts": Kind(redis.flush_scripts),
     "fill memory": Kind(redis.fill_memory),
     "fill disk": Kind(redis.fill_disk),
-    "fill volume": Kind(
-        machine.fill_volume, blinds_workers=True, is_wide=False, has_volume=True
-    ),
+    "fill volume": Kind(machine.fill_volume, blinds_workers=True, is_wide=False, has_volume=True),
     **{f"lose {name}": Kind(redis.lose_key) for name in EventKeys._fields},
     "shorten journal": Kind(redis.shorten_journal, needs="redo", loses_data=True),
     "edit checkpoint back": Kind(redis.edit_checkpoint),

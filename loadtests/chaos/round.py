@@ -281,8 +281,7 @@ class Round:
                 *denials.denied(
                     calls,
                     lives_run=not clock_moved,
-                    may_be_gone=may_be_gone
-                    and not (self._is_strict or "redo-all" in CAPABILITIES),
+                    may_be_gone=may_be_gone and not (self._is_strict or "redo-all" in CAPABILITIES),
                 ),
                 *seats,
             ]

@@ -36,8 +36,8 @@ from loadtests.chaos.volume import Volume
 from loadtests.server import Server, descendants, send
 from store import reigns
 
-#: A handful of people at one address try all the time, which these limits are there to stop. The one
-#: of attempts is there, and out of their reach: whom it stops is stopped by mistake.
+#: A handful of people at one address try all the time, which these limits are there to stop. The
+#: one of attempts is out of their reach: whom it stops is stopped by mistake.
 UNLIMITED = {
     "booking_limit_attempts": 1_000,
     "booking_limit_window_ms": 1_000,
@@ -396,10 +396,7 @@ async def _doors(clients: Sequence[Redis], shard: int) -> tuple[Any, ...] | None
     """Return epoch and state of a shard at each server; None if one of them does not tell."""
     try:
         return tuple(
-            [
-                tuple(await client.hmget(keys.meta(shard), ["epoch", "state"]))
-                for client in clients
-            ]
+            [tuple(await client.hmget(keys.meta(shard), ["epoch", "state"])) for client in clients]
         )
     except (RedisError, OSError, TimeoutError):
         return None

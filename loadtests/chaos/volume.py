@@ -80,9 +80,7 @@ class Volume:
 def _run(words: Sequence[str]) -> bool:
     """Run a command; tell whether it could."""
     try:
-        done = subprocess.run(
-            words, check=False, capture_output=True, timeout=COMMAND_TIMEOUT_S
-        )
+        done = subprocess.run(words, check=False, capture_output=True, timeout=COMMAND_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0

@@ -76,7 +76,7 @@ def test_what_is_awaited_comes_when_asked_for() -> None:
 
 
 def test_faults_fit_their_site() -> None:
-    """What needs two servers of Redis comes where there are two, and what cannot be there is not."""
+    """What needs two servers of Redis comes where there are two, and only there."""
     wide = 0
     for seed in SEEDS:
         is_wide = is_wide_round(seed)

@@ -11,9 +11,9 @@ import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
+from engine import keys
 from evently.embedded import ValkeyServer
 from evently.embedded.valkey import LOG_FOLDER
-from engine import keys
 from loadtests import harm
 from loadtests.server import LOOPBACK, free_port, send
 
