@@ -3,7 +3,7 @@
 
 `python -m loadtests.chaos --seed N --minutes M` begins with the round of seed N, so that the seed
 that a failure prints brings the same faults again. The last line is the verdict over all rounds;
-the exit code is 0 only if nothing was lost, oversold, doubled, falsely denied or otherwise violated.
+the exit code is 0 only if nothing was lost, oversold, doubled, denied or otherwise violated.
 """
 
 from __future__ import annotations
@@ -147,6 +147,7 @@ def seeds(seed: int) -> Iterator[int]:
 
 def line(verdicts: list[Verdict]) -> str:
     """Return the one line that a run ends with."""
+    violations = sum(len(verdict.violations) for verdict in verdicts)
     count = {
         kind: sum(verdict.count(kind) for verdict in verdicts)
         for kind in ("lost", "oversold", "duplicate", "denied")
@@ -155,7 +156,7 @@ def line(verdicts: list[Verdict]) -> str:
         f"CHAOS seeds={len(verdicts)} faults={sum(verdict.faults for verdict in verdicts)} "
         f"acked={sum(verdict.acked for verdict in verdicts)} lost={count['lost']} "
         f"oversold={count['oversold']} duplicates={count['duplicate']} "
-        f"denied={count['denied']} violations={sum(len(verdict.violations) for verdict in verdicts)}"
+        f"denied={count['denied']} violations={violations}"
     )
 
 

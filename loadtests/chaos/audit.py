@@ -2,8 +2,8 @@
 The audit: when all is well again, everything that was acknowledged is asked for, over HTTP.
 
 Owns what is asked: each booking and its place in its owner's list, each hold within its life, which
-is confirmed as well, each waitlist entry; some people are let in on their tickets. All of it has its
-lines in the history, for the checkers. Leaves to `denials.py` what an answer must not say.
+is confirmed as well, each waitlist entry; some people are let in on their tickets. All of it has
+its lines in the history, for the checkers. Leaves to `denials.py` what an answer must not say.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 import aiohttp
 
@@ -31,6 +32,9 @@ CONFIRM_S = 5.0
 #: Bookings on whose tickets somebody is let in, and things that are looked for in lists.
 SCANS_MAX = 20
 LISTED_MAX = 200
+
+#: A question: asked again, it is asked anew.
+Ask = Callable[[], Awaitable[Line | None]]
 
 
 class Audit:
@@ -72,35 +76,29 @@ class Audit:
                 ("see_entry", list(entries.values())),
                 ("list_entry", list(entries.values())[-LISTED_MAX:]),
             ]
-            await asyncio.gather(
-                *(
-                    self._answered(lambda verb=verb, call=call: looker.see(self._thing(verb, call)))
-                    for verb, group in looks
-                    for call in group
-                )
+            await self._all(
+                partial(looker.see, self._thing(verb, call))
+                for verb, group in looks
+                for call in group
             )
-            await asyncio.gather(
-                *(
-                    self._answered(lambda call=call: self._confirm(asker, call))
-                    for own_id, call in held.items()
-                    if own_id not in made and _is_live(call)
-                )
+            await self._all(
+                partial(self._confirm, asker, call)
+                for own_id, call in held.items()
+                if own_id not in made and _is_live(call)
             )
             chosen = sorted(kept)
             random.Random(len(chosen)).shuffle(chosen)
-            await asyncio.gather(
-                *(
-                    self._answered(
-                        lambda own_id=own_id: looker.scan(
-                            self._thing("scan", kept[own_id]), self._doorman
-                        )
-                    )
-                    for own_id in chosen[:SCANS_MAX]
-                )
+            await self._all(
+                partial(looker.scan, self._thing("scan", kept[own_id]), self._doorman)
+                for own_id in chosen[:SCANS_MAX]
             )
         return f"never answered: {self._unanswered[:5]}" if self._unanswered else ""
 
-    async def _answered(self, ask: Callable[[], Awaitable[Line | None]]) -> None:
+    async def _all(self, questions: Iterable[Ask]) -> None:
+        """Ask all of them, some at a time."""
+        await asyncio.gather(*map(self._answered, questions))
+
+    async def _answered(self, ask: Ask) -> None:
         """Ask until the answer is certain."""
         async with self._slots:
             for _ in range(ATTEMPTS_MAX):
@@ -108,7 +106,8 @@ class Audit:
                 if end is None or end.kind != "info":
                     return
                 await asyncio.sleep(PAUSE_S)
-            self._unanswered.append(f"{end.verb} {end.booking_id}: {end.code}")
+        assert end is not None, "it was asked"
+        self._unanswered.append(f"{end.verb} {end.booking_id}: {end.code}")
 
     async def _confirm(self, asker: Asker, call: Call) -> Line | None:
         thing = self._thing("confirm", call)

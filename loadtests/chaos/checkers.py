@@ -2,9 +2,8 @@
 What must hold after any faults: pure functions from a history and the ledger to violations.
 
 Owns I3, I4, I5, I6 as set algebra, I16 seat by seat, I17 as far as it can be seen from outside.
-I18 is judged where it is waited for, in `site.py`; what was denied in `denials.py`; conservation and
-the rest of the invariants by the reconciler. Each checker has tests with bad histories that it must
-catch.
+I18 is judged where it is waited for, in `site.py`; I22 in `denials.py`; conservation and the rest
+of the invariants by the reconciler. Each checker has tests with bad histories that it must catch.
 """
 
 from __future__ import annotations

@@ -133,7 +133,9 @@ class Recorder:
     def invoke(self, line: Line, user_id: str = "") -> Line:
         """Write that this is about to be sent; return the line with its attempt's number."""
         self._attempts += 1
-        numbered = msgspec.structs.replace(line, attempt=self._attempts, user_id=user_id)
+        numbered = msgspec.structs.replace(
+            line, at_s=time.monotonic(), attempt=self._attempts, user_id=user_id
+        )
         self.write(numbered)
         return numbered
 

@@ -395,6 +395,8 @@ CATALOGUE: dict[str, Kind] = {
 #: their name.
 AWAITING = frozenset(
     {
+        "clock ahead",
+        "clock back",
         "edit checkpoint ahead",
         "edit checkpoint back",
         "fill volume",

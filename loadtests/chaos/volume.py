@@ -42,7 +42,8 @@ class Volume:
         """Leave no byte free; say how. Without a file system, for the processes *pids*."""
         for _ in range(TRIES_MAX if self._is_mounted else 0):
             found = os.statvfs(self._path)
-            used = (found.f_blocks - found.f_bfree) * found.f_frsize
+            # A size of 0 would be no limit.
+            used = max(1, found.f_blocks - found.f_bfree) * found.f_frsize
             if self._resize(used):  # Not if more was written meanwhile.
                 return f"no room left beside {used} bytes"
         for pid in pids:

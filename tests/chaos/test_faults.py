@@ -111,7 +111,7 @@ async def test_demoted(make_rig: MakeRig) -> None:
     """Redis is a replica for a while, of nobody or of an empty one, and is recovered after it."""
     async with make_rig() as rig:
         await rig.event()
-        role: Callable[[], Awaitable[Any]] = rig.site.redis.role  # type: ignore[assignment]
+        role: Callable[[], Awaitable[Any]] = rig.site.redis.role
         striking = asyncio.create_task(rig.strike("demote redis", duration_s=2))
         seen = []
         while not striking.done():

@@ -32,7 +32,7 @@ async def starve_supervisor(nemesis: Nemesis, fault: Fault) -> None:
         return
     pid = supervisor.pid
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    open_files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    open_files = _open_files(pid)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_files, hard))
     nemesis.note(f"the supervisor may open no file beside its {open_files}")
     try:
@@ -41,3 +41,8 @@ async def starve_supervisor(nemesis: Nemesis, fault: Fault) -> None:
         await asyncio.sleep(fault.duration_s)
     finally:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _open_files(pid: int) -> int:
+    """Return how many files a process has open."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())

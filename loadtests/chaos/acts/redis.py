@@ -154,7 +154,7 @@ async def move_clock(nemesis: Nemesis, fault: Fault) -> None:
 
 
 async def demote(nemesis: Nemesis, fault: Fault) -> None:
-    """Make Redis a replica of nobody who answers, and a master again: it keeps what it has (F12)."""
+    """Make Redis a replica of nobody who answers, and a master again: it keeps its data (F12)."""
     redis = nemesis.site.redis_of(_one(nemesis, fault))
     await redis.replicaof(LOOPBACK, NOBODY)
     await asyncio.sleep(fault.duration_s)
@@ -171,7 +171,7 @@ async def demote_below(nemesis: Nemesis, fault: Fault) -> None:
     try:
         await redis.replicaof(LOOPBACK, port)
         async with asyncio.timeout(COPY_TIMEOUT_S):
-            while (await redis.info("replication")).get("master_link_status") != "up":
+            while (await redis.info("replication")).get("master_link_status") != "up":  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await asyncio.sleep(fault.duration_s)
     finally:
