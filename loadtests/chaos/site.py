@@ -35,6 +35,7 @@ from loadtests.chaos.proxy import Proxy
 from loadtests.chaos.volume import Volume
 from loadtests.server import Server, descendants, send
 from store import reigns
+from store.pool import UNANSWERED
 
 #: A handful of people at one address try all the time, which these limits are there to stop. The
 #: one of attempts is out of their reach: whom it stops is stopped by mistake.
@@ -52,7 +53,7 @@ WATCH_INTERVAL_S = 0.05
 DEATH_S = 0.05
 #: Time that one direct question may take.
 DIRECT_TIMEOUT_MS = 2_000
-DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+DATABASE_ERRORS = UNANSWERED
 
 
 class Site:
