@@ -26,7 +26,7 @@ from loadtests.chaos.audit import Audit
 from loadtests.chaos.checkers import Ledger, Violation
 from loadtests.chaos.clients import Client, Tier
 from loadtests.chaos.nemesis import CAPABILITIES, Nemesis, any_is, is_wide_round, plan
-from loadtests.chaos.site import Site
+from loadtests.chaos.site import DATABASE_ERRORS, Site
 from loadtests.events import described, priced
 from loadtests.person import Person, person_of
 
@@ -263,7 +263,7 @@ class Round:
             found.append(Violation("other", "I18", wrong))
         try:
             ledger = await self._ledger()
-        except OSError as error:
+        except DATABASE_ERRORS as error:
             found.append(Violation("other", "I18", f"PostgreSQL cannot be read: {error}"))
         else:
             may_be_gone = any_is(self.faults, "loses_data")
