@@ -36,6 +36,8 @@ log = structlog.get_logger()
 
 BACK_OFF_S_MIN = 0.1
 BACK_OFF_S_MAX = 5.0
+#: Pause between two looks at PostgreSQL while there is nothing to write, in seconds.
+LOOK_INTERVAL_S = 1.0
 #: New objects between two looks for cycles: some batches' worth.
 COLLECT_AFTER_OBJECTS = 200_000
 #: Advisory lock that keeps a second persister from doing work in vain: this and the shard.
@@ -185,6 +187,8 @@ class _Reign:
         self._written: deque[tuple[float, int]] = deque()
         #: When the next transaction may begin, by the monotonic clock.
         self._next_at_s = 0.0
+        #: When PostgreSQL is asked next whether the reign goes on, by the monotonic clock.
+        self._look_at_s = 0.0
 
     async def begin(self) -> None:
         """Take up where PostgreSQL is, and tell Redis, in case the last note was lost."""
@@ -250,7 +254,16 @@ class _Reign:
         await self._reader.close()
 
     async def _explain_silence(self) -> None:
-        """Tell a quiet journal from a lost one: the shard's own count must not be ahead."""
+        """
+        Tell a quiet journal from a lost one: the shard's own count must not be ahead.
+
+        And from one that is over: a home that the shard has left stays in its last epoch (I20).
+        """
+        if time.monotonic() >= self._look_at_s:
+            self._look_at_s = time.monotonic() + LOOK_INTERVAL_S
+            row = await reigns.read(self._connection, self._options.shard)
+            if row is None or row.epoch != self._epoch:
+                raise NotOpen("PostgreSQL says that the reign is over")
         lag = await observe(self._redis, self._options.shard)
         if lag.epoch != self._epoch:
             raise NotOpen(f"Redis is in epoch {lag.epoch}, not {self._epoch}")
