@@ -39,9 +39,9 @@ _ENTRY_OVER = frozenset({"left", "event_cancelled"})
 #: A deadline this near may pass while the answer is on its way.
 SLACK_S = 0.5
 
-Thing = Literal["booking", "hold", "entry", "offer"]
+Sort = Literal["booking", "hold", "entry", "offer"]
 _ORDERS = frozenset({"book", "hold", "join"})
-_THING_OF: dict[str, Thing] = {
+_THING_OF: dict[str, Sort] = {
     "see": "booking",
     "list": "booking",
     "scan": "booking",
@@ -67,15 +67,15 @@ class Told:
     """What people were told of everything, and what they did to it themselves."""
 
     def __init__(self, calls: Sequence[Call]) -> None:
-        self.known: dict[tuple[Thing, str], Known] = {}
+        self.known: dict[tuple[Sort, str], Known] = {}
         #: When its owner first asked for its end.
-        self._ended_s: dict[tuple[Thing, str], float] = {}
+        self._ended_s: dict[tuple[Sort, str], float] = {}
         #: When it was last seen alive.
-        self._alive_s: dict[tuple[Thing, str], float] = {}
+        self._alive_s: dict[tuple[Sort, str], float] = {}
         for call in calls:
             self._heed(call)
 
-    def denied_too_early(self, thing: Thing, call: Call) -> bool:
+    def denied_too_early(self, thing: Sort, call: Call) -> bool:
         """Tell whether *call* denies something that must have been there all the time it took."""
         own = (thing, call.booking_id)
         known = self.known.get(own)
@@ -86,7 +86,7 @@ class Told:
             and call.ended_s < self._ended_s.get(own, math.inf)
         )
 
-    def was_seen_after(self, thing: Thing, call: Call) -> bool:
+    def was_seen_after(self, thing: Sort, call: Call) -> bool:
         """Tell whether it was seen alive after *call* had denied it."""
         return self._alive_s.get((thing, call.booking_id), -math.inf) > call.ended_s
 
@@ -117,12 +117,12 @@ class Told:
         elif call.verb in {"see", "list", "list_entry", "scan"}:
             self._see(_THING_OF[call.verb], call)
 
-    def _learn(self, thing: Thing, call: Call) -> None:
+    def _learn(self, thing: Sort, call: Call) -> None:
         until_s = call.end.until_s if call.end is not None else 0.0
         known = Known(call.ended_s, until_s or math.inf, call.places)
         self.known.setdefault((thing, call.booking_id), known)
 
-    def _see(self, thing: Thing, call: Call) -> None:
+    def _see(self, thing: Sort, call: Call) -> None:
         own = (thing, call.booking_id)
         self._alive_s[own] = max(call.invoked_s, self._alive_s.get(own, call.invoked_s))
 
@@ -155,9 +155,9 @@ def denied(
     return list(found.values())
 
 
-def _denials(call: Call, told: Told) -> Iterator[tuple[Thing, str]]:
+def _denials(call: Call, told: Told) -> Iterator[tuple[Sort, str]]:
     """Yield what a call falsely denies, and how."""
-    things: list[Thing] = []
+    things: list[Sort] = []
     if call.verb == "confirm":
         things = ["hold", "offer"]
     elif call.verb in _THING_OF:

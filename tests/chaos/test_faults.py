@@ -7,6 +7,7 @@ import contextlib
 import resource
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,10 @@ async def epoch_of(site: Site, shard: int = 0) -> int:
     return int(await site.redis_of(home).hget(keys.meta(shard), "epoch") or 0)
 
 
+def _is_replaced(site: Site, pids: list[int]) -> bool:
+    return len(site.pids("redis")) == len(pids) and site.pids("redis") != pids
+
+
 async def test_deaths_and_keys(make_rig: MakeRig) -> None:
     """Redis dies five times, the coordinator in mid-recovery, an event loses each of its keys."""
     async with make_rig() as rig:
@@ -155,9 +160,7 @@ async def test_wide(make_rig: MakeRig) -> None:
         for number in range(2):
             pids = site.pids("redis")
             await rig.strike("kill redis", number=number)
-            assert await eventually(
-                lambda pids=pids: len(site.pids("redis")) == 2 and site.pids("redis") != pids  # type: ignore[misc]
-            )
+            assert await eventually(partial(_is_replaced, site, pids))
             await rig.well()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from store import notices
 from store.notices import Notices
+from store.pool import connect
 
 #: What asyncpg raises where PostgreSQL dies in the middle of something.
 DEATHS = [
@@ -25,7 +26,6 @@ async def test_listens_again(
 ) -> None:
     """A connection that dies while it is made is replaced, and notices are heard on the next."""
     dying, heard = [death], asyncio.Event()
-    connect = notices.connect
 
     async def connect_late(*words: Any, **more: Any) -> asyncpg.Connection:
         if dying:

@@ -26,6 +26,8 @@ CUT_BYTES_MAX = 20_000
 HOUR_S = 3_600.0
 #: How long the persister sleeps before the journal is shortened, so that something is lost with it.
 PERSISTER_SLEEP_S = 0.4
+#: Beyond every record that a journal will ever have.
+LAST_SEQ = 2**60
 #: Records by which the checkpoint is moved.
 CHECKPOINT_RECORDS = 20
 #: A port of ours at which nobody listens.
@@ -84,7 +86,7 @@ async def shorten_journal(nemesis: Nemesis, fault: Fault) -> None:
         if fault.number % 2:
             gone: Any = await redis.delete(journal)
         else:
-            gone = await redis.xtrim(journal, maxlen=0, approximate=False)
+            gone = await redis.xtrim(journal, minid=f"{LAST_SEQ}-1", approximate=False)
         nemesis.note(f"took {gone} off {journal}")
     finally:
         send(pids, signal.SIGCONT)
