@@ -28,8 +28,14 @@ class EventRow(NamedTuple):
     id: str
     shard: int
     status: str
-    #: End of its sale; None where it was not asked for.
+    #: The rest is of its sale; None where it was not asked for.
     closes_at_ms: int | None = None
+    opens_at_ms: int | None = None
+    person_max: int | None = None
+    transfers: str | None = None
+    offer_ttl_ms: int | None = None
+    cancelled_at_ms: int | None = None
+    published_at_ms: int | None = None
 
 
 class TierRow(NamedTuple):
@@ -47,6 +53,18 @@ class TierRow(NamedTuple):
     opens_at_ms: int = 0
     closes_at_ms: int = 0
     is_hidden: int = 0
+    sells_after_end: int = 0
+
+
+class PromoRow(NamedTuple):
+    """A promo code as its event was made with it."""
+
+    event_id: str
+    code: str
+    uses_max: int
+    percent: int
+    amount_minor: int
+    tier_nos: tuple[int, ...]
 
 
 class BatchRow(NamedTuple):
@@ -143,6 +161,17 @@ async def tiers(
     found: dict[str, list[TierRow]] = {event_id: [] for event_id in event_ids}
     for row in await connection.fetch(query("audit_tiers"), event_ids):
         found[row["event_id"]].append(TierRow(*row))
+    return found
+
+
+async def promos(
+    connection: asyncpg.Connection, event_ids: Sequence[str]
+) -> dict[str, list[PromoRow]]:
+    """Return the promo codes of some events by event, in order."""
+    found: dict[str, list[PromoRow]] = {event_id: [] for event_id in event_ids}
+    for row in await connection.fetch(query("audit_promos"), event_ids):
+        *words, tier_nos = row
+        found[row["event_id"]].append(PromoRow(*words, tuple(tier_nos)))
     return found
 
 

@@ -56,16 +56,28 @@ class Written(NamedTuple):
     is_frozen: bool
 
 
-async def read_place(connection: asyncpg.Connection, *, shard: int, epoch: int) -> Place:
+async def find_place(
+    connection: asyncpg.Connection, *, shard: int, epoch: int
+) -> tuple[Place, int]:
     """
     Return how far PostgreSQL is, making the checkpoint at 0 if there is none.
 
     Waits for a commit under way whose outcome nobody knows, and then tells what came of it (F26).
+
+    Returns:
+        The checkpoint, and where the journal's own rows end. That the two are unlike may be of the
+        wait; `store.ends.settle` looks again, and mends it if it is so.
     """
     await connection.execute(query("ensure_checkpoint"), shard, epoch)
-    row = await connection.fetchrow(query("lock_checkpoint"), shard, epoch)
+    row = await connection.fetchrow(query("lock_place"), shard, epoch)
     assert row is not None
-    return Place(row["last_seq"], row["bytes"])
+    return Place(row["last_seq"], row["bytes"]), row["end_seq"]
+
+
+async def read_place(connection: asyncpg.Connection, *, shard: int, epoch: int) -> Place:
+    """Return how far PostgreSQL is by its checkpoint, as `find_place` does."""
+    place, _ = await find_place(connection, shard=shard, epoch=epoch)
+    return place
 
 
 async def read_checkpoint(connection: asyncpg.Connection, *, shard: int, epoch: int) -> int:

@@ -29,7 +29,18 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.errors import CorruptRecord
-from engine.records import CapacitySet, Damaged, Entry, Record, SaleChange, read_call
+from engine.records import (
+    CapacitySet,
+    Closed,
+    Damaged,
+    Entry,
+    EventCancelled,
+    Published,
+    Record,
+    Reopened,
+    SaleChange,
+    read_call,
+)
 from engine.values import Booking, Ticket, WaitEntry
 from reconciler.event.hashes import ask, read_hashes, read_texts, take_mark, texts_of
 from reconciler.event.journal import JournalReader, Known, follow_sales
@@ -61,6 +72,7 @@ class _Rows:
     events: dict[str, audit.EventRow]
     tiers: dict[str, list[audit.TierRow]]
     sections: dict[str, list[audit.SectionRow]]
+    promos: dict[str, list[audit.PromoRow]]
     states: dict[str, EventState]
     rows: dict[str, dict[str, Row]] = field(default_factory=lambda: defaultdict(dict))
     orphans: dict[str, list[tuple[str, int, str]]] = field(
@@ -145,6 +157,7 @@ class Reader:
                 events=await audit.event_rows(database, event_ids),
                 tiers=await audit.tiers(database, event_ids),
                 sections=await audit.sections(database, event_ids),
+                promos=await audit.promos(database, event_ids),
                 states=await self._sales(event_ids),
             )
             for event_id, seats in (await audit.blocked_seats(database, event_ids)).items():
@@ -317,6 +330,7 @@ class Reader:
             row=rows.events.get(event_id),
             tiers=rows.tiers[event_id],
             sections=rows.sections[event_id],
+            promo_rows=rows.promos[event_id],
             state=rows.states[event_id],
             rows=rows.rows[event_id],
             orphans=rows.orphans[event_id],
@@ -371,10 +385,30 @@ def _fold(rows: _Rows, epoch: int, records: Sequence[tuple[int, Record]]) -> Non
                 row._replace(capacity=capacities.get(row.tier_no, row.capacity))
                 for row in rows.tiers[record.event_id]
             ]
-        elif isinstance(record, SaleChange):
-            event = rows.events.get(record.event_id)
-            if event is not None:
-                rows.events[event.id] = event._replace(closes_at_ms=record.closes_at_ms)
+        if isinstance(record, Published | SaleChange):
+            _lead_event_row(rows, record)
+
+
+def _lead_event_row(rows: _Rows, record: Published | SaleChange) -> None:
+    """Let an event's row say what the ledger writer will make of it."""
+    event = rows.events.get(record.event_id)
+    if event is None:
+        return
+    match record:
+        case Published():
+            if event.status == "draft":
+                event = event._replace(status="published", published_at_ms=record.at_ms)
+        case Closed():
+            event = event._replace(status="closed", closes_at_ms=record.closes_at_ms)
+        case Reopened():
+            event = event._replace(status="published", closes_at_ms=record.closes_at_ms)
+        case EventCancelled():
+            event = event._replace(
+                status="cancelled",
+                closes_at_ms=record.closes_at_ms,
+                cancelled_at_ms=record.at_ms,
+            )
+    rows.events[event.id] = event
 
 
 def _row_text(ticket: audit.TicketRow) -> str:

@@ -81,6 +81,15 @@ class Sale(NamedTuple):
     #: Place and time of its last change.
     changed: tuple[int, int, int] | None = None
     cancelled_at_ms: int | None = None
+    #: Its organizer has closed it, and not opened it again.
+    is_closed: bool = False
+
+    @property
+    def status(self) -> str:
+        """What the event's row says of it."""
+        if self.cancelled_at_ms is not None:
+            return "cancelled"
+        return "closed" if self.is_closed else "published"
 
 
 @dataclass(slots=True)
@@ -155,6 +164,8 @@ class EventState:
             published=published,
             changed=(epoch, seq, record.at_ms),
             cancelled_at_ms=record.at_ms if is_over else sale.cancelled_at_ms,
+            is_closed=isinstance(record, Closed)
+            or (sale.is_closed and not isinstance(record, Reopened)),
         )
 
     def _book(self, epoch: int, seq: int, record: Booked | Confirmed) -> None:

@@ -19,7 +19,7 @@ from engine.records import Published
 from engine.values import CONFIRMED, Booking, Hold, Ticket, WaitEntry
 from reconciler.event.state import EventState
 from reconciler.event.violation import BrokenRecords, Violation
-from store.audit import EventRow, SectionRow, TierRow
+from store.audit import EventRow, PromoRow, SectionRow, TierRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +110,7 @@ class EventView(InRedis):
     row: EventRow | None
     tiers: Sequence[TierRow]
     sections: Sequence[SectionRow] = ()
+    promo_rows: Sequence[PromoRow] = ()
     #: The event as the records up to the watermark say; holds Redis alone has.
     state: EventState
     #: PostgreSQL's rows at the checkpoint, by booking.

@@ -41,10 +41,10 @@ from reconciler.judge.invariants import (
     check_loaded,
     check_partition,
     check_stock,
-    check_tier_rows,
     check_whole,
     image_of,
 )
+from reconciler.judge.organizer import check_event_row, check_tier_rows
 from reconciler.judge.proof import Progress, prove
 from reconciler.judge.seats import check_seats
 from reconciler.judge.waitlist import check_waitlist
@@ -73,6 +73,7 @@ SHARD_CHECKS: tuple[Callable[[ShardView], list[Violation]], ...] = (check_door, 
 EVENT_CHECKS: tuple[Callable[[EventView], list[Violation]], ...] = (
     check_broken,
     check_loaded,
+    check_event_row,
     check_tier_rows,
     check_conservation,
     check_partition,

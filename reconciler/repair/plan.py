@@ -28,8 +28,8 @@ from reconciler.event.view import EventView
 from reconciler.event.violation import Violation
 from reconciler.judge.check import examine, judge, read_group, without_named
 from reconciler.judge.proof import prove
+from reconciler.recover.rewind import Hole, find_holes
 from reconciler.repair.changes import Impossible, changes, differing
-from reconciler.repair.rewind import Hole, find_holes
 from store import audit
 
 #: Violations whose cure is to write the booking's rows again.

@@ -5,7 +5,7 @@ The journal is what both stores follow. Rows in PostgreSQL are written again fro
 it keeps (`ledger.rederive`); values in Redis become what the same records make of them, one
 compare-and-set each (`lua/recovery/repair.lua`). Neither store is ever copied over the other, and
 no record is made where the old ones suffice, so that I7 and I8 are proved afterwards as ever. Where
-records themselves are gone, `reconciler.repair.rewind` derives them anew, which is asked for by
+records themselves are gone, `reconciler.recover.rewind` derives them anew, which is asked for by
 name.
 
 Nothing is written before the shard is claimed in PostgreSQL and shut in Redis (F40). A shard opens
@@ -35,8 +35,8 @@ from reconciler.recover.decide import CannotOpen, Drift, Meta
 from reconciler.recover.drain import Drain
 from reconciler.recover.lease import Lease
 from reconciler.recover.loader import ClaimLost, change_door, recovery_script
+from reconciler.recover.rewind import find_holes, restore
 from reconciler.repair.plan import OF_OPENING, Action, Plan, Planner, history, said_holes
-from reconciler.repair.rewind import find_holes, restore
 from reconciler.servers import Servers
 from store import audit, ledger, reigns
 from store.rows import BookingTaken

@@ -4,15 +4,23 @@ SELECT id, shard, status::text AS status FROM events WHERE shard = $1 ORDER BY i
 
 -- audit_event_rows --
 SELECT id, shard, status::text AS status,
-       floor(extract(epoch FROM sale_closes_at) * 1000)::bigint AS closes_at_ms
+       floor(extract(epoch FROM sale_closes_at) * 1000)::bigint AS closes_at_ms,
+       floor(extract(epoch FROM sale_opens_at) * 1000)::bigint AS opens_at_ms,
+       person_max, transfers, offer_ttl_ms,
+       floor(extract(epoch FROM cancelled_at) * 1000)::bigint AS cancelled_at_ms,
+       floor(extract(epoch FROM published_at) * 1000)::bigint AS published_at_ms
 FROM events WHERE id = ANY($1::text[]);
 
 -- audit_tiers --
 SELECT event_id, tier_no, id, price_minor, capacity, order_max, order_min, person_max,
        coalesce(floor(extract(epoch FROM sale_opens_at) * 1000), 0)::bigint AS opens_at_ms,
        coalesce(floor(extract(epoch FROM sale_closes_at) * 1000), 0)::bigint AS closes_at_ms,
-       is_hidden::int AS is_hidden
+       is_hidden::int AS is_hidden, sells_after_end::int AS sells_after_end
 FROM tiers WHERE event_id = ANY($1::text[]) ORDER BY event_id, tier_no;
+
+-- audit_promos --
+SELECT event_id, code, uses_max, percent, amount_minor, tier_nos
+FROM promos WHERE event_id = ANY($1::text[]) ORDER BY event_id, code;
 
 -- audit_journal --
 -- A shard's journal from a place on, in order.

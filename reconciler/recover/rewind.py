@@ -1,8 +1,12 @@
 """
-PostgreSQL went back in time (F31): what it has lost is written again from what Redis still has.
+Records that PostgreSQL lacks and no stream has: written again from what Redis still has.
 
-Records that the stream kept are read as ever. Those that were trimmed are derived from the values
-they left in Redis: a booking's value tells the places of its making, its cuts and its end; a hold,
+So it is where PostgreSQL went back in time (F31), which a human has to say, and where somebody has
+shortened the stream before PostgreSQL had it (F66), which a recovery mends by itself.
+
+Records that the stream kept are read as ever, and those that workers told are taken as they are.
+The others are derived from the values they left in Redis: a booking's value tells the places of its
+making, its cuts and its end; a hold,
 an entry, a ticket and an event's stock that of their last. They go into the ledger at their own
 places, through the ledger writer, so that the journal is whole again and `check` proves the state.
 A place whose record left nothing behind gets a `lost` record. Gone for good are what buyers wrote
@@ -22,11 +26,11 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.records import Damaged, Entry, Lost, Record, decode, encode, last_seq, read_call
+from reconciler.event.derive import Derived, derive
 from reconciler.event.hashes import scan_events
 from reconciler.event.journal import follow_sales
 from reconciler.event.snapshot import read_quiet
 from reconciler.event.state import EventState
-from reconciler.repair.derive import Derived, derive
 from store import audit, ledger
 
 RECORDS_MAX = 1_000
@@ -34,6 +38,7 @@ RECORDS_MAX = 1_000
 ENTRIES_MAX = 50
 #: Derived records that found no place, as far as they are told.
 TOLD_MAX = 20
+NOTHING: Mapping[int, Mapping[int, Entry]] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +57,8 @@ async def find_holes(redis: Redis, database: asyncpg.Connection, shard: int) -> 
     Return what only Redis knows of, if the stream alone does not tell it; else nothing.
 
     A tail that waits for the persister is no hole: it is in the stream, and every record is.
+
+    Cost: reads the streams behind the checkpoint.
     """
     checkpoints = await audit.checkpoints(database, shard)
     meta: Any = await redis.hgetall(keys.meta(shard))
@@ -61,39 +68,63 @@ async def find_holes(redis: Redis, database: asyncpg.Connection, shard: int) -> 
     reign = max([epoch for epoch, seq in checkpoints.items() if seq] or [0])
     holes = []
     for epoch in range(max(1, min(reign, newest)), newest + 1):
-        first, last, length = await _stream(redis, shard, epoch)
+        last, length = await stream_end(redis, shard, epoch)
         if epoch == newest:
             last = max(last, int(meta.get(b"seq", 0)))
         elif not length and last == 0:
             last = await _last_seen(redis, shard, epoch)
-        # After the stream: what was trimmed meanwhile had been committed before.
-        checkpoint = (await audit.checkpoints(database, shard)).get(epoch, 0)
+        checkpoint = checkpoints.get(epoch, 0)
         if last <= checkpoint:
             continue
-        first_kept = first if length else last + 1
-        lost = max(0, min(first_kept, last + 1) - checkpoint - 1)
-        if lost or epoch < newest:
+        whole = Hole(epoch=epoch, first_seq=checkpoint + 1, last_seq=last, lost=0)
+        kept = await _kept(redis, shard, whole) if length else {}
+        # After the stream: what was trimmed meanwhile had been committed before.
+        checkpoint = (await audit.checkpoints(database, shard)).get(epoch, 0)
+        lost = max(0, last - checkpoint) - sum(seq > checkpoint for seq in kept)
+        if last > checkpoint and (lost or epoch < newest):
             holes.append(Hole(epoch=epoch, first_seq=checkpoint + 1, last_seq=last, lost=lost))
     # Without a lost record, or an epoch that PostgreSQL never saw end, it is a tail.
     return holes if any(hole.lost or hole.epoch < newest for hole in holes) else []
 
 
+@dataclass(slots=True)
+class Restored:
+    """What was written."""
+
+    #: Places of which nothing is known.
+    lost: int = 0
+    derived: int = 0
+    #: Events that any of it is about.
+    events: set[str] = field(default_factory=set)
+    #: What could not be given a place, in words.
+    homeless: list[str] = field(default_factory=list)
+
+
 async def restore(
-    redis: Redis, database: asyncpg.Connection, shard: int, holes: list[Hole], *, holder: str
-) -> list[str]:
+    redis: Redis,
+    database: asyncpg.Connection,
+    shard: int,
+    holes: list[Hole],
+    *,
+    holder: str,
+    told: Mapping[int, Mapping[int, Entry]] = NOTHING,
+) -> Restored:
     """
     Write the records of *holes* to the ledger, those of the stream and derived ones; fenced.
 
     Atomicity: batches of the ledger writer; a crash leaves fewer holes.
     Idempotency: what is written is no hole any more.
 
-    Returns:
-        What could not be given a place, in words.
+    Args:
+        told: Records that workers know, by epoch and place; the stream is believed before them.
 
     Raises:
         LedgerError: the claim was lost, or a row was refused.
     """
-    kept = {hole.epoch: await _kept(redis, shard, hole) for hole in holes}
+    kept = {
+        hole.epoch: {**told.get(hole.epoch, {}), **await _kept(redis, shard, hole)}
+        for hole in holes
+    }
     plan = _Places(holes, {epoch: set(entries) for epoch, entries in kept.items()})
     tail = [
         entry.record
@@ -112,9 +143,11 @@ async def restore(
         known = states[event_id].published
         own = [record for record in tail if record.event_id == event_id]
         plan.take(derive(remains, known, blocked, own))
+    restored = Restored()
     for hole in holes:
-        await _write(database, shard, hole, kept[hole.epoch], plan, holder)
-    return plan.told()
+        await _write(database, shard, hole, kept[hole.epoch], plan, holder, restored)
+    restored.homeless = plan.told()
+    return restored
 
 
 @dataclass(slots=True)
@@ -179,6 +212,7 @@ async def _write(
     kept: Mapping[int, Entry | Damaged],
     plan: _Places,
     holder: str,
+    restored: Restored,
 ) -> None:
     plan.settle()
     last_seq = await ledger.read_checkpoint(database, shard=shard, epoch=hole.epoch)
@@ -192,8 +226,11 @@ async def _write(
                 decode(raw) if raw else Lost(version=1, at_ms=at_ms, event_id="", why="unknown")
             )
             entry = Entry(seq, record, raw or encode(record))
+            restored.lost += raw is None
+            restored.derived += raw is not None
         if isinstance(entry, Entry):
             at_ms = entry.record.at_ms
+            restored.events.add(entry.record.event_id)
         batch.append(entry)
         if len(batch) == RECORDS_MAX or seq == hole.last_seq:
             last_seq = await ledger.write(
@@ -224,15 +261,13 @@ async def _kept(redis: Redis, shard: int, hole: Hole) -> dict[int, Entry | Damag
             return found
 
 
-async def _stream(redis: Redis, shard: int, epoch: int) -> tuple[int, int, int]:
-    """Return the first and last record that a stream has or had, and how many it has."""
+async def stream_end(redis: Redis, shard: int, epoch: int) -> tuple[int, int]:
+    """Return the last record that a stream has or had, and how many entries it has."""
     journal = keys.journal(shard, epoch)
     if not await redis.exists(journal):
-        return 0, 0, 0
+        return 0, 0
     info: Any = await redis.xinfo_stream(journal)
-    first = info["first-entry"]
-    first_seq = read_call(*first)[0].seq if first else 0
-    return first_seq, last_seq(info["last-generated-id"]), int(info["length"])
+    return last_seq(info["last-generated-id"]), int(info["length"])
 
 
 async def _last_seen(redis: Redis, shard: int, epoch: int) -> int:
