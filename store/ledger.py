@@ -19,7 +19,7 @@ from typing import NamedTuple
 import asyncpg
 
 from engine.records import Blocked, Damaged, Entry, Published, Unblocked
-from store import quarantine, rows, seats
+from store import quarantine, rows, seats, waitlist
 from store.quarantine import Parked
 from store.sql import columns, moment, query
 
@@ -192,10 +192,65 @@ async def rederive(
         await _hold_reign(connection, shard, 0, holder)
         await connection.execute(query("drop_tickets_of"), event_id, booking_ids)
         await connection.execute(query("drop_scans_of"), event_id, booking_ids)
+        at = [(epoch, entry.seq) for epoch, its in entries.items() for entry in its]
+        await connection.execute(query("drop_scans_at"), event_id, *columns(at, 2))
         await connection.execute(query("drop_items_of"), event_id, booking_ids)
         await connection.execute(query("drop_bookings_of"), event_id, booking_ids)
         for epoch in sorted(entries):
             await rows.write(connection, shard, epoch, entries[epoch], copies=False)
+
+
+async def requeue(
+    connection: asyncpg.Connection,
+    *,
+    shard: int,
+    holder: str,
+    event_id: str,
+    entry_ids: Sequence[str],
+    entries: Mapping[int, Sequence[Entry]],
+) -> None:
+    """Write some waitlist entries again, from all their records by epoch; as `rederive`."""
+    async with connection.transaction():
+        await _hold_reign(connection, shard, 0, holder)
+        await waitlist.rewrite(connection, shard, event_id, entry_ids, entries)
+
+
+async def refile(
+    connection: asyncpg.Connection,
+    *,
+    shard: int,
+    holder: str,
+    epoch: int,
+    first_seq: int,
+    entries: Sequence[Entry],
+) -> None:
+    """
+    Write records into the journal's archive that it had and has lost; rows are left as they are.
+
+    Batches that overlap these records are put away: each of their sound records must be among them.
+
+    Atomicity: one transaction.
+    Idempotency: the same records make the same rows.
+
+    Raises:
+        EpochOver: the claim was lost.
+        JournalGap: the records do not follow each other.
+    """
+    last_seq = first_seq + len(entries) - 1
+    if [entry.seq for entry in entries] != list(range(first_seq, last_seq + 1)):
+        raise JournalGap(f"records {first_seq} to {last_seq} of epoch {epoch} are not all there")
+    async with connection.transaction():
+        await _hold_reign(connection, shard, 0, holder)
+        await connection.execute(query("drop_batches"), shard, epoch, first_seq, last_seq)
+        await connection.execute(
+            query("insert_journal"),
+            shard,
+            epoch,
+            first_seq,
+            last_seq,
+            entries[0].record.at_ms,
+            b"\n".join(entry.raw for entry in entries).decode(),
+        )
 
 
 async def reblock(
@@ -215,9 +270,21 @@ async def reblock(
 
 
 async def restate(
-    connection: asyncpg.Connection, *, shard: int, holder: str, sale: Published
+    connection: asyncpg.Connection,
+    *,
+    shard: int,
+    holder: str,
+    sale: Published,
+    status: str,
+    cancelled_at_ms: int | None,
 ) -> None:
     """Write an organizer's rows as the records have the *sale*; as `rederive` otherwise."""
+    promos = [
+        (promo.code, promo.uses_max, promo.percent, promo.amount_minor, promo.tier_nos)
+        for promo in sale.promos
+    ]
+    rules = sale.rules if sale.version > 1 else None  # Older records do not say.
+    after_end = None if rules is None else rules.after_end
     rows = [
         (
             tier.tier_no,
@@ -229,13 +296,30 @@ async def restate(
             moment(tier.opens_at_ms) if tier.opens_at_ms else None,
             moment(tier.closes_at_ms) if tier.closes_at_ms else None,
             bool(tier.is_hidden),
+            None if after_end is None else f"t{tier.tier_no}t" in after_end,
         )
         for tier in sale.tiers
     ]
     async with connection.transaction():
         await _hold_reign(connection, shard, 0, holder)
-        await connection.execute(query("restate_event"), sale.event_id, moment(sale.closes_at_ms))
+        await connection.execute(
+            query("restate_event"),
+            sale.event_id,
+            shard,
+            status,
+            moment(sale.opens_at_ms),
+            moment(sale.closes_at_ms),
+            sale.person_max,
+            None if cancelled_at_ms is None else moment(cancelled_at_ms),
+            moment(sale.at_ms),
+            None if rules is None else rules.transfers,
+            None if rules is None else rules.offer_ttl_ms,
+        )
         await connection.execute(query("restate_tiers"), sale.event_id, *columns(rows))
+        await connection.execute(query("drop_promos_of"), sale.event_id)
+        await connection.executemany(
+            query("insert_promo_of"), [(sale.event_id, *promo) for promo in promos]
+        )
 
 
 class _Writer:

@@ -9,7 +9,7 @@ that hold tell how the entry ended.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -66,6 +66,8 @@ class EntryRow(NamedTuple):
     changed_epoch: int
     changed_seq: int
     changed_at_ms: int
+    #: When places were offered to it; None: never.
+    offered_at_ms: int | None = None
 
 
 class Listed(NamedTuple):
@@ -197,3 +199,25 @@ async def audit(
     """Yield all entries of some events, in no order; within a transaction of `store.audit`."""
     async for row in connection.cursor(query("audit_waitlist"), event_ids, prefetch=2_000):
         yield EntryRow(**row)
+
+
+async def audit_shard(
+    connection: asyncpg.Connection, shard: int, event_ids: Sequence[str] | None = None
+) -> AsyncIterator[EntryRow]:
+    """Yield the entries of a shard, or of some of its events, as `audit` does."""
+    cursor = connection.cursor(query("audit_shard_waitlist"), shard, event_ids, prefetch=2_000)
+    async for row in cursor:
+        yield EntryRow(**row)
+
+
+async def rewrite(
+    connection: asyncpg.Connection,
+    shard: int,
+    event_id: str,
+    entry_ids: Sequence[str],
+    entries: Mapping[int, Sequence[Entry]],
+) -> None:
+    """Write some entries of an event again, from all their records by epoch; in a transaction."""
+    await connection.execute(query("drop_waitlist_of"), event_id, entry_ids)
+    for epoch in sorted(entries):
+        await write(connection, shard, epoch, entries[epoch])

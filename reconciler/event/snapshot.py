@@ -188,7 +188,7 @@ class Reader:
                     cuts=row.cuts,
                 )
             async for entry in store_waitlist.audit(database, event_ids):
-                rows.states[entry.event_id].entries[entry.id] = WaitEntry(*entry[2:])
+                rows.states[entry.event_id].entries[entry.id] = WaitEntry(*entry[2:-1])
             for booking_id in list(tickets)[:ORPHANS_MAX]:
                 event_id, tier_no = homes[booking_id]
                 rows.orphans[event_id].append((booking_id, tier_no, "ticket"))
@@ -319,7 +319,12 @@ class Reader:
     ) -> EventView:
         hashes = await read_hashes(self.redis, keys.event(self.shard, event_id))
         marked = hashes["marked"]
+        due = await ask(self.redis, "ZSCORE", keys.due(self.shard), event_id)
+        is_cancelling = await ask(self.redis, "SISMEMBER", keys.cancelling(self.shard), event_id)
         seq = await ask(self.redis, "HGET", keys.meta(self.shard), "seq")
+        known = self.known
+        # Of an epoch that began since the proof nothing is known.
+        holds = known.holds if view.epoch in known.checkpoints else None
         return EventView(
             **hashes,
             event_id=event_id,
@@ -336,6 +341,10 @@ class Reader:
             orphans=rows.orphans[event_id],
             lost_scans=rows.lost_scans[event_id],
             is_listed=state.listed[event_id],
+            is_cancelling=bool(is_cancelling),
+            due_ms=None if due is None else float(due),
+            known_holds=None if holds is None else holds.get(event_id, {}),
+            known_place=(view.epoch, known.checkpoints.get(view.epoch, 0)),
             seq_after=max(view.watermark_seq, _number(seq)),
         )
 

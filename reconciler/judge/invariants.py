@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from engine import keys
 from reconciler.event.image import Image
 from reconciler.event.state import Sale
 from reconciler.event.view import EventView, ShardView, number, of_event, sold
@@ -66,6 +67,29 @@ def check_door(view: ShardView) -> list[Violation]:
             epoch,
             view.epoch,
             f"PostgreSQL has epoch {epoch} ({state}), Redis is in epoch {view.epoch}",
+        )
+    elif state == "open" and view.meta.get("state") != "open":
+        add(
+            "door_differs",
+            "open",
+            view.meta.get("state"),
+            "PostgreSQL says that the shard is open, and Redis refuses",
+        )
+    claim = number(view.meta.get("claim", "0"))
+    if claim is None or claim > epoch:
+        add(
+            "claim_ahead",
+            epoch,
+            view.meta.get("claim"),
+            "Redis knows a claim that nobody made: no recovery could have the shard",
+        )
+    layout = view.meta.get("layout", str(keys.LAYOUT_VERSION))
+    if layout != str(keys.LAYOUT_VERSION):
+        add(
+            "layout_differs",
+            keys.LAYOUT_VERSION,
+            layout,
+            "the keys are said to be of another version of Evently",
         )
     return found
 

@@ -177,7 +177,7 @@ class Mender:
         crash before it, it is shut and found damaged.
 
         Args:
-            lost: What it had lost, for the note.
+            lost: What it had lost, for the note; nothing: it is loaded anew for another reason.
 
             epoch, state: Of the shard: it is `open`, or claimed and `recovering`.
 
@@ -188,7 +188,7 @@ class Mender:
         """
         began_s = time.monotonic()
         shut = await self._shut(event_id, epoch, state)
-        if await damage.note(self.database, self.shard, event_id, lost):
+        if lost and await damage.note(self.database, self.shard, event_id, lost):
             log.error(
                 "event has lost keys",
                 action="event_damaged",

@@ -17,7 +17,7 @@ Memory: O(lost records).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,9 @@ RECORDS_MAX = 1_000
 ENTRIES_MAX = 50
 #: Derived records that found no place, as far as they are told.
 TOLD_MAX = 20
-NOTHING: Mapping[int, Mapping[int, Entry]] = {}
+#: Records by epoch and place.
+Told = Mapping[int, Mapping[int, Entry]]
+NOTHING: Told = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +79,7 @@ async def find_holes(redis: Redis, database: asyncpg.Connection, shard: int) -> 
         if last <= checkpoint:
             continue
         whole = Hole(epoch=epoch, first_seq=checkpoint + 1, last_seq=last, lost=0)
-        kept = await _kept(redis, shard, whole) if length else {}
+        kept = await kept_of(redis, shard, whole) if length else {}
         # After the stream: what was trimmed meanwhile had been committed before.
         checkpoint = (await audit.checkpoints(database, shard)).get(epoch, 0)
         lost = max(0, last - checkpoint) - sum(seq > checkpoint for seq in kept)
@@ -91,6 +93,7 @@ async def find_holes(redis: Redis, database: asyncpg.Connection, shard: int) -> 
 class Restored:
     """What was written."""
 
+    entries: dict[Hole, list[Entry | Damaged]] = field(default_factory=dict)
     #: Places of which nothing is known.
     lost: int = 0
     derived: int = 0
@@ -107,22 +110,37 @@ async def restore(
     holes: list[Hole],
     *,
     holder: str,
-    told: Mapping[int, Mapping[int, Entry]] = NOTHING,
+    told: Told = NOTHING,
 ) -> Restored:
     """
-    Write the records of *holes* to the ledger, those of the stream and derived ones; fenced.
+    Write the records of *holes* to the ledger, behind its checkpoints; fenced.
 
     Atomicity: batches of the ledger writer; a crash leaves fewer holes.
     Idempotency: what is written is no hole any more.
 
     Args:
-        told: Records that workers know, by epoch and place; the stream is believed before them.
+        told: Records that workers know; the stream is believed before them.
 
     Raises:
         LedgerError: the claim was lost, or a row was refused.
     """
+    restored = await compose(redis, database, shard, holes, told=told)
+    for hole in holes:
+        await _write(database, shard, hole, restored.entries[hole], holder)
+    return restored
+
+
+async def compose(
+    redis: Redis,
+    database: asyncpg.Connection,
+    shard: int,
+    holes: list[Hole],
+    *,
+    told: Told = NOTHING,
+) -> Restored:
+    """Return the records of *holes*: those of the stream, those told, and derived ones."""
     kept = {
-        hole.epoch: {**told.get(hole.epoch, {}), **await _kept(redis, shard, hole)}
+        hole.epoch: {**told.get(hole.epoch, {}), **await kept_of(redis, shard, hole)}
         for hole in holes
     }
     plan = _Places(holes, {epoch: set(entries) for epoch, entries in kept.items()})
@@ -143,10 +161,10 @@ async def restore(
         known = states[event_id].published
         own = [record for record in tail if record.event_id == event_id]
         plan.take(derive(remains, known, blocked, own))
-    restored = Restored()
+    plan.settle()
+    restored = Restored(homeless=plan.told())
     for hole in holes:
-        await _write(database, shard, hole, kept[hole.epoch], plan, holder, restored)
-    restored.homeless = plan.told()
+        _fill(restored, hole, kept[hole.epoch], plan)
     return restored
 
 
@@ -205,20 +223,13 @@ class _Places:
         return None
 
 
-async def _write(
-    database: asyncpg.Connection,
-    shard: int,
-    hole: Hole,
-    kept: Mapping[int, Entry | Damaged],
-    plan: _Places,
-    holder: str,
-    restored: Restored,
+def _fill(
+    restored: Restored, hole: Hole, kept: Mapping[int, Entry | Damaged], plan: _Places
 ) -> None:
-    plan.settle()
-    last_seq = await ledger.read_checkpoint(database, shard=shard, epoch=hole.epoch)
+    """Put together the records of one hole."""
     at_ms = 0
-    batch: list[Entry | Damaged] = []
-    for seq in range(last_seq + 1, hole.last_seq + 1):
+    entries = restored.entries[hole] = []
+    for seq in range(hole.first_seq, hole.last_seq + 1):
         entry = kept.get(seq)
         if entry is None:
             raw = plan.at(hole.epoch, seq)
@@ -231,20 +242,30 @@ async def _write(
         if isinstance(entry, Entry):
             at_ms = entry.record.at_ms
             restored.events.add(entry.record.event_id)
-        batch.append(entry)
-        if len(batch) == RECORDS_MAX or seq == hole.last_seq:
-            last_seq = await ledger.write(
-                database,
-                shard=shard,
-                epoch=hole.epoch,
-                last_seq=last_seq,
-                entries=batch,
-                holder=holder,
-            )
-            batch = []
+        entries.append(entry)
 
 
-async def _kept(redis: Redis, shard: int, hole: Hole) -> dict[int, Entry | Damaged]:
+async def _write(
+    database: asyncpg.Connection,
+    shard: int,
+    hole: Hole,
+    entries: Sequence[Entry | Damaged],
+    holder: str,
+) -> None:
+    last_seq = await ledger.read_checkpoint(database, shard=shard, epoch=hole.epoch)
+    entries = [entry for entry in entries if entry.seq > last_seq]
+    for start in range(0, len(entries), RECORDS_MAX):
+        last_seq = await ledger.write(
+            database,
+            shard=shard,
+            epoch=hole.epoch,
+            last_seq=last_seq,
+            entries=entries[start : start + RECORDS_MAX],
+            holder=holder,
+        )
+
+
+async def kept_of(redis: Redis, shard: int, hole: Hole) -> dict[int, Entry | Damaged]:
     """Return what the stream still has of a hole."""
     found: dict[int, Entry | Damaged] = {}
     seq = hole.first_seq - 1

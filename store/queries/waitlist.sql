@@ -44,5 +44,21 @@ SELECT event_id, id, status::text AS status, version, epoch, seq,
        (extract(epoch FROM joined_at) * 1000)::bigint AS at_ms, user_id, fingerprint, tier_no,
        quantity, join_no,
        coalesce((extract(epoch FROM stalled_at) * 1000)::bigint, 0) AS stalled_at_ms,
-       changed_epoch, changed_seq, (extract(epoch FROM changed_at) * 1000)::bigint AS changed_at_ms
+       changed_epoch, changed_seq, (extract(epoch FROM changed_at) * 1000)::bigint AS changed_at_ms,
+       (extract(epoch FROM offered_at) * 1000)::bigint AS offered_at_ms
 FROM waitlist_entries WHERE event_id = ANY($1::text[]);
+
+-- audit_shard_waitlist --
+-- The same columns, of a whole shard, or of some of its events.
+SELECT event_id, id, status::text AS status, version, epoch, seq,
+       (extract(epoch FROM joined_at) * 1000)::bigint AS at_ms, user_id, fingerprint, tier_no,
+       quantity, join_no,
+       coalesce((extract(epoch FROM stalled_at) * 1000)::bigint, 0) AS stalled_at_ms,
+       changed_epoch, changed_seq, (extract(epoch FROM changed_at) * 1000)::bigint AS changed_at_ms,
+       (extract(epoch FROM offered_at) * 1000)::bigint AS offered_at_ms
+FROM waitlist_entries
+WHERE shard = $1 AND ($2::text[] IS NULL OR event_id = ANY($2::text[]));
+
+-- drop_waitlist_of --
+-- For repairs alone: within the transaction that writes them again from their records.
+DELETE FROM waitlist_entries WHERE event_id = $1 AND id = ANY($2::text[]);
