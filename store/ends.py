@@ -48,6 +48,11 @@ async def of_shard(database: Executor, shard: int, *, since: int | None) -> dict
     return {row["epoch"]: Ends(row["last_seq"], row["end_seq"]) for row in rows}
 
 
+async def adopt(database: Executor, shard: int, epoch: int) -> bool:
+    """Make an epoch's checkpoint anew that is gone, if the journal has rows of it; else False."""
+    return await database.fetchval(query("adopt_checkpoint"), shard, epoch) is not None
+
+
 async def settle(
     connection: asyncpg.Connection, shard: int, epoch: int, *, dropped_seq: int | None
 ) -> Ends:

@@ -8,7 +8,8 @@ writer that was overtaken changes nothing (F25, F26, F27, I13).
 
 A record that cannot become rows does not stop the others: it is parked with its bytes
 (`store.quarantine`), its place in the journal is marked, and the shard's sales are stopped
-(F9, F28, F29).
+(F9, F28, F29). One that makes once more what its own request had made is no such record: the first
+one stands, and the event is loaded anew (F65).
 """
 
 from __future__ import annotations
@@ -18,8 +19,19 @@ from typing import NamedTuple
 
 import asyncpg
 
-from engine.records import Blocked, Damaged, Entry, Published, Unblocked
-from store import quarantine, rows, seats, waitlist
+from engine.records import (
+    Blocked,
+    Booked,
+    Confirmed,
+    Damaged,
+    Entry,
+    Lost,
+    Published,
+    Record,
+    Unblocked,
+    encode,
+)
+from store import damage, quarantine, rows, seats, waitlist
 from store.quarantine import Parked
 from store.sql import columns, moment, query
 
@@ -339,6 +351,8 @@ class _Writer:
         self._last_seq = last_seq
         self._holder = holder
         self._parked: dict[int, Parked] = {}
+        #: What stands in the archive for records that made once more what was there.
+        self._repeated: dict[int, bytes] = {}
 
     async def write_all(self, entries: Sequence[Entry]) -> Written:
         """Write every record, or nothing."""
@@ -389,10 +403,40 @@ class _Writer:
                 await self._write_or_park(entries[half:])
                 return
             seq, raw = entries[0].seq, entries[0].raw
+            if await self._is_repeated(entries[0].record, error):
+                await self._pass_repeated(entries[0])
+                return
             is_conflict = isinstance(error, asyncpg.UniqueViolationError | rows.BookingTaken)
             detail = getattr(error, "detail", None)
             reason = f"{type(error).__name__}: {error}" + (f" ({detail})" if detail else "")
             self._parked[seq] = Parked(seq, raw, reason, is_conflict=is_conflict)
+
+    async def _is_repeated(self, record: Record, error: Exception) -> bool:
+        """
+        Tell whether a record makes once more what stands there: an honest repetition (F65).
+
+        Redis had lost the row of it, and could not know it again. A cancelled booking is no such
+        case: its buyer was told that it is confirmed, and people must judge.
+        """
+        if isinstance(error, waitlist.EntryTaken):
+            return True
+        if not isinstance(record, Booked | Confirmed) or not isinstance(error, rows.BookingTaken):
+            return False
+        known = await self._connection.fetchrow(
+            query("redo_bookings"), [record.event_id], [record.booking_id]
+        )
+        return known is not None and (
+            known["user_id"],
+            known["fingerprint"],
+            known["status"],
+        ) == (record.user_id, record.fingerprint, "confirmed")
+
+    async def _pass_repeated(self, entry: Entry) -> None:
+        """Leave what is there, and have the event loaded anew: Redis has lost a row of it."""
+        record = entry.record
+        lost = Lost(version=1, at_ms=record.at_ms, event_id="", why="conflict")
+        self._repeated[entry.seq] = encode(lost)
+        await damage.note(self._connection, self._shard, record.event_id, [damage.ROWS])
 
     async def _enter(self) -> bool:
         """Hold the shard and its checkpoint still; return whether the shard is frozen."""
@@ -405,12 +449,10 @@ class _Writer:
     async def _finish(self, entries: Sequence[Entry | Damaged], *, is_frozen: bool) -> Written:
         """Keep the journal's own text, with a mark for every parked record; move the checkpoint."""
         first_seq, new_seq = entries[0].seq, entries[-1].seq
+        instead = {seq: one.mark for seq, one in self._parked.items()} | self._repeated
         lines = (
-            [
-                self._parked[entry.seq].mark if entry.seq in self._parked else entry.raw
-                for entry in entries
-            ]
-            if self._parked
+            [instead.get(entry.seq, entry.raw) for entry in entries]
+            if instead
             else [entry.raw for entry in entries]
         )
         first_at_ms = next(

@@ -27,7 +27,7 @@ _GRANTS = {
         "INSERT, UPDATE ON bookings, items, tickets, scans, waitlist_entries, blocked_seats",
         "DELETE ON items, blocked_seats",
         "INSERT, UPDATE ON shard_checkpoint",
-        "INSERT ON journal, quarantine, conflicts",
+        "INSERT ON journal, quarantine, conflicts, damaged_events",
         "UPDATE ON events, tiers",
         "UPDATE (state, reason, changed_at) ON shard_epoch",
     ),

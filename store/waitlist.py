@@ -39,6 +39,10 @@ FLOW_SECONDS_MIN = 60.0
 _ENDS: dict[type[Record], str] = {Confirmed: "accepted", Released: "declined", Expired: "expired"}
 
 
+class EntryTaken(Exception):
+    """An entry of this id stands in the ledger, made by another record."""
+
+
 class Change(NamedTuple):
     """What one record says of an entry: None is what it does not say."""
 
@@ -127,7 +131,12 @@ class _State:
 async def write(
     connection: asyncpg.Connection, shard: int, epoch: int, entries: Iterable[Entry]
 ) -> None:
-    """Write what a batch of records made of waitlist entries; at most two statements."""
+    """
+    Write what a batch of records made of waitlist entries; two statements, if none was there.
+
+    Raises:
+        EntryTaken: see its docstring.
+    """
     states: dict[str, _State] = {}
     for entry in entries:
         change = change_of(entry.record)
@@ -174,7 +183,13 @@ async def write(
         for seq, record in [state.joined]
     ]
     if new:
-        await connection.execute(query("insert_waitlist_entries"), shard, epoch, *columns(new))
+        by_name = columns(new)
+        made = await connection.fetch(query("insert_waitlist_entries"), shard, epoch, *by_name)
+        if len(made) < len(new):
+            places = (by_name[0], by_name[1], by_name[9])
+            taken = await connection.fetch(query("foreign_entries"), epoch, *places)
+            if taken:
+                raise EntryTaken(f"entry {taken[0]['id']} was made by another record")
 
 
 async def of_user(

@@ -76,6 +76,7 @@ def _lines(outcome: Outcome) -> list[str]:
     ]
     lines += [f"left: {v.invariant} {v.code}: {v.message}" for v in outcome.left]
     lines += [f"error: {error}" for error in outcome.errors]
+    lines += [f"nothing was changed: {outcome.note}"] if outcome.note else []
     if outcome.epoch is not None:
         lines.append(f"shard {plan.shard}: open under epoch {outcome.epoch}")
     elif outcome.is_applied:
@@ -106,5 +107,6 @@ def _json(outcome: Outcome) -> dict[str, Any]:
         "cannot": [{"why": why, **report.as_document(v)} for v, why in plan.hopeless],
         "left": [report.as_document(v) for v in outcome.left],
         "epoch": outcome.epoch,
+        "note": outcome.note,
         "errors": outcome.errors,
     }

@@ -131,6 +131,7 @@ class JournalReader:
                     last,
                     checkpoint,
                     f"the journal of epoch {epoch} passes its checkpoint",
+                    epoch,
                 )
 
     def _break(self, epoch: int, first: int, last: int, code: str, why: str) -> None:

@@ -24,8 +24,11 @@ async def parked_violations(
     """
     found = []
     known: set[tuple[int, int]] = set()
+    replayed: set[tuple[int, int]] = set()
     for row in await quarantine.rows_of(connection, shard, resolved=True):
         known.add((row.epoch, row.seq))
+        if row.state == "replayed":
+            replayed.add((row.epoch, row.seq))
         if row.state == "held":
             event_id, booking_id = _owner(row.record)
             found.append(
@@ -57,6 +60,19 @@ async def parked_violations(
                 subject=f"{conflict.epoch}:{conflict.seq}",
                 message=f"record {conflict.seq} of epoch {conflict.epoch} claims what another has: "
                 f"{conflict.reason}",
+            )
+        )
+    for epoch, seq in sorted(replayed & marks.keys()):
+        found.append(
+            Violation(
+                invariant="I7",
+                code="quarantine_not_replayed",
+                shard=shard,
+                seq=seq,
+                expected="a record",
+                found=marks[epoch, seq],
+                subject=f"{epoch}:{seq}",
+                message=f"record {seq} of epoch {epoch} is said to be replayed, and is not there",
             )
         )
     for (epoch, seq), mark in marks.items():

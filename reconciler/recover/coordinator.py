@@ -421,6 +421,9 @@ class Coordinator:
         """
         since = None if meta is None else meta.epoch
         known = await ends.of_shard(self._database, self._shard, since=since)
+        if meta is not None and meta.epoch not in known:
+            if await ends.adopt(self._database, self._shard, meta.epoch):
+                known = await ends.of_shard(self._database, self._shard, since=since)
         for epoch, there in known.items():
             if not there.agree:
                 is_its = meta is not None and meta.epoch == epoch

@@ -27,6 +27,7 @@ from redis.exceptions import ResponseError
 
 from engine import keys
 from engine.errors import CorruptRecord
+from engine.homes import ONLY_SERVER
 from engine.records import Blocked, Entry, Unblocked, encode
 from reconciler.event.image import Change
 from reconciler.event.violation import Violation
@@ -45,18 +46,19 @@ from reconciler.repair.plan import (
     Action,
     Plan,
     Planner,
+    epoch_of,
     history,
     history_of_entries,
     said_holes,
 )
 from reconciler.servers import Servers
-from store import audit, ends, ledger, reigns
+from store import audit, bookings, ends, ledger, reigns
 from store.rows import BookingTaken
 
 #: Values that one script call puts right (`lua/recovery/repair.lua`).
 CHANGES_MAX = 500
 #: Rounds of a repair: rows first, and then what follows from them.
-ROUNDS_MAX = 3
+ROUNDS_MAX = 5
 #: What no repetition mends: the shard is frozen, and a human looks.
 _CONTRADICTIONS = (
     Drift,
@@ -82,6 +84,8 @@ class Outcome:
     epoch: int | None = None
     left: list[Violation] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    #: Why nothing was done.
+    note: str = ""
 
 
 class Repairer:
@@ -115,6 +119,8 @@ class Repairer:
         self._planner = Planner(shard, redis, database)
         self._holder = f"repair-{secrets.token_hex(8)}"
         self._epoch = 0
+        #: Whether the journal's archive has all records.
+        self._is_whole = False
 
     async def apply(self, *, rewinds: bool) -> Outcome:
         """
@@ -132,8 +138,7 @@ class Repairer:
             plan = await self._planner.plan()
             useless = _useless(plan, rewinds=rewinds)
             if useless is not None:  # Nobody is shut out for nothing.
-                errors = [useless] if useless else []
-                return Outcome(plan, epoch=seen.epoch, left=plan.violations, errors=errors)
+                return Outcome(plan, epoch=seen.epoch, note=useless)
             lived_with = {violation.identity for violation in plan.violations}
         before = await self._claim()
         outcome = Outcome(Plan(self._shard), is_applied=True)
@@ -189,6 +194,7 @@ class Repairer:
         if rewinds and plan.broken:
             plan = await self._derive_archive(plan)
         for _ in range(ROUNDS_MAX):
+            self._is_whole = not plan.broken
             for action in plan.actions:
                 lease.check()
                 try:
@@ -214,6 +220,7 @@ class Repairer:
 
     async def _settle(self, meta: Meta) -> None:
         """Set checkpoints where the journal's own rows end, as far as those prove it (F68)."""
+        await ends.adopt(self._database, self._shard, meta.epoch)
         known = await ends.of_shard(self._database, self._shard, since=meta.epoch)
         for epoch, there in known.items():
             if not there.agree:
@@ -224,7 +231,12 @@ class Repairer:
         """Shut the shard to everybody else, first in PostgreSQL, then in Redis; return its meta."""
         seen = await reigns.read(self._database, self._shard)
         epoch = await reigns.claim(
-            self._database, self._shard, seen=seen, holder=self._holder, nonce=secrets.token_hex(16)
+            self._database,
+            self._shard,
+            seen=seen,
+            holder=self._holder,
+            nonce=secrets.token_hex(16),
+            home=ONLY_SERVER if seen is None else seen.home,
         )
         if epoch is None:
             raise CannotOpen(f"another coordinator has shard {self._shard}: nothing was changed")
@@ -266,6 +278,10 @@ class Repairer:
         elif action.verb == "requeue":
             assert action.event_id is not None
             await self._requeue(action.event_id, action.entry_ids)
+        elif action.verb == "settle":
+            for epoch in sorted({epoch_of(violation) for violation in action.violations}):
+                await ends.adopt(self._database, self._shard, epoch)
+                await ends.settle(self._database, self._shard, epoch, dropped_seq=None)
         elif action.verb == "refile":
             await archive.write(
                 self._database, self._shard, action.refiles, holder=self._holder
@@ -302,6 +318,10 @@ class Repairer:
             for start in range(0, len(action.changes), CHANGES_MAX):
                 part = action.changes[start : start + CHANGES_MAX]
                 await put_right(self._redis, self._shard, self._epoch, action.event_id, part)
+
+    async def _bookings_of(self, event_id: str, booking_ids: Iterable[str]) -> set[str]:
+        """Return those of some bookings that have a row."""
+        return set(await bookings.details(self._database, dict.fromkeys(booking_ids, event_id)))
 
     async def _reload(self, event_id: str) -> None:
         """Load one event anew from PostgreSQL, which has all of it; the shard stays shut."""
@@ -340,6 +360,9 @@ class Repairer:
     async def _rederive(self, event_id: str, booking_ids: Sequence[str]) -> None:
         records = await history(self._database, self._shard, event_id, booking_ids)
         known = [booking_id for booking_id in booking_ids if records.get(booking_id)]
+        if self._is_whole:  # Lines and tickets that no booking has, and no record made.
+            strays = set(booking_ids) - set(known)
+            known += sorted(strays - await self._bookings_of(event_id, strays))
         places = sorted(
             (place for booking_id in known for place in records[booking_id]),
             key=lambda place: (place.epoch, place.seq),

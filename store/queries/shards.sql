@@ -192,6 +192,12 @@ SELECT EXISTS (SELECT FROM bookings WHERE shard = $1 AND epoch = $2 AND seq > $3
     OR EXISTS (SELECT FROM waitlist_entries
                WHERE shard = $1 AND changed_epoch = $2 AND changed_seq > $3);
 
+-- adopt_checkpoint --
+-- Of an epoch that has rows in the journal and no checkpoint: at 0, to be set by the rows.
+INSERT INTO shard_checkpoint (shard, epoch, last_seq)
+SELECT shard, epoch, 0 FROM journal WHERE shard = $1 AND epoch = $2 LIMIT 1
+ON CONFLICT (shard, epoch) DO NOTHING RETURNING epoch;
+
 -- set_checkpoint --
 -- By the journal's own rows; compare-and-set on what was seen.
 UPDATE shard_checkpoint SET last_seq = $4, bytes = coalesce($5, bytes), changed_at = now()

@@ -24,7 +24,15 @@ FROM unnest($3::text[], $4::text[], $5::text[], $6::smallint[], $7::smallint[], 
             $14::timestamptz[], $15::timestamptz[], $16::bigint[], $17::timestamptz[])
     AS new (event_id, id, user_id, tier_no, quantity, join_no, status, version, fingerprint, seq,
             joined_at, stalled_at, offered_at, changed_seq, changed_at)
-ON CONFLICT (event_id, id) DO NOTHING;
+ON CONFLICT (event_id, id) DO NOTHING
+RETURNING id;
+
+-- foreign_entries --
+-- Of some entries those that another record has made.
+SELECT waitlist_entries.id
+FROM waitlist_entries JOIN unnest($2::text[], $3::text[], $4::bigint[]) AS own (event_id, id, seq)
+    ON waitlist_entries.event_id = own.event_id AND waitlist_entries.id = own.id
+WHERE (waitlist_entries.epoch, waitlist_entries.seq) <> ($1, own.seq);
 
 -- waitlist_of_user --
 -- One page, newest first, continuing after (joined_at, id).

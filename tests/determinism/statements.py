@@ -311,6 +311,14 @@ def read_place(tx: Transaction, _shard: int, epoch: int, *, now_s: float) -> lis
 
 
 @_statement()
+def adopt_checkpoint(tx: Transaction, _shard: int, epoch: int, *, now_s: float) -> list[Row]:
+    if tx.get("checkpoints", epoch) is not None or not _end(tx, epoch):
+        return []
+    tx.put("checkpoints", epoch, (0, 0))
+    return [Row(epoch=epoch)]
+
+
+@_statement()
 def places(tx: Transaction, _shard: int, since: int | None, *, now_s: float) -> list[Row]:
     found = tx.all("checkpoints")
     since = max(found, default=0) - 2 if since is None else since
@@ -584,6 +592,11 @@ def insert_quarantine(
         if tx.get("quarantine", (epoch, seq)) is None:
             tx.put("quarantine", (epoch, seq), (raw, reason))
     return []
+
+
+@_statement()
+def note_damaged(_tx: Transaction, *_: Any, now_s: float) -> list[Row]:
+    return []  # Nothing is mended alone in the model.
 
 
 @_statement()

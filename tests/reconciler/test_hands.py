@@ -1,0 +1,300 @@
+"""A hand changes one thing in one of the stores: `check` tells it, `repair` mends what it can."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+
+from engine import keys
+from engine.commands import Join, Order, TierStock
+from engine.ids import entry_id, hold_id, new_id
+from engine.outcomes import Applied, Held
+from evently.embedded import PostgresServer, ValkeyServer
+from reconciler.judge.check import unknown_shards
+from store.pool import connect
+from tests.checks import ask
+from tests.conftest import TIMEOUT_MS
+from tests.reconciler.conftest import DETAIL, BoxOffice
+from tests.reconciler.hands import FREE_FIELDS, NOT_WALKED, WALKED, Edit, Free
+from tests.reconciler.recovering import opened
+from tests.reconciler.test_rebuild import everything
+from tests.reconciler.test_repair import repair
+
+#: Keys of a shard besides those of its events.
+OF_SHARD = ("meta", "events", "due", "cancelling", "log")
+
+
+@pytest.fixture
+async def office(
+    shard: int, valkey: ValkeyServer, postgres: PostgresServer, database: asyncpg.Pool
+) -> AsyncIterator[BoxOffice]:
+    """Return a shop that has one of each thing, all of it in both stores."""
+    async with opened(shard, valkey, postgres, database) as office:
+        await everything(office)
+        await wait_and_hold(office)
+        await add_people(office)
+        await office.drain_all(records_max=200)
+        assert set() == await office.codes()
+        yield office
+
+
+async def wait_and_hold(office: BoxOffice) -> None:
+    """Let somebody wait and somebody hold, for certain."""
+    event = (await office.add_event(tiers=(TierStock(2, 100, 2),))).event_id
+    await office.book(event, new_id("usr"), "k", (1, 2))
+    user = new_id("usr")
+    own = entry_id(event_id=event, user_id=user, idempotency_key="k")
+    join = Join(event, own, user, "print", 1, 1, "strict", 10**6, 10**6, 100)
+    assert isinstance(await office.engine.join(office.shard, join), Applied)
+    show = (await office.add_event()).event_id
+    held = hold_id(event_id=show, user_id=user, idempotency_key="h")
+    order = Order(show, held, user, "print", DETAIL, ((1, 2),), 600_000)
+    assert isinstance(await office.engine.hold(office.shard, order), Held)
+
+
+async def add_people(office: BoxOffice) -> None:
+    """Give one buyer an account; in tests others have none, and nobody has deleted theirs."""
+    await office.drain_all(records_max=200)
+    await office.database.execute(
+        "INSERT INTO users (id, email, name, password_hash)"
+        " SELECT user_id, user_id || '@example.com', 'B', 'x' FROM bookings WHERE shard = $1"
+        " AND user_id ~ '^usr_[0-9a-v]{26}$' LIMIT 1 ON CONFLICT DO NOTHING",
+        office.shard,
+    )
+
+
+async def schema(database: asyncpg.Pool) -> dict[str, set[str]]:
+    """Return the columns of each table that is no partition."""
+    rows = await database.fetch(
+        "SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"
+        " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+        " AND NOT relispartition AND attnum > 0 AND NOT attisdropped"
+    )
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        found.setdefault(row["relname"], set()).add(row["attname"])
+    return found
+
+
+async def test_f67_no_table_and_no_column_is_forgotten(database: asyncpg.Pool) -> None:
+    """Whoever adds one says what becomes of a hand in it."""
+    there = await schema(database)
+    assert there.keys() == WALKED.keys() | NOT_WALKED.keys()
+    assert {table: set(columns) - {""} for table, columns in WALKED.items()} == {
+        table: there[table] for table in WALKED
+    }
+    assert all(isinstance(one, Edit) or one.why for own in WALKED.values() for one in own.values())
+    names = {*keys.EventKeys._fields, *OF_SHARD}
+    assert names <= {key.split(" ")[0] for key in (*REDIS, *names)}
+
+
+def own_rows(table: str, there: set[str]) -> str:
+    """Return the condition that a row is of the shop."""
+    if table == "users":
+        return "id IN (SELECT user_id FROM bookings WHERE shard = $1)"
+    if table == "events":
+        return "shard = $1 AND status <> 'draft'"
+    if "shard" in there:
+        return "shard = $1"
+    return "event_id IN (SELECT id FROM events WHERE shard = $1 AND status <> 'draft')"
+
+
+async def apply(office: BoxOffice, table: str, edit: Edit) -> Callable[[], Awaitable[object]]:
+    """Change one row; return what puts it back."""
+    there = (await schema(office.database))[table]
+    where = " AND ".join(filter(None, (own_rows(table, there), edit.where)))
+    row = await office.database.fetchrow(
+        f"SELECT to_jsonb(t)::text AS text, ctid::text AS at, tableoid AS part FROM {table} t"  # noqa: S608
+        f" WHERE {where} ORDER BY t::text LIMIT 1",
+        office.shard,
+    )
+    assert row is not None, f"the shop has no row of {table} where {edit.where}"
+    own = f"ctid = '{row['at']}'::tid AND tableoid = {row['part']}"
+    verb = f"UPDATE {table} SET {edit.change}" if edit.change else f"DELETE FROM {table}"
+    names = ", ".join(sorted(there - {"promo_code"}))
+    new = await office.database.fetchval(f"{verb} WHERE {own} RETURNING to_jsonb({table})::text")  # noqa: S608
+    assert new is not None
+
+    async def undo() -> None:
+        async with office.database.acquire() as connection, connection.transaction():
+            await connection.execute(
+                f"DELETE FROM {table} WHERE to_jsonb({table}) = $1::jsonb",  # noqa: S608
+                new,
+            )
+            await connection.execute(
+                f"INSERT INTO {table} ({names}) SELECT {names}"  # noqa: S608
+                f" FROM jsonb_populate_record(NULL::{table}, $1::jsonb)",
+                row["text"],
+            )
+
+    return undo
+
+
+async def require_mended(office: BoxOffice, what: str, code: str) -> None:
+    """Have it found and put right."""
+    found = await office.codes()
+    assert code in found, (what, found)
+    outcome = await repair(office)
+    left = [(v.code, v.message, v.expected, v.found) for v in outcome.left]
+    assert ([], []) == (left, outcome.errors), what
+    assert outcome.epoch is not None, what
+    assert set() == await office.codes(), what
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("table", WALKED)
+async def test_f67_a_hand_in_postgresql(office: BoxOffice, table: str) -> None:
+    """Each row that is deleted and each column that is changed is told, and mended if it can be."""
+    for column, edit in WALKED[table].items():
+        if isinstance(edit, Free):
+            continue
+        what = f"{table}.{column}"
+        undo = await apply(office, table, edit)
+        if edit.is_mended:
+            await require_mended(office, what, edit.code)
+            continue
+        found = await office.codes()
+        assert edit.code in found, (what, found)
+        plan = (await repair(office, applies=False)).plan
+        told = {v.code for v, why in plan.hopeless if why}
+        told |= {v.code for action in plan.actions for v in action.violations}
+        assert edit.code in told, (what, told)
+        await undo()
+        assert set() == await office.codes(), what
+
+
+def shape(name: str) -> str:
+    """Return a field's name without what differs from one of its kind to the next."""
+    return re.sub(r"[a-z]+_[0-9a-v]{26}|\d+", "N", name)
+
+
+def changed(value: bytes) -> bytes:
+    """Return a value of the same form that is another: its first figure of several digits, or any."""
+    text = value.decode()
+    for pattern in (r"(?<![\w.:])\d\d+(?![\w.])", r"\d", r"[a-z]"):
+        found = re.search(pattern, text)
+        if found:
+            word = found.group()
+            new = str(int(word) + 1) if word.isdigit() else "z"
+            return (text[: found.start()] + new + text[found.end() :]).encode()
+    return b"x"
+
+
+def is_free(what: str) -> bool:
+    """Tell whether nothing need be told of a field."""
+    return any(re.fullmatch(pattern, what) for pattern in FREE_FIELDS)
+
+
+REDIS = keys.EventKeys._fields
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("key", REDIS)
+async def test_f67_a_hand_in_an_event_in_redis(office: BoxOffice, key: str) -> None:
+    """Each kind of field, deleted and changed: told, and mended from what PostgreSQL has."""
+    seen: set[str] = set()
+    loaded = sorted(await ask(office.redis, "SMEMBERS", keys.events(office.shard)))
+    for event_id in loaded:
+        names = keys.event(office.shard, event_id.decode())
+        name = getattr(names, key)
+        is_set = name in keys.sorted_sets(names)
+        for field in await fields_of(office, name, is_set=is_set):
+            for verb in ("deleted", "changed"):
+                kind = f"{shape(field)} {verb}"
+                if kind in seen or (verb == "changed" and is_set and key != "deadlines"):
+                    continue
+                seen.add(kind)
+                undo = await touch(office, name, field, is_set=is_set, deletes=verb == "deleted")
+                what = f"{key} {field}"
+                if undo is None or is_free(what):
+                    await (undo() if undo else _nothing())
+                    continue
+                found = await office.codes()
+                assert found, (what, verb)
+                await require_mended(office, f"{what} {verb}", sorted(found)[0])
+    assert seen or key == "promos", key
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def fields_of(office: BoxOffice, name: str, *, is_set: bool) -> list[str]:
+    """Return the fields or members of a key, without its mark."""
+    words = ("ZRANGE", name, 0, -1) if is_set else ("HKEYS", name)
+    found = [field.decode() for field in await ask(office.redis, *words)]
+    return sorted(field for field in found if field != keys.MARK)
+
+
+async def touch(
+    office: BoxOffice, name: str, field: str, *, is_set: bool, deletes: bool
+) -> Callable[[], Awaitable[object]] | None:
+    """Delete or change a field; return what puts it back, None if it changes nothing."""
+    redis = office.redis
+    if is_set:
+        score = await ask(redis, "ZSCORE", name, field)
+        words: Any = ("ZREM", name, field) if deletes else ("ZINCRBY", name, 1000, field)
+        await ask(redis, *words)
+        return lambda: ask(redis, "ZADD", name, score, field)
+    value = await ask(redis, "HGET", name, field)
+    if deletes and value in {b"0", b""}:
+        return None  # What is not there says the same.
+    words = ("HDEL", name, field) if deletes else ("HSET", name, field, changed(value))
+    await ask(redis, *words)
+    return lambda: ask(redis, "HSET", name, field, value)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("key", OF_SHARD)
+async def test_f67_a_hand_in_a_shard_in_redis(office: BoxOffice, key: str) -> None:
+    """The door, the lists and the journal of a shard."""
+    shard, redis = office.shard, office.redis
+    own = keys.meta(shard)
+    for field, value, code in {
+        "meta": [
+            ("state", "frozen", "door_differs"),
+            ("claim", "7777", "claim_ahead"),
+            ("seq", "1", "meta_seq_behind"),
+            ("persisted_seq", "777777", "persisted_seq_ahead"),
+        ],
+    }.get(key, []):
+        await ask(redis, "HSET", own, field, value)
+        await require_mended(office, f"meta {field}", code)
+    if key == "meta":
+        layout = await ask(redis, "HGET", own, "layout")
+        await ask(redis, "HSET", own, "layout", 77)
+        assert "layout_differs" in await office.codes()
+        await ask(redis, "HSET", own, "layout", layout)
+        await ask(redis, "DEL", own)
+        assert "meta_missing" in await office.codes()
+        return
+    if key == "log":
+        epoch = int(await ask(redis, "HGET", own, "epoch"))
+        show = (await office.add_event()).event_id
+        await office.book(show, new_id("usr"), "k", (1, 1))
+        await ask(redis, "DEL", keys.journal(shard, epoch))
+        assert {"record_missing"} <= await office.codes()
+        return
+    await ask(redis, "DEL", getattr(keys, key)(shard))
+    code = {"events": "not_loaded", "due": "due_forgotten", "cancelling": "emptying_forgotten"}
+    found = await office.codes()
+    if key == "cancelling" and code[key] not in found:
+        pytest.skip("nothing is being emptied")
+    await require_mended(office, key, code[key])
+
+
+async def test_f67_a_deleted_shard_is_told(office: BoxOffice) -> None:
+    """A shard whose row is gone is named, though nothing lists it any more."""
+    row = await office.database.fetchrow(
+        "DELETE FROM shard_epoch WHERE shard = $1 RETURNING to_jsonb(shard_epoch)::text AS text",
+        office.shard,
+    )
+    assert row is not None
+    connection = await connect(office.database_url, timeout_ms=TIMEOUT_MS)
+    found = await unknown_shards(connection)
+    await connection.close()
+    assert ("shard_unknown", office.shard) in {(one.code, one.shard) for one in found}
