@@ -196,8 +196,7 @@ async def promos(
     """Return the promo codes of some events by event, in order."""
     found: dict[str, list[PromoRow]] = {event_id: [] for event_id in event_ids}
     for row in await connection.fetch(query("audit_promos"), event_ids):
-        *words, tier_nos = row
-        found[row["event_id"]].append(PromoRow(*words, tuple(tier_nos)))
+        found[row["event_id"]].append(PromoRow(**{**row, "tier_nos": tuple(row["tier_nos"])}))
     return found
 
 

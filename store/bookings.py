@@ -54,9 +54,7 @@ async def of_user(
     return [Booking(**row) for row in rows]
 
 
-async def details(
-    database: Executor, events: Mapping[str, str]
-) -> dict[str, tuple[str, str]]:
+async def details(database: Executor, events: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Return what buyers wrote beside some bookings, given with their events; as text and JSON."""
     rows = await database.fetch(query("booking_details"), list(events.values()), list(events))
     return {row["id"]: (row["special_requests"], row["metadata"]) for row in rows}

@@ -11,7 +11,6 @@ import asyncpg
 
 from store.sql import Executor, query
 
-
 #: Stands for lost keys where all keys are there, and a row of one was lost.
 ROWS = "rows"
 

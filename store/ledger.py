@@ -425,11 +425,11 @@ class _Writer:
         known = await self._connection.fetchrow(
             query("redo_bookings"), [record.event_id], [record.booking_id]
         )
-        return known is not None and (
-            known["user_id"],
-            known["fingerprint"],
-            known["status"],
-        ) == (record.user_id, record.fingerprint, "confirmed")
+        return known is not None and (known["user_id"], known["fingerprint"], known["status"]) == (
+            record.user_id,
+            record.fingerprint,
+            "confirmed",
+        )
 
     async def _pass_repeated(self, entry: Entry) -> None:
         """Leave what is there, and have the event loaded anew: Redis has lost a row of it."""

@@ -413,9 +413,7 @@ def _lead_event_row(rows: _Rows, record: Published | SaleChange) -> None:
             event = event._replace(status="published", closes_at_ms=record.closes_at_ms)
         case EventCancelled():
             event = event._replace(
-                status="cancelled",
-                closes_at_ms=record.closes_at_ms,
-                cancelled_at_ms=record.at_ms,
+                status="cancelled", closes_at_ms=record.closes_at_ms, cancelled_at_ms=record.at_ms
             )
     rows.events[event.id] = event
 

@@ -255,7 +255,7 @@ def lead_hold(holds: dict[str, Hold], epoch: int, seq: int, record: OfHold) -> N
 
 
 def lead_entry(entries: dict[str, WaitEntry], epoch: int, seq: int, record: Record) -> None:
-    """Lead the waitlist entry that a record is about, if it is about one of *entries* or a new one."""
+    """Lead the waitlist entry that a record is about, if it is one of *entries* or a new one."""
     if isinstance(record, Joined):
         at_ms = record.at_ms
         entries[record.entry_id] = WaitEntry(

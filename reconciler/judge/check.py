@@ -374,8 +374,8 @@ async def unknown_shards(database: asyncpg.Connection) -> list[Violation]:
             shard=number,
             expected="a row",
             found="none",
-            message=f"PostgreSQL has events or records of shard {number}, and no such shard: nobody "
-            "looks after it",
+            message=f"PostgreSQL has events or records of shard {number}, and no such shard: "
+            "nobody looks after it",
         )
         for number in await audit.unknown_shards(database)
     ]

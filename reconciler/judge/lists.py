@@ -1,9 +1,9 @@
 """
-What Redis keeps beside an event's values so that they are found in time: lists, pointers, deadlines.
+What Redis keeps beside an event's values to find them in time: lists, pointers, deadlines.
 
 No record names them, but they follow from the values beside them (I8, I9, I10): a hold that no list
-has never ends or is never forgotten, an entry that no list has is never served. And holds themselves,
-which no table has: against the journal, as far as it was proved.
+has never ends or is never forgotten, an entry that no list has is never served. And holds, which no
+table has: against the journal, as far as it was proved.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def check_holds(view: EventView) -> list[Violation]:
         elif wanted.changed_epoch == view.shard.epoch and hold_id not in unreadable:
             # One of an earlier epoch may have given way to a booking when Redis was rebuilt.
             found.append(
-                _of_hold(view, "hold_lost", hold_id, wanted, "held", "nothing", "is gone from Redis")
+                _of_hold(
+                    view, "hold_lost", hold_id, wanted, "held", "nothing", "is gone from Redis"
+                )
             )
     return found
 
@@ -191,5 +193,3 @@ def _turns(view: EventView, image: Image) -> Iterator[Violation]:
     waiting = any(entry.status == "waiting" for entry in view.state.entries.values())
     if waiting or image.sold.total() or image.held.total():
         yield _violation(view, "I8", "emptying_forgotten", view.event_id, "listed", "not")
-
-

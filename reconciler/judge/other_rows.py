@@ -2,9 +2,9 @@
 The rows beside bookings against the journal (I5, I8): waitlist entries, scans, and people.
 
 As in `reconciler.judge.proof` each event keeps sums: every entry that is over, and every scan, adds
-the hash of what its records make of it, and its row adds the hash of what stands there. Entries that
-are not over are kept whole, for the next record may lead them on. Only where sums differ is the
-journal read again, to name what differs.
+the hash of what its records make of it, and its row the hash of what stands there. Entries that are
+not over are kept whole, for the next record may lead them on. Only where sums differ is the journal
+read again, to name what differs.
 
 Memory: O(holds and entries that are not over), and O(those of one event) while they are named.
 """
@@ -129,9 +129,7 @@ def scan_of(epoch: int, seq: int, record: OfScan) -> audit.ScanRow:
     )
 
 
-async def name_rows(
-    connection: asyncpg.Connection, shard: int, event_id: str
-) -> list[Violation]:
+async def name_rows(connection: asyncpg.Connection, shard: int, event_id: str) -> list[Violation]:
     """Name the entries and scans of one event whose rows are not what their records make."""
     queued: dict[str, Queued] = {}
     made: dict[str, int] = {}
@@ -185,7 +183,7 @@ async def name_rows(
 
 
 _WHAT = {
-    "entry_row_without_record": "PostgreSQL has a waitlist entry that no record of the journal made",
+    "entry_row_without_record": "PostgreSQL has a waitlist entry that no record made",
     "entry_row_differs": "the entry's row is not what its journal records say",
     "entry_row_missing": "the journal has the waitlist entry, its row is gone",
     "scan_without_record": "PostgreSQL has a scan that no record of the journal made",

@@ -85,14 +85,14 @@ def _check_lists(view: EventView) -> Iterator[Violation]:
                     invariant="I9",
                 )
     there = {name[MEMBER_HEAD_CHARS:]: name for name in view.members}
-    for name in there.keys() - view.entries.keys():
+    for stray in there.keys() - view.entries.keys():
         yield _of_tier(
             view,
             "list_differs",
-            number(there[name][:3]) or 0,
+            number(there[stray][:3]) or 0,
             "an entry",
             "nothing",
-            f"{name} is listed, and is none",
+            f"{stray} is listed, and is none",
         )
     for entry_id, entry in view.entries.items():
         if shard.is_after(entry.changed_epoch, entry.changed_seq):

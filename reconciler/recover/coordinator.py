@@ -421,9 +421,9 @@ class Coordinator:
         """
         since = None if meta is None else meta.epoch
         known = await ends.of_shard(self._database, self._shard, since=since)
-        if meta is not None and meta.epoch not in known:
-            if await ends.adopt(self._database, self._shard, meta.epoch):
-                known = await ends.of_shard(self._database, self._shard, since=since)
+        is_gone = meta is not None and meta.epoch not in known
+        if meta and is_gone and await ends.adopt(self._database, self._shard, meta.epoch):
+            known = await ends.of_shard(self._database, self._shard, since=since)
         for epoch, there in known.items():
             if not there.agree:
                 is_its = meta is not None and meta.epoch == epoch
@@ -443,7 +443,13 @@ class Coordinator:
         return Evidence(meta, checkpoints, row.has_merged, row.seen_seq)
 
     async def _gather(
-        self, meta: Meta | None, known: dict[int, int], claim: Lease, *, is_forced: bool, waits: bool
+        self,
+        meta: Meta | None,
+        known: dict[int, int],
+        claim: Lease,
+        *,
+        is_forced: bool,
+        waits: bool,
     ) -> redo.Merged:
         """
         Bring all into PostgreSQL that Redis has acted upon, and what workers know besides.

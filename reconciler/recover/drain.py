@@ -38,9 +38,7 @@ class Drain:
     database: asyncpg.Connection
     holder: str
 
-    async def run(
-        self, meta: Meta | None, known: dict[int, int], *, is_forced: bool
-    ) -> int | None:
+    async def run(self, meta: Meta | None, known: dict[int, int], *, is_forced: bool) -> int | None:
         """
         Bring what Redis' journals have into PostgreSQL.
 

@@ -26,7 +26,7 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.records import Damaged, Entry, Lost, Record, decode, encode, last_seq, read_call
-from reconciler.event.derive import Derived, derive
+from reconciler.event.derive import END, Derived, derive
 from reconciler.event.hashes import scan_events
 from reconciler.event.journal import follow_sales
 from reconciler.event.snapshot import read_quiet
@@ -186,9 +186,16 @@ class _Places:
                 self._exact.setdefault(derived.place, encode(derived.record))
 
     def settle(self) -> None:
-        """Give each loose record the last free place that it may stand at."""
-        for derived in self._loose:
-            place = self._free(derived.after, derived.before)
+        """
+        Give each loose record a free place that it may stand at, so that none takes another's last.
+
+        That whose time ends first is placed first, and as early as it may be; one that may stand
+        before the end stands as late as it may.
+        """
+        for derived in sorted(self._loose, key=lambda one: (one.before, one.after)):
+            is_late = derived.before == END
+            free = self._last_free if is_late else self._first_free
+            place = free(derived.after, derived.before)
             if place is None:
                 self._homeless.append(
                     f"`{derived.record.__struct_config__.tag}` of {derived.record.event_id} "
@@ -212,7 +219,22 @@ class _Places:
             for hole in self.holes
         )
 
-    def _free(self, after: tuple[int, int], before: tuple[int, int]) -> tuple[int, int] | None:
+    def _first_free(
+        self, after: tuple[int, int], before: tuple[int, int]
+    ) -> tuple[int, int] | None:
+        for hole in self.holes:
+            first_seq = hole.first_seq
+            if hole.epoch == after[0]:
+                first_seq = max(first_seq, after[1] + 1)
+            for seq in range(first_seq, hole.last_seq + 1):
+                place = (hole.epoch, seq)
+                if place >= before:
+                    return None
+                if place > after and place not in self._exact and self._is_lost(*place):
+                    return place
+        return None
+
+    def _last_free(self, after: tuple[int, int], before: tuple[int, int]) -> tuple[int, int] | None:
         for hole in reversed(self.holes):
             for seq in range(hole.last_seq, hole.first_seq - 1, -1):
                 place = (hole.epoch, seq)

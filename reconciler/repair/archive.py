@@ -85,15 +85,12 @@ async def find(
                 entries[seq] = told[epoch, seq]
         entries |= await kept_of(redis, shard, hole)
         entries = await _of_batch(database, shard, epoch, first_seq) | entries
-        whole = [entries.get(seq) for seq in range(min([*entries, first_seq]), _end(entries, last_seq))]
+        seqs = range(min([*entries, first_seq]), max([*entries, last_seq]) + 1)
+        whole = [entries.get(seq) for seq in seqs]
         sound = [entry for entry in whole if isinstance(entry, Entry)]
         if len(sound) == len(whole):
             found.append(Refile(epoch, tuple(sound)))
     return found
-
-
-def _end(entries: Iterable[int], last_seq: int) -> int:
-    return max([*entries, last_seq]) + 1
 
 
 async def _of_batch(
@@ -139,12 +136,12 @@ async def _with_details(database: asyncpg.Connection, entries: Sequence[Entry]) 
     details = await bookings.details(database, made)
     found = []
     for entry in entries:
-        record: Any = entry.record
-        detail = details.get(getattr(record, "booking_id", ""))
-        if isinstance(record, Booked | Confirmed) and detail is not None:
+        derived: Any = entry.record
+        detail = details.get(getattr(derived, "booking_id", ""))
+        if isinstance(derived, Booked | Confirmed) and detail is not None:
             words = {"special_requests": detail[0], "metadata": msgspec.json.decode(detail[1])}
-            record = msgspec.structs.replace(record, detail=msgspec.convert(words, Detail))
-            entry = Entry(entry.seq, record, encode(record))  # noqa: PLW2901
+            derived = msgspec.structs.replace(derived, detail=msgspec.convert(words, Detail))
+            entry = Entry(entry.seq, derived, encode(derived))  # noqa: PLW2901
         found.append(entry)
     return found
 

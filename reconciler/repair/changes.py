@@ -81,7 +81,7 @@ def differing_tickets(view: EventView) -> list[str]:
 
 
 def ticket_rows_differ(view: EventView, history: Mapping[str, Sequence[Placed]]) -> list[str]:
-    """Return the bookings with a ticket whose row is not what its records say: Redis may be right."""
+    """Return the bookings with a ticket whose row is not what its records say."""
     return sorted(
         {
             f"bk_{own_id.split('_')[1]}"

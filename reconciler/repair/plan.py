@@ -10,7 +10,7 @@ a plan out.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,7 @@ from reconciler.repair.changes import (
     differing_tickets,
     ticket_rows_differ,
 )
-from store import audit
+from store import audit, ends
 from store.waitlist import change_of
 
 #: Violations whose cure is to write the booking's rows again.
@@ -113,19 +113,25 @@ OF_SALE_ROWS = frozenset(
 )
 #: While an event has one of these, what Redis must be cannot be told: its rows or records are not
 #: all there, and places of an acknowledged booking would be sold again.
-UNPROVED = OF_ROWS | OF_QUEUE | OF_BATCH | OF_CHECKPOINT | {
-    "rows_differ",
-    "entry_row_without_record",
-    "tier_row_missing",
-    "row_without_record",
-    "booking_lost",
-    "entry_lost",
-    "record_missing",
-    "record_corrupt",
-    "blocked_row_differs",
-    "event_missing",
-    "record_quarantined",
-}
+UNPROVED = (
+    OF_ROWS
+    | OF_QUEUE
+    | OF_BATCH
+    | OF_CHECKPOINT
+    | {
+        "rows_differ",
+        "entry_row_without_record",
+        "tier_row_missing",
+        "row_without_record",
+        "booking_lost",
+        "entry_lost",
+        "record_missing",
+        "record_corrupt",
+        "blocked_row_differs",
+        "event_missing",
+        "record_quarantined",
+    }
+)
 #: Violations that a new epoch ends: counters of `meta` that the next opening sets, and events that
 #: it rebuilds.
 OF_OPENING = frozenset(
@@ -156,8 +162,8 @@ WHY_NOT = {
     "record_corrupt": "its content is gone: nobody knows what it said",
     "record_quarantined": "a human mends or gives it up: `quarantine replay`, `quarantine discard`",
     "record_in_conflict": "who keeps the place is for people to say: `quarantine list`",
-    "record_missing": "it is in no stream and no worker's memory: `repair --pg --apply` derives what "
-    "it can from rows and from Redis, and writes `lost` for the rest",
+    "record_missing": "it is in no stream and no worker's memory: `repair --pg --apply` derives "
+    "what it can from rows and from Redis, and writes `lost` for the rest",
     "entry_row_without_record": "no record made it: whoever wrote it by hand must say what it is",
     "scan_without_record": "no record made it: whoever wrote it by hand must say what it is",
     "user_missing": "put the account back from a backup; what it bought stands, and is shown to it",
@@ -246,6 +252,7 @@ class Planner:
         found: list[Violation] = list(proof.violations)
         plan.broken = proof.broken
         moments = [(epoch_of(v), v.seq) for v in found if v.code in OF_BATCH and v.seq]
+        ahead = await self._ahead()
         refiles = await find(self._redis, self._database, self._shard, proof.broken, moments)
         for group in groups(sorted(published | loaded | proof.events.keys()), proof.counts):
             shard_view, views = await read_group(reader, group)
@@ -257,8 +264,17 @@ class Planner:
             self._plan_sales(plan, views, [*proof.violations, *found_here])
             await self._plan_redis(plan, views, [*proof.violations, *found_here])
         plan.violations = without_named(found)
-        self._plan_rest(plan, refiles)
+        self._plan_rest(plan, refiles, ahead)
         return plan
+
+    async def _ahead(self) -> int | None:
+        """Return where the journal's rows end, if the checkpoint of Redis's epoch passes it."""
+        words: Any = self._redis.hmget(keys.meta(self._shard), ["epoch", "trimmed_seq"])
+        epoch, trimmed_seq = (int(word or 0) for word in await words)
+        there = await ends.read(self._database, self._shard, epoch)
+        if there is None or there.last_seq <= there.end_seq or trimmed_seq > there.end_seq:
+            return None
+        return there.end_seq
 
     def _plan_sales(
         self, plan: Plan, views: Sequence[EventView], found: Sequence[Violation]
@@ -347,10 +363,52 @@ class Planner:
         words = ("rederive", "postgresql", self._shard, view.event_id, mine, effects)
         plan.actions.append(_action(*words, booking_ids=ids))
 
-    def _plan_rest(self, plan: Plan, refiles: Sequence[Refile]) -> None:
-        by_event: dict[str, list[Violation]] = defaultdict(list)
-        blocks: dict[str, list[Violation]] = defaultdict(list)
-        queues: dict[str, list[Violation]] = defaultdict(list)
+    def _of_archive(
+        self, plan: Plan, shard_wide: Mapping[str, list[Violation]], refiles: Sequence[Refile]
+    ) -> list[Action]:
+        """Plan what is done to the journal as PostgreSQL has it, before anything else."""
+        said = {
+            "derive": [said_holes([hole]) for hole in plan.holes],
+            "settle": ["the checkpoint is set to where the journal's own rows end"],
+            "refile": [
+                f"records {one.first_seq} to {one.last_seq} of epoch {one.epoch} written into the "
+                "archive again"
+                for one in refiles
+            ],
+        }
+        return [
+            _action(
+                verb,
+                "postgresql",
+                self._shard,
+                None,
+                shard_wide.get(verb, ()),
+                effects,
+                refiles=tuple(refiles) if verb == "refile" else (),
+            )
+            for verb, effects in said.items()
+            if shard_wide.get(verb) or (verb == "derive" and plan.holes)
+        ]
+
+    def _of_rows(self, verb: str, event_id: str, violations: Sequence[Violation]) -> Action:
+        """Plan whose rows of one event are written again from their records."""
+        booking_ids = sorted({v.booking_id for v in violations if v.booking_id})
+        entry_ids = sorted({v.subject for v in violations}) if verb == "requeue" else []
+        whose = {"rederive": booking_ids, "requeue": entry_ids, "reblock": ["blocked seats"]}[verb]
+        return _action(
+            verb,
+            "postgresql",
+            self._shard,
+            event_id,
+            violations,
+            [f"rows of {one} written again from its records" for one in whose],
+            booking_ids=tuple(booking_ids),
+            entry_ids=tuple(entry_ids),
+        )
+
+    def _plan_rest(self, plan: Plan, refiles: Sequence[Refile], ahead: int | None) -> None:
+        #: By verb and event: those whose rows are written again.
+        rows: dict[tuple[str, str], list[Violation]] = defaultdict(list)
         shard_wide: dict[str, list[Violation]] = defaultdict(list)
         for violation in plan.violations:
             code, event_id = violation.code, violation.event_id
@@ -360,12 +418,12 @@ class Planner:
                 shard_wide["refile"].append(violation)
                 continue
             if code in OF_ROWS and violation.booking_id and event_id:
-                by_event[event_id].append(violation)
+                rows["rederive", event_id].append(violation)
             elif code == "blocked_row_differs" and event_id:
-                blocks[event_id].append(violation)
+                rows["reblock", event_id].append(violation)
             elif code in OF_QUEUE and event_id:
-                queues[event_id].append(violation)
-            elif code in OF_CHECKPOINT:
+                rows["requeue", event_id].append(violation)
+            elif code in OF_CHECKPOINT or _is_ahead(violation, ahead):
                 shard_wide["settle"].append(violation)
             elif code in OF_OPENING:
                 shard_wide["reopen"].append(violation)
@@ -373,59 +431,8 @@ class Planner:
                 shard_wide["derive"].append(violation)
             else:
                 plan.hopeless.append((violation, WHY_NOT.get(code, WHY_NOT_ELSE)))
-        first: list[Action] = []
-        if plan.holes:
-            first.append(
-                _action(
-                    "derive",
-                    "postgresql",
-                    self._shard,
-                    None,
-                    shard_wide["derive"],
-                    [said_holes([hole]) for hole in plan.holes],
-                )
-            )
-        if shard_wide["settle"]:
-            effects = ["the checkpoint is set to where the journal's own rows end"]
-            words = ("settle", "postgresql", self._shard, None, shard_wide["settle"], effects)
-            first.append(_action(*words))
-        if shard_wide["refile"]:
-            effects = [
-                f"records {one.first_seq} to {one.last_seq} of epoch {one.epoch} written into the "
-                "archive again"
-                for one in refiles
-            ]
-            words = ("refile", "postgresql", self._shard, None, shard_wide["refile"], effects)
-            first.append(_action(*words, refiles=tuple(refiles)))
-        for event_id, violations in queues.items():
-            ids = sorted({v.subject for v in violations})
-            effects = [f"row of {entry_id} written again from its records" for entry_id in ids]
-            words = ("requeue", "postgresql", self._shard, event_id, violations, effects)
-            first.append(_action(*words, entry_ids=tuple(ids)))
-        for event_id, violations in by_event.items():
-            ids = sorted({v.booking_id for v in violations if v.booking_id})
-            first.append(
-                _action(
-                    "rederive",
-                    "postgresql",
-                    self._shard,
-                    event_id,
-                    violations,
-                    [f"rows of {booking_id} written again from its records" for booking_id in ids],
-                    booking_ids=tuple(ids),
-                )
-            )
-        for event_id, violations in blocks.items():
-            first.append(
-                _action(
-                    "reblock",
-                    "postgresql",
-                    self._shard,
-                    event_id,
-                    violations,
-                    ["blocked seats written again from their records"],
-                )
-            )
+        first = self._of_archive(plan, shard_wide, refiles)
+        first += [self._of_rows(verb, key, its) for (verb, key), its in rows.items()]
         if shard_wide["reopen"]:
             plan.actions.append(
                 _action(
@@ -492,6 +499,14 @@ def _curable(
         plan.hopeless += [(violation, why) for violation in mine]
         return ()
     return mine
+
+
+def _is_ahead(violation: Violation, end_seq: int | None) -> bool:
+    """Tell whether a violation is of a checkpoint that counts records behind the journal's end."""
+    if end_seq is None:
+        return False
+    is_behind = violation.code == "record_missing" and (violation.seq or 0) > end_seq
+    return is_behind or violation.code == "ledger_ahead"
 
 
 def epoch_of(violation: Violation) -> int:

@@ -42,6 +42,7 @@ from reconciler.recover.rewind import find_holes, restore
 from reconciler.recover.verify import count
 from reconciler.repair import archive
 from reconciler.repair.plan import (
+    OF_CHECKPOINT,
     OF_OPENING,
     Action,
     Plan,
@@ -279,13 +280,12 @@ class Repairer:
             assert action.event_id is not None
             await self._requeue(action.event_id, action.entry_ids)
         elif action.verb == "settle":
-            for epoch in sorted({epoch_of(violation) for violation in action.violations}):
+            behind = [v for v in action.violations if v.code in OF_CHECKPOINT]
+            for epoch in sorted(map(epoch_of, behind)):  # What is ahead was set at the start.
                 await ends.adopt(self._database, self._shard, epoch)
                 await ends.settle(self._database, self._shard, epoch, dropped_seq=None)
         elif action.verb == "refile":
-            await archive.write(
-                self._database, self._shard, action.refiles, holder=self._holder
-            )
+            await archive.write(self._database, self._shard, action.refiles, holder=self._holder)
         elif action.verb == "reload":
             assert action.event_id is not None
             await self._reload(action.event_id)
@@ -382,7 +382,7 @@ class Repairer:
 
 
 def _useless(plan: Plan, *, rewinds: bool) -> str | None:
-    """Say why a repair of an open shard would do nothing; empty: nothing is wrong; None: it would."""
+    """Say why a repair of an open shard would do nothing; empty: all is well; None: it would."""
     if plan.holes and not rewinds:
         return f"{said_holes(plan.holes)}: use --pg; the shard was left open"
     if plan.holes or plan.actions or (rewinds and plan.broken):

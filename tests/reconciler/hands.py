@@ -1,4 +1,4 @@
-"""What a hand may do to a shop: each column of each table, each field of each key; and what is told."""
+"""What a hand may do to a shop, column by column and field by field; and what is told of it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ TICKETS: Mapping[str, Column] = {
     "tier_no": _edit("tier_no = tier_no + 50", "tickets_differ"),
     "seat_id": _edit("seat_id = 's9-9'", "tickets_differ", "seat_id IS NOT NULL AND is_live"),
     "is_live": _edit("is_live = false", "tickets_differ", "seat_id IS NOT NULL AND is_live"),
-    "status": _edit("status = 'undone'", "ticket_differs", "status <> 'undone' AND seq IS NOT NULL"),
+    "status": _edit(
+        "status = 'undone'", "ticket_differs", "status <> 'undone' AND seq IS NOT NULL"
+    ),
     "version": _edit("version = version + 1", "ticket_differs", _CHANGED),
     "holder_id": _edit("holder_id = 'usr_x'", "ticket_differs", _CHANGED),
     "changed_at": _edit(_LATER.format("changed_at"), "ticket_differs", _CHANGED),
@@ -143,6 +145,8 @@ JOURNAL: Mapping[str, Column] = {
     "records": _edit("records = 'x' || substr(records, 2)", "record_corrupt"),
 }
 _PUBLISHED = "status = 'published'"
+#: Of a publishing that says its rules.
+_RULED = "id IN (SELECT event_id FROM tiers WHERE sells_after_end)"
 EVENTS: Mapping[str, Column] = {
     "": Free("tiers, sections and codes refer to it: PostgreSQL refuses"),
     "id": Free("tiers, sections and codes refer to it: PostgreSQL refuses"),
@@ -168,10 +172,8 @@ EVENTS: Mapping[str, Column] = {
     "cancelled_at": _edit(
         _LATER.format("cancelled_at"), "event_row_differs", "cancelled_at IS NOT NULL"
     ),
-    "transfers": _edit(
-        "transfers = 'none'", "event_row_differs", "transfers <> 'none' AND ends_at > now()"
-    ),
-    "offer_ttl_ms": _edit("offer_ttl_ms = 77", "event_row_differs", "ends_at > now()"),
+    "transfers": _edit("transfers = 'none'", "event_row_differs", _RULED),
+    "offer_ttl_ms": _edit("offer_ttl_ms = 77", "event_row_differs", _RULED),
     "publishing_at": Free("asked of drafts alone"),
 }
 TIERS: Mapping[str, Column] = {
@@ -228,12 +230,13 @@ CHECKPOINT: Mapping[str, Column] = {
     "changed_at": _NOTE,
     "bytes": Free("only back-pressure rests on it, and the next opening begins at 0"),
 }
-REIGN: Mapping[str, Column] = {
+_REIGN: dict[str, Column] = {
     "": Free("`check` of all shards says `shard_unknown`: a test of its own"),
     "shard": Free("as if it were deleted"),
     "epoch": _edit("epoch = epoch - 1", "epoch_differs"),
     "state": Free("a recovery begins at once; frozen ones are told by `doctor`"),
-} | dict.fromkeys(
+}
+REIGN: Mapping[str, Column] = _REIGN | dict.fromkeys(
     (
         "holder",
         "lease_until",
@@ -250,10 +253,11 @@ REIGN: Mapping[str, Column] = {
     ),
     _NEXT,
 )
-USERS: Mapping[str, Column] = {
+_USERS: dict[str, Column] = {
     "": _people("", "user_missing"),
     "id": _people("id = 'usr_" + "0" * 26 + "'", "user_missing"),
-} | dict.fromkeys(
+}
+USERS: Mapping[str, Column] = _USERS | dict.fromkeys(
     ("email", "name", "password_hash", "role", "organizer_id", "created_at", "account_key"), _KEPT
 )
 WALKED: Mapping[str, Mapping[str, Column]] = {
@@ -291,7 +295,7 @@ NOT_WALKED = {
 #: Fields of Redis, as `key field`, of which nothing is told, and why.
 FREE_FIELDS = {
     r"stock waitlist\.(policy|patience_ms|offer_ttl_ms)": "said anew by whoever joins next",
-    r"seats (version|log\..*)": "what changed for clients that ask; they get the whole map if unsure",
+    r"seats (version|log\..*)": "what changed since; in doubt clients get the whole map",
     r"ended hold_.*|ended offer_.*": "when it is forgotten; that it is listed is told",
     r"entries first:.*": "that an entry has used a first place is told, not of which hold",
     r"waitlist .*": "scores are all 0: order is by name",

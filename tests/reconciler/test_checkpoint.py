@@ -83,7 +83,7 @@ async def rows(office: BoxOffice) -> set[str]:
 
 @pytest.mark.parametrize("by", [-1, -4, -20, 4, 20])
 async def test_f68_persister_believes_the_rows(office: BoxOffice, by: int) -> None:
-    """I4, I7: whatever the checkpoint is set to, each record is written once, and none is skipped."""
+    """I4, I7: whatever the checkpoint is set to, each record is written once, none is skipped."""
     event = await office.add_event()
     acked = await sell(office, event, 10)
     await office.drain_all()

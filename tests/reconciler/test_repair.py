@@ -210,7 +210,7 @@ async def test_what_cannot_be_repaired_stays_frozen(sold: Sold) -> None:
 
 
 async def test_f69_what_was_lived_with_does_not_freeze(sold: Sold) -> None:
-    """What can be done is done, what cannot was there before: the shard opens again, and says so."""
+    """What can be done is done; what cannot was there before: the shard opens, and says so."""
     office = sold.office
     await phantom(sold)
     await office.database.execute(

@@ -175,7 +175,9 @@ async def test_f69_doctor_tells_drift(
     async def told() -> dict[str, str]:
         report = Report()
         await _look_at_drift(report, connection)
-        return {row.what: row.grade for row in report.rows if row.subject == f"shard {office.shard}"}
+        return {
+            row.what: row.grade for row in report.rows if row.subject == f"shard {office.shard}"
+        }
 
     assert {"continuous check": "advice"} == await told()
     await ask(office.redis, "HINCRBY", own, "2.sold", 1)
