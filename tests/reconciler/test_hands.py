@@ -261,8 +261,8 @@ async def test_f67_a_hand_in_an_event_in_redis(office: BoxOffice, key: str) -> N
                 last[f"{name} {field}"] = cast("Callable[[], Awaitable[object]]", again)
     await connection.close()
     assert seen or key == "promos", key
-    for again in last.values():
-        await again()
+    for repeat in last.values():
+        await repeat()
     await require_mended(office, key, set())
     assert plain(before) == plain(await content(office))
 
