@@ -62,19 +62,9 @@ async def parked_violations(
                 f"{conflict.reason}",
             )
         )
-    for epoch, seq in sorted(replayed & marks.keys()):
-        found.append(
-            Violation(
-                invariant="I7",
-                code="quarantine_not_replayed",
-                shard=shard,
-                seq=seq,
-                expected="a record",
-                found=marks[epoch, seq],
-                subject=f"{epoch}:{seq}",
-                message=f"record {seq} of epoch {epoch} is said to be replayed, and is not there",
-            )
-        )
+    found += [
+        _not_replayed(shard, place, marks[place]) for place in sorted(replayed & marks.keys())
+    ]
     for (epoch, seq), mark in marks.items():
         if mark == QUARANTINED and (epoch, seq) not in known:
             found.append(
@@ -90,6 +80,20 @@ async def parked_violations(
                 )
             )
     return found
+
+
+def _not_replayed(shard: int, place: tuple[int, int], mark: str) -> Violation:
+    epoch, seq = place
+    return Violation(
+        invariant="I7",
+        code="quarantine_not_replayed",
+        shard=shard,
+        seq=seq,
+        expected="a record",
+        found=mark,
+        subject=f"{epoch}:{seq}",
+        message=f"record {seq} of epoch {epoch} is said to be replayed, and is not there",
+    )
 
 
 def _owner(raw: bytes) -> tuple[str | None, str | None]:

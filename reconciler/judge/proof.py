@@ -341,10 +341,10 @@ async def _name_differences(connection: asyncpg.Connection, shard: int, ledger: 
         )
 
 
-async def compare_event(
+async def _recorded(
     connection: asyncpg.Connection, shard: int, event_id: str
-) -> list[Violation]:
-    """Name the bookings of one event whose rows are not what their records say."""
+) -> tuple[dict[str, set[str]], dict[str, tuple[int, int | None]], dict[str, tuple[int, int]]]:
+    """Return of each booking of an event what its records say, its place and tier, and its end."""
     recorded: dict[str, set[str]] = {}
     places: dict[str, tuple[int, int | None]] = {}
     ends: dict[str, tuple[int, int]] = {}
@@ -358,6 +358,14 @@ async def compare_event(
                     ends[record.booking_id] = (epoch, seq)
                 tier_no = record.items[0].tier_no if record.items else None
                 places.setdefault(record.booking_id, (seq, tier_no))
+    return recorded, places, ends
+
+
+async def compare_event(
+    connection: asyncpg.Connection, shard: int, event_id: str
+) -> list[Violation]:
+    """Name the bookings of one event whose rows are not what their records say."""
+    recorded, places, ends = await _recorded(connection, shard, event_id)
     tiers = await audit.tiers(connection, [event_id])
     tier_ids = {tier.tier_no: tier.id for tier in tiers[event_id]}
     found: list[Violation] = []

@@ -491,6 +491,7 @@ class Coordinator:
                 meta,
                 holder=self._holder,
                 check_claim=claim.check,
+                verify=verify,
             )
         except Drift as error:
             if not is_forced:

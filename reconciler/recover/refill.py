@@ -14,7 +14,7 @@ knows what was told, and the shard stays shut.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 import structlog
@@ -25,16 +25,19 @@ from reconciler.event.hashes import scan_events
 from reconciler.event.journal import follow_sales
 from reconciler.event.snapshot import read_quiet
 from reconciler.event.state import EventState
+from reconciler.event.violation import Violation
 from reconciler.recover.decide import REFILL_HINT, Drift, Meta
 from reconciler.recover.rebuild import Rebuilt
 from reconciler.recover.rewind import Hole, Restored, restore, stream_end
-from reconciler.recover.verify import verify
 from store import audit, ledger, rebuild, redo
 
 log = structlog.get_logger()
 
 #: Records that a shortened journal can lack; sales pause at the backlog long before.
 MISSING_MAX = 2_000_000
+
+#: Says what is wrong with events in Redis: `reconciler.recover.verify.verify`.
+Verify = Callable[..., Awaitable[list[Violation]]]
 
 
 async def refill(
@@ -45,6 +48,7 @@ async def refill(
     *,
     holder: str,
     check_claim: Callable[[], None],
+    verify: Verify,
 ) -> Restored | None:
     """
     Bring into PostgreSQL what Redis has acted upon and its journal lacks; the shard must be shut.
@@ -88,7 +92,7 @@ async def refill(
         derived=restored.derived,
         lost=restored.lost,
     )
-    await _require_sound(redis, database, shard, restored, check_claim)
+    await _require_sound(redis, database, shard, restored, check_claim, verify)
     return restored
 
 
@@ -98,6 +102,7 @@ async def _require_sound(
     shard: int,
     restored: Restored,
     check_claim: Callable[[], None],
+    verify: Verify,
 ) -> None:
     """Make sure that Redis is what the records make; of all events if one may be about any."""
     loaded = await scan_events(redis, shard)

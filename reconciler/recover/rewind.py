@@ -39,8 +39,8 @@ ENTRIES_MAX = 50
 #: Derived records that found no place, as far as they are told.
 TOLD_MAX = 20
 #: Records by epoch and place.
-Told = Mapping[int, Mapping[int, Entry]]
-NOTHING: Told = {}
+Remembered = Mapping[int, Mapping[int, Entry]]
+NOTHING: Remembered = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +110,7 @@ async def restore(
     holes: list[Hole],
     *,
     holder: str,
-    told: Told = NOTHING,
+    told: Remembered = NOTHING,
 ) -> Restored:
     """
     Write the records of *holes* to the ledger, behind its checkpoints; fenced.
@@ -136,7 +136,7 @@ async def compose(
     shard: int,
     holes: list[Hole],
     *,
-    told: Told = NOTHING,
+    told: Remembered = NOTHING,
 ) -> Restored:
     """Return the records of *holes*: those of the stream, those told, and derived ones."""
     kept = {

@@ -169,7 +169,8 @@ FROM shard_checkpoint WHERE shard = $1 AND epoch = $2;
 -- All checkpoints of a shard; those from epoch $2 on, or the last three, with the end of the
 -- journal's own rows.
 SELECT epoch, last_seq, CASE
-    WHEN epoch < coalesce($2::bigint, (SELECT max(epoch) - 2 FROM shard_checkpoint WHERE shard = $1))
+    WHEN epoch < coalesce($2::bigint,
+                          (SELECT max(epoch) - 2 FROM shard_checkpoint WHERE shard = $1))
     THEN last_seq ELSE coalesce(
     (SELECT journal.last_seq FROM journal
      WHERE journal.shard = $1 AND journal.epoch = shard_checkpoint.epoch
@@ -202,7 +203,7 @@ ON CONFLICT (shard, epoch) DO NOTHING RETURNING epoch;
 -- By the journal's own rows; compare-and-set on what was seen.
 UPDATE shard_checkpoint SET last_seq = $4, bytes = coalesce($5, bytes), changed_at = now()
 WHERE shard = $1 AND epoch = $2 AND last_seq = $3
-RETURNING bytes;
+RETURNING last_seq;
 
 -- horizon --
 -- What PostgreSQL has of an epoch, and whether the shard is open under it.

@@ -134,7 +134,9 @@ async def apply(
     if row is None:
         return None
     own = f"ctid = '{row['at']}'::tid AND tableoid = {row['part']}"
-    verb = f"UPDATE {table} SET {edit.change}" if edit.change else f"DELETE FROM {table}"  # noqa: S608
+    verb = f"DELETE FROM {table}"  # noqa: S608
+    if edit.change:
+        verb = f"UPDATE {table} SET {edit.change}"  # noqa: S608
     names = ", ".join(sorted(there - {"promo_code"}))
     new = await office.database.fetchval(f"{verb} WHERE {own} RETURNING to_jsonb({table})::text")
     assert new is not None
