@@ -32,13 +32,15 @@ from evently.embedded import ServerError
 from evently.embedded.binaries import find_valkey
 from evently.settings import Settings
 from reconciler.recover.frozen import remedy
-from store import damage, reigns
+from store import damage, drift, ends, reigns
 from store import guard as database_guard
 
 #: Difference between the clocks from which on people are told wrong times, in ms.
 CLOCK_DIFFERENCE_MS_MAX = 1_000
 #: How long a loss is told of once the event is whole again.
 DAMAGE_TOLD = dt.timedelta(days=1)
+#: How long a shard may go without a look of the continuous check, in seconds.
+WATCHED_S_MAX = 600
 #: Share of the disk that must be free: both logs are rewritten beside the old ones.
 DISK_FREE_SHARE_MIN = 0.1
 #: Files that a process of the API should be able to have open: each connection is one.
@@ -105,6 +107,8 @@ async def examine(settings: Settings) -> Report:
         )
         await _examine_database(report, database, settings)
         await _look_at_damage(report, database)
+        await _look_at_checkpoints(report, database)
+        await _look_at_drift(report, database)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         report.errors.append(f"PostgreSQL: {error!r}")
     for name, url in settings.redis_servers_as(acl.COORDINATOR).items():
@@ -205,6 +209,58 @@ async def _look_at_damage(report: Report, database: asyncpg.Connection) -> None:
                 must_be="whole",
                 why="something deletes keys: an eviction policy, or a hand",
                 fix="find out what; `reconciler mend` rebuilds an event; docs/OPERATIONS.md",
+            )
+        )
+
+
+async def _look_at_checkpoints(report: Report, database: asyncpg.Connection) -> None:
+    """Tell of checkpoints that are not where the journal's own rows end: no program of ours."""
+    for one in await reigns.shards(database):
+        for epoch, there in (await ends.of_shard(database, one.shard, since=None)).items():
+            if there.agree:
+                continue
+            report.rows.append(
+                Row(
+                    subject=f"shard {one.shard}",
+                    what=f"checkpoint of epoch {epoch}",
+                    value=f"{there.last_seq}, and the journal ends at {there.end_seq}",
+                    grade="bad",
+                    must_be="where the journal ends",
+                    why="somebody changed shard_checkpoint, or deleted rows of journal",
+                    fix="the coordinator sets it where rows prove it; `reconciler check`",
+                )
+            )
+
+
+async def _look_at_drift(report: Report, database: asyncpg.Connection) -> None:
+    """Tell what the continuous check knows to be wrong, and whether there is one."""
+    for known in await drift.lately(database, DAMAGE_TOLD):
+        is_over = known.gone_at is not None
+        report.rows.append(
+            Row(
+                subject=f"shard {known.shard}",
+                what=f"{known.invariant} {known.code}",
+                value=f"{known.booking_id or known.event_id or ''} {known.message}".strip(),
+                grade="advice" if is_over else "bad",
+                must_be="no drift",
+                why=f"seen at {known.seen_at:%Y-%m-%d %H:%M} UTC"
+                + (f", gone since {known.gone_at:%H:%M}" if known.gone_at else ""),
+                fix="`reconciler repair` says what can be done; docs/OPERATIONS.md, Drift",
+            )
+        )
+    watched = {one.shard: one for one in await drift.watched(database)}
+    for one in await reigns.shards(database):
+        looked_s = watched[one.shard].looked_s if one.shard in watched else None
+        report.rows.append(
+            _row(
+                f"shard {one.shard}",
+                "continuous check",
+                "never" if looked_s is None else f"{looked_s:.0f} s ago",
+                unless=looked_s is not None and looked_s < WATCHED_S_MAX,
+                grade="advice",
+                must_be=f"within {WATCHED_S_MAX} s",
+                why="drift is not noticed before somebody asks",
+                fix="EVENTLY_RECONCILER_WATCH_S above 0, or `python -m reconciler watch`",
             )
         )
 

@@ -30,7 +30,7 @@ from engine.lasting import Lasting
 from persister import metrics
 from persister.lag import observe
 from persister.reader import Reader
-from store import ledger, reigns
+from store import ends, ledger, reigns
 from store.pool import AWAY, connect
 
 log = structlog.get_logger()
@@ -206,9 +206,10 @@ class _Reign:
 
     async def begin(self) -> None:
         """Take up where PostgreSQL is, and tell Redis, in case the last note was lost."""
-        self._place = await ledger.read_place(
-            self._connection, shard=self._options.shard, epoch=self._epoch
-        )
+        shard, epoch = self._options.shard, self._epoch
+        self._place, end_seq = await ledger.find_place(self._connection, shard=shard, epoch=epoch)
+        if end_seq != self._place.last_seq:
+            await self._settle()
         self._written.append((time.monotonic(), self._place.last_seq))
         await self._note()
         # Behind the note, which a shard that is shut or frozen refuses several times a second.
@@ -219,6 +220,14 @@ class _Reign:
             epoch=self._epoch,
             last_seq=self._place.last_seq,
         )
+
+    async def _settle(self) -> None:
+        """Believe the journal's own rows where the checkpoint is not at their end (F68)."""
+        shard, epoch = self._options.shard, self._epoch
+        found: Any = await self._redis.hmget(keys.meta(shard), ["epoch", "trimmed_seq"])
+        dropped_seq = int(found[1] or 0) if found[0] == str(epoch).encode() else None
+        await ends.settle(self._connection, shard, epoch, dropped_seq=dropped_seq)
+        self._place = await ledger.read_place(self._connection, shard=shard, epoch=epoch)
 
     async def step(self) -> None:
         """

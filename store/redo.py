@@ -82,6 +82,12 @@ async def read(database: Executor, shard: int) -> list[Row]:
     return [Row(*row) for row in await database.fetch(query("read_redo"), shard)]
 
 
+async def forget(database: Executor, shard: int, rows: Sequence[Row]) -> None:
+    """Drop records that stand in the ledger now."""
+    if rows:
+        await database.execute(query("delete_redo"), shard, *columns(list(rows), 3))
+
+
 async def merge(
     connection: asyncpg.Connection,
     *,

@@ -79,6 +79,7 @@ def lines_of(outcome: Outcome) -> list[str]:
         for v, why in plan.hopeless
     ]
     lines += [f"left: {v.invariant} {v.code}: {v.message}" for v in outcome.left]
+    lines += [f"nothing was changed: {outcome.note}"] if outcome.note else []
     if outcome.epoch is not None:
         lines.append(f"shard {plan.shard}: open under epoch {outcome.epoch}")
     elif outcome.left:
@@ -112,5 +113,6 @@ def _json(outcome: Outcome) -> dict[str, Any]:
         "cannot": [{"why": why, **report.as_document(v)} for v, why in plan.hopeless],
         "left": [report.as_document(v) for v in outcome.left],
         "epoch": outcome.epoch,
+        "note": outcome.note,
         "errors": outcome.errors,
     }

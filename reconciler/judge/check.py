@@ -41,10 +41,11 @@ from reconciler.judge.invariants import (
     check_loaded,
     check_partition,
     check_stock,
-    check_tier_rows,
     check_whole,
     image_of,
 )
+from reconciler.judge.lists import check_holds, check_lists
+from reconciler.judge.organizer import check_event_row, check_tier_rows
 from reconciler.judge.proof import Progress, prove
 from reconciler.judge.seats import check_seats
 from reconciler.judge.waitlist import check_waitlist
@@ -73,6 +74,7 @@ SHARD_CHECKS: tuple[Callable[[ShardView], list[Violation]], ...] = (check_door, 
 EVENT_CHECKS: tuple[Callable[[EventView], list[Violation]], ...] = (
     check_broken,
     check_loaded,
+    check_event_row,
     check_tier_rows,
     check_conservation,
     check_partition,
@@ -82,6 +84,7 @@ EVENT_CHECKS: tuple[Callable[[EventView], list[Violation]], ...] = (
     check_ids,
     check_waitlist,
     check_tickets,
+    check_holds,
 )
 #: Of events that are published and loaded, against what Redis must have.
 IMAGE_CHECKS: tuple[Callable[[EventView, Image], list[Violation]], ...] = (
@@ -89,6 +92,7 @@ IMAGE_CHECKS: tuple[Callable[[EventView, Image], list[Violation]], ...] = (
     check_seats,
     check_persons,
     check_promos,
+    check_lists,
 )
 
 
@@ -160,6 +164,8 @@ async def check(
         async with servers.database() as database:
             if event_id is not None:
                 shard = await find_shard(database, servers, event_id)
+            if shard is None:
+                result.violations += await unknown_shards(database)
             for number in await chosen(database, shard):
                 try:
                     async with servers.redis(number) as redis:
@@ -357,6 +363,22 @@ def without_named(found: Sequence[Violation]) -> list[Violation]:
         else:
             kept.append(violation)
     return kept
+
+
+async def unknown_shards(database: asyncpg.Connection) -> list[Violation]:
+    """I13: whatever has records or events is a shard that `shard_epoch` has."""
+    return [
+        Violation(
+            invariant="I13",
+            code="shard_unknown",
+            shard=number,
+            expected="a row",
+            found="none",
+            message=f"PostgreSQL has events or records of shard {number}, and no such shard: "
+            "nobody looks after it",
+        )
+        for number in await audit.unknown_shards(database)
+    ]
 
 
 async def find_shard(database: asyncpg.Connection, servers: Servers, event_id: str) -> int:

@@ -3,7 +3,8 @@ The watch: the check without an end, a group of events at a time, at a bounded c
 
 Owns whose turn it is, and the metrics. Follows the journal instead of reading it anew
 (`reconciler.judge.follow`), rests at least nine times as long as it works, and judges with the very
-invariants of `check`, each suspicion twice more (F40). Reads only; `repair` is another command.
+invariants of `check`, each suspicion twice more (F40). Changes nothing but its own note of what it
+found (`store.drift`), by which `evently doctor` tells an operator; `repair` is another command.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from reconciler.judge.check import AWAY, DRIFT, UNCHECKED, CannotCheck, examine
 from reconciler.judge.check import said as say_why
 from reconciler.judge.follow import Follower
 from reconciler.servers import Servers
-from store import audit, damage
+from store import audit, damage, drift
 
 log = structlog.get_logger()
 
@@ -43,6 +44,8 @@ REST_FACTOR = 9.0
 FIND_INTERVAL_S = 2.0
 #: Events whose oldest deadline one step looks at.
 DUE_EVENTS_MAX = 100
+#: How often it is noted that a shard is watched, where nothing else has changed, in seconds.
+NOTE_INTERVAL_S = 10.0
 
 
 @dataclass(slots=True)
@@ -95,6 +98,9 @@ class ShardWatch:
         self._database = database
         self._follower = Follower(shard)
         self._pass: Pass | None = None
+        #: What was last noted, and when, by the monotonic clock.
+        self._noted: set[str] = set()
+        self._noted_s = -NOTE_INTERVAL_S
 
     async def step(self) -> None:
         """
@@ -126,8 +132,10 @@ class ShardWatch:
             self.known.of_event[event_id] = [v for v in found if v.event_id == event_id]
         self.known.of_shard = [v for v in found if v.event_id is None]
         metrics.CHECK_SECONDS.labels(self._label).set(time.monotonic() - begun_s)
-        if not self._pass.left:
+        is_whole = not self._pass.left
+        if is_whole:
             self._end(self._pass)
+        await self._note(is_whole=is_whole)
 
     async def measure(self) -> None:
         """Set the gauges that cost next to nothing."""
@@ -163,6 +171,23 @@ class ShardWatch:
         self._pass = None
         metrics.PASS_AT.labels(self._label).set(time.time())
         metrics.PASS_SECONDS.labels(self._label).set(time.monotonic() - whole.begun_s)
+
+    async def _note(self, *, is_whole: bool) -> None:
+        """Write down what is wrong, for whoever asks PostgreSQL."""
+        found = {
+            "|".join(map(str, one.identity)): one for one in self.known.all()[: drift.NOTED_MAX]
+        }
+        has_news = found.keys() != self._noted
+        if not has_news and time.monotonic() - self._noted_s < NOTE_INTERVAL_S:
+            return
+        rows = [
+            drift.Noted(key, one.invariant, one.code, one.event_id, one.booking_id, one.message)
+            for key, one in found.items()
+        ]
+        # Before the first whole pass nobody knows what is over of what an earlier watch has noted.
+        await drift.note(self._database, self._shard, rows, ends_others=self.passes > 0)
+        await drift.note_watch(self._database, self._shard, is_pass=is_whole)
+        self._noted, self._noted_s = set(found), time.monotonic()
 
     async def _overdue_ms(self, due: list[bytes], now_ms: int) -> float:
         oldest = float(now_ms)

@@ -30,7 +30,12 @@ REMEDIES = (
         "`reconciler repair --pg --apply --shard {number}`",
     ),
     Remedy(
-        ("records are lost that Redis acted upon", "is missing", "use --pg"),
+        (
+            "the journal was shortened",
+            "records are lost that Redis acted upon",
+            "is missing",
+            "use --pg",
+        ),
         "`reconciler repair --pg --apply --shard {number}`, which loses nothing that is left",
     ),
     Remedy(

@@ -96,6 +96,9 @@ class Mender:
         )
         self._after = found[-1] if len(found) == TURN_EVENTS_MAX else ""
         looks = await self.look(found, reign.epoch)
+        for event_id in await damage.without_rows(self.database, self.shard):
+            if looks.get(event_id, []) in ([], [UNMARKED]):
+                looks[event_id] = [damage.ROWS]
         whole = [event_id for event_id, lost in looks.items() if not lost]
         await damage.note_whole(self.database, whole)
         damaged = {key: lost for key, lost in looks.items() if lost and lost != [UNMARKED]}
@@ -127,6 +130,7 @@ class Mender:
             The events that were rebuilt.
         """
         rebuilt: list[str] = []
+        without_rows = set(await damage.without_rows(self.database, self.shard))
         after = ""
         while True:
             found = await damage.on_sale(
@@ -142,6 +146,8 @@ class Mender:
                     missing = await self._missing(event_id)
                     if not missing and marks:
                         await self._mark(event_id, epoch)
+                if not missing and event_id in without_rows:
+                    missing = [damage.ROWS]
                 if missing and await self._try(
                     event_id, missing, epoch=epoch, state="recovering", marks=marks
                 ):
@@ -180,7 +186,7 @@ class Mender:
         crash before it, it is shut and found damaged.
 
         Args:
-            lost: What it had lost, for the note.
+            lost: What it had lost, for the note; nothing: it is loaded anew for another reason.
 
             epoch, state: Of the shard: it is `open`, or claimed and `recovering`.
 
@@ -191,7 +197,7 @@ class Mender:
         """
         began_s = time.monotonic()
         shut = await self._shut(event_id, epoch, state)
-        if await damage.note(self.database, self.shard, event_id, lost):
+        if lost and await damage.note(self.database, self.shard, event_id, lost):
             log.error(
                 "event has lost keys",
                 action="event_damaged",

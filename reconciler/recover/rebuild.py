@@ -170,7 +170,7 @@ class Rebuild:
             async for event_id, own_id, *words in audit.ticket_changes(database, group):
                 states[event_id].tickets[own_id] = Ticket(*words)
             async for entry in store_waitlist.audit(database, group):
-                states[entry.event_id].entries[entry.id] = WaitEntry(*entry[2:])
+                states[entry.event_id].entries[entry.id] = WaitEntry(*entry[2:-1])
         for event_id in group:
             sale = states[event_id].sale
             assert sale is not None, "it was published"

@@ -305,6 +305,47 @@ def lock_checkpoint(tx: Transaction, _shard: int, epoch: int, *, now_s: float) -
     return [] if place is None else [Row(last_seq=place[0], bytes=place[1])]
 
 
+def _end(tx: Transaction, epoch: int) -> int:
+    journal: dict[Any, Any] = tx.all("journal")
+    return max((last for (its, _), (last, _) in journal.items() if its == epoch), default=0)
+
+
+@_statement(_checkpoint)
+def lock_place(tx: Transaction, _shard: int, epoch: int, *, now_s: float) -> list[Row]:
+    place = tx.get("checkpoints", epoch)
+    if place is None:
+        return []
+    return [Row(last_seq=place[0], bytes=place[1], end_seq=_end(tx, epoch))]
+
+
+@_statement()
+def read_place(tx: Transaction, _shard: int, epoch: int, *, now_s: float) -> list[Row]:
+    place = tx.get("checkpoints", epoch)
+    return [] if place is None else [Row(last_seq=place[0], end_seq=_end(tx, epoch))]
+
+
+@_statement()
+def adopt_checkpoint(tx: Transaction, _shard: int, epoch: int, *, now_s: float) -> list[Row]:
+    if tx.get("checkpoints", epoch) is not None or not _end(tx, epoch):
+        return []
+    tx.put("checkpoints", epoch, (0, 0))
+    return [Row(epoch=epoch)]
+
+
+@_statement()
+def places(tx: Transaction, _shard: int, since: int | None, *, now_s: float) -> list[Row]:
+    found = tx.all("checkpoints")
+    since = max(found, default=0) - 2 if since is None else since
+    return [
+        Row(
+            epoch=epoch,
+            last_seq=found[epoch][0],
+            end_seq=_end(tx, epoch) if epoch >= since else found[epoch][0],
+        )
+        for epoch in sorted(found)
+    ]
+
+
 @_statement()
 def read_checkpoint(tx: Transaction, _shard: int, epoch: int, *, now_s: float) -> list[Row]:
     place = tx.get("checkpoints", epoch)
@@ -565,6 +606,11 @@ def insert_quarantine(
         if tx.get("quarantine", (epoch, seq)) is None:
             tx.put("quarantine", (epoch, seq), (raw, reason))
     return []
+
+
+@_statement()
+def note_damaged(_tx: Transaction, *_: Any, now_s: float) -> list[Row]:
+    return []  # Nothing is mended alone in the model.
 
 
 @_statement()
