@@ -67,6 +67,7 @@ def _servers_of(settings: Settings) -> Servers:
         journal_backlog_age_ms_max=settings.journal_backlog_age_ms_max,
         durability=settings.durability,
         hold_life_max_ms=settings.hold_life_max_ms,
+        offer_ttl_ms=settings.offer_ttl_ms,
     )
 
 
@@ -89,7 +90,7 @@ def _own_key() -> str:
     return _settings().ticket_signing_key
 
 
-commands_receipts.register(app, _own_key)
+commands_receipts.register(app, _own_key, _servers)
 
 
 @app.command()
@@ -127,7 +128,8 @@ def recover(
         bool, typer.Option(help="With --thaw: take PostgreSQL alone; what only Redis has is lost.")
     ] = False,
     receipts: Annotated[
-        Path | None, typer.Option(help="File of receipts, one a line, as the last source.")
+        Path | None,
+        typer.Option(help="File of receipts, one a line: the last source, then redeemed."),
     ] = None,
 ) -> None:
     """Open shards: fence Redis, drain its journal, keep or rebuild it, open a new epoch."""
@@ -139,6 +141,8 @@ def recover(
     word = shard if thaw is None else str(thaw)
     if word != "all" and not word.isdigit():
         raise typer.BadParameter("--shard is a number, or `all`")
+    if receipts is not None and watch:
+        raise typer.BadParameter("--receipts is for once; redeem them with `receipts redeem`")
     logs.configure(settings.log_level, "reconciler")
     from reconciler.recover import keeper  # noqa: PLC0415  `check` needs none of it.
 
@@ -150,8 +154,11 @@ def recover(
                 database_timeout_ms=settings.database_timeout_ms,
             )
         )
-        if not is_thawed:
+        if not is_thawed and receipts is None:
             raise typer.BadParameter(f"shard {thaw} is not frozen")
+        if not is_thawed:
+            typer.echo(f"shard {thaw} is not frozen: its receipts are redeemed as it is", err=True)
+            rebuild = False
     code = asyncio.run(
         keeper.run(
             _servers_of(settings),
@@ -163,6 +170,9 @@ def recover(
             tell=lambda recovered: typer.echo("\n".join(map(printable, recovered.lines()))),
         )
     )
+    if receipts is not None:
+        # Whether a shard was opened with them, or had opened by itself before.
+        code = max(code, commands_receipts.redeem_file(_servers_of(settings), receipts, _own_key))
     raise typer.Exit(code)
 
 

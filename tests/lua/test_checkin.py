@@ -19,7 +19,7 @@ from tests.lua.world import Command, Till, dump
 
 async def test_checked_in_once(till: Till, booking: Command) -> None:
     """The first scan passes; the second says when and where the first was."""
-    status, epoch, seq, at_ms = await till.checkin(booking, 3)
+    status, epoch, seq, at_ms, _ = await till.checkin(booking, 3)
     assert ("CHECKED_IN", "1", "3") == (status, epoch, seq)
     assert ["ALREADY_CHECKED_IN", str(at_ms), "north"] == await till.checkin(
         booking, 3, gate="south"
@@ -62,7 +62,7 @@ async def test_the_same_scan_again(till: Till, booking: Command) -> None:
 
 async def test_both_gates_scans_are_on_record(till: Till, booking: Command) -> None:
     """Who comes too late is refused, on record, and told so again; the ticket stays as it was."""
-    _, _, seq, at_ms = await till.checkin(booking, scan_id="scan-a")
+    _, _, seq, at_ms, _ = await till.checkin(booking, scan_id="scan-a")
     late = await till.checkin(booking, gate="south", scan_id="scan-b", scanned_at_ms=7)
     assert ["SCAN_REFUSED", "1", str(int(seq) + 1)] == late[:3]
     assert [str(at_ms), "north"] == late[4:]
