@@ -70,7 +70,7 @@ async def test_state_left_behind(till: Till) -> None:
 
 async def test_replayed(till: Till) -> None:
     """The same content again gives the first reply and changes nothing."""
-    _, *first = await till.publish()
+    _, *first, _ = await till.publish()
     before = await snapshot(till.redis, till.shard)
     assert ["REPLAYED", *map(str, first)] == await till.publish()
     assert before == await snapshot(till.redis, till.shard)
