@@ -27,7 +27,7 @@ from engine.records import (
     decode,
 )
 from store import audit, rebuild
-from store.redo_sales import Tier
+from store.redo_sales import TierKey
 from store.sql import moment, query
 from store.waitlist import OFFER_PREFIX
 
@@ -58,7 +58,7 @@ class Claims:
     #: Who has a live entry, and for which tier of which event.
     _waiting: set[tuple[str, int, str]] = field(default_factory=set)
     _join_nos: set[tuple[str, int, str]] = field(default_factory=set)
-    _last_join_nos: dict[Tier, str] = field(default_factory=dict)
+    _last_join_nos: dict[TierKey, str] = field(default_factory=dict)
 
     async def read(
         self,

@@ -29,11 +29,11 @@ from engine.records import (
 from store.sql import columns, query
 
 #: A tier of an event.
-Tier = tuple[str, int]
+TierKey = tuple[str, int]
 
 
 @dataclass(slots=True)
-class Booking:
+class BookingSoFar:
     """A booking as the records so far leave it."""
 
     user_id: str
@@ -49,10 +49,10 @@ class Sales:
     """Events, their places and their bookings."""
 
     events: dict[str, str] = field(default_factory=dict)
-    bookings: dict[str, Booking] = field(default_factory=dict)
+    bookings: dict[str, BookingSoFar] = field(default_factory=dict)
     #: What each tier has left for bookings: holds give way to acknowledged ones.
-    left: dict[Tier, int] = field(default_factory=dict)
-    _capacities: dict[Tier, int] = field(default_factory=dict)
+    left: dict[TierKey, int] = field(default_factory=dict)
+    _capacities: dict[TierKey, int] = field(default_factory=dict)
     #: Seats that somebody has, or the organizer.
     _taken: set[tuple[str, str]] = field(default_factory=set)
     _blocked: set[tuple[str, str]] = field(default_factory=set)
@@ -68,7 +68,7 @@ class Sales:
             self.left[tier] = int(row["left_places"])
         named = {(record.event_id, getattr(record, "booking_id", "")) for record in records}
         for row in await connection.fetch(query("redo_bookings"), *columns(sorted(named), 2)):
-            self.bookings[row["id"]] = Booking(
+            self.bookings[row["id"]] = BookingSoFar(
                 row["user_id"], row["fingerprint"], row["status"] == "confirmed", row["version"]
             )
         seats = {(record.event_id, seat) for record in records for seat in _seats(record)}
@@ -123,7 +123,7 @@ class Sales:
             if taken := self._owned(record.event_id, item.seat_ids):
                 return f"somebody else has {', '.join(taken)}"
         self._move(record.event_id, record.items, -1)
-        self.bookings[record.booking_id] = Booking(
+        self.bookings[record.booking_id] = BookingSoFar(
             record.user_id, record.fingerprint, True, 1, is_new=True
         )
         return ""

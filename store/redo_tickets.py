@@ -16,12 +16,12 @@ from engine.cuts import tickets_gone
 from engine.ids import ticket_id
 from engine.records import CheckedIn, ItemCancelled, Record, ScanRefused, TicketChange, Transferred
 from store.gate import TICKET_STATUS
-from store.redo_sales import Booking
+from store.redo_sales import BookingSoFar
 from store.sql import columns, query
 
 
 @dataclass(slots=True)
-class Ticket:
+class TicketSoFar:
     """A ticket as the records so far leave it."""
 
     lives: bool = True
@@ -36,7 +36,7 @@ class Ticket:
 class Tickets:
     """The tickets that records are about."""
 
-    _tickets: dict[str, Ticket] = field(default_factory=dict)
+    _tickets: dict[str, TicketSoFar] = field(default_factory=dict)
 
     async def read(self, connection: asyncpg.Connection, records: Sequence[Record]) -> None:
         """Read what the records are about."""
@@ -49,7 +49,7 @@ class Tickets:
             return
         for row in await connection.fetch(query("redo_tickets"), *columns(sorted(named))):
             gone = tickets_gone(row["cuts"]) if row["cuts"] else ()
-            self._tickets[row["id"]] = Ticket(
+            self._tickets[row["id"]] = TicketSoFar(
                 int(row["id"].rpartition("_")[2]) not in gone,
                 row["status"],
                 row["version"],
@@ -60,7 +60,7 @@ class Tickets:
 
     def knows(self, record: TicketChange) -> bool:
         """Tell whether a ticket is as a record leaves it, or remembers the scan that it is of."""
-        ticket = self._tickets.get(record.ticket_id, Ticket())
+        ticket = self._tickets.get(record.ticket_id, TicketSoFar())
         if record.scan_id:
             return record.scan_id in [scan.partition(":")[0] for scan in ticket.scans.split(",")]
         return (ticket.status, ticket.version, ticket.holder_id, ticket.at_ms) == (
@@ -72,13 +72,13 @@ class Tickets:
 
     def remembers_alike(self, record: TicketChange) -> bool:
         """Tell whether a ticket remembers the very scans that a record says it does."""
-        return record.scans == self._tickets.get(record.ticket_id, Ticket()).scans
+        return record.scans == self._tickets.get(record.ticket_id, TicketSoFar()).scans
 
-    def change(self, record: TicketChange, booking: Booking | None) -> str:
+    def change(self, record: TicketChange, booking: BookingSoFar | None) -> str:
         """Take what became of a ticket, or say why not."""
         if booking is None:
             return "there is no such booking"
-        ticket = self._tickets.setdefault(record.ticket_id, Ticket())
+        ticket = self._tickets.setdefault(record.ticket_id, TicketSoFar())
         if not booking.is_live or not ticket.lives:
             return "the ticket was given back"
         before = record.ticket_version - isinstance(record, Transferred)
@@ -96,4 +96,6 @@ class Tickets:
     def give_back(self, record: ItemCancelled) -> None:
         """Hear which tickets went with a part of a booking."""
         for number in tickets_gone(record.cuts):
-            self._tickets.setdefault(ticket_id(record.booking_id, number), Ticket()).lives = False
+            self._tickets.setdefault(
+                ticket_id(record.booking_id, number), TicketSoFar()
+            ).lives = False
