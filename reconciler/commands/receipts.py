@@ -106,8 +106,8 @@ def redeem_file(
 
     def tell(one: Redeemed) -> None:
         counts[one.what] += 1
-        name = f" {one.booking_id}" if one.booking_id else ""
-        text = f"line {one.line}:{name}: {one.said}"
+        name = f"{one.booking_id}: " if one.booking_id else ""
+        text = f"line {one.line}: {name}{one.said}"
         typer.echo(json.dumps(one._asdict()) if as_json else printable(text))
 
     async def run() -> None:
@@ -132,20 +132,14 @@ def redeem_file(
 
 def read(path: Path, read_signing_key: ReadKey) -> Callable[[int], Awaitable[Sequence[redo.Row]]]:
     """
-    Read a file of receipts for a recovery, and say on stderr which lines are not taken.
+    Read a file of receipts for a recovery; what is not taken is told when they are redeemed.
 
     Raises:
         typer.BadParameter: the file cannot be read, or there is no key.
     """
     keys = public_keys([], read_signing_key)
     try:
-        return provider(
-            path,
-            keys,
-            lambda number, why: typer.echo(
-                f"receipts, line {number}: not taken: {printable(why)}", err=True
-            ),
-        )
+        return provider(path, keys, lambda _number, _why: None)
     except OSError as error:
         raise typer.BadParameter(f"cannot read the receipts: {error}") from error
 

@@ -250,10 +250,9 @@ async def test_f63_recover_says_what_became_of_receipts(sold: Sold, tmp_path: Pa
 
 
 @pytest.mark.processes
-async def test_f63_receipts_of_a_shard_that_is_not_frozen(
-    office: BoxOffice, tmp_path: Path
-) -> None:
+async def test_f63_receipts_of_a_shard_that_is_not_frozen(sold: Sold, tmp_path: Path) -> None:
     """F63: with receipts, `--thaw` of an open shard redeems them; without, it is a mistake."""
+    office = sold.office
     await run_process(office, "recover", "--shard", str(office.shard))
     (tmp_path / "receipts").write_text("garbage\n")
     words = ("recover", "--thaw", str(office.shard))
@@ -266,5 +265,5 @@ async def test_f63_receipts_of_a_shard_that_is_not_frozen(
         str(tmp_path / "receipts"),
         EVENTLY_TICKET_SIGNING_KEY=SIGNING_KEY,
     )
-    assert 1 == code
+    assert 1 == code, text
     assert "line 1: not a receipt of ours" in text
