@@ -101,7 +101,8 @@ class Join(NamedTuple):
     offer_ttl_ms: int
     #: Entries that one tier's list may have.
     waiting_max: int
-    #: An expired hold of this person that gives the first place, once; empty for none.
+    #: What gives the first place, once: an expired hold of this person, or `booking_id/n` of a
+    #: booking that was lost, of which the caller has seen the receipt; empty for none.
     after_hold: str = ""
 
     def words(self) -> list[Any]:

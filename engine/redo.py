@@ -2,10 +2,11 @@
 The redo buffer of one shard: what this worker has acknowledged and PostgreSQL does not have yet.
 
 If Redis loses the end of its log, the workers that answered still know (witnesses, as CURP has
-them). Each keeps the bookings, confirmations and cancellations it told, until PostgreSQL's
-checkpoint has passed them; when their epoch is over it hands the rest to whoever writes them for
-recovery to merge (I4, F5, F10). Losing an acknowledged booking then takes the loss of Redis's tail
-and the death of the worker within the same few milliseconds.
+them). Each keeps the changes it told of, of every kind that somebody was answered
+(`engine.verbs`), until PostgreSQL's checkpoint has passed them; when their epoch is over it hands
+the rest to whoever writes them for recovery to merge (I4, F5, F10, F60). Losing an acknowledged
+change then takes the loss of Redis's tail and the death of the worker within the same few
+milliseconds.
 
 The hot path pays one text per batch: what is kept must not hold on to the many small objects of the
 requests, since memory that comes back late is memory that is out of every cache by then. Checks are
@@ -246,6 +247,14 @@ def body_of(told: Told, version: int) -> str:
     command = told.command
     if not isinstance(command, Order):
         return told.record
+    if told.record:
+        return (
+            f'{{"kind":"held","version":{version},"at_ms":{told.at_ms},'
+            f'"event_id":"{command.event_id}","hold_id":"{command.id}",'
+            f'"user_id":"{command.user_id}","fingerprint":"{command.fingerprint}",'
+            f'"items":{told.item_rows},"expires_at_ms":{told.record},'
+            f'"detail":{command.detail.decode()}}}'
+        )
     return (
         f'{{"kind":"booked","version":{version},"at_ms":{told.at_ms},'
         f'"event_id":"{command.event_id}","booking_id":"{command.id}",'

@@ -71,6 +71,7 @@ def _servers_of(settings: Settings) -> Servers:
         journal_backlog_age_ms_max=settings.journal_backlog_age_ms_max,
         durability=settings.durability,
         hold_life_max_ms=settings.hold_life_max_ms,
+        offer_ttl_ms=settings.offer_ttl_ms,
     )
 
 
@@ -90,7 +91,7 @@ def _own_key() -> str:
     return _settings().ticket_signing_key
 
 
-commands_receipts.register(app, _own_key)
+commands_receipts.register(app, _own_key, _servers)
 
 
 @app.command()
@@ -128,7 +129,8 @@ def recover(
         bool, typer.Option(help="With --thaw: take PostgreSQL alone; what only Redis has is lost.")
     ] = False,
     receipts: Annotated[
-        Path | None, typer.Option(help="File of receipts, one a line, as the last source.")
+        Path | None,
+        typer.Option(help="File of receipts, one a line: the last source, then redeemed."),
     ] = None,
 ) -> None:
     """Open shards: fence Redis, drain its journal, keep or rebuild it, open a new epoch."""
@@ -140,6 +142,8 @@ def recover(
     word = shard if thaw is None else str(thaw)
     if word != "all" and not word.isdigit():
         raise typer.BadParameter("--shard is a number, or `all`")
+    if receipts is not None and watch:
+        raise typer.BadParameter("--receipts is for once; redeem them with `receipts redeem`")
     if watch:
         logs.configure(settings.log_level, "reconciler")
     else:  # Stdout is the answer's.
@@ -149,7 +153,10 @@ def recover(
     more_records = None if receipts is None else commands_receipts.read(receipts, _own_key)
     for number in range(THAW_TRIES if rebuild or receipts else 1):
         if thaw is not None and not _thawed(settings, thaw) and not number:
-            raise typer.BadParameter(f"shard {thaw} is not frozen")
+            if receipts is None:
+                raise typer.BadParameter(f"shard {thaw} is not frozen")
+            typer.echo(f"shard {thaw} is not frozen: its receipts are redeemed as it is", err=True)
+            rebuild = False
         code = asyncio.run(
             keeper.run(
                 _servers_of(settings),
@@ -164,6 +171,9 @@ def recover(
         if thaw is None or code == 0:
             break
         time.sleep(THAW_PAUSE_S)  # A running coordinator took it first, and has frozen it again.
+    if receipts is not None:
+        # Whether a shard was opened with them, or had opened by itself before.
+        code = max(code, commands_receipts.redeem_file(_servers_of(settings), receipts, _own_key))
     raise typer.Exit(code)
 
 

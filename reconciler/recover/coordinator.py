@@ -511,6 +511,7 @@ class Coordinator:
             holder=self._holder,
             epochs=[older for older in known if older < epoch],
             rows=rows,
+            hold_life_max_ms=self._hold_life_max_ms,
         )
         log.warning(
             "redo merged",
@@ -519,6 +520,7 @@ class Coordinator:
             found=merged.found,
             known=merged.known,
             conflicts=merged.conflicts,
+            late=merged.late,
             lost=merged.lost,
         )
         return merged

@@ -18,7 +18,8 @@ from engine.shard import Shard
 from persister import persister
 from reconciler.recover import coordinator as recovery
 from reconciler.recover import decide, drain
-from store import ledger, redo
+from store import ledger
+from store.redo_judge import Judge
 from store.watermark import Watermark
 from tests.determinism import postgres_server, scripts, statements, world
 from tests.determinism.postgres_server import Row, Transaction
@@ -127,7 +128,7 @@ def _no_redo() -> list[Replaced]:
 
 def _redo_not_judged() -> list[Replaced]:
     """Redo goes into the ledger whatever is there."""
-    return [(redo._Judge, "refuse", lambda *_: "")]
+    return [(Judge, "refuse", lambda *_: "")]
 
 
 def _no_look_at_the_server() -> list[Replaced]:

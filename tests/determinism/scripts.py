@@ -76,7 +76,7 @@ def publish(server: RedisServer, names: Sequence[str], args: Sequence[str]) -> l
         "price": price,
     }
     server.wrote()
-    return [b"PUBLISHED", b"%d" % epoch, b"%d" % seq, server.now_ms]
+    return [b"PUBLISHED", b"%d" % epoch, b"%d" % seq, server.now_ms, body.encode()]
 
 
 def book(server: RedisServer, names: Sequence[str], args: Sequence[str]) -> bytes:

@@ -672,16 +672,7 @@ def delete_redo(tx: Transaction, _shard: int, *columns: Sequence[Any], now_s: fl
 def redo_bookings(
     tx: Transaction, _events: Sequence[str], ids: Sequence[str], *, now_s: float
 ) -> list[Row]:
-    names = (
-        "id",
-        "user_id",
-        "status",
-        "fingerprint",
-        "epoch",
-        "seq",
-        "cancelled_epoch",
-        "cancelled_seq",
-    )
+    names = ("id", "user_id", "status", "fingerprint", "version")
     rows = [row for own_id in ids if (row := tx.get("bookings", own_id)) is not None]
     return [Row(**{name: row[name] for name in names}) for row in rows]
 
@@ -689,7 +680,12 @@ def redo_bookings(
 @_statement()
 def redo_capacities(tx: Transaction, event_ids: Sequence[str], *, now_s: float) -> list[Row]:
     return [
-        Row(event_id=event_id, tier_no=1, left_places=row["capacity"] - sold_places(tx, event_id))
+        Row(
+            event_id=event_id,
+            tier_no=1,
+            capacity=row["capacity"],
+            left_places=row["capacity"] - sold_places(tx, event_id),
+        )
         for event_id in event_ids
         if (row := tx.get("events", event_id)) is not None and row["status"] != "draft"
     ]
@@ -700,6 +696,23 @@ def redo_seats(
     _tx: Transaction, _events: Sequence[str], _seats: Sequence[str], *, now_s: float
 ) -> list[Row]:
     return []
+
+
+@_statement()
+def redo_events(tx: Transaction, event_ids: Sequence[str], *, now_s: float) -> list[Row]:
+    rows = {event_id: tx.get("events", event_id) for event_id in event_ids}
+    return [Row(id=event_id, status=row["status"]) for event_id, row in rows.items() if row]
+
+
+@_statement()
+def redo_journal(
+    tx: Transaction, _shard: int, epoch: int, seqs: Sequence[int], *, now_s: float
+) -> list[Row]:
+    return [
+        Row(first_seq=first_seq, records=text)
+        for (its_epoch, first_seq), (last_seq, text) in sorted(tx.all("journal").items())
+        if its_epoch == epoch and any(first_seq <= seq <= last_seq for seq in seqs)
+    ]
 
 
 @_statement()

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from engine import keys, reads
 from engine.ids import booking_of_offer, new_id
-from engine.records import Cancelled, Expired, Left, Offered, Stalled
+from engine.records import Cancelled, Expired, Joined, Left, Offered, Stalled
 from engine.values import WaitEntry
 from engine.waitlist import Position, placed
 from tests.checks import ask, journal, snapshot
@@ -167,6 +167,23 @@ async def test_expired_hold_gives_first_place_once(till: Till) -> None:
     assert (await queue.entry(head)).join_no < (await queue.entry(again)).join_no
     assert other
     await queue.check()
+
+
+async def test_f62_a_lost_booking_gives_the_first_place_once(till: Till) -> None:
+    """F62, I9: who proves a booking that was lost comes before all others, once a line of it."""
+    queue, [booking] = await full(till, 4)
+    head = await queue.join(1)
+    lost = f"bk_{new_id('usr')[4:]}"
+    first, again, other = (Waiter(till.event, 1) for _ in range(3))
+    assert "JOINED" == (await queue.send_join(first, after_hold=f"{lost}/1"))[0]
+    assert "JOINED" == (await queue.send_join(again, after_hold=f"{lost}/1"))[0]
+    assert "JOINED" == (await queue.send_join(other, after_hold=f"{booking}/1"))[0]
+    order = sorted([first, head, again, other], key=lambda one: one.id)
+    entries = {one.id: (await queue.entry(one)).join_no for one in order}
+    ordered = sorted(order, key=lambda one: entries[one.id])
+    assert [first, head, again, other] == ordered
+    made = [one.after_hold for one in await queue.records(Joined)]
+    assert ["", f"{lost}/1", "", ""] == made
 
 
 async def test_complaint_9_strict_head_waits_for_its_group(till: Till) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +15,16 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from engine import keys
+from engine.commands import Order
 from engine.ids import new_id
+from engine.outcomes import Booked
 from reconciler.__main__ import app
 from reconciler.judge import report
 from store import reigns
-from tests.checks import ask
+from tests.checks import ask, make_booking_id
 from tests.reconciler.conftest import BoxOffice, Sold
+from tests.reconciler.killed.test_lost_redis import receipts_of
+from tests.reconciler.test_receipts import SIGNING_KEY
 
 DOCUMENT_KEYS = ["verdict", "exit_code", "checked", "violations", "errors"]
 CHECKED_KEYS = ["events", "bookings", "records", "shards"]
@@ -198,14 +203,14 @@ async def test_recover_says_what_it_did(office: BoxOffice) -> None:
     )
 
 
-async def run_process(office: BoxOffice, *words: str) -> tuple[int | None, str]:
+async def run_process(office: BoxOffice, *words: str, **env: str) -> tuple[int | None, str]:
     """Run the command in a process of its own, and return its exit code and what it said."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "reconciler",
         *words,
-        env={**os.environ, **environment(office)},
+        env={**os.environ, **environment(office), **env},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -231,3 +236,51 @@ async def test_as_a_process(sold: Sold) -> None:
     stdout, stderr = await process.communicate()
     assert (0, b"") == (process.returncode, stderr)
     assert "clean" == json.loads(stdout)["verdict"]
+
+
+@pytest.mark.processes
+async def test_f63_recover_says_what_became_of_receipts(sold: Sold, tmp_path: Path) -> None:
+    """F63: of a shard that is open, and of one that is not; never nothing."""
+    office, path = sold.office, tmp_path / "receipts"
+    user = new_id("usr")
+    own = make_booking_id(sold.event.event_id, user, "k")
+    order = Order(sold.event.event_id, own, user, "print", b"{}", ((1, 1),))
+    outcome = await office.engine.book(office.shard, order)
+    assert isinstance(outcome, Booked)
+    receipts_of({own: outcome}, path)
+    words = ("recover", "--shard", str(office.shard), "--receipts", str(path))
+    key = {"EVENTLY_TICKET_SIGNING_KEY": SIGNING_KEY}
+    for _ in range(2):
+        code, text = await run_process(office, *words, **key)
+        assert 0 == code
+        assert f"line 1: {own}: already there" in text
+        assert "1 receipts: 1 already there" in text
+    code, text = await run(office, "receipts", "redeem", str(path), "--json", **key)
+    assert (0, "there") == (code, json.loads(text)["what"])
+    path.write_text("garbage\n")
+    code, text = await run(office, "receipts", "redeem", str(path), **key)
+    assert 1 == code
+    assert "line 1: not a receipt of ours" in text
+    path.write_text("# nothing\n")
+    code, text = await run(office, "receipts", "redeem", str(path), **key)
+    assert (0, "0 receipts: none in the file") == (code, text.strip())
+
+
+@pytest.mark.processes
+async def test_f63_receipts_of_a_shard_that_is_not_frozen(sold: Sold, tmp_path: Path) -> None:
+    """F63: with receipts, `--thaw` of an open shard redeems them; without, it is a mistake."""
+    office = sold.office
+    await run_process(office, "recover", "--shard", str(office.shard))
+    (tmp_path / "receipts").write_text("garbage\n")
+    words = ("recover", "--thaw", str(office.shard))
+    code, _ = await run_process(office, *words)
+    assert 2 == code
+    code, text = await run_process(
+        office,
+        *words,
+        "--receipts",
+        str(tmp_path / "receipts"),
+        EVENTLY_TICKET_SIGNING_KEY=SIGNING_KEY,
+    )
+    assert 1 == code, text
+    assert "line 1: not a receipt of ours" in text
