@@ -37,7 +37,7 @@ from engine.door import ReadReign, Reign, ReportSeen
 from engine.durability import Durability
 from engine.errors import EventRecovering, ShardRecovering
 from engine.guard import Facts
-from engine.homes import Home, Published
+from engine.homes import Published
 from engine.outcomes import (
     Applied,
     Availability,
@@ -50,7 +50,7 @@ from engine.outcomes import (
 )
 from engine.replicas import GroupWaiter, Standing
 from engine.seats import Section
-from engine.shard import MakeRedo, Shard
+from engine.shard import Home, MakeRedo, Shard
 from engine.values import Booking, Hold, WaitEntry
 from engine.waitlist import Position, placed
 from engine.watcher import ReadShards, Watcher

@@ -9,21 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from redis.asyncio import Redis
-
-from engine.wire import Wire
-
 #: Name of a server that was given none, and home of the shards of who has one server alone.
 ONLY_SERVER = "0"
-
-
-class Home(NamedTuple):
-    """One server, as a process reaches it."""
-
-    #: For plain reads.
-    client: Redis
-    #: Carries the scripts' calls.
-    wire: Wire
 
 
 class Published(NamedTuple):

@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis import exceptions as redis_errors
+from redis.asyncio import Redis
 
 from engine import keys, reads
 from engine.calls import Call, call_of
@@ -28,7 +29,7 @@ from engine.errors import (
     ShardUnavailable,
 )
 from engine.guard import Facts
-from engine.homes import Home, Published
+from engine.homes import Published
 from engine.porter import OtherServer, ServerRefused
 from engine.reads import Words
 from engine.redo import RedoBuffer
@@ -57,6 +58,15 @@ _NOT_THIS_REIGN = (
 )
 NOT_SENT = "Redis cannot be reached; nothing was sent."
 NOT_READ = "Redis did not answer what was asked; nothing was changed."
+
+
+class Home(NamedTuple):
+    """One server, as a process reaches it."""
+
+    #: For plain reads.
+    client: Redis
+    #: Carries the scripts' calls.
+    wire: Wire
 
 
 class Shard:

@@ -15,6 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -34,14 +35,13 @@ from reconciler.judge.check import AWAY, DRIFT, UNCHECKED, CannotCheck, examine
 from reconciler.judge.check import said as say_why
 from reconciler.judge.follow import Follower
 from reconciler.servers import Servers
+from reconciler.tending import tend_all
 from store import audit, damage, drift
 
 log = structlog.get_logger()
 
 #: A step that took a second is followed by so many seconds of rest: a tenth of one core at most.
 REST_FACTOR = 9.0
-#: Pause between two looks for shards that were added, in seconds.
-FIND_INTERVAL_S = 2.0
 #: Events whose oldest deadline one step looks at.
 DUE_EVENTS_MAX = 100
 #: How often it is noted that a shard is watched, where nothing else has changed, in seconds.
@@ -260,32 +260,25 @@ async def run(
             stopping.set()
 
     learn(-1, Known())
-    tended: dict[int, asyncio.Task[bool]] = {}
-    has_found, trouble = False, Lasting()
-    while not stopping.is_set():
-        try:
-            for shard in await servers.shards(only):
-                if shard not in tended:
-                    tended[shard] = asyncio.create_task(
-                        _tend(servers, shard, interval_s, stopping, learn, once=once)
-                    )
-            has_found = True
-            if trouble.end():
-                log.info("shards are found again", action="watch_goes_on")
-        except AWAY as error:
-            why = say_why(error)
-            if trouble.is_news(why):
-                log.warning("shards cannot be found", action="watch_failed", error=why)
-        if once:
-            break
-        await _rest(stopping, time.monotonic(), FIND_INTERVAL_S)
-        for task in tended.values():
-            if task.done():
-                task.result()  # A bug ends the process, which is started anew.
-    watched = await asyncio.gather(*tended.values())
+    tend = partial(_tend, servers, interval_s=interval_s, stopping=stopping, learn=learn, once=once)
+    is_watched = await tend_all(partial(_find, servers, only, Lasting()), tend, stopping, once=once)
     if fail and said:
         return DRIFT
-    return UNCHECKED if once and not (has_found and all(watched)) else 0
+    return UNCHECKED if once and not is_watched else 0
+
+
+async def _find(servers: Servers, only: int | None, trouble: Lasting) -> list[int] | None:
+    """Return the shards that there are, or *only* one."""
+    try:
+        found = await servers.shards(only)
+    except AWAY as error:
+        why = say_why(error)
+        if trouble.is_news(why):
+            log.warning("shards cannot be found", action="watch_failed", error=why)
+        return None
+    if trouble.end():
+        log.info("shards are found again", action="watch_goes_on")
+    return found
 
 
 def _stopping(*, on_signals: bool) -> asyncio.Event:
@@ -299,10 +292,10 @@ def _stopping(*, on_signals: bool) -> asyncio.Event:
 async def _tend(
     servers: Servers,
     shard: int,
+    *,
     interval_s: float,
     stopping: asyncio.Event,
     learn: Callable[[int, Known], None],
-    *,
     once: bool,
 ) -> bool:
     """Watch one shard; a server that is away is looked for again. True if nothing failed."""

@@ -21,6 +21,7 @@ from reconciler.recover.frozen import remedy
 from reconciler.recover.mend import Tender
 from reconciler.recover.recovered import Recovered
 from reconciler.servers import Servers, chosen
+from reconciler.tending import tend_all
 from store import ledger, reigns
 from store.pool import AWAY
 from store.pool import connect as connect_database
@@ -35,8 +36,6 @@ RETRY_INTERVAL_S = 0.5
 #: So many attempts in a row that fail at once, each within so many seconds, are quick.
 QUICK_RETRIES_MAX = 20
 QUICK_S = 1.0
-#: Pause between two looks for shards that were added, in seconds.
-FIND_INTERVAL_S = 2.0
 
 #: What leaves a shard shut until the next attempt.
 SHUT = (
@@ -112,31 +111,24 @@ async def run(
             await _pause(stopping, retries.pause_s())
         return True
 
-    async def find() -> list[int]:
+    find = partial(_find, servers, only, shards_at_first, voice)
+    return 0 if await tend_all(find, tend, stopping, once=not watch) else 2
+
+
+async def _find(
+    servers: Servers, only: int | None, shards_at_first: int, voice: _Voice
+) -> list[int] | None:
+    """Return the shards that there are, or *only* one; a new deployment gets its first ones."""
+    try:
         async with servers.database() as database:
             if await reigns.begin(database, shards_at_first, list(servers.redis_servers)):
                 log.info("shards begun", action="shards_begun", shards=shards_at_first)
-            return await chosen(database, only)
-
-    tended: dict[int, asyncio.Task[bool]] = {}
-    has_found = False
-    while not stopping.is_set():
-        try:
-            for shard in await find():
-                if shard not in tended:
-                    tended[shard] = asyncio.create_task(tend(shard))
-            has_found = True
-            voice.has_found()
-        except SHUT as error:
-            voice.cannot_find(error)
-        if not watch:
-            break
-        await _pause(stopping, FIND_INTERVAL_S)
-        for task in tended.values():
-            if task.done():
-                task.result()  # A bug ends the process, which is started anew.
-    opened = await asyncio.gather(*tended.values())
-    return 0 if opened and all(opened) and has_found else 2
+            found = await chosen(database, only)
+    except SHUT as error:
+        voice.cannot_find(error)
+        return None
+    voice.has_found()
+    return found
 
 
 class _Retries:

@@ -21,9 +21,8 @@ import structlog
 from engine import acl, porter, scripts
 from engine.commands import Order, Own, Publish, TierStock
 from engine.errors import OutcomeUnknown
-from engine.homes import Home
 from engine.outcomes import Refused
-from engine.shard import Shard
+from engine.shard import Home, Shard
 from engine.verbs import BOOK, CANCEL, PUBLISH
 from persister import persister
 from reconciler import servers

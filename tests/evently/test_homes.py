@@ -134,8 +134,10 @@ async def _tell(server: Server, new: str) -> dict[str, int]:
             ):
                 rest = people[CAPACITY // 2 :]
                 async with asyncio.timeout(START_S):
-                    while (status := await book(other, event, rest[-1])) not in {201, 409}:  # noqa: ASYNC110
+                    status = 0
+                    while status not in {201, 409}:
                         await asyncio.sleep(0.2)
+                        status = await book(other, event, rest[-1])
                 # The old process first: it is the one that may be wrong.
                 acknowledged += status == 201
                 acknowledged += await sell(server.base_url, event, rest[:CAPACITY])

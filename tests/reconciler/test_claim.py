@@ -121,8 +121,6 @@ async def test_f52_a_shard_is_tried_for_quickly_at_first(
         return False
 
     async def pause(stopping: asyncio.Event, seconds: float) -> None:
-        if seconds == keeper.FIND_INTERVAL_S:
-            await stopping.wait()
         waits.append(seconds)
         if len(waits) > keeper.QUICK_RETRIES_MAX + 1:
             stopping.set()
