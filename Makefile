@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: help up test check format simulate demo bench chaos runbooks sabotage loadtest lock clean docs lua
+.PHONY: help up test proofs check format simulate demo bench chaos runbooks sabotage loadtest lock clean docs lua
 
 help:            ## list what there is
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -14,6 +14,9 @@ up: $(DEV)       ## install, start everything, serve http://127.0.0.1:8080 until
 
 test: $(DEV)     ## all tests, against a real Valkey and a real PostgreSQL
 	$(BIN)/pytest -n 2 --dist loadfile
+
+proofs: $(DEV)   ## the long proofs that `make test` leaves out
+	$(BIN)/pytest -n 2 --dist loadfile -m slow
 
 check: $(DEV)    ## format, lint, types, dead code
 	$(BIN)/ruff format --check .

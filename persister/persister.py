@@ -177,6 +177,8 @@ class Persister:
                         log.info("persisting again", action="persist_again", shard=self._label)
             finally:
                 await reign.end()
+                # Whoever the name leads to by then: a master that was replaced may live on.
+                await self._redis.connection_pool.disconnect()
         finally:
             await connection.close(timeout=options.database_timeout_ms / 1000)
 

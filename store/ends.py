@@ -93,7 +93,8 @@ async def settle(
         elif dropped_seq is not None:
             is_proven = dropped_seq <= end_seq
         else:
-            is_proven = not await connection.fetchval(
+            # No row at all proves nothing: a shard that was sold from would be opened as a new one.
+            is_proven = end_seq > 0 and not await connection.fetchval(
                 query("has_made_behind"), shard, epoch, end_seq
             )
         # Without the epoch's first rows, their bytes are not all there: then only the place moves.

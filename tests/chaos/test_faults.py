@@ -24,7 +24,7 @@ from loadtests.chaos.volume import Volume
 from loadtests.events import described, priced, publish
 from tests.checks import eventually
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(400)]
 
 WELL_S = 90.0
 HOUR_S = 3_600.0

@@ -36,6 +36,16 @@ class RedisClient:
     async def aclose(self) -> None:
         """See redis-py."""
 
+    @property
+    def connection_pool(self) -> RedisClient:
+        """See redis-py; the client is its own, of one connection."""
+        return self
+
+    async def disconnect(self) -> None:
+        """See redis-py."""
+        if self._link is not None:
+            self._link.cut()
+
     async def hget(self, key: str, name: str) -> bytes | None:
         """See redis-py."""
         found: list[bytes | None] = await self.hmget(key, [name])
@@ -146,6 +156,9 @@ class SimulatedWire:
         facts = self._server.facts
         if self._link is not None and not is_home(facts.run_id, facts.replid):
             self._link.cut()
+
+    async def open(self) -> None:
+        """Do nothing: `call` opens; what it raises is taken for unknown then, which is no worse."""
 
     async def call(self, *words: Any) -> Any:
         """Send one command, once, as `engine.wire.Wire.call` does."""

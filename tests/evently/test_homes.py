@@ -28,6 +28,9 @@ from loadtests.events import described, priced, publish
 from loadtests.person import Person
 from loadtests.server import LOOPBACK, Server, free_port, open_folder, send
 
+#: See `make proofs`.
+pytestmark = pytest.mark.slow
+
 CAPACITY = 200
 SHARDS = 4
 #: Of the event: by the old rule it lives on number 0 of two servers, and on number 2 of three.

@@ -261,7 +261,9 @@ def test_backoff() -> None:
 
 def test_parts_of_the_service(folder: Path) -> None:
     """One persister per shard and the asked number of API processes, with clean settings."""
-    settings = Settings(shards=2, api_processes=2, data_dir=str(folder))
+    settings = Settings(
+        shards=2, api_processes=2, data_dir=str(folder), reconciler_watch_s=0
+    )
     environ = {"HOME": "/home/me", "EVENTLY_SHARDS": "9"}
 
     parts = up.parts(settings, environ, metrics_path=folder, shards=[0, 1])
@@ -357,7 +359,8 @@ def assert_own_secrets_alone(settings: Settings, supervisor_pid: int) -> None:
             continue
         seen.add(match[1])
         found = {name for name, value in secret.items() if value in environ}
-        assert SECRETS_OF[match[1]] | {f"database_{match[1]}_password"} == found
+        role = "coordinator" if match[1] == "watch" else match[1]  # It logs in as that.
+        assert SECRETS_OF[match[1]] | {f"database_{role}_password"} == found
     assert {"api", "persister", "coordinator", "sweeper"} <= seen
 
 

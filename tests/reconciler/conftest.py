@@ -184,8 +184,8 @@ async def office(
 ) -> BoxOffice:
     """Return an open shard without events."""
     await database.execute(
-        "INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce)"
-        " VALUES ($1, 1, 'open', 'test', now(), 'n')",
+        "INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce, home)"
+        " VALUES ($1, 1, 'open', 'test', now(), 'n', '0')",
         shard,
     )
     return BoxOffice(

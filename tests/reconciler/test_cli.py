@@ -153,7 +153,7 @@ async def test_ids_are_whole(sold: Sold) -> None:
     [
         (["--event", new_id("evt")], {}),
         (["--shard", "4999"], {}),
-        ([], {"EVENTLY_REDIS_URL": "redis://127.0.0.1:1"}),
+        (["--shard", "own"], {"EVENTLY_REDIS_URL": "redis://127.0.0.1:1"}),
         ([], {"EVENTLY_DATABASE_URL": "postgresql://127.0.0.1:1/evently"}),
         ([], {"EVENTLY_REDIS_URL": "", "EVENTLY_DATA_DIR": "/nonexistent"}),
         ([], {"EVENTLY_SHARDS": "none"}),
@@ -161,6 +161,7 @@ async def test_ids_are_whole(sold: Sold) -> None:
 )
 async def test_unchecked(office: BoxOffice, words: list[str], env: dict[str, str]) -> None:
     """What cannot be checked: exit code 2, with a reason."""
+    words = [str(office.shard) if word == "own" else word for word in words]
     code, document = await run_json(office, *words, **env)
     assert (2, "unchecked") == (code, document["verdict"])
     assert document["errors"]

@@ -27,6 +27,9 @@ from tests.reconciler.recovering import content, opened
 from tests.reconciler.test_rebuild import everything
 from tests.reconciler.test_repair import repair
 
+#: See `make proofs`.
+pytestmark = pytest.mark.slow
+
 #: Keys of a shard besides those of its events.
 OF_SHARD = ("meta", "events", "due", "cancelling", "log")
 

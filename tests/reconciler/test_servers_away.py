@@ -89,6 +89,7 @@ def run(name: str, folder: Path, redis_url: str, database_url: str) -> Result:
         "EVENTLY_DATABASE_URL": database_url,
         "EVENTLY_DATA_DIR": str(folder),
         "EVENTLY_JWT_SECRET": SECRET,
+        "EVENTLY_TICKET_SIGNING_KEY": "A" * 43,
         "EVENTLY_ENV_FILE": os.devnull,
         "EVENTLY_ENVIRONMENT": "test",
     }

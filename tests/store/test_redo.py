@@ -47,8 +47,8 @@ async def event(database: asyncpg.Pool, shard: int) -> str:
 async def claimed(connection: asyncpg.Connection, shard: int, event: str) -> Booked:
     """Claim the shard under epoch 2; epoch 1 has its event and one booking, records 1 and 2."""
     await connection.execute(
-        "INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce)"
-        " VALUES ($1, 2, 'recovering', $2, now() + interval '1 hour', 'n')",
+        "INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce, home)"
+        " VALUES ($1, 2, 'recovering', $2, now() + interval '1 hour', 'n', '0')",
         shard,
         HOLDER,
     )
