@@ -29,6 +29,7 @@ from reconciler import servers
 from reconciler.recover import coordinator as recovery
 from reconciler.recover import keeper, lease, recovered
 from reconciler.recover import server as recover_server
+from reconciler.recover.decide import Drift
 from reconciler.servers import Servers
 from store import redo, reigns
 from store.watermark import Watermark
@@ -188,6 +189,11 @@ async def run_coordinator() -> None:
     await keeper.run(SERVERS, watch=True)
 
 
+async def no_refill(*_: Any, **__: Any) -> None:
+    """Derive nothing of what a journal lacks: the model has no values to derive it from."""
+    raise Drift("records are lost that Redis acted upon")
+
+
 @contextlib.contextmanager
 def staged(site: Site, rng: random.Random, tell: Callable[[str], None] | None) -> Iterator[None]:
     """
@@ -233,6 +239,7 @@ def staged(site: Site, rng: random.Random, tell: Callable[[str], None] | None) -
         (porter, "examine_server", facts),
         (acl, "drift", no_drift),
         (recovery, "Rebuild", SimulatedRebuild),
+        (recovery, "refill", no_refill),
         (recovery, "Mender", NoMender),
         (keeper, "Tender", NoTender),
         (recovery, "verify", verify),

@@ -13,13 +13,12 @@ SMALL, LARGE, PIECE = 120, 1_200, 40
 #: Histories in which a sabotage must be noticed.
 SABOTAGE_SEEDS_MAX = 150
 #: Where the search begins: a little before the first seed that was seen to notice it.
-FIRST_SEEDS = {
-    "what workers saw": 230,
-    "epoch still open at level database": 500,
-    "claim that stands at opening": 100,
-    "judgement of redo": 490,
-}
+FIRST_SEEDS = {"claim that stands at opening": 100, "judgement of redo": 490}
 
+
+#: Were seen until the redo buffer shut doors by itself, as soon as PostgreSQL knows that their reign
+#: is over: thousands of drawn histories do not come that far any more. They want plans by hand.
+NOT_SEEN = {"what workers saw", "epoch still open at level database"}
 
 #: Takes more coincidence than seeds have in a test: it has plans of its own.
 REBUILD_MARK = "mark behind what was loaded"
@@ -34,7 +33,9 @@ def test_histories(pytestconfig: pytest.Config, first: int) -> None:
         pytest.fail(histories.tell(draw(seed)))
 
 
-@pytest.mark.parametrize("name", [name for name in SABOTAGES if name != REBUILD_MARK])
+@pytest.mark.parametrize(
+    "name", [name for name in SABOTAGES if name not in {REBUILD_MARK, *NOT_SEEN}]
+)
 def test_sabotage_is_noticed(name: str) -> None:
     """Without a safeguard some history breaks a promise: the rig can fail."""
     first = FIRST_SEEDS.get(name, 0)

@@ -261,9 +261,7 @@ def test_backoff() -> None:
 
 def test_parts_of_the_service(folder: Path) -> None:
     """One persister per shard and the asked number of API processes, with clean settings."""
-    settings = Settings(
-        shards=2, api_processes=2, data_dir=str(folder), reconciler_watch_s=0
-    )
+    settings = Settings(shards=2, api_processes=2, data_dir=str(folder), reconciler_watch_s=0)
     environ = {"HOME": "/home/me", "EVENTLY_SHARDS": "9"}
 
     parts = up.parts(settings, environ, metrics_path=folder, shards=[0, 1])
