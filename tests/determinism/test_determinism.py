@@ -16,8 +16,8 @@ SABOTAGE_SEEDS_MAX = 150
 FIRST_SEEDS = {"claim that stands at opening": 100, "judgement of redo": 490}
 
 
-#: Were seen until the redo buffer shut doors by itself, as soon as PostgreSQL knows that their reign
-#: is over: thousands of drawn histories do not come that far any more. They want plans by hand.
+#: Were seen until the redo buffer shut doors by itself as soon as PostgreSQL knows their reign
+#: over: thousands of drawn histories do not come that far any more. They want plans by hand.
 NOT_SEEN = {"what workers saw", "epoch still open at level database"}
 
 #: Takes more coincidence than seeds have in a test: it has plans of its own.
