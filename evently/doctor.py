@@ -33,6 +33,7 @@ from evently.embedded.binaries import find_valkey
 from evently.settings import Settings
 from store import damage, reigns
 from store import guard as database_guard
+from store.pool import UNANSWERED
 
 #: Difference between the clocks from which on people are told wrong times, in ms.
 CLOCK_DIFFERENCE_MS_MAX = 1_000
@@ -104,7 +105,7 @@ async def examine(settings: Settings) -> Report:
         )
         await _examine_database(report, database, settings)
         await _look_at_damage(report, database)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except UNANSWERED as error:
         report.errors.append(f"PostgreSQL: {error!r}")
     for number, url in enumerate(settings.redis_urls_as(acl.COORDINATOR)):
         subject = f"Redis {number}"

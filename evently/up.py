@@ -20,7 +20,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import asyncpg
 import msgspec
 import structlog
 from prometheus_client import multiprocess
@@ -160,6 +159,7 @@ class _Run:
     async def _prepare_database(self) -> None:
         from evently.admin import ensure_admin  # noqa: PLC0415 - needed here alone
         from store.migrate import MigrationError, migrate  # noqa: PLC0415 - needed here alone
+        from store.pool import UNANSWERED  # noqa: PLC0415 - needed here alone
 
         try:
             applied = await migrate(
@@ -167,7 +167,7 @@ class _Run:
             )
             log.info("schema is current", action="migrated", applied=applied)
             self._password = await ensure_admin(self._settings)
-        except (OSError, MigrationError, asyncpg.PostgresError) as error:
+        except (MigrationError, *UNANSWERED) as error:
             raise ServerError(f"the database cannot be made ready: {error}") from error
 
     async def _wait_for_port(self) -> None:

@@ -29,7 +29,7 @@ from persister import metrics
 from persister.lag import observe
 from persister.reader import Reader
 from store import ledger, reigns
-from store.pool import connect
+from store.pool import UNANSWERED, connect
 
 log = structlog.get_logger()
 
@@ -111,14 +111,7 @@ class Persister:
                         reason=waits_for,
                     )
                 back_off_s = BACK_OFF_S_MIN
-            except (
-                RedisError,
-                OSError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                ledger.JournalGap,
-                CorruptRecord,
-            ) as error:
+            except (RedisError, *UNANSWERED, ledger.JournalGap, CorruptRecord) as error:
                 metrics.FAILURES.labels(self._label, type(error).__name__).inc()
                 log.error(
                     "batch failed", action="persist_failed", shard=self._label, error=repr(error)

@@ -29,8 +29,9 @@ from evently.embedded.valkey import LOG_FOLDER
 from loadtests import harm
 from loadtests.chaos.history import Recorder
 from loadtests.chaos.proxy import CALM, Proxy, Trouble
-from loadtests.chaos.site import DATABASE_ERRORS, Site
+from loadtests.chaos.site import Site
 from loadtests.server import PROCESSES, send
+from store.pool import UNANSWERED
 
 #: What the engine can survive today. `redo`: workers remember what they acknowledged, so that a
 #: Redis that lost it is rebuilt from them and PostgreSQL without a loss (F5, F6, F13).
@@ -194,7 +195,7 @@ class Nemesis:
         self.inflicted += 1
         try:
             await CATALOGUE[fault.name].act(self, fault)
-        except (RedisError, ProcessLookupError, *DATABASE_ERRORS) as error:
+        except (RedisError, ProcessLookupError, *UNANSWERED) as error:
             # What was to be hurt was down already; that is trouble enough.
             self.note(f"{fault.name}: {type(error).__name__}: {error}")
         self.note(f"{fault.name} ends")

@@ -29,6 +29,7 @@ from evently.settings import Settings
 from loadtests.chaos.checkers import Shut
 from loadtests.chaos.proxy import Proxy
 from loadtests.server import Server, send
+from store.pool import UNANSWERED
 
 #: A handful of people at one address try all the time, which these limits are there to stop.
 UNLIMITED = {"booking_limit_attempts": 0, "holds_per_person_max": 0, "holds_per_address_max": 0}
@@ -38,7 +39,6 @@ LOOK_INTERVAL_S = 0.02
 WATCH_INTERVAL_S = 0.05
 #: Time that one direct question may take.
 DIRECT_TIMEOUT_MS = 2_000
-DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
 class Site:
@@ -151,7 +151,7 @@ class Site:
             ):
                 if response.status != 200:
                     return f"/readyz is {response.status}: {(await response.text())[:200]}"
-        except (aiohttp.ClientError, RedisError, *DATABASE_ERRORS) as error:
+        except (aiohttp.ClientError, RedisError, *UNANSWERED) as error:
             return f"{type(error).__name__}: {error}"
         return ""
 
@@ -204,11 +204,11 @@ class Site:
                     await _take_place(proxy)
                     inodes[proxy] = _inode(proxy.listen)
                     to_kick.add(proxy)
-            with contextlib.suppress(RedisError, *DATABASE_ERRORS):
+            with contextlib.suppress(RedisError, *UNANSWERED):
                 if self.redis_proxy in to_kick:
                     await self.redis.client_kill_filter(_type="normal", skipme=True)
                     to_kick.discard(self.redis_proxy)
-            with contextlib.suppress(*DATABASE_ERRORS):
+            with contextlib.suppress(*UNANSWERED):
                 if self.postgres_proxy in to_kick:
                     await self.cut_database()
                     to_kick.discard(self.postgres_proxy)

@@ -50,6 +50,7 @@ from reconciler.judge.proof import Progress, prove
 from reconciler.judge.seats import check_seats
 from reconciler.judge.waitlist import check_waitlist
 from store import audit
+from store.pool import UNANSWERED
 from store.pool import connect as connect_database
 
 CLEAN, DRIFT, UNCHECKED = 0, 1, 2
@@ -65,7 +66,7 @@ GROUP_VIOLATIONS_MAX = 1_000
 
 _BROKEN = ("record_missing", "record_corrupt")
 #: What tells that a server does not answer.
-AWAY = (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+AWAY = (RedisError, *UNANSWERED)
 
 
 SHARD_CHECKS: tuple[Callable[[ShardView], list[Violation]], ...] = (check_door, check_journal)

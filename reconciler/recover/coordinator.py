@@ -51,6 +51,7 @@ from reconciler.recover.server import GUARD_INTERVAL_S, Server
 from reconciler.recover.verify import count, verify
 from reconciler.servers import Servers
 from store import ledger, quarantine, redo, reigns
+from store.pool import UNANSWERED
 from store.sql import query
 
 log = structlog.get_logger()
@@ -213,7 +214,7 @@ class Coordinator:
             raise CannotOpen(f"shard {self._shard} is frozen: {error}") from error
         except BaseException as error:
             # Where the claim was lost, this changes nothing.
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*UNANSWERED):
                 await reigns.release(self._database, self._shard, epoch=epoch, holder=self._holder)
             if isinstance(error, ClaimLost):
                 raise CannotOpen(f"shard {self._shard}: the claim was lost: {error}") from error

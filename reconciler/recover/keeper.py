@@ -26,6 +26,7 @@ from reconciler.recover.decide import CannotOpen
 from reconciler.recover.mend import Tender
 from reconciler.recover.recovered import Recovered
 from store import ledger, reigns
+from store.pool import UNANSWERED
 from store.pool import connect as connect_database
 
 log = structlog.get_logger()
@@ -127,15 +128,7 @@ async def _try(
             await work(shard, database)
         finally:
             await database.close(timeout=timeout_ms / 1000)
-    except (
-        CannotOpen,
-        ledger.LedgerError,
-        RedisError,
-        OSError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-    ) as error:
+    except (CannotOpen, ledger.LedgerError, RedisError, *UNANSWERED) as error:
         log.error(
             "shard is shut",
             action="recover_failed",

@@ -11,12 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import asyncpg
 import structlog
 
 from reconciler.recover.loader import ClaimLost
 from store import reigns
-from store.pool import connect
+from store.pool import UNANSWERED, connect
 
 log = structlog.get_logger()
 
@@ -79,7 +78,7 @@ class Lease:
                     )
                 finally:
                     await connection.close(timeout=self._timeout_ms / 1000)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except UNANSWERED as error:
                 log.warning(
                     "claim not renewed",
                     action="recover_renew",

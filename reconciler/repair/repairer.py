@@ -39,6 +39,7 @@ from reconciler.repair.plan import OF_OPENING, Action, Plan, Planner, history, s
 from reconciler.repair.rewind import find_holes, restore
 from reconciler.servers import Servers
 from store import audit, ledger, reigns
+from store.pool import UNANSWERED
 from store.rows import BookingTaken
 
 #: Values that one script call puts right (`lua/recovery/repair.lua`).
@@ -135,7 +136,7 @@ class Repairer:
             await self._freeze(str(error))
             raise CannotOpen(f"shard {self._shard} is frozen: {error}") from error
         except BaseException:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*UNANSWERED):
                 await self._release()
             raise
         if outcome.left:
@@ -203,7 +204,7 @@ class Repairer:
             if before is None or before.state == "rebuilding":
                 raise CannotOpen(f"Redis has lost shard {self._shard}: `recover` rebuilds it")
         except BaseException:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*UNANSWERED):
                 await self._release()
             raise
         return before
