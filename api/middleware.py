@@ -30,7 +30,7 @@ from api.policy import Handler
 from api.problems import Problem, unavailable
 from engine.errors import EventRecovering, OutcomeUnknown, Overloaded, ShardUnavailable
 from engine.lasting import Seldom
-from store.pool import Busy
+from store.pool import UNANSWERED, Busy
 
 log = structlog.get_logger()
 
@@ -166,8 +166,7 @@ def _is_of_database(error: Exception) -> bool:
     caller who hangs up, a file that is gone or a full disk raise the same.
     """
     if not isinstance(error, OSError):
-        kinds = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-        return isinstance(error, kinds)
+        return isinstance(error, UNANSWERED)
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _SQL_ROOMS:

@@ -116,17 +116,16 @@ def acl() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database's schema up to date."""
-    import asyncpg  # noqa: PLC0415
-
     from store.migrate import MigrationError  # noqa: PLC0415
     from store.migrate import migrate as run_migrate  # noqa: PLC0415
+    from store.pool import UNANSWERED  # noqa: PLC0415
 
     settings = Settings.load().require("database_url")
     try:
         applied = asyncio.run(
             run_migrate(settings.database_url, passwords=settings.database_passwords)
         )
-    except (OSError, MigrationError, asyncpg.PostgresError) as error:
+    except (MigrationError, *UNANSWERED) as error:
         raise ServerError(f"the database cannot be made ready: {error}") from error
     typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
 

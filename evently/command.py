@@ -43,17 +43,17 @@ class Group(TyperGroup):
 
 def said(error: Exception) -> str | None:
     """Say in words what kept a command from its work; None of what is a fault of ours."""
-    import asyncpg  # noqa: PLC0415 - so that `--help` is quick
-    from redis.exceptions import RedisError  # noqa: PLC0415
+    from redis.exceptions import RedisError  # noqa: PLC0415 - so that `--help` is quick
 
     from store.ledger import LedgerError  # noqa: PLC0415
+    from store.pool import UNANSWERED  # noqa: PLC0415
 
     if isinstance(error, SettingsError | ServerError | LedgerError):
         return str(error)
     if isinstance(error, RedisError):
         return f"Redis does not answer: {_named(error)}"
-    kinds = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-    if isinstance(error, kinds) or (isinstance(error, OSError) and _is_of_database(error)):
+    is_file = isinstance(error, OSError) and not _is_of_database(error)
+    if isinstance(error, UNANSWERED) and not is_file:
         return f"PostgreSQL does not answer: {_named(error)}"
     if isinstance(error, OSError) and error.errno != errno.EPIPE:  # Of `| head`, Typer knows.
         return _named(error)

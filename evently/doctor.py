@@ -34,6 +34,7 @@ from evently.settings import Settings
 from reconciler.recover.frozen import remedy
 from store import damage, drift, ends, reigns
 from store import guard as database_guard
+from store.pool import UNANSWERED
 
 #: Difference between the clocks from which on people are told wrong times, in ms.
 CLOCK_DIFFERENCE_MS_MAX = 1_000
@@ -109,7 +110,7 @@ async def examine(settings: Settings) -> Report:
         await _look_at_damage(report, database)
         await _look_at_checkpoints(report, database)
         await _look_at_drift(report, database)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except UNANSWERED as error:
         report.errors.append(f"PostgreSQL: {error!r}")
     for name, url in settings.redis_servers_as(acl.COORDINATOR).items():
         subject = f"Redis {name}"

@@ -31,7 +31,7 @@ from persister import metrics
 from persister.lag import observe
 from persister.reader import Reader
 from store import ends, ledger, reigns
-from store.pool import AWAY, connect
+from store.pool import AWAY, UNANSWERED, connect
 
 log = structlog.get_logger()
 
@@ -119,14 +119,7 @@ class Persister:
                         reason=waits_for,
                     )
                 back_off_s = BACK_OFF_S_MIN
-            except (
-                RedisError,
-                OSError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                ledger.JournalGap,
-                CorruptRecord,
-            ) as error:
+            except (RedisError, *UNANSWERED, ledger.JournalGap, CorruptRecord) as error:
                 metrics.FAILURES.labels(self._label, type(error).__name__).inc()
                 self._tell(error)
                 back_off_s = min(2 * back_off_s, BACK_OFF_S_MAX)

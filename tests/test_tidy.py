@@ -323,6 +323,17 @@ def test_lines_are_short() -> None:
     assert [] == long
 
 
+def test_postgresql_away_has_one_list() -> None:
+    """
+    How PostgreSQL shows that it does not answer stands once, in `store.pool.UNANSWERED`.
+
+    A list of one's own forgets a kind: asyncpg has one for a server that goes in mid-prepare.
+    """
+    caught = re.compile(r"asyncpg\.InterfaceError|except .*asyncpg\.PostgresError")
+    listed = [name_of(path) for path in sources() if caught.search(path.read_text())]
+    assert ["store/pool.py"] == listed
+
+
 def test_environment_is_read_in_one_place() -> None:
     """Only the settings and the command line look at the environment."""
     readers = {

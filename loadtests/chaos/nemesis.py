@@ -28,7 +28,8 @@ from loadtests.chaos.acts import homes, machine, network, redis
 from loadtests.chaos.acts import processes as parts
 from loadtests.chaos.history import Recorder
 from loadtests.chaos.proxy import Proxy
-from loadtests.chaos.site import DATABASE_ERRORS, Site
+from loadtests.chaos.site import Site
+from store.pool import UNANSWERED
 
 #: What the engine can survive today. `redo`: workers remember what they acknowledged, so that a
 #: Redis that lost it is rebuilt from them and PostgreSQL without a loss (F5, F6, F13).
@@ -193,7 +194,7 @@ class Nemesis:
     """Inflicts a schedule on a site."""
 
     #: What an act may meet where other faults have struck already.
-    away = (RedisError, ProcessLookupError, ServerError, *DATABASE_ERRORS)
+    away = (RedisError, ProcessLookupError, ServerError, *UNANSWERED)
 
     def __init__(self, site: Site, recorder: Recorder, *, on_fault: Callable[[str], None]) -> None:
         """

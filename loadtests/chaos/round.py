@@ -26,9 +26,10 @@ from loadtests.chaos.audit import Audit
 from loadtests.chaos.checkers import Ledger, Violation
 from loadtests.chaos.clients import Client, Tier
 from loadtests.chaos.nemesis import CAPABILITIES, Nemesis, any_is, is_wide_round, plan
-from loadtests.chaos.site import DATABASE_ERRORS, Site
+from loadtests.chaos.site import Site
 from loadtests.events import described, priced
 from loadtests.person import Person, person_of
+from store.pool import UNANSWERED
 
 #: How long clients work, and in which part of it faults begin.
 WORK_S = 14.0
@@ -263,7 +264,7 @@ class Round:
             found.append(Violation("other", "I18", wrong))
         try:
             ledger = await self._ledger()
-        except DATABASE_ERRORS as error:
+        except UNANSWERED as error:
             found.append(Violation("other", "I18", f"PostgreSQL cannot be read: {error}"))
         else:
             may_be_gone = any_is(self.faults, "loses_data")

@@ -53,7 +53,6 @@ WATCH_INTERVAL_S = 0.05
 DEATH_S = 0.05
 #: Time that one direct question may take.
 DIRECT_TIMEOUT_MS = 2_000
-DATABASE_ERRORS = UNANSWERED
 
 
 class Site:
@@ -250,7 +249,7 @@ class Site:
             ):
                 if response.status != 200:
                     return f"/readyz is {response.status}: {(await response.text())[:200]}"
-        except (aiohttp.ClientError, RedisError, *DATABASE_ERRORS) as error:
+        except (aiohttp.ClientError, RedisError, *UNANSWERED) as error:
             return f"{type(error).__name__}: {error}"
         return ""
 
@@ -333,11 +332,11 @@ class Site:
                     inodes[proxy] = _inode(proxy.listen)
                     to_kick.add(proxy)
             for name, proxy in self.redis_proxies.items():
-                with contextlib.suppress(RedisError, *DATABASE_ERRORS):
+                with contextlib.suppress(RedisError, *UNANSWERED):
                     if proxy in to_kick:
                         await self.redis_of(name).client_kill_filter(_type="normal", skipme=True)
                         to_kick.discard(proxy)
-            with contextlib.suppress(*DATABASE_ERRORS):
+            with contextlib.suppress(*UNANSWERED):
                 if self.postgres_proxy in to_kick:
                     await self.cut_database()
                     to_kick.discard(self.postgres_proxy)

@@ -31,6 +31,7 @@ from loadtests.person import Person
 from loadtests.runbooks.document import Block
 from loadtests.server import Server
 from store import reigns
+from store.pool import UNANSWERED
 
 CAPACITY = 2_000
 PEOPLE = 400
@@ -191,7 +192,7 @@ class Scene:
         """Wait until something holds; servers may be away meanwhile."""
         deadline_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline_s:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*UNANSWERED):
                 if await holds():
                     self.story.append(what)
                     return

@@ -21,7 +21,7 @@ from engine.errors import CorruptRecord
 from engine.printable import printable
 from engine.records import seal
 from store import quarantine, reigns
-from store.pool import connect
+from store.pool import UNANSWERED, connect
 from store.quarantine import CannotResolve
 
 DONE, REFUSED, AWAY = 0, 1, 2
@@ -179,7 +179,7 @@ def _run(find_database: FindDatabase, work: _Work, *, as_json: bool) -> None:
 
     try:
         code, document = asyncio.run(run())
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except UNANSWERED as error:
         code, document = AWAY, {"error": f"PostgreSQL: {type(error).__name__}: {error}"}
     if as_json:
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE

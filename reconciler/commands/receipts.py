@@ -17,7 +17,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import asyncpg
 import msgspec
 import typer
 from redis.exceptions import RedisError
@@ -28,6 +27,7 @@ from reconciler.recover.receipts import provider, read_lines
 from reconciler.recover.redeem import Redeemed, redeem_all
 from reconciler.servers import Load, Servers
 from store import redo
+from store.pool import UNANSWERED
 
 ReadKey = Callable[[], str]
 
@@ -77,7 +77,9 @@ def register(app: typer.Typer, read_signing_key: ReadKey, load: Load) -> None:
 
     @receipts.command()
     def redeem(
-        file: Annotated[Path, typer.Argument(help="Receipts, one a line.")],
+        file: Annotated[
+            Path, typer.Argument(help="Receipts, one a line.", exists=True, dir_okay=False)
+        ],
         *,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     ) -> None:
@@ -116,11 +118,8 @@ def redeem_file(
 
     try:
         asyncio.run(run())
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, RedisError) as error:
+    except (RedisError, *UNANSWERED) as error:
         typer.echo(f"cannot go on: {type(error).__name__}: {error}; try again", err=True)
-        return AWAY
-    except OSError as error:
-        typer.echo(f"cannot go on: {error}", err=True)
         return AWAY
     if not as_json:
         told = [f"{counts[what]} {words}" for what, words in _COUNTED.items() if counts[what]]

@@ -51,6 +51,7 @@ from reconciler.judge.seats import check_seats
 from reconciler.judge.waitlist import check_waitlist
 from reconciler.servers import NoServer, Servers, chosen
 from store import audit, reigns
+from store.pool import UNANSWERED
 
 CLEAN, DRIFT, UNCHECKED = 0, 1, 2
 VERDICTS = {CLEAN: "clean", DRIFT: "drift", UNCHECKED: "unchecked"}
@@ -64,10 +65,9 @@ TORN_PAUSE_S = 0.2
 GROUP_VIOLATIONS_MAX = 1_000
 
 _BROKEN = ("record_missing", "record_corrupt")
-#: What tells that a server does not answer.
 #: How it shows that a server cannot be asked, or is not known.
 NOWHERE = (reigns.NoShard, NoServer)
-AWAY = (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, *NOWHERE)
+AWAY = (RedisError, *UNANSWERED, *NOWHERE)
 
 
 SHARD_CHECKS: tuple[Callable[[ShardView], list[Violation]], ...] = (check_door, check_journal)

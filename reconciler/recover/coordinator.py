@@ -53,6 +53,7 @@ from reconciler.recover.server import GUARD_INTERVAL_S, Server
 from reconciler.recover.verify import count, verify
 from reconciler.servers import Servers
 from store import audit, ends, ledger, quarantine, redo, reigns
+from store.pool import UNANSWERED
 
 log = structlog.get_logger()
 
@@ -324,7 +325,7 @@ class Coordinator:
             raise CannotOpen(f"shard {self._shard} is frozen: {error}") from error
         except BaseException as error:
             # Where the claim was lost, this changes nothing.
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*UNANSWERED):
                 await reigns.release(self._database, self._shard, epoch=epoch, holder=self._holder)
             if isinstance(error, ClaimLost):
                 raise CannotOpen(f"shard {self._shard}: the claim was lost: {error}") from error

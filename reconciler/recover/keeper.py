@@ -23,7 +23,7 @@ from reconciler.recover.recovered import Recovered
 from reconciler.servers import Servers, chosen
 from reconciler.tending import tend_all
 from store import ledger, reigns
-from store.pool import AWAY
+from store.pool import AWAY, UNANSWERED
 from store.pool import connect as connect_database
 
 log = structlog.get_logger()
@@ -38,15 +38,7 @@ QUICK_RETRIES_MAX = 20
 QUICK_S = 1.0
 
 #: What leaves a shard shut until the next attempt.
-SHUT = (
-    CannotOpen,
-    ledger.LedgerError,
-    RedisError,
-    OSError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
+SHUT = (CannotOpen, ledger.LedgerError, RedisError, *UNANSWERED)
 
 
 async def run(

@@ -12,13 +12,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import asyncpg
 import structlog
 
 from engine.lasting import Lasting
 from reconciler.recover.loader import ClaimLost
 from store import reigns
-from store.pool import connect
+from store.pool import UNANSWERED, connect
 
 log = structlog.get_logger()
 
@@ -82,7 +81,7 @@ class Lease:
                     )
                 finally:
                     await connection.close(timeout=self._timeout_ms / 1000)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except UNANSWERED as error:
                 if trouble.is_news(repr(error)):
                     log.warning(
                         "claim not renewed",

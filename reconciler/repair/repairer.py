@@ -54,6 +54,7 @@ from reconciler.repair.plan import (
 )
 from reconciler.servers import Servers
 from store import audit, bookings, ends, ledger, reigns
+from store.pool import UNANSWERED
 from store.rows import BookingTaken
 
 #: Values that one script call puts right (`lua/recovery/repair.lua`).
@@ -157,7 +158,7 @@ class Repairer:
             await self._freeze(str(error))
             raise CannotOpen(f"shard {self._shard} is frozen: {error}") from error
         except BaseException:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*UNANSWERED):
                 await self._release()
             raise
         worse = [v for v in outcome.left if v.identity not in lived_with]
@@ -261,7 +262,7 @@ class Repairer:
             if before is None or before.state == "rebuilding":
                 raise CannotOpen(f"Redis has lost shard {self._shard}: `recover` rebuilds it")
         except BaseException:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*UNANSWERED):
                 await self._release()
             raise
         return before

@@ -177,12 +177,12 @@ def test_secrets_are_masked() -> None:
     assert "redis://me:********@host/0" == settings.masked()["redis_url"]
 
     in_query = Settings(
-        redis_url="a=unix:///r.sock?db=1&password=hidden,b=redis://host?username=me&PassWord=hidden",
+        redis_url="a=unix:///r.sock?db=1&password=hidden,b=redis://h?username=me&PassWord=hidden",
         shards=2,
         database_url="postgresql:///db?host=/run&password=hidden&sslpassword=hidden",
     )
     assert (
-        "a=unix:///r.sock?db=1&password=********,b=redis://host?username=me&PassWord=********"
+        "a=unix:///r.sock?db=1&password=********,b=redis://h?username=me&PassWord=********"
         == (in_query.masked()["redis_url"])
     )
     assert "host=/run&password=********&sslpassword=********" in in_query.masked()["database_url"]

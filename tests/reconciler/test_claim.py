@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from engine import keys
 from evently.embedded import PostgresServer
 from reconciler.recover import keeper
+from reconciler.recover import lease as leases
 from reconciler.recover.loader import ClaimLost, change_door
 from store import reigns
 from store.pool import connect
@@ -193,3 +194,24 @@ async def test_f13_only_what_still_stands_is_opened(redis: Redis, shard: int) ->
         with pytest.raises(ClaimLost, match="has lost what"):
             await change_door(redis, shard, 7, verb, opening)
     assert not await ask(redis, "EXISTS", keys.meta(shard))
+
+
+async def test_f41_a_claim_is_renewed_though_postgresql_breaks_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F41: PostgreSQL goes in mid-prepare, for which asyncpg has an error of its own."""
+    tries, enough = 0, asyncio.Event()
+
+    async def break_off(*_: Any, **__: Any) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 3:
+            enough.set()
+        raise asyncpg.InternalClientError("cannot switch to state 11")
+
+    monkeypatch.setattr(leases, "RENEW_INTERVAL_S", 0)
+    monkeypatch.setattr(leases, "connect", break_off)
+    async with leases.Lease(0, 1, "me", database_url="postgresql://", timeout_ms=1) as claim:
+        async with asyncio.timeout(10):
+            await enough.wait()
+        claim.check()
