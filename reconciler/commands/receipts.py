@@ -19,7 +19,6 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from redis.exceptions import RedisError
 
 from engine.printable import printable
 from engine.receipts import InvalidReceipt, derive_key, key_id, verify
@@ -27,7 +26,6 @@ from reconciler.recover.receipts import provider, read_lines
 from reconciler.recover.redeem import Redeemed, redeem_all
 from reconciler.servers import Load, Servers
 from store import redo
-from store.pool import UNANSWERED
 
 ReadKey = Callable[[], str]
 
@@ -116,11 +114,7 @@ def redeem_file(
         async for one in redeem_all(servers, read_lines(path, keys)):
             tell(one)
 
-    try:
-        asyncio.run(run())
-    except (RedisError, *UNANSWERED) as error:
-        typer.echo(f"cannot go on: {type(error).__name__}: {error}; try again", err=True)
-        return AWAY
+    asyncio.run(run())
     if not as_json:
         told = [f"{counts[what]} {words}" for what, words in _COUNTED.items() if counts[what]]
         typer.echo(f"{counts.total()} receipts: {', '.join(told) or 'none in the file'}")

@@ -317,12 +317,10 @@ class Reader:
     async def _read_event(
         self, view: ShardView, event_id: str, rows: _Rows, state: _State
     ) -> EventView:
-        # Twice: the sweeper raises it, a new hold lowers it, and one of both stands to what is read
-        # in between.
-        dues = [await ask(self.redis, "ZSCORE", keys.due(self.shard), event_id)]
+        # First: a hold that is read later, and has not changed since the watermark, was there then.
+        due = await ask(self.redis, "ZSCORE", keys.due(self.shard), event_id)
         hashes = await read_hashes(self.redis, keys.event(self.shard, event_id))
         marked = hashes["marked"]
-        dues.append(await ask(self.redis, "ZSCORE", keys.due(self.shard), event_id))
         is_cancelling = await ask(self.redis, "SISMEMBER", keys.cancelling(self.shard), event_id)
         seq = await ask(self.redis, "HGET", keys.meta(self.shard), "seq")
         known = self.known
@@ -345,7 +343,7 @@ class Reader:
             lost_scans=rows.lost_scans[event_id],
             is_listed=state.listed[event_id],
             is_cancelling=bool(is_cancelling),
-            due_ms=min((float(due) for due in dues if due is not None), default=None),
+            due_ms=None if due is None else float(due),
             known_holds=None if holds is None else holds.get(event_id, {}),
             known_place=(view.epoch, known.checkpoints.get(view.epoch, 0)),
             seq_after=max(view.watermark_seq, _number(seq)),

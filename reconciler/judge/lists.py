@@ -184,7 +184,7 @@ def _counts(view: EventView) -> Iterator[Violation]:
 
 
 def _turns(view: EventView, image: Image) -> Iterator[Violation]:
-    live = [hold.expires_at_ms for hold in view.live_holds.values()]
+    live = [hold.expires_at_ms for hold in view.live_holds.values() if hold.is_live]
     if live and (view.due_ms is None or view.due_ms > min(live)):
         yield _violation(view, "I10", "due_forgotten", view.event_id, min(live), view.due_ms)
     sale = view.state.sale

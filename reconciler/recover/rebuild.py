@@ -270,7 +270,7 @@ class Rebuild:
             await loader.mark(names)
         if (holds or members) and self.event is None:
             # The sweeper comes at once, and says itself when it must come again.
-            await loader.score(keys.due(self.shard), {event_id: self._now_ms})
+            await loader.score(keys.due(self.shard), {event_id: 0})
         is_taken = image.sold.total() or image.held.total() or members
         if image.sale.cancelled_at_ms is not None and is_taken:
             await loader.add(keys.cancelling(self.shard), [event_id])
