@@ -24,6 +24,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 HOPS_MAX = 16
 #: Of an IPv6 address, the part that is one customer's.
 CUSTOMER_BITS = 64
+#: What is told of an address where people read it: so much leads to a network and to no person.
+NETWORK_BITS = {4: 24, 6: 48}
 ORIGIN_BYTES = 6
 
 _X_FORWARDED_FOR = istr("X-Forwarded-For")
@@ -74,6 +76,14 @@ class Addresses:
             raw = raw[: CUSTOMER_BITS // 8]
         return blake2b(raw, digest_size=ORIGIN_BYTES, key=self._key).hexdigest()
 
+    def network(self, request: web.Request) -> str:
+        """Return the network that *request* comes from, `192.0.2.0/24`; empty if nobody knows."""
+        address = self.of(request)
+        if address is None:
+            return ""
+        bits = NETWORK_BITS[address.version]
+        return str(ipaddress.ip_network((address.packed, bits), strict=False))
+
     def _client(self, peer: Address, hops: Sequence[str]) -> Address:
         """Return the first address from the right that is no trusted proxy's, or the last known."""
         address = peer
@@ -104,6 +114,11 @@ def networks(text: str) -> tuple[Network, ...]:
 def origin_of(request: web.Request) -> str:
     """Return the word that stands for where *request* comes from; empty if nobody can tell."""
     return request.app[ADDRESSES].origin(request)
+
+
+def network_of(request: web.Request) -> str:
+    """Return the network that *request* comes from; empty if nobody can tell."""
+    return request.app[ADDRESSES].network(request)
 
 
 def _hops(lines: Sequence[str]) -> list[str]:

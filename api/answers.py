@@ -36,6 +36,8 @@ DENIALS = {
     Why.FORBIDDEN: CODES["forbidden"],
     Why.EMAIL_TAKEN: CODES["email_taken"],
     Why.WRONG_CREDENTIALS: CODES["wrong_credentials"],
+    Why.BOOKINGS_OPEN: CODES["bookings_open"],
+    Why.LAST_ADMIN: CODES["last_admin"],
     Why.VERSION_WANTED: CODES["precondition_required"],
     Why.VERSION_PASSED: CODES["precondition_failed"],
     Why.WRONG_EVENT: CODES["wrong_event"],

@@ -241,6 +241,14 @@ forbidden 403 The account may not do this.
 You are logged in, but your role does not reach that far.
 Use an account of the organizer or of an admin.
 
+bookings_open 409 There are live bookings of events to come.
+An account that is erased cannot give anything back any more, nor be told of changes.
+Say in `bookings` what becomes of them: `cancel` gives them back, `keep` leaves them good.
+
+last_admin 409 Nobody else could do what this account does.
+The account is that of the last admin, and without one nobody could be made one over HTTP.
+Make somebody else an admin first.
+
 email_taken 409 There is an account with this address.
 Somebody registered with this address before, perhaps you.
 Log in, or register with another address.

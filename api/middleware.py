@@ -22,6 +22,7 @@ from multidict import istr
 from redis.exceptions import RedisError
 
 from api import metrics
+from api.addresses import network_of
 from api.cors import CORS
 from api.http import ClientGone
 from api.lean import COMMON, LeanAnswer
@@ -31,6 +32,7 @@ from api.problems import Problem, unavailable
 from engine.errors import EventRecovering, OutcomeUnknown, Overloaded, ShardUnavailable
 from engine.lasting import Seldom
 from store.pool import UNANSWERED, Busy
+from usecases.acts import ASKING, Asking
 
 log = structlog.get_logger()
 
@@ -61,14 +63,22 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
         handler = object_
     elif request.method == hdrs.METH_OPTIONS:
         handler = _tell_methods
-    return await respond(request, handler, resource.canonical if resource else NO_ROUTE)
+    request_id = _name_of(request)
+    # Whoever notes an act asks; no hot route has one.
+    context = ASKING.set(lambda: Asking(network_of(request), request_id))
+    try:
+        route = resource.canonical if resource else NO_ROUTE
+        return await respond(request, handler, route, request_id)
+    finally:
+        ASKING.reset(context)
 
 
-async def respond(request: web.Request, handler: Handler, route: str) -> web.StreamResponse:
+async def respond(
+    request: web.Request, handler: Handler, route: str, request_id: str = ""
+) -> web.StreamResponse:
     """Answer *request*, whatever happens, and count it under *route*."""
     started_s = time.perf_counter()
-    given = request.headers.get(_X_REQUEST_ID)
-    request_id = given if given and _REQUEST_ID.fullmatch(given) else new_request_id()
+    request_id = request_id or _name_of(request)
     response: web.StreamResponse | Problem
     status = 0
     try:
@@ -97,6 +107,12 @@ async def respond(request: web.Request, handler: Handler, route: str) -> web.Str
             response.headers.setdefault(name, value)
     metrics.count_request(route, status or response.status, time.perf_counter() - started_s)
     return response
+
+
+def _name_of(request: web.Request) -> str:
+    """Return the name that a request brings, or a new one."""
+    given = request.headers.get(_X_REQUEST_ID)
+    return given if given and _REQUEST_ID.fullmatch(given) else new_request_id()
 
 
 def new_request_id() -> str:

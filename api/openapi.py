@@ -19,7 +19,7 @@ from usecases.told import Booking
 
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
 _REF = "#/components/schemas/{name}"
-_WITH_TOKEN = {Policy.USER, Policy.STAFF, Policy.ORGANIZER}
+_WITH_TOKEN = {Policy.USER, Policy.STAFF, Policy.ORGANIZER, Policy.ADMIN}
 _QUERY_SCHEMAS: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT_MAX},
     "from": {"type": "string", "format": "date-time"},

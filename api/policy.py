@@ -32,6 +32,8 @@ class Policy(Enum):
     STAFF = "staff"
     #: Organizers and admins.
     ORGANIZER = "organizer"
+    #: Admins.
+    ADMIN = "admin"
     #: Machines that watch the service; keep them from the public by the proxy in front.
     OPS = "ops"
 
@@ -60,6 +62,8 @@ def enforce(policy: Policy, handler: Handler) -> Handler:
             if policy is Policy.STAFF and principal.role not in _STAFF:
                 raise Problem(403, "forbidden", "The account may not do this.")
             if policy is Policy.ORGANIZER and principal.role not in _ORGANIZERS:
+                raise Problem(403, "forbidden", "The account may not do this.")
+            if policy is Policy.ADMIN and principal.role != "admin":
                 raise Problem(403, "forbidden", "The account may not do this.")
             request[PRINCIPAL] = principal
         return await handler(request)

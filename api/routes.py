@@ -19,6 +19,7 @@ from api.handlers import (
     gate,
     holds,
     ops,
+    privacy,
     problems,
     receipts,
     seats,
@@ -202,6 +203,26 @@ ROUTES: tuple[Route, ...] = (
         body=asked.Login,
     ),
     _route("GET /v1/me user", accounts.me, told.Me, f"404 not_found {_STORED}"),
+    _route(
+        "GET /v1/me/export user",
+        privacy.export,
+        schemas.Export,
+        f"404 not_found 429 rate_limited 503 catching_up {_STORED}",
+    ),
+    _route(
+        "DELETE /v1/me user",
+        privacy.erase,
+        told.Erasure,
+        "401 wrong_credentials 404 not_found 409 bookings_open 409 last_admin "
+        f"503 catching_up 503 redis_unavailable {_SHUT}",
+        body=asked.Erase,
+    ),
+    _route(
+        "GET /v1/admin/audit?actor,subject,act,limit,after admin",
+        privacy.audit,
+        schemas.ActPage,
+        _STORED,
+    ),
     _route(
         "POST /v1/events organizer 201", events.create, told.Event, _STORED, body=asked.NewEvent
     ),

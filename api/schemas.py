@@ -7,11 +7,12 @@ validation, encoding and OpenAPI come from these types.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, Literal
 
 import msgspec
 
-from usecases.told import Booking, Event, Scanned, Ticket, Told, WaitlistEntry
+from usecases.told import Act, Booking, Event, Scanned, Ticket, Told, WaitlistEntry
 
 
 class Token(Told, frozen=True, kw_only=True):
@@ -108,6 +109,24 @@ class WaitlistPage(Told, frozen=True, kw_only=True):
     next_cursor: str | None
     #: False if PostgreSQL is behind and the newest entries may be missing here.
     up_to_date: bool
+
+
+class ActPage(Told, frozen=True, kw_only=True):
+    """One page of the log of acts, newest first."""
+
+    data: list[Act]
+    has_more: bool
+    next_cursor: str | None
+
+
+class Export(Told, frozen=True, kw_only=True):
+    """All that is kept of a person, with the columns of the tables; ids of others are left out."""
+
+    format: Literal["evently-export-1"]
+    person_id: str
+    made_at: dt.datetime
+    #: By name of the table; `journal` has the records themselves, as they were made.
+    tables: dict[str, list[dict[str, Any]]]
 
 
 class Health(Told, frozen=True, kw_only=True):

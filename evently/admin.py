@@ -8,8 +8,9 @@ import secrets
 import structlog
 
 from evently.embedded import ServerError
+from evently.operators import operator
 from evently.settings import Settings
-from store import users
+from store import acts, users
 from store.pool import connect
 from usecases.passwords import hash_now
 from usecases.text import email_forms
@@ -35,13 +36,16 @@ async def ensure_admin(settings: Settings) -> str | None:
             if await users.admin_exists(connection):
                 return None
             password = secrets.token_urlsafe(PASSWORD_BYTES)
-            await users.add(
+            user_id = await users.add(
                 connection,
                 email=email_forms(settings.admin_email)[0],
                 name="Admin",
                 password_hash=hash_now(password),
                 role="admin",
                 organizer_id=await users.add_organizer(connection, ORGANIZER_NAME),
+            )
+            await acts.add(
+                connection, operator(), "admin.create", user_id or "", after={"role": "admin"}
             )
             return password
     finally:
@@ -64,9 +68,13 @@ async def reset_admin(settings: Settings, email: str) -> str:
     connection = await connect(settings.database_url, timeout_ms=settings.database_timeout_ms)
     try:
         password = secrets.token_urlsafe(PASSWORD_BYTES)
-        user_id = await users.set_admin_password(
-            connection, email_forms(email), password_hash=hash_now(password)
-        )
+        password_hash = hash_now(password)
+        async with connection.transaction():
+            user_id = await users.set_admin_password(
+                connection, email_forms(email), password_hash=password_hash
+            )
+            if user_id is not None:
+                await acts.add(connection, operator(), "admin.reset", user_id)
     finally:
         await connection.close()
     if user_id is None:

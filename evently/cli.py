@@ -19,6 +19,7 @@ from typing import Annotated
 import typer
 
 from engine.printable import printable, table
+from evently import audit, person
 from evently.command import Group
 from evently.embedded.errors import ServerError
 from evently.settings import ENV_PREFIX, REDIS_PASSWORDS, Settings, SettingsError, environment
@@ -37,6 +38,8 @@ redis_log = typer.Typer(help="The append-only log of Redis.", no_args_is_help=Tr
 app.add_typer(redis_log, name="redis-log")
 admin = typer.Typer(help="The admin's account.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
+app.add_typer(audit.app, name="audit")
+app.add_typer(person.app, name="person")
 shards = typer.Typer(help="The shards, and the servers they live on.", no_args_is_help=True)
 app.add_typer(shards, name="shards")
 
@@ -143,6 +146,22 @@ def seed(
     if settings.environment == "production" and not force:
         raise SettingsError("seeding is refused in production; --force overrides")
     asyncio.run(seed_users(settings, users=users, tokens=tokens))
+
+
+@app.command()
+def retention(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Take what was kept long enough, and what erased persons wrote; once a day is good."""
+    from evently.retention import run  # noqa: PLC0415 - so that `--help` is quick
+
+    settings = Settings.load().require("database_url")
+    gone = asyncio.run(
+        run(settings, applies=not dry_run, tell=lambda text: typer.echo(text, err=True))
+    )
+    for kind, rows in gone.items():
+        typer.echo(f"{kind}: {rows} {'would go' if dry_run else 'gone'}")
 
 
 @admin.command()

@@ -228,6 +228,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     #: Whether the answer of a booking carries a signed receipt.
     receipts: Literal["on", "off"] = "on"
 
+    #: Days after an event's end for which what buyers wrote beside orders is kept; 0: for ever.
+    retention_texts_days: Annotated[int, Meta(ge=0, le=36_500)] = 90
+    #: Days for which acts of staff, organizers, admins and operators are kept; 0: for ever.
+    retention_acts_days: Annotated[int, Meta(ge=0, le=36_500)] = 1_095
+    #: Days for which messages that were sent are kept; 0: for ever.
+    retention_outbox_days: Annotated[int, Meta(ge=0, le=36_500)] = 30
+    #: Days for which records in quarantine are kept after they were resolved; 0: for ever.
+    retention_quarantine_days: Annotated[int, Meta(ge=0, le=36_500)] = 365
+
     #: Least severe level that is logged.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import asyncpg
 
 from store import seats
 from store.sql import Executor, query
+
+#: What else is to be done in a transaction.
+Also = Callable[[Executor], Awaitable[None]]
 
 
 class Tier(NamedTuple):
@@ -94,11 +97,16 @@ async def add(
     tiers: Sequence[Tier],
     sections: Sequence[seats.Section] = (),
     promos: Sequence[Promo] = (),
+    *,
+    also: Also | None = None,
 ) -> None:
     """
     Add an event with its tiers and sections, in one transaction.
 
     `status`, `version` and the moments of what became of *event* are the database's to set.
+
+    Args:
+        also: Is done with it, or neither is.
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
@@ -143,6 +151,8 @@ async def add(
             await connection.executemany(
                 query("insert_promo"), [(event.id, *promo) for promo in promos]
             )
+        if also is not None:
+            await also(connection)
 
 
 async def promos_of(database: Executor, event_id: str) -> list[Promo]:

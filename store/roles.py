@@ -18,8 +18,10 @@ _REIGN = "UPDATE (seen_seq, state, lease_until, reason, changed_at) ON shard_epo
 _GRANTS = {
     "api": (
         "SELECT ON ALL TABLES IN SCHEMA public",
-        "INSERT ON users, events, tiers, sections, promos, redo",
+        "INSERT ON users, events, tiers, sections, promos, redo, acts, act_days, erasures",
         "UPDATE ON events, tiers",
+        # What an erasure takes: neither role nor organizer.
+        "UPDATE (email, name, password_hash, token_version, erased_at) ON users",
         _REIGN,
     ),
     "persister": (
@@ -27,7 +29,7 @@ _GRANTS = {
         "INSERT, UPDATE ON bookings, items, tickets, scans, waitlist_entries, blocked_seats",
         "DELETE ON items, blocked_seats",
         "INSERT, UPDATE ON shard_checkpoint",
-        "INSERT ON journal, quarantine, conflicts, damaged_events",
+        "INSERT ON journal, quarantine, conflicts, damaged_events, acts",
         "UPDATE ON events, tiers",
         "UPDATE (state, reason, changed_at) ON shard_epoch",
     ),
@@ -39,8 +41,14 @@ _GRANTS = {
 _REVOKES = (
     "ALL ON users FROM evently_persister, evently_coordinator, evently_reader",
     "INSERT, UPDATE, DELETE ON organizers, migrations FROM evently_coordinator",
+    # Who can act can note it, and nobody can take it back.
+    "UPDATE, DELETE ON acts, act_days FROM evently_coordinator",
+    "INSERT ON act_days FROM evently_coordinator",
+    "INSERT, UPDATE, DELETE ON erasures FROM evently_coordinator",
 )
-_READER_OF_USERS = "SELECT (id, email, name, role, organizer_id, created_at) ON users"
+_READER_OF_USERS = (
+    "SELECT (id, email, name, role, organizer_id, created_at, erased_at) ON users"
+)
 #: The check asks whether an account is there, and nothing else of it.
 _COORDINATOR_OF_USERS = "SELECT (id) ON users"
 

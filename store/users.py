@@ -50,6 +50,12 @@ async def by_id(database: Executor, user_id: str) -> User | None:
     return None if row is None else User(**row)
 
 
+async def is_admin(database: Executor, user_id: str) -> bool:
+    """Tell whether an account is an admin's."""
+    user = await by_id(database, user_id)
+    return user is not None and user.role == "admin"
+
+
 async def admin_exists(database: Executor) -> bool:
     """Tell whether there is an admin."""
     return bool(await database.fetchval(query("admin_exists")))

@@ -73,6 +73,15 @@ class Login(Asked, frozen=True, kw_only=True):
     password: Annotated[str, _text(Kind.WORD, 1024, least=1)]
 
 
+class Erase(Asked, frozen=True, kw_only=True):
+    """The wish to be forgotten."""
+
+    #: Once more: a token that was left lying about is not enough.
+    password: Annotated[str, _text(Kind.WORD, 1024, least=1)]
+    #: What becomes of live bookings of events to come: they stay good, or are given back.
+    bookings: Literal["keep", "cancel"] | None = None
+
+
 class NewTier(Asked, frozen=True, kw_only=True):
     """A kind of ticket of a new event."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+from collections.abc import Sequence
+from typing import Any
 
 from engine.commands import Reopen, SetCapacity
 from engine.emptier import Emptier
@@ -10,7 +13,7 @@ from engine.engine import ALL_TIERS
 from engine.outcomes import Applied, Refused
 from engine.status import Status
 from store import changes, events, seats
-from usecases import told
+from usecases import acts, told
 from usecases.asked import EventChange
 from usecases.denials import Denied, Why, as_value, granted, invalid, not_found
 from usecases.events import as_loaded, not_its_seats, over_at, own, seats_of_tiers, view, view_of
@@ -41,15 +44,36 @@ async def change(
     closes_at = (
         None if asked.sale_closes_at is None else in_utc("sale_closes_at", asked.sale_closes_at)
     )
+    await own(services, person, event_id)  # Of a stranger's wish nothing is noted.
+    if edition is None:
+        raise Denied(Why.VERSION_WANTED)
+    wish = _wish(asked, closes_at)
+    pool = services.pools.organizers
+    async with acts.intended(pool, person, "event.change", event_id, after=wish) as act:
+        event, outcome = await _changed(services, person, event_id, edition, asked, closes_at, act)
+    if outcome is not None:
+        await services.settle(event.shard, outcome)
+    return await view_of(services, event.id)
+
+
+async def _changed(
+    services: Services,
+    person: Principal,
+    event_id: str,
+    edition: str,
+    asked: EventChange,
+    closes_at: dt.datetime | None,
+    act: acts.Intent,
+) -> tuple[events.Event, Applied | None]:
+    """Do what is asked for, and note it in the same transaction; return what the script did."""
     outcome = None
     async with changes.alone(services.pools.organizers, event_id) as connection:
         event = await own(services, person, event_id, connection)
-        if edition is None:
-            raise Denied(Why.VERSION_WANTED)
         rows = (await events.tiers_of(connection, [event.id]))[event.id]
         now, tiers = await as_sold(services.engine, event, rows)
         if edition != "*" and not told.shows(edition, view(now, tiers)):
             raise Denied(Why.VERSION_PASSED)
+        act.before = _before(now, tiers, asked)
         seated = seats_of_tiers(map(as_loaded, await seats.of_event(connection, event.id)))
         capacities = _capacities(rows, seated, asked)
         if closes_at is not None and ms_of(closes_at) <= ms_of(event.sale_opens_at):
@@ -73,9 +97,31 @@ async def change(
             )
             if not is_changed:  # Its publishing has begun meanwhile.
                 raise Denied(Why.VERSION_PASSED)
-    if outcome is not None:
-        await services.settle(event.shard, outcome)
-    return await view_of(services, event.id)
+        await act.done(connection)
+    return event, outcome
+
+
+def _wish(asked: EventChange, closes_at: dt.datetime | None) -> dict[str, Any]:
+    """Return what is to change, by name."""
+    wish: dict[str, Any] = {
+        name: getattr(asked, name) for name in _TEXTS if getattr(asked, name) is not None
+    }
+    if closes_at is not None:
+        wish["sale_closes_at"] = closes_at
+    if asked.tiers:
+        wish["capacities"] = {tier.id: tier.capacity for tier in asked.tiers}
+    return wish
+
+
+def _before(now: events.Event, tiers: Sequence[events.Tier], asked: EventChange) -> dict[str, Any]:
+    """Return what stands now where something is to change."""
+    before = {name: getattr(now, name) for name in _TEXTS if getattr(asked, name) is not None}
+    if asked.sale_closes_at is not None:
+        before["sale_closes_at"] = now.sale_closes_at
+    if asked.tiers:
+        wanted = {tier.id for tier in asked.tiers}
+        before["capacities"] = {tier.id: tier.capacity for tier in tiers if tier.id in wanted}
+    return before
 
 
 async def _change_sale(
@@ -103,7 +149,9 @@ async def _change_sale(
 async def close(services: Services, person: Principal, event_id: str) -> told.Event:
     """End the sale now; live holds may still be confirmed. May be repeated."""
     event = await own(services, person, event_id)
-    await _settle(services, event, await services.engine.close(event.shard, event.id))
+    async with _noted(services, person, "event.close", event) as act:
+        await _settle(services, event, await services.engine.close(event.shard, event.id))
+        act.after = {"status": "closed"}
     return await view_of(services, event.id)
 
 
@@ -113,8 +161,11 @@ async def reopen(
 ) -> told.Event:
     """Sell on until a later time. May be repeated."""
     event = await own(services, person, event_id)
-    command = Reopen(event.id, ms_of(in_utc("sale_closes_at", closes_at)))
-    await _settle(services, event, _named(await services.engine.reopen(event.shard, command)))
+    closes_at = in_utc("sale_closes_at", closes_at)
+    command = Reopen(event.id, ms_of(closes_at))
+    async with _noted(services, person, "event.reopen", event) as act:
+        act.after = {"status": "published", "sale_closes_at": closes_at}
+        await _settle(services, event, _named(await services.engine.reopen(event.shard, command)))
     return await view_of(services, event.id)
 
 
@@ -127,7 +178,9 @@ async def cancel(services: Services, person: Principal, event_id: str) -> told.C
     others afterwards, even if this process ends. May be repeated.
     """
     event = await own(services, person, event_id)
-    await _settle(services, event, await services.engine.cancel_event(event.shard, event.id))
+    async with _noted(services, person, "event.cancel", event) as act:
+        await _settle(services, event, await services.engine.cancel_event(event.shard, event.id))
+        act.after = {"status": "cancelled"}
     await Emptier(services.engine.shards[event.shard]).empty(event.id)
     return await _progress(services, event)
 
@@ -137,6 +190,14 @@ async def cancellation(services: Services, person: Principal, event_id: str) -> 
     """Tell how many places of a cancelled event are still to be given back."""
     event = await own(services, person, event_id)
     return await _progress(services, event)
+
+
+def _noted(
+    services: Services, person: Principal, act: str, event: events.Event
+) -> contextlib.AbstractAsyncContextManager[acts.Intent]:
+    """Note an act on the sale of an event, with what PostgreSQL knows of it before."""
+    before = {"status": event.status, "sale_closes_at": event.sale_closes_at}
+    return acts.intended(services.pools.organizers, person, act, event.id, before=before)
 
 
 async def _progress(services: Services, event: events.Event) -> told.Cancellation:

@@ -27,6 +27,9 @@ class Why(StrEnum):
     FORBIDDEN = "forbidden"
     EMAIL_TAKEN = "email_taken"
     WRONG_CREDENTIALS = "wrong_credentials"
+    #: It must be said what becomes of live bookings; or the account is the last that may do all.
+    BOOKINGS_OPEN = "bookings_open"
+    LAST_ADMIN = "last_admin"
     #: The caller must say which version they have seen; or it is no longer that.
     VERSION_WANTED = "precondition_required"
     VERSION_PASSED = "precondition_failed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import zoneinfo
 from collections.abc import Iterable, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -14,8 +15,9 @@ from engine.errors import ShardRecovering
 from engine.ids import new_id
 from engine.seats import ACCESSIBLE, AISLE, RESTRICTED_VIEW, SECTION_SEATS_MAX
 from store import events
+from store.pool import Database
 from store.seats import Section
-from usecases import told
+from usecases import acts, told
 from usecases.asked import NewEvent, NewRow, NewSeat, NewSection, NewTier
 from usecases.denials import Denied, Why, as_value, invalid
 from usecases.events import as_loaded, not_its_seats, over_at, seats_of_tiers, view_of
@@ -37,8 +39,26 @@ async def create(services: Services, person: Principal, asked: NewEvent) -> told
     event, tiers = _draft(asked, _capacities(asked, sections), person.organizer_id, shards)
     _require_labels(asked)
     rows = [section._replace(event_id=event.id) for section in sections]
-    await events.add(services.pools.organizers, event, tiers, rows, _promos(asked))
+    await events.add(
+        services.pools.organizers,
+        event,
+        tiers,
+        rows,
+        _promos(asked),
+        also=partial(_noted, person, event, tiers),
+    )
     return await view_of(services, event.id)
+
+
+async def _noted(
+    person: Principal, event: events.Event, tiers: Sequence[events.Tier], database: Database
+) -> None:
+    made = {
+        "name": event.name,
+        "starts_at": event.starts_at,
+        "tiers": {tier.id: tier.capacity for tier in tiers},
+    }
+    await acts.note(database, person, "event.create", event.id, after=made)
 
 
 def _require_labels(body: NewEvent) -> None:

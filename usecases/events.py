@@ -19,7 +19,7 @@ from engine.seats import Section
 from engine.status import Status
 from store import changes, events, seats
 from store.pool import Database
-from usecases import told
+from usecases import acts, told
 from usecases.asked import Money
 from usecases.catalog import Known, owns
 from usecases.denials import as_value, granted, invalid, not_found
@@ -45,13 +45,16 @@ async def publish(services: Services, person: Principal, event_id: str) -> told.
         # Capacities may have changed since: it is no longer what was published.
         return await view_of(services, event.id)
     await _content(services, event)  # What cannot be loaded stays a draft.
-    await changes.begin_publishing(services.pools.organizers, event.id)
-    event = await find(services.pools.organizers, event.id)
-    content, sections = await _content(services, event)
-    outcome = await _load(services, event.shard, content, sections)
-    # With other content than this it was loaded before: what is on sale is what is shown.
-    if not (isinstance(outcome, Refused) and outcome.status is Status.IDEMPOTENCY_KEY_REUSED):
-        await services.settle(event.shard, granted(outcome))
+    pool = services.pools.organizers
+    async with acts.intended(pool, person, "event.publish", event.id) as act:
+        act.before, act.after = {"status": event.status}, {"status": "published"}
+        await changes.begin_publishing(pool, event.id)
+        event = await find(pool, event.id)
+        content, sections = await _content(services, event)
+        outcome = await _load(services, event.shard, content, sections)
+        # With other content than this it was loaded before: what is on sale is what is shown.
+        if not (isinstance(outcome, Refused) and outcome.status is Status.IDEMPOTENCY_KEY_REUSED):
+            await services.settle(event.shard, granted(outcome))
     return await view_of(services, event.id)
 
 

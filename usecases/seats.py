@@ -10,7 +10,7 @@ from engine import outcomes
 from engine.commands import ShiftSeats
 from engine.seats import parse_seat_id
 from store.seats import Section
-from usecases import events, told
+from usecases import acts, events, told
 from usecases.denials import Denied, Done, as_value, granted, invalid
 from usecases.services import Services
 from usecases.tokens import Principal
@@ -66,8 +66,14 @@ async def shift(
         if seat_id in seat_ids[:number]:
             raise invalid(f"/seat_ids/{number}", "is named twice")
     verb = services.engine.block if status == "blocked" else services.engine.unblock
-    outcome = await verb(event.shard, ShiftSeats(event.id, tuple(seat_ids)))
-    done = granted(outcome, "/seat_ids/{}")
+    what = "seats.block" if status == "blocked" else "seats.unblock"
+    wish = {"seat_ids": seat_ids, "status": status}
+    async with acts.intended(
+        services.pools.organizers, person, what, event.id, after=wish
+    ) as act:
+        outcome = await verb(event.shard, ShiftSeats(event.id, tuple(seat_ids)))
+        done = granted(outcome, "/seat_ids/{}")
+        act.before = {"status": "free" if status == "blocked" else "blocked"}
     view = told.SeatsShifted(event_id=event.id, status=status, seat_ids=seat_ids, seq=done.seq)
     return Done(view, done.is_replay)
 

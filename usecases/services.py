@@ -65,6 +65,8 @@ class Services:
     hold_ttl_min_ms: int
     #: How often accounts may be made from one address; None for as often as anybody likes.
     registrations: Buckets | None
+    #: How often a person may ask for all their data.
+    exports: Buckets
     #: How long an offer lasts, in ms, and how many may wait for one tier.
     offer_ttl_ms: int
     waitlist_entries_max: int

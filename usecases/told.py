@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from hashlib import blake2b
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -43,6 +43,39 @@ class Me(Told, frozen=True, kw_only=True):
     name: str
     role: Literal["user", "staff", "organizer", "admin"]
     created_at: dt.datetime
+
+
+class Erasure(Told, frozen=True, kw_only=True):
+    """An account that is nobody's any more."""
+
+    id: str
+    #: Live bookings that stay good for whoever has their tickets' codes.
+    bookings_kept: int
+
+
+class Act(Told, frozen=True, kw_only=True):
+    """What one of the staff, an organizer, an admin or an operator did."""
+
+    id: int
+    at: dt.datetime
+    #: Id of an account, or `operator:<name>`.
+    actor: str
+    role: str
+    organizer_id: str | None
+    #: As `event.close`.
+    act: str
+    #: Id of what it was done to.
+    subject: str
+    #: `intended` was noted before the act: another row names it as `intent_id` and says how it
+    #: ended. Without one it was cut off, and the journal says whether it was done.
+    outcome: Literal["intended", "done", "refused", "unknown"]
+    intent_id: int | None
+    before: Any
+    after: Any
+    why: str
+    #: The network that the request came from, the gate, or the operator's machine.
+    origin: str
+    request_id: str
 
 
 class Tier(Told, frozen=True, kw_only=True):

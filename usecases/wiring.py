@@ -32,13 +32,14 @@ from store import journal, redo, reigns
 from store.notices import Notices
 from store.pool import Database, Pool, create_pool
 from store.watermark import Watermark
-from usecases import metrics
+from usecases import metrics, privacy
 from usecases.acks import Acks
 from usecases.buckets import Buckets
 from usecases.catalog import Catalog
 from usecases.passwords import Passwords
 from usecases.present import is_loaded
 from usecases.receipts import Receipts
+from usecases.sealing import Sealing
 from usecases.services import Pools, Services
 from usecases.ticket_codes import TicketCodes
 from usecases.tokens import Tokens
@@ -151,6 +152,7 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         hold_scarce_percent=options.hold_scarce_percent,
         hold_ttl_min_ms=options.hold_ttl_min_ms,
         registrations=_registrations(options),
+        exports=Buckets(privacy.EXPORTS_MAX, privacy.EXPORTS_WINDOW_MS),
         offer_ttl_ms=options.offer_ttl_ms,
         waitlist_entries_max=options.waitlist_entries_max,
         catch_up_timeout_ms=options.catch_up_timeout_ms,
@@ -158,9 +160,12 @@ async def opened(options: Options) -> AsyncIterator[Services]:
     engine.start()
     notices = Notices(options.database_url, engine.wake, timeout_ms=options.database_timeout_ms)
     notices.start()
+    sealing = Sealing(pools.organizers)
+    sealing.start()
     try:
         yield services
     finally:
+        await sealing.close()
         await notices.close()
         await acks.close()
         await engine.stop(timeout_s=options.drain_timeout_s)

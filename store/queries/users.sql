@@ -8,8 +8,9 @@ RETURNING id;
 -- user_by_email --
 SELECT id, email, name, password_hash, role::text AS role, organizer_id, created_at
 FROM users
-WHERE account_key = ANY (SELECT account_key(form) FROM unnest($1::text[]) AS given (form))
-   OR lower(email) = ANY (SELECT lower(form) FROM unnest($1::text[]) AS given (form))
+WHERE erased_at IS NULL
+  AND (account_key = ANY (SELECT account_key(form) FROM unnest($1::text[]) AS given (form))
+       OR lower(email) = ANY (SELECT lower(form) FROM unnest($1::text[]) AS given (form)))
 -- Older code could make two accounts of what is one address now: each is found as it was typed.
 ORDER BY email = ($1::text[])[cardinality($1::text[])] DESC,
          lower(email) = ANY (SELECT lower(form) FROM unnest($1::text[]) AS given (form)) DESC,
@@ -18,17 +19,17 @@ LIMIT 1;
 
 -- user_by_id --
 SELECT id, email, name, password_hash, role::text AS role, organizer_id, created_at
-FROM users WHERE id = $1;
+FROM users WHERE id = $1 AND erased_at IS NULL;
 
 -- admin_exists --
-SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin');
+SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND erased_at IS NULL);
 
 -- set_admin_password --
 -- Of an admin alone, rather of the account that is written so to the letter.
 UPDATE users SET password_hash = $2
 WHERE id = (
     SELECT id FROM users
-    WHERE role = 'admin'
+    WHERE role = 'admin' AND erased_at IS NULL
       AND (account_key = ANY (SELECT account_key(form) FROM unnest($1::text[]) AS given (form))
            OR lower(email) = ANY (SELECT lower(form) FROM unnest($1::text[]) AS given (form)))
     ORDER BY email = ($1::text[])[cardinality($1::text[])] DESC, created_at, id

@@ -1,0 +1,95 @@
+"""
+What each table holds of people: every column that could, by name (docs/PRIVACY.md).
+
+A table or column that is not named here fails a test: whoever adds one says what it holds of whom,
+how a person is told it, and what becomes of it when they ask to be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Holding(NamedTuple):
+    """What a table holds. Columns are named, with blanks between; other types hold no words."""
+
+    #: Names, addresses and secrets of people: gone with an erasure.
+    names: str = ""
+    #: What people wrote in their own words, or records that hold it: gone with an erasure.
+    words: str = ""
+    #: Ids of accounts, which lead to nobody once the account is erased.
+    ids: str = ""
+    #: Text and bytes that are of nobody: of events, machines, or the service itself.
+    plain: str = ""
+    #: The query that tells a person its rows (`store/queries/privacy.sql`); empty: see `why`.
+    export: str = ""
+    #: Why its rows are told to nobody.
+    why: str = ""
+
+
+_OF_EVENTS = "of events, not of people"
+_OF_SERVICE = "of the service, not of people"
+
+HOLDINGS: Mapping[str, Holding] = {
+    "users": Holding(
+        names="email name password_hash account_key",
+        ids="id",
+        plain="organizer_id",
+        export="export_users",
+    ),
+    "erasures": Holding(ids="user_id", export="export_erasures"),
+    "gone_users": Holding(ids="id", why="of accounts that are not there any more"),
+    "organizers": Holding(plain="id name", why="names of houses, not of people"),
+    "bookings": Holding(
+        words="special_requests metadata",
+        ids="user_id",
+        plain="id event_id fingerprint cuts promo_code",
+        export="export_bookings",
+    ),
+    "items": Holding(plain="event_id booking_id seat_ids", export="export_items"),
+    "tickets": Holding(
+        ids="holder_id changed_by scans",
+        plain="event_id id booking_id seat_id status gate",
+        export="export_tickets",
+    ),
+    "scans": Holding(
+        ids="scanned_by",
+        plain="event_id ticket_id booking_id scan_id what gate",
+        export="export_scans",
+    ),
+    "waitlist_entries": Holding(
+        ids="user_id", plain="event_id id join_no fingerprint", export="export_waitlist_entries"
+    ),
+    "journal": Holding(words="records", export="export_journal"),
+    "redo": Holding(words="record", plain="worker", export="export_redo"),
+    "conflicts": Holding(words="record", plain="reason", export="export_conflicts"),
+    "quarantine": Holding(
+        words="record reason", ids="changed_by", plain="note", export="export_quarantine"
+    ),
+    "outbox": Holding(ids="user_id", plain="kind event_id subject_id", export="export_outbox"),
+    "acts": Holding(
+        ids="actor subject",
+        plain="role organizer_id act before after why origin request_id",
+        export="export_acts",
+    ),
+    "act_days": Holding(plain="before hash", why=_OF_SERVICE),
+    "events": Holding(
+        plain="id organizer_id name description category venue timezone currency transfers",
+        why=_OF_EVENTS,
+    ),
+    "tiers": Holding(plain="event_id id name", why=_OF_EVENTS),
+    "promos": Holding(plain="event_id code", why=_OF_EVENTS),
+    "sections": Holding(plain="event_id name row_seats kinds rows", why=_OF_EVENTS),
+    "blocked_seats": Holding(plain="event_id seat_id", why=_OF_EVENTS),
+    "damaged_events": Holding(plain="event_id lost", why=_OF_EVENTS),
+    "drift": Holding(plain="identity invariant code event_id booking_id message", why=_OF_SERVICE),
+    "watches": Holding(why=_OF_SERVICE),
+    "moves": Holding(plain="from_home to_home said_gone", why=_OF_SERVICE),
+    "script_sets": Holding(plain="digest texts", why=_OF_SERVICE),
+    "shard_checkpoint": Holding(why=_OF_SERVICE),
+    "shard_epoch": Holding(
+        plain="holder nonce redis_run_id redis_replid reason home", why=_OF_SERVICE
+    ),
+    "migrations": Holding(plain="name sha256", why=_OF_SERVICE),
+}

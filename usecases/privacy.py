@@ -1,0 +1,143 @@
+"""
+One's own data: told in full, and taken back.
+
+Names and addresses stand in one table, and ids everywhere else; so to be forgotten is to have that
+row emptied, and what one wrote taken out of the ledger's texts
+(docs/decisions/0020-forgotten-by-ids.md). The ledger stays true: bookings, amounts and seats are
+those of an id that leads to nobody.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import AsyncIterator
+from typing import Literal
+
+import msgspec
+import structlog
+
+from engine.status import Status
+from store import privacy, users
+from usecases import acts, bookings, text, told, waitlist
+from usecases.asked import Erase
+from usecases.denials import Denied, Why, as_value, not_found
+from usecases.services import Services
+from usecases.tokens import Principal
+
+log = structlog.get_logger()
+
+#: Exports that a person may have within the window, per process: each reads the archive.
+EXPORTS_MAX = 5
+EXPORTS_WINDOW_MS = 3_600_000
+#: Name of the form of an export.
+FORMAT = "evently-export-1"
+
+Fate = Literal["keep", "cancel"]
+
+
+@as_value
+async def export(services: Services, person: Principal) -> AsyncIterator[privacy.Piece]:
+    """
+    Return what yields all that is kept of a person, table by table, each row as JSON.
+
+    What Redis alone has (attempts, and who opened how many holds, by id) is not in it: it is gone
+    within minutes. What PostgreSQL does not have yet is waited for, as with every read.
+    """
+    wait_ms = services.exports.take(person.user_id)
+    if wait_ms:
+        limit = services.exports
+        fields: dict[str, int | str] = {
+            "limit": "exports",
+            "attempts_max": limit.attempts_max,
+            "window_ms": limit.window_ms,
+            "retry_after_ms": wait_ms,
+        }
+        raise Denied(Status.RATE_LIMITED, fields=fields)
+    user = await users.by_id(services.pools.sign_in, person.user_id)
+    if user is None:
+        raise not_found()
+    if not await services.catch_up():
+        raise Denied(Why.CATCHING_UP)
+    return privacy.pieces(services.pools.own, user.id, user.created_at)
+
+
+@as_value
+async def erase(services: Services, person: Principal, asked: Erase) -> told.Erasure:
+    """
+    Forget a person, who proves by the password that it is them; their sessions end.
+
+    See `erased` for what becomes of what they have.
+    """
+    user = await users.by_id(services.pools.sign_in, person.user_id)
+    if user is None:
+        raise not_found()
+    # The second form is that of passwords which older code hashed as they were typed.
+    forms = list(dict.fromkeys([text.prepared(asked.password), asked.password]))
+    if not await services.passwords.verify(forms, user.password_hash):
+        raise Denied(Why.WRONG_CREDENTIALS, ("/password", ""))
+    return await erased(services, person, person.user_id, asked.bookings)
+
+
+async def erased(
+    services: Services, by: Principal, user_id: str, fate: Fate | None, *, why: str = ""
+) -> told.Erasure:
+    """
+    Forget a person, whoever asks for it.
+
+    Live bookings of events to come: with `cancel` each is given back first, with `keep` they stay
+    good, and whoever has the tickets' codes comes in. Without a word nothing is done while there
+    are any. A place on a waitlist is given up; open holds end by themselves.
+
+    Atomicity: account, note of the erasure and act are one transaction; what is given back before
+    it is given back, and all may be asked for again.
+
+    Raises:
+        Denied: see above; or the account is the last admin's.
+    """
+    if not await services.catch_up():
+        raise Denied(Why.CATCHING_UP)
+    pool = services.pools.own
+    if await users.is_admin(pool, user_id) and await privacy.is_last_admin(pool, user_id):
+        raise Denied(Why.LAST_ADMIN)
+    owner = Principal(user_id, "user", None)
+    open_ones = await privacy.open_bookings(pool, user_id)
+    if open_ones and fate is None:
+        raise Denied(Why.BOOKINGS_OPEN, ("/bookings", ""), fields={"bookings": len(open_ones)})
+    if fate == "cancel":
+        for own_id in open_ones:
+            done = await bookings.cancel(services, owner, own_id)
+            if isinstance(done, Denied):
+                raise Denied(
+                    Why.BOOKINGS_OPEN,
+                    ("/bookings", f"{own_id} cannot be given back: {done.why}"),
+                    fields={"bookings": len(open_ones)},
+                )
+    for own_id in await privacy.open_waits(pool, user_id):
+        # Refused if it has ended by itself meanwhile.
+        await waitlist.leave(services, owner, own_id)
+    async with services.pools.sign_in.acquire() as connection, connection.transaction():
+        if not await privacy.erase(connection, user_id):
+            raise not_found()
+        kept = len(open_ones) if fate == "keep" else 0
+        after = {"bookings": fate or "none", "kept": kept}
+        await acts.note(connection, by, "person.erase", user_id, after=after, why=why)
+    # Whoever restores an older copy of the database finds here whom to erase again.
+    log.info("person erased", action="person_erased", user=user_id)
+    return told.Erasure(id=user_id, bookings_kept=kept)
+
+
+async def document(
+    pieces: AsyncIterator[privacy.Piece], user_id: str, made_at: dt.datetime
+) -> AsyncIterator[bytes]:
+    """Write an export as one JSON document, part by part; a table's pieces follow each other."""
+    head = {"format": FORMAT, "person_id": user_id, "made_at": made_at}
+    yield msgspec.json.encode(head)[:-1] + b',"tables":{'
+    table, has_rows = "", False
+    async for piece in pieces:
+        if piece.table != table:
+            yield b'%b"%b":[' % (b"]," if table else b"", piece.table.encode())
+            table, has_rows = piece.table, False
+        if piece.rows:
+            yield b"%b%b" % (b"," if has_rows else b"", ",".join(piece.rows).encode())
+            has_rows = True
+    yield b"]}}" if table else b"}}"
