@@ -48,16 +48,16 @@ def configure(level: str, service: str) -> None:
         if is_terminal
         else [structlog.processors.JSONRenderer(_dumps)]
     )
-    final = [*_PLAIN, *final]
+    final = [*PLAIN, *final]
     structlog.configure(
-        processors=[*_SHARED, *final],
+        processors=[*SHARED, *final],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
     atexit.register(_let_go)
     structlog.contextvars.bind_contextvars(service=service)
-    _configure_libraries(_SHARED, final, service=service, level=LEVELS[level])
+    _configure_libraries(SHARED, final, service=service, level=LEVELS[level])
 
 
 def to_stderr() -> None:
@@ -66,7 +66,7 @@ def to_stderr() -> None:
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
     structlog.configure(
-        processors=[*_SHARED, *_PLAIN, _spell_out, renderer],
+        processors=[*SHARED, *PLAIN, _spell_out, renderer],
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
 
@@ -87,12 +87,12 @@ def _spell_out(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.
 
 
 #: What every line begins with, and what is done with its words before it is written.
-_SHARED: list[Processor] = [
+SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
-_PLAIN: list[Processor] = [structlog.processors.format_exc_info, _leave_out]
+PLAIN: list[Processor] = [structlog.processors.format_exc_info, _leave_out]
 
 
 class _Lines:

@@ -26,6 +26,8 @@ class Holding(NamedTuple):
     export: str = ""
     #: Why its rows are told to nobody.
     why: str = ""
+    #: The query that takes a person's names from it in the transaction of their erasure.
+    erasure: str = ""
 
 
 _OF_EVENTS = "of events, not of people"
@@ -37,6 +39,7 @@ HOLDINGS: Mapping[str, Holding] = {
         ids="id",
         plain="organizer_id",
         export="export_users",
+        erasure="erase_user",
     ),
     "erasures": Holding(ids="user_id", export="export_erasures"),
     "gone_users": Holding(ids="id", why="of accounts that are not there any more"),

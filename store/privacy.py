@@ -20,6 +20,7 @@ CLOCKS_APART = dt.timedelta(days=1)
 ANOTHER = "another"
 
 _JOURNAL = "journal"
+_USERS = "users"
 _ACCOUNT = re.compile(r"usr_[0-9a-v]{26}")
 _CHECK_CHARS = 8
 _START = (-1, -1, -1, dt.datetime(1970, 1, 1, tzinfo=dt.UTC))
@@ -110,7 +111,8 @@ async def is_last_admin(database: Executor, user_id: str) -> bool:
 
 async def erase(connection: Connection, user_id: str) -> bool:
     """
-    Take name, address and password from an account, within the caller's transaction.
+    Take name, address and password from an account, within the caller's transaction, and what else
+    there is of names and secrets (`store.personal`).
 
     What the person wrote is taken from the ledger's texts afterwards (`store.redaction`), which
     the note that is made here asks for.
@@ -118,7 +120,10 @@ async def erase(connection: Connection, user_id: str) -> bool:
     Returns:
         False if there is no such account, or no longer.
     """
-    if await connection.fetchval(query("erase_user"), user_id) is None:
+    if await connection.fetchval(query(HOLDINGS[_USERS].erasure), user_id) is None:
         return False
+    for table, holding in HOLDINGS.items():
+        if holding.erasure and table != _USERS:
+            await connection.execute(query(holding.erasure), user_id)
     await connection.execute(query("insert_erasure"), user_id)
     return True

@@ -85,6 +85,7 @@ async def test_f23_every_route_with_the_users_of_redis(world: World) -> None:
     await pass_the_gate(walk, event, boss, buyer, friend)
     await sit_down(walk, boss)
     await change_and_cancel(walk, event, boss)
+    await take_leave(walk)
 
     assert set(STATUSES) == walk.called
 
@@ -191,6 +192,14 @@ async def change_and_cancel(walk: Walk, event: Event, boss: str) -> None:
     cancelled = await walk.go("POST", "/v1/events/{event_id}/cancel", own_id, token=boss)
     assert 0 == cancelled.body["places_left"]
     await walk.go("GET", "/v1/events/{event_id}/cancel", own_id, token=boss)
+
+
+async def take_leave(walk: Walk) -> None:
+    """Read what is known of oneself, be forgotten; and see as an admin what was done."""
+    token = await make_account(walk)
+    await walk.go("GET", "/v1/me/export", token=token)
+    await walk.go("DELETE", "/v1/me", token=token, json={"password": PASSWORD})
+    await walk.go("GET", "/v1/admin/audit", token=walk.world.token(role="admin"))
 
 
 async def test_f23_sweeper_with_its_user_of_redis(

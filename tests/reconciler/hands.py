@@ -290,6 +290,9 @@ NOT_WALKED = {
     "drift": "notes of the watch, which makes them anew",
     "watches": "notes of the watch, which makes them anew",
     "gone_users": "notes of a trigger; without them a deleted account is not told",
+    "acts": "`evently audit verify` tells",
+    "act_days": "`evently audit verify` tells",
+    "erasures": "wishes of people; done ones are notes",
     "migrations": "`evently migrate` compares them with its files",
 }
 

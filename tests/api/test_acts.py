@@ -1,0 +1,219 @@
+"""S38. Acts: everything that staff, organizers and admins change is noted, with who and from where."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import asyncpg
+import pytest
+
+from api.http import SERVICES
+from api.policy import Policy
+from api.routes import ROUTES
+from engine.engine import Engine
+from engine.errors import OutcomeUnknown
+from engine.ids import new_id
+from tests.api.test_every_route import (
+    Walk,
+    change_and_cancel,
+    hold_and_book,
+    look_around,
+    make_account,
+    pass_the_gate,
+    sit_down,
+    wait_in_line,
+)
+from tests.api.world import Answer, Event, World, check_problem, from_now, new_event
+
+#: Whose acts are noted.
+NOTED = {Policy.STAFF, Policy.ORGANIZER, Policy.ADMIN}
+#: Routes of theirs that change something, whichever they are.
+CHANGING = {
+    (route.method, route.path)
+    for route in ROUTES
+    if route.policy in NOTED and route.method not in {"GET", "HEAD"}
+}
+WAIT_S = 20
+
+
+class NotingWalk(Walk):
+    """Walks the table, and looks for the row of each act as soon as it is answered."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.without: list[str] = []
+
+    async def go(self, method: str, path: str, own_id: str = "", **request: Any) -> Answer:
+        """Call a route; note if it changed something and left no row."""
+        name = f"act-{len(self.called)}-{new_id('evt')}"
+        request["headers"] = dict(request.get("headers") or {}) | {"X-Request-Id": name}
+        answer = await super().go(method, path, own_id, **request)
+        if (method, path) in CHANGING and not await self._is_noted(name, answer):
+            self.without.append(f"{method} {path}")
+        return answer
+
+    async def _is_noted(self, name: str, answer: Answer) -> bool:
+        """Whether there is a row of this request, or of the scan that it answers with."""
+        rows = await self.world.database.fetch("SELECT * FROM acts WHERE request_id = $1", name)
+        if rows:
+            return any(row["outcome"] == "done" for row in rows)
+        scans = [answer.body, *(one.get("scanned") or {} for one in answer.body.get("data", ()))]
+        scan_ids = [scan["scan_id"] for scan in scans if "scan_id" in scan]
+        return bool(scan_ids) and all([await self._has_scan(own_id) for own_id in scan_ids])
+
+    async def _has_scan(self, scan_id: str) -> bool:
+        find = "SELECT count(*) FROM acts WHERE after ->> 'scan_id' = $1 AND seq IS NOT NULL"
+        for _ in range(WAIT_S * 20):  # The persister may be a moment behind.
+            if await self.world.database.fetchval(find, scan_id):
+                return True
+            await asyncio.sleep(0.05)
+        return False
+
+
+async def test_s38_no_act_without_a_row(world: World) -> None:
+    """S38: each route of staff, organizers and admins that changes something leaves a row."""
+    walk = NotingWalk(world)
+    await look_around(walk)
+    buyer, friend = await make_account(walk), await make_account(walk)
+    boss = await world.organizer()
+    made = await walk.go("POST", "/v1/events", token=boss, json=new_event(3, 10))
+    path = "/v1/events/{event_id}/publish"
+    event = (await walk.go("POST", path, made.body["id"], token=boss)).body
+    await hold_and_book(walk, event, buyer)
+    await wait_in_line(walk, event, buyer, friend)
+    await pass_the_gate(walk, event, boss, buyer, friend)
+    await sit_down(walk, boss)
+    await change_and_cancel(walk, event, boss)
+
+    assert [] == walk.without
+    assert walk.called >= CHANGING
+    assert len(CHANGING) > 10
+
+
+async def rows_of(world: World, subject: str) -> list[asyncpg.Record]:
+    """Return the rows of a subject, in order."""
+    rows: list[asyncpg.Record] = await world.database.fetch(
+        "SELECT * FROM acts WHERE subject = $1 ORDER BY id", subject
+    )
+    return rows
+
+
+async def test_s38_intent_and_outcome(world: World, event: Event, boss: str) -> None:
+    """S38: what a script does is noted before and after, with who, from where and what changed."""
+    headers = {"X-Request-Id": "the-one"}
+    await world.call("POST", f"/v1/events/{event['id']}/close", token=boss, headers=headers)
+    intent, done = (await rows_of(world, event["id"]))[-2:]
+    assert ("intended", "done") == (intent["outcome"], done["outcome"])
+    assert intent["id"] == done["intent_id"]
+    for row in (intent, done):
+        said = [row[name] for name in ("act", "role", "request_id", "origin", "organizer_id")]
+        assert ["event.close", "organizer", "the-one", "127.0.0.0/24"] == said[:4]
+        assert event["organizer_id"] == said[4]
+        assert "published" == json.loads(row["before"])["status"]
+    assert {"status": "closed"} == json.loads(done["after"])
+
+
+async def test_s38_change_with_before_and_after(world: World, event: Event, boss: str) -> None:
+    """S38: a change says of each thing that was changed what it was and what it is."""
+    tier = event["tiers"][0]["id"]
+    wish = {"name": "Matinee", "tiers": [{"id": tier, "capacity": 120}]}
+    sent = {"token": boss, "json": wish, "headers": {"If-Match": "*"}}
+    assert 200 == (await world.call("PATCH", f"/v1/events/{event['id']}", **sent)).status
+    row = (await rows_of(world, event["id"]))[-1]
+    assert ("event.change", "done") == (row["act"], row["outcome"])
+    assert {"name": event["name"], "capacities": {tier: 100}} == json.loads(row["before"])
+    assert {"name": "Matinee", "capacities": {tier: 120}} == json.loads(row["after"])
+
+
+async def test_s38_refused_and_unknown(
+    world: World, event: Event, boss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S38: what was refused, or is not known to be done, is noted as that; a stranger's is not."""
+    path, known = f"/v1/events/{event['id']}", len(await rows_of(world, event["id"]))
+    wish = {"tiers": [{"id": event["tiers"][0]["id"], "capacity": 0}]}
+    seen = {"If-Match": "*"}
+    held = await world.hold(event, None)
+    assert 201 == held.status
+    refused = await world.call("PATCH", path, token=boss, json=wish, headers=seen)
+    check_problem(refused, 409, "capacity_below_taken")
+    stranger = await world.organizer()
+    check_problem(await world.call("POST", f"{path}/close", token=stranger), 404, "not_found")
+
+    async def lost(*_: object) -> None:
+        raise OutcomeUnknown("no answer")
+
+    monkeypatch.setattr(Engine, "close", lost)
+    check_problem(await world.call("POST", f"{path}/close", token=boss), 503, "outcome_unknown")
+    rows = (await rows_of(world, event["id"]))[known:]
+    assert ["intended", "refused", "intended", "unknown"] == [row["outcome"] for row in rows]
+    assert {"why": "CAPACITY_BELOW_TAKEN"} == json.loads(rows[1]["after"])
+    assert {"error": "OutcomeUnknown"} == json.loads(rows[3]["after"])
+
+
+async def test_s38_no_note_no_act(
+    world: World, event: Event, boss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S38: where the intent cannot be noted, the script is not asked."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise asyncpg.CannotConnectNowError("starting up")
+
+    before = await world.state()
+    with monkeypatch.context() as patch:
+        patch.setattr("store.acts.add", broken)
+        answer = await world.call("POST", f"/v1/events/{event['id']}/cancel", token=boss)
+        made = await world.call("POST", "/v1/events", token=boss, json=new_event())
+    check_problem(answer, 503, "database_unavailable")
+    check_problem(made, 503, "database_unavailable")
+    assert before == await world.state()
+
+
+async def test_s38_scans(world: World, event: Event, boss: str, user: str) -> None:
+    """S38: a scan is noted once, by whom and at which gate, however often it is sent."""
+    booked = await world.book(event, user)
+    path = f"/v1/bookings/{booked.body['id']}"
+    ticket = (await world.call("GET", path, token=user)).body["tickets"][0]
+    scan = {"event_id": event["id"], "gate": "North", "scan_id": "scan-of-one"}
+    path = f"/v1/tickets/{ticket['code']}/check-in"
+    for _ in range(2):
+        assert 200 == (await world.call("POST", path, token=boss, json=scan)).status
+    late = await world.call("POST", path, token=boss, json=scan | {"scan_id": "scan-of-two"})
+    check_problem(late, 409, "already_checked_in")
+    rows: list[asyncpg.Record] = []
+    async with asyncio.timeout(WAIT_S):
+        while len(rows) < 2:
+            rows = await rows_of(world, ticket["id"])
+            await asyncio.sleep(0.02)
+    assert ["ticket.check_in", "ticket.scan_refused"] == [row["act"] for row in rows]
+    assert {"gate North"} == {row["origin"] for row in rows}
+    who = world.client.app[SERVICES].tokens.check(boss).user_id
+    assert {who} == {row["actor"] for row in rows}
+
+
+async def test_s38_audit_is_read_by_admins(world: World, event: Event, boss: str) -> None:
+    """S38: admins read the log by pages, filtered by actor, subject and act; nobody else does."""
+    path, admin = "/v1/admin/audit", world.token(role="admin")
+    for verb in ("close", "reopen", "close"):
+        later = {"sale_closes_at": from_now(days=2)} if verb == "reopen" else None
+        done = await world.call("POST", f"/v1/events/{event['id']}/{verb}", token=boss, json=later)
+        assert 200 == done.status
+    for token in (boss, world.token(), world.token(role="staff")):
+        check_problem(await world.call("GET", path, token=token), 403, "forbidden")
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        query = f"?subject={event['id']}&act=event.close&limit=3{cursor}"
+        page = (await world.call("GET", path + query, token=admin)).body
+        found += page["data"]
+        if not page["has_more"]:
+            break
+        cursor = f"&after={page['next_cursor']}"
+    assert ["done", "intended", "done", "intended"] == [row["outcome"] for row in found]
+    assert sorted((row["id"] for row in found), reverse=True) == [row["id"] for row in found]
+    who = world.client.app[SERVICES].tokens.check(boss).user_id
+    own = (await world.call("GET", f"{path}?actor={who}", token=admin)).body["data"]
+    assert {who} == {row["actor"] for row in own}
+    assert [] == (await world.call("GET", f"{path}?actor=usr_x", token=admin)).body["data"]
+    check_problem(await world.call("GET", f"{path}?after=eA", token=admin), 422, "invalid")

@@ -1,0 +1,57 @@
+"""S39. Every table and column says what it holds of people; none is forgotten."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from store.personal import HOLDINGS
+from store.sql import queries
+
+#: Types that can hold words; numbers, times, truth and our own enums cannot.
+WORDS = "text character varying jsonb json bytea ARRAY name"
+#: Lists of numbers.
+NUMBERS = {("promos", "tier_nos")}
+
+COLUMNS = """
+SELECT table_name, column_name, data_type
+FROM information_schema.columns JOIN pg_class ON relname = table_name
+WHERE table_schema = 'public' AND NOT relispartition AND relkind IN ('r', 'p')
+"""
+
+
+async def columns(database: asyncpg.Pool) -> dict[str, set[str]]:
+    """Return the columns of each table that can hold words."""
+    found: dict[str, set[str]] = {}
+    for table, column, kind in await database.fetch(COLUMNS):
+        held = found.setdefault(table, set())
+        if kind in WORDS and (table, column) not in NUMBERS:
+            held.add(column)
+    return found
+
+
+async def test_s39_every_column_is_told_of(database: asyncpg.Pool) -> None:
+    """S39: the catalogue's tables and columns are those that `store.personal` knows, no more."""
+    known = {
+        table: {*one.names.split(), *one.words.split(), *one.ids.split(), *one.plain.split()}
+        for table, one in HOLDINGS.items()
+    }
+    assert known == await columns(database)
+
+
+def test_s39_every_table_is_exported_or_says_why() -> None:
+    """S39: what has a person's id or words is told to them; what is not told says why."""
+    for table, one in HOLDINGS.items():
+        assert bool(one.export) != bool(one.why), table
+        if one.export:
+            assert one.export in queries(), table
+        else:
+            assert not one.words, table
+            assert not one.names, table
+
+
+def test_s39_names_are_erased_at_once() -> None:
+    """S39: what has names, addresses or secrets of people has a query that takes them."""
+    with_names = {table for table, one in HOLDINGS.items() if one.names}
+    assert with_names == {table for table, one in HOLDINGS.items() if one.erasure}
+    assert {HOLDINGS[table].erasure for table in with_names} <= queries().keys()
+    assert "users" in with_names
