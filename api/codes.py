@@ -241,7 +241,7 @@ forbidden 403 The account may not do this.
 You are logged in, but your role does not reach that far.
 Use an account of the organizer or of an admin.
 
-bookings_open 409 There are live bookings of events to come.
+bookings_open 409 There are live bookings, or tickets, of events to come.
 An account that is erased cannot give anything back any more, nor be told of changes.
 Say in `bookings` what becomes of them: `cancel` gives them back, `keep` leaves them good.
 

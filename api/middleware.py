@@ -78,7 +78,9 @@ async def respond(
 ) -> web.StreamResponse:
     """Answer *request*, whatever happens, and count it under *route*."""
     started_s = time.perf_counter()
-    request_id = request_id or _name_of(request)
+    if not request_id:  # A hot route's: not worth a call.
+        given = request.headers.get(_X_REQUEST_ID)
+        request_id = given if given and _REQUEST_ID.fullmatch(given) else new_request_id()
     response: web.StreamResponse | Problem
     status = 0
     try:

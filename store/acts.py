@@ -191,6 +191,11 @@ async def seal(connection: Connection, *, days_max: int = DAYS_MAX) -> list[Seal
     return made
 
 
+async def unsealed(database: Executor) -> list[dt.date]:
+    """Return days that are over, have acts, and have no hash; at most `DAYS_MAX`."""
+    return [row["day"] for row in await database.fetch(query("unsealed_days"), DAYS_MAX)]
+
+
 async def verify(
     connection: Connection, known: Mapping[dt.date, str] | None = None
 ) -> Verdict:
@@ -223,11 +228,10 @@ async def verify(
         if not found:
             break
     faults += [f"{day}: has no hash, and one was kept elsewhere" for day in wanted]
-    unsealed = await connection.fetch(query("unsealed_days"), DAYS_MAX)
     faults += [
-        f"{row['day']}: is over and has no hash"
-        for row in unsealed
-        if last is None or row["day"] < last.day
+        f"{day}: is over and has no hash"
+        for day in await unsealed(connection)
+        if last is None or day < last.day
     ]
     return Verdict(days, total, last, faults)
 

@@ -89,6 +89,11 @@ async def open_bookings(database: Executor, user_id: str) -> list[str]:
     return await _ids(database, "open_bookings", user_id)
 
 
+async def open_tickets(database: Executor, user_id: str) -> list[str]:
+    """Return the ids of tickets that others gave to a person, and that are still to be used."""
+    return await _ids(database, "open_tickets", user_id)
+
+
 async def open_waits(database: Executor, user_id: str) -> list[str]:
     """Return the ids of the waitlist entries by which a person waits, or has an offer."""
     return await _ids(database, "open_waits", user_id)

@@ -78,7 +78,8 @@ class Erase(Asked, frozen=True, kw_only=True):
 
     #: Once more: a token that was left lying about is not enough.
     password: Annotated[str, _text(Kind.WORD, 1024, least=1)]
-    #: What becomes of live bookings of events to come: they stay good, or are given back.
+    #: What becomes of live bookings of events to come, and of tickets that others gave: they stay
+    #: good, or are given back.
     bookings: Literal["keep", "cancel"] | None = None
 
 

@@ -18,7 +18,7 @@ import structlog
 
 from engine.status import Status
 from store import privacy, users
-from usecases import acts, bookings, text, told, waitlist
+from usecases import acts, bookings, gate, text, told, waitlist
 from usecases.asked import Erase
 from usecases.denials import Denied, Why, as_value, not_found
 from usecases.services import Services
@@ -84,9 +84,10 @@ async def erased(
     """
     Forget a person, whoever asks for it.
 
-    Live bookings of events to come: with `cancel` each is given back first, with `keep` they stay
-    good, and whoever has the tickets' codes comes in. Without a word nothing is done while there
-    are any. A place on a waitlist is given up; open holds end by themselves.
+    Live bookings of events to come, and tickets that others gave: with `cancel` each is given back
+    first, to the sale or to who booked it; with `keep` they stay good, and whoever has the codes
+    comes in. Without a word nothing is done while there are any. A place on a waitlist is given up;
+    open holds end by themselves.
 
     Atomicity: account, note of the erasure and act are one transaction; what is given back before
     it is given back, and all may be asked for again.
@@ -99,31 +100,38 @@ async def erased(
     pool = services.pools.own
     if await users.is_admin(pool, user_id) and await privacy.is_last_admin(pool, user_id):
         raise Denied(Why.LAST_ADMIN)
-    owner = Principal(user_id, "user", None)
-    open_ones = await privacy.open_bookings(pool, user_id)
-    if open_ones and fate is None:
-        raise Denied(Why.BOOKINGS_OPEN, ("/bookings", ""), fields={"bookings": len(open_ones)})
-    if fate == "cancel":
-        for own_id in open_ones:
-            done = await bookings.cancel(services, owner, own_id)
-            if isinstance(done, Denied):
-                raise Denied(
-                    Why.BOOKINGS_OPEN,
-                    ("/bookings", f"{own_id} cannot be given back: {done.why}"),
-                    fields={"bookings": len(open_ones)},
-                )
-    for own_id in await privacy.open_waits(pool, user_id):
-        # Refused if it has ended by itself meanwhile.
-        await waitlist.leave(services, owner, own_id)
+    kept = await _settled(services, Principal(user_id, "user", None), fate)
     async with services.pools.sign_in.acquire() as connection, connection.transaction():
         if not await privacy.erase(connection, user_id):
             raise not_found()
-        kept = len(open_ones) if fate == "keep" else 0
         after = {"bookings": fate or "none", "kept": kept}
         await acts.note(connection, by, "person.erase", user_id, after=after, why=why)
     # Whoever restores an older copy of the database finds here whom to erase again.
     log.info("person erased", action="person_erased", user=user_id)
     return told.Erasure(id=user_id, bookings_kept=kept)
+
+
+async def _settled(services: Services, owner: Principal, fate: Fate | None) -> int:
+    """Let go of what a person has to come, as they wish; return how many bookings stay good."""
+    pool = services.pools.own
+    open_ones = await privacy.open_bookings(pool, owner.user_id)
+    given = await privacy.open_tickets(pool, owner.user_id)
+    figures: dict[str, int | str] = {"bookings": len(open_ones), "tickets": len(given)}
+    if (open_ones or given) and fate is None:
+        raise Denied(Why.BOOKINGS_OPEN, ("/bookings", ""), fields=figures)
+    if fate == "cancel":
+        for ticket_id in given:
+            # Refused if it cannot be used any more either.
+            await gate.give_back(services, owner, ticket_id)
+        for own_id in open_ones:
+            done = await bookings.cancel(services, owner, own_id)
+            if isinstance(done, Denied):
+                what = f"{own_id} cannot be given back: {done.why}"
+                raise Denied(Why.BOOKINGS_OPEN, ("/bookings", what), fields=figures)
+    for own_id in await privacy.open_waits(pool, owner.user_id):
+        # Refused if it has ended by itself meanwhile.
+        await waitlist.leave(services, owner, own_id)
+    return len(open_ones) if fate == "keep" else 0
 
 
 async def document(

@@ -102,12 +102,24 @@ ORDER BY batch.shard, batch.epoch, batch.first_seq, batch.first_at;
 
 -- open_bookings --
 -- A person's bookings of events that are not over, from a place on.
-SELECT bookings.id, bookings.event_id
+SELECT bookings.id
 FROM bookings JOIN events ON events.id = bookings.event_id
 WHERE bookings.user_id = $1 AND bookings.status = 'confirmed' AND bookings.id > $2
   AND (CASE WHEN events.ends_at > events.starts_at THEN events.ends_at
             ELSE events.starts_at + interval '1 day' END) > now()
 ORDER BY bookings.id LIMIT $3;
+
+-- open_tickets --
+-- Tickets that others gave to a person, of events that are not over; nobody came in on them yet.
+SELECT tickets.id
+FROM tickets
+JOIN bookings ON bookings.event_id = tickets.event_id AND bookings.id = tickets.booking_id
+JOIN events ON events.id = tickets.event_id
+WHERE tickets.holder_id = $1 AND bookings.user_id <> $1 AND bookings.status = 'confirmed'
+  AND tickets.status <> 'checked_in' AND tickets.id > $2
+  AND (CASE WHEN events.ends_at > events.starts_at THEN events.ends_at
+            ELSE events.starts_at + interval '1 day' END) > now()
+ORDER BY tickets.id LIMIT $3;
 
 -- open_waits --
 SELECT id FROM waitlist_entries

@@ -282,6 +282,26 @@ async def test_s39_open_bookings_at_erasure(world: World, event: Event) -> None:
     assert {(one.id, "confirmed"), (other.id, "cancelled")} == {tuple(row) for row in rows}
 
 
+async def test_s39_given_tickets_go_back(world: World, event: Event) -> None:
+    """S39: tickets that others gave go back to them, if that is what becomes of bookings."""
+    giver, one = await somebody(world), await somebody(world)
+    booked = await world.book(event, giver.token)
+    path = f"/v1/bookings/{booked.body['id']}"
+    [ticket] = (await world.call("GET", path, token=giver.token)).body["tickets"]
+    given = f"/v1/tickets/{ticket['id']}/transfer"
+    done = await world.call("POST", given, token=giver.token, json={"email": one.email})
+    assert 200 == done.status
+    sent: dict[str, Any] = {"password": PASSWORD}
+    unsaid = await world.call("DELETE", "/v1/me", token=one.token, json=sent)
+    check_problem(unsaid, 409, "bookings_open")
+    assert (0, 1) == (unsaid.body["bookings"], unsaid.body["tickets"])
+    sent["bookings"] = "cancel"
+    assert 200 == (await world.call("DELETE", "/v1/me", token=one.token, json=sent)).status
+    [ticket] = (await world.call("GET", path, token=giver.token)).body["tickets"]
+    assert ("valid", False) == (ticket["status"], ticket["is_transferred"])
+    assert ticket["code"]
+
+
 async def test_s39_a_used_ticket_is_not_given_back(world: World, event: Event, boss: str) -> None:
     """S39: what cannot be given back keeps the account until its owner says that it stays good."""
     one = await somebody(world)
