@@ -2,19 +2,24 @@
 `evently retention`: what was kept long enough goes, and what people took back.
 
 Each kind of data has its period (docs/PRIVACY.md). All is done in small transactions, kind by kind,
-and may be cut off and begun anew anywhere. Run it once a day.
+and may be cut off and begun anew anywhere. Run it once a day; `evently up` does.
 """
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import signal
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import asyncpg
 
+from evently.embedded import process
+from evently.embedded.errors import ServerError
 from evently.operators import operator
 from evently.settings import Settings
 from store import acts, redaction, retention
@@ -26,6 +31,8 @@ MARGIN_S = 3_600
 ENDED_HOLDS_S = 86_400
 #: Seconds between two words on progress.
 PROGRESS_INTERVAL_S = 1.0
+#: From one run of `evently up` to the next, in seconds.
+INTERVAL_S = 86_400.0
 
 #: Before all that is kept.
 LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -189,3 +196,24 @@ async def _repeat(one: Run, kind: str, step: Callable[[], Awaitable[int]]) -> No
         one.count(kind, rows)
         if not one.applies:
             break
+
+
+async def every_day(settings: Settings, environ: Mapping[str, str]) -> None:
+    """
+    Let a day pass, then run the command in a process of its own; for `evently up`.
+
+    Raises:
+        ServerError: it did not end well; it is tried again the next day.
+    """
+    await asyncio.sleep(INTERVAL_S)
+    env = dict(environ) | settings.to_env()
+    argv = (sys.executable, "-m", "evently", "retention")
+    child = process.spawn(argv, death_signal=signal.SIGTERM, env=env)
+    try:
+        while child.poll() is None:  # noqa: ASYNC110 - a process has no event to wait for
+            await asyncio.sleep(PROGRESS_INTERVAL_S)
+    finally:
+        if child.poll() is None:
+            child.terminate()
+    if child.returncode:
+        raise ServerError(f"`evently retention` ended with {child.returncode}")

@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,7 @@ from rich.markup import escape
 from evently.embedded import DataLock, PostgresServer, ServerError, ValkeyServer
 from evently.embedded.place import make_private, write_atomically
 from evently.ready import wait_until_ready
+from evently.retention import every_day
 from evently.settings import (
     DATABASE_PASSWORDS,
     ENV_PREFIX,
@@ -126,6 +128,8 @@ class _Run:
         await insist("make the database ready", self._prepare_database)
         await insist("start the parts", self._start_parts)
         self._supervisor.watch("look for added shards", self._look_for_shards)
+        retain = partial(every_day, self._settings, self._environ)
+        self._supervisor.watch("take what was kept long enough", retain)
         await insist("wait for the API", self._wait_until_ready)
         await insist("say where it is", self._print_banner)
 

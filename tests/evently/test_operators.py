@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,9 @@ import asyncpg
 import pytest
 import typer
 
-from evently import cli, operators
-from evently.embedded import PostgresServer
+from evently import cli, operators, retention
+from evently.embedded import PostgresServer, ServerError
+from evently.settings import Settings
 from reconciler import __main__ as reconciler
 from store import acts, users
 from store.migrate import migrate
@@ -197,3 +199,19 @@ def test_help_stays_quick() -> None:
     code = "import evently.cli, sys; print('asyncpg' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "False\n" == done.stdout
+
+
+async def test_s39_evently_up_runs_it_every_day(
+    owner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S39: beside `evently up` it is run once a day, and one that fails is told."""
+    url, database = owner
+    monkeypatch.setattr(retention, "INTERVAL_S", 0)
+    monkeypatch.setattr(retention, "PROGRESS_INTERVAL_S", 0.05)
+    settings = Settings(database_url=url, data_dir=str(tmp_path))
+    await retention.every_day(settings, os.environ)
+    [row] = await acts.page(database, before_id=acts.ID_MAX, limit=5)
+    assert "retention.run" == row.act
+    gone = Settings(database_url=f"{url}_not_there", data_dir=str(tmp_path))
+    with pytest.raises(ServerError, match="ended with 2"):
+        await retention.every_day(gone, os.environ)
