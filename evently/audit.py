@@ -69,9 +69,9 @@ def show(
         )
         for row in rows
     ]
-    headings = "id time actor act subject outcome from request change why".split()
+    words = "id time actor act subject outcome from request change why"
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    typer.echo("\n".join(table(headings, cells, width=width)))
+    typer.echo("\n".join(table(words.split(), cells, width=width)))
 
 
 @app.command()

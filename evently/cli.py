@@ -150,8 +150,7 @@ def seed(
 
 @app.command()
 def retention(
-    *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False
 ) -> None:
     """Take what was kept long enough, and what erased persons wrote; once a day is good."""
     from evently.retention import run  # noqa: PLC0415 - so that `--help` is quick

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -88,18 +89,13 @@ async def _export(settings: Settings, person: str, file: Path | None, why: str) 
                 sys.stdout.write(part.decode())
             sys.stdout.write("\n")
             return
-        with file.open("xb", opener=_private) as stream:
+        # Not in the place of one that is there, and for its owner's eyes.
+        number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(number, "wb") as stream:
             async for part in parts:
                 stream.write(part)
     finally:
         await pool.close()
-
-
-def _private(path: str, flags: int) -> int:
-    """Open a file for its owner's eyes."""
-    import os  # noqa: PLC0415 - needed here alone
-
-    return os.open(path, flags, 0o600)
 
 
 async def _erase(
@@ -140,10 +136,9 @@ async def _find(database: object, person: str) -> str:
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Services]:
     """Open what use cases work with, as an API process does, and wait until shards are open."""
+    from evently.operators import operator  # noqa: PLC0415 - the same
     from usecases.acts import ASKING, Asking  # noqa: PLC0415 - so that `--help` is quick
     from usecases.wiring import Options, opened  # noqa: PLC0415 - the same
-
-    from evently.operators import operator  # noqa: PLC0415 - the same
 
     fields = msgspec.structs.asdict(settings) | {
         "redis_servers": settings.redis_servers_as("api"),

@@ -126,9 +126,7 @@ async def run(
 
 def forgotten_after(settings: Settings) -> dt.timedelta:
     """Return after what time nothing of a record is left but in PostgreSQL."""
-    in_redis_s = max(
-        settings.journal_retention_s, ENDED_HOLDS_S + settings.hold_life_max_ms / 1000
-    )
+    in_redis_s = max(settings.journal_retention_s, ENDED_HOLDS_S + settings.hold_life_max_ms / 1000)
     in_one_batch_s = settings.journal_backlog_age_ms_max / 1000
     return dt.timedelta(seconds=in_redis_s + in_one_batch_s + MARGIN_S)
 

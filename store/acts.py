@@ -196,9 +196,7 @@ async def unsealed(database: Executor) -> list[dt.date]:
     return [row["day"] for row in await database.fetch(query("unsealed_days"), DAYS_MAX)]
 
 
-async def verify(
-    connection: Connection, known: Mapping[dt.date, str] | None = None
-) -> Verdict:
+async def verify(connection: Connection, known: Mapping[dt.date, str] | None = None) -> Verdict:
     """
     Compare every day's hash with its rows, each with the day before, and all with the *known* ones.
 

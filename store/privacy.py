@@ -63,9 +63,7 @@ async def pieces(database: Executor, user_id: str, since: dt.datetime) -> AsyncI
             after = rows[-1]["place"]
 
 
-async def _of_journal(
-    database: Executor, user_id: str, since: dt.datetime
-) -> AsyncIterator[Piece]:
+async def _of_journal(database: Executor, user_id: str, since: dt.datetime) -> AsyncIterator[Piece]:
     place = _START
     while True:
         rows = await database.fetch(

@@ -46,9 +46,7 @@ _REVOKES = (
     "INSERT ON act_days FROM evently_coordinator",
     "INSERT, UPDATE, DELETE ON erasures FROM evently_coordinator",
 )
-_READER_OF_USERS = (
-    "SELECT (id, email, name, role, organizer_id, created_at, erased_at) ON users"
-)
+_READER_OF_USERS = "SELECT (id, email, name, role, organizer_id, created_at, erased_at) ON users"
 #: The check asks whether an account is there, and nothing else of it.
 _COORDINATOR_OF_USERS = "SELECT (id) ON users"
 

@@ -1,5 +1,6 @@
 """
-Acts of staff, organizers and admins, noted as they are done (docs/decisions/0019-acts-are-noted.md).
+Acts of staff, organizers and admins, noted as they are done
+(docs/decisions/0019-acts-are-noted.md).
 
 Of what PostgreSQL does, the row is written in the same transaction (`note`). Of what a script in
 Redis does, an intent is committed before the script is asked, and its outcome afterwards

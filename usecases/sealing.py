@@ -1,4 +1,4 @@
-"""Sealing: every day of acts gets its hash soon after it is over, by whichever process comes first."""
+"""Sealing: a day of acts gets its hash soon after it is over, by whichever process is first."""
 
 from __future__ import annotations
 

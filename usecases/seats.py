@@ -68,9 +68,7 @@ async def shift(
     verb = services.engine.block if status == "blocked" else services.engine.unblock
     what = "seats.block" if status == "blocked" else "seats.unblock"
     wish = {"seat_ids": seat_ids, "status": status}
-    async with acts.intended(
-        services.pools.organizers, person, what, event.id, after=wish
-    ) as act:
+    async with acts.intended(services.pools.organizers, person, what, event.id, after=wish) as act:
         outcome = await verb(event.shard, ShiftSeats(event.id, tuple(seat_ids)))
         done = granted(outcome, "/seat_ids/{}")
         act.before = {"status": "free" if status == "blocked" else "blocked"}

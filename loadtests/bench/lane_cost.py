@@ -145,6 +145,7 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         hold_scarce_percent=0,
         hold_ttl_min_ms=1,
         registrations=None,
+        exports=nothing,
         offer_ttl_ms=1,
         waitlist_entries_max=1,
         catch_up_timeout_ms=1,

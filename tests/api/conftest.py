@@ -22,7 +22,9 @@ from aiohttp.test_utils import TestClient
 from redis.asyncio import Redis
 
 from api.app import create_app
+from engine.engine import Engine
 from engine.redis_client import connect
+from engine.shard import Shard
 from evently.embedded import PostgresServer, ValkeyServer
 from persister import persister
 from store import roles
@@ -39,7 +41,7 @@ from tests.api.world import (
 )
 from tests.conftest import PASSWORDS, TIMEOUT_MS, role_url
 from tests.store.databases import let_roles_in, migrated_database
-from usecases.wiring import Options
+from usecases.wiring import Options, reign_reader
 
 #: Long, so that no journal is trimmed within a test.
 RETENTION_S = 86_400
@@ -222,3 +224,15 @@ def boss(world: World, event: Event) -> str:
 async def organizer(world: World) -> str:
     """Return the token of an organizer."""
     return await world.organizer()
+
+
+@pytest.fixture
+async def swept(valkey: ValkeyServer, database: asyncpg.Pool) -> AsyncIterator[Shard]:
+    """Return the shard as the sweeper's process has it: its own engine, its own user of Redis."""
+    client = connect(role_url(valkey, "sweeper"), timeout_ms=TIMEOUT_MS)
+    engine = Engine({"0": client}, reign_reader(database), shards=[SHARD])
+    engine.start()
+    while not engine.is_open:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    yield engine.shards[SHARD]
+    await engine.stop(timeout_s=5)

@@ -1,4 +1,4 @@
-"""S38. Acts: everything that staff, organizers and admins change is noted, with who and from where."""
+"""S38. Acts: what staff, organizers and admins change is noted, with who and from where."""
 
 from __future__ import annotations
 
@@ -119,8 +119,9 @@ async def test_s38_change_with_before_and_after(world: World, event: Event, boss
     """S38: a change says of each thing that was changed what it was and what it is."""
     tier = event["tiers"][0]["id"]
     wish = {"name": "Matinee", "tiers": [{"id": tier, "capacity": 120}]}
-    sent = {"token": boss, "json": wish, "headers": {"If-Match": "*"}}
-    assert 200 == (await world.call("PATCH", f"/v1/events/{event['id']}", **sent)).status
+    path, seen = f"/v1/events/{event['id']}", {"If-Match": "*"}
+    done = await world.call("PATCH", path, token=boss, json=wish, headers=seen)
+    assert 200 == done.status
     row = (await rows_of(world, event["id"]))[-1]
     assert ("event.change", "done") == (row["act"], row["outcome"])
     assert {"name": event["name"], "capacities": {tier: 100}} == json.loads(row["before"])

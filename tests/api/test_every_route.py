@@ -8,27 +8,19 @@ shows as the 503 or 500 that buyers would get.
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import pytest
 
 from api.routes import ROUTES
 from engine.emptier import Emptier
-from engine.engine import Engine
 from engine.ids import new_id
-from engine.redis_client import connect
 from engine.shard import Shard
 from engine.sweeper import Sweeper
-from evently.embedded import ValkeyServer
 from tests.api.test_holds import let_pass
 from tests.api.test_seats import seated_event
-from tests.api.world import SHARD, Answer, Event, World, from_now, new_event
-from tests.conftest import TIMEOUT_MS, role_url
-from usecases.wiring import reign_reader
+from tests.api.world import Answer, Event, World, from_now, new_event
 
 PASSWORD = "correct horse"
 OPEN_TO_ALL = """
@@ -54,18 +46,6 @@ class Walk:
         assert STATUSES[method, path] == answer.status, f"{method} {path}: {answer.text}"
         self.called.add((method, path))
         return answer
-
-
-@pytest.fixture
-async def swept(valkey: ValkeyServer, database: asyncpg.Pool) -> AsyncIterator[Shard]:
-    """Return the shard as the sweeper's process has it: its own engine, its own user of Redis."""
-    client = connect(role_url(valkey, "sweeper"), timeout_ms=TIMEOUT_MS)
-    engine = Engine({"0": client}, reign_reader(database), shards=[SHARD])
-    engine.start()
-    while not engine.is_open:  # noqa: ASYNC110
-        await asyncio.sleep(0)
-    yield engine.shards[SHARD]
-    await engine.stop(timeout_s=5)
 
 
 async def test_f23_every_route_with_the_users_of_redis(world: World) -> None:

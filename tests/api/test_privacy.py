@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime as dt
 import json
@@ -10,7 +9,6 @@ import secrets
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import asyncpg
 import orjson
 import pytest
 import structlog
@@ -18,7 +16,6 @@ import structlog
 from engine import keys
 from engine.ids import new_id
 from engine.records import Booked, Detail, Item, encode
-from engine.redis_client import connect
 from engine.shard import Shard
 from engine.sweeper import Sweeper
 from evently import logs
@@ -28,10 +25,9 @@ from evently.settings import Settings
 from reconciler.judge.check import check
 from store import redaction
 from store.personal import HOLDINGS
-from tests.api.test_every_route import swept  # noqa: F401 - a fixture
-from tests.api.world import SHARD, Event, Serve, World, check_problem
+from tests.api.world import SHARD, Event, World, check_problem
 from tests.checks import ask, servers_of
-from tests.conftest import TIMEOUT_MS, role_url
+from tests.conftest import role_url
 
 PASSWORD = "correct horse battery"
 TABLES = """
@@ -260,7 +256,7 @@ async def test_s39_erasure_needs_the_password(world: World, zelda: Person) -> No
 
 
 async def test_s39_open_bookings_at_erasure(world: World, event: Event) -> None:
-    """S39: live bookings of events to come are kept or given back as is said, or nothing is done."""
+    """S39: live bookings of events to come are kept or given back as is said, or all stays."""
     one, other = await somebody(world), await somebody(world)
     for person in (one, other):
         assert 201 == (await world.book(event, person.token, (1, 2))).status
@@ -462,10 +458,7 @@ async def test_s39_texts_go_after_their_period(world: World, swept: Shard) -> No
         "SELECT event_id, special_requests, metadata FROM bookings WHERE user_id = $1", one.id
     )
     kept = {row["event_id"]: (row["special_requests"], row["metadata"]) for row in rows}
-    assert {
-        old["id"]: (None, None),
-        new["id"]: (one.words[0], kept[new["id"]][1]),
-    } == kept
+    assert {old["id"]: (None, None), new["id"]: (one.words[0], kept[new["id"]][1])} == kept
     assert {"meal": one.words[1]} == json.loads(kept[new["id"]][1])
     [lines] = [
         row["records"]
@@ -474,10 +467,10 @@ async def test_s39_texts_go_after_their_period(world: World, swept: Shard) -> No
         )
     ]
     own = [orjson.loads(line[8:]) for line in lines.split("\n") if one.id in line]
-    assert {old["id"]: {}, new["id"]: {"special_requests": one.words[0],
-                                       "metadata": {"meal": one.words[1]}}} == {
-        record["event_id"]: record["detail"] for record in own
-    }
+    assert {
+        old["id"]: {},
+        new["id"]: {"special_requests": one.words[0], "metadata": {"meal": one.words[1]}},
+    } == {record["event_id"]: record["detail"] for record in own}
 
 
 async def test_s39_other_periods(world: World) -> None:
@@ -514,7 +507,7 @@ async def test_s39_redaction_may_be_cut_off(
     class Cut(Exception):
         pass
 
-    real = redaction._redact_batch  # noqa: SLF001 - cut off behind its second batch
+    real = redaction._redact_batch
 
     async def cut(*args: Any, **kwargs: Any) -> int:
         seen.append(args)

@@ -46,7 +46,7 @@ QUOTING = """
 import structlog, logging
 from evently import logs
 logs.configure("info", "api")
-error = RuntimeError("DETAIL:  Failing row contains (usr_1, ann@example.org, Ann, $argon2id$v=19$x).")
+error = RuntimeError("DETAIL:  Failing row contains (usr_1, ann@example.org, Ann, $argon2id$x).")
 structlog.get_logger().error("it failed", action="failed", error=repr(error), exc_info=error)
 logging.getLogger("library").error("bad: %s", error, exc_info=error)
 """

@@ -143,9 +143,7 @@ async def test_s38_all_made_anew_is_noticed_by_the_log(fresh: asyncpg.Connection
     assert ["2020-01-01: has no hash, and one was kept elsewhere"] == unknown
 
 
-async def test_s38_sealing_waits_for_acts_under_way(
-    url: str, fresh: asyncpg.Connection
-) -> None:
+async def test_s38_sealing_waits_for_acts_under_way(url: str, fresh: asyncpg.Connection) -> None:
     """S38: an act that has its time and is not committed keeps the day from being sealed."""
     await acts.add(fresh, WHO, "event.close", "evt_first")
     await days_back(fresh, 1)
@@ -172,7 +170,7 @@ async def test_s38_sealing_twice(fresh: asyncpg.Connection) -> None:
 
 
 async def test_s38_long_and_odd_values(fresh: asyncpg.Connection) -> None:
-    """S38: what is too long or cannot be kept is left out of the note, which is made all the same."""
+    """S38: what is too long or cannot be kept is left out of the note, which is made."""
     wishes = [{"text": "x" * 100_000}, {"text": "a\0b"}, {"text": "\ud800"}, ["\u202e", 1.5, None]]
     for wish in wishes:
         await acts.add(fresh, WHO, "event.change", "evt", after=wish, why="y" * 5_000 + "\0")
