@@ -28,7 +28,8 @@ class Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
-        words = [*ctx._protected_args, *ctx.args]  # noqa: SLF001 - the whole line, before it is read
+        # The whole line, before it is read.
+        words = [*ctx._protected_args, *ctx.args]  # noqa: SLF001
         try:
             with noting(self.name or "", words):
                 return super().invoke(ctx)

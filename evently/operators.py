@@ -31,9 +31,9 @@ log = structlog.get_logger()
 
 #: What a command does: looks on; is a process of the service; notes itself; is noted here, always
 #: or only with `--apply`; acts while no server runs, so that there is only a line in the log.
-Kind = Literal["reads", "runs", "notes itself", "acts", "applies", "offline"]
+Deed = Literal["reads", "runs", "notes itself", "acts", "applies", "offline"]
 
-COMMANDS: dict[str, Kind] = {
+COMMANDS: dict[str, Deed] = {
     "evently up": "runs",
     "evently api": "runs",
     "evently persister": "runs",
@@ -104,12 +104,12 @@ def noting(program: str, words: Sequence[str]) -> Iterator[None]:
         ServerError: it cannot be noted, so it must not begin.
     """
     name = command_of(program, words)
-    kind = COMMANDS.get(name, "runs")
-    if _OTHERWISE & set(words) or (kind == "applies" and "--apply" not in words):
-        kind = "reads"
-    if kind == "offline":
+    deed = COMMANDS.get(name, "runs")
+    if _OTHERWISE & set(words) or (deed == "applies" and "--apply" not in words):
+        deed = "reads"
+    if deed == "offline":
         log.warning("operator acts", action="operator", command=name, by=own_name())
-    if kind not in {"acts", "applies"}:
+    if deed not in {"acts", "applies"}:
         yield
         return
     settings = Settings.load()

@@ -16,8 +16,7 @@ from typing import Any
 
 import asyncpg
 
-from engine.errors import CorruptRecord
-from engine.records import CHECK_CHARS, decode, seal
+from engine.records import CHECK_CHARS, examine, seal
 from store.sql import query
 
 BATCHES_PER_READ = 50
@@ -89,12 +88,8 @@ async def _redact_batch(
 
 def redact(line: str, is_gone: IsGone) -> tuple[str, dict[str, Any]] | None:
     """Return a record without what was written, sealed anew; None if it has nothing to go."""
-    if MARK not in line:
-        return None
-    try:
-        decode(line.encode())
-    except CorruptRecord:
-        return None  # A mark, or what people must look at.
+    if MARK not in line or isinstance(examine(line.encode()), str):
+        return None  # Nothing was written; or it is what people must look at.
     # Not as one of our types, which leave out what newer code has added.
     record: dict[str, Any] = json.loads(line[CHECK_CHARS:])
     if not record.get("detail") or not is_gone(record):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import structlog
 
@@ -16,6 +15,8 @@ log = structlog.get_logger()
 #: Time to the first look, and from one to the next, in seconds.
 FIRST_S = 5.0
 INTERVAL_S = 600.0
+#: Time to the next try to end the task, in seconds.
+CANCEL_INTERVAL_S = 0.5
 
 
 class Sealing:
@@ -31,10 +32,11 @@ class Sealing:
 
     async def close(self) -> None:
         """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        task = self._task
+        # A wait that has just been over may swallow it: asked again until it is heard.
+        while task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_INTERVAL_S)
 
     async def _run(self) -> None:
         await asyncio.sleep(FIRST_S)

@@ -126,14 +126,7 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         ),
     )
     watermark = Watermark(pool)
-    acks = Acks(
-        floor=options.durability,
-        replicas_min=options.replicas_min,
-        timeout_ms=options.durability_timeout_ms,
-        engine=engine,
-        watermark=watermark,
-        waiters=_group_waiters(engine, options),
-    )
+    acks = _acks(options, engine, watermark)
     passwords = Passwords(
         at_once_max=options.password_hashes_max, waiting_max=options.passwords_waiting_max
     )
@@ -172,6 +165,17 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         passwords.close()
         for one in (getattr(pools, name) for name in Pools.__slots__):
             await one.close()
+
+
+def _acks(options: Options, engine: Engine, watermark: Watermark) -> Acks:
+    return Acks(
+        floor=options.durability,
+        replicas_min=options.replicas_min,
+        timeout_ms=options.durability_timeout_ms,
+        engine=engine,
+        watermark=watermark,
+        waiters=_group_waiters(engine, options),
+    )
 
 
 async def _pools(options: Options) -> Pools:

@@ -212,6 +212,6 @@ async def test_s39_evently_up_runs_it_every_day(
     await retention.every_day(settings, os.environ)
     [row] = await acts.page(database, before_id=acts.ID_MAX, limit=5)
     assert "retention.run" == row.act
-    gone = Settings(database_url=f"{url}_not_there", data_dir=str(tmp_path))
+    gone = Settings(database_url="postgresql:///x?host=/nowhere", data_dir=str(tmp_path))
     with pytest.raises(ServerError, match="ended with 2"):
         await retention.every_day(gone, os.environ)
