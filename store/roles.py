@@ -31,7 +31,7 @@ _GRANTS = {
         "UPDATE ON events, tiers",
         "UPDATE (state, reason, changed_at) ON shard_epoch",
     ),
-    "sweeper": ("SELECT ON shard_epoch", _REIGN),
+    "sweeper": ("SELECT ON shard_epoch", "SELECT (shard) ON redo", _REIGN),
     "coordinator": ("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public",),
     "reader": ("SELECT ON ALL TABLES IN SCHEMA public",),
 }

@@ -237,11 +237,16 @@ def redo_maker(pool: Pool, records_max: int, bytes_max: int) -> Callable[[int], 
 
 
 def reign_reader(pool: Database) -> ReadReign:
-    """Return what the engine's doors ask for the shard's reign: the row in PostgreSQL."""
+    """
+    Return what the engine's doors ask for the shard's reign: the row in PostgreSQL.
+
+    No door is opened while a worker's records wait to be merged: their places look free (F70).
+    """
 
     async def read(shard: int) -> Reign | None:
         row = await reigns.read(pool, shard)
-        if row is None or row.state != "open":
+        # Asked second: what is merged by then was merged under a claim that ended that reign.
+        if row is None or row.state != "open" or await redo.has_rows(pool, shard):
             return None
         return Reign(
             shard=shard,
