@@ -31,9 +31,11 @@ TABLES = (
     "bookings",
     "items",
     "tickets",
+    "entries",
     "redo",
     "conflicts",
     "quarantine",
+    "moves",
 )
 Key = Any
 #: Table -> key -> row.

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from engine import guard, porter
+from engine.durability import Durability
 from engine.guard import Facts
 from tests.determinism.network import Link, Reply
 from tests.determinism.redis_server import RedisServer, seq_of
 
 
 class RedisClient:
-    """A client; its connection is opened again when it broke."""
+    """A client; its connection is opened again when it broke, to whoever has the name then."""
 
-    def __init__(self, connect: Callable[[], Link], server: RedisServer) -> None:
-        self._connect, self._server = connect, server
+    def __init__(self, connect: Callable[[], Link]) -> None:
+        self._connect = connect
         self._link: Link | None = None
+        #: Judges the server of a new connection, and refuses it by an error; None: nobody does.
+        self.greet: porter.Look | None = None
+
+    async def open(self) -> Link:
+        """Open a connection, which is greeted before it carries a command."""
+        link = self._connect()
+        if self.greet is not None:
+            facts = await link.call("INFO", lambda reply: reply(_server(link).facts))
+            try:
+                self.greet(facts)
+            except porter.ServerRefused:
+                link.cut()
+                raise
+        return link
 
     async def ask(self, *words: Any) -> Any:
         """Send one command, once."""
@@ -25,13 +42,18 @@ class RedisClient:
     async def do(self, what: str, serve: Callable[[RedisServer, Reply], None]) -> Any:
         """Have *serve* done at the server, at one moment."""
         if self._link is None or self._link.is_cut:
-            self._link = self._connect()
-        return await self._link.call(what, lambda reply: serve(self._server, reply))
+            self._link = await self.open()
+        link = self._link
+        return await link.call(what, lambda reply: serve(_server(link), reply))
 
     async def facts(self) -> Facts:
         """Ask the server who it is."""
         found: Facts = await self.do("INFO", lambda server, reply: reply(server.facts))
         return found
+
+    async def ping(self) -> bool:
+        """See redis-py."""
+        return bool(await self.ask("PING"))
 
     async def aclose(self) -> None:
         """See redis-py."""
@@ -90,7 +112,7 @@ class RedisClient:
         return found
 
     def pipeline(self, *, transaction: bool) -> _Pipeline:
-        """See redis-py; for reads."""
+        """See redis-py; for reads, and for what a group waiter sends."""
         return _Pipeline(self)
 
 
@@ -98,6 +120,12 @@ class _Pipeline:
     def __init__(self, client: RedisClient) -> None:
         self._client = client
         self._calls: list[tuple[Any, ...]] = []
+
+    async def __aenter__(self) -> _Pipeline:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """See redis-py."""
 
     def hmget(self, key: str, names: Sequence[str]) -> None:
         """See redis-py."""
@@ -107,33 +135,57 @@ class _Pipeline:
         """See redis-py."""
         self._calls.append(("TIME",))
 
-    async def execute(self) -> list[Any]:
-        """See redis-py; all at one moment."""
+    def execute_command(self, *words: Any) -> None:
+        """See redis-py."""
+        self._calls.append(words)
+
+    async def execute(self, *, raise_on_error: bool = True) -> list[Any]:
+        """See redis-py; all at one moment, but for a wait at its end."""
         found: list[Any] = await self._client.ask("PIPELINE", *self._calls)
+        for one in found:
+            if raise_on_error and isinstance(one, Exception):
+                raise one
         return found
 
 
 class SimulatedWire:
     """
-    The wire of a worker: a connection that is greeted before it carries a command.
+    The wire of a worker: one connection, which its callers open together.
 
     A call whose reply does not come ends the connection, and all that is under way on it.
     """
 
-    def __init__(self, connect: Callable[[], Link], server: RedisServer) -> None:
-        self._connect, self._server = connect, server
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
         self._link: Link | None = None
-        #: Shows the server to the shard; set once that is there.
-        self.look: Callable[[Facts], Exception | None] = lambda _facts: None
+        self._opening: asyncio.Task[Link] | None = None
+
+    async def open(self) -> Link:
+        """Open the connection unless it is, as `engine.wire.Wire.open` does."""
+        if self._link is not None and not self._link.is_cut:
+            return self._link
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.get_running_loop().create_task(self._client.open())
+        self._link = await asyncio.shield(self._opening)
+        return self._link
 
     async def call(self, *words: Any) -> Any:
         """Send one command, once, as `engine.wire.Wire.call` does."""
-        if self._link is None or self._link.is_cut:
-            link = self._connect()
-            facts = await link.call("INFO", lambda reply: reply(self._server.facts))
-            refusal = self.look(facts)
-            if refusal is not None:
-                link.cut()
-                raise refusal
-            self._link = link
-        return await self._link.call("EVALSHA", lambda reply: self._server.serve(words, reply))
+        link = await self.open()
+        return await link.call("EVALSHA", lambda reply: _server(link).serve(words, reply))
+
+
+def post(client: RedisClient, *, level: Durability, look: porter.Look | None = None) -> None:
+    """Put a porter before a client, as `engine.porter.post` does."""
+
+    def greet(facts: Facts) -> None:
+        porter.refuse(guard.judge(facts, level))
+        if look is not None:
+            look(facts)
+
+    client.greet = greet
+
+
+def _server(link: Link) -> RedisServer:
+    assert isinstance(link.server, RedisServer)
+    return link.server

@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from unittest.mock import patch
 
+from engine import keys
 from engine.redo import RedoBuffer
+from engine.replicas import GroupWaiter
 from engine.shard import Shard
 from persister import persister
 from reconciler.recover import coordinator as recovery
@@ -21,6 +23,7 @@ from reconciler.recover import decide, drain
 from store import ledger, redo
 from store.watermark import Watermark
 from tests.determinism import postgres_server, scripts, statements, world
+from tests.determinism.all_scripts import SCRIPTS
 from tests.determinism.postgres_server import Row, Transaction
 from tests.determinism.redis_server import RedisServer
 
@@ -178,6 +181,7 @@ def _claim_without_compare() -> list[Replaced]:
         holder: str,
         lease: Any,
         nonce: str,
+        _home: str,
         *,
         now_s: float,
     ) -> list[Row]:
@@ -209,6 +213,68 @@ def _rebuild_without_mark() -> list[Replaced]:
     return [_claim_script(mark)]
 
 
+def _no_fence_of_the_old_home() -> list[Replaced]:
+    """A shard leaves a home that goes on selling."""
+    fence, leave = recovery.Coordinator._fence, recovery.Coordinator.leave
+
+    async def left(self: Any, to: str, *, said_gone: str = "") -> int | None:
+        self.is_leaving = True
+        try:
+            return await leave(self, to, said_gone=said_gone)
+        finally:
+            self.is_leaving = False
+
+    async def fenced(self: Any, epoch: int, *, is_forced: bool) -> Any:
+        if not getattr(self, "is_leaving", False):
+            return await fence(self, epoch, is_forced=is_forced)
+        names = ("epoch", "seq", "layout", "trimmed_seq", "state")
+        found = await self._redis.hmget(keys.meta(0), names)
+        pairs = zip(names, found, strict=True)
+        return decide.Meta.of({name.encode(): word for name, word in pairs if word is not None})
+
+    return [(recovery.Coordinator, "leave", left), (recovery.Coordinator, "_fence", fenced)]
+
+
+def _no_watcher() -> list[Replaced]:
+    """Nobody hears from PostgreSQL that a reign is over."""
+    return [(Shard, "heed", lambda *_: None)]
+
+
+def _no_home_in_the_claim() -> list[Replaced]:
+    """Any coordinator claims a shard, wherever it takes it to live."""
+
+    def claim(tx: Transaction, *words: Any, now_s: float) -> list[Row]:
+        row = tx.get("reigns", 0)
+        home = words[-1] if row is None else row["home"]
+        return statements.claim(tx, *words[:-1], home, now_s=now_s)
+
+    return [_statement("claim", claim)]
+
+
+def _no_look_at_the_home() -> list[Replaced]:
+    """A process opens its door also where it knows no server of the home's name."""
+    return [(Shard, "_why_not", lambda *_: "")]
+
+
+def _no_replicas() -> list[Replaced]:
+    """Level `replicated` waits for nobody."""
+
+    async def reach(*_: Any, **__: Any) -> bool:
+        return True
+
+    return [(GroupWaiter, "reach", reach)]
+
+
+def _mark_of_any_epoch() -> list[Replaced]:
+    """Replicas vouch also for what their master has lost, or another has taken."""
+
+    def waitmark(server: RedisServer, _names: Sequence[str], _args: Sequence[str]) -> list[Any]:
+        server.wrote()
+        return [b"MARKED", 1]
+
+    return [(world, "SCRIPTS", {**SCRIPTS, "waitmark": waitmark})]
+
+
 def _claim_script(before: Callable[[Any, str], None]) -> Replaced:
     claim = scripts.claim
 
@@ -217,7 +283,7 @@ def _claim_script(before: Callable[[Any, str], None]) -> Replaced:
             before(server.state, args[0])
         return claim(server, names, args)
 
-    return (world, "SCRIPTS", {**scripts.SCRIPTS, "claim": sabotaged})
+    return (world, "SCRIPTS", {**SCRIPTS, "claim": sabotaged})
 
 
 def _statement(name: str, function: Any) -> Replaced:
@@ -242,6 +308,12 @@ SABOTAGES: dict[str, Callable[[], list[Replaced]]] = {
     "claim's compare-and-set": _claim_without_compare,
     "claim that stands at opening": _door_set_without_claim,
     "mark behind what was loaded": _rebuild_without_mark,
+    "fence of the old home": _no_fence_of_the_old_home,
+    "watcher": _no_watcher,
+    "home in the claim": _no_home_in_the_claim,
+    "no server of that name": _no_look_at_the_home,
+    "wait for replicas": _no_replicas,
+    "mark under the epoch": _mark_of_any_epoch,
 }
 
 

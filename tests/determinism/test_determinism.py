@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.determinism import histories
-from tests.determinism.faults import Fault, Plan, draw
+from tests.determinism.faults import draw
+from tests.determinism.plans import Fault, Plan
 from tests.determinism.sabotages import SABOTAGES, without, without_advisory_lock
 
 #: Histories of `make test` and of `--large`, and of one test.
