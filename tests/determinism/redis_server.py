@@ -96,6 +96,7 @@ class RedisServer:
         scripts: Mapping[str, Script],
         judge: Judge,
         name: str = ONLY_SERVER,
+        mark: str = "",
     ) -> None:
         """
         Args:
@@ -104,7 +105,10 @@ class RedisServer:
             judge: Sees each write.
 
             name: What it is called in settings and reigns.
+
+            mark: Tells servers of one name apart.
         """
+        self._mark = mark
         self.loop, self.judge, self.name = loop, judge, name
         #: Whom it belongs to as a master or a replica, if to anybody.
         self.pair: Pair | None = None
@@ -327,7 +331,7 @@ class RedisServer:
 
     def _identity(self, kind: str) -> str:
         self._identities += 1
-        return f"{kind}-{self.name}-{self._identities}"
+        return f"{kind}-{self.name}{self._mark}-{self._identities}"
 
 
 def epoch_of(journal: str) -> int:

@@ -165,6 +165,13 @@ class Worker:
         """How many records it keeps that PostgreSQL may lack."""
         return self._redo.records
 
+    @property
+    def standing(self) -> str:
+        """Where it stands, for people."""
+        reign, names = self.reign, "+".join(self.names)
+        door = "shut" if reign is None else f"{reign.epoch} at {reign.home}"
+        return f"{self.process.name} of {names}: {door}, remembers {self.remembers}"
+
     async def start(self) -> None:
         """Look for the shards and their reigns."""
         self._engine.start()

@@ -146,7 +146,7 @@ class World:
     def _make_redis(self, name: str) -> RedisServer:
         server = RedisServer(self.loop, SCRIPTS, self.judge, name)
         if self.plan.floor == "replicated":
-            replica = RedisServer(self.loop, SCRIPTS, self.judge, name)
+            replica = RedisServer(self.loop, SCRIPTS, self.judge, name, "r")
             Pair(self.loop, self.rng, server, replica)
         return server
 
@@ -283,7 +283,7 @@ class World:
             self.judge.violations.append(
                 f"I18: no rest after {REST_S:g} s: {dict(reign)}, Redis {self.home.state.meta}, "
                 f"redo {len(self.postgres.tables['redo'])}, "
-                f"doors {[worker.reign for worker in self.workers.values()]}"
+                f"doors {[worker.standing for worker in self.workers.values()]}"
             )
             return "restless"
         is_open = reign["state"] == "open"
