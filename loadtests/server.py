@@ -156,8 +156,9 @@ class Server:
         plain = {name: value for name, value in os.environ.items() if "EVENTLY_" not in name}
         if self._tree:
             plain["PYTHONPATH"] = str(self._tree)
-        own = {"env_file": os.devnull, "data_dir": str(self.data_path)}
-        own |= {"http_port": str(self.port)} | self._settings
+        own = {"data_dir": str(self.data_path), "http_port": str(self.port)} | self._settings
+        if self._tree is None:  # Another checkout may not know it.
+            own["env_file"] = os.devnull
         return plain | {f"EVENTLY_{name.upper()}": value for name, value in own.items()}
 
 

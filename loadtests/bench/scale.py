@@ -60,7 +60,7 @@ class Side(NamedTuple):
 async def measure_p9(stage: Stage) -> Result:
     """Let both sides sell in turn; compare what a booking cost."""
     sizes = stage.sizes
-    bookings = sizes.bookings // 2
+    bookings = sizes.bookings // 4
     runs, rows = [], []
     async with side(bookings) as small, side(bookings) as big:
         await add_events(big.rig, first=1, last=sizes.events)

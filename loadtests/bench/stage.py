@@ -24,11 +24,11 @@ class Sizes(NamedTuple):
     #: Paired runs of a measure.
     pairs: int = 3
     #: The same where a pair is two rates at their peak: they move most with who else is there.
-    peak_pairs: int = 5
+    peak_pairs: int = 4
     #: Length in s of a saturating run, of one of many (P1, P2, P5), of one that looks for the peak.
     run_s: float = 4.0
-    pair_s: float = 3.0
-    probe_s: float = 2.0
+    pair_s: float = 2.5
+    probe_s: float = 1.5
     buyers: int = 60_000
     #: Bookings of a measure that counts bytes, or fills a journal.
     bookings: int = 50_000

@@ -39,7 +39,7 @@ log = structlog.get_logger()
 #: A step that took a second is followed by so many seconds of rest: a tenth of one core at most.
 REST_FACTOR = 9.0
 #: Pause between two looks for shards that were added, in seconds.
-FIND_INTERVAL_S = 1.0
+FIND_INTERVAL_S = 2.0
 #: Events whose oldest deadline one step looks at.
 DUE_EVENTS_MAX = 100
 
@@ -252,6 +252,9 @@ async def run(
         if once:
             break
         await _rest(stopping, time.monotonic(), FIND_INTERVAL_S)
+        for task in tended.values():
+            if task.done():
+                task.result()  # A bug ends the process, which is started anew.
     watched = await asyncio.gather(*tended.values())
     if fail and said:
         return DRIFT

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 WATCH_INTERVAL_S = 0.25
 RETRY_INTERVAL_S = 0.5
 #: Pause between two looks for shards that were added, in seconds.
-FIND_INTERVAL_S = 1.0
+FIND_INTERVAL_S = 2.0
 
 #: What leaves a shard shut until the next attempt.
 SHUT = (
@@ -119,6 +119,9 @@ async def run(
         if not watch:
             break
         await _pause(stopping, FIND_INTERVAL_S)
+        for task in tended.values():
+            if task.done():
+                task.result()  # A bug ends the process, which is started anew.
     opened = await asyncio.gather(*tended.values())
     return 0 if opened and all(opened) and not failure else 2
 
