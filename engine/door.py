@@ -65,6 +65,7 @@ class Door:
         report_seen: ReportSeen | None = None,
         on_shut: Callable[[int], None] | None = None,
         why_not: Callable[[Reign], str] = lambda _: "",
+        on_open: Callable[[Reign], None] = lambda _: None,
     ) -> None:
         """
         Args:
@@ -78,11 +79,14 @@ class Door:
             on_shut: Told the epoch that proved to be over.
 
             why_not: Says why this process cannot act under a reign; empty if it can.
+
+            on_open: Told the reign that the door opens under, before it does.
         """
         self.shard = shard
         self._read_reign = read_reign
         self._on_shut = on_shut
         self._why_not = why_not
+        self._on_open = on_open
         self._failure = ""
         #: When it was opened, by the loop's clock.
         self._opened_at = 0.0
@@ -196,6 +200,7 @@ class Door:
             self._failure = failure
             if reign is not None and passes:
                 log.info("door open", action="door_open", shard=self.shard, epoch=reign.epoch)
+                self._on_open(reign)
                 self._opened_at = asyncio.get_running_loop().time()
                 self._reign = reign
                 return

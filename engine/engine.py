@@ -154,6 +154,7 @@ class Engine:
             replicas_min: Replicas that must have a write.
         """
         porter.post(client, level=self._durability, look=self._looker(server))
+        self._homes[server].others.append(client)
         return GroupWaiter(client, self._standing, replicas_min=replicas_min)
 
     def start(self) -> None:

@@ -101,6 +101,7 @@ class Shard:
             report_seen=report_seen,
             on_shut=None if redo is None else redo.shut,
             why_not=self._why_not,
+            on_open=lambda reign: self._homes[reign.home].lead_to(reign.redis_run_id),
         )
         if redo is not None:
             redo.on_over = self._hear_over

@@ -60,6 +60,11 @@ class Wire:
         if self._traffic is not None:
             self._traffic.end(redis_errors.ConnectionError("the wire was closed"))
 
+    def hang_up(self) -> None:
+        """End the connection that there is; calls under way fail, and the next one opens another."""
+        if self._traffic is not None:
+            self._traffic.end(redis_errors.ConnectionError("the server was replaced"))
+
     async def open(self) -> _Traffic:
         """
         Open the connection unless it is; whatever it raises, nothing of the caller was sent.

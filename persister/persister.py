@@ -161,6 +161,8 @@ class Persister:
                     await reign.step()
             finally:
                 await reign.end()
+                # Whoever the name leads to by then: a master that was replaced may live on.
+                await self._redis.connection_pool.disconnect()
         finally:
             await connection.close(timeout=options.database_timeout_ms / 1000)
 
@@ -174,6 +176,7 @@ class _Reign:
         self._connection = connection
         self._redis = redis
         self._epoch = row.epoch
+        self._home = row.home
         self._shas = scripts.shas(row.nonce, row.records_version)
         self._is_frozen = row.state == "frozen"
         self._options = options
@@ -250,12 +253,18 @@ class _Reign:
         await self._reader.close()
 
     async def _explain_silence(self) -> None:
-        """Tell a quiet journal from a lost one: the shard's own count must not be ahead."""
+        """
+        Tell a quiet journal from a lost one, whose shard's own count is ahead, and from one that is
+        over: a home that the shard has left stays as it was left, so PostgreSQL is asked (I20).
+        """
         lag = await observe(self._redis, self._options.shard)
         if lag.epoch != self._epoch:
             raise NotOpen(f"Redis is in epoch {lag.epoch}, not {self._epoch}")
         last_seq = self._place.last_seq
         if lag.seq <= last_seq:
+            row = await reigns.read(self._connection, self._options.shard)
+            if row is None or (row.epoch, row.home) != (self._epoch, self._home):
+                raise NotOpen(f"epoch {self._epoch} at {self._home} is over")
             return
         rows: Any = await self._redis.xrange(self._journal, f"({last_seq}-1", count=1)
         if not rows:

@@ -58,6 +58,16 @@ class RedisClient:
     async def aclose(self) -> None:
         """See redis-py."""
 
+    @property
+    def connection_pool(self) -> RedisClient:
+        """See redis-py; the client is its own, of one connection."""
+        return self
+
+    async def disconnect(self) -> None:
+        """See redis-py."""
+        if self._link is not None:
+            self._link.cut()
+
     async def hget(self, key: str, name: str) -> bytes | None:
         """See redis-py."""
         found: list[bytes | None] = await self.hmget(key, [name])
@@ -168,6 +178,11 @@ class SimulatedWire:
             self._opening = asyncio.get_running_loop().create_task(self._client.open())
         self._link = await asyncio.shield(self._opening)
         return self._link
+
+    def hang_up(self) -> None:
+        """See `engine.wire.Wire.hang_up`."""
+        if self._link is not None:
+            self._link.cut()
 
     async def call(self, *words: Any) -> Any:
         """Send one command, once, as `engine.wire.Wire.call` does."""
