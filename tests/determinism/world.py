@@ -8,6 +8,7 @@ acknowledged in PostgreSQL.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from contextvars import Context
@@ -84,8 +85,8 @@ class World:
         self._staff: dict[Role, list[Process]] = {role: [] for role in (*STAFF, "mover")}
         #: What the settings of each process name.
         self._lists: dict[Process, tuple[str, ...]] = {}
-        #: Since when a worker has a door open that is over, and could have heard.
-        self._over_since_s: dict[Process, float] = {}
+        #: Under which epoch that is over a worker has its door open, and since when it could know.
+        self._over_since_s: dict[Process, tuple[int, float]] = {}
         self._lives = 0
 
     def run(self) -> Result:
@@ -219,9 +220,16 @@ class World:
             )
             if not (hears and is_over):
                 self._over_since_s.pop(process, None)
-            elif now_s - self._over_since_s.setdefault(process, now_s) > DOOR_S:
-                self.judge.violations.append(f"I20: {process.name} sells under {reign}, of {row}")
-                self._over_since_s.pop(process)
+                continue
+            assert reign is not None
+            epoch, since_s = self._over_since_s.get(process, (0, now_s))
+            if epoch != reign.epoch:
+                self._over_since_s[process] = (reign.epoch, now_s)
+            elif now_s - since_s > DOOR_S:
+                self.judge.violations.append(
+                    f"I20: {process.name} sells under epoch {reign.epoch} at {reign.home}, of {row}"
+                )
+                self._over_since_s[process] = (epoch, math.inf)
         if not self._is_over:
             self.loop.call_later(LOOK_S, self._watch_doors, context=Context())
 
@@ -263,6 +271,7 @@ class World:
         place = tables["checkpoints"].get(epoch, (0, 0))
         return (
             reign["state"] == "open"
+            and (reign["redis_run_id"], reign["redis_replid"]) == (home.run_id, home.replid)
             and meta.get("epoch") == str(epoch)
             and meta.get("state") == "open"
             and place[0] == int(meta["seq"])
