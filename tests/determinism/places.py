@@ -26,6 +26,8 @@ LOST_WRITES = (1, 1, 2, 3, 5, 12)
 LOSSES = 0.3
 #: Share in which a move is cut off at some step of its own.
 CRASHES = 0.6
+#: Share of histories with replicas that have the scene below.
+SCENES = 0.4
 #: Share in which a worker does not hear.
 DEAF = 0.5
 
@@ -87,11 +89,22 @@ def _replicated(rng: random.Random, seed: int) -> Plan:
         amount = rng.choice((0.5, 2.0, 6.0))
         faults.append(Fault(at, kind, "", amount, rng.choice((*DOWN_S[1:], 6.0))))
         at += rng.randint(1, 2 * CLOSE_EFFECTS)
+    if rng.random() < SCENES:
+        faults = _tail_scene(rng) + faults[:1]
     if len(servers) > 1:
         faults.append(_move(rng, rng.randint(20, EFFECTS), servers))
     for _ in range(rng.randint(0, 4)):
         faults.append(_any(rng, rng.choice(faults).at, servers, spares_workers=False))
     return _plan(rng, seed, "replicated", servers, faults)
+
+
+def _tail_scene(rng: random.Random) -> list[Fault]:
+    """A replica takes over that lacks the last records, and nobody else has them."""
+    at = rng.randint(80, EFFECTS // 2)
+    faults = [Fault(at, "freeze", "persister", FREEZES_S[1]) for _ in range(2)]
+    faults.append(Fault(at + 5, "split", "", rng.choice((0.5, 2.0)), rng.choice(DOWN_S)))
+    kills = [Fault(at + rng.randint(15, 60), "kill", "worker") for _ in range(2)]
+    return [*faults, *kills]
 
 
 def _move(rng: random.Random, at: int, servers: tuple[str, ...]) -> Fault:

@@ -14,6 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from engine import keys
+from engine.homes import Home
 from engine.redo import RedoBuffer
 from engine.replicas import GroupWaiter
 from engine.shard import Shard
@@ -256,6 +257,20 @@ def _no_look_at_the_home() -> list[Replaced]:
     return [(Shard, "_why_not", lambda *_: "")]
 
 
+def _persister_stays() -> list[Replaced]:
+    """A persister follows a home that its shard has left."""
+
+    async def silent(*_: Any) -> None:
+        return
+
+    return [(persister._Reign, "_explain_silence", silent)]
+
+
+def _keeps_connections() -> list[Replaced]:
+    """A worker goes on asking a master that was replaced."""
+    return [(Home, "lead_to", lambda *_: None)]
+
+
 def _no_replicas() -> list[Replaced]:
     """Level `replicated` waits for nobody."""
 
@@ -263,16 +278,6 @@ def _no_replicas() -> list[Replaced]:
         return True
 
     return [(GroupWaiter, "reach", reach)]
-
-
-def _mark_of_any_epoch() -> list[Replaced]:
-    """Replicas vouch also for what their master has lost, or another has taken."""
-
-    def waitmark(server: RedisServer, _names: Sequence[str], _args: Sequence[str]) -> list[Any]:
-        server.wrote()
-        return [b"MARKED", 1]
-
-    return [(world, "SCRIPTS", {**SCRIPTS, "waitmark": waitmark})]
 
 
 def _claim_script(before: Callable[[Any, str], None]) -> Replaced:
@@ -312,8 +317,9 @@ SABOTAGES: dict[str, Callable[[], list[Replaced]]] = {
     "watcher": _no_watcher,
     "home in the claim": _no_home_in_the_claim,
     "no server of that name": _no_look_at_the_home,
+    "persister's look at a quiet home": _persister_stays,
+    "connections that end with their server": _keeps_connections,
     "wait for replicas": _no_replicas,
-    "mark under the epoch": _mark_of_any_epoch,
 }
 
 
