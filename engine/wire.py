@@ -61,7 +61,7 @@ class Wire:
             self._traffic.end(redis_errors.ConnectionError("the wire was closed"))
 
     def hang_up(self) -> None:
-        """End the connection that there is; calls under way fail, and the next one opens another."""
+        """End the connection, if there is one; calls under way fail, the next opens another."""
         if self._traffic is not None:
             self._traffic.end(redis_errors.ConnectionError("the server was replaced"))
 

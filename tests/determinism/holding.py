@@ -92,8 +92,8 @@ def hold(server: RedisServer, names: Sequence[str], args: Sequence[str]) -> list
             )
         )
         place = (str(epoch), str(seq))
-        words = ("held 1", *place, str(at_ms), order.user_id, order.fingerprint, items)
-        state.holds[order.id] = " ".join((*words, str(expires_at_ms), *place, order.detail))
+        row_words = ("held 1", *place, str(at_ms), order.user_id, order.fingerprint, items)
+        state.holds[order.id] = " ".join((*row_words, str(expires_at_ms), *place, order.detail))
         replies.append([b"HELD", b"%d" % epoch, b"%d" % seq, at_ms, items.encode(), expires_at_ms])
     append(server, names[1], last_seq, bodies)
     return replies

@@ -3,7 +3,8 @@ The judge: sees every write of both servers and every answer, and says what must
 
 While a history runs: never oversold, one record at a place, nothing under a dead epoch, claims and
 checkpoints only grow, the ledger's journal is what Redis wrote, Redis is told no more than what is
-committed; a shard leaves no home that is not fenced, and no record is made elsewhere. At its end: nothing acknowledged is lost, and both stores tell the same.
+committed; a shard leaves no home that is not fenced, and no record is made elsewhere. At its end:
+nothing acknowledged is lost, and both stores tell the same.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from engine.records import (
 )
 from store.quarantine import MARKS
 from tests.determinism.redis_server import RedisServer, State
-
 
 Kind = Literal["booked", "cancelled", "held", "released", "joined", "left"]
 #: What no worker remembers: it goes with Redis' tail.
@@ -108,7 +108,7 @@ class Judge:
             self._object(f"I20: {epoch}:{seq} was made at {server.name}, not at {reign['home']}")
 
     def _is_left(self, server: RedisServer, epoch: int) -> bool:
-        """Tell whether a server sells what nobody could fence: it is gone, or no master any more."""
+        """Tell whether nobody could fence a server: it is gone, or no master any more."""
         is_replaced = server.name in self.nodes and self.nodes[server.name] is not server
         return is_replaced or epoch < self.gone.get(server.name, 0)
 
@@ -176,7 +176,9 @@ class Judge:
         meta = self.nodes[came_from].state.meta
         is_fenced = int(meta.get("claim", 0)) >= epoch and meta.get("state") != "open"
         if meta and not is_fenced and not self.has_lost:
-            self._object(f"I21: the shard left {came_from} under epoch {epoch}, where {meta} stands")
+            self._object(
+                f"I21: the shard left {came_from} under epoch {epoch}, where {meta} stands"
+            )
 
     def _check_opening(self, before: Mapping[str, dict[Any, Any]]) -> None:
         """A shard is not new if a worker has seen a record of it."""
@@ -258,7 +260,7 @@ class Judge:
             self._object(f"I8: the ledger's journal makes {folded}, its rows are {has}")
 
     def _check_holds(self, state: State) -> None:
-        """Redis has the live holds that the ledger's journal makes; bookings may have needed some."""
+        """Redis has the live holds of the ledger's journal; bookings may have needed some."""
         live: dict[str, Held] = {}
         for _, record in records_of(self._tables):
             if isinstance(record, Held):
@@ -290,7 +292,7 @@ class Judge:
             return
         if not is_open and self._is_known(ack, state):
             return
-        if self.has_lost and ack.kind in UNWITNESSED:
+        if ack.kind in UNWITNESSED and (self.has_lost or self._has_gone(ack)):
             return
         if ack.level != "database" and self._has_gone(ack):
             if self._is_in_conflict(ack) or ack.witness in self.dead or ack.is_replay:

@@ -1,8 +1,8 @@
 """
 The nemesis: lets what a plan says go wrong, at the effect that it says.
 
-Processes die, stand still, or do not reach a server; calls get lost; servers restart, lose what they
-had, go back in time, are declared gone, give way to their replica. And humans move the shard.
+Processes die, stand still, or do not reach a server; calls get lost; servers restart, lose what
+they had, go back in time, are declared gone, give way to their replica. And humans move the shard.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Nemesis:
         self._faults[1] = first._replace(at=self.effects + 1)
         return True
 
-    def _apply(self, fault: Fault, link: Link) -> str:  # noqa: PLR0912  One for each kind.
+    def _apply(self, fault: Fault, link: Link) -> str:
         process, node = link.process, self._world.nodes.get(fault.server) or self._world.home
         match fault.kind:
             case "kill":

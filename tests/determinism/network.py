@@ -28,7 +28,6 @@ class Server(Protocol):
     """Something at the other end."""
 
     is_up: bool
-    name: str
     #: Which life it is in: a call that was sent in an earlier one has no effect.
     life: int
     links: dict[Link, None]

@@ -16,7 +16,7 @@ EFFECTS = 250
 #: How many effects a move has, about, and how soon after another a fault comes.
 MOVE_EFFECTS = 45
 CLOSE_EFFECTS = 60
-#: Standing still, or not reaching a server: short of every timeout, past some, past a claim's lease.
+#: Standing still, or apart from a server: short of every timeout, past some, past a lease.
 FREEZES_S = (0.3, 3.0, 12.0)
 DOWN_S = (0.0005, 0.05, 0.5, 2.0)
 #: How long a server is away that is declared gone.
@@ -118,9 +118,7 @@ def _on_mover(rng: random.Random, at: int) -> Fault:
     return Fault(at, kind, "mover", rng.choice(FREEZES_S), 0, after)
 
 
-def _any(
-    rng: random.Random, near: int, servers: tuple[str, ...], *, spares_workers: bool
-) -> Fault:
+def _any(rng: random.Random, near: int, servers: tuple[str, ...], *, spares_workers: bool) -> Fault:
     at = near + rng.randint(-20, CLOSE_EFFECTS)
     kind = rng.choice(KINDS)
     if kind == "restart postgres" and spares_workers:

@@ -188,8 +188,8 @@ async def wanted_state(database: Connection) -> State:
         }
         for tier in record.tiers:
             capacity = event["capacities"][tier.tier_no]
-            words = (capacity, capacity - sold[tier.tier_no], tier.price_minor)
-            wanted.stock |= tier_stock(tier.tier_no, *map(str, words))
+            figures = (capacity, capacity - sold[tier.tier_no], tier.price_minor)
+            wanted.stock |= tier_stock(tier.tier_no, *map(str, figures))
         _wait(wanted, tables["entries"])
         _hold(wanted, tables["records"])
     return wanted
@@ -213,8 +213,8 @@ def _hold(wanted: State, records: Sequence[tuple[int, int, Record]]) -> None:
         if isinstance(record, Held):
             (item,) = record.items
             items = f"{item.tier_no}:{item.quantity}:{item.unit_price_minor}"
-            words = (record.at_ms, record.user_id, record.fingerprint, items, record.expires_at_ms)
-            text = " ".join(map(str, ("held", 1, epoch, seq, *words, epoch, seq, "{}")))
+            own = (record.at_ms, record.user_id, record.fingerprint, items, record.expires_at_ms)
+            text = " ".join(map(str, ("held", 1, epoch, seq, *own, epoch, seq, "{}")))
             wanted.holds[record.hold_id] = text
         elif isinstance(record, Released | Confirmed) and record.hold_id in wanted.holds:
             status = "confirmed" if isinstance(record, Confirmed) else "released"

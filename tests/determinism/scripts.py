@@ -2,13 +2,13 @@
 What the Lua scripts do, as far as the simulation needs it; `test_models.py` holds it to them.
 
 One event of tiers without seats: `publish`, `book`, `cancel`, the persister's note, the probe, and
-the coordinator's claim; holds and those who wait stand in `holding` and `waiting`. A script is one step of the server, so nothing comes between its
-checks and its writes.
+the coordinator's claim; holds and those who wait stand in `holding` and `waiting`. A script is one
+step of the server, so nothing comes between its checks and its writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from engine.keys import EventKeys
 from engine.records import frame, seal
 from engine.values import item_rows
-from tests.determinism.redis_server import RedisServer, Script, State, epoch_of
+from tests.determinism.redis_server import RedisServer, State, epoch_of
 
 #: Keys of `book` and of the other batched scripts before those of their events.
 BOOK_KEYS = 5

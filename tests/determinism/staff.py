@@ -44,7 +44,7 @@ from tests.determinism.rebuilding import NoMender, NoTender, SimulatedRebuild, v
 from tests.determinism.redis_client import RedisClient, SimulatedWire, post
 from tests.determinism.redis_server import START_MS, RedisServer
 from usecases import wiring
-from usecases.acks import Acks, Promise
+from usecases.acks import Acks
 
 EVENT_ID = "evt_1"
 SHARD = 0
@@ -285,9 +285,7 @@ def staged(site: Site, rng: random.Random, tell: Callable[[str], None] | None) -
     Args:
         tell: Takes what the code logs; None for nobody.
     """
-    clock: Any = SimpleNamespace(
-        monotonic=site.loop.time, time_ns=lambda: site.now_ms * 1_000_000
-    )
+    clock: Any = SimpleNamespace(monotonic=site.loop.time, time_ns=lambda: site.now_ms * 1_000_000)
     names: Any = SimpleNamespace(
         token_hex=lambda count: f"{rng.getrandbits(8 * count):0{2 * count}x}"
     )

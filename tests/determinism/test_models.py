@@ -92,9 +92,7 @@ async def test_scripts(redis: Redis, shard: int, reign: Reign, seed: int) -> Non
 
 
 def _script_call(rng: random.Random, seq: int) -> tuple[str, list[Any]]:
-    verb = rng.choices(
-        list(CALLED), list(CALLED.values())
-    )[0]
+    verb = rng.choices(list(CALLED), list(CALLED.values()))[0]
     belief = rng.choice(("1", "1", "1", f"1:{seq}", f"1:{seq + 1}", "2"))
     if verb == "publish":
         tiers = (CAPACITY, 100, 10, 1, 100, 10)

@@ -42,8 +42,8 @@ STAFF: Mapping[Role, int] = {"worker": 2, "persister": 2, "coordinator": 2}
 #: Virtual time that buyers and faults get, and in which all must then come to rest.
 SALE_S = 60.0
 REST_S = 120.0
-#: How long all must stay at rest.
-CALM_S = 3.0
+#: How long all must stay at rest, and how often they may take to it.
+CALM_S, CALMS_MAX = 3.0, 2
 #: How long a process that hears may hold a door open that is over, and how often that is looked at.
 DOOR_S = WATCH_INTERVAL_S + 0.25
 LOOK_S = 0.25
@@ -75,7 +75,9 @@ class World:
         self.nodes = {name: self._make_redis(name) for name in plan.servers}
         self.judge.nodes = self.nodes
         self.postgres = PostgresServer(self.loop, STATEMENTS, self.judge.committed)
-        self.postgres.tables["events"] = {EVENT_ID: {"status": "draft", "capacities": plan.capacities}}
+        self.postgres.tables["events"] = {
+            EVENT_ID: {"status": "draft", "capacities": plan.capacities}
+        }
         self.judge.follow(self.postgres.tables)
         self.site = Site(self.loop, self.network, self.nodes, self.postgres)
         self.workers: dict[str, Worker] = {}
@@ -133,14 +135,23 @@ class World:
         self.loop.run_while(lambda: True, until_s=self.loop.time() + 2 * REST_S)
 
     def _stay(self) -> None:
-        """Who is at rest stays so: no two processes work against each other."""
-        before = self.postgres.tables["reigns"][0]
-        self.loop.run_while(lambda: True, until_s=self.loop.time() + CALM_S)
-        after = self.postgres.tables["reigns"][0]
-        if before["epoch"] != after["epoch"]:
-            self.judge.violations.append(
-                f"I18: no rest: epoch {before['epoch']} at rest, {after['epoch']} after {CALM_S:g} s"
-            )
+        """
+        Who is at rest stays so: no two processes work against each other.
+
+        One that stood still may yet claim the shard for what it saw before; then it is over.
+        """
+        epochs = [self._epoch]
+        for _ in range(CALMS_MAX):
+            self.loop.run_while(lambda: True, until_s=self.loop.time() + CALM_S)
+            epochs.append(self._epoch)
+            if epochs[-1] == epochs[-2]:
+                return
+        self.judge.violations.append(f"I18: no rest: epochs {epochs}, each after {CALM_S:g} s")
+
+    @property
+    def _epoch(self) -> int:
+        epoch: int = self.postgres.tables["reigns"][0]["epoch"]
+        return epoch
 
     # Servers and staff.
 
@@ -198,9 +209,7 @@ class World:
             self.judge.dead.add(process.name)
             self.workers.pop(process.name)
         names = self._lists.pop(process)
-        self.loop.call_later(
-            0.05 + self.rng.random(), self._start, role, names, context=Context()
-        )
+        self.loop.call_later(0.05 + self.rng.random(), self._start, role, names, context=Context())
 
     def _watch_doors(self) -> None:
         """A process that hears shuts the door of a reign that is over (I20)."""
