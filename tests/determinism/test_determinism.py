@@ -10,7 +10,7 @@ from tests.determinism.plans import Fault, Plan
 from tests.determinism.sabotages import SABOTAGES, without, without_advisory_lock
 
 #: Histories of `make test` and of `--large`, and of one test.
-SMALL, LARGE, PIECE = 120, 1_200, 40
+SMALL, LARGE, PIECE = 80, 1_200, 40
 #: Histories in which a sabotage must be noticed.
 SABOTAGE_SEEDS_MAX = 150
 #: Where the search begins: a little before the first seed that was seen to notice it.

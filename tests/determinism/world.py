@@ -254,7 +254,7 @@ class World:
     # The end.
 
     def _heal(self) -> None:
-        """End all faults: who stands still goes on, who is apart is not, what is down comes up."""
+        """End all faults: who is apart is not, what is down comes up."""
         self.tell("HEALED")
         self._heals = True
         self._nemesis.end()
@@ -264,9 +264,6 @@ class World:
                 self.come_up(server, server.life)
             if node.pair is not None:
                 node.pair.heal()
-        for processes in self._staff.values():
-            for process in processes:
-                process.frozen_until_s = 0.0
 
     def _is_at_rest(self) -> bool:
         tables, home = self.postgres.tables, self.home
@@ -286,6 +283,7 @@ class World:
             and place[0] == int(meta["seq"])
             and not tables["redo"]
             and not any(mover.is_busy for mover in self._staff["mover"])
+            and not any(process.frozen_until_s > self.loop.time() for process in self._lists)
             and len(self.workers) == STAFF["worker"]
             and all(self._is_as_it_should_be(worker) for worker in self.workers.values())
         )
