@@ -17,9 +17,10 @@ SABOTAGE_SEEDS_MAX = 150
 FIRST_SEEDS = {
     "what workers saw": 230,
     "epoch still open at level database": 500,
-    "claim that stands at opening": 100,
-    "judgement of redo": 490,
+    "claim that stands at opening": 20,
     "wait for replicas": 460,
+    "wait for PostgreSQL": 390,
+    "judgement of redo": 80,
 }
 
 
