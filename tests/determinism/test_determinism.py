@@ -15,7 +15,7 @@ SMALL, LARGE, PIECE = 80, 1_200, 40
 SABOTAGE_SEEDS_MAX = 150
 #: Where the search begins: a little before the first seed that was seen to notice it.
 FIRST_SEEDS = {
-    "what workers saw": 230,
+    "what workers saw": 60,
     "epoch still open at level database": 500,
     "claim that stands at opening": 20,
     "wait for replicas": 460,
@@ -59,13 +59,13 @@ def test_a_rebuild_that_lost_its_last_rows_is_noticed() -> None:
             orders=4,
             is_eager=False,
             faults=(
-                Fault(140, "kill", "worker"),
-                Fault(141, "kill", "worker"),
-                Fault(150, "empty", "", 1, 0.05),
-                Fault(152, "lose tail", "recovery", 4, 0.0005, after),
+                Fault(196, "kill", "worker"),
+                Fault(197, "kill", "worker"),
+                Fault(206, "empty", "", 1, 0.05),
+                Fault(208, "lose tail", "recovery", 5, 0.0005, after),
             ),
         )
-        for after in range(15, 35)
+        for after in range(24, 34)
     ]
     assert not any(histories.run(plan).violations for plan in plans)
     with without(REBUILD_MARK):
