@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: help up test check format simulate demo bench chaos sabotage loadtest lock clean docs lua
+.PHONY: help up test proofs check format simulate demo bench chaos runbooks sabotage loadtest lock clean docs lua
 
 help:            ## list what there is
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -14,6 +14,9 @@ up: $(DEV)       ## install, start everything, serve http://127.0.0.1:8080 until
 
 test: $(DEV)     ## all tests, against a real Valkey and a real PostgreSQL
 	$(BIN)/pytest -n 2 --dist loadfile
+
+proofs: $(DEV)   ## the long proofs that `make test` leaves out
+	$(BIN)/pytest -n 2 --dist loadfile -m slow
 
 check: $(DEV)    ## format, lint, types, dead code
 	$(BIN)/ruff format --check .
@@ -34,8 +37,12 @@ simulate: $(DEV) ## random histories of the processes over modelled servers, and
 	    $(BIN)/python -m tests.determinism --seed $$seed --seeds $${SEEDS:-5000} && \
 	    $(BIN)/pytest tests/simulation --large --hypothesis-show-statistics --hypothesis-seed=$$seed
 
-chaos: $(DEV)    ## faults against a whole Evently, judged by history (SEED=n MINUTES=m)
-	@$(BIN)/python -m loadtests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+chaos: $(DEV)    ## faults against a whole Evently, judged by history (SEED=n MINUTES=m ALL=1)
+	@$(BIN)/python -m loadtests.chaos $(if $(SEED),--seed $(SEED)) \
+	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ALL),--all)
+
+runbooks: $(DEV) ## each runbook of docs/OPERATIONS.md against its real fault (ONLY=drift,lag)
+	@$(BIN)/python -m loadtests.runbooks $(if $(ONLY),--only $(ONLY))
 
 sabotage: $(DEV) ## take each safeguard out of a copy and see a rig miss it
 	@$(BIN)/python -m loadtests.chaos.sabotage

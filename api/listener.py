@@ -22,6 +22,7 @@ from api.addresses import Network
 from api.lane import LaneRunner, LaneServer
 from api.malformed import too_many_connections
 from api.middleware import refuse
+from engine.lasting import Lasting
 
 log = structlog.get_logger()
 
@@ -78,6 +79,7 @@ class Listener(web.BaseSite):
         self._open = 0
         self._by_address: dict[str, int] = {}
         self._is_taking = False
+        self._trouble = Lasting()
         self._beginning: set[asyncio.Task[None]] = set()
 
     @property
@@ -124,10 +126,13 @@ class Listener(web.BaseSite):
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # The system has no file or memory left.
-                log.warning("accepting pauses", action="accept_paused", error=repr(error))
+                if self._trouble.is_news(repr(error)):
+                    log.warning("accepting pauses", action="accept_paused", error=repr(error))
                 self._pause()
                 self._loop.call_later(PAUSE_S, self._resume)
                 return
+            if self._trouble.end():
+                log.info("accepting goes on", action="accept_goes_on")
             self._begin(connection, peer)
 
     def _begin(self, connection: socket.socket, peer: object) -> None:

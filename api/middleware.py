@@ -13,6 +13,7 @@ import itertools
 import re
 import secrets
 import time
+from collections import defaultdict
 
 import asyncpg
 import structlog
@@ -28,7 +29,8 @@ from api.malformed import not_http, objection, too_large
 from api.policy import Handler
 from api.problems import Problem, unavailable
 from engine.errors import EventRecovering, OutcomeUnknown, Overloaded, ShardUnavailable
-from store.pool import Busy
+from engine.lasting import Seldom
+from store.pool import UNANSWERED, Busy
 
 log = structlog.get_logger()
 
@@ -42,6 +44,8 @@ NO_ROUTE = "unknown"
 #: How requests are counted whose sender has hung up.
 CLIENT_GONE = 499
 _SQL_ROOMS = ("asyncpg", "store")
+#: By action: while a server is away, each request would write a line.
+_SELDOM: defaultdict[str, Seldom] = defaultdict(Seldom)
 
 
 @web.middleware
@@ -162,8 +166,7 @@ def _is_of_database(error: Exception) -> bool:
     caller who hangs up, a file that is gone or a full disk raise the same.
     """
     if not isinstance(error, OSError):
-        kinds = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-        return isinstance(error, kinds)
+        return isinstance(error, UNANSWERED)
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _SQL_ROOMS:
@@ -174,7 +177,10 @@ def _is_of_database(error: Exception) -> bool:
 
 def _of_failure(error: Exception, route: str, request_id: str) -> Problem:
     def warned(what: str, action: str, code: str) -> Problem:
-        log.warning(what, action=action, route=route, request_id=request_id, error=repr(error))
+        left_out = _SELDOM[action].left_out()
+        if left_out is not None:
+            words = {"route": route, "request_id": request_id, "error": repr(error)}
+            log.warning(what, action=action, left_out=left_out, **words)
         return unavailable(code)
 
     match error:

@@ -93,7 +93,6 @@ def _route(
 _STORED = "503 database_busy 503 database_unavailable"
 _SHUT = f"503 shard_recovering 503 event_recovering 503 outcome_unknown 503 backpressure {_STORED}"
 _READ = f"404 not_found 503 shard_recovering 503 event_recovering 503 redis_unavailable {_STORED}"
-_UP_TO_DATE = f"503 shard_recovering 503 redis_unavailable {_STORED}"
 _LOOK = f"404 not_found {_SHUT}"
 _SEE = f"409 not_on_sale {_LOOK}"
 _BOOK = (
@@ -229,7 +228,7 @@ ROUTES: tuple[Route, ...] = (
         _JOIN,
         body=asked.Join,
     ),
-    _route("GET /v1/waitlist?limit,after user", waitlist.listing, schemas.WaitlistPage, _READ),
+    _route("GET /v1/waitlist?limit,after user", waitlist.listing, schemas.WaitlistPage, _STORED),
     _route("GET /v1/waitlist/{entry_id} user", waitlist.read, told.WaitlistEntry, _READ),
     _route("DELETE /v1/waitlist/{entry_id} user 204", waitlist.leave, None, _RELEASE),
     _route(
@@ -238,12 +237,12 @@ ROUTES: tuple[Route, ...] = (
     _route(
         "POST /v1/offers/{offer_id}/decline user", waitlist.decline, told.WaitlistEntry, _RELEASE
     ),
-    _route("GET /v1/bookings?limit,after user", bookings.listing, schemas.BookingPage, _UP_TO_DATE),
+    _route("GET /v1/bookings?limit,after user", bookings.listing, schemas.BookingPage, _STORED),
     _route(
         "GET /v1/bookings/{booking_id} user",
         bookings.read,
         told.Booking,
-        f"404 not_found 503 catching_up {_UP_TO_DATE}",
+        f"404 not_found 503 catching_up {_STORED}",
     ),
     _route(
         "POST /v1/bookings/{booking_id}/cancel user bare",
@@ -254,7 +253,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route("GET /v1/receipt-key public", receipts.keys, schemas.ReceiptKeys),
     _route("GET /v1/ticket-key public", gate.keys, schemas.TicketKeys),
-    _route("GET /v1/tickets?limit,after user", gate.listing, schemas.TicketPage, _UP_TO_DATE),
+    _route("GET /v1/tickets?limit,after user", gate.listing, schemas.TicketPage, _STORED),
     _route(
         "POST /v1/tickets/{code}/check-in staff",
         gate.check_in,

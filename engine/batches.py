@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from engine.commands import Order, Own
-
 
 class Told(NamedTuple):
-    """A command, and what the reply that did not refuse it says of the booking or the change."""
+    """A command, and what the reply that did not refuse it says of one record."""
 
-    command: Order | Own
+    command: Any
     #: Whether this call made the change; otherwise the reply repeats that of an earlier one.
     is_made: bool
     epoch: int
@@ -27,7 +25,7 @@ class Told(NamedTuple):
     item_rows: str = ""
     #: Of a confirmed hold, its order's.
     fingerprint: str = ""
-    #: The record's JSON, where the reply has it.
+    #: The record's JSON, where the reply has it; of a hold its deadline, from which that follows.
     record: str = ""
 
 

@@ -126,20 +126,28 @@ class Call:
     def _landed(self, rows: Sequence[list[Any]], outcomes: list[Any]) -> Batch | None:
         """Make the batch; bookings are told which one they are of."""
         batch = Batch(self.shard, self.epoch, [])
-        has_bookings = self.verb.witness == "bookings"
+        witness = self.verb.witness
+        has_bookings = witness == "bookings"
         for number, (command, row) in enumerate(zip(self.commands, rows, strict=True)):
             is_made = row[0] in self.verb.made_words
             if not is_made and not (has_bookings and row[0] == b"REPLAYED"):
                 continue
             place = int(row[1]), int(row[2]), int(row[3])
-            more = [word.decode() for word in row[4:]]
             if has_bookings:
+                more = [word.decode() for word in row[4:]]
                 # Of a booking that has changed since, a replay tells more; a witness needs no more.
                 known = more if is_made else more[:2]
                 batch.told.append(Told(command, is_made, *place, item_rows(more[0]), *known[1:]))
                 outcomes[number] = outcomes[number]._replace(batch=batch)
-            else:
-                batch.told.append(Told(command, is_made, *place, record=more[0]))
+            elif witness == "holds":
+                batch.told.append(
+                    Told(command, True, *place, item_rows(row[4].decode()), record=str(row[5]))
+                )
+            else:  # The record is the last word, a line each where the command made several.
+                epoch, last_seq, at_ms = place
+                lines = row[-1].decode().split("\n")
+                for seq, line in enumerate(lines, start=last_seq - len(lines) + 1):
+                    batch.told.append(Told(command, True, epoch, seq, at_ms, record=line))
         return batch if batch.told else None
 
 

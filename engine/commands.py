@@ -101,7 +101,8 @@ class Join(NamedTuple):
     offer_ttl_ms: int
     #: Entries that one tier's list may have.
     waiting_max: int
-    #: An expired hold of this person that gives the first place, once; empty for none.
+    #: What gives the first place, once: an expired hold of this person, or `booking_id/n` of a
+    #: booking that was lost, of which the caller has seen the receipt; empty for none.
     after_hold: str = ""
 
     def words(self) -> list[Any]:
@@ -251,6 +252,8 @@ class Expire(NamedTuple):
     holds_max: int
     #: How long an ended hold is remembered, in ms.
     forget_ms: int
+    #: By how much Redis's clock was ahead when holds were made that it takes for made later.
+    ahead_ms: int = 0
 
 
 class Scan(NamedTuple):

@@ -19,6 +19,7 @@ import structlog
 
 from engine.errors import ShardRecovering
 from engine.homes import ONLY_SERVER
+from engine.lasting import Lasting
 from engine.records import VERSIONS
 
 log = structlog.get_logger()
@@ -65,7 +66,6 @@ class Door:
         report_seen: ReportSeen | None = None,
         on_shut: Callable[[int], None] | None = None,
         why_not: Callable[[Reign], str] = lambda _: "",
-        on_open: Callable[[Reign], None] = lambda _: None,
     ) -> None:
         """
         Args:
@@ -79,15 +79,12 @@ class Door:
             on_shut: Told the epoch that proved to be over.
 
             why_not: Says why this process cannot act under a reign; empty if it can.
-
-            on_open: Told the reign that the door opens under, before it does.
         """
         self.shard = shard
         self._read_reign = read_reign
         self._on_shut = on_shut
         self._why_not = why_not
-        self._on_open = on_open
-        self._failure = ""
+        self._trouble = Lasting()
         #: When it was opened, by the loop's clock.
         self._opened_at = 0.0
         self._reign: Reign | None = None
@@ -195,12 +192,11 @@ class Door:
                 passes = reign is not None and not failure and await self._passes(reign)
             except Exception as error:  # noqa: BLE001  PostgreSQL may be away for any reason.
                 reign, passes, failure = None, False, repr(error)
-            if failure not in {"", self._failure}:  # Said once, however long it takes.
+            if failure and self._trouble.is_news(failure):
                 log.warning("cannot open", action="door_look", shard=self.shard, reason=failure)
-            self._failure = failure
             if reign is not None and passes:
+                self._trouble.end()
                 log.info("door open", action="door_open", shard=self.shard, epoch=reign.epoch)
-                self._on_open(reign)
                 self._opened_at = asyncio.get_running_loop().time()
                 self._reign = reign
                 return

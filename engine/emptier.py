@@ -10,8 +10,6 @@ over.
 
 from __future__ import annotations
 
-from typing import Any
-
 import structlog
 
 from engine import keys
@@ -37,17 +35,17 @@ class Emptier:
     def __init__(self, shard: Shard) -> None:
         self._shard = shard
         #: event_id -> where in its bookings the next turn reads on.
-        self._cursors: dict[str, Any] = {}
+        self._cursors: dict[str, bytes] = {}
 
     async def turn(self) -> int:
         """
         Take a bounded number of steps; return how much ended.
 
         Raises:
-            EngineError, RedisError, OSError: nothing is lost; the next turn goes on.
+            EngineError: nothing is lost; the next turn goes on.
         """
-        client = self._shard.client
-        found: Any = await client.srandmember(keys.cancelling(self._shard.number), EVENTS_MAX)
+        name = keys.cancelling(self._shard.number)
+        [found] = await self._shard.ask(("SRANDMEMBER", name, EVENTS_MAX))
         return sum([await self.empty(event_id.decode()) for event_id in found])
 
     async def empty(self, event_id: str) -> int:
@@ -57,14 +55,16 @@ class Emptier:
         Bookings are looked through in full; once that is done, holds and entries alone are left.
         """
         names = keys.event(self._shard.number, event_id)
-        cursor: Any = self._cursors.pop(event_id, 0)
+        cursor: bytes = self._cursors.pop(event_id, b"0")
         ended = steps = 0
         while True:
             before, ended_before = cursor, ended
-            found: Any = await self._shard.client.hscan(names.bookings, cursor, count=SCAN_COUNT)
-            cursor, rows = found
+            scan = ("HSCAN", names.bookings, cursor, "COUNT", SCAN_COUNT)
+            [(cursor, flat)] = await self._shard.ask(scan)
             live = [
-                own.decode() for own, row in rows.items() if unmarked(row).startswith(b"confirmed ")
+                own.decode()
+                for own, row in zip(flat[::2], flat[1::2], strict=True)
+                if unmarked(row).startswith(b"confirmed ")
             ]
             for start in range(0, max(1, len(live)), BOOKINGS_MAX):
                 if steps == STEPS_MAX:

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from redis.asyncio import Redis
 
@@ -38,7 +37,7 @@ from engine.door import ReadReign, Reign, ReportSeen
 from engine.durability import Durability
 from engine.errors import EventRecovering, ShardRecovering
 from engine.guard import Facts
-from engine.homes import Home, Published
+from engine.homes import Published
 from engine.outcomes import (
     Applied,
     Availability,
@@ -51,9 +50,9 @@ from engine.outcomes import (
 )
 from engine.replicas import GroupWaiter, Standing
 from engine.seats import Section
-from engine.shard import MakeRedo, Shard
+from engine.shard import Home, MakeRedo, Shard
 from engine.values import Booking, Hold, WaitEntry
-from engine.waitlist import Position, read_entries
+from engine.waitlist import Position, placed
 from engine.watcher import ReadShards, Watcher
 from engine.wire import Wire
 
@@ -154,7 +153,6 @@ class Engine:
             replicas_min: Replicas that must have a write.
         """
         porter.post(client, level=self._durability, look=self._looker(server))
-        self._homes[server].others.append(client)
         return GroupWaiter(client, self._standing, replicas_min=replicas_min)
 
     def start(self) -> None:
@@ -183,7 +181,7 @@ class Engine:
             await home.client.aclose()
 
     async def heard(self) -> dict[int, bool]:
-        """Ask each shard's Redis whether it is in the reign that its door is open under."""
+        """Ask each shard's Redis whether it takes writes, in the reign of its open door."""
         shards = list(self._shards.values())
         answers = await asyncio.gather(*(shard.is_heard() for shard in shards))
         return {shard.number: is_heard for shard, is_heard in zip(shards, answers, strict=True)}
@@ -202,10 +200,6 @@ class Engine:
     def shards_for_events(self) -> list[int]:
         """Shards that new events are spread over."""
         return [number for number, one in sorted(self._shards.items()) if not one.is_reserved]
-
-    def client(self, shard: int) -> Redis:
-        """Return the client of the shard's master, for plain reads."""
-        return self._shard(shard).client
 
     def reign(self, shard: int) -> Reign:
         """
@@ -361,68 +355,65 @@ class Engine:
         Read a booking as it is, in one plain read; None if there is none.
 
         Raises:
-            EventRecovering: nobody knows now.
+            ShardUnavailable: nobody knows now.
         """
-        row = await self._read_row(shard, event_id, "bookings", booking_id)
-        return None if row is None else values.parse_booking(row)
+        rows = await self._read_rows(shard, event_id, "bookings", [booking_id])
+        return values.parse_booking(rows[booking_id]) if rows else None
 
     async def read_hold(self, shard: int, event_id: str, hold_id: str) -> Hold | None:
         """
         Read a hold as it is, in one plain read; None if there is none, or it is forgotten.
 
         Raises:
-            EventRecovering: nobody knows now.
+            ShardUnavailable: nobody knows now.
         """
-        row = await self._read_row(shard, event_id, "holds", hold_id)
-        return None if row is None else values.parse_hold(row)
+        rows = await self._read_rows(shard, event_id, "holds", [hold_id])
+        return values.parse_hold(rows[hold_id]) if rows else None
 
     async def read_entries(
         self, shard: int, event_id: str, entry_ids: list[str]
     ) -> dict[str, tuple[WaitEntry, Position | None]]:
         """
-        Read entries of a waitlist as `engine.waitlist.read_entries` does.
+        Read those entries of a waitlist that there are, as `engine.waitlist.placed` does.
 
         Raises:
-            ShardRecovering: the shard's door is shut.
-            EventRecovering: nobody knows now.
+            ShardUnavailable: nobody knows now.
         """
-        self.reign(shard)
-        names = keys.event(shard, event_id)
-        found = await read_entries(self.client(shard), names, entry_ids)
-        if len(found) < len(entry_ids):
-            await self._require_whole(shard, event_id, "entries")
-        return found
+        rows = await self._read_rows(shard, event_id, "entries", entry_ids)
+        return await placed(self._shard(shard).ask, keys.event(shard, event_id), rows)
 
-    async def _read_row(self, shard: int, event_id: str, key: str, own_id: str) -> Any:
-        """Read what an event's *key* has of an id; None if it has nothing, and is whole."""
-        self.reign(shard)
-        names = keys.event(shard, event_id)
-        row: Any = await self.client(shard).hget(getattr(names, key), own_id)
-        if row is None:
-            await self._require_whole(shard, event_id, key)
-        return row
-
-    async def _require_whole(self, shard: int, event_id: str, key: str) -> None:
-        """Before it is said that something is not there: see that its *key* is (`keys.MARK`)."""
-        names, client = keys.event(shard, event_id), self.client(shard)
-        marks = [await client.hget(name, keys.MARK) for name in (names.stock, getattr(names, key))]
-        if marks[0] != marks[1]:
-            raise EventRecovering
-
-    async def last(self, shard: int) -> tuple[int, int] | None:
+    async def _read_rows(
+        self, shard: int, event_id: str, key: str, own_ids: Sequence[str]
+    ) -> dict[str, bytes]:
         """
-        Return epoch and seq of the last record; None from a Redis that is not in the reign.
+        Return what an event's *key* has of some ids; of those without a row there is none.
+
+        What is found costs one round trip. What is not is looked for again with all that says that
+        nothing of the event is lost, at one moment: its stock is loaded, the key has its mark if
+        the event has (`keys.MARK`), and Redis is in the reign.
+        """
+        one, names = self._shard(shard), keys.event(shard, event_id)
+        name = getattr(names, key)
+        [rows] = await one.ask(("HMGET", name, *own_ids))
+        if None in rows:
+            *_, (stock, (mark, *rows)) = await one.ask_surely(
+                ("MULTI",),
+                ("HMGET", names.stock, "fingerprint", keys.MARK),
+                ("HMGET", name, keys.MARK, *own_ids),
+                ("EXEC",),
+            )
+            if None in rows and (stock[0] is None or stock[1] != mark):
+                raise EventRecovering
+        return {own: row for own, row in zip(own_ids, rows, strict=True) if row is not None}
+
+    async def last(self, shard: int) -> tuple[int, int]:
+        """
+        Return epoch and seq of the last record.
 
         Raises:
-            ShardRecovering: the shard's door is shut.
+            ShardUnavailable: nobody knows now; a Redis that is not in the reign cannot tell.
         """
-        reign = self.reign(shard)
-        epoch, state, seq = await self.client(shard).hmget(
-            keys.meta(shard), ["epoch", "state", "seq"]
-        )
-        if (epoch, state) != (str(reign.epoch).encode(), b"open"):
-            return None
-        return reign.epoch, int(seq or 0)
+        return await self._shard(shard).last()
 
     def _standing(self, shard: int) -> Standing:
         reign = self.reign(shard)

@@ -200,7 +200,7 @@ def status_of(reply: list[Any]) -> Status:
 
 
 def applied(reply: list[Any]) -> Applied | Refused:
-    """Read `STATUS epoch seq at_ms`."""
+    """Read `STATUS epoch seq at_ms`; what follows is for witnesses."""
     return refused(reply) or Applied(
         int(reply[1]), int(reply[2]), int(reply[3]), status_of(reply) is Status.REPLAYED
     )
@@ -210,7 +210,7 @@ def scanned(reply: list[Any]) -> Applied | Refused:
     """Read what `applied` does, and a scan that was too late: now, or when it came first."""
     status, late = status_of(reply), Status.ALREADY_CHECKED_IN
     if status is Status.SCAN_REFUSED:
-        return refused([late.encode(), *reply[4:]]) or applied(reply)
+        return refused([late.encode(), *reply[4:6]]) or applied(reply)
     if status is late and len(reply) > 3:
         refusal = refused(reply[:3])
         assert refusal is not None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
@@ -22,6 +23,9 @@ from engine.guard import Facts, Finding, User
 
 #: Called with the server of a new connection; raises `ServerRefused` if it is the wrong one.
 Look = Callable[[Facts], None]
+
+#: What was found behind each connection that a porter has let through.
+_FOUND: WeakKeyDictionary[AbstractConnection, Facts] = WeakKeyDictionary()
 
 
 class ServerRefused(RedisError):
@@ -60,8 +64,14 @@ def post(client: Redis, *, level: Durability, look: Look | None = None) -> None:
         refuse(guard.judge(facts, level))
         if look is not None:
             look(facts)
+        _FOUND[connection] = facts
 
     client.connection_pool.connection_kwargs["redis_connect_func"] = greet
+
+
+def found_behind(connection: AbstractConnection) -> Facts | None:
+    """Return what a porter has found behind a connection; None if none stands before it."""
+    return _FOUND.get(connection)
 
 
 def refuse(findings: Sequence[Finding]) -> None:

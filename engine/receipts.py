@@ -120,7 +120,7 @@ class Sealer:
 
 def booked_id(told: Told) -> str:
     """Return the id of the booking told of: a hold's or an offer's but for the prefix."""
-    own = told.command.id
+    own: str = told.command.id
     return own if isinstance(told.command, Order) else "bk_" + own.partition("_")[2]
 
 

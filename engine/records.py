@@ -238,7 +238,8 @@ class Joined(_Record, frozen=True, gc=False, tag="joined"):
     policy: Literal["strict", "skip"]
     patience_ms: int
     offer_ttl_ms: int
-    #: The expired hold that gave a first place; empty for none.
+    #: The expired hold that gave a first place, or the lost booking (`booking_id/n`, n from 1 for
+    #: each of its lines); empty for none.
     after_hold: str
 
 

@@ -2,10 +2,11 @@
 The redo buffer of one shard: what this worker has acknowledged and PostgreSQL does not have yet.
 
 If Redis loses the end of its log, the workers that answered still know (witnesses, as CURP has
-them). Each keeps the bookings, confirmations and cancellations it told, until PostgreSQL's
-checkpoint has passed them; when their epoch is over it hands the rest to whoever writes them for
-recovery to merge (I4, F5, F10). Losing an acknowledged booking then takes the loss of Redis's tail
-and the death of the worker within the same few milliseconds.
+them). Each keeps the changes it told of, of every kind that somebody was answered
+(`engine.verbs`), until PostgreSQL's checkpoint has passed them; when their epoch is over it hands
+the rest to whoever writes them for recovery to merge (I4, F5, F10, F60). Losing an acknowledged
+change then takes the loss of Redis's tail and the death of the worker within the same few
+milliseconds.
 
 The hot path pays one text per batch: what is kept must not hold on to the many small objects of the
 requests, since memory that comes back late is memory that is out of every cache by then. Checks are
@@ -25,6 +26,7 @@ import structlog
 
 from engine.batches import Batch, Told
 from engine.commands import Order
+from engine.lasting import Lasting
 from engine.records import VERSIONS, seal
 
 log = structlog.get_logger()
@@ -112,6 +114,7 @@ class RedoBuffer:
         self.on_over: Callable[[int], None] = lambda _: None
         self._has_news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._trouble = Lasting()
 
     @property
     def records(self) -> int:
@@ -151,26 +154,28 @@ class RedoBuffer:
 
     async def _tend(self) -> None:
         """Look again and again until nothing is kept; the next batch starts it anew."""
-        waits_for = ""
+        has_failed = False
         try:
             while self._kept:
-                pause_s = RETRY_INTERVAL_S if waits_for else LOOK_INTERVAL_S
+                pause_s = RETRY_INTERVAL_S if has_failed else LOOK_INTERVAL_S
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._has_news.wait(), pause_s)
                 self._has_news.clear()
                 try:
                     async with asyncio.timeout(STEP_TIMEOUT_S):
                         await self._step()
-                    waits_for = ""
+                    has_failed = False
+                    if self._trouble.end():
+                        log.info("redo goes on", action="redo_goes_on", shard=self._shard)
                 except Exception as error:  # noqa: BLE001  PostgreSQL may be away for any reason.
-                    if repr(error) != waits_for:  # Said once, however long it takes.
-                        waits_for = repr(error)
+                    has_failed = True
+                    if self._trouble.is_news(repr(error)):
                         log.warning(
                             "redo waits",
                             action="redo_wait",
                             shard=self._shard,
                             records=self._records,
-                            error=waits_for,
+                            error=repr(error),
                         )
         finally:
             self._task = None
@@ -242,6 +247,14 @@ def body_of(told: Told, version: int) -> str:
     command = told.command
     if not isinstance(command, Order):
         return told.record
+    if told.record:
+        return (
+            f'{{"kind":"held","version":{version},"at_ms":{told.at_ms},'
+            f'"event_id":"{command.event_id}","hold_id":"{command.id}",'
+            f'"user_id":"{command.user_id}","fingerprint":"{command.fingerprint}",'
+            f'"items":{told.item_rows},"expires_at_ms":{told.record},'
+            f'"detail":{command.detail.decode()}}}'
+        )
     return (
         f'{{"kind":"booked","version":{version},"at_ms":{told.at_ms},'
         f'"event_id":"{command.event_id}","booking_id":"{command.id}",'

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 
+from engine import keys, reads
 from engine.calls import Call, call_of
 from engine.coalescer import Coalescer
 from engine.door import Door, ReadReign, Reign, ReportSeen
@@ -28,10 +29,11 @@ from engine.errors import (
     ShardUnavailable,
 )
 from engine.guard import Facts
-from engine.homes import Home, Published
+from engine.homes import Published
 from engine.porter import OtherServer, ServerRefused
+from engine.reads import Words
 from engine.redo import RedoBuffer
-from engine.verbs import READ_PROBE, VERBS, WRITE_PROBE, Command, Outcome, Verb
+from engine.verbs import VERBS, WRITE_PROBE, Command, Outcome, Verb
 from engine.wire import Wire
 
 MakeRedo = Callable[[int], RedoBuffer]
@@ -55,6 +57,16 @@ _NOT_THIS_REIGN = (
     redis_errors.ClusterDownError,
 )
 NOT_SENT = "Redis cannot be reached; nothing was sent."
+NOT_READ = "Redis did not answer what was asked; nothing was changed."
+
+
+class Home(NamedTuple):
+    """One server, as a process reaches it."""
+
+    #: For plain reads.
+    client: Redis
+    #: Carries the scripts' calls.
+    wire: Wire
 
 
 class Shard:
@@ -101,13 +113,14 @@ class Shard:
             report_seen=report_seen,
             on_shut=None if redo is None else redo.shut,
             why_not=self._why_not,
-            on_open=lambda reign: self._homes[reign.home].lead_to(reign.redis_run_id),
         )
         if redo is not None:
             redo.on_over = self._hear_over
         #: The last record seen acknowledged, and in which epoch.
         self._seen_epoch, self._seen_seq = 0, 0
         self._silences = 0
+        #: The question whether Redis takes writes, while it is under way.
+        self._hearing: asyncio.Task[bool] | None = None
         limits = {
             "commands_max": commands_max,
             "in_flight_max": in_flight_max,
@@ -121,19 +134,62 @@ class Shard:
         }
 
     @property
-    def client(self) -> Redis:
+    def wire(self) -> Wire:
         """
-        The client of the shard's master, for plain reads.
+        The connection that carries the scripts' calls.
 
         Raises:
             ShardRecovering: the door is shut, and nobody knows where the shard will live.
         """
-        return self._homes[self.door.reign().home].client
-
-    @property
-    def wire(self) -> Wire:
-        """The connection that carries the scripts' calls; raises as `client` does."""
         return self._homes[self.door.reign().home].wire
+
+    async def ask(self, *commands: Words) -> list[Any]:
+        """
+        Read beside the scripts, in one round trip, from the server that was opened.
+
+        What is found is there. What is not may be lost with all else: ask `ask_surely` then.
+
+        Raises:
+            ShardRecovering: the door is shut, or this shows that it must be.
+            ShardUnavailable: no answer came; nothing was changed.
+        """
+        return await self._ask(self.door.reign(), commands)
+
+    async def ask_surely(self, *commands: Words) -> list[Any]:
+        """
+        Read as `ask` does, and behind it that Redis is in the reign: what it lacks is nowhere.
+
+        A reign is over once and for all, so what is so behind the answers was so before them.
+        """
+        return (await self._ask_surely(self.door.reign(), commands))[0]
+
+    async def last(self) -> tuple[int, int]:
+        """Return epoch and seq of the last record, in one plain read; raises as `ask` does."""
+        reign = self.door.reign()
+        return reign.epoch, (await self._ask_surely(reign, ()))[1]
+
+    async def _ask(self, reign: Reign, commands: Sequence[Words]) -> list[Any]:
+        try:
+            return await reads.ask(self._homes[reign.home].client, *commands, reign=reign)
+        except redis_errors.TimeoutError as error:
+            raise ShardUnavailable(NOT_READ) from error
+        except redis_errors.RedisError as error:
+            raise self._meaning(reign, error, was_sent=False) from error
+        except OSError as error:
+            raise ShardUnavailable(NOT_READ) from error
+
+    async def _ask_surely(self, reign: Reign, commands: Sequence[Words]) -> tuple[list[Any], int]:
+        """Return the replies, and the seq of the last record; both of *reign*, or neither."""
+        # As it was when this was sent: what others see acknowledged meanwhile may be behind it.
+        seen_seq = self.seen_in(reign)
+        door = ("HMGET", keys.meta(self.number), "epoch", "state", "seq")
+        *replies, (epoch, state, seq) = await self._ask(reign, [*commands, door])
+        is_in_reign = (epoch, state) == (str(reign.epoch).encode(), b"open")
+        if is_in_reign and int(seq or 0) >= seen_seq:
+            return replies, int(seq or 0)
+        reason = f"Redis has epoch {epoch!r}, state {state!r}, seq {seq!r}"
+        self.door.shut(reign, reason, seen_seq=seen_seq, has_lost=is_in_reign)
+        raise ShardRecovering
 
     def heed(self, row: Published, asked_at: float) -> None:
         """Hear what PostgreSQL says of the shard; *asked_at* by the loop's clock."""
@@ -159,6 +215,8 @@ class Shard:
     async def close(self) -> None:
         """Stop what runs beside the commands."""
         await self.door.close()
+        if self._hearing is not None:
+            self._hearing.cancel()
         if self._redo is not None:
             await self._redo.close()
 
@@ -226,8 +284,16 @@ class Shard:
         return self._seen_seq if self._seen_epoch == reign.epoch else 0
 
     def _why_not(self, reign: Reign) -> str:
-        """Say why this process cannot act under a reign: it knows no server of that name."""
-        return "" if reign.home in self._homes else f"EVENTLY_REDIS_URL names no {reign.home}"
+        """
+        Say why this process cannot act under a reign: it knows no server of that name.
+
+        What is open still to an earlier server is closed: it would refuse, and shut the door again.
+        """
+        home = self._homes.get(reign.home)
+        if home is None:
+            return f"EVENTLY_REDIS_URL names no {reign.home}"
+        home.wire.leave(reign.is_of)
+        return ""
 
     def _hear_over(self, epoch: int) -> None:
         """Shut the door on *epoch*: the redo buffer has learned that it is over."""
@@ -268,19 +334,28 @@ class Shard:
             return OutcomeUnknown() if was_sent else ShardUnavailable(NOT_SENT)
         if text.startswith("BADARG"):
             return BadCommand(text)
-        return EngineError(f"script failed: {text}")
+        return EngineError(f"Redis refused: {text}")
 
     async def is_heard(self) -> bool:
-        """Tell whether Redis answers in the reign that the door is open under; it reads alone."""
-        return self.door.is_open and await self._passes(READ_PROBE, self.door.reign())
+        """
+        Tell whether Redis takes writes in the reign that the door is open under.
+
+        One that only answers may be a replica by now. Cost: one small write, which all share who
+        ask meanwhile.
+        """
+        if not self.door.is_open:
+            return False
+        if self._hearing is None or self._hearing.done():
+            hearing = self._gets_through(self.door.reign())
+            self._hearing = asyncio.get_running_loop().create_task(hearing)
+        return await asyncio.shield(self._hearing)
 
     async def _gets_through(self, reign: Reign) -> bool:
-        """Tell whether Redis takes writes again, by one that means nothing."""
-        return await self._passes(WRITE_PROBE, reign)
-
-    async def _passes(self, verb: Verb[Any, Any], reign: Reign) -> bool:
+        """Tell whether Redis takes writes, by one that means nothing."""
         try:
-            await self._run(reign, call_of(verb, self.number, reign.epoch))
+            await self._run(reign, call_of(WRITE_PROBE, self.number, reign.epoch))
+        except Overloaded:
+            return True  # It would, if it had the memory; what gives places back passes.
         except EngineError:
             return False
         return True

@@ -3,8 +3,9 @@ The sweeper: ends overdue holds by Redis time, and forgets those that ended long
 
 A sale never waits for it, since a script that finds too little ends overdue holds itself; the
 sweeper is what brings places back where nobody asks, and what keeps memory bounded. Any number
-may run: each end is a compare-and-set in the script. Where Redis's clock has run ahead of its own,
-it waits, so that a clock that is set forward does not end all holds at a stroke (F34).
+may run: each end is a compare-and-set in the script. Where Redis's clock is set forward, it waits,
+so that this does not end all holds at a stroke; where it is set back, holds that were made before
+end when they would have ended (`engine.jumps`, F34).
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import structlog
 from prometheus_client import Counter, Gauge
-from redis.exceptions import RedisError
 
 from engine import keys
 from engine.commands import Expire
 from engine.emptier import Emptier
 from engine.errors import EngineError
+from engine.jumps import Jumps
+from engine.lasting import Lasting
 from engine.outcomes import Refused
 from engine.shard import Shard
 from engine.verbs import EXPIRE
@@ -35,10 +36,8 @@ EVENTS_MAX = 100
 HOLDS_MAX = 200
 #: How long an ended hold is remembered for repeated requests, in ms.
 FORGET_MS = 24 * 3_600_000
-#: How far Redis's clock may run ahead of ours between two turns before it is taken for a jump, and
-#: how long holds are left alone after one: as long as it was, and no longer than this. In seconds.
-JUMP_S_MIN = 5.0
-JUMP_PAUSE_S_MAX = 600.0
+#: Pause between two looks at what was made by a clock that has been set back since, in seconds.
+AHEAD_INTERVAL_S = 5.0
 
 EXPIRED = Counter("evently_holds_expired_total", "Holds ended by the sweeper", ["shard"])
 OVERDUE_MS = Gauge(
@@ -53,15 +52,21 @@ async def measure_overdue(shard: Shard) -> None:
     """
     Set the metric of the oldest overdue hold; also where no sweeper runs, which is what it is for.
 
-    Cost: two round trips.
+    Cost: one round trip.
 
     Raises:
-        RedisError, OSError: Redis did not answer; the metric stays as it was.
+        EngineError: Redis did not answer, or not in the reign; the metric stays as it was.
     """
-    seconds, micros = await shard.client.time()
-    rows: Any = await shard.client.zrange(keys.due(shard.number), 0, 0, withscores=True)
-    now_ms = seconds * 1000 + micros // 1000
-    OVERDUE_MS.labels(str(shard.number)).set(max(0, now_ms - rows[0][1]) if rows else 0)
+    time_now, first = await shard.ask_surely(
+        ("TIME",), ("ZRANGE", keys.due(shard.number), 0, 0, "WITHSCORES")
+    )
+    overdue_ms = _ms(time_now) - float(first[1]) if first else 0
+    OVERDUE_MS.labels(str(shard.number)).set(max(0, overdue_ms))
+
+
+def _ms(words: Sequence[bytes]) -> int:
+    """Read the reply of TIME, as Unix ms."""
+    return int(words[0]) * 1000 + int(words[1]) // 1000
 
 
 class Sweeper:
@@ -76,13 +81,15 @@ class Sweeper:
     ) -> None:
         self._shard = shard
         self._monotonic_s = monotonic_s
-        #: Redis's clock and ours when they were last looked at, in seconds.
-        self._clocks_s: tuple[float, float] | None = None
-        self._pause_until_s = 0.0
+        self._jumps = Jumps(monotonic_s)
+        #: Where the look at what a clock that was ahead has left goes on, and when the next begins.
+        self._ahead_from_ms = 0.0
+        self._ahead_at_s = 0.0
         self._emptier = Emptier(shard)
         self._forget_ms = forget_ms
         self._stopping = asyncio.Event()
         self._label = str(shard.number)
+        self._trouble = Lasting()
 
     def stop(self) -> None:
         """Ask `run` to return; may be called again."""
@@ -95,51 +102,74 @@ class Sweeper:
                 if self._shard.door.is_open:
                     await self.sweep()
                     await self._emptier.turn()
-            except (EngineError, RedisError, OSError) as error:
-                log.warning(
-                    "sweep failed", action="sweep_failed", shard=self._label, error=repr(error)
-                )
+                    if self._trouble.end():
+                        log.info("sweeping again", action="sweep_goes_on", shard=self._label)
+            except EngineError as error:
+                if self._trouble.is_news(repr(error)):
+                    log.warning(
+                        "sweep failed", action="sweep_failed", shard=self._label, error=repr(error)
+                    )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), SWEEP_INTERVAL_S)
 
     async def sweep(self) -> int:
         """End what is overdue now, within the bounds of one turn; return how many holds."""
         await measure_overdue(self._shard)
-        client, due = self._shard.client, keys.due(self._shard.number)
-        seconds, micros = await client.time()
-        if self._must_wait(seconds + micros / 1_000_000):
+        [time_now] = await self._shard.ask(("TIME",))
+        now_ms = _ms(time_now)
+        self._hear(now_ms / 1000)
+        if self._jumps.must_wait:
+            # Whoever holds may confirm meanwhile, and a sale that needs the places takes them.
             return 0
-        now_ms = seconds * 1000 + micros // 1000
-        rows: Any = await client.zrangebyscore(
-            due, "-inf", now_ms, start=0, num=EVENTS_MAX, withscores=True
-        )
-        count = 0
-        for event_id, _ in rows:
-            command = Expire(event_id.decode(), HOLDS_MAX, self._forget_ms)
-            outcome = await self._shard.submit(EXPIRE, command)
-            # An event that has lost a key has its turn once it is rebuilt.
-            count += 0 if isinstance(outcome, Refused) else outcome.expired
+        events = await self._due("-inf", now_ms)
+        count = sum([await self._expire(event_id) for event_id, _ in events])
+        count += await self._sweep_ahead(now_ms)
         if count:
             EXPIRED.labels(self._label).inc(count)
         return count
 
-    def _must_wait(self, redis_s: float) -> bool:
-        """
-        Tell whether Redis's clock has been set forward lately, at *redis_s* by itself.
+    def _hear(self, redis_s: float) -> None:
+        jump_s = self._jumps.hear(redis_s)
+        if jump_s:
+            self._ahead_from_ms = self._ahead_at_s = 0.0
+            log.warning(
+                "clock of Redis jumped",
+                action="clock_jumped",
+                shard=self._label,
+                ahead_s=round(jump_s, 1),
+            )
 
-        What it calls overdue then has been held for less than was said. Whoever holds may confirm
-        meanwhile, and a sale that needs the places still takes them.
+    async def _sweep_ahead(self, now_ms: int) -> int:
         """
-        own_s = self._monotonic_s()
-        if self._clocks_s is not None:
-            ahead_s = (redis_s - self._clocks_s[0]) - (own_s - self._clocks_s[1])
-            if ahead_s > JUMP_S_MIN:
-                self._pause_until_s = own_s + min(ahead_s, JUMP_PAUSE_S_MAX)
-                log.warning(
-                    "clock of Redis jumped",
-                    action="clock_jumped",
-                    shard=self._label,
-                    ahead_s=round(ahead_s, 1),
-                )
-        self._clocks_s = (redis_s, own_s)
-        return own_s < self._pause_until_s
+        End what is overdue by a clock that was ahead, and is set back since, a page at a time.
+
+        Each event is asked, again and again as long as there may be such a hold: what is due later
+        may be a hold of now as well.
+        """
+        behind_ms = self._jumps.behind_ms
+        if not behind_ms or self._monotonic_s() < self._ahead_at_s:
+            return 0
+        first_ms = max(self._ahead_from_ms, now_ms)
+        events = await self._due(f"({first_ms:.0f}", now_ms + behind_ms)
+        if len(events) == EVENTS_MAX:
+            self._ahead_from_ms = events[-1][1]
+        else:
+            self._ahead_from_ms = 0.0
+            self._ahead_at_s = self._monotonic_s() + AHEAD_INTERVAL_S
+        return sum([await self._expire(event_id, behind_ms) for event_id, _ in events])
+
+    async def _due(self, first: str, last_ms: int) -> list[tuple[str, float]]:
+        """Return the first events that are due between two moments, and when."""
+        name = keys.due(self._shard.number)
+        bounds = (first, last_ms, "WITHSCORES", "LIMIT", 0, EVENTS_MAX)
+        [flat] = await self._shard.ask(("ZRANGEBYSCORE", name, *bounds))
+        return [
+            (event_id.decode(), float(at_ms))
+            for event_id, at_ms in zip(flat[::2], flat[1::2], strict=True)
+        ]
+
+    async def _expire(self, event_id: str, ahead_ms: int = 0) -> int:
+        command = Expire(event_id, HOLDS_MAX, self._forget_ms, ahead_ms)
+        outcome = await self._shard.submit(EXPIRE, command)
+        # An event that has lost a key has its turn once it is rebuilt.
+        return 0 if isinstance(outcome, Refused) else outcome.expired

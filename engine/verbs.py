@@ -52,8 +52,9 @@ class Verb(Generic[Command, Outcome]):
     #: How commands travel: alone, or in batches of one of the other forms (`engine.calls`).
     form: Literal["orders", "rows", "reads", "alone"] = "rows"
     #: What a worker bears witness to until PostgreSQL has it: bookings, which a repeated reply
-    #: tells of as well, or the changes of this call alone (`engine.batches`).
-    witness: Literal["bookings", "changes"] | None = None
+    #: tells of as well; or what this call alone has changed, be it holds, whose records follow from
+    #: the orders, or changes, whose replies end with their records (`engine.batches`).
+    witness: Literal["bookings", "holds", "changes"] | None = None
     #: Whether it is limited how often a person may try (`engine.calls.Limit`).
     is_limited: bool = False
     #: What Redis does with the script while its memory is full: it refuses it before it starts,
@@ -73,30 +74,57 @@ class Verb(Generic[Command, Outcome]):
 BOOK = Verb(
     "book", Order, booked, "BOOKED", 2, _BOOK, "orders", witness="bookings", is_limited=True
 )
-HOLD = Verb("hold", Order, outcomes.held, "HELD", 2, _HOLD, "orders", is_limited=True)
+HOLD = Verb(
+    "hold", Order, outcomes.held, "HELD", 2, _HOLD, "orders", witness="holds", is_limited=True
+)
 CONFIRM = Verb("confirm", Own, booked, "CONFIRMED", witness="bookings")
-RELEASE = Verb("release", Own, applied, "RELEASED", memory="allowed")
-EXTEND = Verb("extend", commands.Extend, outcomes.extended, "EXTENDED")
+RELEASE = Verb("release", Own, applied, "RELEASED", memory="allowed", witness="changes")
+EXTEND = Verb("extend", commands.Extend, outcomes.extended, "EXTENDED", witness="changes")
 CANCEL = Verb("cancel", Own, applied, "CANCELLED", memory="allowed", witness="changes")
 CANCEL_ITEM = Verb(
-    "cancel_item", commands.CancelItem, applied, "CANCELLED ITEM_CANCELLED", memory="allowed"
+    "cancel_item",
+    commands.CancelItem,
+    applied,
+    "CANCELLED ITEM_CANCELLED",
+    memory="allowed",
+    witness="changes",
 )
-JOIN = Verb("join", commands.Join, applied, "JOINED", 2, _BOOK, is_limited=True)
-LEAVE = Verb("leave", Own, applied, "LEFT", memory="allowed")
-CHECKIN = Verb("checkin", commands.Scan, outcomes.scanned, "CHECKED_IN SCAN_REFUSED")
-UNDO_CHECKIN = Verb("undo_checkin", commands.Scan, applied, "CHECK_IN_UNDONE")
-TRANSFER = Verb("transfer", commands.Transfer, applied, "TRANSFERRED")
-CLOSE = Verb("close", OfEvent, applied, "CLOSED", memory="allowed")
-REOPEN = Verb("reopen", commands.Reopen, applied, "REOPENED")
-SET_CAPACITY = Verb("set_capacity", commands.SetCapacity, applied, "CAPACITY_SET")
-BLOCK = Verb("block", ShiftSeats, applied, "BLOCKED", form="alone")
-UNBLOCK = Verb("unblock", ShiftSeats, applied, "UNBLOCKED", form="alone")
+JOIN = Verb("join", commands.Join, applied, "JOINED", 2, _BOOK, witness="changes", is_limited=True)
+LEAVE = Verb("leave", Own, applied, "LEFT", memory="allowed", witness="changes")
+CHECKIN = Verb(
+    "checkin", commands.Scan, outcomes.scanned, "CHECKED_IN SCAN_REFUSED", witness="changes"
+)
+UNDO_CHECKIN = Verb("undo_checkin", commands.Scan, applied, "CHECK_IN_UNDONE", witness="changes")
+TRANSFER = Verb("transfer", commands.Transfer, applied, "TRANSFERRED", witness="changes")
+CLOSE = Verb("close", OfEvent, applied, "CLOSED", memory="allowed", witness="changes")
+REOPEN = Verb("reopen", commands.Reopen, applied, "REOPENED", witness="changes")
+SET_CAPACITY = Verb(
+    "set_capacity", commands.SetCapacity, applied, "CAPACITY_SET", witness="changes"
+)
+BLOCK = Verb("block", ShiftSeats, applied, "BLOCKED", form="alone", witness="changes")
+UNBLOCK = Verb("unblock", ShiftSeats, applied, "UNBLOCKED", form="alone", witness="changes")
 PUBLISH = Verb(
-    "publish", commands.Publish, applied, "PUBLISHED", 2, _PUBLISH, "alone", is_held_back=False
+    "publish",
+    commands.Publish,
+    applied,
+    "PUBLISHED",
+    2,
+    _PUBLISH,
+    "alone",
+    witness="changes",
+    is_held_back=False,
 )
 SEAT = Verb("seat", commands.Seat, refused, "SEATED", 0, _SEAT, "alone", is_held_back=False)
 CANCEL_EVENT = Verb(
-    "cancel_event", OfEvent, applied, "CANCELLED", 2, _CANCEL_EVENT, "alone", memory="allowed"
+    "cancel_event",
+    OfEvent,
+    applied,
+    "CANCELLED",
+    2,
+    _CANCEL_EVENT,
+    "alone",
+    witness="changes",
+    memory="allowed",
 )
 EMPTY_EVENT = Verb(
     "empty_event",
@@ -163,6 +191,6 @@ PERSISTED = Verb(
 
 #: Every verb by its name.
 VERBS = {verb.name: verb for verb in list(vars().values()) if isinstance(verb, Verb)}
-#: Called with no command they change nothing that counts: they tell whether a shard's Redis
-#: answers in this reign, and whether it takes writes.
-READ_PROBE, WRITE_PROBE = AVAILABILITY, WAITMARK
+#: Called with no command it changes nothing that counts: it tells whether a shard's Redis takes
+#: writes in this reign.
+WRITE_PROBE = WAITMARK

@@ -7,11 +7,12 @@ alone (`lua/join.lua`, `lua/lib/waitlist.lua`); I9 is theirs to keep.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from redis.asyncio import Redis
-
+from engine.errors import EventRecovering
 from engine.keys import EventKeys
+from engine.reads import Ask
 from engine.values import MEMBER_HEAD_CHARS, WaitEntry, member, parse_entry
 
 #: Entries ahead whose places are added up; beyond it the sum is not told.
@@ -26,53 +27,49 @@ class Position(NamedTuple):
     ahead_places: int | None
 
 
-async def read_entry(
-    redis: Redis, names: EventKeys, entry_id: str
-) -> tuple[WaitEntry, Position | None] | None:
-    """Read an entry and, if it waits, its position; None if there is none. One or two reads."""
-    found = await read_entries(redis, names, [entry_id])
-    return found.get(entry_id)
-
-
-async def read_entries(
-    redis: Redis, names: EventKeys, entry_ids: list[str]
+async def placed(
+    ask: Ask, names: EventKeys, rows: Mapping[str, bytes]
 ) -> dict[str, tuple[WaitEntry, Position | None]]:
-    """Read some entries of one event and the positions of those that wait."""
-    rows: list[Any] = await redis.hmget(names.entries, entry_ids)
-    entries = {
-        entry_id: parse_entry(row)
-        for entry_id, row in zip(entry_ids, rows, strict=True)
-        if row is not None
-    }
+    """
+    Return entries of one event by their rows, and the positions of those that wait.
+
+    Raises:
+        EventRecovering: what was there a moment ago is gone.
+    """
     found: dict[str, tuple[WaitEntry, Position | None]] = {}
-    for entry_id, entry in entries.items():
-        where = await _position(redis, names, entry_id, entry)
+    for entry_id, row in rows.items():
+        entry = parse_entry(row)
+        where = await _position(ask, names, entry_id, entry)
         if where is None and entry.status == "waiting":
             # It was promoted between the two reads.
-            row: Any = await redis.hget(names.entries, entry_id)
-            entry = parse_entry(row)  # noqa: PLW2901
+            [now] = await ask(("HGET", names.entries, entry_id))
+            if now is None:
+                raise EventRecovering
+            entry = parse_entry(now)
         found[entry_id] = (entry, where)
     return found
 
 
-async def _position(
-    redis: Redis, names: EventKeys, entry_id: str, entry: WaitEntry
-) -> Position | None:
+async def _position(ask: Ask, names: EventKeys, entry_id: str, entry: WaitEntry) -> Position | None:
     if entry.status != "waiting":
         return None
     own, first = member(entry_id, entry), f"[{entry.tier_no:03}:"
-    async with redis.pipeline(transaction=True) as pipeline:
-        pipeline.zscore(names.waitlist, own)
-        pipeline.zlexcount(names.waitlist, first, f"[{own}")
-        pipeline.zrangebylex(names.waitlist, first, f"({own}", start=0, num=AHEAD_MAX)
-        score, position, ahead = await pipeline.execute()
+    *_, (score, position, ahead) = await ask(
+        ("MULTI",),
+        ("ZSCORE", names.waitlist, own),
+        ("ZLEXCOUNT", names.waitlist, first, f"[{own}"),
+        ("ZRANGEBYLEX", names.waitlist, first, f"({own}", "LIMIT", 0, AHEAD_MAX),
+        ("EXEC",),
+    )
     if score is None:
         return None
     if position - 1 > len(ahead):
         return Position(position, None)
     places = 0
     if ahead:
-        ids = [name[MEMBER_HEAD_CHARS:].decode() for name in ahead]
-        rows: list[Any] = await redis.hmget(names.entries, ids)
-        places = sum(parse_entry(row).quantity for row in rows if row is not None)
+        ids = [name[MEMBER_HEAD_CHARS:] for name in ahead]
+        [rows] = await ask(("HMGET", names.entries, *ids))
+        if None in rows:
+            raise EventRecovering
+        places = sum(parse_entry(row).quantity for row in rows)
     return Position(position, places)

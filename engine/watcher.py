@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from engine.homes import Published
+from engine.lasting import Lasting
 
 log = structlog.get_logger()
 
@@ -37,7 +38,7 @@ class Watcher:
         """
         Args:
             read_shards: Returns all shards that there are; may fail while PostgreSQL is away, and
-                doors then stay as they are: sales go on (F22).
+                doors then stay as they are: sales go on (F24).
 
             heed: See `Heed`.
         """
@@ -45,7 +46,7 @@ class Watcher:
         self._heed = heed
         self._has_news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._failure = ""
+        self._trouble = Lasting()
 
     def start(self) -> None:
         """Begin to look."""
@@ -79,12 +80,14 @@ class Watcher:
             self._has_news.clear()
             try:
                 await self.look()
-                self._failure = ""
+                if self._trouble.end():
+                    log.info("the shards are read again", action="watch_shards_again")
             except Exception as error:  # noqa: BLE001  PostgreSQL may be away for any reason.
-                if repr(error) != self._failure:  # Said once, however long it takes.
-                    self._failure = repr(error)
+                if self._trouble.is_news("away"):  # Refused, then starting up: one outage.
                     log.warning(
-                        "cannot read the shards", action="watch_shards", error=self._failure
+                        "cannot read the shards, sales go on",
+                        action="watch_shards",
+                        error=repr(error),
                     )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._has_news.wait(), WATCH_INTERVAL_S)

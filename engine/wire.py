@@ -15,12 +15,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
 from redis import exceptions as redis_errors
 from redis._parsers.base import BaseParser
 from redis.asyncio import Redis
+
+from engine import porter
+from engine.guard import Facts
 
 #: Longest wait for a reply, for a client that has none of its own.
 TIMEOUT_S = 5.0
@@ -37,6 +41,8 @@ class Wire:
         self._pool = client.connection_pool
         self._timeout_s: float = self._pool.connection_kwargs["socket_timeout"] or TIMEOUT_S
         self._traffic: _Traffic | None = None
+        #: What its porter has found behind the connection.
+        self._facts: Facts | None = None
         self._opening: asyncio.Task[_Traffic] | None = None
 
     async def call(self, *words: Any) -> Any:
@@ -53,17 +59,23 @@ class Wire:
             raise reply
         return reply
 
+    def leave(self, is_home: Callable[[str, str], bool]) -> None:
+        """
+        Close the connection if it leads to another server than the one that was opened.
+
+        Args:
+            is_home: Tells by run id and history whether a server is that one.
+        """
+        traffic, facts = self._traffic, self._facts
+        if traffic is not None and facts is not None and not is_home(facts.run_id, facts.replid):
+            traffic.end(redis_errors.ConnectionError("the wire leads to another server"))
+
     def close(self) -> None:
         """Close the connection; calls under way fail."""
         if self._opening is not None:
             self._opening.cancel()
         if self._traffic is not None:
             self._traffic.end(redis_errors.ConnectionError("the wire was closed"))
-
-    def hang_up(self) -> None:
-        """End the connection, if there is one; calls under way fail, the next opens another."""
-        if self._traffic is not None:
-            self._traffic.end(redis_errors.ConnectionError("the server was replaced"))
 
     async def open(self) -> _Traffic:
         """
@@ -83,6 +95,7 @@ class Wire:
             await asyncio.wait_for(connection.connect(), self._timeout_s)
         except TimeoutError as error:
             raise redis_errors.TimeoutError("no connection in time") from error
+        self._facts = porter.found_behind(connection)
         # Redis has answered all that was asked: nothing is left in redis-py's own buffer. There is
         # no public way to its transport.
         writer = connection._writer  # noqa: SLF001

@@ -1,14 +1,20 @@
-"""The first admin: made at the first start, with a password that is shown once."""
+"""The first admin: made at the first start, with a password that is told once; a new one."""
 
 from __future__ import annotations
 
+import os
 import secrets
 
+import structlog
+
+from evently.embedded import ServerError
 from evently.settings import Settings
 from store import users
 from store.pool import connect
 from usecases.passwords import hash_now
 from usecases.text import email_forms
+
+log = structlog.get_logger()
 
 PASSWORD_BYTES = 18
 ORGANIZER_NAME = "House"
@@ -40,3 +46,30 @@ async def ensure_admin(settings: Settings) -> str | None:
             return password
     finally:
         await connection.close()
+
+
+async def reset_admin(settings: Settings, email: str) -> str:
+    """
+    Give an admin a new password, which ends the old one; tokens that are out live to their end.
+
+    Args:
+        email: The admin's address.
+
+    Returns:
+        The password.
+
+    Raises:
+        ServerError: no admin has this address.
+    """
+    connection = await connect(settings.database_url, timeout_ms=settings.database_timeout_ms)
+    try:
+        password = secrets.token_urlsafe(PASSWORD_BYTES)
+        user_id = await users.set_admin_password(
+            connection, email_forms(email), password_hash=hash_now(password)
+        )
+    finally:
+        await connection.close()
+    if user_id is None:
+        raise ServerError(f"no admin has the address {email}: see --email")
+    log.warning("admin has a new password", action="admin_reset", user=user_id, by_uid=os.getuid())
+    return password

@@ -1,26 +1,31 @@
 """
 The command `evently`.
 
-Owns the commands' names, options and what they print. An error that the operator can mend is one
-line on stderr and exit code 2, never a traceback. Each command imports what it needs when it runs,
-so that `evently --help` is quick. Leaves the work to the modules that the commands call.
+Owns the commands' names, options and what they print. Each command imports what it needs when it
+runs, so that `evently --help` is quick. Leaves the work to the modules that the commands call, and
+how one ends that could not do it to `command.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from engine.printable import printable, table
+from evently.command import Group
 from evently.embedded.errors import ServerError
 from evently.settings import ENV_PREFIX, REDIS_PASSWORDS, Settings, SettingsError, environment
 
 app = typer.Typer(
     name="evently",
+    cls=Group,
     help="Redis-first booking engine.",
     no_args_is_help=True,
     add_completion=False,
@@ -28,17 +33,17 @@ app = typer.Typer(
 )
 config = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(config, name="config")
+redis_log = typer.Typer(help="The append-only log of Redis.", no_args_is_help=True)
+app.add_typer(redis_log, name="redis-log")
+admin = typer.Typer(help="The admin's account.", no_args_is_help=True)
+app.add_typer(admin, name="admin")
 shards = typer.Typer(help="The shards, and the servers they live on.", no_args_is_help=True)
 app.add_typer(shards, name="shards")
 
 
 def main() -> None:
-    """Run the command line; errors for the operator are one line and exit code 2."""
-    try:
-        app()
-    except (SettingsError, ServerError) as error:
-        typer.echo(f"evently: {error}", err=True)
-        raise SystemExit(2) from None
+    """Run the command line."""
+    app()
 
 
 @app.command()
@@ -111,17 +116,16 @@ def acl() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database's schema up to date."""
-    import asyncpg  # noqa: PLC0415
-
     from store.migrate import MigrationError  # noqa: PLC0415
     from store.migrate import migrate as run_migrate  # noqa: PLC0415
+    from store.pool import UNANSWERED  # noqa: PLC0415
 
     settings = Settings.load().require("database_url")
     try:
         applied = asyncio.run(
             run_migrate(settings.database_url, passwords=settings.database_passwords)
         )
-    except (OSError, MigrationError, asyncpg.PostgresError) as error:
+    except (MigrationError, *UNANSWERED) as error:
         raise ServerError(f"the database cannot be made ready: {error}") from error
     typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
 
@@ -141,36 +145,86 @@ def seed(
     asyncio.run(seed_users(settings, users=users, tokens=tokens))
 
 
+@admin.command()
+def reset(
+    email: Annotated[str, typer.Option(help="The admin's address, if it is another.")] = "",
+) -> None:
+    """Give the admin a new password: shown once on a terminal, else written into a file."""
+    from evently import logs  # noqa: PLC0415
+    from evently.admin import reset_admin  # noqa: PLC0415
+    from evently.embedded.place import write_atomically  # noqa: PLC0415
+    from evently.up import ADMIN_FILE  # noqa: PLC0415
+
+    settings = Settings.load().require("database_url")
+    logs.to_stderr()
+    email = email or settings.admin_email
+    password = asyncio.run(reset_admin(settings, email))
+    if sys.stdout.isatty():
+        typer.echo(f"{email}  password {password} (shown this once)")
+        return
+    settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = settings.data_path / ADMIN_FILE
+    write_atomically(path, f"{password}\n".encode())
+    typer.echo(f"{email}  password in {path}; remove the file when you have read it")
+
+
+@redis_log.command("check")
+def check_log() -> None:
+    """Say whether the log of the embedded Redis, which must not run, is whole: 0 yes, 1 no."""
+    _examine_log(fix=False)
+
+
+@redis_log.command("fix")
+def fix_log() -> None:
+    """Copy that log, then cut it at its damage; what follows is lost. 0: it is whole, 1: not."""
+    _examine_log(fix=True)
+
+
+@redis_log.command("rewrite")
+def rewrite_log() -> None:
+    """Have the running Redis write its log anew, from what it has in memory."""
+    from evently.redis_log import rewrite  # noqa: PLC0415
+
+    settings = Settings.load().require("redis_url")
+    for name in asyncio.run(rewrite(settings)):
+        typer.echo(f"server {name}: its log is written anew")
+
+
 @config.command()
 def show() -> None:
     """Show every setting, its value (secrets hidden) and where it comes from."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
     own = Settings.from_env(environment())
     effective = Settings.load()
-    table = Table("variable", "value", "from")
-    for field, value in effective.masked().items():
-        variable = ENV_PREFIX + field.upper()
-        table.add_row(variable, value, _origin(field, own, effective))
-    Console().print(table)
+    rows = [
+        (ENV_PREFIX + field.upper(), value, _origin(field, own, effective))
+        for field, value in effective.masked().items()
+    ]
+    _print_table(("variable", "value", "from"), rows)
 
 
 @shards.command("list")
 def list_shards() -> None:
     """Show which shards there are, where they live, and whether they are open."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
     from evently.shards import listed  # noqa: PLC0415
+    from reconciler.recover.frozen import remedy  # noqa: PLC0415
 
     settings = Settings.load().require("redis_url", "database_url")
-    table = Table("shard", "server", "state", "epoch", "new events")
-    for one in asyncio.run(listed(settings)):
-        home = one.home if one.home in settings.redis_servers else f"{one.home} (not in settings)"
-        events = "by hand alone" if one.is_reserved else "yes"
-        table.add_row(str(one.shard), home, one.state, str(one.epoch), events)
-    Console().print(table)
+    found = asyncio.run(listed(settings))
+    rows = [
+        (
+            one.shard,
+            one.home if one.home in settings.redis_servers else f"{one.home} (not in settings)",
+            one.state,
+            one.epoch,
+            "by hand alone" if one.is_reserved else "yes",
+        )
+        for one in found
+    ]
+    _print_table(("shard", "server", "state", "epoch", "new events"), rows)
+    for one in found:
+        if one.state == "frozen":
+            text = f"shard {one.shard} is frozen: {one.reason}; {remedy(one.shard, one.reason)}"
+            typer.echo(printable(text))
 
 
 @shards.command("add")
@@ -198,6 +252,20 @@ def move_shard(
     """Move a shard to another server, as `reconciler move` does."""
     gone = ("--old-home-is-gone", old_home_is_gone) if old_home_is_gone else ()
     _become("reconciler", "move", str(shard), "--to", to, *gone)
+
+
+def _examine_log(*, fix: bool) -> None:
+    from evently.redis_log import examine  # noqa: PLC0415
+
+    is_whole, text = examine(Settings.load().data_path, fix=fix)
+    typer.echo(text, nl=False)
+    typer.echo("the log is whole" if is_whole else "the log is damaged")
+    raise typer.Exit(0 if is_whole else 1)
+
+
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    typer.echo("\n".join(table(headings, rows, width=width)))
 
 
 def _origin(field: str, own: Settings, effective: Settings) -> str:

@@ -20,24 +20,28 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
-from rich.table import Table
 
 from api.files import raise_file_limit
 from engine import acl, guard, porter
 from engine.durability import Durability
 from engine.guard import Facts
+from engine.printable import printable, table
 from engine.redis_client import connect
 from evently import canary
 from evently.embedded import ServerError
 from evently.embedded.binaries import find_valkey
 from evently.settings import Settings
-from store import damage, reigns
+from reconciler.recover.frozen import remedy
+from store import damage, drift, ends, reigns
 from store import guard as database_guard
+from store.pool import UNANSWERED
 
 #: Difference between the clocks from which on people are told wrong times, in ms.
 CLOCK_DIFFERENCE_MS_MAX = 1_000
 #: How long a loss is told of once the event is whole again.
 DAMAGE_TOLD = dt.timedelta(days=1)
+#: How long a shard may go without a look of the continuous check, in seconds.
+WATCHED_S_MAX = 600
 #: Share of the disk that must be free: both logs are rewritten beside the old ones.
 DISK_FREE_SHARE_MIN = 0.1
 #: Files that a process of the API should be able to have open: each connection is one.
@@ -104,7 +108,9 @@ async def examine(settings: Settings) -> Report:
         )
         await _examine_database(report, database, settings)
         await _look_at_damage(report, database)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        await _look_at_checkpoints(report, database)
+        await _look_at_drift(report, database)
+    except UNANSWERED as error:
         report.errors.append(f"PostgreSQL: {error!r}")
     for name, url in settings.redis_servers_as(acl.COORDINATOR).items():
         subject = f"Redis {name}"
@@ -179,9 +185,15 @@ async def _examine_database(
                 grade="bad",
                 must_be="open" if is_known else "on a server of EVENTLY_REDIS_URL",
                 why="" if row is None else row.reason,
-                fix="python -m reconciler recover; docs/OPERATIONS.md",
+                fix=_remedy_of(one.shard, row),
             )
         )
+
+
+def _remedy_of(shard: int, row: reigns.ReignRow | None) -> str:
+    if row is not None and row.state == "frozen":
+        return remedy(shard, row.reason)
+    return "python -m reconciler recover; docs/OPERATIONS.md"
 
 
 async def _look_at_damage(report: Report, database: asyncpg.Connection) -> None:
@@ -198,6 +210,58 @@ async def _look_at_damage(report: Report, database: asyncpg.Connection) -> None:
                 must_be="whole",
                 why="something deletes keys: an eviction policy, or a hand",
                 fix="find out what; `reconciler mend` rebuilds an event; docs/OPERATIONS.md",
+            )
+        )
+
+
+async def _look_at_checkpoints(report: Report, database: asyncpg.Connection) -> None:
+    """Tell of checkpoints that are not where the journal's own rows end: no program of ours."""
+    for one in await reigns.shards(database):
+        for epoch, there in (await ends.of_shard(database, one.shard, since=None)).items():
+            if there.agree:
+                continue
+            report.rows.append(
+                Row(
+                    subject=f"shard {one.shard}",
+                    what=f"checkpoint of epoch {epoch}",
+                    value=f"{there.last_seq}, and the journal ends at {there.end_seq}",
+                    grade="bad",
+                    must_be="where the journal ends",
+                    why="somebody changed shard_checkpoint, or deleted rows of journal",
+                    fix="the coordinator sets it where rows prove it; `reconciler check`",
+                )
+            )
+
+
+async def _look_at_drift(report: Report, database: asyncpg.Connection) -> None:
+    """Tell what the continuous check knows to be wrong, and whether there is one."""
+    for known in await drift.lately(database, DAMAGE_TOLD):
+        is_over = known.gone_at is not None
+        report.rows.append(
+            Row(
+                subject=f"shard {known.shard}",
+                what=f"{known.invariant} {known.code}",
+                value=f"{known.booking_id or known.event_id or ''} {known.message}".strip(),
+                grade="advice" if is_over else "bad",
+                must_be="no drift",
+                why=f"seen at {known.seen_at:%Y-%m-%d %H:%M} UTC"
+                + (f", gone since {known.gone_at:%H:%M}" if known.gone_at else ""),
+                fix="`reconciler repair` says what can be done; docs/OPERATIONS.md, Drift",
+            )
+        )
+    watched = {one.shard: one for one in await drift.watched(database)}
+    for one in await reigns.shards(database):
+        looked_s = watched[one.shard].looked_s if one.shard in watched else None
+        report.rows.append(
+            _row(
+                f"shard {one.shard}",
+                "continuous check",
+                "never" if looked_s is None else f"{looked_s:.0f} s ago",
+                unless=looked_s is not None and looked_s < WATCHED_S_MAX,
+                grade="advice",
+                must_be=f"within {WATCHED_S_MAX} s",
+                why="drift is not noticed before somebody asks",
+                fix="EVENTLY_RECONCILER_WATCH_S above 0, or `python -m reconciler watch`",
             )
         )
 
@@ -308,11 +372,21 @@ def show(report: Report, *, as_json: bool) -> None:
         }
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
         return
-    table = Table("subject", "what", "found", "must be", "why", "remedy")
-    for row in report.rows:
-        cells = (row.value, row.must_be, row.why, row.fix)
-        table.add_row(row.subject, row.what, *cells, style=_COLOURS[row.grade])
-    console = Console()
-    console.print(table)
+    console, complaints = Console(), Console(stderr=True)
+    cells = [
+        (row.subject, row.what, row.value, row.must_be, row.why, row.fix) for row in report.rows
+    ]
+    headings, *lines = table(
+        ("subject", "what", "found", "must be", "why", "remedy"),
+        cells,
+        width=console.width if console.is_terminal else None,
+    )
+    _print(console, headings, "")
+    for row, line in zip(report.rows, lines, strict=True):
+        _print(console, line, _COLOURS[row.grade])
     for error in report.errors:
-        console.print(f"could not ask {error}", style="red", markup=False)
+        _print(complaints, f"could not ask {printable(error)}", "red")
+
+
+def _print(console: Console, text: str, style: str) -> None:
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -8,7 +8,10 @@ seldom, to the callers: nothing is logged per request on the booking path.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import logging
+import os
 import sys
 from typing import Any
 
@@ -52,11 +55,17 @@ def configure(level: str, service: str) -> None:
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory() if is_terminal else _BytesLoggers(),
+        logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
+    atexit.register(_let_go)
     structlog.contextvars.bind_contextvars(service=service)
     _configure_libraries(shared, final, service=service, level=LEVELS[level])
+
+
+def to_stderr() -> None:
+    """Let the lines of a one-shot command go to stderr: stdout is its answer's."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def _spell_out(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -67,11 +76,35 @@ def _spell_out(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.
     }
 
 
-class _BytesLoggers:
-    """Finds stdout anew for each logger: it may be replaced, as test runners do."""
+class _Lines:
+    """
+    Writes lines to stdout; one that cannot be written is lost, and nobody fails for it.
 
-    def __call__(self, *_: Any) -> structlog.BytesLogger:
-        return structlog.BytesLogger(sys.stdout.buffer)
+    The disk that a log goes to may be full, or its reader gone: what was to be logged has happened
+    all the same, and whoever logs it has more to do.
+    """
+
+    def __init__(self, *_: Any) -> None:
+        # Found anew for each logger: it may be replaced, as test runners do.
+        self._file = sys.stdout.buffer
+
+    def msg(self, line: str | bytes) -> None:
+        """Write a line."""
+        raw = line if isinstance(line, bytes) else line.encode(errors="replace")
+        with contextlib.suppress(OSError, ValueError):
+            self._file.write(raw + b"\n")
+            self._file.flush()
+
+    debug = info = warning = error = msg
+
+
+def _let_go() -> None:
+    """Give up what could not be written: an interpreter that ends with it says that it failed."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _configure_libraries(

@@ -209,7 +209,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     #: Shortest time from one of the persister's transactions to the next, in milliseconds.
     persist_interval_ms: Annotated[int, Meta(ge=0, le=1_000)] = 50
     #: Shortest rest of the continuous check between two groups of events, in seconds; 0: no check.
-    reconciler_watch_s: Annotated[int, Meta(ge=0, le=3_600)] = 0
+    reconciler_watch_s: Annotated[int, Meta(ge=0, le=3_600)] = 5
     #: Time a read waits for PostgreSQL to catch up with Redis, in milliseconds.
     catch_up_timeout_ms: Annotated[int, Meta(ge=0, le=60_000)] = 3_000
     #: How old the answer to what is left of an event may be, in milliseconds; 0 asks Redis always.

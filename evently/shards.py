@@ -21,13 +21,20 @@ class Listed(NamedTuple):
     state: str
     epoch: int
     is_reserved: bool
+    #: Why it is frozen; empty if it is not.
+    reason: str = ""
 
 
 async def listed(settings: Settings) -> list[Listed]:
     """Return all shards."""
     database = await _connect(settings)
+    reasons: dict[int, str] = {}
     try:
         rows = await reigns.shards(database)
+        for row in rows:
+            if row.state == "frozen":
+                reign = await reigns.read(database, row.shard)
+                reasons[row.shard] = "" if reign is None else reign.reason
     finally:
         await database.close(timeout=settings.database_timeout_ms / 1000)
     return [
@@ -37,6 +44,7 @@ async def listed(settings: Settings) -> list[Listed]:
             row.state if row.epoch else "never opened",
             row.epoch,
             row.is_reserved,
+            reasons.get(row.shard, ""),
         )
         for row in rows
     ]

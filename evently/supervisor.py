@@ -2,9 +2,11 @@
 Keeps processes running: the embedded servers and the parts of the service.
 
 Owns starting, watching, restarting with back-off, and stopping in order (the API first, the servers
-last). Guarantees: every child gets a death signal should this process be killed; a stop is bounded
+last). Guarantees: every child gets a death signal should this process be killed; once all is up, no
+error ends the run, whatever the machine refuses: it is said once and tried again; a stop is bounded
 and ends with exit code 0. Children are forked from the main thread, where asyncio must run.
-Leaves what the parts are, and in which order they come up, to `evently/up.py`.
+Leaves what the parts are, and in which order they come up, to `evently/up.py`, and what makes a
+server of no use to `evently/keeping.py`.
 """
 
 from __future__ import annotations
@@ -14,23 +16,23 @@ import contextlib
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 import structlog
 
 from evently.embedded import process
 from evently.embedded.errors import ServerError
-from evently.embedded.server import READY_TIMEOUT_S, Server
+from evently.embedded.server import Server
+from evently.keeping import ServerKeeper, come_up
+from evently.patience import Backoff, Trouble, is_refusal
 
 log = structlog.get_logger()
 
+Done = TypeVar("Done")
+
 WATCH_INTERVAL_S = 0.05
-BACKOFF_FIRST_S = 0.1
-BACKOFF_MAX_S = 5.0
-#: A child that lived this long was well: its next death starts the back-off anew.
-WELL_AFTER_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +47,6 @@ class Part:
     def stage(self) -> str:
         """Parts of one stage are stopped together."""
         return self.name.partition("-")[0]
-
-
-class Backoff:
-    """Seconds to wait before the next start: doubles with every early death."""
-
-    def __init__(self) -> None:
-        self._next_s = BACKOFF_FIRST_S
-
-    def after(self, *, alive_s: float) -> float:
-        """Return how long to wait after a child died that had lived *alive_s*."""
-        if alive_s >= WELL_AFTER_S:
-            self._next_s = BACKOFF_FIRST_S
-        wait_s = self._next_s
-        self._next_s = min(self._next_s * 2, BACKOFF_MAX_S)
-        return wait_s
 
 
 class Supervisor:
@@ -79,6 +66,8 @@ class Supervisor:
         self._on_part_death = on_part_death
         self._parts: list[Part] = []
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        #: When each was started, by the monotonic clock.
+        self._started_s: dict[str, float] = {}
         self._servers: list[Server] = []
         self._watchers: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
@@ -103,7 +92,7 @@ class Supervisor:
             0 after SIGTERM, SIGINT, SIGHUP or `request_stop()`.
 
         Raises:
-            ServerError: from *startup*; everything that it had started is stopped first.
+            Whatever *startup* does; everything that it had started is stopped first.
         """
         loop = asyncio.get_running_loop()
         signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -119,11 +108,40 @@ class Supervisor:
                     loop.remove_signal_handler(one)
         return 0
 
+    async def insist(self, what: str, step: Callable[[], Awaitable[Done]]) -> Done:
+        """
+        Do a step of the start, again and again while the machine has no room for it.
+
+        Args:
+            what: The step, for the log.
+
+            step: Repeatable.
+
+        Raises:
+            Whatever else keeps it from being done.
+        """
+        trouble = Trouble(what)
+        while True:
+            try:
+                done = await step()
+            except Exception as error:
+                if not is_refusal(error):
+                    raise
+                await asyncio.sleep(trouble.note(error))
+            else:
+                trouble.over()
+                return done
+
     async def start_server(self, server: Server) -> None:
-        """Start an embedded server, wait until it answers, and keep it running."""
+        """
+        Start an embedded server, wait until it answers, and keep it running.
+
+        Raises:
+            ServerError, OSError: it did not start, for another cause than a full machine.
+        """
         self._servers.append(server)
         started_s = time.monotonic()
-        await _come_up(server)
+        await self.insist(f"start {server.title}", lambda: come_up(server))
         log.info(
             "server started",
             action="server_started",
@@ -131,33 +149,50 @@ class Supervisor:
             pid=server.pid,
             took_ms=round((time.monotonic() - started_s) * 1000),
         )
-        self.watch(self._keep_server(server))
+        keeper = ServerKeeper(server)
+        self.watch(f"keep {server.title} running", keeper.look)
+        self.watch(f"ask {server.title}", keeper.ask)
 
     def start_part(self, part: Part) -> None:
-        """Start a part and keep it running."""
+        """
+        Start a part and keep it running; what the machine has no room for now is tried again.
+
+        Raises:
+            ServerError: it cannot be started, and will not be kept.
+        """
+        try:
+            self._spawn(part)
+        except ServerError as error:
+            if not is_refusal(error):
+                raise
         self._parts.append(part)
-        self._spawn(part)
-        self.watch(self._keep_part(part))
+        backoff = Backoff()
+        self.watch(f"keep {part.name} running", lambda: self._keep_part(part, backoff))
+
+    def watch(self, what: str, look: Callable[[], Awaitable[None]]) -> None:
+        """
+        Do *look* over and over, beside all else, until the stop.
+
+        Args:
+            what: What it does, for the log.
+
+            look: Should wait for something; what it raises is said once, and it is done again.
+        """
+        self._watchers.add(asyncio.create_task(_go_on(what, look)))
 
     async def _run_until_stopped(self, startup: Callable[[], Awaitable[None]]) -> None:
-        """Wait for the stop, the end of a failed start, or a watcher's error."""
+        """Wait for the stop, or the end of a failed start."""
 
         async def start() -> None:
             await startup()
 
         starting = asyncio.create_task(start())
         stopping = asyncio.create_task(self._wait_for_stop())
-        has_started = False
         try:
-            while not stopping.done():
-                awaited = {stopping, *self._watchers} | (set() if has_started else {starting})
-                # The timeout picks up watchers that the start has added meanwhile.
-                done, _ = await asyncio.wait(
-                    awaited, timeout=1.0, return_when=asyncio.FIRST_COMPLETED
-                )
-                for task in done - {stopping}:
-                    task.result()
-                has_started = starting.done()
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await stopping
         finally:
             for task in (starting, stopping):
                 task.cancel()
@@ -166,62 +201,31 @@ class Supervisor:
     async def _wait_for_stop(self) -> None:
         await self._stop.wait()
 
-    def watch(self, keeping: Coroutine[Any, Any, None]) -> None:
-        """Run something beside the parts until the stop; its error ends the run."""
-        self._watchers.add(asyncio.create_task(keeping))
-
     def _spawn(self, part: Part) -> None:
         child = process.spawn(part.argv, death_signal=signal.SIGTERM, env=part.env)
         self._running[part.name] = child
+        self._started_s[part.name] = time.monotonic()
         log.info("part started", action="part_started", part=part.name, pid=child.pid)
 
-    async def _keep_part(self, part: Part) -> None:
-        backoff = Backoff()
-        while True:
-            child = self._running[part.name]
-            started_s = time.monotonic()
-            await _ended(_has_ended(child))
-            self._note_death(child.pid)
-            wait_s = backoff.after(alive_s=time.monotonic() - started_s)
-            log.warning(
-                "part died",
-                action="part_died",
-                part=part.name,
-                pid=child.pid,
-                exit_code=child.returncode,
-                restart_in_s=wait_s,
-            )
-            await asyncio.sleep(wait_s)
+    async def _keep_part(self, part: Part, backoff: Backoff) -> None:
+        """Start a part that does not run, or wait until one that does has died."""
+        child = self._running.get(part.name)
+        if child is None:
             self._spawn(part)
-
-    async def _keep_server(self, server: Server) -> None:
-        backoff = Backoff()
-        while True:
-            started_s = time.monotonic()
-            await _ended(lambda: not (server.is_running and server.has_data))
-            if server.is_running:
-                # It acknowledges what is on no disk: recovery is to be had while workers remember.
-                log.error("server lost its data", action="server_lost_data", server=server.title)
-                server.kill()
-            wait_s = backoff.after(alive_s=time.monotonic() - started_s)
-            log.error("server died", action="server_died", server=server.title, restart_in_s=wait_s)
-            await asyncio.sleep(wait_s)
-            try:
-                await _come_up(server)
-            except ServerError as error:
-                log.error(
-                    "server did not start",
-                    action="server_start_failed",
-                    server=server.title,
-                    error=str(error),
-                )
-            else:
-                log.info(
-                    "server restarted",
-                    action="server_restarted",
-                    server=server.title,
-                    pid=server.pid,
-                )
+            return
+        await _ended(child)
+        del self._running[part.name]
+        self._note_death(child.pid)
+        wait_s = backoff.after(alive_s=time.monotonic() - self._started_s[part.name])
+        log.warning(
+            "part died",
+            action="part_died",
+            part=part.name,
+            pid=child.pid,
+            exit_code=child.returncode,
+            restart_in_s=wait_s,
+        )
+        await asyncio.sleep(wait_s)
 
     async def _shut_down(self) -> None:
         """Stop stage by stage in the reverse order of starting, then the servers."""
@@ -232,8 +236,17 @@ class Supervisor:
             names = [part.name for part in self._parts if part.stage == stage]
             await self._stop_parts([self._running[name] for name in names if name in self._running])
         for server in reversed(self._servers):
-            server.stop()
-            log.info("server stopped", action="server_stopped", server=server.title)
+            try:
+                server.stop()
+            except Exception as error:  # noqa: BLE001  The others are stopped all the same.
+                log.error(
+                    "server not stopped",
+                    action="server_not_stopped",
+                    server=server.title,
+                    error=repr(error),
+                )
+            else:
+                log.info("server stopped", action="server_stopped", server=server.title)
 
     async def _stop_parts(self, children: Sequence[subprocess.Popen[bytes]]) -> None:
         alive = [child for child in children if child.poll() is None]
@@ -257,22 +270,18 @@ class Supervisor:
             self._on_part_death(pid)
 
 
-async def _come_up(server: Server) -> None:
-    """`Server.start()` without blocking the loop while a large log is replayed."""
-    server.launch()
-    deadline_s = time.monotonic() + READY_TIMEOUT_S
-    while not server.is_ready():
-        if time.monotonic() >= deadline_s:
-            server.kill()
-            raise ServerError(f"{server.title} did not answer within {READY_TIMEOUT_S:g} s")
-        await asyncio.sleep(process.POLL_S)
+async def _go_on(what: str, look: Callable[[], Awaitable[None]]) -> None:
+    trouble = Trouble(what)
+    while True:
+        try:
+            await look()
+        except Exception as error:  # noqa: BLE001  Whatever it is, who stays can be well again.
+            await asyncio.sleep(trouble.note(error))
+        else:
+            trouble.over()
 
 
-def _has_ended(child: subprocess.Popen[bytes]) -> Callable[[], bool]:
-    return lambda: child.poll() is not None
-
-
-async def _ended(has_ended: Callable[[], bool]) -> None:
+async def _ended(child: subprocess.Popen[bytes]) -> None:
     """Wait for a child's end; asking costs a system call, and `poll` reaps it as well."""
-    while not has_ended():  # noqa: ASYNC110 - the process has no event to wait for
+    while child.poll() is None:  # noqa: ASYNC110 - the process has no event to wait for
         await asyncio.sleep(WATCH_INTERVAL_S)

@@ -3,7 +3,8 @@
 
 Owns the order of a start (lock, secrets, servers, schema, admin, parts, readiness), the files
 `secrets.json` and `running.json`, and what is said to the operator. Guarantees: what is started is
-stopped again when a later step fails. Leaves keeping processes running to `supervisor.py`.
+stopped again when a later step fails; a step that the machine has no room for is not failed, it
+waits. Leaves keeping processes running to `supervisor.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import asyncpg
 import msgspec
 import structlog
 from prometheus_client import multiprocess
@@ -52,7 +52,9 @@ FOREIGN_SECRETS = frozenset({"POSTGRES_PASSWORD"})
 JWT_SECRET_BYTES = 48
 TICKET_KEY_BYTES = 32
 REDIS_PASSWORD_BYTES = 32
+#: Time after which it is said that the API is not ready yet, and what is said.
 READY_TIMEOUT_S = 60.0
+READY_HINT = "`evently shards list`, and the log lines above, say why"
 PORT_POLL_S = 0.1
 #: Pause between two looks for shards that were added, in seconds.
 SHARDS_INTERVAL_S = 2.0
@@ -78,7 +80,10 @@ def up(settings: Settings, environ: Mapping[str, str]) -> int:
     """
     settings = msgspec.structs.replace(settings, data_dir=str(settings.data_path))
     with DataLock(settings.data_path) as lock:
-        return asyncio.run(_Run(settings, environ, lock).run())
+        try:
+            return asyncio.run(_Run(settings, environ, lock).run())
+        except OSError as error:
+            raise ServerError(f"cannot start: {error}") from error
 
 
 class _Run:
@@ -88,7 +93,7 @@ class _Run:
         self._settings = settings
         self._environ = environ
         self._lock = lock
-        self._metrics_path = metrics_folder(settings.data_path)
+        self._metrics_path: Path | None = None
         self._supervisor = Supervisor(
             drain_timeout_s=settings.drain_timeout_s, on_part_death=self._forget_gauges
         )
@@ -96,6 +101,8 @@ class _Run:
         self._valkey: ValkeyServer | None = None
         self._postgres: PostgresServer | None = None
         self._password: str | None = None
+        #: Names of the parts that have been started.
+        self._started: set[str] = set()
 
     async def run(self) -> int:
         """Bring everything up, wait for the stop, clean up."""
@@ -103,57 +110,60 @@ class _Run:
             return await self._supervisor.run(self._start)
         finally:
             if self._password is not None:  # The start failed before the banner could tell it.
-                self._say(self._admin_line())
-            (self._settings.data_path / RUNNING_FILE).unlink(missing_ok=True)
-            shutil.rmtree(self._metrics_path, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    self._say(self._admin_line())
+            with contextlib.suppress(OSError):
+                (self._settings.data_path / RUNNING_FILE).unlink(missing_ok=True)
+            if self._metrics_path is not None:
+                shutil.rmtree(self._metrics_path, ignore_errors=True)
 
     async def _start(self) -> None:
-        await self._wait_for_port()
-        self._settings = keep_secrets(self._settings)
+        insist = self._supervisor.insist
+        await insist("look at the port", self._wait_for_port)
+        await insist("keep the secrets", self._keep_secrets)
         await self._start_servers()
-        self._note_running()
-        await self._prepare_database()
-        await self._start_parts()
-        await self._wait_until_ready()
-        self._print_banner()
+        await insist("note what runs", self._note_running)
+        await insist("make the database ready", self._prepare_database)
+        await insist("start the parts", self._start_parts)
+        self._supervisor.watch("look for added shards", self._look_for_shards)
+        await insist("wait for the API", self._wait_until_ready)
+        await insist("say where it is", self._print_banner)
+
+    async def _keep_secrets(self) -> None:
+        self._settings = keep_secrets(self._settings)
+        self._metrics_path = metrics_folder(self._settings.data_path)
 
     async def _start_parts(self) -> None:
-        """Start the parts, and whenever a shard is added, its persister."""
-        started: set[str] = set()
+        """Start the parts that have not been started: all, or the persister of an added shard."""
+        assert self._metrics_path is not None, "it was made before"
+        shards = await self._shards()
+        for part in parts(
+            self._settings, self._environ, metrics_path=self._metrics_path, shards=shards
+        ):
+            if part.name not in self._started:
+                self._supervisor.start_part(part)
+                self._started.add(part.name)
 
-        async def start() -> None:
-            for part in parts(
-                self._settings,
-                self._environ,
-                metrics_path=self._metrics_path,
-                shards=await self._shards(),
-            ):
-                if part.name not in started:
-                    started.add(part.name)
-                    self._supervisor.start_part(part)
-
-        async def go_on() -> None:
-            while True:
-                await asyncio.sleep(SHARDS_INTERVAL_S)
-                with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                    await start()
-
-        await start()
-        self._supervisor.watch(go_on())
+    async def _look_for_shards(self) -> None:
+        await asyncio.sleep(SHARDS_INTERVAL_S)
+        await self._start_parts()
 
     async def _shards(self) -> list[int]:
         """Return the shards that there are; a new deployment gets its first ones here."""
         from store import reigns  # noqa: PLC0415 - needed here alone
-        from store.pool import connect  # noqa: PLC0415 - needed here alone
+        from store.pool import UNANSWERED, connect  # noqa: PLC0415 - needed here alone
 
         settings = self._settings
         timeout_ms = settings.database_timeout_ms
-        database = await connect(settings.database_url_as("coordinator"), timeout_ms=timeout_ms)
         try:
-            await reigns.begin(database, settings.shards, list(settings.redis_servers))
-            return [row.shard for row in await reigns.shards(database)]
-        finally:
-            await database.close(timeout=timeout_ms / 1000)
+            database = await connect(settings.database_url_as("coordinator"), timeout_ms=timeout_ms)
+            try:
+                await reigns.begin(database, settings.shards, list(settings.redis_servers))
+                return [row.shard for row in await reigns.shards(database)]
+            finally:
+                await database.close(timeout=timeout_ms / 1000)
+        except UNANSWERED as error:
+            raise ServerError(f"the database does not tell the shards: {error}") from error
 
     async def _start_servers(self) -> None:
         data_path = self._settings.data_path
@@ -182,7 +192,7 @@ class _Run:
                 self._settings, database_url=self._postgres.url
             )
 
-    def _note_running(self) -> None:
+    async def _note_running(self) -> None:
         """Tell commands in other terminals where the servers are; see `Settings.load`."""
         noted = {
             "redis_url": self._settings.redis_url,
@@ -199,6 +209,7 @@ class _Run:
     async def _prepare_database(self) -> None:
         from evently.admin import ensure_admin  # noqa: PLC0415 - needed here alone
         from store.migrate import MigrationError, migrate  # noqa: PLC0415 - needed here alone
+        from store.pool import UNANSWERED  # noqa: PLC0415 - needed here alone
 
         try:
             applied = await migrate(
@@ -206,7 +217,7 @@ class _Run:
             )
             log.info("schema is current", action="migrated", applied=applied)
             self._password = await ensure_admin(self._settings)
-        except (OSError, MigrationError, asyncpg.PostgresError) as error:
+        except (MigrationError, *UNANSWERED) as error:
             raise ServerError(f"the database cannot be made ready: {error}") from error
 
     async def _wait_for_port(self) -> None:
@@ -226,14 +237,21 @@ class _Run:
             await asyncio.sleep(PORT_POLL_S)
 
     async def _wait_until_ready(self) -> None:
-        if not await wait_until_ready(
+        """
+        Wait until every API process is ready, however long that takes.
+
+        A shard may have to be rebuilt first, or wait for a human, who needs the servers running.
+        """
+        is_told = False
+        while not await wait_until_ready(
             public_url(self._settings),
             processes=self._settings.api_processes,
             timeout_s=READY_TIMEOUT_S,
         ):
-            raise ServerError(
-                f"the API was not ready within {READY_TIMEOUT_S:g} s; the log lines above say why"
-            )
+            if not is_told:
+                self._say(f"[bold]Evently[/bold] runs and is not ready yet: {READY_HINT}")
+                log.warning("not ready yet", action="not_ready", waited_s=READY_TIMEOUT_S)
+            is_told = True
 
     def _forget_gauges(self, pid: int) -> None:
         """Drop the live gauges of a process that has ended; its counters stay."""
@@ -241,7 +259,7 @@ class _Run:
             forget = multiprocess.mark_process_dead
             forget(pid, str(self._metrics_path))  # type: ignore[no-untyped-call]
 
-    def _print_banner(self) -> None:
+    async def _print_banner(self) -> None:
         lines = [f"[bold]Evently[/bold] is open: {public_url(self._settings)}"]
         if self._valkey is not None:
             lines.append(f"  Redis       {escape(str(self._valkey.data_path))}")
@@ -252,7 +270,8 @@ class _Run:
         self._password = None
 
     def _say(self, *lines: str) -> None:
-        self._console.print("\n".join(lines), highlight=False, soft_wrap=True)
+        with contextlib.suppress(OSError):  # Nobody reads it, or there is no room for it.
+            self._console.print("\n".join(lines), highlight=False, soft_wrap=True)
 
     def _admin_line(self) -> str:
         line = f"  Admin       {self._settings.admin_email}"

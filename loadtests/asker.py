@@ -74,7 +74,7 @@ class Asker:
         headers = {"Authorization": f"Bearer {person.token}"}
         if request.key:
             headers["Idempotency-Key"] = request.key
-        invoked = self._recorder.invoke(line) if line else None
+        invoked = self._recorder.invoke(line, person.user_id) if line else None
         worker, body = "", dict[str, Any]()
         try:
             async with self._session.request(

@@ -26,7 +26,7 @@ Returns (first that applies)
   UNKNOWN_SEAT   line, seat_id        line: which of the seats, from 1
   SEAT_TAKEN     line, seat_id        held or sold
   REPLAYED       epoch, seq, at_ms    all were blocked already; that of the last record there is
-  BLOCKED        epoch, seq, at_ms
+  BLOCKED        epoch, seq, at_ms, record    record: its JSON as journalled
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `blocked`: seats; and `left`, of parties larger than the tier is now
@@ -61,7 +61,7 @@ if refusal then return refusal end
 if #words == 0 then
   return { 'REPLAYED', epoch, string.format('%.0f', shard.seq), shard.at_ms }
 end
-local seq = note(shard, event, 'blocked', '"seats":' .. rows)
+local reply = done(shard, 'BLOCKED', note(shard, event, 'blocked', '"seats":' .. rows))
 for _, tier in pairs(event.tiers) do tier.is_smaller = true end
 promote(shard, events)
 
@@ -70,4 +70,4 @@ apply(shard, events, due)
 write_rows('HSET', event.stock, words)
 
 -- Reply.
-return { 'BLOCKED', epoch, seq, shard.at_ms }
+return reply

@@ -66,7 +66,7 @@ local function cancel(event, booking_id)
   if refusal then return refusal end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
   local seq = end_booking(shard, event, booking_id, holders_text(tickets, numbers))
-  return { 'CANCELLED', epoch, seq, shard.at_ms, shard.records[shard.count] }
+  return done(shard, 'CANCELLED', seq)
 end
 
 local replies = {}

@@ -24,7 +24,7 @@ Returns (first that applies)
   NOT_ON_SALE                        the event is not loaded
   REPLAYED      epoch, seq, at_ms    cancelled before
   BACKPRESSURE                       transient: PostgreSQL is too far behind
-  CANCELLED     epoch, seq, at_ms
+  CANCELLED     epoch, seq, at_ms, record    record: its JSON as journalled
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `event_cancelled`: closes_at_ms

@@ -42,8 +42,9 @@ Returns one array per command, in order (first that applies)
   TICKET_TRANSFERRED  ticket_id                         given away, and its holder's
   NOT_UPGRADED                                          records of version 1 cannot say it
   BACKPRESSURE                                          transient: PostgreSQL is too far behind
-  CANCELLED           epoch, seq, at_ms                 these were its last places
-  ITEM_CANCELLED      epoch, seq, at_ms
+  CANCELLED           epoch, seq, at_ms, record         these were its last places; record: its
+                                                        JSON as journalled
+  ITEM_CANCELLED      epoch, seq, at_ms, record
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `item_cancelled`: booking_id, user_id, booking_version, items, left, cuts,
@@ -289,10 +290,9 @@ local function cancel_item(command)
   if shard.room < 1 then return { 'BACKPRESSURE' } end
   if gone == count then
     local seq = end_booking(shard, event, booking_id, holders_text(tickets, numbers))
-    return { 'CANCELLED', epoch, seq, shard.at_ms }
+    return done(shard, 'CANCELLED', seq)
   end
-  return { 'ITEM_CANCELLED', epoch, cut_booking(shard, event, booking_id, tickets, numbers),
-    shard.at_ms }
+  return done(shard, 'ITEM_CANCELLED', cut_booking(shard, event, booking_id, tickets, numbers))
 end
 
 local replies = {}

@@ -41,8 +41,9 @@ Returns one array per command, in order (first that applies)
   ALREADY_CHECKED_IN  checked_in_at_ms, gate            when and where the first was; the scan has
                                                         no id, or is not to be remembered
   BACKPRESSURE                                          transient: PostgreSQL is too far behind
-  SCAN_REFUSED        epoch, seq, at_ms, checked_in_at_ms, gate  too late as well, and on record
-  CHECKED_IN          epoch, seq, at_ms
+  SCAN_REFUSED        epoch, seq, at_ms, checked_in_at_ms, gate, record  too late as well, and on
+                                                        record: its JSON as journalled
+  CHECKED_IN          epoch, seq, at_ms, record
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `checked_in`: ticket_id, booking_id, number, ticket_version, holder_id, gate,
@@ -80,11 +81,11 @@ local function check_in(command)
   if shard.room < 1 then return { 'BACKPRESSURE' } end
   if is_in then
     local seq = keep_refused_scan(shard, command, ticket)
-    return { 'SCAN_REFUSED', epoch, seq, shard.at_ms, ticket.at_ms, ticket.gate }
+    return done(shard, 'SCAN_REFUSED', seq, ticket.at_ms, ticket.gate)
   end
   ticket.status, ticket.gate, ticket.by = 'checked_in', command.gate, command.by
   local seq = keep_ticket(shard, command.event, ticket, 'checked_in', command, 'in')
-  return { 'CHECKED_IN', epoch, seq, shard.at_ms }
+  return done(shard, 'CHECKED_IN', seq)
 end
 
 local replies = {}

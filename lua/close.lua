@@ -24,7 +24,7 @@ Returns one array per command, in order (first that applies)
   NOT_ON_SALE                          the event is not loaded
   REPLAYED        epoch, seq, at_ms    over before
   BACKPRESSURE                         transient: PostgreSQL is too far behind
-  CLOSED          epoch, seq, at_ms
+  CLOSED          epoch, seq, at_ms, record    record: its JSON as journalled
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `closed`: closes_at_ms

@@ -2,10 +2,11 @@
 --[[
 expire: end overdue holds of one event, and forget holds that ended long ago.
 
-Guarantees   I1 conservation; I10 held -> free by the deadline; Redis time alone decides.
+Guarantees   I1 conservation; I10 held -> free by the deadline; Redis time alone decides, but of a
+             hold that was made by a clock which has been set back since (F58).
 Atomicity    All or nothing; every check precedes the first write.
 Idempotency  A hold ends once; nothing overdue, nothing changed but the event's next date.
-Cost         O(holds_max); at most 8 reads and 10 writes, and 1 XADD.
+Cost         O(holds_max); at most 8 reads and 10 writes, and 1 XADD; 2 reads with `ahead_ms`.
              Where somebody waits, up to 20 entries of each tier are read and offered places.
 
 KEYS (one hash tag: the shard's)
@@ -19,6 +20,7 @@ ARGV
   2 event_id     string  which event
   3 holds_max    int     1..1000 holds to end, and as many to forget
   4 forget_ms    int     1.. how long an ended hold is remembered
+  5 ahead_ms     int     0.. by how much the clock was ahead that made holds later than now
 
 Returns (first that applies)
   EVENT_DAMAGED                       a key of it is lost, and it is being rebuilt
@@ -34,7 +36,9 @@ local meta, journal, due = KEYS[1], KEYS[2], KEYS[3]
 local epoch, seen_seq = read_epoch(ARGV[1])
 local events = bind_events()
 local event, holds_max, forget_ms = events[1], tonumber(ARGV[3]), tonumber(ARGV[4])
-if #events ~= 1 or not holds_max or holds_max < 1 or holds_max > 1000 or not forget_ms then
+local ahead_ms = tonumber(ARGV[5] or 0)
+if #events ~= 1 or not holds_max or holds_max < 1 or holds_max > 1000 or not forget_ms
+  or not ahead_ms or ahead_ms < 0 then
   return redis.error_reply('BADARG sweep')
 end
 
@@ -51,6 +55,7 @@ local oldest = redis.call('ZRANGE', event.ended, #forgotten, #forgotten, 'WITHSC
 redis.call('HEXISTS', event.holds, '')
 redis.call('ZSCORE', due, event.event_id)
 local expired = reclaim(shard, event, holds_max)
+local ahead = ahead_ms > 0 and reclaim_ahead(shard, event, ahead_ms, holds_max) or 0
 if #redis.call('ZRANGEBYLEX', event.waitlist, '[0', '+', 'LIMIT', 0, 1) > 0 then
   -- `promote` looks at tiers that were read: places may be free since nobody could be promoted.
   local tier_nos = {}
@@ -64,7 +69,7 @@ local following = redis.call('ZRANGE', event.deadlines, expired, expired, 'WITHS
 -- Behind all others stands the mark of the key (`look`), which is no hold.
 local next_ms = following[1] ~= '!' and tonumber(following[2]) or nil
 if not next_ms and oldest[2] and oldest[1] ~= '!' then next_ms = oldest[2] + forget_ms end
-if not next_ms and expired > 0 then next_ms = shard.at_ms + forget_ms end
+if not next_ms and expired + ahead > 0 then next_ms = shard.at_ms + forget_ms end
 local sooner_ms = event.wake_at_ms
 for _, at_ms in pairs(event.new_deadlines) do sooner_ms = math.min(sooner_ms, at_ms) end
 if sooner_ms < math.huge then next_ms = math.min(next_ms or math.huge, sooner_ms) end
@@ -80,4 +85,4 @@ else
 end
 
 -- Reply.
-return { 'SWEPT', expired, #forgotten }
+return { 'SWEPT', expired + ahead, #forgotten }

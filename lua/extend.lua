@@ -40,7 +40,7 @@ Returns one array per command, in order (first that applies)
   EVENT_ENDED      ends_at_ms
   EXTENSION_LIMIT  expires_at_ms           it has the longest life already
   BACKPRESSURE                             transient: PostgreSQL is too far behind
-  EXTENDED         epoch, seq, at_ms, expires_at_ms
+  EXTENDED         epoch, seq, at_ms, expires_at_ms, record    record: its JSON as journalled
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `extended`: hold_id, user_id, expires_at_ms
@@ -92,7 +92,7 @@ local function extend(command, hold)
     .. hold.user_id .. '","expires_at_ms":' .. string.format('%.0f', expires_at_ms))
   keep_hold(shard, event, hold, seq)
   event.new_deadlines[hold.hold_id] = expires_at_ms
-  return { 'EXTENDED', epoch, seq, shard.at_ms, expires_at_ms }
+  return done(shard, 'EXTENDED', seq, expires_at_ms)
 end
 
 local replies = {}

@@ -31,7 +31,8 @@ ARGV
  10 patience_ms    int     0.. how long a party that does not fit may stop a strict list
  11 offer_ttl_ms   int     1.. how long an offer lasts at least, if the event does not say it
  12 waiting_max    int     1.. entries that a tier's list may have
- 13 after_hold     string  expired hold of theirs that gives the first place, once; or -
+ 13 after_hold     string  expired hold of theirs that gives the first place, once; or booking_id/n,
+                           of one that was lost, told by who has seen its receipt alone; or -
  14 attempts_max   int     attempts of a person within a window, the same for all; 0 for no limit
  15 window_ms      int     the window
 
@@ -52,7 +53,7 @@ Returns one array per command, in order (first that applies)
   ALREADY_WAITING         entry_id               their live entry for this tier
   PLACES_AVAILABLE        available              nobody waits and it fits: book
   WAITLIST_FULL           waiting                transient
-  JOINED                  epoch, seq, at_ms
+  JOINED                  epoch, seq, at_ms, record    record: its JSON as journalled
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `joined`: entry_id, user_id, fingerprint, tier_no, quantity, join_no, policy,
@@ -69,6 +70,7 @@ for _, c in ipairs(commands) do
   c.entry_id, c.user_id, c.fingerprint = c[1], c[2], c[3]
   c.tier_no, c.quantity = c[4], tonumber(c[5])
   c.policy, c.after_hold, c.waiting_max = c[6], c[10], tonumber(c[9])
+  c.lost_id = string.match(c.after_hold, '^(bk_%w+)/%d+$')
   for word = 4, 9 do
     -- They stand in the journal as written, so only plain digits may pass.
     if word ~= 6 and not string.find(c[word], '^%d+$') then
@@ -89,6 +91,7 @@ if shut then return shut end
 look(events)
 for _, event in ipairs(events) do
   event.ids, event.names, event.user_ids, event.hold_ids, event.tier_nos = {}, {}, {}, {}, {}
+  event.lost_ids = {}
 end
 for _, c in ipairs(commands) do
   -- Whose live entry for a tier is which, and which hold has given a first place, stand beside
@@ -98,6 +101,7 @@ for _, c in ipairs(commands) do
   event.ids[#event.ids + 1], event.user_ids[#event.user_ids + 1] = c.entry_id, c.user_id
   event.hold_ids[#event.hold_ids + 1], event.tier_nos[c.tier_no] = c.after_hold, true
   event.names[#event.names + 1], event.names[#event.names + 2] = c.own, c.once
+  event.lost_ids[#event.lost_ids + 1] = c.lost_id
 end
 for _, event in ipairs(events) do
   event.kept, event.pointers = {}, {}
@@ -106,6 +110,7 @@ for _, event in ipairs(events) do
   read_rows(event.entries, event.names, event.pointers)
   read_rows(event.persons, event.user_ids, event.taken)
   read_rows(event.holds, event.hold_ids, event.hold_of)
+  if event.lost_ids[1] then read_bookings(event, event.lost_ids) end
   read_stock(event, event.tier_nos)
 end
 
@@ -149,10 +154,12 @@ local function refuse_entry(c)
 end
 
 local function is_first(c)
+  if c.event.pointers[c.once] then return false end
+  if c.lost_id then return not c.event.booking_of[c.lost_id] end
   local row = c.event.hold_of[c.after_hold]
   local hold = row and parse_hold(c.after_hold, row)
   if not hold or hold.user_id ~= c.user_id or hold.status ~= 'expired'
-    or string.sub(c.after_hold, 1, 5) ~= 'hold_' or c.event.pointers[c.once] then
+    or string.sub(c.after_hold, 1, 5) ~= 'hold_' then
     return false
   end
   for _, line in ipairs(lines_of(hold.items)) do
@@ -182,12 +189,13 @@ local function add(c)
     .. ',"quantity":' .. c.quantity .. ',"join_no":"' .. join_no .. '","policy":"' .. c.policy
     .. '","patience_ms":' .. c[7] .. ',"offer_ttl_ms":' .. c[8] .. ',"after_hold":"'
     .. (is_before and c.after_hold or '') .. '"')
+  local reply = done(shard, 'JOINED', seq)
   event.pointers[c.own], event.new_entries[c.own] = c.entry_id, c.entry_id
   keep_entry(shard, event, { entry_id = c.entry_id, status = 'waiting', version = 1, epoch = epoch,
     seq = seq, at_ms = shard.at_ms, user_id = c.user_id, fingerprint = c.fingerprint,
     tier_no = c.tier_no, quantity = c.quantity, join_no = join_no, stalled_at_ms = 0,
     member = string.format('%03d:%s:%s', c.tier_no, join_no, c.entry_id) }, seq)
-  return { 'JOINED', epoch, seq, shard.at_ms }
+  return reply
 end
 
 local replies = {}

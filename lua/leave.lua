@@ -28,7 +28,7 @@ Returns one array per command, in order (first that applies)
   HOLD_CONFIRMED                      its offer was accepted: cancel the booking
   REPLAYED       epoch, seq, at_ms    over already: left, declined or expired
   BACKPRESSURE                        transient: PostgreSQL is too far behind
-  LEFT           epoch, seq, at_ms
+  LEFT           epoch, seq, at_ms, record    record: its JSON as journalled
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `left`: entry_id, user_id, tier_no, quantity, why; or `released` of the offer
@@ -69,7 +69,7 @@ local function leave(command, entry)
   else
     seq = leave_list(shard, event, entry, 'owner')
   end
-  return { 'LEFT', epoch, seq, shard.at_ms }
+  return done(shard, 'LEFT', seq)
 end
 
 local replies = {}

@@ -44,7 +44,7 @@ Returns (first that applies)
   EVENT_DAMAGED                               a key of it is lost, and it is being rebuilt
   REPLAYED                epoch, seq, at_ms
   IDEMPOTENCY_KEY_REUSED                      loaded with other content
-  PUBLISHED               epoch, seq, at_ms
+  PUBLISHED               epoch, seq, at_ms, record    record: its JSON as journalled
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `published`: opens_at_ms, closes_at_ms, person_max, tiers, sections,
@@ -247,4 +247,4 @@ if records_version() > 1 then
 end
 
 -- Reply.
-return { 'PUBLISHED', epoch, seq, shard.at_ms }
+return done(shard, 'PUBLISHED', seq)

@@ -29,7 +29,7 @@ Returns one array per command, in order (first that applies)
   HOLD_CONFIRMED                      it is a booking; cancel that
   REPLAYED       epoch, seq, at_ms    over already, by release or expiry; that of the hold itself
   BACKPRESSURE                        transient: PostgreSQL is too far behind
-  RELEASED       epoch, seq, at_ms
+  RELEASED       epoch, seq, at_ms, record    record: its JSON as journalled
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `released`: hold_id, user_id, items
@@ -66,7 +66,7 @@ for n, command in ipairs(commands) do
   elseif shard.room < 1 then
     replies[n] = { 'BACKPRESSURE' }
   else
-    replies[n] = { 'RELEASED', epoch, end_hold(shard, event, hold, 'released'), shard.at_ms }
+    replies[n] = done(shard, 'RELEASED', end_hold(shard, event, hold, 'released'))
   end
 end
 promote(shard, events)

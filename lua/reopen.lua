@@ -28,7 +28,7 @@ Returns one array per command, in order (first that applies)
   EVENT_ENDED     ends_at_ms           the end asked for is behind the event's
   REPLAYED        epoch, seq, at_ms    ends then already
   BACKPRESSURE                         transient: PostgreSQL is too far behind
-  REOPENED        epoch, seq, at_ms
+  REOPENED        epoch, seq, at_ms, record    record: its JSON as journalled
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `reopened`: closes_at_ms

@@ -33,7 +33,8 @@ Returns one array per command, in order (first that applies)
   REPLAYED              epoch, seq, at_ms      they are so already
   CAPACITY_BELOW_TAKEN  line, minimum          that many places are taken or blocked
   BACKPRESSURE                                 transient: PostgreSQL is too far behind
-  CAPACITY_SET          epoch, seq, at_ms
+  CAPACITY_SET          epoch, seq, at_ms, record    record: the JSON of what it journalled, the
+                                               end of the sale in a line of its own
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `capacity_set`: tiers; `reopened`: closes_at_ms; and `expired`
@@ -124,7 +125,10 @@ local function decide(command)
   end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
   local reply = is_changed and set_capacities(shard, event, command.tiers)
-  return is_moved and sell_until(shard, event, 'CAPACITY_SET', closes_at_ms) or reply
+  local moved = is_moved and sell_until(shard, event, 'CAPACITY_SET', closes_at_ms)
+  -- Of two records the reply is that of the last, and tells both.
+  if reply and moved then moved[5] = reply[5] .. '\n' .. moved[5] end
+  return moved or reply
 end
 
 local replies = {}

@@ -35,7 +35,8 @@ Returns one array per command, in order (first that applies)
   NO_TRANSFERS                                          the event's tickets stay whose they are
   ALREADY_CHECKED_IN  checked_in_at_ms, gate            too late
   BACKPRESSURE                                          transient: PostgreSQL is too far behind
-  TRANSFERRED         epoch, seq, at_ms, version        the ticket's new version
+  TRANSFERRED         epoch, seq, at_ms, version, record    the ticket's new version; record: its
+                                                        JSON as journalled
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `transferred`: as `checked_in`; holder_id is the receiver, by the giver
@@ -74,7 +75,7 @@ local function transfer(command)
   ticket.status, ticket.version = 'valid', ticket.version + 1
   ticket.holder_id, ticket.gate, ticket.by = to_user_id, '-', user_id
   local seq = keep_ticket(shard, command.event, ticket, 'transferred')
-  return { 'TRANSFERRED', epoch, seq, shard.at_ms, ticket.version }
+  return done(shard, 'TRANSFERRED', seq, ticket.version)
 end
 
 local replies = {}

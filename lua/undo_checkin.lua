@@ -39,7 +39,7 @@ Returns one array per command, in order (first that applies)
   REPLAYED            epoch, seq, at_ms    undone before
   NOT_CHECKED_IN                           there is nothing to undo
   BACKPRESSURE                             transient: PostgreSQL is too far behind
-  CHECK_IN_UNDONE     epoch, seq, at_ms
+  CHECK_IN_UNDONE     epoch, seq, at_ms, record    record: its JSON as journalled
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `check_in_undone`: as `checked_in`
@@ -74,7 +74,7 @@ local function undo(command)
   if shard.room < 1 then return { 'BACKPRESSURE' } end
   ticket.status, ticket.gate, ticket.by = 'undone', command.gate, command.by
   local seq = keep_ticket(shard, command.event, ticket, 'check_in_undone', command, 'undone')
-  return { 'CHECK_IN_UNDONE', epoch, seq, shard.at_ms }
+  return done(shard, 'CHECK_IN_UNDONE', seq)
 end
 
 local replies = {}

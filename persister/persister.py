@@ -26,16 +26,19 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from engine import keys, scripts
 from engine.errors import CorruptRecord
+from engine.lasting import Lasting
 from persister import metrics
 from persister.lag import observe
 from persister.reader import Reader
-from store import ledger, reigns
-from store.pool import connect
+from store import ends, ledger, reigns
+from store.pool import AWAY, UNANSWERED, connect
 
 log = structlog.get_logger()
 
 BACK_OFF_S_MIN = 0.1
 BACK_OFF_S_MAX = 5.0
+#: Pause between two looks at PostgreSQL while there is nothing to write, in seconds.
+LOOK_INTERVAL_S = 1.0
 #: New objects between two looks for cycles: some batches' worth.
 COLLECT_AFTER_OBJECTS = 200_000
 #: Advisory lock that keeps a second persister from doing work in vain: this and the shard.
@@ -93,13 +96,14 @@ class Persister:
         self._options = options
         self._stopping = asyncio.Event()
         self._label = str(options.shard)
+        self._trouble = Lasting()
 
     def stop(self) -> None:
         """Ask `run` to return after the batch under way; may be called again."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Persist until stopped. Errors are logged, counted and tried again with a back-off."""
+        """Persist until stopped. Errors are told, counted and tried again with a back-off."""
         back_off_s = BACK_OFF_S_MIN
         waits_for = ""
         while not self._stopping.is_set():
@@ -115,29 +119,32 @@ class Persister:
                         reason=waits_for,
                     )
                 back_off_s = BACK_OFF_S_MIN
-            except (
-                RedisError,
-                OSError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                ledger.JournalGap,
-                CorruptRecord,
-            ) as error:
+            except (RedisError, *UNANSWERED, ledger.JournalGap, CorruptRecord) as error:
                 metrics.FAILURES.labels(self._label, type(error).__name__).inc()
-                log.error(
-                    "batch failed", action="persist_failed", shard=self._label, error=repr(error)
-                )
+                self._tell(error)
                 back_off_s = min(2 * back_off_s, BACK_OFF_S_MAX)
-            except Exception:
+            except Exception as error:
                 # Whatever it is, the next attempt begins at PostgreSQL's checkpoint again.
                 metrics.FAILURES.labels(self._label, "unforeseen").inc()
-                log.exception("batch failed", action="persist_failed", shard=self._label)
+                if self._trouble.is_news(repr(error)):
+                    log.exception("batch failed", action="persist_failed", shard=self._label)
                 back_off_s = min(2 * back_off_s, BACK_OFF_S_MAX)
             with contextlib.suppress(RedisError, OSError, ValueError):
                 if self._redis is not None:  # Also while PostgreSQL is away.
                     await observe(self._redis, self._options.shard)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), back_off_s)
+
+    def _tell(self, error: Exception) -> None:
+        """Say what keeps records from PostgreSQL: once, however often it is tried."""
+        is_away = isinstance(error, AWAY)  # Refused, then starting up: one outage.
+        if not self._trouble.is_news("away" if is_away else repr(error)):
+            return
+        fields = {"action": "persist_failed", "shard": self._label, "error": repr(error)}
+        if is_away:
+            log.warning("PostgreSQL takes no records, sales go on until too many wait", **fields)
+        else:
+            log.error("batch failed", **fields)
 
     async def _follow_one_reign(self) -> None:
         options = self._options
@@ -159,6 +166,8 @@ class Persister:
                 await reign.begin()
                 while not self._stopping.is_set():
                     await reign.step()
+                    if self._trouble.end():
+                        log.info("persisting again", action="persist_again", shard=self._label)
             finally:
                 await reign.end()
                 # Whoever the name leads to by then: a master that was replaced may live on.
@@ -176,7 +185,6 @@ class _Reign:
         self._connection = connection
         self._redis = redis
         self._epoch = row.epoch
-        self._home = row.home
         self._shas = scripts.shas(row.nonce, row.records_version)
         self._is_frozen = row.state == "frozen"
         self._options = options
@@ -188,12 +196,18 @@ class _Reign:
         self._written: deque[tuple[float, int]] = deque()
         #: When the next transaction may begin, by the monotonic clock.
         self._next_at_s = 0.0
+        #: When PostgreSQL is asked next whether the reign goes on, by the monotonic clock.
+        self._look_at_s = 0.0
 
     async def begin(self) -> None:
         """Take up where PostgreSQL is, and tell Redis, in case the last note was lost."""
-        self._place = await ledger.read_place(
-            self._connection, shard=self._options.shard, epoch=self._epoch
-        )
+        shard, epoch = self._options.shard, self._epoch
+        self._place, end_seq = await ledger.find_place(self._connection, shard=shard, epoch=epoch)
+        if end_seq != self._place.last_seq:
+            await self._settle()
+        self._written.append((time.monotonic(), self._place.last_seq))
+        await self._note()
+        # Behind the note, which a shard that is shut or frozen refuses several times a second.
         log.info(
             "persister follows",
             action="persist_begin",
@@ -201,8 +215,14 @@ class _Reign:
             epoch=self._epoch,
             last_seq=self._place.last_seq,
         )
-        self._written.append((time.monotonic(), self._place.last_seq))
-        await self._note()
+
+    async def _settle(self) -> None:
+        """Believe the journal's own rows where the checkpoint is not at their end (F68)."""
+        shard, epoch = self._options.shard, self._epoch
+        found: Any = await self._redis.hmget(keys.meta(shard), ["epoch", "trimmed_seq"])
+        dropped_seq = int(found[1] or 0) if found[0] == str(epoch).encode() else None
+        await ends.settle(self._connection, shard, epoch, dropped_seq=dropped_seq)
+        self._place = await ledger.read_place(self._connection, shard=shard, epoch=epoch)
 
     async def step(self) -> None:
         """
@@ -254,17 +274,20 @@ class _Reign:
 
     async def _explain_silence(self) -> None:
         """
-        Tell a quiet journal from a lost one, whose shard's own count is ahead, and from one that is
-        over: a home that the shard has left stays as it was left, so PostgreSQL is asked (I20).
+        Tell a quiet journal from a lost one: the shard's own count must not be ahead.
+
+        And from one that is over: a home that the shard has left stays in its last epoch (I20).
         """
+        if time.monotonic() >= self._look_at_s:
+            self._look_at_s = time.monotonic() + LOOK_INTERVAL_S
+            row = await reigns.read(self._connection, self._options.shard)
+            if row is None or row.epoch != self._epoch:
+                raise NotOpen("PostgreSQL says that the reign is over")
         lag = await observe(self._redis, self._options.shard)
         if lag.epoch != self._epoch:
             raise NotOpen(f"Redis is in epoch {lag.epoch}, not {self._epoch}")
         last_seq = self._place.last_seq
         if lag.seq <= last_seq:
-            row = await reigns.read(self._connection, self._options.shard)
-            if row is None or (row.epoch, row.home) != (self._epoch, self._home):
-                raise NotOpen(f"epoch {self._epoch} at {self._home} is over")
             return
         rows: Any = await self._redis.xrange(self._journal, f"({last_seq}-1", count=1)
         if not rows:

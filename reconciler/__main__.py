@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 from rich.console import Console
 
 from engine.printable import printable
 from evently import logs
+from evently.command import Group
 from evently.settings import Settings, SettingsError
 from reconciler.commands import explain as commands_explain
 from reconciler.commands import mend as commands_mend
@@ -36,9 +36,13 @@ from reconciler.servers import Servers
 SERVERS = ("redis_url", "database_url")
 #: Seconds between two words on progress.
 PROGRESS_INTERVAL_S = 1.0
+#: Tries to have a thawed shard before a coordinator that runs beside, which does not rebuild.
+THAW_TRIES = 10
+THAW_PAUSE_S = 0.3
 
 app = typer.Typer(
     name="reconciler",
+    cls=Group,
     help="Prove that Redis and PostgreSQL agree; open shards after a fault.",
     no_args_is_help=True,
     add_completion=False,
@@ -52,7 +56,7 @@ def _servers(*, with_logs: bool = False) -> Servers:
     if with_logs:
         logs.configure(settings.log_level, "reconciler")
     else:  # Stdout is the answer's.
-        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+        logs.to_stderr()
     return _servers_of(settings)
 
 
@@ -67,6 +71,7 @@ def _servers_of(settings: Settings) -> Servers:
         journal_backlog_age_ms_max=settings.journal_backlog_age_ms_max,
         durability=settings.durability,
         hold_life_max_ms=settings.hold_life_max_ms,
+        offer_ttl_ms=settings.offer_ttl_ms,
     )
 
 
@@ -79,17 +84,14 @@ commands_watch.register(app, _servers)
 
 
 def _settings(*needed: str) -> Settings:
-    try:
-        return Settings.load().require(*needed)
-    except SettingsError as error:
-        raise typer.BadParameter(str(error)) from error
+    return Settings.load().require(*needed)
 
 
 def _own_key() -> str:
     return _settings().ticket_signing_key
 
 
-commands_receipts.register(app, _own_key)
+commands_receipts.register(app, _own_key, _servers)
 
 
 @app.command()
@@ -105,13 +107,13 @@ def check(
         raise typer.BadParameter("give one of --event, --shard and --all")
     try:
         result = _checked(_settings(*SERVERS), event, shard)
-    except typer.BadParameter as error:
-        result = Result(errors=[error.message])
+    except SettingsError as error:
+        result = Result(errors=[str(error)])
     if as_json:
         sys.stdout.write(report.document(result).decode())
         sys.stdout.flush()
     else:
-        report.show(result, Console(file=sys.stdout))
+        report.show(result, Console(file=sys.stdout), Console(file=sys.stderr))
     raise typer.Exit(result.exit_code)
 
 
@@ -127,7 +129,8 @@ def recover(
         bool, typer.Option(help="With --thaw: take PostgreSQL alone; what only Redis has is lost.")
     ] = False,
     receipts: Annotated[
-        Path | None, typer.Option(help="File of receipts, one a line, as the last source.")
+        Path | None,
+        typer.Option(help="File of receipts, one a line: the last source, then redeemed."),
     ] = None,
 ) -> None:
     """Open shards: fence Redis, drain its journal, keep or rebuild it, open a new epoch."""
@@ -139,31 +142,46 @@ def recover(
     word = shard if thaw is None else str(thaw)
     if word != "all" and not word.isdigit():
         raise typer.BadParameter("--shard is a number, or `all`")
-    logs.configure(settings.log_level, "reconciler")
+    if receipts is not None and watch:
+        raise typer.BadParameter("--receipts is for once; redeem them with `receipts redeem`")
+    if watch:
+        logs.configure(settings.log_level, "reconciler")
+    else:  # Stdout is the answer's.
+        logs.to_stderr()
     from reconciler.recover import keeper  # noqa: PLC0415  `check` needs none of it.
 
-    if thaw is not None:
-        is_thawed = asyncio.run(
-            keeper.thaw(
-                database_url=settings.database_url_as("coordinator"),
-                shard=thaw,
-                database_timeout_ms=settings.database_timeout_ms,
+    more_records = None if receipts is None else commands_receipts.read(receipts, _own_key)
+    for number in range(THAW_TRIES if rebuild or receipts else 1):
+        if thaw is not None and not _thawed(settings, thaw) and not number:
+            if receipts is None:
+                raise typer.BadParameter(f"shard {thaw} is not frozen")
+            typer.echo(f"shard {thaw} is not frozen: its receipts are redeemed as it is", err=True)
+            rebuild = False
+        code = asyncio.run(
+            keeper.run(
+                _servers_of(settings),
+                only=None if word == "all" else int(word),
+                shards_at_first=settings.shards,
+                watch=watch,
+                is_rebuild_forced=rebuild,
+                more_records=more_records,
+                tell=lambda recovered: typer.echo("\n".join(map(printable, recovered.lines()))),
             )
         )
-        if not is_thawed:
-            raise typer.BadParameter(f"shard {thaw} is not frozen")
-    code = asyncio.run(
-        keeper.run(
-            _servers_of(settings),
-            only=None if word == "all" else int(word),
-            shards_at_first=settings.shards,
-            watch=watch,
-            is_rebuild_forced=rebuild,
-            more_records=None if receipts is None else commands_receipts.read(receipts, _own_key),
-            tell=lambda recovered: typer.echo("\n".join(map(printable, recovered.lines()))),
-        )
-    )
+        if thaw is None or code == 0:
+            break
+        time.sleep(THAW_PAUSE_S)  # A running coordinator took it first, and has frozen it again.
+    if receipts is not None:
+        # Whether a shard was opened with them, or had opened by itself before.
+        code = max(code, commands_receipts.redeem_file(_servers_of(settings), receipts, _own_key))
     raise typer.Exit(code)
+
+
+def _thawed(settings: Settings, shard: int) -> bool:
+    from reconciler.recover import keeper  # noqa: PLC0415  `check` needs none of it.
+
+    url, timeout_ms = settings.database_url_as("coordinator"), settings.database_timeout_ms
+    return asyncio.run(keeper.thaw(database_url=url, shard=shard, database_timeout_ms=timeout_ms))
 
 
 def _checked(settings: Settings, event: str | None, shard: int | None) -> Result:

@@ -42,6 +42,8 @@ class Servers:
     durability: Durability
     #: Longest life of a hold, in ms.
     hold_life_max_ms: int
+    #: Least time that an offer to one who waits lasts, in ms.
+    offer_ttl_ms: int = 900_000
 
     async def shards(self, only: int | None = None) -> list[int]:
         """

@@ -28,8 +28,14 @@ class EventRow(NamedTuple):
     id: str
     shard: int
     status: str
-    #: End of its sale; None where it was not asked for.
+    #: The rest is of its sale; None where it was not asked for.
     closes_at_ms: int | None = None
+    opens_at_ms: int | None = None
+    person_max: int | None = None
+    transfers: str | None = None
+    offer_ttl_ms: int | None = None
+    cancelled_at_ms: int | None = None
+    published_at_ms: int | None = None
 
 
 class TierRow(NamedTuple):
@@ -47,6 +53,18 @@ class TierRow(NamedTuple):
     opens_at_ms: int = 0
     closes_at_ms: int = 0
     is_hidden: int = 0
+    sells_after_end: int = 0
+
+
+class PromoRow(NamedTuple):
+    """A promo code as its event was made with it."""
+
+    event_id: str
+    code: str
+    uses_max: int
+    percent: int
+    amount_minor: int
+    tier_nos: tuple[int, ...]
 
 
 class BatchRow(NamedTuple):
@@ -56,6 +74,8 @@ class BatchRow(NamedTuple):
     first_seq: int
     last_seq: int
     records: str
+    #: When the first of them was made, Unix ms; None where it was not asked for.
+    first_at_ms: int | None = None
 
 
 class BookingRow(NamedTuple):
@@ -80,6 +100,9 @@ class BookingRow(NamedTuple):
     cuts: str | None
     #: None if the booking has no line.
     items: str | None
+    #: Place of the record that cancelled it; of old rows it is not known.
+    cancelled_epoch: int | None = None
+    cancelled_seq: int | None = None
 
 
 class TicketRow(NamedTuple):
@@ -92,6 +115,22 @@ class TicketRow(NamedTuple):
     seat_id: str | None
     #: False once a booking with seats is cancelled.
     is_live: bool
+
+
+class ScanRow(NamedTuple):
+    """A scan at a gate; times are Unix ms, 0 for one that nobody told."""
+
+    event_id: str
+    epoch: int
+    seq: int
+    ticket_id: str
+    booking_id: str
+    scan_id: str
+    what: str
+    gate: str
+    scanned_by: str
+    scanned_at_ms: int
+    at_ms: int
 
 
 class SectionRow(NamedTuple):
@@ -128,6 +167,11 @@ async def shards_of_events(
     return [row["shard"] for row in rows]
 
 
+async def unknown_shards(connection: asyncpg.Connection) -> list[int]:
+    """Return the shards that have events or checkpoints, and no row of their own."""
+    return [row["shard"] for row in await connection.fetch(query("audit_unknown_shards"))]
+
+
 async def event_rows(
     connection: asyncpg.Connection, event_ids: Sequence[str]
 ) -> dict[str, EventRow]:
@@ -143,6 +187,16 @@ async def tiers(
     found: dict[str, list[TierRow]] = {event_id: [] for event_id in event_ids}
     for row in await connection.fetch(query("audit_tiers"), event_ids):
         found[row["event_id"]].append(TierRow(*row))
+    return found
+
+
+async def promos(
+    connection: asyncpg.Connection, event_ids: Sequence[str]
+) -> dict[str, list[PromoRow]]:
+    """Return the promo codes of some events by event, in order."""
+    found: dict[str, list[PromoRow]] = {event_id: [] for event_id in event_ids}
+    for row in await connection.fetch(query("audit_promos"), event_ids):
+        found[row["event_id"]].append(PromoRow(**{**row, "tier_nos": tuple(row["tier_nos"])}))
     return found
 
 
@@ -197,10 +251,12 @@ async def blocked_seats(
     return found
 
 
-async def shard_blocked_seats(connection: asyncpg.Connection, shard: int) -> set[tuple[str, str]]:
-    """Return all blocked seats of a shard as pairs of event and seat."""
+async def shard_blocked_seats(
+    connection: asyncpg.Connection, shard: int
+) -> set[tuple[str, str, int]]:
+    """Return all blocked seats of a shard, each with its event and its tier."""
     rows = await connection.fetch(query("audit_shard_blocked_seats"), shard)
-    return {(row["event_id"], row["seat_id"]) for row in rows}
+    return {(row["event_id"], row["seat_id"], row["tier_no"]) for row in rows}
 
 
 async def sale_changes(
@@ -226,6 +282,15 @@ async def lost_scans(
     """Return (event, ticket, scan) of scans that a ticket remembers and that have no row."""
     rows = await connection.fetch(query("audit_lost_scans"), event_ids, rows_max)
     return [(row["event_id"], row["id"], row["scan_id"]) for row in rows]
+
+
+async def scans(
+    connection: asyncpg.Connection, shard: int, event_ids: Sequence[str] | None = None
+) -> AsyncIterator[ScanRow]:
+    """Yield all scans of a shard, or of some of its events, in no order."""
+    cursor = connection.cursor(query("audit_scans"), shard, event_ids, prefetch=ROWS_CHUNK)
+    async for row in cursor:
+        yield ScanRow(*row)
 
 
 async def orphan_items(

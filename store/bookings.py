@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from engine.ids import event_id_range
@@ -52,6 +52,12 @@ async def of_user(
     """Return a page of a user's bookings, newest first, continuing before (created_at, id)."""
     rows = await database.fetch(query("bookings_of_user"), user_id, *before, limit)
     return [Booking(**row) for row in rows]
+
+
+async def details(database: Executor, events: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return what buyers wrote beside some bookings, given with their events; as text and JSON."""
+    rows = await database.fetch(query("booking_details"), list(events.values()), list(events))
+    return {row["id"]: (row["special_requests"], row["metadata"]) for row in rows}
 
 
 async def items_of(database: Executor, bookings: Iterable[Booking]) -> dict[str, list[Item]]:

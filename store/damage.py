@@ -11,6 +11,9 @@ import asyncpg
 
 from store.sql import Executor, query
 
+#: Stands for lost keys where all keys are there, and a row of one was lost.
+ROWS = "rows"
+
 
 class Kept(NamedTuple):
     """How many rows of an event PostgreSQL has, that Redis must have as well."""
@@ -43,6 +46,11 @@ async def note(database: Executor, shard: int, event_id: str, lost: Sequence[str
     """Note a loss; False if it is known."""
     words = " ".join(lost)
     return await database.fetchval(query("note_damaged"), shard, event_id, words) is not None
+
+
+async def without_rows(database: Executor, shard: int) -> list[str]:
+    """Return the events that have lost rows, which no mark tells, and are not rebuilt yet."""
+    return [row["event_id"] for row in await database.fetch(query("without_rows"), shard, ROWS)]
 
 
 async def note_whole(database: Executor, event_ids: Sequence[str]) -> None:

@@ -168,6 +168,11 @@ async def ids_between(database: Executor, first: str, last: str) -> list[str]:
     return [row["id"] for row in await database.fetch(query("event_ids_between"), first, last)]
 
 
+async def shards_between(database: Executor, first: str, last: str) -> set[int]:
+    """Return the shards of the events between two ids, both included."""
+    return {row["shard"] for row in await database.fetch(query("event_ids_between"), first, last)}
+
+
 async def tiers_of(database: Executor, event_ids: Iterable[str]) -> dict[str, list[Tier]]:
     """Return the tiers of some events, by event id, in order of their numbers."""
     found: dict[str, list[Tier]] = {}

@@ -8,7 +8,8 @@ writer that was overtaken changes nothing (F25, F26, F27, I13).
 
 A record that cannot become rows does not stop the others: it is parked with its bytes
 (`store.quarantine`), its place in the journal is marked, and the shard's sales are stopped
-(F9, F28, F29).
+(F9, F28, F29). One that makes once more what its own request had made is no such record: the first
+one stands, and the event is loaded anew (F65).
 """
 
 from __future__ import annotations
@@ -18,8 +19,19 @@ from typing import NamedTuple
 
 import asyncpg
 
-from engine.records import Blocked, Damaged, Entry, Published, Unblocked
-from store import quarantine, rows, seats
+from engine.records import (
+    Blocked,
+    Booked,
+    Confirmed,
+    Damaged,
+    Entry,
+    Lost,
+    Published,
+    Record,
+    Unblocked,
+    encode,
+)
+from store import damage, quarantine, rows, seats, waitlist
 from store.quarantine import Parked
 from store.sql import columns, moment, query
 
@@ -56,16 +68,28 @@ class Written(NamedTuple):
     is_frozen: bool
 
 
-async def read_place(connection: asyncpg.Connection, *, shard: int, epoch: int) -> Place:
+async def find_place(
+    connection: asyncpg.Connection, *, shard: int, epoch: int
+) -> tuple[Place, int]:
     """
     Return how far PostgreSQL is, making the checkpoint at 0 if there is none.
 
     Waits for a commit under way whose outcome nobody knows, and then tells what came of it (F26).
+
+    Returns:
+        The checkpoint, and where the journal's own rows end. That the two are unlike may be of the
+        wait; `store.ends.settle` looks again, and mends it if it is so.
     """
     await connection.execute(query("ensure_checkpoint"), shard, epoch)
-    row = await connection.fetchrow(query("lock_checkpoint"), shard, epoch)
+    row = await connection.fetchrow(query("lock_place"), shard, epoch)
     assert row is not None
-    return Place(row["last_seq"], row["bytes"])
+    return Place(row["last_seq"], row["bytes"]), row["end_seq"]
+
+
+async def read_place(connection: asyncpg.Connection, *, shard: int, epoch: int) -> Place:
+    """Return how far PostgreSQL is by its checkpoint, as `find_place` does."""
+    place, _ = await find_place(connection, shard=shard, epoch=epoch)
+    return place
 
 
 async def read_checkpoint(connection: asyncpg.Connection, *, shard: int, epoch: int) -> int:
@@ -180,10 +204,65 @@ async def rederive(
         await _hold_reign(connection, shard, 0, holder)
         await connection.execute(query("drop_tickets_of"), event_id, booking_ids)
         await connection.execute(query("drop_scans_of"), event_id, booking_ids)
+        at = [(epoch, entry.seq) for epoch, its in entries.items() for entry in its]
+        await connection.execute(query("drop_scans_at"), event_id, *columns(at, 2))
         await connection.execute(query("drop_items_of"), event_id, booking_ids)
         await connection.execute(query("drop_bookings_of"), event_id, booking_ids)
         for epoch in sorted(entries):
             await rows.write(connection, shard, epoch, entries[epoch], copies=False)
+
+
+async def requeue(
+    connection: asyncpg.Connection,
+    *,
+    shard: int,
+    holder: str,
+    event_id: str,
+    entry_ids: Sequence[str],
+    entries: Mapping[int, Sequence[Entry]],
+) -> None:
+    """Write some waitlist entries again, from all their records by epoch; as `rederive`."""
+    async with connection.transaction():
+        await _hold_reign(connection, shard, 0, holder)
+        await waitlist.rewrite(connection, shard, event_id, entry_ids, entries)
+
+
+async def refile(
+    connection: asyncpg.Connection,
+    *,
+    shard: int,
+    holder: str,
+    epoch: int,
+    first_seq: int,
+    entries: Sequence[Entry],
+) -> None:
+    """
+    Write records into the journal's archive that it had and has lost; rows are left as they are.
+
+    Batches that overlap these records are put away: each of their sound records must be among them.
+
+    Atomicity: one transaction.
+    Idempotency: the same records make the same rows.
+
+    Raises:
+        EpochOver: the claim was lost.
+        JournalGap: the records do not follow each other.
+    """
+    last_seq = first_seq + len(entries) - 1
+    if [entry.seq for entry in entries] != list(range(first_seq, last_seq + 1)):
+        raise JournalGap(f"records {first_seq} to {last_seq} of epoch {epoch} are not all there")
+    async with connection.transaction():
+        await _hold_reign(connection, shard, 0, holder)
+        await connection.execute(query("drop_batches"), shard, epoch, first_seq, last_seq)
+        await connection.execute(
+            query("insert_journal"),
+            shard,
+            epoch,
+            first_seq,
+            last_seq,
+            entries[0].record.at_ms,
+            b"\n".join(entry.raw for entry in entries).decode(),
+        )
 
 
 async def reblock(
@@ -203,9 +282,21 @@ async def reblock(
 
 
 async def restate(
-    connection: asyncpg.Connection, *, shard: int, holder: str, sale: Published
+    connection: asyncpg.Connection,
+    *,
+    shard: int,
+    holder: str,
+    sale: Published,
+    status: str,
+    cancelled_at_ms: int | None,
 ) -> None:
     """Write an organizer's rows as the records have the *sale*; as `rederive` otherwise."""
+    promos = [
+        (promo.code, promo.uses_max, promo.percent, promo.amount_minor, promo.tier_nos)
+        for promo in sale.promos
+    ]
+    rules = sale.rules if sale.version > 1 else None  # Older records do not say.
+    after_end = None if rules is None else rules.after_end
     rows = [
         (
             tier.tier_no,
@@ -217,13 +308,30 @@ async def restate(
             moment(tier.opens_at_ms) if tier.opens_at_ms else None,
             moment(tier.closes_at_ms) if tier.closes_at_ms else None,
             bool(tier.is_hidden),
+            None if after_end is None else f"t{tier.tier_no}t" in after_end,
         )
         for tier in sale.tiers
     ]
     async with connection.transaction():
         await _hold_reign(connection, shard, 0, holder)
-        await connection.execute(query("restate_event"), sale.event_id, moment(sale.closes_at_ms))
+        await connection.execute(
+            query("restate_event"),
+            sale.event_id,
+            shard,
+            status,
+            moment(sale.opens_at_ms),
+            moment(sale.closes_at_ms),
+            sale.person_max,
+            None if cancelled_at_ms is None else moment(cancelled_at_ms),
+            moment(sale.at_ms),
+            None if rules is None else rules.transfers,
+            None if rules is None else rules.offer_ttl_ms,
+        )
         await connection.execute(query("restate_tiers"), sale.event_id, *columns(rows))
+        await connection.execute(query("drop_promos_of"), sale.event_id)
+        await connection.executemany(
+            query("insert_promo_of"), [(sale.event_id, *promo) for promo in promos]
+        )
 
 
 class _Writer:
@@ -243,6 +351,8 @@ class _Writer:
         self._last_seq = last_seq
         self._holder = holder
         self._parked: dict[int, Parked] = {}
+        #: What stands in the archive for records that made once more what was there.
+        self._repeated: dict[int, bytes] = {}
 
     async def write_all(self, entries: Sequence[Entry]) -> Written:
         """Write every record, or nothing."""
@@ -293,10 +403,40 @@ class _Writer:
                 await self._write_or_park(entries[half:])
                 return
             seq, raw = entries[0].seq, entries[0].raw
+            if await self._is_repeated(entries[0].record, error):
+                await self._pass_repeated(entries[0])
+                return
             is_conflict = isinstance(error, asyncpg.UniqueViolationError | rows.BookingTaken)
             detail = getattr(error, "detail", None)
             reason = f"{type(error).__name__}: {error}" + (f" ({detail})" if detail else "")
             self._parked[seq] = Parked(seq, raw, reason, is_conflict=is_conflict)
+
+    async def _is_repeated(self, record: Record, error: Exception) -> bool:
+        """
+        Tell whether a record makes once more what stands there: an honest repetition (F65).
+
+        Redis had lost the row of it, and could not know it again. A cancelled booking is no such
+        case: its buyer was told that it is confirmed, and people must judge.
+        """
+        if isinstance(error, waitlist.EntryTaken):
+            return True
+        if not isinstance(record, Booked | Confirmed) or not isinstance(error, rows.BookingTaken):
+            return False
+        known = await self._connection.fetchrow(
+            query("redo_bookings"), [record.event_id], [record.booking_id]
+        )
+        return known is not None and (known["user_id"], known["fingerprint"], known["status"]) == (
+            record.user_id,
+            record.fingerprint,
+            "confirmed",
+        )
+
+    async def _pass_repeated(self, entry: Entry) -> None:
+        """Leave what is there, and have the event loaded anew: Redis has lost a row of it."""
+        record = entry.record
+        lost = Lost(version=1, at_ms=record.at_ms, event_id="", why="conflict")
+        self._repeated[entry.seq] = encode(lost)
+        await damage.note(self._connection, self._shard, record.event_id, [damage.ROWS])
 
     async def _enter(self) -> bool:
         """Hold the shard and its checkpoint still; return whether the shard is frozen."""
@@ -309,12 +449,10 @@ class _Writer:
     async def _finish(self, entries: Sequence[Entry | Damaged], *, is_frozen: bool) -> Written:
         """Keep the journal's own text, with a mark for every parked record; move the checkpoint."""
         first_seq, new_seq = entries[0].seq, entries[-1].seq
+        instead = {seq: one.mark for seq, one in self._parked.items()} | self._repeated
         lines = (
-            [
-                self._parked[entry.seq].mark if entry.seq in self._parked else entry.raw
-                for entry in entries
-            ]
-            if self._parked
+            [instead.get(entry.seq, entry.raw) for entry in entries]
+            if instead
             else [entry.raw for entry in entries]
         )
         first_at_ms = next(

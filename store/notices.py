@@ -10,10 +10,9 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-import asyncpg
 import structlog
 
-from store.pool import connect
+from store.pool import UNANSWERED, connect
 
 log = structlog.get_logger()
 
@@ -64,7 +63,7 @@ class Notices:
                         await connection.execute("SELECT 1")
                 finally:
                     await connection.close(timeout=self._timeout_ms / 1000)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except UNANSWERED as error:
                 if repr(error) != failure:  # Said once, however long it takes.
                     failure = repr(error)
                     log.info("no notices", action="notices_failed", error=failure)

@@ -7,6 +7,8 @@ each other has pools of its own (bulkheads): `usecases.services.Pools`.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import asyncpg
@@ -28,6 +30,18 @@ UNANSWERED = (
 )
 #: Who may wait for a connection of one pool; one more is told at once that it is busy.
 WAITING_MAX = 1_000
+#: How long it is believed that the server lets people in, in seconds.
+FRESH_S = 1.0
+
+
+#: The same of a server that is away, in contrast to one that says no.
+AWAY = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
 
 
 class Busy(TimeoutError):
@@ -35,12 +49,45 @@ class Busy(TimeoutError):
 
 
 class _Bounded(asyncpg.Pool):
-    """A pool of which nobody waits for a connection longer than a statement may take."""
+    """
+    A pool of which nobody waits for a connection longer than a statement may take.
 
-    def __init__(self, *args: Any, wait_max_s: float, **kwargs: Any) -> None:
+    Args:
+        knock: Opens a connection beside the pool's, and closes it.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        wait_max_s: float,
+        knock: Callable[[], Coroutine[Any, Any, None]],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._wait_max_s = wait_max_s
         self._waiting = 0
+        self._open_another = knock
+        self._knocking: asyncio.Task[None] | None = None
+        self._knocked_s = 0.0
+
+    async def knock(self) -> None:
+        """
+        Ask whether the server lets anybody in; raises whatever it shows instead.
+
+        Cost: a connection a second at most, whoever asks: who comes meanwhile hears the same.
+        """
+        task, now_s = self._knocking, asyncio.get_running_loop().time()
+        if task is None or (task.done() and (_failed(task) or now_s >= self._knocked_s + FRESH_S)):
+            task = self._knocking = asyncio.create_task(self._open_another())
+            self._knocked_s = now_s
+            task.add_done_callback(_failed)
+        await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """See asyncpg."""
+        if self._knocking is not None:
+            self._knocking.cancel()
+        await super().close()
 
     async def _acquire(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's own word
         # All ways to a connection lead through here: `acquire`, `fetch`, `execute` and the rest.
@@ -93,6 +140,11 @@ async def connect(url: str, *, timeout_ms: int) -> asyncpg.Connection:
     return connection
 
 
+def _failed(task: asyncio.Task[None]) -> bool:
+    """Whether a task that is done has failed; asked in any case, so that nobody misses it."""
+    return task.cancelled() or task.exception() is not None
+
+
 async def create_pool(url: str, *, connections_max: int, timeout_ms: int) -> Pool:
     """
     Make a pool that opens its connections when first needed.
@@ -104,8 +156,14 @@ async def create_pool(url: str, *, connections_max: int, timeout_ms: int) -> Poo
     Args:
         timeout_ms: Longest time of a statement, and of the wait for a connection, in ms.
     """
+
+    async def knock() -> None:
+        connection = await connect(url, timeout_ms=timeout_ms)
+        await connection.close(timeout=timeout_ms / 1000)
+
     return await _Bounded(
         url,
+        knock=knock,
         min_size=0,
         max_size=connections_max,
         max_queries=50_000,
@@ -122,5 +180,12 @@ async def create_pool(url: str, *, connections_max: int, timeout_ms: int) -> Poo
 
 
 async def ping(pool: Pool) -> None:
-    """Ask PostgreSQL for nothing; raises whatever keeps it from answering."""
+    """
+    Ask PostgreSQL for nothing, also over a new connection; raises whatever keeps it from answering.
+
+    Old connections alone say too little: a server that is told to end when its clients have gone
+    ("smart") answers them for ever and lets nobody in any more.
+    """
     await pool.fetchval("SELECT 1")
+    assert isinstance(pool, _Bounded), "see `create_pool`"
+    await pool.knock()

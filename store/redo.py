@@ -2,9 +2,11 @@
 Redo: acknowledged records that only a worker's memory still knows, and how they join the ledger.
 
 A worker that sees its shard fenced writes what it holds (`write`); recovery merges it (`merge`)
-behind what PostgreSQL has, in order, under its claim. A record that contradicts the ledger goes to
-`conflicts` and is never dropped in silence (F5, F10, F29). What nobody knows any more becomes a
-`lost` record, so that the journal in PostgreSQL has no gap (I7).
+behind what PostgreSQL has, in order, under its claim, as far as the ledger can take it
+(`store.redo_judge`). A record that contradicts the ledger goes to `conflicts` and is never dropped
+in silence (F5, F10, F29). What nobody knows any more becomes a `lost` record, so that the journal
+in PostgreSQL has no gap (I7). Who knows it all the same, but comes when its place was given up, is
+heard behind all others, and what it tells becomes a new record at the end (F61).
 """
 
 from __future__ import annotations
@@ -13,17 +15,20 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import asyncpg
 import msgspec
 
-from engine.records import Booked, Cancelled, Confirmed, Entry, Lost, Record, encode, examine
+from engine.records import Entry, Lost, Record, encode, examine
 from store import ledger
+from store.redo_judge import Judge
 from store.sql import Executor, columns, query
 
 #: Records that are written in one transaction.
 RECORDS_MAX = 1_000
+#: How long a hold lives at most, in ms, where the caller does not say.
+HOLD_LIFE_MAX_MS = 1_800_000
 #: Records that a journal can be ahead of PostgreSQL; sales pause at the backlog long before.
 GAP_RECORDS_MAX = 10_000_000
 
@@ -51,6 +56,8 @@ class Merged:
     #: Were there already.
     known: int = 0
     conflicts: int = 0
+    #: Of those found, such as came when their places were given up.
+    late: int = 0
     #: Places in the journal of which nobody knows what stood there.
     lost: int = 0
     #: The last place merged, by epoch.
@@ -82,6 +89,12 @@ async def read(database: Executor, shard: int) -> list[Row]:
     return [Row(*row) for row in await database.fetch(query("read_redo"), shard)]
 
 
+async def forget(database: Executor, shard: int, rows: Sequence[Row]) -> None:
+    """Drop records that stand in the ledger now."""
+    if rows:
+        await database.execute(query("delete_redo"), shard, *columns(list(rows), 3))
+
+
 async def merge(
     connection: asyncpg.Connection,
     *,
@@ -89,9 +102,10 @@ async def merge(
     holder: str,
     epochs: Collection[int],
     rows: Iterable[Row],
+    hold_life_max_ms: int = HOLD_LIFE_MAX_MS,
 ) -> Merged:
     """
-    Bring redo records into the ledger, each where it stood in the journal.
+    Bring redo records into the ledger, each where it stood in the journal, or else at its end.
 
     Atomicity: per batch of `RECORDS_MAX` places one transaction with its rows, conflicts and the
         checkpoint. Records that are done are deleted from `redo` in the same transaction.
@@ -106,123 +120,43 @@ async def merge(
 
         rows: From `read`, and perhaps from further sources, in any order.
 
+        hold_life_max_ms: Longest life of a hold: how far back the journal is read for holds.
+
     Raises:
         ledger.LedgerError: the claim was lost.
     """
     merged = Merged()
     ordered = sorted(set(rows))
-    judge = await _Judge.prepare(connection, ordered)
+    judge = await Judge.prepare(
+        connection,
+        shard,
+        [record for row in ordered if not isinstance(record := row.decoded, str)],
+        hold_life_max_ms=hold_life_max_ms,
+    )
+    late: list[Row] = []
     for number, its in groupby(ordered, key=lambda row: row.epoch):
-        epoch = _Epoch(connection, shard, number, holder, judge, merged)
+        epoch = _Epoch(connection, shard, number, holder, judge, merged, late)
         if number in epochs:
             merged.last_seqs[number] = await epoch.merge(list(its))
         else:
             strangers = list(its)
             why = f"epoch {number} was never open"
             await epoch.write(0, [], [(row, why) for row in strangers], strangers)
+    if late:
+        last = _Epoch(connection, shard, max(epochs), holder, judge, merged, late)
+        merged.last_seqs[max(epochs)] = await last.append()
     return merged
 
 
-class _Judge:
-    """Says of each record, in order, whether the ledger can take it; remembers what it took."""
-
-    def __init__(self) -> None:
-        self._bookings: dict[str, dict[str, Any]] = {}
-        self._left: dict[tuple[str, int], int] = {}
-        self._taken: set[tuple[str, str]] = set()
-        #: What bookings of this merge took, for their cancellations.
-        self._made: dict[str, Booked | Confirmed] = {}
-
-    @classmethod
-    async def prepare(cls, connection: asyncpg.Connection, rows: Sequence[Row]) -> _Judge:
-        """Read what the records are judged by."""
-        judge = cls()
-        records = [record for row in rows if isinstance(record := row.decoded, Record)]
-        sales = [record for record in records if isinstance(record, Booked | Confirmed)]
-        named = sorted(
-            {
-                (record.event_id, record.booking_id)
-                for record in records
-                if isinstance(record, Booked | Confirmed | Cancelled)
-            }
-        )
-        events = sorted({event_id for event_id, _ in named})
-        seats = sorted(
-            {
-                (record.event_id, seat)
-                for record in sales
-                for item in record.items
-                for seat in item.seat_ids
-            }
-        )
-        for row in await connection.fetch(query("redo_bookings"), *columns(named, 2)):
-            judge._bookings[row["id"]] = dict(row)
-        for row in await connection.fetch(query("redo_capacities"), events):
-            judge._left[row["event_id"], row["tier_no"]] = int(row["left_places"])
-        for row in await connection.fetch(query("redo_seats"), *columns(seats, 2)):
-            judge._taken.add((row["event_id"], row["seat_id"]))
-        return judge
-
-    def is_known(self, row: Row, record: Record) -> bool:
-        """Tell whether the ledger has the very same record, or the same booking made anew."""
-        booking = self._bookings.get(getattr(record, "booking_id", ""))
-        if booking is None:
-            return False
-        if isinstance(record, Cancelled):
-            return bool(booking["status"] == "cancelled")
-        return isinstance(record, Booked | Confirmed) and (
-            (booking["user_id"], booking["fingerprint"]) == (record.user_id, record.fingerprint)
-        )
-
-    def refuse(self, record: Record | str) -> str:
-        """Say why the ledger cannot take a record; empty if it can, and then it has taken it."""
-        if isinstance(record, str):
-            return record
-        if isinstance(record, Booked | Confirmed):
-            return self._refuse_booking(record)
-        if isinstance(record, Cancelled):
-            return self._refuse_end(record)
-        return f"a {type(record).__name__} cannot be merged without what came before it"
-
-    def _refuse_booking(self, record: Booked | Confirmed) -> str:
-        if record.booking_id in self._bookings or record.booking_id in self._made:
-            return "the key has another booking"
-        for item in record.items:
-            place = (record.event_id, item.tier_no)
-            if place not in self._left:
-                return f"tier {item.tier_no} of the event is not on sale"
-            if self._left[place] < item.quantity:
-                return f"tier {item.tier_no} has {self._left[place]} places left"
-            taken = [seat for seat in item.seat_ids if (record.event_id, seat) in self._taken]
-            if taken:
-                return f"somebody else has {', '.join(taken)}"
-        self._move(record, -1)
-        self._made[record.booking_id] = record
-        return ""
-
-    def _refuse_end(self, record: Cancelled) -> str:
-        made = self._made.pop(record.booking_id, None)
-        booking = self._bookings.get(record.booking_id)
-        if made is None and booking is None:
-            return "there is no such booking"
-        if booking is not None:
-            booking["status"] = "cancelled"
-        self._move(record, 1)
-        return ""
-
-    def _move(self, record: Booked | Confirmed | Cancelled, sign: int) -> None:
-        for item in record.items:
-            place = (record.event_id, item.tier_no)
-            self._left[place] = self._left.get(place, 0) + sign * item.quantity
-            seats = {(record.event_id, seat) for seat in item.seat_ids}
-            self._taken = self._taken | seats if sign < 0 else self._taken - seats
-
-
-def _is_same(one: Record, other: Record | str) -> bool:
+def is_same(one: Record | str | None, other: Record | str) -> bool:
     """Tell whether two records say the same: old workers write version 1."""
-    if isinstance(other, str) or type(one) is not type(other):
+    if one is None or isinstance(one, str) or isinstance(other, str):
         return False
-    return bool(msgspec.structs.replace(other, version=one.version) == one)
+    return bool(type(one) is type(other) and _as_of(one, other.version) == other)
+
+
+def _as_of(record: Record, version: Literal[1, 2]) -> Record:
+    return msgspec.structs.replace(record, version=version)
 
 
 @dataclass(slots=True)
@@ -233,24 +167,20 @@ class _Epoch:
     shard: int
     epoch: int
     holder: str
-    judge: _Judge
+    judge: Judge
     merged: Merged
+    #: Takes what is to be heard at the end.
+    late: list[Row]
 
     async def merge(self, rows: list[Row]) -> int:
         """Write what the ledger does not have; return the new checkpoint."""
         last_seq = await ledger.read_checkpoint(self.connection, shard=self.shard, epoch=self.epoch)
         behind = [row for row in rows if row.seq <= last_seq]
-        conflicts = []
-        for row in behind:
-            record = row.decoded
-            if not isinstance(record, str) and self.judge.is_known(row, record):
-                self.merged.known += 1
-            else:
-                conflicts.append((row, "another record stands at its place in the ledger"))
+        conflicts, done = await self._look_back(behind)
         end_seq = last_seq + GAP_RECORDS_MAX
         far = [row for row in rows if row.seq > end_seq]
         conflicts += [(row, "no journal was ever so far ahead of the ledger") for row in far]
-        await self.write(last_seq, [], conflicts, behind + far)
+        await self.write(last_seq, [], conflicts, done + far)
         ahead = [row for row in rows if last_seq < row.seq <= end_seq]
         while ahead:
             until_seq = last_seq + RECORDS_MAX
@@ -259,17 +189,83 @@ class _Epoch:
             last_seq = await self._merge_part(last_seq, part, until_seq if ahead else None)
         return last_seq
 
+    async def append(self) -> int:
+        """Hear what came late, and write what can be taken; return the new checkpoint."""
+        last_seq = await ledger.read_checkpoint(self.connection, shard=self.shard, epoch=self.epoch)
+        heard: dict[tuple[int, int], Record | str] = {}
+        for start in range(0, len(self.late), RECORDS_MAX):
+            rows = self.late[start : start + RECORDS_MAX]
+            batch: list[Entry] = []
+            conflicts: list[tuple[Row, str]] = []
+            for row in rows:
+                record, place = row.decoded, (row.epoch, row.seq)
+                assert not isinstance(record, str), "it was looked at"
+                # Perhaps a worker of another version has told the very same.
+                is_heard = is_same(heard.get(place), record)
+                taken = "" if is_heard else self.judge.take_late(record)
+                if not taken:
+                    self.merged.known += 1
+                elif isinstance(taken, str):
+                    conflicts.append((row, taken))
+                else:
+                    raw = row.record.encode() if taken is record else encode(taken)
+                    batch.append(Entry(last_seq + len(batch) + 1, taken, raw))
+                    heard[place] = record
+            self.merged.found += len(batch)
+            self.merged.late += len(batch)
+            await self.write(last_seq, batch, conflicts, rows)
+            last_seq += len(batch)
+        return last_seq
+
+    async def _look_back(self, rows: list[Row]) -> tuple[list[tuple[Row, str]], list[Row]]:
+        """
+        Compare records with what the ledger has in their places; what comes late waits.
+
+        Returns:
+            Conflicts, and the records that are done with.
+        """
+        conflicts: list[tuple[Row, str]] = []
+        done: list[Row] = []
+        stands = await self._archived({row.seq for row in rows})
+        for row in rows:
+            record, there = row.decoded, examine(stands.get(row.seq, "").encode())
+            if isinstance(record, str):
+                conflicts.append((row, record))
+            elif is_same(there, record) or self.judge.is_known(record):
+                self.merged.known += 1
+            elif isinstance(there, Lost) and there.why == "unknown":
+                self.late.append(row)
+                continue
+            else:
+                conflicts.append((row, "another record stands at its place in the ledger"))
+            done.append(row)
+        return conflicts, done
+
+    async def _archived(self, seqs: set[int]) -> dict[int, str]:
+        """Return what the journal's archive has in some places."""
+        if not seqs:
+            return {}
+        batches = await self.connection.fetch(
+            query("redo_journal"), self.shard, self.epoch, sorted(seqs)
+        )
+        return {
+            seq: line
+            for batch in batches
+            for seq, line in enumerate(batch["records"].split("\n"), start=batch["first_seq"])
+            if seq in seqs
+        }
+
     async def _merge_part(self, last_seq: int, rows: list[Row], until_seq: int | None) -> int:
         conflicts: list[tuple[Row, str]] = []
         entries: dict[int, Entry] = {}
         known: set[int] = set()
         for row in rows:
             record = row.decoded
-            if row.seq in entries and _is_same(entries[row.seq].record, record):
+            if row.seq in entries and is_same(entries[row.seq].record, record):
                 continue
             if row.seq in entries:
                 conflicts.append((row, "another worker knows another record at its place"))
-            elif not isinstance(record, str) and self.judge.is_known(row, record):
+            elif not isinstance(record, str) and self.judge.is_known(record):
                 known.add(row.seq)
             elif reason := self.judge.refuse(record):
                 conflicts.append((row, reason))
@@ -285,7 +281,8 @@ class _Epoch:
                 at_ms = entries[seq].record.at_ms
                 batch.append(entries[seq])
             else:
-                why: Any = "conflict" if seq in contradicted else "unknown"
+                why: Literal["conflict", "unknown"]
+                why = "conflict" if seq in contradicted else "unknown"
                 filler = Lost(version=1, at_ms=at_ms, event_id="", why=why)
                 batch.append(Entry(seq, filler, encode(filler)))
         self.merged.found += len(entries)

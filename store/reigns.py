@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
@@ -17,9 +18,12 @@ from engine.records import VERSIONS
 from store.ledger import LedgerError
 from store.sql import Executor, query
 
-#: Time a claim lasts unless it is renewed; another coordinator may take the shard after it. Safety
-#: never rests on it: whoever lost the claim can change nothing (F41).
+#: Time a claim lasts unless it is renewed; another coordinator may take the shard after it, or at
+#: once when the claimant's session is gone. Safety never rests on either: whoever lost the claim
+#: can change nothing (F41).
 CLAIM_LEASE = dt.timedelta(seconds=10)
+#: How the name of a claimant begins that has a lock for as long as its session lives.
+SESSION = "session:"
 
 #: Sets of scripts that a reign knows: of the code that opened it, and of what ran before or beside.
 SETS_KEPT = 3
@@ -182,6 +186,11 @@ async def horizon(database: Executor, shard: int, epoch: int) -> tuple[int, bool
     return row["last_seq"], row["is_open"]
 
 
+def make_holder(kind: str) -> str:
+    """Make the unique name of a recovery that claims over a connection of its own."""
+    return f"{SESSION}{kind}-{secrets.token_hex(8)}"
+
+
 async def claim(
     database: Executor,
     shard: int,
@@ -197,7 +206,8 @@ async def claim(
     Args:
         seen: The row on which the decision to claim rests.
 
-        holder: Unique name of this recovery.
+        holder: Unique name of this recovery; one that `make_holder` made is bound to the session,
+            so *database* must be the connection that the recovery works over, no pool.
 
         nonce: Marks the scripts of the reign to come.
 

@@ -27,7 +27,7 @@ _GRANTS = {
         "INSERT, UPDATE ON bookings, items, tickets, scans, waitlist_entries, blocked_seats",
         "DELETE ON items, blocked_seats",
         "INSERT, UPDATE ON shard_checkpoint",
-        "INSERT ON journal, quarantine, conflicts",
+        "INSERT ON journal, quarantine, conflicts, damaged_events",
         "UPDATE ON events, tiers",
         "UPDATE (state, reason, changed_at) ON shard_epoch",
     ),
@@ -41,6 +41,8 @@ _REVOKES = (
     "INSERT, UPDATE, DELETE ON organizers, migrations FROM evently_coordinator",
 )
 _READER_OF_USERS = "SELECT (id, email, name, role, organizer_id, created_at) ON users"
+#: The check asks whether an account is there, and nothing else of it.
+_COORDINATOR_OF_USERS = "SELECT (id) ON users"
 
 
 def user(role: str) -> str:
@@ -68,6 +70,7 @@ async def grant(connection: asyncpg.Connection, passwords: Mapping[str, str]) ->
         for right in _REVOKES:
             await connection.execute(f"REVOKE {right}")
         await connection.execute(f"GRANT {_READER_OF_USERS} TO {user('reader')}")
+        await connection.execute(f"GRANT {_COORDINATOR_OF_USERS} TO {user('coordinator')}")
     for role, password in passwords.items():
         statement: str = await connection.fetchval(
             "SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)",

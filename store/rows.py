@@ -86,7 +86,12 @@ class BookingTaken(Exception):
 
 
 #: How it is told that a record is wrong, and not the moment.
-REFUSALS = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, BookingTaken)
+REFUSALS = (
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.DataError,
+    BookingTaken,
+    waitlist.EntryTaken,
+)
 
 
 @dataclass(slots=True)

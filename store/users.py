@@ -55,6 +55,16 @@ async def admin_exists(database: Executor) -> bool:
     return bool(await database.fetchval(query("admin_exists")))
 
 
+async def set_admin_password(
+    database: Executor, forms: Sequence[str], *, password_hash: str
+) -> str | None:
+    """Set the password of the admin of an address in any of its forms; None if there is none."""
+    user_id: str | None = await database.fetchval(
+        query("set_admin_password"), list(forms), password_hash
+    )
+    return user_id
+
+
 async def add_organizer(database: Executor, name: str) -> str:
     """Add an organizer; return its id."""
     organizer_id = new_id("org")

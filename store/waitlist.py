@@ -9,7 +9,7 @@ that hold tell how the entry ended.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -39,6 +39,10 @@ FLOW_SECONDS_MIN = 60.0
 _ENDS: dict[type[Record], str] = {Confirmed: "accepted", Released: "declined", Expired: "expired"}
 
 
+class EntryTaken(Exception):
+    """An entry of this id stands in the ledger, made by another record."""
+
+
 class Change(NamedTuple):
     """What one record says of an entry: None is what it does not say."""
 
@@ -66,14 +70,19 @@ class EntryRow(NamedTuple):
     changed_epoch: int
     changed_seq: int
     changed_at_ms: int
+    #: When places were offered to it; None: never.
+    offered_at_ms: int | None = None
 
 
 class Listed(NamedTuple):
-    """Where an entry of a user's list is found."""
+    """An entry of a user's list, as the ledger has it."""
 
     event_id: str
     id: str
-    shard: int
+    status: str
+    tier_no: int
+    quantity: int
+    seq: int
     joined_at: dt.datetime
 
 
@@ -125,7 +134,12 @@ class _State:
 async def write(
     connection: asyncpg.Connection, shard: int, epoch: int, entries: Iterable[Entry]
 ) -> None:
-    """Write what a batch of records made of waitlist entries; at most two statements."""
+    """
+    Write what a batch of records made of waitlist entries; two statements, if none was there.
+
+    Raises:
+        EntryTaken: see its docstring.
+    """
     states: dict[str, _State] = {}
     for entry in entries:
         change = change_of(entry.record)
@@ -172,7 +186,13 @@ async def write(
         for seq, record in [state.joined]
     ]
     if new:
-        await connection.execute(query("insert_waitlist_entries"), shard, epoch, *columns(new))
+        by_name = columns(new)
+        made = await connection.fetch(query("insert_waitlist_entries"), shard, epoch, *by_name)
+        if len(made) < len(new):
+            places = (by_name[0], by_name[1], by_name[9])
+            taken = await connection.fetch(query("foreign_entries"), epoch, *places)
+            if taken:
+                raise EntryTaken(f"entry {taken[0]['id']} was made by another record")
 
 
 async def of_user(
@@ -197,3 +217,25 @@ async def audit(
     """Yield all entries of some events, in no order; within a transaction of `store.audit`."""
     async for row in connection.cursor(query("audit_waitlist"), event_ids, prefetch=2_000):
         yield EntryRow(**row)
+
+
+async def audit_shard(
+    connection: asyncpg.Connection, shard: int, event_ids: Sequence[str] | None = None
+) -> AsyncIterator[EntryRow]:
+    """Yield the entries of a shard, or of some of its events, as `audit` does."""
+    cursor = connection.cursor(query("audit_shard_waitlist"), shard, event_ids, prefetch=2_000)
+    async for row in cursor:
+        yield EntryRow(**row)
+
+
+async def rewrite(
+    connection: asyncpg.Connection,
+    shard: int,
+    event_id: str,
+    entry_ids: Sequence[str],
+    entries: Mapping[int, Sequence[Entry]],
+) -> None:
+    """Write some entries of an event again, from all their records by epoch; in a transaction."""
+    await connection.execute(query("drop_waitlist_of"), event_id, entry_ids)
+    for epoch in sorted(entries):
+        await write(connection, shard, epoch, entries[epoch])

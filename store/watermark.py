@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 
 from store import reigns
+from store.pool import UNANSWERED
 
 POLL_INTERVAL_S = 0.01
 #: Pause more after a poll that failed.
@@ -86,13 +87,7 @@ class Watermark:
                 try:
                     async with asyncio.timeout(POLL_TIMEOUT_S):
                         self._reached[place], is_open = await self._read(*place)
-                except (
-                    asyncpg.PostgresError,
-                    asyncpg.InterfaceError,
-                    asyncpg.InternalClientError,
-                    OSError,
-                    TimeoutError,
-                ):
+                except UNANSWERED:
                     # PostgreSQL is away: the waiters' own deadlines decide.
                     await asyncio.sleep(RETRY_INTERVAL_S)
                 else:

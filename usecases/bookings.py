@@ -9,12 +9,12 @@ import msgspec
 
 from engine.commands import CancelItem, Order, Own
 from engine.durability import Durability
-from engine.ids import booking_id, is_id
+from engine.ids import booking_id, event_id_range, is_id
 from engine.outcomes import Booked, Refused
 from engine.records import Item
 from engine.seats import parse_seat_id
 from engine.values import CANCELLED
-from store import bookings, tickets
+from store import bookings, events, tickets
 from usecases import metrics, told
 from usecases.acks import Promise
 from usecases.asked import CancelBooking, CancelledItem, Money
@@ -193,14 +193,17 @@ async def find(services: Services, own_id: str) -> bookings.Booking:
     """
     Return a booking, whoever has it; deny one that is not there.
 
-    A booking that PostgreSQL does not have may be so new that it is still on its way.
+    A booking that PostgreSQL does not have may be so new that it is still on its way. Its id leads
+    to the shard that it would come from: no other is waited for. Where no event was made at that
+    time, there never was a booking.
     """
     if not is_id("bk", own_id):
         raise not_found()
     row = await bookings.by_id(services.pools.own, own_id)
     if row is None:
-        up_to_date = await services.catch_up()
-        row = await bookings.by_id(services.pools.own, own_id)
+        shards = await events.shards_between(services.pools.events, *event_id_range(own_id))
+        up_to_date = await services.catch_up(shards)
+        row = await bookings.by_id(services.pools.own, own_id) if shards else None
         if row is None and not up_to_date:
             raise Denied(Why.CATCHING_UP)
     if row is None:

@@ -15,8 +15,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from engine.ids import is_id
+from engine.errors import EngineError, OutcomeUnknown, ShardUnavailable
+from engine.ids import event_id_range, is_id
 from engine.status import Status
 from store import events, seats
 from store.pool import UNANSWERED, Pool
@@ -24,6 +26,8 @@ from usecases.denials import Denied, not_found
 from usecases.memory import remember
 from usecases.present import is_untouched
 from usecases.tokens import Principal
+
+Found = TypeVar("Found")
 
 EVENTS_MAX = 20_000
 #: Events whose sections are remembered: a stadium's take about 100 kB.
@@ -134,6 +138,34 @@ class Catalog:
         if known.is_draft:
             raise Denied(Status.NOT_ON_SALE)
         return known
+
+    async def look_up(
+        self, own_id: str, look: Callable[[str, Known], Awaitable[Found | None]]
+    ) -> Found | None:
+        """
+        Return what *look* finds of an id in the event that it leads to; None if there is nothing.
+
+        An id begins with the time its event was made, to the ms. Where several were made in the
+        same ms, each is asked, and one whose shard is shut keeps nobody from the others.
+
+        Raises:
+            ShardUnavailable, OutcomeUnknown: one of them cannot tell, and no other has it.
+        """
+        untold: EngineError | None = None
+        for event_id in await events.ids_between(self._pool, *event_id_range(own_id)):
+            try:
+                known = await self.find(event_id)
+                if known is None or known.is_draft:
+                    continue  # Somebody's draft, made in the same ms.
+                found = await look(event_id, known)
+            except (ShardUnavailable, OutcomeUnknown) as error:
+                untold = error
+                continue
+            if found is not None:
+                return found
+        if untold is not None:
+            raise untold
+        return None
 
     async def sections(self, event_id: str) -> list[seats.Section]:
         """Return an event's sections; they never change once the event is made."""

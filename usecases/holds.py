@@ -9,10 +9,9 @@ import msgspec
 from engine import commands, values
 from engine.commands import Own
 from engine.durability import Durability
-from engine.ids import booking_of_hold, event_id_range, hold_id, is_id
+from engine.ids import booking_of_hold, hold_id, is_id
 from engine.outcomes import Refused
 from engine.status import Status
-from store import events
 from usecases import metrics, told
 from usecases.bookings import Made, made, unreached
 from usecases.catalog import Known
@@ -144,22 +143,20 @@ class Kept(NamedTuple):
 
 
 async def _own(services: Services, person: Principal, own_id: str) -> Kept:
-    """
-    Return a hold, by its id alone, if it is the person's; else it is not there (S8).
-
-    The id begins with the time its event was made, to the ms, which leads to the event; where
-    several were made in the same ms, each is asked.
-    """
+    """Return a hold, by its id alone, if it is the person's; else it is not there (S8)."""
     if not is_id("hold", own_id):
         raise not_found()
-    for event_id in await events.ids_between(services.pools.events, *event_id_range(own_id)):
-        known = await services.catalog.find(event_id)
-        if known is None or known.is_draft:
-            continue  # Somebody's draft, made in the same ms.
-        found = await services.engine.read_hold(known.shard, event_id, own_id)
-        if found is not None and found.user_id == person.user_id:
-            return Kept(Own(event_id, own_id, person.user_id), known, found)
-    raise not_found()
+
+    async def look(event_id: str, known: Known) -> Kept | None:
+        kept = await services.engine.read_hold(known.shard, event_id, own_id)
+        if kept is None or kept.user_id != person.user_id:
+            return None
+        return Kept(Own(event_id, own_id, person.user_id), known, kept)
+
+    found = await services.catalog.look_up(own_id, look)
+    if found is None:
+        raise not_found()
+    return found
 
 
 async def _view(services: Services, found: Kept) -> told.Hold:

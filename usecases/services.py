@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
-
-from redis.exceptions import RedisError
 
 from engine.engine import Engine
 from engine.errors import EngineError
@@ -76,25 +75,30 @@ class Services:
         """Wait until PostgreSQL has a change, so that what follows sees it; False if too long."""
         return await self._reach(shard, outcome.epoch, outcome.seq)
 
-    async def catch_up(self) -> bool:
+    async def catch_up(self, shards: Collection[int] | None = None) -> bool:
         """
         Wait until PostgreSQL has all that Redis has now; False if that is not known of a shard.
 
         A Redis that is not in the reign, say for a FLUSHALL that nobody has noticed yet, cannot
         tell what there was: what it lacks must not be denied (F13). A shard that is shut, or whose
-        server is away, keeps nobody waiting: the others' answers are told, and that they may lack
-        something.
+        server is away, keeps nobody waiting for long: the others' answers are told, and that they
+        may lack something.
+
+        Args:
+            shards: Those that it is about; all of them if not given.
         """
 
         async def one(shard: int) -> bool:
             try:
-                last = await self.engine.last(shard)
-            except (EngineError, RedisError, OSError):
+                async with asyncio.timeout(self.catch_up_timeout_ms / 1000):
+                    last = await self.engine.last(shard)
+            except (EngineError, TimeoutError):
                 return False
-            return last is not None and await self._reach(shard, *last)
+            return await self._reach(shard, *last)
 
-        shards = list(self.engine.shards)
-        return bool(shards) and all(await asyncio.gather(*map(one, shards)))
+        asked = list(self.engine.shards) if shards is None else shards
+        is_known = shards is not None or bool(asked)
+        return is_known and all(await asyncio.gather(*map(one, asked)))
 
     async def _reach(self, shard: int, epoch: int, seq: int) -> bool:
         return await self.watermark.reach(

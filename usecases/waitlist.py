@@ -6,22 +6,18 @@ import asyncio
 import datetime as dt
 from typing import NamedTuple
 
+import msgspec
+
 from engine import commands
 from engine.commands import Own
 from engine.durability import Durability
-from engine.ids import (
-    booking_of_offer,
-    entry_id,
-    entry_of_offer,
-    event_id_range,
-    is_id,
-    offer_of_entry,
-)
+from engine.errors import OutcomeUnknown, ShardUnavailable
+from engine.ids import booking_of_offer, entry_id, entry_of_offer, is_id, offer_of_entry
 from engine.outcomes import Refused
 from engine.status import Status
 from engine.values import WaitEntry
 from engine.waitlist import Position
-from store import events
+from store import bookings
 from store import waitlist as store
 from usecases import metrics, told
 from usecases.asked import Join
@@ -89,21 +85,32 @@ async def join(
 async def mine(
     services: Services, person: Principal, *, before: tuple[dt.datetime, str], limit: int
 ) -> told.Page[told.WaitlistEntry]:
-    """Return a page of the person's entries, newest first, each as it is now."""
+    """
+    Return a page of the person's entries, newest first, each as it is now.
+
+    Of an event whose shard is shut, each as PostgreSQL has it: the page is not up to date.
+    """
     up_to_date = await services.catch_up()
     rows = await store.of_user(services.pools.own, person.user_id, before=before, limit=limit + 1)
     page = rows[:limit]
-    by_event: dict[str, list[str]] = {}
+    by_event: dict[str, list[store.Listed]] = {}
     for row in page:
-        by_event.setdefault(row.event_id, []).append(row.id)
-    found: dict[str, Waiting] = {}
-    for event_id, ids in by_event.items():
+        by_event.setdefault(row.event_id, []).append(row)
+    views: dict[str, told.WaitlistEntry] = {}
+    for event_id, listed in by_event.items():
         known = await services.catalog.need(event_id)
-        for one in await _read(services, known, event_id, person.user_id, ids):
-            found[one.own.id] = one
-    views = [_view(services, found[row.id]) for row in page if row.id in found]
+        try:
+            ids = [row.id for row in listed]
+            found = await _read(services, known, event_id, person.user_id, ids)
+            now = await asyncio.gather(*(_view(services, one) for one in found))
+        except (ShardUnavailable, OutcomeUnknown):
+            up_to_date, now = False, []
+        views |= {view.id: view for view in now}
+        for row in listed:
+            if row.id not in views:
+                views[row.id] = await _view_of_row(services, known, row)
     last = (page[-1].joined_at, page[-1].id) if len(rows) > limit else None
-    return told.Page(list(await asyncio.gather(*views)), last, up_to_date)
+    return told.Page([views[row.id] for row in page], last, up_to_date)
 
 
 @as_value
@@ -152,15 +159,16 @@ async def _own(services: Services, person: Principal, prefix: str, own_id: str) 
     if not is_id(prefix, own_id):
         raise not_found()
     wanted = own_id if prefix == "wl" else entry_of_offer(own_id)
-    for event_id in await events.ids_between(services.pools.events, *event_id_range(own_id)):
-        known = await services.catalog.find(event_id)
-        if known is None or known.is_draft:
-            continue  # Somebody's draft, made in the same ms.
+
+    async def look(event_id: str, known: Known) -> Waiting | None:
         found = await _read(services, known, event_id, person.user_id, [wanted])
         was_offered = found and (found[0].entry.status == "offered" or found[0].entry.version > 2)
-        if found and (prefix == "wl" or was_offered):
-            return found[0]
-    raise not_found()
+        return found[0] if found and (prefix == "wl" or was_offered) else None
+
+    found = await services.catalog.look_up(own_id, look)
+    if found is None:
+        raise not_found()
+    return found
 
 
 async def _read(
@@ -192,21 +200,52 @@ async def _view(services: Services, found: Waiting) -> told.WaitlistEntry:
         rate = await store.places_per_s(services.pools.own, own.event_id, entry.tier_no)
         if rate is not None:
             estimate_s = round((position.ahead_places + entry.quantity) / rate)
-    return told.WaitlistEntry(
-        id=own.id,
-        event_id=own.event_id,
-        tier_id=known.tier_ids[entry.tier_no],
-        quantity=entry.quantity,
-        # The scripts know the same words.
-        status="left" if entry.status in _LEFT else entry.status,  # type: ignore[arg-type]
-        why=entry.status if entry.status in _WHY else None,  # type: ignore[arg-type]
-        policy=known.waitlist_policy,  # type: ignore[arg-type]  # As does the database.
+    view = _told(own.event_id, known, own.id, entry, moment_of(entry.at_ms))
+    return msgspec.structs.replace(
+        view,
         position=position.position if position else None,
         ahead_places=position.ahead_places if position else None,
         estimate_s=estimate_s,
-        joined_at=moment_of(entry.at_ms),
         offer=offer,
         booking_id=booking,
-        booking_status=booking_status,  # type: ignore[arg-type]  # As above.
+        booking_status=booking_status,
+    )
+
+
+async def _view_of_row(services: Services, known: Known, row: store.Listed) -> told.WaitlistEntry:
+    """Return an entry as PostgreSQL has it: its place in the list, Redis alone can tell."""
+    view = _told(row.event_id, known, row.id, row, row.joined_at)
+    if row.status != "accepted":
+        return view
+    own_id = booking_of_offer(offer_of_entry(row.id))
+    kept = await bookings.by_id(services.pools.own, own_id)
+    return msgspec.structs.replace(
+        view, booking_id=own_id, booking_status=kept.status if kept else None
+    )
+
+
+def _told(
+    event_id: str,
+    known: Known,
+    own_id: str,
+    entry: WaitEntry | store.Listed,
+    joined_at: dt.datetime,
+) -> told.WaitlistEntry:
+    """Return what an entry says of itself."""
+    return told.WaitlistEntry(
+        id=own_id,
+        event_id=event_id,
+        tier_id=known.tier_ids[entry.tier_no],
+        quantity=entry.quantity,
+        # The scripts know the same words, as does the database.
+        status="left" if entry.status in _LEFT else entry.status,  # type: ignore[arg-type]
+        why=entry.status if entry.status in _WHY else None,  # type: ignore[arg-type]
+        policy=known.waitlist_policy,  # type: ignore[arg-type]
+        position=None,
+        ahead_places=None,
+        estimate_s=None,
+        joined_at=joined_at,
+        offer=None,
+        booking_id=None,
         seq=entry.seq,
     )

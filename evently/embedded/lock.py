@@ -8,6 +8,7 @@ leaves it held until its servers have really ended. Leaves deciding what to lock
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -56,18 +57,15 @@ class DataLock:
             fd = os.open(self.path, flags, 0o600)
         except OSError as error:
             raise ServerError(f"cannot open {self.path}: {error.strerror}") from error
-        deadline = time.monotonic() + timeout_s
-        while not _try_lock(fd):
-            if time.monotonic() >= deadline:
-                holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
-                os.close(fd)
-                raise ServerError(
-                    f"{self.path.parent} is in use by process {holder} "
-                    "(or by servers that it left behind and that are still stopping)"
-                )
-            time.sleep(POLL_S)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        try:
+            _wait(fd, self.path, timeout_s)
+        except BaseException:
+            os.close(fd)  # Left open, it would keep the lock from ourselves.
+            raise
+        # For people alone: the lock holds without it, also where the disk is full.
+        with contextlib.suppress(OSError):
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._fd = fd
 
     def release(self) -> None:
@@ -89,6 +87,19 @@ class DataLock:
         traceback: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def _wait(fd: int, path: Path, timeout_s: float) -> None:
+    """Take the lock on *fd*; raises as `DataLock.acquire` does."""
+    deadline = time.monotonic() + timeout_s
+    while not _try_lock(fd):
+        if time.monotonic() >= deadline:
+            holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise ServerError(
+                f"{path.parent} is in use by process {holder} "
+                "(or by servers that it left behind and that are still stopping)"
+            )
+        time.sleep(POLL_S)
 
 
 def _try_lock(fd: int) -> bool:

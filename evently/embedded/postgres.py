@@ -13,6 +13,7 @@ import hashlib
 import re
 import shutil
 import signal
+import struct
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from evently.embedded.config import POSTGRES_CONFIG, read_config
 from evently.embedded.errors import ServerError
 from evently.embedded.lock import DataLock
 from evently.embedded.process import Account
-from evently.embedded.server import SERVER_ENV, Server
+from evently.embedded.server import SERVER_ENV, Hears, Server, unheard
 
 USER = "evently"
 DATABASE = "evently"
@@ -41,6 +42,10 @@ INITDB_TIMEOUT_S = 120.0
 BUILTIN_LOCALE_VERSION = 17
 #: Line of postmaster.pid that says how far the start has come; `pg_ctl` reads the same.
 STATUS_LINE = 7
+#: Version 3.0 of the protocol, as a client's first message has it.
+PROTOCOL = 196_608
+#: What a server that is ending tells a new connection; `lc_messages` is C.
+ENDING_WORDS = b"the database system is shutting down"
 
 
 class PostgresServer(Server):
@@ -135,13 +140,35 @@ class PostgresServer(Server):
         words = [f"--{name}={value}" for name, value in (self._settings | fixed).items()]
         return [str(bin_path / "postgres"), "-D", str(self.data_path), *words]
 
-    def _probe(self) -> bool:
+    def _probe(self) -> Hears:
         try:
             lines = (self.data_path / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return False
-        is_own = bool(lines) and lines[0] == str(self.pid)
-        return is_own and len(lines) > STATUS_LINE and lines[STATUS_LINE].strip() == "ready"
+        except OSError as error:
+            return unheard(error)
+        if not lines or lines[0] != str(self.pid) or len(lines) <= STATUS_LINE:
+            return "silent"
+        # Until it is ready it replays its log, or has just begun.
+        return "takes" if lines[STATUS_LINE].strip() == "ready" else "busy"
+
+    def _address(self) -> Path:
+        return self.socket_path / SOCKET_NAME
+
+    def _question(self) -> bytes:
+        """Begin to log in; being asked for the password is to be let in as far as it matters."""
+        words = b"\0".join((b"user", USER.encode(), b"database", DATABASE.encode(), b"", b""))
+        return struct.pack("!ii", len(words) + 8, PROTOCOL) + words
+
+    def _is_whole(self, answer: bytes) -> bool:
+        """Whether its first message is there: a letter, its length, and what it says."""
+        return len(answer) >= 5 and len(answer) > struct.unpack_from("!i", answer, 1)[0]
+
+    def _hear(self, answer: bytes) -> Hears:
+        if not answer:
+            return "silent"
+        if ENDING_WORDS in answer:
+            return "ending"
+        # Another error says that it recovers, is full, or cannot fork; they pass.
+        return "busy" if answer.startswith(b"E") else "takes"
 
     def _account(self) -> Account | None:
         return place.account_for(self._known(self._home))
@@ -195,7 +222,7 @@ def _run(argv: Sequence[str], account: Account | None, *, stdin: str = "") -> No
             extra_groups=None if account is None else [],
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, subprocess.SubprocessError) as error:
         raise ServerError(f"{argv[0]}: {error}") from error
     # Single-user mode reports a failed statement in words only.
     if done.returncode != 0 or "ERROR:" in done.stdout or "FATAL:" in done.stdout:
@@ -204,9 +231,12 @@ def _run(argv: Sequence[str], account: Account | None, *, stdin: str = "") -> No
 
 def _major_version(bin_path: Path) -> int:
     """Read the version from the programs themselves: `postgres (PostgreSQL) 18.6`."""
-    done = subprocess.run(
-        [str(bin_path / "postgres"), "--version"], capture_output=True, text=True, check=True
-    )
+    try:
+        done = subprocess.run(
+            [str(bin_path / "postgres"), "--version"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ServerError(f"{bin_path}/postgres: {error}") from error
     match = re.search(r"\)\s+(\d+)", done.stdout)
     if match is None:
         raise ServerError(f"cannot tell the version of {bin_path}/postgres: {done.stdout!r}")

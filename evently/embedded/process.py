@@ -67,8 +67,9 @@ def spawn(
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("children are started from the main thread: see PR_SET_PDEATHSIG")
-    output = None if log_path is None else _open_log(log_path)
+    output: int | None = None
     try:
+        output = None if log_path is None else _open_log(log_path)
         return subprocess.Popen(
             list(argv),
             stdin=subprocess.DEVNULL,
@@ -84,8 +85,8 @@ def spawn(
             # Between fork and exec it only makes two system calls, looked up beforehand.
             preexec_fn=_die_with(os.getpid(), death_signal),  # noqa: PLW1509
         )
-    except OSError as error:
-        raise ServerError(f"cannot start {argv[0]}: {error.strerror}") from error
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ServerError(f"cannot start {argv[0]}: {error}") from error
     finally:
         if output is not None:
             os.close(output)
@@ -110,20 +111,41 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     End *process* and its children at once, as a power cut would, and wait until all are gone.
 
     PostgreSQL's backends lead sessions of their own, so a group kill would miss them: the process
-    is frozen first, so that it cannot fork, and its children are read from /proc.
+    is frozen first, so that it cannot fork, and its children are read from /proc. Where that cannot
+    be read (no descriptor is left), they are not waited for: they end with their parent.
     """
     if process.poll() is not None:
         return
     process.send_signal(signal.SIGSTOP)
-    children = children_of(process.pid)
+    children: list[int] = []
+    with contextlib.suppress(OSError):
+        children = children_of(process.pid)
     for pid in children:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.kill()
-    process.wait()
     deadline = time.monotonic() + KILL_TIMEOUT_S
-    while any(is_alive(pid) for pid in children) and time.monotonic() < deadline:
-        time.sleep(POLL_S)
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # It may hang in its disk.
+        process.wait(timeout=KILL_TIMEOUT_S)
+        while any(is_alive(pid) for pid in children) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
+
+def is_running(process: subprocess.Popen[bytes]) -> bool:
+    """
+    Whether *process* has not ended; if it has, what it left behind in its session is ended too.
+
+    A Valkey that is killed while a child of its writes the log anew leaves that child, which holds
+    the lock of the data folder.
+    """
+    if process.returncode is not None:
+        return False
+    with contextlib.suppress(ChildProcessError):
+        # Looked at before it is reaped: until then its number is nobody else's.
+        if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.poll() is None
 
 
 def is_alive(pid: int) -> bool:
@@ -178,7 +200,7 @@ def _die_with(parent_pid: int, death_signal: signal.Signals) -> Callable[[], Non
 def _open_log(path: Path) -> int:
     """Open a log for appending; a large one is put aside first, replacing the one before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # A log that cannot be put aside grows on.
         if path.stat().st_size > LOG_BYTES_MAX:
             path.replace(path.with_name(path.name + ".1"))
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

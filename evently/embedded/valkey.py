@@ -23,12 +23,14 @@ from evently.embedded.binaries import find_valkey
 from evently.embedded.config import VALKEY_CONFIG, read_config
 from evently.embedded.errors import ServerError
 from evently.embedded.lock import DataLock
-from evently.embedded.server import Server
+from evently.embedded.server import ANSWER_BYTES_MAX, Hears, Server, unheard
 
 SOCKET_NAME = "valkey.sock"
 USERS_FILE = "users.acl"
 LOG_FOLDER = "appendonlydir"
 PROBE_TIMEOUT_S = 0.5
+#: Errors that pass: it reads its log, runs a script, or has as many clients as it may.
+BUSY_WORDS = (b"-LOADING", b"-BUSY", b"-ERR max number of clients")
 
 
 class ValkeyServer(Server):
@@ -83,8 +85,10 @@ class ValkeyServer(Server):
         """Whether its log is there: one that is deleted under it takes every write, for nobody."""
         try:
             return any(".incr." in path.name for path in (self.directory / LOG_FOLDER).iterdir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError:  # The machine does not let us look, and says nothing of the log.
+            return True
 
     @property
     def socket_path(self) -> Path:
@@ -128,24 +132,40 @@ class ValkeyServer(Server):
         place.write_atomically(config, ("\n".join(lines) + "\n").encode())
         return [str(binary), str(config)]
 
-    def _probe(self) -> bool:
+    def _probe(self) -> Hears:
         """Ask PING: while the append-only file is read, the answer is an error."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.settimeout(PROBE_TIMEOUT_S)
-            try:
+        answer = b""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                client.settimeout(PROBE_TIMEOUT_S)
                 client.connect(str(self.socket_path))
-                if self._passwords is not None:
-                    password = self._passwords[acl.COORDINATOR]
-                    client.sendall(_command("AUTH", acl.COORDINATOR, password))
-                    if not client.recv(128).startswith(b"+OK"):
-                        raise ServerError("the embedded Valkey refuses its own coordinator")
-                client.sendall(_command("PING"))
-                answer = client.recv(128)
-            except OSError:
-                return False
-        if answer.startswith(b"-NOAUTH"):
+                client.sendall(self._question())
+                while not self._is_whole(answer) and (part := client.recv(ANSWER_BYTES_MAX)):
+                    answer += part
+        except OSError as error:
+            return unheard(error)
+        if b"-NOAUTH" in answer:
             raise ServerError("the embedded Valkey asks for a password that it was not given")
-        return answer.startswith(b"+PONG")
+        if b"-WRONGPASS" in answer:
+            raise ServerError("the embedded Valkey refuses its own coordinator")
+        return self._hear(answer)
+
+    def _address(self) -> Path:
+        return self.socket_path
+
+    def _question(self) -> bytes:
+        if self._passwords is None:
+            return _command("PING")
+        password = self._passwords[acl.COORDINATOR]
+        return _command("AUTH", acl.COORDINATOR, password) + _command("PING")
+
+    def _is_whole(self, answer: bytes) -> bool:
+        return answer.count(b"\r\n") >= (1 if self._passwords is None else 2)
+
+    def _hear(self, answer: bytes) -> Hears:
+        if any(word in answer for word in BUSY_WORDS):
+            return "busy"
+        return "takes" if self._is_whole(answer) else "silent"
 
 
 def _command(*words: str) -> bytes:

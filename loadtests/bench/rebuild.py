@@ -120,8 +120,8 @@ async def _seed(database: asyncpg.Connection, bookings: int, events: int) -> Non
     )
     await database.execute("INSERT INTO shard_checkpoint VALUES (0, 1, $1)", len(records))
     await database.execute(
-        "INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce)"
-        " VALUES (0, 1, 'open', 'bench', now(), 'n')"
+        "INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce, home)"
+        " VALUES (0, 1, 'open', 'bench', now(), 'n', '0')"
     )
     await database.execute("VACUUM ANALYZE")
 

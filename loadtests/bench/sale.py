@@ -182,10 +182,10 @@ async def find_drift(rig: Rig, sales: list[Sale], *, is_checked: bool = True) ->
     await rig.drain()
     async with rig.backstage() as backstage:
         # At once: each is a process of its own.
-        asked = sales if is_checked else []
-        drifts = await asyncio.gather(*(backstage.count_drift(sale.event_id) for sale in asked))
-        for number, sale in enumerate(sales):
-            drift = drifts[number] if is_checked else 0
+        drifts = [0] * len(sales)
+        if is_checked:
+            drifts = await asyncio.gather(*(backstage.count_drift(one.event_id) for one in sales))
+        for sale, drift in zip(sales, drifts, strict=True):
             sold = (await availability(rig, sale))["sold"]
             places = await backstage.places(sale.event_id)
             if places != sold:

@@ -3,7 +3,7 @@
 
 `python -m loadtests.chaos --seed N --minutes M` begins with the round of seed N, so that the seed
 that a failure prints brings the same faults again. The last line is the verdict over all rounds;
-the exit code is 0 only if nothing was lost, oversold, doubled or otherwise violated.
+the exit code is 0 only if nothing was lost, oversold, doubled, denied or otherwise violated.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import uvloop
 from rich.console import Console
@@ -52,38 +53,55 @@ def main() -> None:
         metavar="FAULT",
         help="choose from these faults",
     )
+    parser.add_argument(
+        "--all", action="store_true", help="faults too, and promises, that are yet to be survived"
+    )
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.randrange(2**32)
     verdicts = uvloop.run(
-        chaos(seed, minutes=arguments.minutes, rounds_max=arguments.rounds, only=arguments.only)
+        chaos(
+            seed,
+            minutes=arguments.minutes,
+            rounds_max=arguments.rounds,
+            choice=Choice(arguments.only, arguments.all),
+        )
     )
     print(line(verdicts))
     sys.exit(1 if any(verdict.violations for verdict in verdicts) else 0)
 
 
-async def chaos(seed: int, *, minutes: float, rounds_max: int, only: list[str]) -> list[Verdict]:
+class Choice(NamedTuple):
+    """Which faults come."""
+
+    #: Names of those to choose from; empty for all.
+    only: list[str]
+    #: Whether those come as well that the engine does not survive yet.
+    awaited: bool = False
+
+
+async def chaos(seed: int, *, minutes: float, rounds_max: int, choice: Choice) -> list[Verdict]:
     """Run the sweep, then rounds until the time is up or one fails; return their verdicts."""
     console = Console(stderr=True)
     deadline_s = time.monotonic() + 60 * minutes
     swept = None
-    if minutes > 0 and not only:
+    if minutes > 0 and not choice.only:
         swept = await _sweep(console, seed, 60 * SWEEP_SHARE * minutes)
         if swept.violations:
             return [swept]
-    verdicts = await _rounds(console, seed, deadline_s, rounds_max, only)
+    verdicts = await _rounds(console, seed, deadline_s, rounds_max, choice)
     if swept is not None:
         verdicts[0].faults += swept.faults  # It had the first round's seed.
     return verdicts
 
 
 async def _rounds(
-    console: Console, seed: int, deadline_s: float, rounds_max: int, only: list[str]
+    console: Console, seed: int, deadline_s: float, rounds_max: int, choice: Choice
 ) -> list[Verdict]:
     verdicts: list[Verdict] = []
     for one in seeds(seed):
         if len(verdicts) >= rounds_max or (verdicts and time.monotonic() >= deadline_s):
             break
-        verdict = await _one(console, one, len(verdicts) + 1, only)
+        verdict = await _one(console, one, len(verdicts) + 1, choice)
         verdicts.append(verdict)
         if verdict.violations:
             break
@@ -129,15 +147,16 @@ def seeds(seed: int) -> Iterator[int]:
 
 def line(verdicts: list[Verdict]) -> str:
     """Return the one line that a run ends with."""
+    violations = sum(len(verdict.violations) for verdict in verdicts)
     count = {
         kind: sum(verdict.count(kind) for verdict in verdicts)
-        for kind in ("lost", "oversold", "duplicate")
+        for kind in ("lost", "oversold", "duplicate", "denied")
     }
     return (
         f"CHAOS seeds={len(verdicts)} faults={sum(verdict.faults for verdict in verdicts)} "
         f"acked={sum(verdict.acked for verdict in verdicts)} lost={count['lost']} "
         f"oversold={count['oversold']} duplicates={count['duplicate']} "
-        f"violations={sum(len(verdict.violations) for verdict in verdicts)}"
+        f"denied={count['denied']} violations={violations}"
     )
 
 
@@ -147,11 +166,11 @@ def _folder() -> Path:
     return folder
 
 
-async def _one(console: Console, seed: int, number: int, only: list[str]) -> Verdict:
+async def _one(console: Console, seed: int, number: int, choice: Choice) -> Verdict:
     """Run one round in a folder of its own, which is kept if it fails."""
     folder = _folder()
     progress = Progress()
-    one = Round(folder, seed, progress=progress, only=only)
+    one = Round(folder, seed, progress=progress, only=choice.only, awaited=choice.awaited)
     console.print(f"round {number}, seed {seed}: {'; '.join(map(str, one.faults))}")
     async with _shown(console, progress), asyncio.timeout(ROUND_TIMEOUT_S):
         verdict = await one.run()

@@ -2,8 +2,8 @@
 What must hold after any faults: pure functions from a history and the ledger to violations.
 
 Owns I3, I4, I5, I6 as set algebra, I16 seat by seat, I17 as far as it can be seen from outside.
-I18 is judged where it is waited for, in `site.py`; conservation and the rest of the invariants by
-the reconciler. Each checker has tests with bad histories that it must catch.
+I18 is judged where it is waited for, in `site.py`; I22 in `denials.py`; conservation and the rest
+of the invariants by the reconciler. Each checker has tests with bad histories that it must catch.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from loadtests.chaos.history import Call
+from loadtests.chaos.history import LOOKS, Call
 from loadtests.chaos.linear import SeatCall, Undecided, is_linearizable
 
 MAKES = {"book", "confirm"}
+#: Verbs that give or take seats.
+SELLS = {"book", "hold", "confirm", "cancel"}
 #: Refusals of a confirmation that say that the hold is no more.
 OVER = {"hold_expired", "hold_released", "not_found"}
+_EVERYWHERE: Mapping[str, int] = {}
 
 
 class Booking(NamedTuple):
@@ -42,17 +45,18 @@ class Ledger(NamedTuple):
 
 
 class Shut(NamedTuple):
-    """A time during which Redis was seen shut without a gap, on the monotonic clock."""
+    """A time during which a shard was seen shut without a gap, on the monotonic clock."""
 
     from_s: float
     to_s: float
     why: str
+    shard: int = 0
 
 
 class Violation(NamedTuple):
     """One broken promise, and whose story tells it."""
 
-    kind: Literal["lost", "oversold", "duplicate", "other"]
+    kind: Literal["lost", "oversold", "duplicate", "denied", "other"]
     invariant: str
     text: str
     booking_ids: tuple[str, ...] = ()
@@ -243,7 +247,7 @@ def linearizable(
 
 def _seats_of(call: Call) -> list[tuple[str, Literal["ok", "taken", "over", "info"]]]:
     """Return the seats on which a call says something, and what."""
-    if call.verb == "misuse":
+    if call.verb not in SELLS:
         return []
     if call.outcome == "ok":
         return [(seat, "ok") for seat in call.seats]
@@ -256,8 +260,15 @@ def _seats_of(call: Call) -> list[tuple[str, Literal["ok", "taken", "over", "inf
     return []  # The refusal was about something else: limits, a tier that is sold out.
 
 
-def failed_closed(calls: Sequence[Call], shut: Sequence[Shut]) -> list[Violation]:
-    """I17: nothing was sold within a time during which Redis was shut."""
+def failed_closed(
+    calls: Sequence[Call], shut: Sequence[Shut], shard_of: Mapping[str, int] = _EVERYWHERE
+) -> list[Violation]:
+    """
+    I17: nothing was sold within a time during which its shard was shut.
+
+    Args:
+        shard_of: event_id -> shard, 0 where it is left out.
+    """
     return [
         Violation(
             "other",
@@ -269,6 +280,8 @@ def failed_closed(calls: Sequence[Call], shut: Sequence[Shut]) -> list[Violation
         for call in calls
         if call.outcome == "ok"
         and call.verb != "misuse"
+        and call.verb not in LOOKS
+        and shard_of.get(call.event_id, 0) == time.shard
         and time.from_s <= call.invoked_s
         and call.ended_s <= time.to_s
     ]

@@ -1,5 +1,6 @@
 """
-Clients that keep a history: they book, hold and confirm, cancel, and repeat what was not answered.
+Clients that keep a history: they book, hold and confirm, wait, cancel, look at what they have, and
+repeat what was not answered.
 
 Owns what they ask for and how they read answers. Guarantees: each attempt is written down before
 it is sent; an attempt without a clear answer is repeated with the same key; the choices of a
@@ -16,9 +17,17 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from engine.ids import booking_id, booking_of_hold, hold_id
+from engine.ids import (
+    booking_id,
+    booking_of_hold,
+    booking_of_offer,
+    entry_id,
+    hold_id,
+    offer_of_entry,
+)
 from loadtests.asker import Asker, Request
 from loadtests.chaos.history import Line, Recorder, Verb, attempt
+from loadtests.chaos.looker import Looker, Thing
 from loadtests.person import Person
 
 #: Attempts at one request before a client gives up and moves on.
@@ -34,8 +43,22 @@ IMPATIENT_TIMEOUT_S = (0.005, 0.1)
 MISUSE_SHARE = 0.05
 #: Share of holds that are not confirmed.
 ABANDON_SHARE = 0.2
+#: Share of offers that are taken; the others are left.
+ACCEPT_SHARE = 0.7
+#: Entries that a client has on waitlists at a time.
+WAITING_MAX = 3
 #: What a client does next, and how often.
-ACTIONS = {"book_places": 6, "book_seats": 6, "hold_places": 2, "hold_seats": 3, "cancel": 6}
+ACTIONS = {
+    "book_places": 6,
+    "book_seats": 6,
+    "book_scarce": 2,
+    "hold_places": 2,
+    "hold_seats": 3,
+    "cancel": 6,
+    "wait": 2,
+    "tend": 3,
+    "look": 5,
+}
 
 
 class Tier(NamedTuple):
@@ -45,6 +68,8 @@ class Tier(NamedTuple):
     tier_no: int
     tier_id: str
     seats: tuple[str, ...] = ()
+    #: Whether it is as good as sold out, so that people wait for it.
+    is_scarce: bool = False
 
 
 class Wish(NamedTuple):
@@ -91,27 +116,47 @@ class Client:
         """
         self._choices = random.Random(f"{seed}-{number}")
         self._base_url = base_url
-        self._places = [tier for tier in tiers if not tier.seats]
+        self._scarce = [tier for tier in tiers if tier.is_scarce]
+        self._places = [tier for tier in tiers if not tier.seats and not tier.is_scarce]
         self._seated = [tier for tier in tiers if tier.seats]
         self._people = people
         self._recorder = recorder
         #: Bookings that were acknowledged and not cancelled, with their owner.
         self._own: list[tuple[str, Wish, Person]] = []
+        #: Holds that were left to themselves, and entries of waitlists.
+        self._held: list[tuple[str, Wish, Person]] = []
+        self._waiting: list[tuple[str, Wish, Person]] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Buy and cancel until told to stop."""
         names, weights = list(ACTIONS), list(ACTIONS.values())
         async with aiohttp.ClientSession(self._base_url) as session:
             self._asker = Asker(session, self._recorder)
+            self._looker = Looker(session, self._recorder)
             while not stop.is_set():
                 action = self._choices.choices(names, weights)[0]
-                if action == "cancel":
-                    await self._cancel()
-                elif action.startswith("book"):
-                    await self._book(self._wish(is_seated=action == "book_seats"))
-                else:
-                    await self._hold(self._wish(is_seated=action == "hold_seats"))
+                await self._do(action)
                 await asyncio.sleep(0)  # A server that refuses at once must not stop the others.
+
+    async def _do(self, action: str) -> None:
+        match action:
+            case "cancel":
+                await self._cancel()
+            case "wait":
+                await self._wait()
+            case "tend":
+                await self._tend()
+            case "look":
+                await self._look()
+            case "book_scarce":
+                await self._book(self._scarce_wish())
+            case "book_places" | "book_seats":
+                await self._book(self._wish(is_seated=action == "book_seats"))
+            case _:
+                await self._hold(self._wish(is_seated=action == "hold_seats"))
+
+    def _scarce_wish(self) -> Wish:
+        return Wish(self._choices.choice(self._scarce), self._choices.choice((1, 1, 2)))
 
     def _wish(self, *, is_seated: bool) -> Wish:
         tier = self._choices.choice(self._seated if is_seated else self._places)
@@ -143,7 +188,10 @@ class Client:
         own_id = booking_of_hold(own_hold)
         request = Request(f"/v1/events/{wish.tier.event_id}/holds", wish.body, key)
         end = await self._ask_until_answered("hold", own_id, wish, person, request)
-        if end.kind != "ok" or self._choices.random() < ABANDON_SHARE:
+        if end.kind != "ok":
+            return
+        if self._choices.random() < ABANDON_SHARE:
+            self._held.append((own_id, wish, person))
             return
         request = Request(f"/v1/holds/{own_hold}/confirm")
         end = await self._ask_until_answered("confirm", own_id, wish, person, request)
@@ -157,6 +205,55 @@ class Client:
         own_id, wish, person = self._own.pop(at)
         request = Request(f"/v1/bookings/{own_id}/cancel")
         await self._ask_until_answered("cancel", own_id, wish, person, request)
+
+    async def _wait(self) -> None:
+        """Join the waitlist of what is sold out; where places are free it is refused."""
+        if len(self._waiting) >= WAITING_MAX:
+            return
+        wish, person, key = self._scarce_wish(), self._choices.choice(self._people), self._key()
+        event_id = wish.tier.event_id
+        entry = entry_id(event_id=event_id, user_id=person.user_id, idempotency_key=key)
+        body = {"tier_id": wish.tier.tier_id, "quantity": wish.places}
+        request = Request(f"/v1/events/{event_id}/waitlist", body, key)
+        own_id = booking_of_entry(entry)
+        end = await self._ask_until_answered("join", own_id, wish, person, request)
+        if end.kind == "ok":
+            self._waiting.append((own_id, wish, person))
+
+    async def _tend(self) -> None:
+        """Look where one stands on a waitlist; take the offer, or leave it."""
+        if not self._waiting:
+            return
+        at = self._choices.randrange(len(self._waiting))
+        own_id, wish, person = self._waiting[at]
+        end = await self._looker.see(_thing("see_entry", own_id, wish, person))
+        if end.kind != "ok" or end.state == "waiting":
+            return
+        self._waiting.pop(at)
+        if end.state != "offered":
+            return
+        rest = own_id.removeprefix("bk_")
+        if self._choices.random() < ACCEPT_SHARE:
+            request = Request(f"/v1/offers/offer_{rest}/accept")
+            end = await self._ask_until_answered("confirm", own_id, wish, person, request)
+            if end.kind == "ok":
+                self._own.append((own_id, wish, person))
+        else:
+            request = Request(f"/v1/waitlist/wl_{rest}", method="DELETE")
+            await self._ask_until_answered("leave", own_id, wish, person, request)
+
+    async def _look(self) -> None:
+        """Look at something that one has, or at the list that it stands in."""
+        verbs: list[tuple[Verb, list[tuple[str, Wish, Person]]]] = [
+            ("see", self._own),
+            ("list", self._own),
+            ("see_hold", self._held),
+            ("list_entry", self._waiting),
+        ]
+        verb, things = self._choices.choice(verbs)
+        if things:
+            own_id, wish, person = self._choices.choice(things)
+            await self._looker.see(_thing(verb, own_id, wish, person))
 
     async def _ask_until_answered(
         self, verb: Verb, own_id: str, wish: Wish, person: Person, request: Request
@@ -186,3 +283,15 @@ class Client:
 
     def _key(self) -> str:
         return str(uuid.UUID(int=self._choices.getrandbits(128), version=4))
+
+
+def booking_of_entry(entry: str) -> str:
+    """Return the id of the booking that a waitlist entry's offer may become."""
+    return booking_of_offer(offer_of_entry(entry))
+
+
+def _thing(verb: Verb, own_id: str, wish: Wish, person: Person) -> Thing:
+    tier = wish.tier
+    return Thing(
+        attempt(verb, own_id, tier.event_id, tier.tier_no, wish.places, wish.seats), person
+    )

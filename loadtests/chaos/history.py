@@ -8,6 +8,7 @@ leaves, so that a client that dies leaves no booking without a trace; an outcome
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import os
 import time
@@ -17,7 +18,28 @@ from typing import Any, Literal
 
 import msgspec
 
-Verb = Literal["book", "hold", "confirm", "cancel", "misuse"]
+#: `confirm` also stands for the acceptance of an offer; what looks and changes nothing comes last.
+Verb = Literal[
+    "book",
+    "hold",
+    "confirm",
+    "cancel",
+    "misuse",
+    "join",
+    "leave",
+    "scan",
+    "see",
+    "see_hold",
+    "see_entry",
+    "list",
+    "list_entry",
+]
+#: Verbs of requests that change nothing.
+LOOKS = frozenset({"see", "see_hold", "see_entry", "list", "list_entry"})
+#: Verbs whose answer is the booking itself.
+_TELLS_BOOKING = frozenset({"book", "confirm", "cancel", "misuse"})
+#: Verbs whose answer says how something stands, and for how long.
+_TELLS_STANDING = frozenset({"hold", "join", "see", "see_hold", "see_entry"})
 Outcome = Literal["ok", "fail", "info"]
 
 
@@ -30,7 +52,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: Literal["invoke", "ok", "fail", "info", "nemesis"]
     attempt: int = 0
     verb: Verb | Literal[""] = ""
-    #: The booking that it makes or ends, derived before it exists; the same for all attempts.
+    #: The booking that it makes, ends or looks at, derived before it exists; the same for all
+    #: attempts. A hold or an entry goes by the booking that it may become.
     booking_id: str = ""
     event_id: str = ""
     tier_no: int = 0
@@ -43,8 +66,16 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Of an answer: the booking's id and its place in the journal.
     told_id: str = ""
     told_seq: int = 0
+    #: On whose behalf it was asked.
+    user_id: str = ""
     #: API process that answered.
     worker: str = ""
+    #: Status of what an answer shows.
+    state: str = ""
+    #: Until when it keeps the places of a hold or an offer, on the clock of `at_s`; 0 if none.
+    until_s: float = 0.0
+    #: Tickets that an answer shows of a booking, each with its code.
+    tickets: int = 0
 
 
 def attempt(
@@ -81,6 +112,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     #: Infinite while the outcome is not known: it may still happen.
     ended_s: float
     outcome: Outcome
+    user_id: str = ""
     #: What the answer said.
     end: Line | None = None
 
@@ -98,10 +130,12 @@ class Recorder:
         self._encoder = msgspec.json.Encoder()
         self._attempts = 0
 
-    def invoke(self, line: Line) -> Line:
+    def invoke(self, line: Line, user_id: str = "") -> Line:
         """Write that this is about to be sent; return the line with its attempt's number."""
         self._attempts += 1
-        numbered = msgspec.structs.replace(line, attempt=self._attempts)
+        numbered = msgspec.structs.replace(
+            line, at_s=time.monotonic(), attempt=self._attempts, user_id=user_id
+        )
         self.write(numbered)
         return numbered
 
@@ -125,8 +159,10 @@ class Recorder:
             return self.end(invoked, "info", code)
         if status >= 400:
             return self.end(invoked, "fail", code, seat=str(answer.get("seat_id", "")), **more)
-        if invoked.verb != "hold":
+        if invoked.verb in _TELLS_BOOKING:
             more |= {"told_id": answer["id"], "told_seq": answer["seq"]}
+        if invoked.verb in _TELLS_STANDING:
+            more |= _standing(answer)
         if invoked.verb in {"book", "confirm"} and not invoked.seats:  # Best available: which?
             seats = (seat for item in answer["items"] for seat in item.get("seat_ids", ()))
             more["seats"] = tuple(seats)
@@ -143,6 +179,17 @@ class Recorder:
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
+
+
+def _standing(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an answer says of how something stands: its status, and for how long."""
+    found: dict[str, Any] = {"state": str(answer.get("status", ""))}
+    until = (answer.get("offer") or answer).get("expires_at")
+    if until:
+        left = dt.datetime.fromisoformat(until) - dt.datetime.now(dt.UTC)
+        found["until_s"] = time.monotonic() + left.total_seconds()
+    found["tickets"] = sum(bool(ticket.get("code")) for ticket in answer.get("tickets", ()))
+    return found
 
 
 def read(path: Path) -> list[Line]:
@@ -180,6 +227,7 @@ def _call(line: Line, end: Line | None) -> Call:
         invoked_s=line.at_s,
         ended_s=math.inf if outcome == "info" or end is None else end.at_s,
         outcome=outcome,
+        user_id=line.user_id,
         end=end,
     )
 
@@ -212,6 +260,12 @@ def _told(line: Line, start_s: float) -> str:
     if line.kind == "nemesis":
         return f"{line.at_s - start_s:9.3f}  ---- {line.code}"
     what = f"{line.verb} {line.booking_id} {' '.join(line.seats) or f'{line.places} places'}"
-    words = [line.code, line.seat, line.told_id, f"seq {line.told_seq}" if line.told_seq else ""]
+    words = [
+        line.code,
+        line.state,
+        line.seat,
+        line.told_id,
+        f"seq {line.told_seq}" if line.told_seq else "",
+    ]
     end = " ".join(word for word in words if word)
     return f"{line.at_s - start_s:9.3f}  #{line.attempt:<5} {line.kind:<6} {what} {end}".rstrip()

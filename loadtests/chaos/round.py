@@ -21,12 +21,15 @@ import orjson
 
 from engine.seats import Section, seat_id
 from loadtests.backstage import Backstage, read_ledger
-from loadtests.chaos import checkers, history
+from loadtests.chaos import checkers, denials, history
+from loadtests.chaos.audit import Audit
 from loadtests.chaos.checkers import Ledger, Violation
 from loadtests.chaos.clients import Client, Tier
-from loadtests.chaos.nemesis import CATALOGUE, Nemesis, plan
+from loadtests.chaos.nemesis import CAPABILITIES, Nemesis, any_is, is_wide_round, plan
 from loadtests.chaos.site import Site
 from loadtests.events import described, priced
+from loadtests.person import Person, person_of
+from store.pool import UNANSWERED
 
 #: How long clients work, and in which part of it faults begin.
 WORK_S = 14.0
@@ -38,8 +41,13 @@ CLIENTS_MIN, CLIENTS_MAX = 8, 16
 #: Rows of the hall's two sections.
 ROWS = (8, 8, 8)
 PLACES = (40, 25)
+#: Of the event that people wait for.
+SCARCE_PLACES = 8
 PROBE_PLACES = 5
+#: Events that are fought for: places, seats, and places that are sold out; one more is a probe.
+FOUGHT_FOR = 3
 PERSON_MAX = 1_000
+_SHARDS_OF = "SELECT id, shard FROM events WHERE id = ANY($1::text[])"
 
 
 class Traits(NamedTuple):
@@ -101,6 +109,7 @@ class Round:
         *,
         progress: Progress,
         only: Collection[str] = (),
+        awaited: bool = False,
         work_s: float = WORK_S,
     ) -> None:
         """
@@ -113,17 +122,24 @@ class Round:
 
             only: Names of faults to choose from; empty for all.
 
+            awaited: Whether faults come, and promises are held, that the engine shall keep later.
+
             work_s: How long clients work at least, in seconds.
         """
         self._work_s = work_s
         self.seed = seed
-        self.faults = plan(seed, window_s=FAULTS_S, only=only)
+        self.faults = plan(seed, window_s=FAULTS_S, only=only, awaited=awaited)
+        self._is_strict = awaited
         self._traits = traits(seed)
+        if any_is(self.faults, "has_one_api"):
+            self._traits = self._traits._replace(api_processes=1)
         self._progress = progress
         self._history_path = folder / "history.jsonl"
         self._recorder = history.Recorder(self._history_path)
         self._site = Site(
             folder / "data",
+            is_wide=is_wide_round(seed, only),
+            has_volume=any_is(self.faults, "has_volume"),
             environment="test",
             api_processes=str(self._traits.api_processes),
             hold_ttl_ms=str(self._traits.hold_ttl_ms),
@@ -140,6 +156,8 @@ class Round:
             self._progress.stage = "healing"
             wrong = await self._heal()
             self._progress.stage = "judging"
+            if not wrong:
+                wrong = await self._audit()
             await self._judge(verdict, wrong)
         finally:
             self._recorder.close()
@@ -149,11 +167,18 @@ class Round:
     async def _prepare(self) -> None:
         async with Backstage(self._site.settings) as backstage:
             self._people = await backstage.people(PEOPLE)
-            admin = await backstage.admin_token()
-        headers = {"Authorization": f"Bearer {admin}"}
+            self._admin: Person = person_of(await backstage.admin_token())
+        headers = {"Authorization": f"Bearer {self._admin.token}"}
         self._events = [
-            await self._publish(headers, body) for body in (_general(), _hall(), _probe())
+            await self._publish(headers, body)
+            for body in (_general(), _hall(), _scarce(), _probe())
         ]
+        database = await self._site.database()
+        try:
+            rows = await database.fetch(_SHARDS_OF, [event["id"] for event in self._events])
+            self._shard_of = {row["id"]: row["shard"] for row in rows}
+        finally:
+            await database.close(timeout=5)
 
     async def _publish(self, headers: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:
         """Make and publish an event; patient, since the proxies have just thrown everybody out."""
@@ -166,7 +191,7 @@ class Round:
         """Let clients and nemesis loose for their time."""
         self._progress.stage = "working"
         stop = asyncio.Event()
-        tiers = _tiers(self._events[:2])
+        tiers = _tiers(self._events[:FOUGHT_FOR])
         clients = [
             Client(
                 number,
@@ -191,6 +216,12 @@ class Round:
             await asyncio.gather(*running)
         verdict.faults = self._nemesis.inflicted
 
+    async def _audit(self) -> str:
+        """Ask for everything that was acknowledged; return what went wrong, but for denials."""
+        audit = Audit(self._site.server.base_url, self._recorder, self._people, self._admin)
+        wrong = await audit.run(history.calls(history.read(self._history_path)))
+        return wrong or await self._site.wait_until_well(WELL_TIMEOUT_S)
+
     def _note_fault(self, name: str) -> None:
         self._progress.fault = name
 
@@ -211,7 +242,7 @@ class Round:
 
     async def _sell(self) -> str:
         """Buy a free place as anybody would; return what went wrong."""
-        event, person = self._events[2], self._people[0]
+        event, person = self._events[FOUGHT_FOR], self._people[0]
         headers = {
             "Authorization": f"Bearer {person.token}",
             "Idempotency-Key": str(uuid.UUID(int=self.seed, version=4)),
@@ -228,16 +259,17 @@ class Round:
         lines = history.read(self._history_path)
         calls = history.calls(lines)
         found: list[Violation] = []
+        found += [Violation("other", "I18", text) for text in self._nemesis.complaints]
         if wrong:
             found.append(Violation("other", "I18", wrong))
         try:
             ledger = await self._ledger()
-        except OSError as error:
+        except UNANSWERED as error:
             found.append(Violation("other", "I18", f"PostgreSQL cannot be read: {error}"))
         else:
-            may_end = self._traits.holds_end or any(
-                CATALOGUE[fault.name].loses_data for fault in self.faults
-            )
+            may_be_gone = any_is(self.faults, "loses_data")
+            clock_moved = any_is(self.faults, "moves_clock")
+            may_end = self._traits.holds_end or may_be_gone or clock_moved
             seats, verdict.undecided = checkers.linearizable(calls, ledger, holds_may_end=may_end)
             found += [
                 *checkers.lost(calls, ledger),
@@ -245,8 +277,13 @@ class Round:
                 *checkers.duplicates(calls),
                 *checkers.oversold(calls, ledger),
                 *checkers.holds_kept(calls, holds_may_end=may_end),
-                *checkers.failed_closed(calls, self._site.shut),
+                *checkers.failed_closed(calls, self._site.shut, self._shard_of),
                 *checkers.unforeseen(calls),
+                *denials.denied(
+                    calls,
+                    lives_run=not clock_moved,
+                    may_be_gone=may_be_gone and not (self._is_strict or "redo-all" in CAPABILITIES),
+                ),
                 *seats,
             ]
         if not wrong:
@@ -272,8 +309,8 @@ class Round:
         return found
 
     async def _ledger(self) -> Ledger:
-        """Read what PostgreSQL has of the two events that were fought for."""
-        event_ids = [event["id"] for event in self._events[:2]]
+        """Read what PostgreSQL has of the events that were fought for."""
+        event_ids = [event["id"] for event in self._events[:FOUGHT_FOR]]
         database = await self._site.database()
         try:
             return await read_ledger(database, event_ids)
@@ -313,13 +350,17 @@ def _hall() -> dict[str, Any]:
     return described("Hall", person_max=PERSON_MAX, tiers=tiers, sections=sections)
 
 
+def _scarce() -> dict[str, Any]:
+    return described("Scarce", person_max=PERSON_MAX, tiers=[priced("All", SCARCE_PLACES)])
+
+
 def _probe() -> dict[str, Any]:
     return described("Probe", person_max=PERSON_MAX, tiers=[priced("All", PROBE_PLACES)])
 
 
 def _tiers(events: Sequence[dict[str, Any]]) -> list[Tier]:
-    """Return what there is to buy: the tiers of the first event, the seats of the second."""
-    general, hall = events
+    """Return what there is to buy: the tiers of each event, the seats of the second by name."""
+    general, hall, scarce = events
     tiers = [
         Tier(general["id"], number, tier["id"])
         for number, tier in enumerate(general["tiers"], start=1)
@@ -332,4 +373,5 @@ def _tiers(events: Sequence[dict[str, Any]]) -> list[Tier]:
             for place in range(count)
         )
         tiers.append(Tier(hall["id"], number, tier["id"], seats))
+    tiers.append(Tier(scarce["id"], 1, scarce["tiers"][0]["id"], is_scarce=True))
     return tiers

@@ -19,16 +19,24 @@ local function read_attempts(limit, at_ms, even, odd, ...)
   return limit
 end
 
+-- Tell when a bucket is full again, of what two hashes have of it. Both are looked at, since one
+-- whose turn has come again may have what it had for a moment longer. None takes longer to fill
+-- than an empty one: what says so is of a clock that has been set back, and no attempt (F58).
+local function full_again(limit, at_ms, now, before)
+  local full_at, latest = at_ms, at_ms + limit.bucket_ms
+  now, before = tonumber(now or 0), tonumber(before or 0)
+  if now > full_at and now <= latest then full_at = now end
+  if before > full_at and before <= latest then full_at = before end
+  return full_at
+end
+
 -- Take an attempt out of the bucket of the `n`th command's person, or return after how many ms
--- there will be one. A bucket is known by when it is full again. Both hashes are looked at, since
--- one whose turn has come again may have what it had for a moment longer.
+-- there will be one. A bucket is known by when it is full again.
 local function count_attempt(limit, user_id, n, at_ms)
   local full_at = limit.full_at_of[user_id]
   if not full_at then
     local now, before = limit.now[n], limit.before[n]
-    full_at = at_ms
-    if now then full_at = math.max(full_at, tonumber(now)) end
-    if before then full_at = math.max(full_at, tonumber(before)) end
+    full_at = (now or before) and full_again(limit, at_ms, now, before) or at_ms
   end
   full_at = full_at + limit.step_ms
   if full_at - at_ms > limit.bucket_ms then return full_at - at_ms - limit.bucket_ms end

@@ -25,11 +25,13 @@ local function enter(meta, journal, epoch, seen_seq)
   local room, at_text = tonumber(door[5]) - waiting, string.format('%.0f', at_ms)
   -- The oldest record that PostgreSQL lacks is the next one, if it lacks none.
   local oldest_at_ms = waiting > 0 and door[8] or at_text
+  local age_ms = at_ms - tonumber(oldest_at_ms)
   -- What it lacks is bounded in records, in bytes and in age (F24).
-  if bytes >= tonumber(door[7] or math.huge)
-    or at_ms - tonumber(oldest_at_ms) >= tonumber(door[9] or math.huge) then
+  if bytes >= tonumber(door[7] or math.huge) or age_ms >= tonumber(door[9] or math.huge) then
     room = math.min(room, 0)
   end
+  -- Written by a clock that has been set back since: it ages from now on (F58).
+  if age_ms < 0 then oldest_at_ms = at_text end
   return {
     meta = meta, journal = journal, epoch = epoch, seq = seq, records = {}, count = 0, unfolded = 0,
     template_count = 0, digits = { '1', '2', '3', '4', '5', '6', '7', '8', '9', [0] = '0' },

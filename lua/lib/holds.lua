@@ -80,6 +80,31 @@ local function reclaim(shard, event, holds_max)
   return count
 end
 
+-- End holds that were made by a clock which was ahead by up to `ahead_ms` and has been set back
+-- since, and that are overdue by that clock; at most `holds_max`. Return how many. They seem to be
+-- made later than now, and are the last of the event to run out.
+local function reclaim_ahead(shard, event, ahead_ms, holds_max)
+  local first, last = '(' .. shard.at_text, string.format('%.0f', shard.at_ms + ahead_ms)
+  local ids = redis.call('ZRANGE', event.deadlines, last, first, 'BYSCORE', 'REV',
+    'LIMIT', 0, holds_max)
+  local rows, count = {}, 0
+  read_rows(event.holds, ids, rows)
+  for _, hold_id in ipairs(ids) do
+    local hold = rows[hold_id] and parse_hold(hold_id, rows[hold_id])
+    if hold and hold.status == 'held' and hold.at_ms > shard.at_ms and shard.room > 0 then
+      end_hold(shard, event, hold, 'expired')
+      count = count + 1
+    end
+  end
+  return count
+end
+
+-- Tell in how many ms a live hold runs out: never in more than it was made for, whatever has become
+-- of the clock since (F58).
+local function left_of(shard, hold)
+  return math.min(hold.expires_at_ms - shard.at_ms, hold.expires_at_ms - hold.at_ms)
+end
+
 -- Tell in how many ms the next hold with places of a tier runs out, the earliest that one may
 -- return by itself; for a tier whose overdue holds were just reclaimed. Nil where people wait, who
 -- get what returns, and where it is not known: among the 8 holds of the event that run out first,
@@ -101,7 +126,7 @@ local function returns_in(shard, event, tier_no)
     local hold = row and parse_hold(hold_id, row)
     if hold and hold.status == 'held' and hold.expires_at_ms > shard.at_ms
       and string.find(',' .. hold.items, ',' .. tier_no .. ':', 1, true) then
-      soonest = math.min(soonest, hold.expires_at_ms - shard.at_ms)
+      soonest = math.min(soonest, left_of(shard, hold))
     end
   end
   tier.returns_in_ms = soonest < math.huge and soonest

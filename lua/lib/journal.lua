@@ -27,6 +27,15 @@ local function note(shard, event, kind, body)
   return text
 end
 
+-- Return the reply of who has just made record `seq`, the last that was noted: `status epoch seq
+-- at_ms`, what else there is to say of it, and behind that the record's JSON, so that whoever tells
+-- of it can bear witness to it (`engine/redo.py`).
+local function done(shard, status, seq, ...)
+  local reply = { status, shard.epoch, seq, shard.at_ms, ... }
+  reply[#reply + 1] = shard.records[shard.count]
+  return reply
+end
+
 -- Write the template of the records of what is plainly asked for, once for all that ask the same:
 -- a line of the journal's entry that is no record, with a tab for each value that differs. Records
 -- of its kind then are its number and their values (`engine/framing.py`). Returns the template;

@@ -62,15 +62,15 @@ local function read_opened(orders, bounds, at_ms, even, odd)
   for event, ids in pairs(ids_of) do read_rows(event.holds, ids, event.hold_of) end
 end
 
--- Leave of some holds those that are open, each once; also when the first of them runs out.
-local function open_holds(event, ids, at_ms)
+-- Leave of some holds those that are open, each once; also in how many ms the first runs out.
+local function open_holds(shard, event, ids)
   local open, seen, first_ms = {}, {}, math.huge
   for _, hold_id in ipairs(ids) do
     local row = event.hold_of[hold_id]
     local hold = row and not seen[hold_id] and parse_hold(hold_id, row)
-    if hold and hold.status == 'held' and hold.expires_at_ms > at_ms then
+    if hold and hold.status == 'held' and hold.expires_at_ms > shard.at_ms then
       open[#open + 1], seen[hold_id] = hold_id, true
-      first_ms = math.min(first_ms, hold.expires_at_ms)
+      first_ms = math.min(first_ms, left_of(shard, hold))
     end
   end
   return open, first_ms
@@ -80,10 +80,10 @@ end
 local function refuse_opener(shard, bounds, order, n)
   order.openers = openers(bounds, order.event, order.user_id, bounds.origins[n])
   for _, opener in ipairs(order.openers) do
-    local open, first_ms = open_holds(order.event, bounds.holds_of[opener.name], shard.at_ms)
+    local open, first_ms = open_holds(shard, order.event, bounds.holds_of[opener.name])
     bounds.holds_of[opener.name] = open
     if #open >= opener.most then
-      return { 'TOO_MANY_HOLDS', opener.scope, opener.most, first_ms - shard.at_ms }
+      return { 'TOO_MANY_HOLDS', opener.scope, opener.most, first_ms }
     end
   end
 end

@@ -32,7 +32,7 @@ local function change_sale(shard, event, status, kind, body, fields)
     local n = #event.sale_fields
     event.sale_fields[n + 1], event.sale_fields[n + 2] = pair[1], pair[2]
   end
-  return { status, shard.epoch, seq, shard.at_ms }
+  return done(shard, status, seq)
 end
 
 -- Tell whether an event was cancelled by its organizer, by one read per event and call.

@@ -130,10 +130,11 @@ local function offer(shard, event, entry, rules, past, seats)
 end
 
 -- Tell whether those behind an entry whose party does not fit may pass it. Under `skip` always;
--- under `strict` once its patience has run out, which is counted from when it first did not fit.
+-- under `strict` once its patience has run out, which is counted from when it first did not fit, or
+-- anew where that is to come by a clock that has been set back since (F58).
 local function may_pass(shard, event, entry, rules)
   if rules.policy == 'skip' then return true end
-  if entry.stalled_at_ms == 0 then
+  if entry.stalled_at_ms == 0 or entry.stalled_at_ms > shard.at_ms then
     entry.stalled_at_ms = shard.at_ms
     local seq = note(shard, event, 'stalled', '"entry_id":"' .. entry.entry_id .. '","user_id":"'
       .. entry.user_id .. '","tier_no":' .. entry.tier_no .. ',"quantity":' .. entry.quantity

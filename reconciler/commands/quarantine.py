@@ -21,7 +21,7 @@ from engine.errors import CorruptRecord
 from engine.printable import printable
 from engine.records import seal
 from store import quarantine, reigns
-from store.pool import connect
+from store.pool import UNANSWERED, connect
 from store.quarantine import CannotResolve
 
 DONE, REFUSED, AWAY = 0, 1, 2
@@ -179,11 +179,13 @@ def _run(find_database: FindDatabase, work: _Work, *, as_json: bool) -> None:
 
     try:
         code, document = asyncio.run(run())
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except UNANSWERED as error:
         code, document = AWAY, {"error": f"PostgreSQL: {type(error).__name__}: {error}"}
     if as_json:
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
         sys.stdout.write(orjson.dumps(document | {"exit_code": code}, option=option).decode())
+    elif "error" in document:
+        typer.echo(printable(document["error"]), err=True)
     else:
         sys.stdout.write("\n".join(map(printable, _lines(document))) + "\n")
     raise typer.Exit(code)
@@ -202,7 +204,7 @@ def _lines(document: Document) -> list[str]:
         ]
         return lines or ["nothing waits"]
     lines = [f"{key}: {value}" for key, value in document.items()]
-    if document.get("applied") is False and not document.keys() & {"refused", "error"}:
+    if document.get("applied") is False and "refused" not in document:
         lines.append("not done yet: add --apply")
     return lines
 

@@ -1,15 +1,18 @@
 """
-The command `python -m reconciler verify-receipt`.
+The commands `python -m reconciler verify-receipt` and `receipts redeem`.
 
-Needs no server: a receipt verifies alone, with the key of this deployment or any other.
+The first needs no server: a receipt verifies alone, with the key of this deployment or any other.
+The second honours receipts on open shards (`reconciler.recover.redeem`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,17 +22,32 @@ import typer
 
 from engine.printable import printable
 from engine.receipts import InvalidReceipt, derive_key, key_id, verify
-from reconciler.recover.receipts import provider
+from reconciler.recover.receipts import provider, read_lines
+from reconciler.recover.redeem import Redeemed, redeem_all
+from reconciler.servers import Load, Servers
 from store import redo
 
 ReadKey = Callable[[], str]
 
+HONOURED, LEFT, AWAY = 0, 1, 2
+#: What became of receipts, in the words of the last line.
+_COUNTED = {
+    "there": "already there",
+    "booked": "booked again",
+    "waits": "first on a waitlist, and for people to judge",
+    "judge": "for people to judge",
+    "again": "to be tried again",
+    "not taken": "not taken",
+}
 
-def register(app: typer.Typer, read_signing_key: ReadKey) -> None:
+
+def register(app: typer.Typer, read_signing_key: ReadKey, load: Load) -> None:
     """
-    Add the command to *app*.
+    Add the commands to *app*.
 
     Args:
+        load: Reads where the servers are.
+
         read_signing_key: Returns the key that signs tickets, or empty text; receipts' keys are
             derived from it.
     """
@@ -52,23 +70,69 @@ def register(app: typer.Typer, read_signing_key: ReadKey) -> None:
             sys.stdout.write((json.dumps(line) if as_json else printable(_sentence(line))) + "\n")
         raise typer.Exit(0 if lines and all(line["valid"] for line in lines) else 1)
 
+    receipts = typer.Typer(help="What buyers can prove.", no_args_is_help=True)
+    app.add_typer(receipts, name="receipts")
+
+    @receipts.command()
+    def redeem(
+        file: Annotated[
+            Path, typer.Argument(help="Receipts, one a line.", exists=True, dir_okay=False)
+        ],
+        *,
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    ) -> None:
+        """
+        Book again what receipts prove and nobody has any more; safe to repeat.
+
+        Exit code 0: all honoured, 1: something is left for people, 2: something to be tried again.
+        """
+        raise typer.Exit(redeem_file(load(), file, read_signing_key, as_json=as_json))
+
+
+def redeem_file(
+    servers: Servers, path: Path, read_signing_key: ReadKey, *, as_json: bool = False
+) -> int:
+    """
+    Redeem the receipts of a file, and say of each what became of it.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        typer.BadParameter: the file cannot be read, or there is no key.
+    """
+    keys = public_keys([], read_signing_key)
+    counts: Counter[str] = Counter()
+
+    def tell(one: Redeemed) -> None:
+        counts[one.what] += 1
+        name = f"{one.booking_id}: " if one.booking_id else ""
+        text = f"line {one.line}: {name}{one.said}"
+        typer.echo(json.dumps(one._asdict()) if as_json else printable(text))
+
+    async def run() -> None:
+        async for one in redeem_all(servers, read_lines(path, keys)):
+            tell(one)
+
+    asyncio.run(run())
+    if not as_json:
+        told = [f"{counts[what]} {words}" for what, words in _COUNTED.items() if counts[what]]
+        typer.echo(f"{counts.total()} receipts: {', '.join(told) or 'none in the file'}")
+    if counts["again"]:
+        return AWAY
+    return HONOURED if counts.total() == counts["there"] + counts["booked"] else LEFT
+
 
 def read(path: Path, read_signing_key: ReadKey) -> Callable[[int], Awaitable[Sequence[redo.Row]]]:
     """
-    Read a file of receipts for a recovery, and say on stderr which lines are not taken.
+    Read a file of receipts for a recovery; what is not taken is told when they are redeemed.
 
     Raises:
         typer.BadParameter: the file cannot be read, or there is no key.
     """
     keys = public_keys([], read_signing_key)
     try:
-        return provider(
-            path,
-            keys,
-            lambda number, why: typer.echo(
-                f"receipts, line {number}: not taken: {printable(why)}", err=True
-            ),
-        )
+        return provider(path, keys, lambda _number, _why: None)
     except OSError as error:
         raise typer.BadParameter(f"cannot read the receipts: {error}") from error
 

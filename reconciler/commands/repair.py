@@ -12,6 +12,7 @@ import typer
 from engine.printable import printable
 from reconciler.judge import report
 from reconciler.judge.check import CLEAN, DRIFT, UNCHECKED
+from reconciler.recover.frozen import remedy
 from reconciler.servers import Load
 from store import reigns
 
@@ -49,8 +50,10 @@ def register(app: typer.Typer, load: Load) -> None:
             document = {"applied": apply, "exit_code": code, "shards": list(map(_json, outcomes))}
             text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
         else:
-            text = "\n".join(printable(line) for outcome in outcomes for line in _lines(outcome))
-        sys.stdout.write(text + "\n")
+            text = "\n".join(printable(line) for outcome in outcomes for line in lines_of(outcome))
+            for line in (line for outcome in outcomes for line in outcome.errors):
+                typer.echo(printable(line), err=True)
+        sys.stdout.write(text + "\n" if text else "")
         raise typer.Exit(code)
 
 
@@ -62,7 +65,8 @@ def exit_code(outcome: Outcome) -> int:
     return DRIFT if left or (outcome.plan.holes and not outcome.is_applied) else CLEAN
 
 
-def _lines(outcome: Outcome) -> list[str]:
+def lines_of(outcome: Outcome) -> list[str]:
+    """Return what became of a shard, for people."""
     plan = outcome.plan
     lines = []
     for action in plan.actions:
@@ -75,12 +79,15 @@ def _lines(outcome: Outcome) -> list[str]:
         for v, why in plan.hopeless
     ]
     lines += [f"left: {v.invariant} {v.code}: {v.message}" for v in outcome.left]
-    lines += [f"error: {error}" for error in outcome.errors]
+    lines += [f"nothing was changed: {outcome.note}"] if outcome.note else []
     if outcome.epoch is not None:
         lines.append(f"shard {plan.shard}: open under epoch {outcome.epoch}")
+    elif outcome.left:
+        left = f"{len(outcome.left)} violations are left"
+        lines.append(f"shard {plan.shard}: frozen, {left}: {remedy(plan.shard, left)}")
     elif outcome.is_applied:
         lines.append(f"shard {plan.shard}: stays shut")
-    else:
+    elif not outcome.errors:
         lines.append(
             f"shard {plan.shard}: {len(plan.violations)} violations, "
             f"{len(plan.actions)} actions; nothing was changed"
@@ -106,5 +113,6 @@ def _json(outcome: Outcome) -> dict[str, Any]:
         "cannot": [{"why": why, **report.as_document(v)} for v, why in plan.hopeless],
         "left": [report.as_document(v) for v in outcome.left],
         "epoch": outcome.epoch,
+        "note": outcome.note,
         "errors": outcome.errors,
     }

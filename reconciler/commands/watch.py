@@ -11,6 +11,7 @@ import typer
 
 from reconciler.event.violation import Violation
 from reconciler.judge import report
+from reconciler.judge.check import UNCHECKED
 from reconciler.servers import Load
 
 log = structlog.get_logger()
@@ -54,4 +55,6 @@ def register(app: typer.Typer, load: Load) -> None:
                 servers, only=shard, interval_s=interval, port=port, once=once, fail=fail, say=say
             )
         )
+        if once and code == UNCHECKED and not as_json:
+            typer.echo("reconciler: not all could be checked: the log says why", err=True)
         raise typer.Exit(code)

@@ -27,6 +27,9 @@ async def read_hashes(redis: Redis, names: keys.EventKeys) -> dict[str, Any]:
     unreadable: list[tuple[str, str]] = []
     marked: set[str] = set()
 
+    #: Fields of `entries` that are none.
+    pointers: dict[str, str] = {}
+
     async def scan(
         kind: str, parse: Callable[[bytes], Any] | type[int], prefix: str = ""
     ) -> dict[str, Any]:
@@ -39,41 +42,42 @@ async def read_hashes(redis: Redis, names: keys.EventKeys) -> dict[str, Any]:
                     found[name] = parse(value)
                 except ValueError as error:
                     unreadable.append((name, str(error)))
+            else:
+                pointers[name] = value.decode(errors="replace")
         return found
 
     persons = await scan("persons", int)
     tickets = await scan("tickets", parse_ticket)
     holds = await scan("holds", parse_hold)
-    live = [hold_id for hold_id, hold in holds.items() if hold.is_live]
-    endless: list[str] = []
-    for start in range(0, len(live), SCAN_COUNT):
-        part = live[start : start + SCAN_COUNT]
-        scores = await ask(redis, "ZMSCORE", names.deadlines, *part)
-        endless += [hold_id for hold_id, score in zip(part, scores, strict=True) if score is None]
-    members = await _scan_members(redis, names.waitlist)
-    for kind in ("deadlines", "ended", "waitlist"):
-        if await ask(redis, "ZSCORE", getattr(names, kind), keys.MARK) is not None:
-            marked.add(kind)
+    sets = {
+        kind: await _scan_members(redis, getattr(names, kind))
+        for kind in ("deadlines", "ended", "waitlist")
+    }
+    marked |= {kind for kind, members in sets.items() if members.pop(keys.MARK, None) is not None}
+    deadlines = sets["deadlines"]
     return {
         "persons": persons,
         "tickets": tickets,
         "holds": holds,
-        "endless": endless,
-        "members": [name for name in members if name != keys.MARK],
+        "deadlines": deadlines,
+        "ended": set(sets["ended"]),
+        "endless": [own for own, hold in holds.items() if hold.is_live and own not in deadlines],
+        "members": list(sets["waitlist"]),
         # Beside the entries stand pointers from persons and holds to them.
         "entries": await scan("entries", parse_entry, "wl_"),
+        "pointers": pointers,
         "bookings": await scan("bookings", parse_booking),
         "unreadable": unreadable,
         "marked": marked,
     }
 
 
-async def _scan_members(redis: Redis, key: str) -> list[str]:
-    members: list[str] = []
+async def _scan_members(redis: Redis, key: str) -> dict[str, float]:
+    members: dict[str, float] = {}
     cursor: Any = 0
     while True:
         cursor, found = await ask(redis, "ZSCAN", key, cursor, "COUNT", SCAN_COUNT)
-        members += [name.decode(errors="replace") for name, _ in found]
+        members |= {name.decode(errors="replace"): float(score) for name, score in found}
         if int(cursor) == 0:
             return members
 

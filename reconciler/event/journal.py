@@ -12,6 +12,7 @@ import asyncpg
 
 from engine.errors import CorruptRecord
 from engine.records import Published, SaleChange, decode
+from engine.values import Hold
 from reconciler.event.state import EventState, Placed
 from reconciler.event.violation import Broken, Violation
 from store import audit
@@ -29,6 +30,9 @@ class Known:
     #: Events, as far as they were followed.
     states: defaultdict[str, EventState] = field(default_factory=lambda: defaultdict(EventState))
     broken: list[Broken] = field(default_factory=list)
+    #: Live holds by event; None where the journal was not followed from its first record, or lacks
+    #: any.
+    holds: Mapping[str, Mapping[str, Hold]] | None = None
 
 
 class JournalReader:
@@ -93,7 +97,18 @@ class JournalReader:
                     self.parked[epoch, seq] = line
                 continue
             try:
-                yield Placed(epoch, seq, decode(line.encode()))
+                record = decode(line.encode())
+                at_ms = batch.first_at_ms
+                if seq == batch.first_seq and at_ms is not None and at_ms != record.at_ms:
+                    self._violate(
+                        "journal_moment_differs",
+                        seq,
+                        record.at_ms,
+                        at_ms,
+                        f"a batch of epoch {epoch} is not of the time of its first record",
+                        epoch,
+                    )
+                yield Placed(epoch, seq, record)
             except CorruptRecord as error:
                 self._break(epoch, seq, seq, "record_corrupt", str(error))
 
@@ -116,13 +131,16 @@ class JournalReader:
                     last,
                     checkpoint,
                     f"the journal of epoch {epoch} passes its checkpoint",
+                    epoch,
                 )
 
     def _break(self, epoch: int, first: int, last: int, code: str, why: str) -> None:
         if len(self.broken) < BROKEN_MAX:
             self.broken.append(Broken(epoch, first, last, code, "journal", why))
 
-    def _violate(self, code: str, seq: int, expected: int, found: int, message: str) -> None:
+    def _violate(
+        self, code: str, seq: int, expected: int, found: int, message: str, epoch: int = 0
+    ) -> None:
         if len(self.violations) < BROKEN_MAX:
             self.violations.append(
                 Violation(
@@ -133,6 +151,7 @@ class JournalReader:
                     expected=expected,
                     found=found,
                     message=message,
+                    subject=str(epoch) if epoch else "",
                 )
             )
 

@@ -29,7 +29,18 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.errors import CorruptRecord
-from engine.records import CapacitySet, Damaged, Entry, Record, SaleChange, read_call
+from engine.records import (
+    CapacitySet,
+    Closed,
+    Damaged,
+    Entry,
+    EventCancelled,
+    Published,
+    Record,
+    Reopened,
+    SaleChange,
+    read_call,
+)
 from engine.values import Booking, Ticket, WaitEntry
 from reconciler.event.hashes import ask, read_hashes, read_texts, take_mark, texts_of
 from reconciler.event.journal import JournalReader, Known, follow_sales
@@ -61,6 +72,7 @@ class _Rows:
     events: dict[str, audit.EventRow]
     tiers: dict[str, list[audit.TierRow]]
     sections: dict[str, list[audit.SectionRow]]
+    promos: dict[str, list[audit.PromoRow]]
     states: dict[str, EventState]
     rows: dict[str, dict[str, Row]] = field(default_factory=lambda: defaultdict(dict))
     orphans: dict[str, list[tuple[str, int, str]]] = field(
@@ -145,6 +157,7 @@ class Reader:
                 events=await audit.event_rows(database, event_ids),
                 tiers=await audit.tiers(database, event_ids),
                 sections=await audit.sections(database, event_ids),
+                promos=await audit.promos(database, event_ids),
                 states=await self._sales(event_ids),
             )
             for event_id, seats in (await audit.blocked_seats(database, event_ids)).items():
@@ -175,7 +188,7 @@ class Reader:
                     cuts=row.cuts,
                 )
             async for entry in store_waitlist.audit(database, event_ids):
-                rows.states[entry.event_id].entries[entry.id] = WaitEntry(*entry[2:])
+                rows.states[entry.event_id].entries[entry.id] = WaitEntry(*entry[2:-1])
             for booking_id in list(tickets)[:ORPHANS_MAX]:
                 event_id, tier_no = homes[booking_id]
                 rows.orphans[event_id].append((booking_id, tier_no, "ticket"))
@@ -304,9 +317,15 @@ class Reader:
     async def _read_event(
         self, view: ShardView, event_id: str, rows: _Rows, state: _State
     ) -> EventView:
+        # First: a hold that is read later, and has not changed since the watermark, was there then.
+        due = await ask(self.redis, "ZSCORE", keys.due(self.shard), event_id)
         hashes = await read_hashes(self.redis, keys.event(self.shard, event_id))
         marked = hashes["marked"]
+        is_cancelling = await ask(self.redis, "SISMEMBER", keys.cancelling(self.shard), event_id)
         seq = await ask(self.redis, "HGET", keys.meta(self.shard), "seq")
+        known = self.known
+        # Of an epoch that began since the proof nothing is known.
+        holds = known.holds if view.epoch in known.checkpoints else None
         return EventView(
             **hashes,
             event_id=event_id,
@@ -317,11 +336,16 @@ class Reader:
             row=rows.events.get(event_id),
             tiers=rows.tiers[event_id],
             sections=rows.sections[event_id],
+            promo_rows=rows.promos[event_id],
             state=rows.states[event_id],
             rows=rows.rows[event_id],
             orphans=rows.orphans[event_id],
             lost_scans=rows.lost_scans[event_id],
             is_listed=state.listed[event_id],
+            is_cancelling=bool(is_cancelling),
+            due_ms=None if due is None else float(due),
+            known_holds=None if holds is None else holds.get(event_id, {}),
+            known_place=(view.epoch, known.checkpoints.get(view.epoch, 0)),
             seq_after=max(view.watermark_seq, _number(seq)),
         )
 
@@ -371,10 +395,28 @@ def _fold(rows: _Rows, epoch: int, records: Sequence[tuple[int, Record]]) -> Non
                 row._replace(capacity=capacities.get(row.tier_no, row.capacity))
                 for row in rows.tiers[record.event_id]
             ]
-        elif isinstance(record, SaleChange):
-            event = rows.events.get(record.event_id)
-            if event is not None:
-                rows.events[event.id] = event._replace(closes_at_ms=record.closes_at_ms)
+        if isinstance(record, Published | SaleChange):
+            _lead_event_row(rows, record)
+
+
+def _lead_event_row(rows: _Rows, record: Published | SaleChange) -> None:
+    """Let an event's row say what the ledger writer will make of it."""
+    event = rows.events.get(record.event_id)
+    if event is None:
+        return
+    match record:
+        case Published():
+            if event.status == "draft":
+                event = event._replace(status="published", published_at_ms=record.at_ms)
+        case Closed():
+            event = event._replace(status="closed", closes_at_ms=record.closes_at_ms)
+        case Reopened():
+            event = event._replace(status="published", closes_at_ms=record.closes_at_ms)
+        case EventCancelled():
+            event = event._replace(
+                status="cancelled", closes_at_ms=record.closes_at_ms, cancelled_at_ms=record.at_ms
+            )
+    rows.events[event.id] = event
 
 
 def _row_text(ticket: audit.TicketRow) -> str:

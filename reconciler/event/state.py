@@ -53,6 +53,9 @@ from store.waitlist import change_of
 SALE_KINDS = ("published", "capacity_set", "closed", "reopened", "event_cancelled")
 HOLD_KINDS = ("held", "offered", "extended", "released", "expired", "confirmed")
 
+#: Records that make a hold, or lead one on.
+OfHold = Held | Offered | Extended | Released | Expired | Confirmed
+
 _ENDS: dict[type[Record], str] = {Released: "released", Expired: "expired", Confirmed: "confirmed"}
 _TICKETS: dict[type[Record], str] = {
     CheckedIn: "checked_in",
@@ -81,6 +84,15 @@ class Sale(NamedTuple):
     #: Place and time of its last change.
     changed: tuple[int, int, int] | None = None
     cancelled_at_ms: int | None = None
+    #: Its organizer has closed it, and not opened it again.
+    is_closed: bool = False
+
+    @property
+    def status(self) -> str:
+        """What the event's row says of it."""
+        if self.cancelled_at_ms is not None:
+            return "cancelled"
+        return "closed" if self.is_closed else "published"
 
 
 @dataclass(slots=True)
@@ -117,12 +129,12 @@ class EventState:
             case Confirmed():
                 self._book(epoch, seq, record)
                 self._lead_hold(epoch, seq, record)
-                self._lead_entry(epoch, seq, record)
+                lead_entry(self.entries, epoch, seq, record)
             case Held() | Offered() | Extended() | Released() | Expired():
                 self._lead_hold(epoch, seq, record)
-                self._lead_entry(epoch, seq, record)
+                lead_entry(self.entries, epoch, seq, record)
             case Joined() | Stalled() | Left():
-                self._lead_entry(epoch, seq, record)
+                lead_entry(self.entries, epoch, seq, record)
             case Blocked():
                 for group in record.seats:
                     self.blocked |= dict.fromkeys(group.seat_ids, group.tier_no)
@@ -155,6 +167,8 @@ class EventState:
             published=published,
             changed=(epoch, seq, record.at_ms),
             cancelled_at_ms=record.at_ms if is_over else sale.cancelled_at_ms,
+            is_closed=isinstance(record, Closed)
+            or (sale.is_closed and not isinstance(record, Reopened)),
         )
 
     def _book(self, epoch: int, seq: int, record: Booked | Confirmed) -> None:
@@ -187,71 +201,10 @@ class EventState:
             )
         self.bookings[record.booking_id] = booking
 
-    def _lead_hold(
-        self,
-        epoch: int,
-        seq: int,
-        record: Held | Offered | Extended | Released | Expired | Confirmed,
-    ) -> None:
-        if isinstance(record, Held | Offered):
-            detail = msgspec.json.encode(record.detail) if isinstance(record, Held) else b"{}"
-            self.holds[record.hold_id] = Hold(
-                "held",
-                1,
-                epoch,
-                seq,
-                record.at_ms,
-                record.user_id,
-                record.fingerprint,
-                tuple(record.items),
-                record.expires_at_ms,
-                epoch,
-                seq,
-                detail,
-            )
-            return
-        hold = self.holds.get(record.hold_id)
-        if hold is None:
-            return
-        hold = hold._replace(version=hold.version + 1, changed_epoch=epoch, changed_seq=seq)
-        if isinstance(record, Extended):
-            hold = hold._replace(expires_at_ms=record.expires_at_ms)
-        else:
-            hold = hold._replace(status=_ENDS[type(record)])
+    def _lead_hold(self, epoch: int, seq: int, record: OfHold) -> None:
+        lead_hold(self.holds, epoch, seq, record)
+        if not isinstance(record, Held | Offered | Extended) and record.hold_id in self.holds:
             self.ended_at_ms[record.hold_id] = record.at_ms
-        self.holds[record.hold_id] = hold
-
-    def _lead_entry(self, epoch: int, seq: int, record: Record) -> None:
-        if isinstance(record, Joined):
-            at_ms = record.at_ms
-            self.entries[record.entry_id] = WaitEntry(
-                "waiting",
-                1,
-                epoch,
-                seq,
-                at_ms,
-                record.user_id,
-                record.fingerprint,
-                record.tier_no,
-                record.quantity,
-                record.join_no,
-                0,
-                epoch,
-                seq,
-                at_ms,
-            )
-            return
-        change = change_of(record)
-        entry = None if change is None else self.entries.get(change.entry_id)
-        if change is not None and entry is not None:
-            self.entries[change.entry_id] = entry._replace(
-                status=change.status or entry.status,
-                version=change.version or entry.version,
-                stalled_at_ms=record.at_ms if isinstance(record, Stalled) else entry.stalled_at_ms,
-                changed_epoch=epoch,
-                changed_seq=seq,
-                changed_at_ms=record.at_ms,
-            )
 
     def _change_ticket(self, epoch: int, seq: int, record: TicketChange) -> None:
         if isinstance(record, ScanRefused):
@@ -268,6 +221,70 @@ class EventState:
             epoch,
             seq,
             record.scans,
+        )
+
+
+def lead_hold(holds: dict[str, Hold], epoch: int, seq: int, record: OfHold) -> None:
+    """Lead the hold that a record is about, if it is one of *holds* or a new one."""
+    if isinstance(record, Held | Offered):
+        detail = msgspec.json.encode(record.detail) if isinstance(record, Held) else b"{}"
+        holds[record.hold_id] = Hold(
+            "held",
+            1,
+            epoch,
+            seq,
+            record.at_ms,
+            record.user_id,
+            record.fingerprint,
+            tuple(record.items),
+            record.expires_at_ms,
+            epoch,
+            seq,
+            detail,
+        )
+        return
+    hold = holds.get(record.hold_id)
+    if hold is None:
+        return
+    hold = hold._replace(version=hold.version + 1, changed_epoch=epoch, changed_seq=seq)
+    if isinstance(record, Extended):
+        hold = hold._replace(expires_at_ms=record.expires_at_ms)
+    else:
+        hold = hold._replace(status=_ENDS[type(record)])
+    holds[record.hold_id] = hold
+
+
+def lead_entry(entries: dict[str, WaitEntry], epoch: int, seq: int, record: Record) -> None:
+    """Lead the waitlist entry that a record is about, if it is one of *entries* or a new one."""
+    if isinstance(record, Joined):
+        at_ms = record.at_ms
+        entries[record.entry_id] = WaitEntry(
+            "waiting",
+            1,
+            epoch,
+            seq,
+            at_ms,
+            record.user_id,
+            record.fingerprint,
+            record.tier_no,
+            record.quantity,
+            record.join_no,
+            0,
+            epoch,
+            seq,
+            at_ms,
+        )
+        return
+    change = change_of(record)
+    entry = None if change is None else entries.get(change.entry_id)
+    if change is not None and entry is not None:
+        entries[change.entry_id] = entry._replace(
+            status=change.status or entry.status,
+            version=change.version or entry.version,
+            stalled_at_ms=record.at_ms if isinstance(record, Stalled) else entry.stalled_at_ms,
+            changed_epoch=epoch,
+            changed_seq=seq,
+            changed_at_ms=record.at_ms,
         )
 
 

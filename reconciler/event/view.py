@@ -19,7 +19,7 @@ from engine.records import Published
 from engine.values import CONFIRMED, Booking, Hold, Ticket, WaitEntry
 from reconciler.event.state import EventState
 from reconciler.event.violation import BrokenRecords, Violation
-from store.audit import EventRow, SectionRow, TierRow
+from store.audit import EventRow, PromoRow, SectionRow, TierRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,11 +82,16 @@ class InRedis:
     persons: Mapping[str, int] = field(default_factory=dict)
     tickets: Mapping[str, Ticket] = field(default_factory=dict)
     holds: Mapping[str, Hold] = field(default_factory=dict)
+    #: Members of `deadlines` and of `ended`.
+    deadlines: Mapping[str, float] = field(default_factory=dict)
+    ended: Set[str] = frozenset()
     #: Live holds that have no deadline, and would never end.
     endless: Sequence[str] = ()
     #: Members of `waitlist`.
     members: Sequence[str] = ()
     entries: Mapping[str, WaitEntry] = field(default_factory=dict)
+    #: Who waits with which entry, and which hold has given a first place to which.
+    pointers: Mapping[str, str] = field(default_factory=dict)
     bookings: Mapping[str, Booking] = field(default_factory=dict)
     #: Values of the hashes that could not be read: (field, why).
     unreadable: Sequence[tuple[str, str]] = ()
@@ -110,6 +115,7 @@ class EventView(InRedis):
     row: EventRow | None
     tiers: Sequence[TierRow]
     sections: Sequence[SectionRow] = ()
+    promo_rows: Sequence[PromoRow] = ()
     #: The event as the records up to the watermark say; holds Redis alone has.
     state: EventState
     #: PostgreSQL's rows at the checkpoint, by booking.
@@ -118,8 +124,13 @@ class EventView(InRedis):
     orphans: Sequence[tuple[str, int, str]]
     #: Scans that a ticket's row remembers and that have no row of their own: (ticket, scan).
     lost_scans: Sequence[tuple[str, str]] = ()
-    #: Whether `events` in Redis names it.
+    #: Whether `events` in Redis names it, and `cancelling`; and when `due` says to look at it.
     is_listed: bool
+    is_cancelling: bool = False
+    due_ms: float | None = None
+    #: Live holds as the journal had made them up to that place; None where that is not known.
+    known_holds: Mapping[str, Hold] | None = None
+    known_place: tuple[int, int] = (0, 0)
     #: Last record that Redis had made when the scans were over.
     seq_after: int
 

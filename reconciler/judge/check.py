@@ -41,15 +41,17 @@ from reconciler.judge.invariants import (
     check_loaded,
     check_partition,
     check_stock,
-    check_tier_rows,
     check_whole,
     image_of,
 )
+from reconciler.judge.lists import check_holds, check_lists
+from reconciler.judge.organizer import check_event_row, check_tier_rows
 from reconciler.judge.proof import Progress, prove
 from reconciler.judge.seats import check_seats
 from reconciler.judge.waitlist import check_waitlist
 from reconciler.servers import NoServer, Servers, chosen
 from store import audit, reigns
+from store.pool import UNANSWERED
 
 CLEAN, DRIFT, UNCHECKED = 0, 1, 2
 VERDICTS = {CLEAN: "clean", DRIFT: "drift", UNCHECKED: "unchecked"}
@@ -63,16 +65,16 @@ TORN_PAUSE_S = 0.2
 GROUP_VIOLATIONS_MAX = 1_000
 
 _BROKEN = ("record_missing", "record_corrupt")
-#: What tells that a server does not answer.
 #: How it shows that a server cannot be asked, or is not known.
 NOWHERE = (reigns.NoShard, NoServer)
-AWAY = (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, *NOWHERE)
+AWAY = (RedisError, *UNANSWERED, *NOWHERE)
 
 
 SHARD_CHECKS: tuple[Callable[[ShardView], list[Violation]], ...] = (check_door, check_journal)
 EVENT_CHECKS: tuple[Callable[[EventView], list[Violation]], ...] = (
     check_broken,
     check_loaded,
+    check_event_row,
     check_tier_rows,
     check_conservation,
     check_partition,
@@ -82,6 +84,7 @@ EVENT_CHECKS: tuple[Callable[[EventView], list[Violation]], ...] = (
     check_ids,
     check_waitlist,
     check_tickets,
+    check_holds,
 )
 #: Of events that are published and loaded, against what Redis must have.
 IMAGE_CHECKS: tuple[Callable[[EventView, Image], list[Violation]], ...] = (
@@ -89,6 +92,7 @@ IMAGE_CHECKS: tuple[Callable[[EventView, Image], list[Violation]], ...] = (
     check_seats,
     check_persons,
     check_promos,
+    check_lists,
 )
 
 
@@ -160,6 +164,8 @@ async def check(
         async with servers.database() as database:
             if event_id is not None:
                 shard = await find_shard(database, servers, event_id)
+            if shard is None:
+                result.violations += await unknown_shards(database)
             for number in await chosen(database, shard):
                 try:
                     async with servers.redis(number) as redis:
@@ -359,6 +365,22 @@ def without_named(found: Sequence[Violation]) -> list[Violation]:
     return kept
 
 
+async def unknown_shards(database: asyncpg.Connection) -> list[Violation]:
+    """I13: whatever has records or events is a shard that `shard_epoch` has."""
+    return [
+        Violation(
+            invariant="I13",
+            code="shard_unknown",
+            shard=number,
+            expected="a row",
+            found="none",
+            message=f"PostgreSQL has events or records of shard {number}, and no such shard: "
+            "nobody looks after it",
+        )
+        for number in await audit.unknown_shards(database)
+    ]
+
+
 async def find_shard(database: asyncpg.Connection, servers: Servers, event_id: str) -> int:
     """Return the shard that an event lives on, from either store."""
     row = (await audit.event_rows(database, [event_id])).get(event_id)
@@ -375,4 +397,5 @@ def said(error: BaseException) -> str:
     """Say why nothing could be said."""
     if isinstance(error, (*NOWHERE, CannotCheck)):
         return str(error)
-    return f"a server did not answer: {type(error).__name__}: {error}"
+    who = "Redis" if isinstance(error, RedisError) else "PostgreSQL"
+    return f"{who} does not answer: {type(error).__name__}: {error}"

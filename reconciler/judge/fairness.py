@@ -91,7 +91,7 @@ class Fairness:
                 f"{record.entry_id} was offered places, but did not wait",
             )
         if record.cause_seq < 0:
-            return  # Derived after a loss: whom it passed is not known (`repair/derive.py`).
+            return  # Derived after a loss: whom it passed is not known (`event/derive.py`).
         before = {key for key, join_no in waiting.items() if join_no < record.join_no}
         for key in record.limited:
             if not self._undecided.get((record.event_id, self._owners.get(key, ""))):

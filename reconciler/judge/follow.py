@@ -12,11 +12,13 @@ Memory: O(events + live holds).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 
 import asyncpg
 
 from reconciler.event.journal import JournalReader
 from reconciler.event.violation import Violation
+from reconciler.judge.other_rows import gone_people, name_rows
 from reconciler.judge.parked import parked_violations
 from reconciler.judge.proof import (
     NAMED_BOOKINGS_MAX,
@@ -44,7 +46,7 @@ class Follower:
         self.ledger = Ledger({}, shard=self._shard)
         self._reader = JournalReader(self._shard, self.ledger.checkpoints)
         self._place = (0, 0)
-        self._named: dict[str, tuple[tuple[int, int], list[Violation]]] = {}
+        self._named: dict[str, tuple[object, list[Violation]]] = {}
 
     async def advance(self, connection: asyncpg.Connection) -> bool:
         """
@@ -78,12 +80,14 @@ class Follower:
         """I1, I7, I9 to I14: what the journal and the shard's rows say of the whole shard."""
         ended = self._reader.ended()
         self.ledger.broken = ended.broken
+        self.ledger.trust_holds(is_whole=not (ended.broken or ended.parked))
         found = [*self._went_back(), *ended.violations]
         found += await parked_violations(connection, self._shard, ended.parked)
         if not ended.parked:
             found += self.ledger.judge_history()
         reign = await reigns.read(connection, self._shard)
         found += check_epochs(self._shard, self.ledger.checkpoints, reign)
+        found += await gone_people(connection, self._shard)
         rows = await audit.shard_blocked_seats(connection, self._shard)
         return found + compare_blocked(self._shard, self.ledger.blocked, rows)
 
@@ -112,20 +116,23 @@ class Follower:
         ledger.violations = []
         for event_id in event_ids:
             if event_id in ledger.events:
-                ledger.events[event_id].bookings = ledger.events[event_id].rows_sum = 0
+                ledger.events[event_id].forget_rows()
         async for row in audit.bookings(connection, event_ids):
             if row.shard == self._shard:
                 ledger.add_row(row, self._shard)
+        await ledger.others.take_rows(connection, self._shard, list(event_ids))
         found = ledger.violations
         for event_id in event_ids:
             sums = ledger.events.get(event_id)
-            if sums is None or sums.records_sum == sums.rows_sum:
+            others = ledger.others.sums(event_id)
+            if (sums is None or not sums.differ) and others[0] == others[1]:
                 self._named.pop(event_id, None)
                 continue
-            both = (sums.records_sum, sums.rows_sum)
+            both = (sums and astuple(sums), others)
             if self._named.get(event_id, (None, []))[0] != both:
                 # Naming them reads the journal from its start: once for each change of the drift.
                 named = await compare_event(connection, self._shard, event_id)
+                named += await name_rows(connection, self._shard, event_id)
                 self._named[event_id] = (both, named[:NAMED_BOOKINGS_MAX])
             found = found + self._named[event_id][1]
         return found

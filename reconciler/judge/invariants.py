@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from reconciler.event.image import TIER_RULES, Image
+from engine import keys
+from reconciler.event.image import Image
 from reconciler.event.state import Sale
 from reconciler.event.view import EventView, ShardView, number, of_event, sold
 from reconciler.event.violation import Violation
 
 COUNTERS = ("capacity", "available", "held", "sold", "blocked")
-TIER_CONSTANTS = ("capacity", "price_minor", "order_max")
 #: Fields of `stock` that are more than constants of the sale: invariant, code, and what is wrong.
 _OF_STOCK = {
     "sold": ("I8", "sold_differs", "sold places in Redis are not what the records say"),
@@ -67,6 +67,29 @@ def check_door(view: ShardView) -> list[Violation]:
             epoch,
             view.epoch,
             f"PostgreSQL has epoch {epoch} ({state}), Redis is in epoch {view.epoch}",
+        )
+    elif state == "open" and view.meta.get("state") != "open":
+        add(
+            "door_differs",
+            "open",
+            view.meta.get("state"),
+            "PostgreSQL says that the shard is open, and Redis refuses",
+        )
+    claim = number(view.meta.get("claim", "0"))
+    if claim is None or claim > epoch:
+        add(
+            "claim_ahead",
+            epoch,
+            view.meta.get("claim"),
+            "Redis knows a claim that nobody made: no recovery could have the shard",
+        )
+    layout = view.meta.get("layout", str(keys.LAYOUT_VERSION))
+    if layout != str(keys.LAYOUT_VERSION):
+        add(
+            "layout_differs",
+            keys.LAYOUT_VERSION,
+            layout,
+            "the keys are said to be of another version of Evently",
         )
     return found
 
@@ -222,45 +245,6 @@ def check_loaded(view: EventView) -> list[Violation]:
                 message="the event's row says published, but no record does",
             )
         )
-    return found
-
-
-def check_tier_rows(view: EventView) -> list[Violation]:
-    """I8: the organizer's rows are what the `published` record and its changes say."""
-    if view.published is None or not view.stock:
-        return []
-    found: list[Violation] = []
-    wanted = view.published.closes_at_ms
-    if view.row is not None and view.row.closes_at_ms not in {None, wanted}:
-        found.append(
-            of_event(
-                view,
-                "I8",
-                "event_row_differs",
-                subject="closes_at_ms",
-                expected=wanted,
-                found=view.row.closes_at_ms,
-                message="the end of the sale in the event's row is not what the records say",
-            )
-        )
-    rows = {tier.tier_no: tier for tier in view.tiers}
-    for tier in view.published.tiers:
-        row = rows.get(tier.tier_no)
-        for name in (*TIER_CONSTANTS, *TIER_RULES, "is_hidden"):
-            expected = getattr(tier, name)
-            if row is None or getattr(row, name) != expected:
-                found.append(
-                    of_event(
-                        view,
-                        "I8",
-                        "tier_row_differs",
-                        tier_no=tier.tier_no,
-                        subject=name,
-                        expected=expected,
-                        found=None if row is None else getattr(row, name),
-                        message=f"{name} of the tier's row is not what was published",
-                    )
-                )
     return found
 
 

@@ -24,8 +24,11 @@ async def parked_violations(
     """
     found = []
     known: set[tuple[int, int]] = set()
+    replayed: set[tuple[int, int]] = set()
     for row in await quarantine.rows_of(connection, shard, resolved=True):
         known.add((row.epoch, row.seq))
+        if row.state == "replayed":
+            replayed.add((row.epoch, row.seq))
         if row.state == "held":
             event_id, booking_id = _owner(row.record)
             found.append(
@@ -59,6 +62,9 @@ async def parked_violations(
                 f"{conflict.reason}",
             )
         )
+    found += [
+        _not_replayed(shard, place, marks[place]) for place in sorted(replayed & marks.keys())
+    ]
     for (epoch, seq), mark in marks.items():
         if mark == QUARANTINED and (epoch, seq) not in known:
             found.append(
@@ -74,6 +80,20 @@ async def parked_violations(
                 )
             )
     return found
+
+
+def _not_replayed(shard: int, place: tuple[int, int], mark: str) -> Violation:
+    epoch, seq = place
+    return Violation(
+        invariant="I7",
+        code="quarantine_not_replayed",
+        shard=shard,
+        seq=seq,
+        expected="a record",
+        found=mark,
+        subject=f"{epoch}:{seq}",
+        message=f"record {seq} of epoch {epoch} is said to be replayed, and is not there",
+    )
 
 
 def _owner(raw: bytes) -> tuple[str | None, str | None]:

@@ -36,6 +36,7 @@ from engine.values import CANCELLED, items_text
 from reconciler.event.journal import BROKEN_MAX, JournalReader, Known
 from reconciler.event.violation import Violation
 from reconciler.judge.fairness import Fairness
+from reconciler.judge.other_rows import OtherRows, gone_people, name_rows
 from reconciler.judge.parked import parked_violations
 from reconciler.judge.transitions import Transitions
 from store import audit, reigns
@@ -62,6 +63,22 @@ class EventSums:
     bookings: int = 0
     records_sum: int = 0
     rows_sum: int = 0
+    #: Of the places of cancellations; rows of old code do not know theirs.
+    ends_sum: int = 0
+    rows_ends_sum: int = 0
+    knows_ends: bool = True
+
+    def forget_rows(self) -> None:
+        """Begin anew with the rows."""
+        self.bookings = self.rows_sum = self.rows_ends_sum = 0
+        self.knows_ends = True
+
+    @property
+    def differ(self) -> bool:
+        """Tell whether the rows are not what the records make."""
+        return self.records_sum != self.rows_sum or (
+            self.knows_ends and self.ends_sum != self.rows_ends_sum
+        )
 
 
 @dataclass(slots=True)
@@ -73,6 +90,7 @@ class Ledger(Known):
     records: int = 0
     #: Records that recovery could not find.
     lost: int = 0
+    others: OtherRows = field(default_factory=OtherRows)
     events: dict[str, EventSums] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
     shard: int = 0
@@ -86,9 +104,13 @@ class Ledger(Known):
         return {event_id: sums.bookings for event_id, sums in self.events.items()}
 
     @property
-    def blocked(self) -> set[tuple[str, str]]:
-        """Blocked seats by the records: pairs of event and seat."""
-        return {(key, seat) for key, state in self.states.items() for seat in state.blocked}
+    def blocked(self) -> set[tuple[str, str, int]]:
+        """Blocked seats by the records, each with its event and its tier."""
+        return {
+            (key, seat, tier_no)
+            for key, state in self.states.items()
+            for seat, tier_no in state.blocked.items()
+        }
 
     def sums(self, event_id: str) -> EventSums:
         return self.events.setdefault(event_id, EventSums())
@@ -98,10 +120,14 @@ class Ledger(Known):
         self.records += 1
         self.fairness.follow(seq, record)
         self.transitions.follow(epoch, seq, record)
+        self.others.follow(epoch, seq, record)
         if isinstance(record, Published | SaleChange | Blocked | Unblocked):
             self.states[record.event_id].follow(epoch, seq, record)
         elif isinstance(record, OfBooking):
-            self.sums(record.event_id).records_sum += _hash(_record_part(epoch, seq, record))
+            sums = self.sums(record.event_id)
+            sums.records_sum += _hash(_record_part(epoch, seq, record))
+            if isinstance(record, Cancelled):
+                sums.ends_sum += _hash(_text(record.booking_id, epoch, seq))
         elif isinstance(record, Lost):
             self.lost += 1
 
@@ -110,6 +136,9 @@ class Ledger(Known):
         sums = self.sums(row.event_id)
         sums.bookings += 1
         sums.rows_sum += sum(map(_hash, _row_parts(row)))
+        if row.status == CANCELLED:
+            sums.knows_ends &= row.cancelled_seq is not None
+            sums.rows_ends_sum += _hash(_text(row.id, row.cancelled_epoch, row.cancelled_seq))
         checkpoint = self.checkpoints.get(row.epoch, 0)
         if row.seq > checkpoint and len(self.violations) < BROKEN_MAX:
             self.violations.append(
@@ -126,6 +155,10 @@ class Ledger(Known):
                     message=f"the row is of a record that epoch {row.epoch} has not reached",
                 )
             )
+
+    def trust_holds(self, *, is_whole: bool) -> None:
+        """Let holds be judged by the journal, if no record of it is missing."""
+        self.holds = self.others.holds if is_whole and not self.lost else None
 
     def judge_history(self) -> list[Violation]:
         """I1, I9, I10, I11: what the records did in their order; unjudged if any is missing."""
@@ -146,6 +179,7 @@ async def prove(connection: asyncpg.Connection, shard: int, progress: Progress) 
                     progress(f"shard {shard}: {ledger.records} records of the journal read")
         reader.finish()
         ledger.broken, ledger.violations = reader.broken, reader.violations
+        ledger.trust_holds(is_whole=not (reader.broken or reader.parked))
         ledger.violations += await parked_violations(connection, shard, reader.parked)
         if not reader.parked:
             ledger.violations += ledger.judge_history()
@@ -158,14 +192,16 @@ async def prove(connection: asyncpg.Connection, shard: int, progress: Progress) 
             if count % PROGRESS_RECORDS == 0:
                 progress(f"shard {shard}: {count} bookings read")
             ledger.add_row(row, shard)
+        await ledger.others.take_rows(connection, shard)
         await _name_differences(connection, shard, ledger)
+        ledger.violations += await gone_people(connection, shard)
         rows = await audit.shard_blocked_seats(connection, shard)
         ledger.violations += compare_blocked(shard, ledger.blocked, rows)
     return ledger
 
 
 def compare_blocked(
-    shard: int, recorded: set[tuple[str, str]], rows: set[tuple[str, str]]
+    shard: int, recorded: set[tuple[str, str, int]], rows: set[tuple[str, str, int]]
 ) -> list[Violation]:
     """I8: PostgreSQL's blocked seats are those that the journal's records blocked."""
     return [
@@ -175,12 +211,17 @@ def compare_blocked(
             shard=shard,
             event_id=event_id,
             subject=seat_id,
-            expected="blocked" if (event_id, seat_id) in recorded else "not",
-            found="blocked" if (event_id, seat_id) in rows else "not",
+            expected=_of_tier(recorded, event_id, seat_id),
+            found=_of_tier(rows, event_id, seat_id),
             message=f"whether seat {seat_id} is blocked is not what the journal says",
         )
-        for event_id, seat_id in sorted(recorded ^ rows)[:NAMED_BOOKINGS_MAX]
+        for event_id, seat_id in sorted({key[:2] for key in recorded ^ rows})[:NAMED_BOOKINGS_MAX]
     ]
+
+
+def _of_tier(blocked: set[tuple[str, str, int]], event_id: str, seat_id: str) -> str:
+    tiers = [key[2] for key in blocked if key[:2] == (event_id, seat_id)]
+    return f"blocked, of tier {tiers[0]}" if tiers else "not"
 
 
 def check_epochs(
@@ -251,6 +292,9 @@ def _row_parts(row: audit.BookingRow) -> list[str]:
     ]
     if row.status == CANCELLED:
         parts.append(_text("cancelled", row.id, row.user_id, items, row.cancelled_at_ms))
+    changes = len(cuts) + (row.status == CANCELLED)
+    if row.version != 1 + changes:
+        parts.append(_text("version", row.id, row.version))  # No record says so.
     return parts
 
 
@@ -278,9 +322,9 @@ def _hash(text: str) -> int:
 
 
 async def _name_differences(connection: asyncpg.Connection, shard: int, ledger: Ledger) -> None:
-    differing = sorted(
-        event_id for event_id, sums in ledger.events.items() if sums.records_sum != sums.rows_sum
-    )
+    for event_id in ledger.others.differing()[:NAMED_EVENTS_MAX]:
+        ledger.violations += await name_rows(connection, shard, event_id)
+    differing = sorted(event_id for event_id, sums in ledger.events.items() if sums.differ)
     for event_id in differing[:NAMED_EVENTS_MAX]:
         found = await compare_event(connection, shard, event_id)
         ledger.violations += found[:NAMED_BOOKINGS_MAX]
@@ -297,20 +341,31 @@ async def _name_differences(connection: asyncpg.Connection, shard: int, ledger: 
         )
 
 
-async def compare_event(
+async def _recorded(
     connection: asyncpg.Connection, shard: int, event_id: str
-) -> list[Violation]:
-    """Name the bookings of one event whose rows are not what their records say."""
+) -> tuple[dict[str, set[str]], dict[str, tuple[int, int | None]], dict[str, tuple[int, int]]]:
+    """Return of each booking of an event what its records say, its place and tier, and its end."""
     recorded: dict[str, set[str]] = {}
     places: dict[str, tuple[int, int | None]] = {}
+    ends: dict[str, tuple[int, int]] = {}
     reader = JournalReader(shard, {})
     async for batch in audit.journal(connection, shard):
         for epoch, seq, record in reader.read(batch):
             if record.event_id == event_id and isinstance(record, OfBooking):
                 part = _record_part(epoch, seq, record)
                 recorded.setdefault(record.booking_id, set()).add(part)
+                if isinstance(record, Cancelled):
+                    ends[record.booking_id] = (epoch, seq)
                 tier_no = record.items[0].tier_no if record.items else None
                 places.setdefault(record.booking_id, (seq, tier_no))
+    return recorded, places, ends
+
+
+async def compare_event(
+    connection: asyncpg.Connection, shard: int, event_id: str
+) -> list[Violation]:
+    """Name the bookings of one event whose rows are not what their records say."""
+    recorded, places, ends = await _recorded(connection, shard, event_id)
     tiers = await audit.tiers(connection, [event_id])
     tier_ids = {tier.tier_no: tier.id for tier in tiers[event_id]}
     found: list[Violation] = []
@@ -356,6 +411,16 @@ async def compare_event(
                 parts - records,
                 "the booking's rows are not what its journal records say",
             )
+        elif row.cancelled_seq is not None and row.id in ends:
+            its_end = (row.cancelled_epoch, row.cancelled_seq)
+            if its_end != ends[row.id]:
+                add(
+                    "row_differs",
+                    row.id,
+                    "cancelled by {}:{}".format(*ends[row.id]),
+                    "cancelled by {}:{}".format(*its_end),
+                    "the booking's row names another record as its end",
+                )
     for booking_id in recorded:
         add(
             "row_missing",

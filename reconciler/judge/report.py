@@ -10,9 +10,8 @@ from typing import Any
 
 import orjson
 from rich.console import Console
-from rich.table import Table
 
-from engine.printable import printable
+from engine.printable import printable, table
 from reconciler.event.violation import Violation
 from reconciler.judge.check import Result
 
@@ -47,31 +46,37 @@ def document(result: Result) -> bytes:
     )
 
 
-def show(result: Result, console: Console) -> None:
-    """Print the result for people."""
+HEADINGS = ("invariant", "event", "tier", "booking", "expected", "found", "what")
+
+
+def show(result: Result, console: Console, complaints: Console) -> None:
+    """
+    Print the result for people.
+
+    Args:
+        complaints: Takes what could not be checked.
+    """
     if result.violations:
-        table = Table("invariant", "event", "tier", "booking", "expected", "found", "what")
-        for violation in result.violations[:ROWS_MAX]:
-            table.add_row(
-                *(
-                    _cell(cell)
-                    for cell in (
-                        f"{violation.invariant} {violation.code}",
-                        violation.event_id or f"shard {violation.shard}",
-                        violation.tier_id or violation.tier_no,
-                        violation.booking_id,
-                        violation.expected,
-                        violation.found,
-                        violation.message,
-                    )
-                )
+        rows = [
+            (
+                f"{violation.invariant} {violation.code}",
+                violation.event_id or f"shard {violation.shard}",
+                violation.tier_id or violation.tier_no,
+                violation.booking_id,
+                violation.expected,
+                violation.found,
+                violation.message,
             )
-        console.print(table)
+            for violation in result.violations[:ROWS_MAX]
+        ]
+        width = console.width if console.is_terminal else None
+        for text in table(HEADINGS, rows, width=width):
+            _print(console, text)
         if len(result.violations) > ROWS_MAX:
-            console.print(f"and {len(result.violations) - ROWS_MAX} more: see --json")
+            _print(console, f"and {len(result.violations) - ROWS_MAX} more: see --json")
     for error in result.errors:
-        console.print(f"not checked: {printable(error)}", markup=False)
-    console.print(f"{result.verdict}: {summary(result)}", markup=False)
+        _print(complaints, f"not checked: {printable(error)}")
+    _print(console, f"{result.verdict}: {summary(result)}")
 
 
 def line_json(violation: Violation) -> str:
@@ -109,6 +114,6 @@ def as_document(violation: Violation) -> dict[str, Any]:
     }
 
 
-def _cell(value: object) -> str:
-    text = "" if value is None else printable(str(value))
-    return text.replace("[", "\\[")
+def _print(console: Console, text: str) -> None:
+    """Print without breaking a line: what is longer than the terminal's, the terminal wraps."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -46,6 +46,7 @@ class _Hold:
     user_id: str
     items: list[Item]
     expires_at_ms: int
+    made_at_ms: int
     #: False for one of an earlier epoch: a rebuilt Redis has dropped it without a record.
     is_counted: bool = True
 
@@ -114,7 +115,7 @@ class Transitions:
             )
             return
         self._holds[record.hold_id] = _Hold(
-            record.event_id, record.user_id, record.items, record.expires_at_ms
+            record.event_id, record.user_id, record.items, record.expires_at_ms, record.at_ms
         )
         self._take(seq, record, record.items, None)
 
@@ -158,7 +159,8 @@ class Transitions:
                 f"was {how}, but was not live",
             )
             return
-        if isinstance(record, Expired) and record.at_ms < hold.expires_at_ms:
+        # One that was made later than it ended was made by a clock that was set back since.
+        if isinstance(record, Expired) and hold.made_at_ms <= record.at_ms < hold.expires_at_ms:
             self._note(
                 "I10",
                 "expired_early",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from engine.ids import offer_of_entry
 from engine.values import LIVE, MEMBER_HEAD_CHARS, WaitEntry, member
-from reconciler.event.view import EventView, of_event
+from reconciler.event.view import EventView, number, of_event
 from reconciler.event.violation import Violation
 from store.waitlist import OFFER_PREFIX
 
@@ -85,6 +85,15 @@ def _check_lists(view: EventView) -> Iterator[Violation]:
                     invariant="I9",
                 )
     there = {name[MEMBER_HEAD_CHARS:]: name for name in view.members}
+    for stray in there.keys() - view.entries.keys():
+        yield _of_tier(
+            view,
+            "list_differs",
+            number(there[stray][:3]) or 0,
+            "an entry",
+            "nothing",
+            f"{stray} is listed, and is none",
+        )
     for entry_id, entry in view.entries.items():
         if shard.is_after(entry.changed_epoch, entry.changed_seq):
             continue

@@ -3,7 +3,8 @@ The watch: the check without an end, a group of events at a time, at a bounded c
 
 Owns whose turn it is, and the metrics. Follows the journal instead of reading it anew
 (`reconciler.judge.follow`), rests at least nine times as long as it works, and judges with the very
-invariants of `check`, each suspicion twice more (F40). Reads only; `repair` is another command.
+invariants of `check`, each suspicion twice more (F40). Changes nothing but its own note of what it
+found (`store.drift`), by which `evently doctor` tells an operator; `repair` is another command.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -23,6 +25,7 @@ from redis.asyncio import Redis
 
 from engine import keys
 from engine.errors import CorruptRecord
+from engine.lasting import Lasting
 from engine.records import read_entries
 from reconciler.event.hashes import scan_events
 from reconciler.event.snapshot import Reader, groups
@@ -32,16 +35,17 @@ from reconciler.judge.check import AWAY, DRIFT, UNCHECKED, CannotCheck, examine
 from reconciler.judge.check import said as say_why
 from reconciler.judge.follow import Follower
 from reconciler.servers import Servers
-from store import audit, damage
+from reconciler.tending import tend_all
+from store import audit, damage, drift
 
 log = structlog.get_logger()
 
 #: A step that took a second is followed by so many seconds of rest: a tenth of one core at most.
 REST_FACTOR = 9.0
-#: Pause between two looks for shards that were added, in seconds.
-FIND_INTERVAL_S = 2.0
 #: Events whose oldest deadline one step looks at.
 DUE_EVENTS_MAX = 100
+#: How often it is noted that a shard is watched, where nothing else has changed, in seconds.
+NOTE_INTERVAL_S = 10.0
 
 
 @dataclass(slots=True)
@@ -94,6 +98,9 @@ class ShardWatch:
         self._database = database
         self._follower = Follower(shard)
         self._pass: Pass | None = None
+        #: What was last noted, and when, by the monotonic clock.
+        self._noted: set[str] = set()
+        self._noted_s = -NOTE_INTERVAL_S
 
     async def step(self) -> None:
         """
@@ -125,8 +132,10 @@ class ShardWatch:
             self.known.of_event[event_id] = [v for v in found if v.event_id == event_id]
         self.known.of_shard = [v for v in found if v.event_id is None]
         metrics.CHECK_SECONDS.labels(self._label).set(time.monotonic() - begun_s)
-        if not self._pass.left:
+        is_whole = not self._pass.left
+        if is_whole:
             self._end(self._pass)
+        await self._note(is_whole=is_whole)
 
     async def measure(self) -> None:
         """Set the gauges that cost next to nothing."""
@@ -162,6 +171,23 @@ class ShardWatch:
         self._pass = None
         metrics.PASS_AT.labels(self._label).set(time.time())
         metrics.PASS_SECONDS.labels(self._label).set(time.monotonic() - whole.begun_s)
+
+    async def _note(self, *, is_whole: bool) -> None:
+        """Write down what is wrong, for whoever asks PostgreSQL."""
+        found = {
+            "|".join(map(str, one.identity)): one for one in self.known.all()[: drift.NOTED_MAX]
+        }
+        has_news = found.keys() != self._noted
+        if not has_news and time.monotonic() - self._noted_s < NOTE_INTERVAL_S:
+            return
+        rows = [
+            drift.Noted(key, one.invariant, one.code, one.event_id, one.booking_id, one.message)
+            for key, one in found.items()
+        ]
+        # Before the first whole pass nobody knows what is over of what an earlier watch has noted.
+        await drift.note(self._database, self._shard, rows, ends_others=self.passes > 0)
+        await drift.note_watch(self._database, self._shard, is_pass=is_whole)
+        self._noted, self._noted_s = set(found), time.monotonic()
 
     async def _overdue_ms(self, due: list[bytes], now_ms: int) -> float:
         oldest = float(now_ms)
@@ -213,10 +239,7 @@ async def run(
     Returns:
         Exit code: 1 drift, if *fail* is set; 2 something could not be checked, if *once*; else 0.
     """
-    stopping = asyncio.Event()
-    if not once:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping = _stopping(on_signals=not once)
     if port:
         start_http_server(port, registry=metrics.REGISTRY)
     known: dict[int, Known] = {}
@@ -237,40 +260,46 @@ async def run(
             stopping.set()
 
     learn(-1, Known())
-    tended: dict[int, asyncio.Task[bool]] = {}
-    has_found = False
-    while not stopping.is_set():
-        try:
-            for shard in await servers.shards(only):
-                if shard not in tended:
-                    tended[shard] = asyncio.create_task(
-                        _tend(servers, shard, interval_s, stopping, learn, once=once)
-                    )
-            has_found = True
-        except AWAY as error:
-            log.warning("shards cannot be found", action="watch_failed", error=say_why(error))
-        if once:
-            break
-        await _rest(stopping, time.monotonic(), FIND_INTERVAL_S)
-        for task in tended.values():
-            if task.done():
-                task.result()  # A bug ends the process, which is started anew.
-    watched = await asyncio.gather(*tended.values())
+    tend = partial(_tend, servers, interval_s=interval_s, stopping=stopping, learn=learn, once=once)
+    is_watched = await tend_all(partial(_find, servers, only, Lasting()), tend, stopping, once=once)
     if fail and said:
         return DRIFT
-    return UNCHECKED if once and not (has_found and all(watched)) else 0
+    return UNCHECKED if once and not is_watched else 0
+
+
+async def _find(servers: Servers, only: int | None, trouble: Lasting) -> list[int] | None:
+    """Return the shards that there are, or *only* one."""
+    try:
+        found = await servers.shards(only)
+    except AWAY as error:
+        why = say_why(error)
+        if trouble.is_news(why):
+            log.warning("shards cannot be found", action="watch_failed", error=why)
+        return None
+    if trouble.end():
+        log.info("shards are found again", action="watch_goes_on")
+    return found
+
+
+def _stopping(*, on_signals: bool) -> asyncio.Event:
+    """Return what ends the watch, also by a signal if that is wanted."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT) if on_signals else ():
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
 
 
 async def _tend(
     servers: Servers,
     shard: int,
+    *,
     interval_s: float,
     stopping: asyncio.Event,
     learn: Callable[[int, Known], None],
-    *,
     once: bool,
 ) -> bool:
     """Watch one shard; a server that is away is looked for again. True if nothing failed."""
+    trouble = Lasting()
     while not stopping.is_set():
         begun_s = time.monotonic()
         try:
@@ -280,17 +309,20 @@ async def _tend(
                     begun_s = time.monotonic()
                     await watch.step()
                     learn(shard, watch.known)
+                    if trouble.end():
+                        log.info("shard is watched again", action="watch_goes_on", shard=shard)
                     if once and watch.passes:
                         return True
                     await _rest(stopping, begun_s, 0.0 if once else interval_s)
         except (*AWAY, CannotCheck) as error:
             metrics.FAILURES.labels(str(shard)).inc()
-            log.warning(
-                "shard cannot be watched",
-                action="watch_failed",
-                shard=shard,
-                error=f"{type(error).__name__}: {error}",
-            )
+            if trouble.is_news(repr(error)):
+                log.warning(
+                    "shard cannot be watched",
+                    action="watch_failed",
+                    shard=shard,
+                    error=f"{type(error).__name__}: {error}",
+                )
             if once:
                 return False
             await _rest(stopping, begun_s, interval_s)

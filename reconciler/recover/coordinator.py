@@ -48,11 +48,12 @@ from reconciler.recover.mend import MARKS_SINCE, Mender
 from reconciler.recover.rebuild import CannotRebuild, Rebuild
 from reconciler.recover.receipts import not_told
 from reconciler.recover.recovered import Progress, Recovered
+from reconciler.recover.refill import refill
 from reconciler.recover.server import GUARD_INTERVAL_S, Server
 from reconciler.recover.verify import count, verify
 from reconciler.servers import Servers
-from store import ledger, quarantine, redo, reigns
-from store.sql import query
+from store import audit, ends, ledger, quarantine, redo, reigns
+from store.pool import UNANSWERED
 
 log = structlog.get_logger()
 
@@ -142,7 +143,9 @@ class Coordinator:
         self._database_url = database_url
         self._database_timeout_ms = database_timeout_ms
         self._more_records = more_records
-        self._holder = f"recover-{secrets.token_hex(8)}"
+        self._holder = reigns.make_holder("recover")
+        #: A checkpoint that is not where the journal ends, if nothing proves what is right.
+        self._doubted: ends.Ends | None = None
         #: What the last recovery did.
         self.recovered: Recovered | None = None
 
@@ -164,7 +167,12 @@ class Coordinator:
         # Before PostgreSQL is asked: what was trimmed by then, it must have.
         trimmed = await self._redis.hget(keys.meta(self._shard), "trimmed_seq")
         # Before Redis is asked: what PostgreSQL has, Redis must have had by then.
-        checkpoint = await self._database.fetchval(query("read_checkpoint"), self._shard, row.epoch)
+        there = await ends.read(self._database, self._shard, row.epoch)
+        if there is not None and not there.agree and there != self._doubted:
+            there = self._doubted = await ends.settle(
+                self._database, self._shard, row.epoch, dropped_seq=int(trimmed or 0)
+            )
+        checkpoint = there and there.last_seq
         epoch, state, seq = await self._redis.hmget(
             keys.meta(self._shard), ["epoch", "state", "seq"]
         )
@@ -243,18 +251,19 @@ class Coordinator:
         async with self._claimed(seen, secrets.token_hex(16)) as claim:
             if claim is None:
                 return None
-            known = await self._checkpoints()
             if said_gone:
+                known = await self._checkpoints(None)
                 # Workers learn that their reign is over, and write what they were told.
                 await asyncio.sleep(GONE_GRACE_S)
                 await self._merge(known, claim.epoch)
             else:
                 meta = await self._fence(claim.epoch, is_forced=False)
+                known = await self._checkpoints(meta)
                 require_past(meta, claim.epoch, known)
                 waits = seen is not None and may_have_lost(
                     meta, known, seen.seen_seq, has_other_server=False
                 )
-                await self._gather(meta, known, claim.epoch, is_forced=False, waits=waits)
+                await self._gather(meta, known, claim, is_forced=False, waits=waits)
                 decide(await self._evidence(meta))
             claim.check()
             move = reigns.Move(self._home, to, said_gone)
@@ -316,7 +325,7 @@ class Coordinator:
             raise CannotOpen(f"shard {self._shard} is frozen: {error}") from error
         except BaseException as error:
             # Where the claim was lost, this changes nothing.
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*UNANSWERED):
                 await reigns.release(self._database, self._shard, epoch=epoch, holder=self._holder)
             if isinstance(error, ClaimLost):
                 raise CannotOpen(f"shard {self._shard}: the claim was lost: {error}") from error
@@ -327,7 +336,7 @@ class Coordinator:
     ) -> Recovered:
         identity = await self._server.identity()
         meta = await self._fence(claim.epoch, is_forced=is_forced)
-        known = await self._checkpoints()
+        known = await self._checkpoints(meta)
         try:
             if not is_forced:
                 require_past(meta, claim.epoch, known)
@@ -338,7 +347,7 @@ class Coordinator:
             merged = await self._gather(
                 meta,
                 known,
-                claim.epoch,
+                claim,
                 is_forced=is_forced,
                 waits=seen is not None
                 and may_have_lost(meta, known, seen.seen_seq, has_other_server=has_other_server),
@@ -405,22 +414,46 @@ class Coordinator:
                 raise
             return None
 
-    async def _checkpoints(self) -> dict[int, int]:
-        rows = await self._database.fetch(query("checkpoints"), self._shard)
-        return {row["epoch"]: row["last_seq"] for row in rows}
+    async def _checkpoints(self, meta: Meta | None) -> dict[int, int]:
+        """
+        Return the last record that PostgreSQL has of each epoch, by the journal's own rows.
+
+        Of epochs before Redis's nothing is decided here: their checkpoints are believed.
+        """
+        since = None if meta is None else meta.epoch
+        known = await ends.of_shard(self._database, self._shard, since=since)
+        is_gone = meta is not None and meta.epoch not in known
+        if meta and is_gone and await ends.adopt(self._database, self._shard, meta.epoch):
+            known = await ends.of_shard(self._database, self._shard, since=since)
+        for epoch, there in known.items():
+            if not there.agree:
+                is_its = meta is not None and meta.epoch == epoch
+                known[epoch] = await ends.settle(
+                    self._database,
+                    self._shard,
+                    epoch,
+                    dropped_seq=meta.trimmed_seq if meta and is_its else None,
+                )
+        return {epoch: there.last_seq for epoch, there in known.items()}
 
     async def _evidence(self, meta: Meta | None) -> Evidence:
         """Read what both stores have; last, since workers note what they have seen when shut."""
-        checkpoints = await self._checkpoints()
+        checkpoints = await audit.checkpoints(self._database, self._shard)
         row = await reigns.read(self._database, self._shard)
         assert row is not None, "it is claimed"
         return Evidence(meta, checkpoints, row.has_merged, row.seen_seq)
 
     async def _gather(
-        self, meta: Meta | None, known: dict[int, int], epoch: int, *, is_forced: bool, waits: bool
+        self,
+        meta: Meta | None,
+        known: dict[int, int],
+        claim: Lease,
+        *,
+        is_forced: bool,
+        waits: bool,
     ) -> redo.Merged:
         """
-        Bring all into PostgreSQL that Redis' journals have, and workers.
+        Bring all into PostgreSQL that Redis has acted upon, and what workers know besides.
 
         Args:
             waits: Give workers a while to write what they know.
@@ -428,15 +461,43 @@ class Coordinator:
         Raises:
             Drift, JournalGap, CorruptRecord: a human must look.
         """
-        await Drain(self._shard, self._redis, self._database, self._holder).run(
-            meta, known, is_forced=is_forced
-        )
+        drain = Drain(self._shard, self._redis, self._database, self._holder)
+        try:
+            reached = await drain.run(meta, known, is_forced=is_forced)
+        except ledger.JournalGap:
+            if meta is None:
+                raise
+            reached = -1
+        await self._require_none_held(is_forced=is_forced)
+        is_short = meta is not None and reached is not None and reached < meta.seq
+        if waits or is_short:
+            await asyncio.sleep(REDO_GRACE_S)
+        if meta is not None and is_short:
+            await self._refill(meta, claim, is_forced=is_forced)
+            await self._require_none_held(is_forced=is_forced)
+        return await self._merge(known, claim.epoch)
+
+    async def _require_none_held(self, *, is_forced: bool) -> None:
         held = await quarantine.held(self._database, self._shard)
         if held and not is_forced:
             raise Drift(f"{held} records are in quarantine: `reconciler quarantine list`")
-        if waits:
-            await asyncio.sleep(REDO_GRACE_S)
-        return await self._merge(known, epoch)
+
+    async def _refill(self, meta: Meta, claim: Lease, *, is_forced: bool) -> None:
+        """Put records back that the journal lacks; see `reconciler.recover.refill`."""
+        try:
+            await refill(
+                self._redis,
+                self._database,
+                self._shard,
+                meta,
+                holder=self._holder,
+                check_claim=claim.check,
+                verify=verify,
+            )
+        except Drift as error:
+            if not is_forced:
+                raise
+            log.error("journal is broken", action="recover_refill", error=str(error))
 
     async def _merge(self, known: dict[int, int], epoch: int) -> redo.Merged:
         """Bring into PostgreSQL what workers, and receipts, know of the epochs before *epoch*."""
@@ -451,6 +512,7 @@ class Coordinator:
             holder=self._holder,
             epochs=[older for older in known if older < epoch],
             rows=rows,
+            hold_life_max_ms=self._hold_life_max_ms,
         )
         log.warning(
             "redo merged",
@@ -459,6 +521,7 @@ class Coordinator:
             found=merged.found,
             known=merged.known,
             conflicts=merged.conflicts,
+            late=merged.late,
             lost=merged.lost,
         )
         return merged
@@ -581,9 +644,13 @@ class Coordinator:
         version, layout = row.records_version, keys.LAYOUT_VERSION
         texts = {name: scripts.source(name) for name in scripts.NAMES}
         await reigns.keep_scripts(self._database, texts, layout=layout)
-        for text in texts.values():
-            await self._redis.script_load(scripts.mark(text, nonce, version))
-        for text in await reigns.kept_scripts(self._database, layout=layout, version=version):
+        # In one round trip: on a busy machine each one is as long as all of them.
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for text in texts.values():
+                pipeline.script_load(scripts.mark(text, nonce, version))
+            await pipeline.execute()
+        kept = await reigns.kept_scripts(self._database, layout=layout, version=version)
+        for text in sorted({*kept} - {*texts.values()}):  # Ours are among them, and there by now.
             with contextlib.suppress(ResponseError):  # Its workers stay shut; ours do not.
                 await self._redis.script_load(scripts.mark(text, nonce, version))
 

@@ -17,6 +17,9 @@ from engine import keys
 #: What the reason of a frozen shard says where only Redis has what PostgreSQL once had.
 REPAIR_HINT = "PostgreSQL has gone back in time; see `reconciler repair --repair-pg`"
 
+#: The same where it is Redis's journal that is not whole: this loses nothing that Redis has.
+REFILL_HINT = "keep copies, then `reconciler repair --pg --apply`; `--rebuild` would lose it"
+
 
 class Drift(Exception):
     """Neither store can be taken as it is: frozen until a human has looked."""
@@ -183,7 +186,7 @@ def decide(evidence: Evidence) -> Path:
     if last_seq < meta.seq:
         raise Drift(
             f"epoch {meta.epoch} ends at record {meta.seq} in Redis and at {last_seq} in "
-            "its journal: records are lost that Redis acted upon"
+            f"its journal: records are lost that Redis acted upon; {REFILL_HINT}"
         )
     if evidence.seen_seq > meta.seq:
         return Path(

@@ -38,7 +38,7 @@ class Drain:
     database: asyncpg.Connection
     holder: str
 
-    async def run(self, meta: Meta | None, known: dict[int, int], *, is_forced: bool) -> None:
+    async def run(self, meta: Meta | None, known: dict[int, int], *, is_forced: bool) -> int | None:
         """
         Bring what Redis' journals have into PostgreSQL.
 
@@ -49,17 +49,24 @@ class Drain:
 
             is_forced: Leave a journal where it is broken; a human said so.
 
+        Returns:
+            The last record of Redis's epoch that PostgreSQL has now, -1 if the journal is broken;
+            None where nothing follows from it: without `meta`, or in an epoch that is over.
+
         Raises:
             JournalGap, CorruptRecord: a journal is broken.
         """
         epochs = sorted(known)[-JOURNALS_KEPT:] if meta is None else [meta.epoch]
+        reached: int | None = None
         for epoch in epochs:
             is_over = any(seq for later, seq in known.items() if later > epoch)
             try:
-                await self._drain(epoch, is_over=is_over)
+                last_seq = await self._drain(epoch, is_over=is_over)
+                reached = None if meta is None or is_over else last_seq
             except (ledger.JournalGap, CorruptRecord) as error:
                 if not is_forced:
                     raise
+                reached = None if meta is None or is_over else -1
                 log.error(
                     "journal is broken",
                     action="recover_drain",
@@ -67,15 +74,16 @@ class Drain:
                     epoch=epoch,
                     error=str(error),
                 )
+        return reached
 
-    async def _drain(self, epoch: int, *, is_over: bool) -> None:
+    async def _drain(self, epoch: int, *, is_over: bool) -> int:
         last_seq = await ledger.read_checkpoint(self.database, shard=self.shard, epoch=epoch)
         journal = keys.journal(self.shard, epoch)
         while True:
             rows: Any = await self.redis.xrange(journal, f"({last_seq}-1", count=ENTRIES_MAX)
             entries = [entry for row in rows for entry in read_call(*row)]
             if not entries:
-                return
+                return last_seq
             if is_over:
                 damaged = [entry for entry in entries if isinstance(entry, Damaged)]
                 if damaged:

@@ -3,7 +3,8 @@ The claim of one recovery, kept for as long as it works.
 
 Renewed over a connection of its own, since the recovery's may be busy for minutes. Losing it is
 noticed here and ends the recovery early; that it then changes nothing any more is guaranteed by
-the stores (`reconciler.recover.loader`, `store.ledger`), not by this.
+the stores (`reconciler.recover.loader`, `store.ledger`), not by this. When the claimant dies, the
+claim is over at once, lease or not: its session in PostgreSQL had a lock (`store.reigns.SESSION`).
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import asyncpg
 import structlog
 
+from engine.lasting import Lasting
 from reconciler.recover.loader import ClaimLost
 from store import reigns
-from store.pool import connect
+from store.pool import UNANSWERED, connect
 
 log = structlog.get_logger()
 
@@ -69,6 +70,7 @@ class Lease:
             raise ClaimLost(f"shard {self._shard} is claimed by another recovery")
 
     async def _renew(self) -> None:
+        trouble = Lasting()
         while True:
             await asyncio.sleep(RENEW_INTERVAL_S)
             try:
@@ -79,14 +81,16 @@ class Lease:
                     )
                 finally:
                     await connection.close(timeout=self._timeout_ms / 1000)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning(
-                    "claim not renewed",
-                    action="recover_renew",
-                    shard=self._shard,
-                    error=repr(error),
-                )
+            except UNANSWERED as error:
+                if trouble.is_news(repr(error)):
+                    log.warning(
+                        "claim not renewed",
+                        action="recover_renew",
+                        shard=self._shard,
+                        error=repr(error),
+                    )
                 continue
+            trouble.end()
             if not is_ours:
                 self._is_lost = True
                 return

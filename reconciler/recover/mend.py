@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ from redis.exceptions import ResponseError
 
 from engine import keys
 from engine.errors import CorruptRecord
+from engine.lasting import Lasting
 from reconciler.event.hashes import read_texts
 from reconciler.event.violation import Violation
 from reconciler.recover.loader import ClaimLost, Loader, Shut, recovery_script
@@ -74,6 +76,7 @@ class Mender:
     _after: str = ""
     #: When an event that could not be rebuilt is tried again, by the monotonic clock.
     _not_before_s: dict[str, float] = field(default_factory=dict)
+    _troubles: defaultdict[str, Lasting] = field(default_factory=lambda: defaultdict(Lasting))
 
     async def turn(self) -> list[str]:
         """
@@ -93,6 +96,9 @@ class Mender:
         )
         self._after = found[-1] if len(found) == TURN_EVENTS_MAX else ""
         looks = await self.look(found, reign.epoch)
+        for event_id in await damage.without_rows(self.database, self.shard):
+            if looks.get(event_id, []) in ([], [UNMARKED]):
+                looks[event_id] = [damage.ROWS]
         whole = [event_id for event_id, lost in looks.items() if not lost]
         await damage.note_whole(self.database, whole)
         damaged = {key: lost for key, lost in looks.items() if lost and lost != [UNMARKED]}
@@ -124,6 +130,7 @@ class Mender:
             The events that were rebuilt.
         """
         rebuilt: list[str] = []
+        without_rows = set(await damage.without_rows(self.database, self.shard))
         after = ""
         while True:
             found = await damage.on_sale(
@@ -139,6 +146,8 @@ class Mender:
                     missing = await self._missing(event_id)
                     if not missing and marks:
                         await self._mark(event_id, epoch)
+                if not missing and event_id in without_rows:
+                    missing = [damage.ROWS]
                 if missing and await self._try(
                     event_id, missing, epoch=epoch, state="recovering", marks=marks
                 ):
@@ -177,7 +186,7 @@ class Mender:
         crash before it, it is shut and found damaged.
 
         Args:
-            lost: What it had lost, for the note.
+            lost: What it had lost, for the note; nothing: it is loaded anew for another reason.
 
             epoch, state: Of the shard: it is `open`, or claimed and `recovering`.
 
@@ -188,7 +197,7 @@ class Mender:
         """
         began_s = time.monotonic()
         shut = await self._shut(event_id, epoch, state)
-        if await damage.note(self.database, self.shard, event_id, lost):
+        if lost and await damage.note(self.database, self.shard, event_id, lost):
             log.error(
                 "event has lost keys",
                 action="event_damaged",
@@ -241,15 +250,18 @@ class Mender:
             await self.rebuild(event_id, lost, epoch=epoch, state=state, marks=marks)
         except OF_ONE as error:
             self._not_before_s[event_id] = time.monotonic() + RETRY_S
-            log.error(
-                "event stays shut",
-                action="event_not_rebuilt",
-                shard=self.shard,
-                event_id=event_id,
-                error=f"{type(error).__name__}: {error}",
-            )
+            why = f"{type(error).__name__}: {error}"
+            if self._troubles[event_id].is_news(why):
+                log.error(
+                    "event stays shut",
+                    action="event_not_rebuilt",
+                    shard=self.shard,
+                    event_id=event_id,
+                    error=why,
+                )
             return False
         self._not_before_s.pop(event_id, None)
+        self._troubles.pop(event_id, None)
         return True
 
     async def _shut(self, event_id: str, epoch: int, state: str) -> Shut:
@@ -341,6 +353,7 @@ class Tender:
         self._make = make
         self._mender: Mender | None = None
         self._turn: asyncio.Task[None] | None = None
+        self._trouble = Lasting()
 
     def tend(self) -> None:
         """Let a turn begin, unless one is under way."""
@@ -361,8 +374,11 @@ class Tender:
             if self._mender is None:
                 self._mender = self._make(await self._connect())
             await self._mender.turn()
+            if self._trouble.end():
+                log.info("events are looked at again", action="mend_goes_on")
         except Exception as error:  # noqa: BLE001  Whatever it is, the shard stays open.
-            log.warning("events are not looked at", action="mend_failed", error=repr(error))
+            if self._trouble.is_news(repr(error)):
+                log.warning("events are not looked at", action="mend_failed", error=repr(error))
             self._leave()
 
     def _leave(self) -> None:

@@ -170,7 +170,7 @@ class Rebuild:
             async for event_id, own_id, *words in audit.ticket_changes(database, group):
                 states[event_id].tickets[own_id] = Ticket(*words)
             async for entry in store_waitlist.audit(database, group):
-                states[entry.event_id].entries[entry.id] = WaitEntry(*entry[2:])
+                states[entry.event_id].entries[entry.id] = WaitEntry(*entry[2:-1])
         for event_id in group:
             sale = states[event_id].sale
             assert sale is not None, "it was published"
@@ -270,7 +270,7 @@ class Rebuild:
             await loader.mark(names)
         if (holds or members) and self.event is None:
             # The sweeper comes at once, and says itself when it must come again.
-            await loader.score(keys.due(self.shard), {event_id: self._now_ms})
+            await loader.score(keys.due(self.shard), {event_id: 0})
         is_taken = image.sold.total() or image.held.total() or members
         if image.sale.cancelled_at_ms is not None and is_taken:
             await loader.add(keys.cancelling(self.shard), [event_id])

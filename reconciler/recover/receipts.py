@@ -8,7 +8,7 @@ detail, and recovery takes it only where neither the ledger nor a worker knows b
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from hashlib import sha1
 from pathlib import Path
 from typing import NamedTuple
@@ -30,12 +30,20 @@ class Proven(NamedTuple):
     row: redo.Row
 
 
-def read_receipts(path: Path, public_keys: Mapping[bytes, bytes], report: Report) -> list[Proven]:
-    """
-    Read receipts from a file, one a line, and return the records that they prove.
+class Line(NamedTuple):
+    """A line of a file of receipts."""
 
-    Only verified ones are returned; each other line is reported and passed over. Empty lines and
-    such as begin with `#` are skipped.
+    #: From 1.
+    number: int
+    #: The receipt, or why it is not taken.
+    receipt: Receipt | str
+
+
+def read_lines(path: Path, public_keys: Mapping[bytes, bytes]) -> Iterator[Line]:
+    """
+    Read and verify receipts from a file, one a line.
+
+    Empty lines and such as begin with `#` are skipped.
 
     Args:
         public_keys: Keys that may have signed them, by `engine.receipts.key_id`.
@@ -43,18 +51,29 @@ def read_receipts(path: Path, public_keys: Mapping[bytes, bytes], report: Report
     Raises:
         OSError: the file cannot be read.
     """
-    found: dict[Proven, None] = {}
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             text = line.strip()
             if not text or text.startswith("#"):
                 continue
             try:
-                receipt = verify(text, public_keys)
+                yield Line(number, verify(text, public_keys))
             except InvalidReceipt as error:
-                report(number, str(error))
-            else:
-                found[Proven(receipt.shard, record_of(receipt))] = None
+                yield Line(number, str(error))
+
+
+def read_receipts(path: Path, public_keys: Mapping[bytes, bytes], report: Report) -> list[Proven]:
+    """
+    Return the records that the receipts of a file prove; see `read_lines`.
+
+    Only verified ones are returned; each other line is reported and passed over.
+    """
+    found: dict[Proven, None] = {}
+    for number, receipt in read_lines(path, public_keys):
+        if isinstance(receipt, str):
+            report(number, receipt)
+        else:
+            found[Proven(receipt.shard, record_of(receipt))] = None
     return list(found)
 
 

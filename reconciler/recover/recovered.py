@@ -82,8 +82,9 @@ class Recovered:
             lines.append(f"  had lost keys, and was rebuilt: {', '.join(self.mended)}")
         merged = self.merged
         if merged.found or merged.conflicts or merged.lost:
+            late = f" ({merged.late} of them late, as new records)" if merged.late else ""
             lines.append(
-                f"  of workers' memory: {merged.found} found, {merged.lost} places of "
+                f"  of workers' memory: {merged.found} found{late}, {merged.lost} places of "
                 f"which nobody knows, {merged.conflicts} in conflict"
             )
         if self.rebuilt is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from engine.seats import parse_seat_id
-from engine.values import booking_text, ticket_text
+from engine.values import Ticket, booking_text, ticket_text
 from reconciler.event.image import Change, Image, lettered
 from reconciler.event.state import EventState, Placed
 from reconciler.event.view import EventView, number
@@ -68,6 +68,35 @@ def differing(view: EventView) -> set[str]:
         if got != expected:
             found.add(booking_id)
     return found
+
+
+def differing_tickets(view: EventView) -> list[str]:
+    """Return the tickets whose state in Redis is not what their rows say."""
+    rows = view.state.tickets
+    return sorted(
+        own_id
+        for own_id in rows.keys() | view.tickets.keys()
+        if rows.get(own_id) != view.tickets.get(own_id)
+    )
+
+
+def ticket_rows_differ(view: EventView, history: Mapping[str, Sequence[Placed]]) -> list[str]:
+    """Return the bookings with a ticket whose row is not what its records say."""
+    return sorted(
+        {
+            f"bk_{own_id.split('_')[1]}"
+            for own_id in differing_tickets(view)
+            if _recorded(own_id, history) != view.state.tickets.get(own_id)
+        }
+    )
+
+
+def _recorded(own_id: str, history: Mapping[str, Sequence[Placed]]) -> Ticket | None:
+    """Return a ticket as its records leave it."""
+    state = EventState()
+    for placed in history.get(f"bk_{own_id.split('_')[1]}", ()):
+        state.follow(*placed)
+    return state.tickets.get(own_id)
 
 
 def _require_possible(image: Image) -> None:

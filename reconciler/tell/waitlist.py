@@ -180,7 +180,8 @@ class WaitlistStory:
             record.join_no, record.quantity, record.at_ms, record.user_id
         )
         self._status[record.entry_id] = ("waiting", record.tier_no)
-        first = f", first after the expired {record.after_hold}" if record.after_hold else ""
+        what = "lost" if record.after_hold.startswith("bk_") else "expired"
+        first = f", first after the {what} {record.after_hold}" if record.after_hold else ""
         tell(
             record.tier_no,
             f"{record.entry_id} joined for {_places(record.quantity)} as number "

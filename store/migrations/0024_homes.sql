@@ -1,5 +1,5 @@
--- Where each shard lives: the name of its server in EVENTLY_REDIS_URL (I20). Empty until a coordinator
--- of this code has claimed it; from then on the setting's order and length mean nothing.
+-- Where each shard lives: the name of its server in EVENTLY_REDIS_URL (I20). Empty until a
+-- coordinator of this code has claimed it; then the setting's order and length mean nothing.
 ALTER TABLE shard_epoch
     ADD COLUMN home        text    NOT NULL DEFAULT '' CHECK (length(home) <= 32),
     -- Takes only events that are put there by hand.

@@ -2,21 +2,38 @@
 -- What is known of a shard's events: the organizer's row, whatever its status.
 SELECT id, shard, status::text AS status FROM events WHERE shard = $1 ORDER BY id;
 
+-- audit_unknown_shards --
+SELECT shard FROM (
+    SELECT DISTINCT shard FROM events WHERE status <> 'draft'
+    UNION SELECT DISTINCT shard FROM shard_checkpoint) AS named
+WHERE NOT EXISTS (SELECT FROM shard_epoch WHERE shard_epoch.shard = named.shard)
+ORDER BY shard;
+
 -- audit_event_rows --
 SELECT id, shard, status::text AS status,
-       floor(extract(epoch FROM sale_closes_at) * 1000)::bigint AS closes_at_ms
+       floor(extract(epoch FROM sale_closes_at) * 1000)::bigint AS closes_at_ms,
+       floor(extract(epoch FROM sale_opens_at) * 1000)::bigint AS opens_at_ms,
+       person_max, transfers, offer_ttl_ms,
+       floor(extract(epoch FROM cancelled_at) * 1000)::bigint AS cancelled_at_ms,
+       floor(extract(epoch FROM published_at) * 1000)::bigint AS published_at_ms
 FROM events WHERE id = ANY($1::text[]);
 
 -- audit_tiers --
 SELECT event_id, tier_no, id, price_minor, capacity, order_max, order_min, person_max,
        coalesce(floor(extract(epoch FROM sale_opens_at) * 1000), 0)::bigint AS opens_at_ms,
        coalesce(floor(extract(epoch FROM sale_closes_at) * 1000), 0)::bigint AS closes_at_ms,
-       is_hidden::int AS is_hidden
+       is_hidden::int AS is_hidden, sells_after_end::int AS sells_after_end
 FROM tiers WHERE event_id = ANY($1::text[]) ORDER BY event_id, tier_no;
+
+-- audit_promos --
+SELECT event_id, code, uses_max, percent, amount_minor, tier_nos
+FROM promos WHERE event_id = ANY($1::text[]) ORDER BY event_id, code;
 
 -- audit_journal --
 -- A shard's journal from a place on, in order.
-SELECT epoch, first_seq, last_seq, records FROM journal
+SELECT epoch, first_seq, last_seq, records,
+       (extract(epoch FROM first_at) * 1000)::bigint AS first_at_ms
+FROM journal
 WHERE shard = $1 AND (epoch, first_seq) > ($2::bigint, $3::bigint)
 ORDER BY epoch, first_seq;
 
@@ -30,7 +47,8 @@ SELECT id, event_id, user_id, status::text AS status, version, total_minor, shar
                           || CASE seat_ids WHEN '' THEN '' ELSE ':' || seat_ids END, ','
                           ORDER BY line)
         FROM items WHERE items.event_id = bookings.event_id AND items.booking_id = bookings.id)
-           AS items
+           AS items,
+       cancelled_epoch, cancelled_seq
 FROM bookings WHERE shard = $1;
 
 -- audit_bookings --
@@ -43,7 +61,8 @@ SELECT id, event_id, user_id, status::text AS status, version, total_minor, shar
                           || CASE seat_ids WHEN '' THEN '' ELSE ':' || seat_ids END, ','
                           ORDER BY line)
         FROM items WHERE items.event_id = bookings.event_id AND items.booking_id = bookings.id)
-           AS items
+           AS items,
+       cancelled_epoch, cancelled_seq
 FROM bookings WHERE event_id = ANY($1::text[]);
 
 -- audit_tickets --

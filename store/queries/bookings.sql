@@ -17,3 +17,7 @@ SELECT event_id, booking_id, line, tier_no, quantity, unit_price_minor, seat_ids
 FROM items WHERE (event_id, booking_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 ORDER BY booking_id, line;
 
+-- booking_details --
+SELECT id, coalesce(special_requests, '') AS special_requests,
+       coalesce(metadata::text, '{}') AS metadata
+FROM bookings WHERE (event_id, id) IN (SELECT * FROM unnest($1::text[], $2::text[]));

@@ -7,6 +7,10 @@ SELECT id FROM events WHERE shard = $1 AND status <> 'draft' AND id > $2 ORDER B
 INSERT INTO damaged_events (shard, event_id, lost) VALUES ($1, $2, $3)
 ON CONFLICT (event_id) WHERE rebuilt_at IS NULL DO NOTHING RETURNING id;
 
+-- without_rows --
+SELECT event_id FROM damaged_events WHERE shard = $1 AND lost = $2 AND rebuilt_at IS NULL
+ORDER BY event_id;
+
 -- note_whole --
 UPDATE damaged_events SET rebuilt_at = now()
 WHERE event_id = ANY ($1::text[]) AND rebuilt_at IS NULL;

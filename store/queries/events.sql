@@ -44,7 +44,7 @@ ORDER BY starts_at, id LIMIT $7;
 
 -- event_ids_between --
 -- Events made in the same ms; more than a few never are.
-SELECT id FROM events WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT 10;
+SELECT id, shard FROM events WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT 10;
 
 -- insert_promo --
 INSERT INTO promos (event_id, code, uses_max, percent, amount_minor, tier_nos)

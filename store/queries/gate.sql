@@ -86,18 +86,30 @@ WHERE id = $1 AND status = 'draft' AND publishing_at IS NULL;
 
 -- restate_event --
 -- The rows of a sale as its records have it; for repairs.
-UPDATE events SET version = version + 1, sale_closes_at = $2 WHERE id = $1;
+UPDATE events
+SET version = version + 1, shard = $2, status = $3::event_status, sale_opens_at = $4,
+    sale_closes_at = $5, person_max = $6, cancelled_at = $7, published_at = $8,
+    transfers = coalesce($9, transfers), offer_ttl_ms = coalesce($10, offer_ttl_ms)
+WHERE id = $1;
 
 -- restate_tiers --
 UPDATE tiers
 SET price_minor = new.price_minor, capacity = new.capacity, order_max = new.order_max,
     order_min = new.order_min, person_max = new.person_max, sale_opens_at = new.opens_at,
-    sale_closes_at = new.closes_at, is_hidden = new.is_hidden
+    sale_closes_at = new.closes_at, is_hidden = new.is_hidden,
+    sells_after_end = coalesce(new.sells_after_end, tiers.sells_after_end)
 FROM unnest($2::smallint[], $3::bigint[], $4::integer[], $5::smallint[], $6::smallint[],
-            $7::integer[], $8::timestamptz[], $9::timestamptz[], $10::boolean[])
+            $7::integer[], $8::timestamptz[], $9::timestamptz[], $10::boolean[], $11::boolean[])
     AS new (tier_no, price_minor, capacity, order_max, order_min, person_max, opens_at, closes_at,
-            is_hidden)
+            is_hidden, sells_after_end)
 WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no;
+
+-- drop_promos_of --
+DELETE FROM promos WHERE event_id = $1;
+
+-- insert_promo_of --
+INSERT INTO promos (event_id, code, uses_max, percent, amount_minor, tier_nos)
+VALUES ($1, $2, $3, $4, $5, $6::smallint[]);
 
 -- ticket_rows --
 -- The tickets of some bookings, each with what is needed to say whether it lives.
@@ -124,6 +136,13 @@ SELECT event_id, id, status, version, holder_id,
        (extract(epoch FROM changed_at) * 1000)::bigint AS at_ms, gate, changed_by, epoch, seq,
        coalesce(scans, '') AS scans
 FROM tickets WHERE event_id = ANY($1::text[]) AND seq IS NOT NULL;
+
+-- audit_scans --
+SELECT scans.event_id, scans.epoch, scans.seq, ticket_id, booking_id, scan_id, what, gate,
+       scanned_by, coalesce((extract(epoch FROM scanned_at) * 1000)::bigint, 0) AS scanned_at_ms,
+       (extract(epoch FROM at) * 1000)::bigint AS at_ms
+FROM scans JOIN events ON events.id = scans.event_id
+WHERE events.shard = $1 AND ($2::text[] IS NULL OR scans.event_id = ANY($2::text[]));
 
 -- audit_lost_scans --
 -- Scans that a ticket remembers and that have no row of their own.

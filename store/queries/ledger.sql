@@ -65,5 +65,14 @@ DELETE FROM tickets WHERE event_id = $1 AND booking_id = ANY($2::text[]);
 -- drop_scans_of --
 DELETE FROM scans WHERE event_id = $1 AND booking_id = ANY($2::text[]);
 
+-- drop_scans_at --
+-- Of some records, whatever booking their rows say they are of.
+DELETE FROM scans USING unnest($2::bigint[], $3::bigint[]) AS at (epoch, seq)
+WHERE scans.event_id = $1 AND scans.epoch = at.epoch AND scans.seq = at.seq;
+
+-- drop_batches --
+-- For `refile` alone: within the transaction that writes their records again.
+DELETE FROM journal WHERE shard = $1 AND epoch = $2 AND last_seq >= $3 AND first_seq <= $4;
+
 -- drop_blocked_of --
 DELETE FROM blocked_seats WHERE event_id = $1;

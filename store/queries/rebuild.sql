@@ -69,11 +69,17 @@ WHERE event_id = ANY ($1::text[]) AND is_live AND seat_id IS NOT NULL;
 SELECT min(offered_at) FROM waitlist_entries WHERE shard = $1 AND status = 'offered';
 
 -- rebuild_journal_since --
--- The journal from a moment on, beginning with the batch that was under way then.
+-- The journal from a moment on, beginning with the batch that was under way then: the one before
+-- the first that began since, for records that came late to the end of the journal are older.
+WITH since AS (
+    SELECT epoch, first_seq FROM journal WHERE shard = $1 AND first_at >= $2
+    ORDER BY epoch, first_seq LIMIT 1)
 SELECT epoch, first_seq, last_seq, records FROM journal
 WHERE shard = $1 AND (epoch, first_seq) >= (
     SELECT epoch, first_seq FROM (
-        SELECT epoch, first_seq FROM journal WHERE shard = $1 AND first_at < $2
+        SELECT epoch, first_seq FROM journal WHERE shard = $1 AND (
+            NOT EXISTS (SELECT FROM since)
+            OR (epoch, first_seq) < (SELECT epoch, first_seq FROM since))
         UNION ALL SELECT 0, 0) AS earlier
     ORDER BY epoch DESC, first_seq DESC LIMIT 1)
 ORDER BY epoch, first_seq;

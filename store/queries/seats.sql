@@ -39,5 +39,5 @@ FROM sections WHERE event_id = ANY ($1::text[]) ORDER BY event_id, section_no;
 SELECT event_id, seat_id, tier_no FROM blocked_seats WHERE event_id = ANY ($1::text[]);
 
 -- audit_shard_blocked_seats --
-SELECT event_id, seat_id FROM blocked_seats
+SELECT event_id, seat_id, tier_no FROM blocked_seats
 WHERE event_id IN (SELECT id FROM events WHERE shard = $1);

@@ -59,8 +59,11 @@ ORDER BY loaded_at DESC LIMIT $3;
 
 -- first_claim --
 -- Make the shard's row, for the coordinator that gets there first.
+WITH named AS MATERIALIZED (
+    SELECT CASE WHEN $2 LIKE 'session:%' THEN pg_try_advisory_lock(hashtextextended($2, 0)) END
+)
 INSERT INTO shard_epoch AS known (shard, epoch, state, holder, lease_until, nonce, home)
-VALUES ($1, 1, 'recovering', $2, now() + $3::interval, $4, $5)
+SELECT $1, 1, 'recovering', $2, now() + $3::interval, $4, $5 FROM named
 ON CONFLICT (shard) DO UPDATE
 SET epoch = 1, holder = $2, lease_until = now() + $3::interval, nonce = $4, changed_at = now()
 WHERE known.epoch = 0 AND known.home = $5
@@ -68,11 +71,19 @@ RETURNING epoch;
 
 -- claim --
 -- Take the shard for recovery: compare-and-set on the epoch seen. No row: somebody else has it.
--- Waits for persister batches under way, which hold the row FOR SHARE.
+-- Waits for persister batches under way, which hold the row FOR SHARE. The claimant's session has
+-- a lock under its name for as long as it lives, from before the claim is there: whose lock can be
+-- taken is dead, and its lease need not end first.
+WITH named AS MATERIALIZED (
+    SELECT CASE WHEN $3 LIKE 'session:%' THEN pg_try_advisory_lock(hashtextextended($3, 0)) END
+)
 UPDATE shard_epoch
 SET epoch = epoch + 1, state = 'recovering', holder = $3, lease_until = now() + $4::interval,
     nonce = $5, reason = '', changed_at = now()
-WHERE shard = $1 AND epoch = $2 AND home = $6 AND (state <> 'recovering' OR lease_until < now())
+FROM named
+WHERE shard = $1 AND epoch = $2 AND home = $6
+    AND (state <> 'recovering' OR lease_until < now() OR CASE WHEN holder LIKE 'session:%'
+        THEN pg_try_advisory_xact_lock(hashtextextended(holder, 0)) ELSE false END)
 RETURNING epoch;
 
 -- open_reign --
@@ -149,6 +160,61 @@ SELECT last_seq, bytes FROM shard_checkpoint WHERE shard = $1 AND epoch = $2 FOR
 
 -- read_checkpoint --
 SELECT last_seq FROM shard_checkpoint WHERE shard = $1 AND epoch = $2;
+
+-- lock_place --
+-- As `lock_checkpoint`, with the end of the journal's own rows, which must be the same. Where this
+-- has waited for a commit, the end may be of before it: whoever sees a difference looks again.
+SELECT last_seq, bytes, coalesce(
+    (SELECT journal.last_seq FROM journal
+     WHERE journal.shard = $1 AND journal.epoch = $2 ORDER BY first_seq DESC LIMIT 1), 0) AS end_seq
+FROM shard_checkpoint WHERE shard = $1 AND epoch = $2 FOR UPDATE OF shard_checkpoint;
+
+-- read_place --
+-- The same without a lock, of one moment.
+SELECT last_seq, coalesce(
+    (SELECT journal.last_seq FROM journal
+     WHERE journal.shard = $1 AND journal.epoch = $2 ORDER BY first_seq DESC LIMIT 1), 0) AS end_seq
+FROM shard_checkpoint WHERE shard = $1 AND epoch = $2;
+
+-- places --
+-- All checkpoints of a shard; those from epoch $2 on, or the last three, with the end of the
+-- journal's own rows.
+SELECT epoch, last_seq, CASE
+    WHEN epoch < coalesce($2::bigint,
+                          (SELECT max(epoch) - 2 FROM shard_checkpoint WHERE shard = $1))
+    THEN last_seq ELSE coalesce(
+    (SELECT journal.last_seq FROM journal
+     WHERE journal.shard = $1 AND journal.epoch = shard_checkpoint.epoch
+     ORDER BY first_seq DESC LIMIT 1), 0) END AS end_seq
+FROM shard_checkpoint WHERE shard = $1 ORDER BY epoch;
+
+-- rows_behind --
+-- The journal's rows with records behind $3: where they begin and end, how many records they say
+-- they have, and whether the epoch's first record is among all that are there, with all bytes.
+SELECT coalesce(min(first_seq) FILTER (WHERE last_seq > $3), 0) AS first_seq,
+       coalesce(max(last_seq), 0) AS end_seq,
+       coalesce(sum(last_seq - first_seq + 1) FILTER (WHERE last_seq > $3), 0) AS records,
+       coalesce(min(first_seq), 1) AS begin_seq,
+       coalesce(sum(octet_length(records) + 1), 0)::bigint AS bytes
+FROM journal WHERE shard = $1 AND epoch = $2;
+
+-- has_made_behind --
+-- Whether rows of bookings or of the waitlist are of records of an epoch behind $3.
+SELECT EXISTS (SELECT FROM bookings WHERE shard = $1 AND epoch = $2 AND seq > $3)
+    OR EXISTS (SELECT FROM waitlist_entries
+               WHERE shard = $1 AND changed_epoch = $2 AND changed_seq > $3);
+
+-- adopt_checkpoint --
+-- Of an epoch that has rows in the journal and no checkpoint: at 0, to be set by the rows.
+INSERT INTO shard_checkpoint (shard, epoch, last_seq)
+SELECT shard, epoch, 0 FROM journal WHERE shard = $1 AND epoch = $2 LIMIT 1
+ON CONFLICT (shard, epoch) DO NOTHING RETURNING epoch;
+
+-- set_checkpoint --
+-- By the journal's own rows; compare-and-set on what was seen.
+UPDATE shard_checkpoint SET last_seq = $4, bytes = coalesce($5, bytes), changed_at = now()
+WHERE shard = $1 AND epoch = $2 AND last_seq = $3
+RETURNING last_seq;
 
 -- horizon --
 -- What PostgreSQL has of an epoch, and whether the shard is open under it.

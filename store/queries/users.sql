@@ -23,6 +23,19 @@ FROM users WHERE id = $1;
 -- admin_exists --
 SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin');
 
+-- set_admin_password --
+-- Of an admin alone, rather of the account that is written so to the letter.
+UPDATE users SET password_hash = $2
+WHERE id = (
+    SELECT id FROM users
+    WHERE role = 'admin'
+      AND (account_key = ANY (SELECT account_key(form) FROM unnest($1::text[]) AS given (form))
+           OR lower(email) = ANY (SELECT lower(form) FROM unnest($1::text[]) AS given (form)))
+    ORDER BY email = ($1::text[])[cardinality($1::text[])] DESC, created_at, id
+    LIMIT 1
+)
+RETURNING id;
+
 -- insert_organizer --
 INSERT INTO organizers (id, name) VALUES ($1, $2);
 

@@ -24,11 +24,20 @@ FROM unnest($3::text[], $4::text[], $5::text[], $6::smallint[], $7::smallint[], 
             $14::timestamptz[], $15::timestamptz[], $16::bigint[], $17::timestamptz[])
     AS new (event_id, id, user_id, tier_no, quantity, join_no, status, version, fingerprint, seq,
             joined_at, stalled_at, offered_at, changed_seq, changed_at)
-ON CONFLICT (event_id, id) DO NOTHING;
+ON CONFLICT (event_id, id) DO NOTHING
+RETURNING id;
+
+-- foreign_entries --
+-- Of some entries those that another record has made.
+SELECT waitlist_entries.id
+FROM waitlist_entries JOIN unnest($2::text[], $3::text[], $4::bigint[]) AS own (event_id, id, seq)
+    ON waitlist_entries.event_id = own.event_id AND waitlist_entries.id = own.id
+WHERE (waitlist_entries.epoch, waitlist_entries.seq) <> ($1, own.seq);
 
 -- waitlist_of_user --
 -- One page, newest first, continuing after (joined_at, id).
-SELECT event_id, id, shard, joined_at FROM waitlist_entries
+SELECT event_id, id, status::text AS status, tier_no, quantity, seq, joined_at
+FROM waitlist_entries
 WHERE user_id = $1 AND (joined_at, id) < ($2, $3)
 ORDER BY joined_at DESC, id DESC LIMIT $4;
 
@@ -44,5 +53,21 @@ SELECT event_id, id, status::text AS status, version, epoch, seq,
        (extract(epoch FROM joined_at) * 1000)::bigint AS at_ms, user_id, fingerprint, tier_no,
        quantity, join_no,
        coalesce((extract(epoch FROM stalled_at) * 1000)::bigint, 0) AS stalled_at_ms,
-       changed_epoch, changed_seq, (extract(epoch FROM changed_at) * 1000)::bigint AS changed_at_ms
+       changed_epoch, changed_seq, (extract(epoch FROM changed_at) * 1000)::bigint AS changed_at_ms,
+       (extract(epoch FROM offered_at) * 1000)::bigint AS offered_at_ms
 FROM waitlist_entries WHERE event_id = ANY($1::text[]);
+
+-- audit_shard_waitlist --
+-- The same columns, of a whole shard, or of some of its events.
+SELECT event_id, id, status::text AS status, version, epoch, seq,
+       (extract(epoch FROM joined_at) * 1000)::bigint AS at_ms, user_id, fingerprint, tier_no,
+       quantity, join_no,
+       coalesce((extract(epoch FROM stalled_at) * 1000)::bigint, 0) AS stalled_at_ms,
+       changed_epoch, changed_seq, (extract(epoch FROM changed_at) * 1000)::bigint AS changed_at_ms,
+       (extract(epoch FROM offered_at) * 1000)::bigint AS offered_at_ms
+FROM waitlist_entries
+WHERE shard = $1 AND ($2::text[] IS NULL OR event_id = ANY($2::text[]));
+
+-- drop_waitlist_of --
+-- For repairs alone: within the transaction that writes them again from their records.
+DELETE FROM waitlist_entries WHERE event_id = $1 AND id = ANY($2::text[]);

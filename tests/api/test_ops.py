@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
+import asyncpg
 import pytest
 import structlog
 
+from store import pool
 from tests.api.world import JWT_SECRET, World
 
 PASSWORD = "correct-horse-battery-staple"
@@ -25,6 +29,45 @@ async def test_readyz(world: World) -> None:
     """Ready means that shards and database are there."""
     answer = await world.call("GET", "/readyz")
     assert {"status": "ok", "checks": {"shards": "ok", "database": "ok"}} == answer.body
+
+
+async def test_f51_ready_asks_by_a_new_connection(world: World) -> None:
+    """F51: old connections that go on do not make ready what lets nobody in any more."""
+    name = await world.database.fetchval("SELECT current_database()")
+    # The database itself refuses, so that the door is shut from beside it.
+    beside = await asyncpg.connect(world.database_url, database="postgres")
+    await beside.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+    try:
+        async with asyncio.timeout(20):
+            while await world.is_ready():  # What was heard a moment ago is believed for a second.
+                assert 1 == await world.database.fetchval("SELECT 1")
+                await asyncio.sleep(0.05)
+        answer = await world.call("GET", "/readyz")
+        assert (503, "unavailable") == (answer.status, answer.body["status"])
+        assert 1 == await world.database.fetchval("SELECT 1")
+    finally:
+        await beside.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        await beside.close()
+    while not await world.is_ready():  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+
+
+async def test_f51_many_who_ask_open_one_connection(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F51: whoever asks whether we are ready, as often as it likes, opens a connection a second."""
+    opened = []
+    connect = pool.connect
+
+    async def counted(url: str, *, timeout_ms: int) -> Any:
+        opened.append(url)
+        return await connect(url, timeout_ms=timeout_ms)
+
+    monkeypatch.setattr(pool, "connect", counted)
+    monkeypatch.setattr(pool, "FRESH_S", 3600.0)
+    answers = await asyncio.gather(*(world.call("GET", "/readyz") for _ in range(20)))
+    assert {200} == {answer.status for answer in answers}
+    assert len(opened) <= 1
 
 
 async def test_metrics(world: World, event: dict[str, object], user: str) -> None:

@@ -6,11 +6,20 @@ from collections import Counter
 
 from loadtests.chaos.__main__ import line, seeds
 from loadtests.chaos.checkers import Violation
-from loadtests.chaos.nemesis import CATALOGUE, DURATION_S, FAMILIES, FAULTS_MAX, FAULTS_MIN, plan
+from loadtests.chaos.nemesis import (
+    AWAITING,
+    CATALOGUE,
+    DURATION_S,
+    FAMILIES,
+    FAULTS_MAX,
+    FAULTS_MIN,
+    is_wide_round,
+    plan,
+)
 from loadtests.chaos.round import Verdict, traits
 
 WINDOW_S = 10.0
-SEEDS = range(600)
+SEEDS = range(1_500)
 EVERYTHING = frozenset(kind.needs for kind in CATALOGUE.values() if kind.needs)
 
 
@@ -39,7 +48,7 @@ def test_every_fault_comes() -> None:
     seen = Counter(
         fault.name
         for seed in SEEDS
-        for fault in plan(seed, window_s=WINDOW_S, capabilities=EVERYTHING)
+        for fault in plan(seed, window_s=WINDOW_S, capabilities=EVERYTHING, awaited=True)
     )
     assert set(CATALOGUE) == set(seen)
     assert set(FAMILIES) == {name.partition(" ")[0] for name in CATALOGUE}
@@ -50,21 +59,50 @@ def test_what_cannot_be_survived_is_left_out() -> None:
     seen = {
         fault.name for seed in SEEDS for fault in plan(seed, window_s=WINDOW_S, capabilities=())
     }
-    assert seen == {name for name, kind in CATALOGUE.items() if not kind.needs}
+    assert seen == {name for name, kind in CATALOGUE.items() if not kind.needs} - AWAITING
+
+
+def test_what_is_awaited_comes_when_asked_for() -> None:
+    """A fault that the engine does not survive yet comes by its name, or with all, not else."""
+    assert AWAITING <= set(CATALOGUE)
+    seen = {
+        fault.name
+        for seed in SEEDS
+        for fault in plan(seed, window_s=WINDOW_S, capabilities=EVERYTHING)
+    }
+    assert set(CATALOGUE) - AWAITING == seen
+    for name in AWAITING:
+        assert {name} == {fault.name for fault in plan(3, window_s=WINDOW_S, only=[name])}
+
+
+def test_faults_fit_their_site() -> None:
+    """What needs two servers of Redis comes where there are two, and only there."""
+    wide = 0
+    for seed in SEEDS:
+        is_wide = is_wide_round(seed)
+        wide += is_wide
+        for fault in plan(seed, window_s=WINDOW_S, capabilities=EVERYTHING, awaited=True):
+            assert CATALOGUE[fault.name].is_wide in {None, is_wide}
+    assert 0.2 < wide / len(SEEDS) < 0.4
+    assert is_wide_round(1, ["kill api", "move shard"])
+    assert not is_wide_round(1, ["kill api"])
 
 
 def test_lost_data_never_meets_blind_workers() -> None:
-    """Where Redis loses what it acknowledged, no worker that remembers it is hurt."""
-    losses = 0
+    """Where Redis loses what it acknowledged, no worker that remembers it is hurt by another."""
+    losses = both = 0
     for seed in SEEDS:
         kinds = [
             CATALOGUE[fault.name]
-            for fault in plan(seed, window_s=WINDOW_S, capabilities=EVERYTHING)
+            for fault in plan(seed, window_s=WINDOW_S, capabilities=EVERYTHING, awaited=True)
         ]
-        if any(kind.loses_data for kind in kinds):
-            losses += 1
-            assert not any(kind.blinds_workers for kind in kinds)
-    assert losses
+        losing = [kind for kind in kinds if kind.loses_data]
+        blinding = [kind for kind in kinds if kind.blinds_workers]
+        losses += bool(losing)
+        both += bool(losing and blinding)
+        # One that is both stands for itself: it wakes those up who remember.
+        assert not (losing and blinding) or losing == blinding == losing[:1]
+    assert losses > both > 0
 
 
 def test_only_what_is_asked_for() -> None:
@@ -79,9 +117,9 @@ def test_last_line() -> None:
         Violation("lost", "I4", "x"),
         Violation("oversold", "I3", "y"),
         Violation("other", "I18", "z"),
+        Violation("denied", "I22", "w"),
     ]
     verdicts = [Verdict(1, faults=3, acked=10), Verdict(2, faults=4, acked=5, violations=bad)]
+    told = "CHAOS seeds=2 faults=7 acked=15 lost=1 oversold=1 duplicates=0 denied=1 violations=4"
 
-    assert "CHAOS seeds=2 faults=7 acked=15 lost=1 oversold=1 duplicates=0 violations=3" == line(
-        verdicts
-    )
+    assert told == line(verdicts)

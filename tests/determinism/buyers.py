@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from engine.commands import Join, Order, Own
 from engine.errors import EngineError
 from tests.determinism.judge import Ack
-from tests.determinism.staff import EVENT_ID, Worker
+from tests.determinism.staff import Worker
+from tests.determinism.statements import EVENT_ID
 
 if TYPE_CHECKING:
     from tests.determinism.world import World

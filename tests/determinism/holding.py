@@ -159,7 +159,7 @@ def release(server: RedisServer, names: Sequence[str], args: Sequence[str]) -> l
         )
         move(state, its.items, held=-1, available=1)
         state.holds[hold_id] = its.changed("released", epoch, seq).row
-        return [b"RELEASED", b"%d" % epoch, b"%d" % seq, server.now_ms], body
+        return [b"RELEASED", b"%d" % epoch, b"%d" % seq, server.now_ms, body], body
 
     return each(server, names, args, work)
 

@@ -46,6 +46,8 @@ class Link:
         self.network, self.process, self.server = network, process, server
         self.life = server.life
         self.is_cut = False
+        #: What its caller has found behind it.
+        self.facts: Any = None
         self._pending: dict[asyncio.Future[Any], None] = {}
         self.served_until_s = 0.0
         self.answered_until_s = 0.0

@@ -13,6 +13,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import Context
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -65,8 +66,19 @@ class Row:
 class Transaction:
     """What one transaction sees: what is committed, under what it has written itself."""
 
-    def __init__(self, committed: Mapping[str, dict[Key, Any]]) -> None:
+    def __init__(
+        self,
+        committed: Mapping[str, dict[Key, Any]],
+        name: Callable[[str, bool], bool] | None = None,
+    ) -> None:
+        """
+        Args:
+            committed: What there is.
+
+            name: Takes the lock of a name for the session, or tells whether it could be taken.
+        """
         self._committed = committed
+        self._name = name
         #: Table -> key -> row; None for a row that was deleted.
         self.written: dict[str, dict[Key, Any]] = {}
         self._savepoints: list[dict[str, dict[Key, Any]]] = []
@@ -77,6 +89,15 @@ class Transaction:
         if own is not None and key in own:
             return own[key]
         return self._committed[table].get(key)
+
+    def take_name(self, name: str) -> None:
+        """Have the lock of a name for as long as the session lives."""
+        if self._name is not None:
+            self._name(name, True)
+
+    def is_free(self, name: str) -> bool:
+        """Tell whether no other session has the lock of a name."""
+        return self._name is None or self._name(name, False)
 
     def all(self, table: str) -> dict[Key, Any]:
         """Return all rows of a table by key."""
@@ -125,6 +146,13 @@ class Locks:
         """Take an advisory lock for as long as the backend is there, if it is free."""
         return self.take(backend, ("advisory", key), exclusive=True)
 
+    def name(self, backend: Backend, name: str, takes: bool) -> bool:
+        """Take the lock of a name for as long as the backend is there, or only look at it."""
+        lock: Lock = ("name", name)
+        if takes:
+            return self.take(backend, lock, exclusive=True)
+        return not self._holders.get(lock, {}).keys() - {backend}
+
     def wait(
         self, backend: Backend, lock: Lock, granted: Callable[[], None], *, exclusive: bool
     ) -> None:
@@ -134,7 +162,7 @@ class Locks:
     def free(self, backend: Backend, *, advisory: bool) -> None:
         """Free what a backend holds, row locks alone unless it ends, and serve who waits."""
         for lock, holders in self._holders.items():
-            if advisory or lock[0] != "advisory":
+            if advisory or lock[0] not in {"advisory", "name"}:
                 holders.pop(backend, None)
         if advisory:
             self._waiting = deque(one for one in self._waiting if one[0] is not backend)
@@ -220,7 +248,7 @@ class PostgresServer:
 
     def _control(self, backend: Backend, name: str, reply: Reply) -> None:
         if name == "BEGIN":
-            backend.transaction = Transaction(self.tables)
+            backend.transaction = Transaction(self.tables, partial(self._locks.name, backend))
         elif name == "SAVE":
             assert backend.transaction is not None
             backend.transaction.save()
@@ -288,7 +316,7 @@ class PostgresServer:
         reply: Reply,
     ) -> None:
         own = backend.transaction
-        transaction = own or Transaction(self.tables)
+        transaction = own or Transaction(self.tables, partial(self._locks.name, backend))
         try:
             if error is not None:
                 raise error

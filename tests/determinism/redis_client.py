@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ class RedisClient:
     def __init__(self, connect: Callable[[], Link]) -> None:
         self._connect = connect
         self._link: Link | None = None
+        self._replies: deque[Any] = deque()
         #: Judges the server of a new connection, and refuses it by an error; None: nobody does.
         self.greet: porter.Look | None = None
 
@@ -32,6 +34,7 @@ class RedisClient:
             except porter.ServerRefused:
                 link.cut()
                 raise
+            link.facts = facts
         return link
 
     async def ask(self, *words: Any) -> Any:
@@ -41,9 +44,7 @@ class RedisClient:
 
     async def do(self, what: str, serve: Callable[[RedisServer, Reply], None]) -> Any:
         """Have *serve* done at the server, at one moment."""
-        if self._link is None or self._link.is_cut:
-            self._link = await self.open()
-        link = self._link
+        link = await self.connect()
         return await link.call(what, lambda reply: serve(_server(link), reply))
 
     async def facts(self) -> Facts:
@@ -63,10 +64,45 @@ class RedisClient:
         """See redis-py; the client is its own, of one connection."""
         return self
 
-    async def disconnect(self) -> None:
+    async def get_connection(self) -> RedisClient:
+        """See redis-py; the pool is its connection as well, which is open then."""
+        await self.connect()
+        return self
+
+    async def release(self, _connection: RedisClient) -> None:
         """See redis-py."""
+
+    async def connect(self) -> Link:
+        """See redis-py; open it unless it is."""
+        if self._link is None or self._link.is_cut:
+            self._link = await self.open()
+        return self._link
+
+    async def disconnect(self, *, nowait: bool = False) -> None:
+        """See redis-py."""
+        assert nowait in {True, False}
         if self._link is not None:
             self._link.cut()
+
+    @property
+    def found(self) -> Facts | None:
+        """What was found behind the connection when it was opened."""
+        return None if self._link is None else self._link.facts
+
+    def pack_commands(self, commands: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
+        """See redis-py."""
+        return commands
+
+    async def send_packed_command(self, commands: Sequence[tuple[Any, ...]]) -> None:
+        """See redis-py; all are executed at one moment, but for a wait at their end."""
+        self._replies = deque(await self.ask("PIPELINE", *commands))
+
+    async def read_response(self) -> Any:
+        """See redis-py."""
+        reply = self._replies.popleft()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     async def hget(self, key: str, name: str) -> bytes | None:
         """See redis-py."""
@@ -122,7 +158,7 @@ class RedisClient:
         return found
 
     def pipeline(self, *, transaction: bool) -> _Pipeline:
-        """See redis-py; for reads, and for what a group waiter sends."""
+        """See redis-py; for reads, and for scripts to be loaded."""
         return _Pipeline(self)
 
 
@@ -130,12 +166,17 @@ class _Pipeline:
     def __init__(self, client: RedisClient) -> None:
         self._client = client
         self._calls: list[tuple[Any, ...]] = []
+        self._texts: list[str] = []
 
     async def __aenter__(self) -> _Pipeline:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        return
+
+    def script_load(self, text: str) -> None:
         """See redis-py."""
+        self._texts.append(text)
 
     def hmget(self, key: str, names: Sequence[str]) -> None:
         """See redis-py."""
@@ -145,16 +186,13 @@ class _Pipeline:
         """See redis-py."""
         self._calls.append(("TIME",))
 
-    def execute_command(self, *words: Any) -> None:
-        """See redis-py."""
-        self._calls.append(words)
-
-    async def execute(self, *, raise_on_error: bool = True) -> list[Any]:
-        """See redis-py; all at one moment, but for a wait at its end."""
+    async def execute(self) -> list[Any]:
+        """See redis-py; reads at one moment, scripts one by one: a fault may strike in between."""
+        for text in self._texts:
+            await self._client.script_load(text)
+        if not self._calls:
+            return []
         found: list[Any] = await self._client.ask("PIPELINE", *self._calls)
-        for one in found:
-            if raise_on_error and isinstance(one, Exception):
-                raise one
         return found
 
 
@@ -179,9 +217,10 @@ class SimulatedWire:
         self._link = await asyncio.shield(self._opening)
         return self._link
 
-    def hang_up(self) -> None:
-        """See `engine.wire.Wire.hang_up`."""
-        if self._link is not None:
+    def leave(self, is_home: Callable[[str, str], bool]) -> None:
+        """Close the connection to another server, as `engine.wire.Wire.leave` does."""
+        facts = None if self._link is None else self._link.facts
+        if self._link is not None and facts and not is_home(facts.run_id, facts.replid):
             self._link.cut()
 
     async def call(self, *words: Any) -> Any:
@@ -199,6 +238,11 @@ def post(client: RedisClient, *, level: Durability, look: porter.Look | None = N
             look(facts)
 
     client.greet = greet
+
+
+def found_behind(client: RedisClient) -> Facts | None:
+    """Return what was found behind a connection, as `engine.porter.found_behind` does."""
+    return client.found
 
 
 def _server(link: Link) -> RedisServer:

@@ -13,19 +13,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from unittest.mock import patch
 
-from engine import keys
-from engine.homes import Home
+from engine import keys, reads
 from engine.redo import RedoBuffer
 from engine.replicas import GroupWaiter
 from engine.shard import Shard
 from persister import persister
 from reconciler.recover import coordinator as recovery
 from reconciler.recover import decide, drain
-from store import ledger, redo
+from store import ledger
+from store.redo_judge import Judge
 from store.watermark import Watermark
 from tests.determinism import postgres_server, scripts, statements, world
 from tests.determinism.all_scripts import SCRIPTS
 from tests.determinism.postgres_server import Row, Transaction
+from tests.determinism.redis_client import SimulatedWire
 from tests.determinism.redis_server import RedisServer
 
 Replaced = tuple[Any, str, Any]
@@ -131,7 +132,7 @@ def _no_redo() -> list[Replaced]:
 
 def _redo_not_judged() -> list[Replaced]:
     """Redo goes into the ledger whatever is there."""
-    return [(redo._Judge, "refuse", lambda *_: "")]
+    return [(Judge, "refuse", lambda *_: "")]
 
 
 def _no_look_at_the_server() -> list[Replaced]:
@@ -268,7 +269,7 @@ def _persister_stays() -> list[Replaced]:
 
 def _keeps_connections() -> list[Replaced]:
     """A worker goes on asking a master that was replaced."""
-    return [(Home, "lead_to", lambda *_: None)]
+    return [(SimulatedWire, "leave", lambda *_: None), (reads, "_leads_to", lambda *_: True)]
 
 
 def _no_replicas() -> list[Replaced]:

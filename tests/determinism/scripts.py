@@ -118,7 +118,7 @@ def publish(server: RedisServer, names: Sequence[str], args: Sequence[str]) -> l
     for no, (capacity, price, _) in enumerate(tiers, start=1):
         server.state.stock |= tier_stock(no, capacity, capacity, price)
     append(server, names[1], seq - 1, [body])
-    return [b"PUBLISHED", b"%d" % epoch, b"%d" % seq, server.now_ms]
+    return [b"PUBLISHED", b"%d" % epoch, b"%d" % seq, server.now_ms, body]
 
 
 def tier_stock(tier_no: int, capacity: str, available: str, price: str) -> dict[str, str]:

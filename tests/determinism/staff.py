@@ -30,9 +30,10 @@ from reconciler import servers
 from reconciler.recover import coordinator as recovery
 from reconciler.recover import keeper, lease, recovered
 from reconciler.recover import server as recover_server
+from reconciler.recover.decide import Drift
 from reconciler.recover.move import move
 from reconciler.servers import Servers
-from store import redo
+from store import redo, redo_judge, reigns
 from store.watermark import Watermark
 from tests.determinism.all_scripts import SCRIPTS
 from tests.determinism.judge import Ack, Kind
@@ -41,12 +42,12 @@ from tests.determinism.network import Link, Network
 from tests.determinism.postgres_client import Connection, Pool
 from tests.determinism.postgres_server import PostgresServer
 from tests.determinism.rebuilding import NoMender, NoTender, SimulatedRebuild, verify
-from tests.determinism.redis_client import RedisClient, SimulatedWire, post
+from tests.determinism.redis_client import RedisClient, SimulatedWire, found_behind, post
 from tests.determinism.redis_server import START_MS, RedisServer
+from tests.determinism.statements import EVENT_ID
 from usecases import wiring
 from usecases.acks import Acks
 
-EVENT_ID = "evt_1"
 SHARD = 0
 #: Longest wait for level `database`, and for replicas, in ms.
 DURABILITY_TIMEOUT_MS = 1_500
@@ -277,6 +278,11 @@ async def run_mover(
         await asyncio.sleep(MOVE_PAUSE_S)
 
 
+async def no_refill(*_: Any, **__: Any) -> None:
+    """Derive nothing of what a journal lacks: the model has no values to derive it from."""
+    raise Drift("records are lost that Redis acted upon")
+
+
 @contextlib.contextmanager
 def staged(site: Site, rng: random.Random, tell: Callable[[str], None] | None) -> Iterator[None]:
     """
@@ -285,7 +291,11 @@ def staged(site: Site, rng: random.Random, tell: Callable[[str], None] | None) -
     Args:
         tell: Takes what the code logs; None for nobody.
     """
-    clock: Any = SimpleNamespace(monotonic=site.loop.time, time_ns=lambda: site.now_ms * 1_000_000)
+    clock: Any = SimpleNamespace(
+        monotonic=site.loop.time,
+        time=lambda: site.now_ms / 1_000,
+        time_ns=lambda: site.now_ms * 1_000_000,
+    )
     names: Any = SimpleNamespace(
         token_hex=lambda count: f"{rng.getrandbits(8 * count):0{2 * count}x}"
     )
@@ -313,14 +323,18 @@ def staged(site: Site, rng: random.Random, tell: Callable[[str], None] | None) -
         (recovery, "time", clock),
         (recover_server, "time", clock),
         (recovery, "secrets", names),
+        (reigns, "secrets", names),
         (recovered, "time", clock),
         (redo, "time", clock),
+        (redo_judge, "time", clock),
         (wiring, "secrets", names),
         (porter, "examine_server", facts),
         (porter, "post", post),
+        (porter, "found_behind", found_behind),
         (engine, "Wire", SimulatedWire),
         (acl, "drift", no_drift),
         (recovery, "Rebuild", SimulatedRebuild),
+        (recovery, "refill", no_refill),
         (recovery, "Mender", NoMender),
         (keeper, "Tender", NoTender),
         (recovery, "verify", verify),

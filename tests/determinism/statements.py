@@ -14,11 +14,13 @@ from typing import Any
 import asyncpg
 
 from engine.records import CHECK_CHARS, Published, decode
+from store.reigns import SESSION
 from tests.determinism.postgres_server import Lock, Row, Statement, Transaction
 
 Locks = Sequence[tuple[Lock, bool]]
 LocksOf = Callable[..., Locks]
 
+EVENT_ID = "evt_1"
 REIGN: Lock = ("reign", 0)
 STATEMENTS: dict[str, tuple[Statement, LocksOf]] = {}
 #: How the records begin that a rebuild reads, behind their checks.
@@ -131,6 +133,17 @@ def begin_shards(
     return [Row(shard=number) for number in numbers]
 
 
+def _take_name(tx: Transaction, holder: str) -> None:
+    if holder.startswith(SESSION):
+        tx.take_name(holder)
+
+
+def _is_worked_at(tx: Transaction, row: dict[str, Any], now_s: float) -> bool:
+    """Whether a claim lasts: by its lease, unless its holder's session is gone."""
+    is_gone = row["holder"].startswith(SESSION) and tx.is_free(row["holder"])
+    return row["lease_until_s"] >= now_s and not is_gone
+
+
 @_statement(_update_reign)
 def first_claim(
     tx: Transaction, _shard: int, holder: str, lease: Any, nonce: str, home: str, *, now_s: float
@@ -138,6 +151,7 @@ def first_claim(
     row = _reign(tx) or _fresh_reign(home)
     if (row["epoch"], row["home"]) != (0, home):
         return []
+    _take_name(tx, holder)
     return _change_reign(
         tx, row, epoch=1, holder=holder, nonce=nonce, lease_until_s=now_s + lease.total_seconds()
     )
@@ -159,9 +173,10 @@ def claim(
     if (
         row is None
         or (row["epoch"], row["home"]) != (epoch, home)
-        or (row["state"] == "recovering" and row["lease_until_s"] >= now_s)
+        or (row["state"] == "recovering" and _is_worked_at(tx, row, now_s))
     ):
         return []
+    _take_name(tx, holder)
     return _change_reign(
         tx,
         row,
@@ -316,6 +331,47 @@ def ensure_checkpoint(tx: Transaction, _shard: int, epoch: int, *, now_s: float)
 def lock_checkpoint(tx: Transaction, _shard: int, epoch: int, *, now_s: float) -> list[Row]:
     place = tx.get("checkpoints", epoch)
     return [] if place is None else [Row(last_seq=place[0], bytes=place[1])]
+
+
+def _end(tx: Transaction, epoch: int) -> int:
+    journal: dict[Any, Any] = tx.all("journal")
+    return max((last for (its, _), (last, _) in journal.items() if its == epoch), default=0)
+
+
+@_statement(_checkpoint)
+def lock_place(tx: Transaction, _shard: int, epoch: int, *, now_s: float) -> list[Row]:
+    place = tx.get("checkpoints", epoch)
+    if place is None:
+        return []
+    return [Row(last_seq=place[0], bytes=place[1], end_seq=_end(tx, epoch))]
+
+
+@_statement()
+def read_place(tx: Transaction, _shard: int, epoch: int, *, now_s: float) -> list[Row]:
+    place = tx.get("checkpoints", epoch)
+    return [] if place is None else [Row(last_seq=place[0], end_seq=_end(tx, epoch))]
+
+
+@_statement()
+def adopt_checkpoint(tx: Transaction, _shard: int, epoch: int, *, now_s: float) -> list[Row]:
+    if tx.get("checkpoints", epoch) is not None or not _end(tx, epoch):
+        return []
+    tx.put("checkpoints", epoch, (0, 0))
+    return [Row(epoch=epoch)]
+
+
+@_statement()
+def places(tx: Transaction, _shard: int, since: int | None, *, now_s: float) -> list[Row]:
+    found = tx.all("checkpoints")
+    since = max(found, default=0) - 2 if since is None else since
+    return [
+        Row(
+            epoch=epoch,
+            last_seq=found[epoch][0],
+            end_seq=_end(tx, epoch) if epoch >= since else found[epoch][0],
+        )
+        for epoch in sorted(found)
+    ]
 
 
 @_statement()
@@ -567,6 +623,7 @@ def cancel_bookings(
 def insert_waitlist_entries(
     tx: Transaction, _shard: int, epoch: int, *columns: Sequence[Any], now_s: float
 ) -> list[Row]:
+    made = []
     for (
         _,
         own_id,
@@ -597,7 +654,25 @@ def insert_waitlist_entries(
                 "changed": (epoch, changed_seq, changed_at),
             }
             tx.put("entries", own_id, entry)
-    return []
+            made.append(Row(id=own_id))
+    return made
+
+
+@_statement()
+def foreign_entries(
+    tx: Transaction,
+    epoch: int,
+    _events: Sequence[str],
+    ids: Sequence[str],
+    seqs: Sequence[int],
+    *,
+    now_s: float,
+) -> list[Row]:
+    return [
+        Row(id=own_id)
+        for own_id, seq in zip(ids, seqs, strict=True)
+        if (entry := tx.get("entries", own_id)) is not None and entry["place"][:2] != (epoch, seq)
+    ]
 
 
 @_statement()
@@ -631,6 +706,11 @@ def insert_quarantine(
         if tx.get("quarantine", (epoch, seq)) is None:
             tx.put("quarantine", (epoch, seq), (raw, reason))
     return []
+
+
+@_statement()
+def note_damaged(_tx: Transaction, *_: Any, now_s: float) -> list[Row]:
+    return []  # Nothing is mended alone in the model.
 
 
 @_statement()
@@ -692,16 +772,7 @@ def delete_redo(tx: Transaction, _shard: int, *columns: Sequence[Any], now_s: fl
 def redo_bookings(
     tx: Transaction, _events: Sequence[str], ids: Sequence[str], *, now_s: float
 ) -> list[Row]:
-    names = (
-        "id",
-        "user_id",
-        "status",
-        "fingerprint",
-        "epoch",
-        "seq",
-        "cancelled_epoch",
-        "cancelled_seq",
-    )
+    names = ("id", "user_id", "status", "fingerprint", "version")
     rows = [row for own_id in ids if (row := tx.get("bookings", own_id)) is not None]
     return [Row(**{name: row[name] for name in names}) for row in rows]
 
@@ -712,6 +783,7 @@ def redo_capacities(tx: Transaction, event_ids: Sequence[str], *, now_s: float) 
         Row(
             event_id=event_id,
             tier_no=tier_no,
+            capacity=capacity,
             left_places=capacity - sold_places(tx, event_id, tier_no),
         )
         for event_id in event_ids
@@ -725,6 +797,60 @@ def redo_seats(
     _tx: Transaction, _events: Sequence[str], _seats: Sequence[str], *, now_s: float
 ) -> list[Row]:
     return []
+
+
+@_statement()
+def redo_events(tx: Transaction, event_ids: Sequence[str], *, now_s: float) -> list[Row]:
+    rows = {event_id: tx.get("events", event_id) for event_id in event_ids}
+    return [Row(id=event_id, status=row["status"]) for event_id, row in rows.items() if row]
+
+
+@_statement()
+def redo_journal(
+    tx: Transaction, _shard: int, epoch: int, seqs: Sequence[int], *, now_s: float
+) -> list[Row]:
+    return [
+        Row(first_seq=first_seq, records=text)
+        for (its_epoch, first_seq), (last_seq, text) in sorted(tx.all("journal").items())
+        if its_epoch == epoch and any(first_seq <= seq <= last_seq for seq in seqs)
+    ]
+
+
+@_statement()
+def redo_entries(
+    tx: Transaction,
+    _events: Sequence[str],
+    ids: Sequence[str],
+    user_ids: Sequence[str],
+    join_nos: Sequence[str],
+    *,
+    now_s: float,
+) -> list[Row]:
+    names = ("user_id", "fingerprint", "tier_no", "status", "join_no")
+    return [
+        Row(event_id=EVENT_ID, id=own_id, **{name: entry[name] for name in names})
+        for own_id, entry in tx.all("entries").items()
+        if own_id in ids
+        or entry["join_no"] in join_nos
+        or (entry["user_id"] in user_ids and entry["status"] in {"waiting", "offered"})
+    ]
+
+
+@_statement()
+def redo_last_joins(tx: Transaction, _events: Sequence[str], *, now_s: float) -> list[Row]:
+    last: dict[int, str] = {}
+    for entry in tx.all("entries").values():
+        last[entry["tier_no"]] = max(last.get(entry["tier_no"], ""), entry["join_no"])
+    return [Row(event_id=EVENT_ID, tier_no=no, join_no=join_no) for no, join_no in last.items()]
+
+
+@_statement()
+def rebuild_journal_since(tx: Transaction, _shard: int, _since: Any, *, now_s: float) -> list[Row]:
+    # A history is shorter than the life of a hold: what is asked for is all of it.
+    return [
+        Row(epoch=epoch, first_seq=first_seq, last_seq=last_seq, records=records)
+        for (epoch, first_seq), (last_seq, records) in sorted(tx.all("journal").items())
+    ]
 
 
 @_statement()

@@ -62,7 +62,7 @@ def join(server: RedisServer, names: Sequence[str], args: Sequence[str]) -> list
         place = [str(epoch), str(seq), str(server.now_ms)]
         own = (user_id, fingerprint, tier_no, quantity, join_no, "0")
         state.entries[entry_id] = " ".join(("waiting 1", *place, *own, *place))
-        replies.append([b"JOINED", b"%d" % epoch, b"%d" % seq, server.now_ms])
+        replies.append([b"JOINED", b"%d" % epoch, b"%d" % seq, server.now_ms, bodies[-1]])
     append(server, names[1], last_seq, bodies)
     return replies
 
@@ -105,6 +105,6 @@ def leave(server: RedisServer, names: Sequence[str], args: Sequence[str]) -> lis
         )
         place = (str(epoch), str(seq), str(server.now_ms))
         server.state.entries[entry_id] = " ".join(("left 2", *words[2:11], *place))
-        return [b"LEFT", b"%d" % epoch, b"%d" % seq, server.now_ms], body
+        return [b"LEFT", b"%d" % epoch, b"%d" % seq, server.now_ms, body], body
 
     return each(server, names, args, work)

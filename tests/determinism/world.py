@@ -26,7 +26,6 @@ from tests.determinism.postgres_server import PostgresServer
 from tests.determinism.redis_server import RedisServer
 from tests.determinism.replication import Pair
 from tests.determinism.staff import (
-    EVENT_ID,
     Site,
     Worker,
     run_coordinator,
@@ -35,7 +34,7 @@ from tests.determinism.staff import (
     servers_of,
     staged,
 )
-from tests.determinism.statements import STATEMENTS
+from tests.determinism.statements import EVENT_ID, STATEMENTS
 
 #: Processes of each role.
 STAFF: Mapping[Role, int] = {"worker": 2, "persister": 2, "coordinator": 2}

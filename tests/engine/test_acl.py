@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from engine import acl, keys
+from engine import acl, keys, reads
 from engine.ids import new_id
 from engine.linker import source
 from engine.redis_client import connect
 from engine.values import WaitEntry, member
 from engine.verbs import VERBS
-from engine.waitlist import Position, read_entries
+from engine.waitlist import Position, placed
 from evently.embedded import ValkeyServer
 from tests.checks import ask
 from tests.conftest import PASSWORDS, TIMEOUT_MS, role_url
@@ -96,7 +97,8 @@ async def test_f23_api_reads_waitlists_as_its_user(
         await coordinator.hset(names.entries, own_id, " ".join(map(str, entry)))
         await coordinator.zadd(names.waitlist, {member(own_id, entry): 0})
     api = log_in(guarded, "api")
-    found = await read_entries(api, names, ids)
+    rows = dict(zip(ids, await ask(api, "HMGET", names.entries, *ids), strict=True))
+    found = await placed(partial(reads.ask, api), names, rows)
     assert [Position(1, 0), Position(2, 3)] == [found[own_id][1] for own_id in ids]
     await api.aclose()
 

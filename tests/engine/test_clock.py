@@ -1,9 +1,10 @@
 """
-A clock that jumps: holds end early or late, and nothing is oversold for it (F34).
+A clock that jumps: holds end early or late, and nothing is oversold for it (F34); set back, it
+keeps nobody waiting for as long as it was set (F58).
 
 Redis's clock cannot be set here. For the scripts, which compare what is kept with TIME, an hour
-forward is the same as if all that is kept were an hour older; for the sweeper, which compares two
-clocks, as if its own stood still.
+forward is the same as if all that is kept were an hour older, and an hour back as if it were
+younger; for the sweeper, which compares two clocks, as if its own stood still, or ran ahead.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from engine import keys
 from engine.commands import Extend, Order, Own
 from engine.engine import Engine
 from engine.ids import booking_of_hold, new_id
+from engine.jumps import JUMP_S_MIN, Jumps
 from engine.outcomes import Applied, Booked, Extended, Held, Refused
 from engine.status import Status
-from engine.sweeper import JUMP_S_MIN, Sweeper
+from engine.sweeper import AHEAD_INTERVAL_S, Sweeper
 from tests.checks import Tier, ask, check_consistent, members_of, rows_of, stock
 from tests.engine.conftest import order, publish
 
@@ -111,3 +113,62 @@ async def test_f34_sweeper_waits_after_a_jump(
     assert 1 == await sweeper.sweep()
     assert {1: Tier(5, 0, 0)} == await stock(redis, shard, event)
     await check_consistent(redis, shard)
+
+
+async def test_f58_a_clock_set_back_lengthens_no_hold(
+    engine: Engine, redis: Redis, shard: int, event: str
+) -> None:
+    """F58: a hold ends when it would have ended, though its deadline is an hour away by then."""
+    await publish(engine, shard, event, 5)
+    own_s = 1_000.0
+    sweeper = Sweeper(engine.shards[shard], monotonic_s=lambda: own_s)
+    assert isinstance(await engine.hold(shard, hold_of(event, "usr_a", 3)), Held)
+    assert 0 == await sweeper.sweep()
+    await jump(redis, shard, event, -HOUR_MS)
+    own_s += HOUR_MS / 1000  # Ours is ahead now of what Redis's has become.
+
+    assert 0 == await sweeper.sweep()
+    refused = await engine.book(shard, order(event, "usr_c", (1, 3)))
+    assert isinstance(refused, Refused)
+    assert Status.ALL_HELD == refused.status
+    assert int(refused.fields["retry_after_ms"]) <= TTL_MS
+    fresh = hold_of(event, "usr_b", 1)
+    assert isinstance(await engine.hold(shard, fresh), Held)
+    await jump_one(redis, shard, event, TTL_MS, but=fresh.id)
+    own_s += AHEAD_INTERVAL_S
+    assert 1 == await sweeper.sweep()
+    assert {1: Tier(4, 1, 0)} == await stock(redis, shard, event)
+    assert isinstance(await engine.confirm(shard, Own(event, fresh.id, "usr_b")), Booked)
+    await check_consistent(redis, shard)
+
+
+async def jump_one(redis: Redis, shard: int, event: str, by_ms: int, *, but: str) -> None:
+    """Let the time of all holds but one pass, as `jump` does."""
+    names = keys.event(shard, event)
+    kept = await ask(redis, "HGET", names.holds, but)
+    deadline = await ask(redis, "ZSCORE", names.deadlines, but)
+    await jump(redis, shard, event, by_ms)
+    await ask(redis, "HSET", names.holds, but, kept)
+    await ask(redis, "ZADD", names.deadlines, deadline, but)
+
+
+def test_f58_jumps_add_up() -> None:
+    """F58: what two clocks tell of each other, set both ways, at once or in steps."""
+    own_s = 0.0
+    jumps = Jumps(lambda: own_s)
+
+    def hear(redis_s: float) -> tuple[float, bool, int]:
+        return jumps.hear(redis_s), jumps.must_wait, jumps.behind_ms
+
+    assert (0.0, False, 0) == hear(100.0)
+    own_s = 10.0
+    assert (0.0, False, 0) == hear(110.0 + JUMP_S_MIN)  # No jump: the clocks part a little.
+    assert (-60.0, False, 60_000) == hear(50.0 + JUMP_S_MIN)
+    assert (-60.0, False, 120_000) == hear(-10.0 + JUMP_S_MIN)
+    assert (20.0, True, 100_000) == hear(10.0 + JUMP_S_MIN)
+    assert (200.0, True, 0) == hear(210.0 + JUMP_S_MIN)
+    assert (-200.0, False, 200_000) == hear(10.0 + JUMP_S_MIN)
+    own_s = 209.0
+    assert 200_000 == jumps.behind_ms
+    own_s = 210.0
+    assert 0 == jumps.behind_ms  # It has caught up with all that was made.

@@ -14,7 +14,7 @@ from engine.errors import EngineError
 from engine.outcomes import OPTIONAL_FIELDS, REFUSAL_FIELDS, Applied, Booked
 from engine.script_docs import read_header
 from engine.status import Status
-from engine.verbs import BOOK, CANCEL, READ_PROBE, VERBS, WRITE_PROBE, Verb
+from engine.verbs import BOOK, CANCEL, VERBS, WRITE_PROBE, Verb
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,9 +88,8 @@ def test_a_reply_that_nobody_can_read_is_its_own_commands_failure() -> None:
     assert [owns[1]] == [told.command for told in batch.told]
 
 
-def test_probes_need_no_command() -> None:
-    """What asks whether a Redis answers, or takes writes, is a call without an event."""
-    assert ["{s3}:meta"] == READ_PROBE.keys.names(3, 7)
+def test_a_probe_needs_no_command() -> None:
+    """What asks whether a Redis takes writes is a call without an event."""
     assert ["{s3}:meta", "{s3}:log:7"] == WRITE_PROBE.keys.names(3, 7)
 
 

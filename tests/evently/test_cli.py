@@ -13,6 +13,8 @@ import asyncpg
 import pytest
 
 from evently.embedded import PostgresServer
+from store import users
+from usecases.passwords import Passwords, hash_now
 from usecases.tokens import Tokens
 
 SECRET = "a secret that is long enough for HS256 to take it"
@@ -90,6 +92,31 @@ async def test_seed_is_refused_in_production(servers: dict[str, str], tmp_path: 
     assert "refused in production" in refused[2]
     assert "Traceback" not in refused[2]
     assert 0 == forced[0]
+
+
+async def test_admin_reset(servers: dict[str, str], tmp_path: Path, database: asyncpg.Pool) -> None:
+    """The new password is in a file for its owner, and in no output; nobody else gets one."""
+    email = f"boss-{tmp_path.name}@example.org"
+    old, other = hash_now("old"), hash_now("other")
+    await users.add(database, email=email, name="Boss", password_hash=old, role="admin")
+    await users.add(database, email=f"not-{email}", name="Nobody", password_hash=other)
+    code, text, log = await evently("admin", "reset", "--email", email.upper(), **servers)
+    file = tmp_path / "admin.password"
+    password = file.read_text().strip()
+    user = await users.by_email(database, [email])
+    assert user is not None
+    assert (0, 0o600) == (code, stat.S_IMODE(file.stat().st_mode))
+    assert str(file) in text
+    assert password not in text + log
+    assert ("admin_reset" in log, user.id in log) == (True, True)
+    passwords = Passwords(at_once_max=1, waiting_max=1)
+    assert await passwords.verify([password], user.password_hash)
+    assert not await passwords.verify(["old"], user.password_hash)
+    refused = await evently("admin", "reset", "--email", f"not-{email}", **servers)
+    same = await users.by_email(database, [f"not-{email}"])
+    assert (2, 1) == (refused[0], len(refused[2].splitlines()))
+    assert same is not None
+    assert other == same.password_hash
 
 
 async def test_config_show_masks_secrets(servers: dict[str, str]) -> None:

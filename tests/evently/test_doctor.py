@@ -95,18 +95,20 @@ def test_f7_canary_on_a_default_user_without_rights() -> None:
 
 
 def test_healthy(guarded: ValkeyServer, database_url: str) -> None:
-    """On servers with the shared settings nothing is bad but the shard that nobody has opened."""
+    """On servers with the shared settings nothing is bad but that no coordinator has run."""
     code, document = run(settings_of(guarded, database_url))
 
     by_what = {(row["subject"], row["what"]): row for row in document["rows"]}
     bad = [row["what"] for row in document["rows"] if row["grade"] == "bad"]
-    assert (1, ["state"], []) == (code, bad, document["errors"])
-    assert "never opened" == by_what["shard 0", "state"]["value"]
+    assert (1, ["shards"], []) == (code, bad, document["errors"])
+    assert "no coordinator has run yet" == by_what["PostgreSQL", "shards"]["why"]
     assert by_what["Redis 0", "canary"]["value"].startswith("kept, on ")
     assert "may do what they need" == by_what["Redis 0", "users"]["value"]
     for what in ("version", "settings", "clock"):
         assert "good" == by_what["Redis 0", what]["grade"]
-    assert {"version", "settings"} == {what for who, what in by_what if who == "PostgreSQL"}
+    assert {"version", "settings", "shards"} == {
+        what for who, what in by_what if who == "PostgreSQL"
+    }
     assert ("disk", str(guarded.directory)) in by_what
 
 
@@ -126,7 +128,7 @@ def test_f17_f23_unsafe_setting_is_told(guarded: ValkeyServer, database_url: str
 
     bad = {row["what"]: row for row in document["rows"] if row["grade"] == "bad"}
     assert 1 == code
-    assert {"maxmemory-policy", "user api", "state"} == set(bad)
+    assert {"maxmemory-policy", "user api", "shards"} == set(bad)
     assert "set `maxmemory-policy noeviction`" in bad["maxmemory-policy"]["fix"]
     assert "+xadd" in bad["user api"]["must_be"]
 

@@ -1,7 +1,7 @@
 """
 A list of servers that is changed while tickets are sold, over HTTP and with real processes (F46).
 
-`EVENTLY_TREE=<checkout>` lets the code of another checkout run, which needs a `.venv` there: the
+`OTHER_TREE=<checkout>` lets the code of another checkout run, which needs a `.venv` there: the
 code before shards had homes sells 300 of 200 places here.
 """
 
@@ -28,12 +28,15 @@ from loadtests.events import described, priced, publish
 from loadtests.person import Person
 from loadtests.server import LOOPBACK, Server, free_port, open_folder, send
 
+#: See `make proofs`.
+pytestmark = pytest.mark.slow
+
 CAPACITY = 200
 SHARDS = 4
 #: Of the event: by the old rule it lives on number 0 of two servers, and on number 2 of three.
 SHARD = 2
 START_S, TURN_S = 60.0, 10.0
-TREE = os.environ.get("EVENTLY_TREE")
+TREE = os.environ.get("OTHER_TREE")
 
 
 def listed(urls: Sequence[str]) -> str:
@@ -97,9 +100,9 @@ async def test_f46_url_list_changed_while_selling() -> None:
             told = await _tell(server, new)
         finally:
             await server.stop()
-    assert 0 == told["conflicts"]
-    assert CAPACITY == told["acknowledged"] == told["places"]
-    assert told["epochs"] <= 3
+    epochs = told.pop("epochs")
+    assert {"acknowledged": CAPACITY, "places": CAPACITY, "conflicts": 0} == told
+    assert epochs <= 3
 
 
 async def _tell(server: Server, new: str) -> dict[str, int]:
@@ -133,18 +136,19 @@ async def _tell(server: Server, new: str) -> dict[str, int]:
                 process(server, "persister", "--shard", str(SHARD), redis_url=new),
             ):
                 rest = people[CAPACITY // 2 :]
-                # The old process first: it is the one that may be wrong.
-                acknowledged += await sell(server.base_url, event, rest[:CAPACITY])
                 async with asyncio.timeout(START_S):
-                    while (status := await book(other, event, rest[-1])) not in {201, 409}:  # noqa: ASYNC110
+                    status = 0
+                    while status not in {201, 409}:
                         await asyncio.sleep(0.2)
-                acknowledged += (status == 201) + await sell(other, event, rest[CAPACITY:-1])
+                        status = await book(other, event, rest[-1])
+                # The old process first: it is the one that may be wrong.
+                acknowledged += status == 201
+                acknowledged += await sell(server.base_url, event, rest[:CAPACITY])
+                acknowledged += await sell(other, event, rest[CAPACITY:-1])
                 await asyncio.sleep(TURN_S)
         return {
             "acknowledged": acknowledged,
             "places": await read(places, event["id"]),
-            "conflicts": await read(
-                "SELECT count(*) FROM conflicts WHERE event_id = $1", event["id"]
-            ),
+            "conflicts": await read("SELECT count(*) FROM conflicts"),
             "epochs": await read("SELECT epoch FROM shard_epoch WHERE shard = $1", SHARD),
         }

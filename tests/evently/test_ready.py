@@ -22,7 +22,8 @@ async def waited(answers: Sequence[tuple[int, str]], *, processes: int) -> tuple
         nonlocal asked
         status, name = answers[min(asked, len(answers) - 1)]
         asked += 1
-        return web.Response(status=status, headers={PROCESS_HEADER: name})
+        said = {"status": "ok" if status == 200 else "unavailable"}
+        return web.json_response(said, status=status, headers={PROCESS_HEADER: name})
 
     app = web.Application()
     app.router.add_get("/readyz", readyz)

@@ -135,7 +135,7 @@ def test_empty_secrets_are_named(folder: Path) -> None:
 
 def test_round_trip_through_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that is given `to_env()` has the same settings, and looks at no file."""
-    settings = Settings(shards=3, redis_url="redis://a,redis://b", jwt_secret=SECRET)
+    settings = Settings(shards=3, redis_url="a=redis://a,b=redis://b", jwt_secret=SECRET)
 
     assert settings == Settings.from_env(settings.to_env())
     for name, value in settings.to_env().items():
@@ -177,12 +177,12 @@ def test_secrets_are_masked() -> None:
     assert "redis://me:********@host/0" == settings.masked()["redis_url"]
 
     in_query = Settings(
-        redis_url="unix:///r.sock?db=1&password=hidden,redis://host?username=me&PassWord=hidden",
+        redis_url="a=unix:///r.sock?db=1&password=hidden,b=redis://h?username=me&PassWord=hidden",
         shards=2,
         database_url="postgresql:///db?host=/run&password=hidden&sslpassword=hidden",
     )
     assert (
-        "unix:///r.sock?db=1&password=********,redis://host?username=me&PassWord=********"
+        "a=unix:///r.sock?db=1&password=********,b=redis://h?username=me&PassWord=********"
         == (in_query.masked()["redis_url"])
     )
     assert "host=/run&password=********&sslpassword=********" in in_query.masked()["database_url"]

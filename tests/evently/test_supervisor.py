@@ -28,15 +28,9 @@ import redis
 from evently import up
 from evently.embedded import ServerError, ValkeyServer
 from evently.embedded.process import children_of, is_alive
+from evently.patience import BACKOFF_FIRST_S, BACKOFF_MAX_S, WELL_AFTER_S, Backoff
 from evently.settings import SECRETS_OF, Settings, SettingsError
-from evently.supervisor import (
-    BACKOFF_FIRST_S,
-    BACKOFF_MAX_S,
-    WELL_AFTER_S,
-    Backoff,
-    Part,
-    Supervisor,
-)
+from evently.supervisor import Part, Supervisor
 from loadtests.server import free_port
 from tests.checks import eventually
 
@@ -64,7 +58,7 @@ time.sleep(600)
 """
 #: `evently up` with a stand-in for the API and without an admin account.
 UP = """
-import sys, types
+import os, sys, types
 from evently import cli, up
 from evently.supervisor import Part
 async def ensure_admin(settings):
@@ -74,8 +68,10 @@ API = '''
 import http.server, os
 class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200)
+        self.send_response(200 if os.path.exists(os.environ.get("READY_FILE", "/")) else 503)
+        self.send_header("Content-Type", "application/json")
         self.end_headers()
+        self.wfile.write(b'{"status": "ok"}')
     def log_message(self, *_):
         pass
 http.server.HTTPServer(("127.0.0.1", int(os.environ["EVENTLY_HTTP_PORT"])), Ready).serve_forever()
@@ -87,6 +83,7 @@ def parts(*args, **kwargs):
         program = programs.get(part.stage, "import time; time.sleep(600)")
         yield Part(name=part.name, argv=(sys.executable, "-c", program), env=part.env)
 up.parts = parts
+up.READY_TIMEOUT_S = float(os.environ.get("TOLD_AFTER_S", up.READY_TIMEOUT_S))
 sys.argv = ["evently", "up"]
 cli.main()
 """
@@ -257,14 +254,14 @@ def test_backoff() -> None:
 
     waits = [backoff.after(alive_s=1) for _ in range(8)]
 
-    assert [BACKOFF_FIRST_S * 2**number for number in range(6)] == waits[:6]
-    assert [BACKOFF_MAX_S, BACKOFF_MAX_S] == waits[6:]
+    assert [BACKOFF_FIRST_S * 2**number for number in range(7)] == waits[:7]
+    assert [BACKOFF_MAX_S] == waits[7:]
     assert BACKOFF_FIRST_S == backoff.after(alive_s=WELL_AFTER_S)
 
 
 def test_parts_of_the_service(folder: Path) -> None:
     """One persister per shard and the asked number of API processes, with clean settings."""
-    settings = Settings(shards=2, api_processes=2, data_dir=str(folder))
+    settings = Settings(shards=2, api_processes=2, data_dir=str(folder), reconciler_watch_s=0)
     environ = {"HOME": "/home/me", "EVENTLY_SHARDS": "9"}
 
     parts = up.parts(settings, environ, metrics_path=folder, shards=[0, 1])
@@ -360,7 +357,8 @@ def assert_own_secrets_alone(settings: Settings, supervisor_pid: int) -> None:
             continue
         seen.add(match[1])
         found = {name for name, value in secret.items() if value in environ}
-        assert SECRETS_OF[match[1]] | {f"database_{match[1]}_password"} == found
+        role = "coordinator" if match[1] == "watch" else match[1]  # It logs in as that.
+        assert SECRETS_OF[match[1]] | {f"database_{role}_password"} == found
     assert {"api", "persister", "coordinator", "sweeper"} <= seen
 
 
@@ -408,6 +406,33 @@ async def test_up(folder: Path) -> None:
         assert not running.exists()
         assert not (folder / "data" / "redis" / "valkey.sock").exists()
         assert [] == _processes_with(str(folder))
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.processes
+async def test_f54_up_goes_on_while_the_api_is_not_ready(folder: Path) -> None:
+    """F54: a shard that takes long to open, or is frozen, does not end the run: people need it."""
+    settings = Settings(data_dir=str(folder / "data"), http_port=free_port())
+    ready = folder / "ready"
+    env = dict(os.environ) | settings.to_env() | {"READY_FILE": str(ready), "TOLD_AFTER_S": "0.2"}
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: ASYNC220 - the loop has nothing else to do
+            [sys.executable, "-c", UP], env=env, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        assert await eventually(lambda: "is not ready yet" in log.read_text()), log.read_text()
+        await asyncio.sleep(1.0)
+        assert process.poll() is None
+        assert 1 == log.read_text().count("is not ready yet")
+        assert (folder / "data" / "running.json").exists()
+        ready.touch()
+        assert await eventually(lambda: "Ctrl-C stops" in log.read_text()), log.read_text()
+        process.terminate()
+        assert await eventually(lambda: process.poll() is not None)
+        assert 0 == process.returncode, log.read_text()
     finally:
         process.kill()
         process.wait()

@@ -12,11 +12,13 @@ from typing import Any
 import asyncpg
 import pytest
 
+from engine.homes import ONLY_SERVER
 from engine.redis_client import connect
 from evently.embedded import PostgresServer, ValkeyServer
+from store import reigns
 from store.migrate import migrate
 from tests.api.conftest import database, options, persisting, redis, world
-from tests.api.world import recover
+from tests.api.world import SHARD, recover
 from tests.checks import ask
 from tests.conftest import PASSWORDS, TIMEOUT_MS, role_url
 from tests.store.databases import create_database, let_roles_in
@@ -45,6 +47,10 @@ def database_url(postgres: PostgresServer, kept: Path) -> str:
         await connection.execute((kept / "postgres.txt").read_text("utf-8"))
         await connection.close()
         await migrate(url)
+        # As the first coordinator does that knows of named servers.
+        connection = await asyncpg.connect(url)
+        await reigns.home_of(connection, SHARD, [ONLY_SERVER])
+        await connection.close()
         await let_roles_in(url)
         return url
 

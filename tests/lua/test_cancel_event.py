@@ -21,7 +21,7 @@ async def test_cancel_event(till: Till, engine: Engine) -> None:
     holder = new_id("usr")
     await till.hold(holder, 2, key="h")
     await till.set_stock({"2.blocked": 2, "2.available": 3})
-    status, *place = await till.alone("cancel_event")
+    status, *place, _ = await till.alone("cancel_event")
     assert "CANCELLED" == status
     assert ["REPLAYED", *map(str, place)] == await till.alone("cancel_event")
     assert "EVENT_CANCELLED" == await till.confirm(holder, key="h")
@@ -64,7 +64,7 @@ async def test_tickets_of_a_cancelled_event_stay_as_they_are(till: Till, booking
     assert ["EVENT_CANCELLED"] == await till.checkin(booking, 1)
     assert ["EVENT_CANCELLED"] == await till.undo(booking, 1)
     assert ["EVENT_CANCELLED"] == await till.transfer(booking, new_id("usr"), 2)
-    assert ["REPLAYED", *map(str, first[1:])] == await till.checkin(booking, 1, scan_id="scan-a")
+    assert ["REPLAYED", *map(str, first[1:-1])] == await till.checkin(booking, 1, scan_id="scan-a")
     assert ["NOT_FOUND"] == await till.checkin(booking, 4)
     assert before == await dump(till.redis, till.shard)
     await till.alone("empty_event", till.booking(booking))

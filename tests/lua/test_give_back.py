@@ -36,7 +36,7 @@ async def passing(till: Till, command: Command, count: int) -> list[bool]:
 
 async def test_whole_booking_stays_while_somebody_is_in(till: Till, booking: Command) -> None:
     """Cancelling all of it is refused as cancelling that place is, until the check-in is undone."""
-    _, _, _, at_ms = await till.checkin(booking, 2)
+    _, _, _, at_ms, _ = await till.checkin(booking, 2)
     before = await dump(till.redis, till.shard)
     refused = ["ALREADY_CHECKED_IN", str(at_ms), "north", ticket_id(till.booking(booking), 2)]
     assert [refused] == await till.cancel(booking)
@@ -92,7 +92,7 @@ async def test_group_is_not_split(till: Till) -> None:
 
 async def test_ticket_by_name(till: Till, booking: Command) -> None:
     """The ticket that is named goes, and no other; record and row say which."""
-    status, _, seq, at_ms = await till.cut(booking, "#1")
+    status, _, seq, at_ms, _ = await till.cut(booking, "#1")
     assert ("ITEM_CANCELLED", "3") == (status, seq)
     assert [False, True, True] == await passing(till, booking, 3)
     record = await last(till)
@@ -106,7 +106,7 @@ async def test_ticket_by_name(till: Till, booking: Command) -> None:
 
 async def test_name_replays(till: Till, booking: Command) -> None:
     """The same tickets at the same version give the reply again; others are VERSION_CHANGED."""
-    _, *place = await till.cut(booking, "#3+#1")
+    _, *place, _ = await till.cut(booking, "#3+#1")
     before = await dump(till.redis, till.shard)
     for same in ("#1+#3", "#3+#1", "1:1,2:1"):
         assert ["REPLAYED", *map(str, place)] == await till.cut(booking, same)
@@ -115,7 +115,7 @@ async def test_name_replays(till: Till, booking: Command) -> None:
     assert before == await dump(till.redis, till.shard)
     assert ["NOT_IN_BOOKING", 1] == await till.cut(booking, "#1", version=2)
     assert ["NOT_IN_BOOKING", 2] == await till.cut(booking, "#2+#4", version=2)
-    status, *end = await till.cut(booking, "#2", version=2)
+    status, *end, _ = await till.cut(booking, "#2", version=2)
     assert "CANCELLED" == status
     assert ["REPLAYED", *map(str, end)] == await till.cut(booking, "#2", version=2)
     assert ["REPLAYED", *map(str, place)] == await till.cut(booking, "#1+#3")
@@ -155,7 +155,7 @@ async def test_ticket_that_was_given_away_is_its_holders(till: Till, booking: Co
     back = await till.transfer(booking, booking.user_id, 2, user_id=friend)
     assert "TRANSFERRED" == back[0]
     again = await till.transfer(booking, booking.user_id, 2, user_id=friend)
-    assert ["REPLAYED", *map(str, back[1:-1]), back[-1]] == again
+    assert ["REPLAYED", *map(str, back[1:4]), back[4]] == again
     assert "CANCELLED" == (await till.cancel(booking))[0][0]
     await check_folded(till)
 

@@ -15,7 +15,7 @@ async def test_leave(till: Till) -> None:
     assert ["NOT_FOUND"] == await queue.leave(group, user_id=new_id("usr"))
     first = await queue.leave(group)
     assert "LEFT" == first[0]
-    assert ["REPLAYED", *map(str, first[1:])] == await queue.leave(group)
+    assert ["REPLAYED", *map(str, first[1:-1])] == await queue.leave(group)
     assert ["left", "offered"] == await queue.statuses(group, single)
     await queue.check()
 

@@ -190,3 +190,17 @@ async def test_nothing_is_offered_of_an_event_that_lost_a_key(till: Till, user: 
     assert "EVENT_DAMAGED" == (await book(till, *tries(user, 1), limit=limit))[0][0]
     assert "RATE_LIMITED" == (await book(till, *tries(user, 1), limit=limit))[0][0]
     assert 0 == await ask(till.redis, "EXISTS", own.holds)
+
+
+@pytest.mark.parametrize("used", [1, 3])
+async def test_f58_a_clock_set_back_empties_no_bucket(till: Till, user: str, used: int) -> None:
+    """F58: what a clock wrote that has been set back since is no attempt; the limit stands."""
+    minute = Limit(3, 60_000)
+    await till.publish(person_max=9)
+    await book(till, *tries(user, used), limit=minute)
+    for name, rows in zip(keys.attempts(till.shard), await kept(till), strict=True):
+        for who, full_at in rows.items():
+            await ask(till.redis, "HSET", name, who, int(full_at) + 3_600_000)
+    replies = await book(till, *tries(user, 5, first=used), limit=minute)
+    assert ["BOOKED"] * 3 + ["RATE_LIMITED"] * 2 == [reply[0] for reply in replies]
+    assert 0 < replies[-1][3] <= 20_000

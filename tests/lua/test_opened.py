@@ -164,3 +164,19 @@ async def test_holds_are_shorter_where_places_are_scarce(till: Till, user: str) 
     desk, last = Desk(till), Command(user, (1, 1), key="d")
     assert "EXTENSION_LIMIT" == (await desk.on("extend", last, 5_000, LIFE_MS, 40, 5_000))[0]
     assert "EXTENDED" == (await desk.on("extend", last, 60_000, LIFE_MS))[0]
+
+
+async def test_f58_open_holds_of_a_clock_set_back(till: Till, user: str) -> None:
+    """F58: who has too many holds is told to wait no longer than holds last."""
+    await till.publish(person_max=9)
+    first, second, third = tries(user, 3)
+    assert ["HELD", "HELD"] == [r[0] for r in await hold(till, first, second, bounds=FEW)]
+    names = keys.event(till.shard, till.event)
+    for own_id in (Desk(till).hold_id(one) for one in (first, second)):
+        words = (await ask(till.redis, "HGET", names.holds, own_id)).split(b" ", 11)
+        for at in (4, 8):
+            words[at] = b"%d" % (int(words[at]) + 3_600_000)
+        await ask(till.redis, "HSET", names.holds, own_id, b" ".join(words))
+    [[status, scope, most, retry_after_ms]] = await hold(till, third, bounds=FEW)
+    assert ("TOO_MANY_HOLDS", "person", 2) == (status, scope, most)
+    assert retry_after_ms == TTL_MS

@@ -97,6 +97,18 @@ async def test_f24_backlog_in_age(five: Till) -> None:
     assert int(replies[0][3]) == await oldest()
 
 
+async def test_f58_backlog_of_a_clock_set_back(five: Till) -> None:
+    """F58: what waits since a time that is to come ages from now on; its limit stands."""
+    hour_ms = 3_600_000
+    moment = (await journal(five.redis, five.shard))[0].record.at_ms + hour_ms
+    await five.set_meta(oldest_at_ms=moment, backlog_age_ms_max=hour_ms)
+    [[status, _, _, at_ms, _]] = await five.book(Command(users(1)[0], (1, 1)))
+    assert "BOOKED" == status
+    assert at_ms == int(await ask(five.redis, "HGET", five.meta, "oldest_at_ms"))
+    await five.set_meta(oldest_at_ms=at_ms - hour_ms)
+    assert [["BACKPRESSURE"]] == await five.book(Command(users(1)[0], (1, 1)))
+
+
 @pytest.mark.parametrize("verdict", ["frozen", "lost"])
 async def test_f28_f32_stops_sales(five: Till, verdict: str) -> None:
     """F28, F32: told why, it shuts the shard; what was sold is noted on, and nothing reopens it."""

@@ -12,13 +12,13 @@ async def test_close_and_reopen(till: Till) -> None:
     await till.publish()
     user = new_id("usr")
     await till.hold(user, 1, key="h")
-    status, _, seq, at_ms = await till.one("close")
+    status, _, seq, at_ms, _ = await till.one("close")
     assert ("CLOSED", "3") == (status, seq)
     assert ["REPLAYED", "1", "3", str(at_ms)] == await till.one("close")
     assert [["SALE_CLOSED", at_ms]] == await till.book(Command(user, (1, 1)))
     assert "CONFIRMED" == await till.confirm(user, key="h")
     assert ["SALE_CLOSED", 5] == await till.one("reopen", 5)
-    status, *place = await till.one("reopen", FAR_MS - 1)
+    status, *place, _ = await till.one("reopen", FAR_MS - 1)
     assert "REOPENED" == status
     assert ["REPLAYED", *map(str, place)] == await till.one("reopen", FAR_MS - 1)
     assert "BOOKED" == (await till.book(Command(user, (1, 1))))[0][0]

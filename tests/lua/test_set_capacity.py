@@ -13,7 +13,7 @@ async def test_raise_and_lower(till: Till) -> None:
     await till.publish()
     await till.book(Command(new_id("usr"), (1, 3)))
     await till.hold(new_id("usr"), 2, key="h")
-    status, _, seq, _ = await till.one("set_capacity", "1:12,2:6")
+    status, _, seq, *_ = await till.one("set_capacity", "1:12,2:6")
     assert ("CAPACITY_SET", "4") == (status, seq)
     assert (12, 7, 2, 3) == await till.counters(1)
     assert (6, 6, 0, 0) == await till.counters(2)
@@ -39,14 +39,14 @@ async def test_with_the_end_of_the_sale(till: Till) -> None:
     assert ["CAPACITY_BELOW_TAKEN", 1, 3] == await till.one("set_capacity", f"1:2;{FAR_MS - 1}")
     assert ["UNKNOWN_TIER", 1] == await till.one("set_capacity", f"4:2;{FAR_MS - 1}")
     assert before == await dump(till.redis, till.shard)
-    status, _, seq, _ = await till.one("set_capacity", f"1:12;{FAR_MS - 1}")
+    status, _, seq, *_ = await till.one("set_capacity", f"1:12;{FAR_MS - 1}")
     assert ("CAPACITY_SET", "4") == (status, seq)
     records = [entry.record for entry in await journal(till.redis, till.shard)][-2:]
     assert [CapacitySet, Reopened] == [type(record) for record in records]
     assert ["REPLAYED", "1", "4"] == (await till.one("set_capacity", f"1:12;{FAR_MS - 1}"))[:3]
     assert ["REPLAYED", "1", "4"] == (await till.one("reopen", FAR_MS - 1))[:3]
     assert "CLOSED" == (await till.one("close"))[0]
-    assert ("CAPACITY_SET", "6") == tuple((await till.one("set_capacity", f"1:12;{FAR_MS}"))[::2])
+    assert ("CAPACITY_SET", "6") == tuple((await till.one("set_capacity", f"1:12;{FAR_MS}"))[:3:2])
     assert "BOOKED" == (await till.book(Command(new_id("usr"), (1, 1))))[0][0]
     await check_folded(till)
 

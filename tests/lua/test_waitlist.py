@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 from redis.exceptions import ResponseError
 
-from engine import keys
+from engine import keys, reads
 from engine.ids import booking_of_offer, new_id
-from engine.records import Cancelled, Expired, Left, Offered, Stalled
-from engine.waitlist import read_entries, read_entry
+from engine.records import Cancelled, Expired, Joined, Left, Offered, Stalled
+from engine.values import WaitEntry
+from engine.waitlist import Position, placed
 from tests.checks import ask, journal, snapshot
 from tests.lua.waitlist import TTL_MS, Queue, Waiter, full
 from tests.lua.world import Command, Till
@@ -167,6 +169,23 @@ async def test_expired_hold_gives_first_place_once(till: Till) -> None:
     await queue.check()
 
 
+async def test_f62_a_lost_booking_gives_the_first_place_once(till: Till) -> None:
+    """F62, I9: who proves a booking that was lost comes before all others, once a line of it."""
+    queue, [booking] = await full(till, 4)
+    head = await queue.join(1)
+    lost = f"bk_{new_id('usr')[4:]}"
+    first, again, other = (Waiter(till.event, 1) for _ in range(3))
+    assert "JOINED" == (await queue.send_join(first, after_hold=f"{lost}/1"))[0]
+    assert "JOINED" == (await queue.send_join(again, after_hold=f"{lost}/1"))[0]
+    assert "JOINED" == (await queue.send_join(other, after_hold=f"{booking}/1"))[0]
+    order = sorted([first, head, again, other], key=lambda one: one.id)
+    entries = {one.id: (await queue.entry(one)).join_no for one in order}
+    ordered = sorted(order, key=lambda one: entries[one.id])
+    assert [first, head, again, other] == ordered
+    made = [one.after_hold for one in await queue.records(Joined)]
+    assert ["", f"{lost}/1", "", ""] == made
+
+
 async def test_complaint_9_strict_head_waits_for_its_group(till: Till) -> None:
     """Complaint 9: under `strict` places gather for the head's party; nobody passes it."""
     queue, bookings = await full(till, 1, 1, 1, 1)
@@ -193,6 +212,27 @@ async def test_complaint_9_strict_wait_is_bounded(till: Till) -> None:
     assert ["waiting", "offered"] == await queue.statuses(group, single)
     [offered] = await queue.records(Offered)
     assert ("patience", [group.id]) == (offered.reason, offered.passed)
+    await queue.check()
+
+
+async def test_f58_patience_of_a_clock_set_back(till: Till) -> None:
+    """F58: who stops the list since a time that is to come stops it from now on, and on record."""
+    queue, bookings = await full(till, 1, 1, 1, 1)
+    group, single = await queue.join(3), await queue.join(1)
+    await till.cancel(bookings[0])
+    row = (await ask(till.redis, "HGET", queue.names.entries, group.id)).decode().split()
+    row[10] = str(int(row[10]) + 3_600_000)
+    await ask(till.redis, "HSET", queue.names.entries, group.id, " ".join(row))
+    await queue.expire()
+    since = (await queue.entry(group)).stalled_at_ms
+    assert [since] == [record.at_ms for record in await queue.records(Stalled)][1:]
+    until = await ask(till.redis, "ZSCORE", keys.due(till.shard), till.event)
+    assert since + queue.patience_ms == until
+    await queue.expire()
+    assert 2 == len(await queue.records(Stalled))
+    await queue.impatient(group)
+    await queue.expire()
+    assert ["waiting", "offered"] == await queue.statuses(group, single)
     await queue.check()
 
 
@@ -349,13 +389,17 @@ async def test_position(till: Till) -> None:
     first, second = await queue.join(3), await queue.join(2)
     elsewhere = Waiter(till.event, 1, tier_no=2)
     await queue.send_join(elsewhere)
-    found = await read_entries(till.redis, queue.names, [first.id, second.id, elsewhere.id, "wl_x"])
-    places = {key: position for key, (_, position) in found.items()}
+    ask_it = partial(reads.ask, till.redis)
+
+    async def read(*waiters: Waiter) -> dict[str, tuple[WaitEntry, Position | None]]:
+        rows = {w.id: await ask(till.redis, "HGET", queue.names.entries, w.id) for w in waiters}
+        return await placed(ask_it, queue.names, rows)
+
+    places = {key: where for key, (_, where) in (await read(first, second, elsewhere)).items()}
     assert {first.id: (1, 0), second.id: (2, 3), elsewhere.id: (1, 0)} == places
     await queue.leave(first)
-    left = await read_entry(till.redis, queue.names, first.id)
-    assert left is not None
-    assert ("left", None) == (left[0].status, left[1])
+    left, where = (await read(first))[first.id]
+    assert ("left", None) == (left.status, where)
 
 
 @pytest.mark.parametrize("name", keys.EventKeys._fields)

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
@@ -19,6 +20,9 @@ from tests.checks import ask, members_of
 from tests.conftest import BACKLOG_MAX, TIMEOUT_MS
 from tests.lua.waitlist import Queue, Waiter
 from tests.lua.world import Command, Till
+
+#: See `make proofs`.
+pytestmark = pytest.mark.slow
 
 STEPS = 40
 EXAMPLES = 60

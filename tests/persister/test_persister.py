@@ -233,6 +233,23 @@ async def test_f27_two_persisters(
     await check_persisted(database, redis, shard, bookings)
 
 
+async def test_f47_a_home_that_was_left_is_not_followed(
+    persister: Persister, database: asyncpg.Pool, redis: Redis, shard: int, bookings: dict[str, str]
+) -> None:
+    """F47, I20: where only PostgreSQL tells that the reign is over, a silent journal is let go."""
+    following = asyncio.create_task(persister._follow_one_reign())
+    try:
+        await reach(following, database, shard, await last_seq(redis, shard))
+        row = await reigns.read(database, shard)
+        assert row is not None
+        words = {"holder": "a mover", "nonce": "n", "home": row.home}
+        assert row.epoch + 1 == await reigns.claim(database, shard, seen=row, **words)
+        with pytest.raises(module.NotOpen, match="the reign is over"):
+            await asyncio.wait_for(following, 30)
+    finally:
+        following.cancel()
+
+
 async def test_second_persister_waits(
     persister: Persister,
     blocking_redis: Redis,

@@ -72,19 +72,22 @@ class BoxOffice:
         )
         await self.database.execute(
             "INSERT INTO events (id, organizer_id, shard, name, timezone, currency, starts_at,"
-            " ends_at, sale_opens_at, sale_closes_at, person_max)"
-            " VALUES ($1, $2, $3, 'Show', 'UTC', 'EUR', $4, $4, $4, $5, $6)",
+            " ends_at, sale_opens_at, sale_closes_at, person_max, transfers, offer_ttl_ms)"
+            " VALUES ($1, $2, $3, 'Show', 'UTC', 'EUR', $4, $4, $7, $5, $6, $8, $9)",
             event_id,
             organizer_id,
             self.shard,
             now,
             moment(FAR_MS),
             PERSON_MAX,
+            moment(1),
+            rules.transfers,
+            rules.offer_ttl_ms,
         )
         for tier_no, (tier_id, tier) in enumerate(zip(tier_ids, tiers, strict=True), start=1):
             await self.database.execute(
                 "INSERT INTO tiers VALUES ($1, $2, $3, 'Floor', $4, $5, $6, $7, $8,"
-                " NULL, NULL, $9)",
+                " NULL, NULL, $9, $10)",
                 event_id,
                 tier_no,
                 tier_id,
@@ -94,6 +97,7 @@ class BoxOffice:
                 tier.order_min,
                 tier.person_max,
                 tier.is_hidden,
+                f"t{tier_no}t" in rules.after_end,
             )
         if publish:
             command = Publish(event_id, "f", 1, FAR_MS, PERSON_MAX, tiers, rules=rules)
@@ -180,8 +184,8 @@ async def office(
 ) -> BoxOffice:
     """Return an open shard without events."""
     await database.execute(
-        "INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce)"
-        " VALUES ($1, 1, 'open', 'test', now(), 'n')",
+        "INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce, home)"
+        " VALUES ($1, 1, 'open', 'test', now(), 'n', '0')",
         shard,
     )
     return BoxOffice(

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from engine import keys
+from engine.commands import Order
 from engine.ids import new_id
+from engine.outcomes import Booked
 from reconciler.__main__ import app
+from reconciler.judge import report
 from store import reigns
-from tests.checks import ask
+from tests.checks import ask, make_booking_id
 from tests.reconciler.conftest import BoxOffice, Sold
+from tests.reconciler.killed.test_lost_redis import receipts_of
+from tests.reconciler.test_receipts import SIGNING_KEY
 
 DOCUMENT_KEYS = ["verdict", "exit_code", "checked", "violations", "errors"]
 CHECKED_KEYS = ["events", "bookings", "records", "shards"]
@@ -126,12 +134,26 @@ async def test_drift_for_people(sold: Sold) -> None:
     assert "drift: 1 events" in text
 
 
+async def test_ids_are_whole(sold: Sold) -> None:
+    """In a pipe and in the narrowest terminal, what is found is named to be copied."""
+    office = sold.office
+    stock = keys.event(office.shard, sold.event.event_id).stock
+    await ask(office.redis, "HINCRBY", stock, "1.available", 1)
+    _, text = await run(office, "check", "--shard", str(office.shard))
+    assert sold.event.event_id in text
+    result = await office.check()
+    for width in (20, 80, 400):
+        shown = io.StringIO()
+        report.show(result, Console(file=shown, force_terminal=True, width=width), Console())
+        assert {sold.event.event_id, sold.event.tier_ids[0]} <= set(shown.getvalue().split())
+
+
 @pytest.mark.parametrize(
     ("words", "env"),
     [
         (["--event", new_id("evt")], {}),
         (["--shard", "4999"], {}),
-        ([], {"EVENTLY_REDIS_URL": "redis://127.0.0.1:1"}),
+        (["--shard", "own"], {"EVENTLY_REDIS_URL": "redis://127.0.0.1:1"}),
         ([], {"EVENTLY_DATABASE_URL": "postgresql://127.0.0.1:1/evently"}),
         ([], {"EVENTLY_REDIS_URL": "", "EVENTLY_DATA_DIR": "/nonexistent"}),
         ([], {"EVENTLY_SHARDS": "none"}),
@@ -139,6 +161,7 @@ async def test_drift_for_people(sold: Sold) -> None:
 )
 async def test_unchecked(office: BoxOffice, words: list[str], env: dict[str, str]) -> None:
     """What cannot be checked: exit code 2, with a reason."""
+    words = [str(office.shard) if word == "own" else word for word in words]
     code, document = await run_json(office, *words, **env)
     assert (2, "unchecked") == (code, document["verdict"])
     assert document["errors"]
@@ -181,14 +204,14 @@ async def test_recover_says_what_it_did(office: BoxOffice) -> None:
     )
 
 
-async def run_process(office: BoxOffice, *words: str) -> tuple[int | None, str]:
+async def run_process(office: BoxOffice, *words: str, **env: str) -> tuple[int | None, str]:
     """Run the command in a process of its own, and return its exit code and what it said."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "reconciler",
         *words,
-        env={**os.environ, **environment(office)},
+        env={**os.environ, **environment(office), **env},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -214,3 +237,51 @@ async def test_as_a_process(sold: Sold) -> None:
     stdout, stderr = await process.communicate()
     assert (0, b"") == (process.returncode, stderr)
     assert "clean" == json.loads(stdout)["verdict"]
+
+
+@pytest.mark.processes
+async def test_f63_recover_says_what_became_of_receipts(sold: Sold, tmp_path: Path) -> None:
+    """F63: of a shard that is open, and of one that is not; never nothing."""
+    office, path = sold.office, tmp_path / "receipts"
+    user = new_id("usr")
+    own = make_booking_id(sold.event.event_id, user, "k")
+    order = Order(sold.event.event_id, own, user, "print", b"{}", ((1, 1),))
+    outcome = await office.engine.book(office.shard, order)
+    assert isinstance(outcome, Booked)
+    receipts_of({own: outcome}, path)
+    words = ("recover", "--shard", str(office.shard), "--receipts", str(path))
+    key = {"EVENTLY_TICKET_SIGNING_KEY": SIGNING_KEY}
+    for _ in range(2):
+        code, text = await run_process(office, *words, **key)
+        assert 0 == code
+        assert f"line 1: {own}: already there" in text
+        assert "1 receipts: 1 already there" in text
+    code, text = await run(office, "receipts", "redeem", str(path), "--json", **key)
+    assert (0, "there") == (code, json.loads(text)["what"])
+    path.write_text("garbage\n")
+    code, text = await run(office, "receipts", "redeem", str(path), **key)
+    assert 1 == code
+    assert "line 1: not a receipt of ours" in text
+    path.write_text("# nothing\n")
+    code, text = await run(office, "receipts", "redeem", str(path), **key)
+    assert (0, "0 receipts: none in the file") == (code, text.strip())
+
+
+@pytest.mark.processes
+async def test_f63_receipts_of_a_shard_that_is_not_frozen(sold: Sold, tmp_path: Path) -> None:
+    """F63: with receipts, `--thaw` of an open shard redeems them; without, it is a mistake."""
+    office = sold.office
+    await run_process(office, "recover", "--shard", str(office.shard))
+    (tmp_path / "receipts").write_text("garbage\n")
+    words = ("recover", "--thaw", str(office.shard))
+    code, _ = await run_process(office, *words)
+    assert 2 == code
+    code, text = await run_process(
+        office,
+        *words,
+        "--receipts",
+        str(tmp_path / "receipts"),
+        EVENTLY_TICKET_SIGNING_KEY=SIGNING_KEY,
+    )
+    assert 1 == code, text
+    assert "line 1: not a receipt of ours" in text

@@ -272,7 +272,9 @@ async def test_f45_what_an_event_of_older_code_lost_is_found_at_opening(
         for code in before[f"{keys.event(office.shard, event_id).promos}"].keys() - {b"!"}:
             if b"." not in code:
                 await office.database.execute(
-                    "INSERT INTO promos VALUES ($1, $2, 1, 10, 0, '{}')", event_id, code.decode()
+                    "INSERT INTO promos VALUES ($1, $2, 1, 10, 0, '{}') ON CONFLICT DO NOTHING",
+                    event_id,
+                    code.decode(),
                 )
     had = set()
     for event_id in published:

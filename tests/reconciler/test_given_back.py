@@ -11,8 +11,8 @@ from engine.commands import CancelItem, Own, Transfer
 from engine.ids import new_id
 from engine.outcomes import Applied, Booked
 from engine.records import ItemCancelled
+from reconciler.event.derive import derive
 from reconciler.event.snapshot import read_quiet
-from reconciler.repair.derive import derive
 from reconciler.tell.explain import explain
 from tests.checks import ask, journal, make_booking_id
 from tests.reconciler.conftest import BoxOffice

@@ -241,6 +241,14 @@ async def test_f31_trimmed_beyond_the_checkpoint(sold: Sold) -> None:
     assert ("I7", 5, 7) == (violation.invariant, violation.expected, violation.found)
 
 
+async def test_f58_a_hold_that_ends_before_it_was_made(sold: Sold) -> None:
+    """F58: one that a clock made which was set back since may end before its deadline."""
+    maker = Maker(sold.event.event_id)
+    back = msgspec.structs.replace(maker.expired(), at_ms=500)
+    found = await found_after(sold, maker.held(), back)
+    assert "expired_early" not in found
+
+
 @pytest.mark.parametrize("wait", ["late", "in time"])
 async def test_clean_confirmations(sold: Sold, wait: str) -> None:
     """A confirmation in time, and one of an expired hold whose places are taken anew, are legal."""

@@ -17,6 +17,9 @@ PROMO = Promo("EARLY", 50, 20, 0, (1,))
 async def sell(office: BoxOffice) -> str:
     """Sell with a code: two bookings, one of them cancelled, and a hold."""
     event_id = (await office.add_event(publish=False)).event_id
+    await office.database.execute(
+        "INSERT INTO promos VALUES ($1, $2, $3, $4, $5, $6)", event_id, *PROMO[:4], [1]
+    )
     command = Publish(event_id, "f", 1, FAR_MS, PERSON_MAX, TIERS, promos=(PROMO,))
     assert isinstance(await office.engine.publish(office.shard, command), Applied)
     made = []

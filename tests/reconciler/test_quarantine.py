@@ -147,7 +147,7 @@ async def test_refused(
 async def test_postgresql_away(office: BoxOffice) -> None:
     """Without PostgreSQL the answer is exit code 2."""
     code, text = await run(
-        office, "quarantine", "list", EVENTLY_DATABASE_URL="postgresql://127.0.0.1:1/none"
+        office, "quarantine", "list", "--json", EVENTLY_DATABASE_URL="postgresql://127.0.0.1:1/none"
     )
     assert 2 == code
-    assert "PostgreSQL" in text
+    assert "PostgreSQL" in json.loads(text)["error"]

@@ -115,10 +115,10 @@ async def test_f15_flushed_scripts_are_not_well(
     assert 2 == await one.recover()
 
 
-async def test_lost_record_is_frozen(
+async def test_f66_lost_record_that_left_nothing_behind(
     shard: int, own_redis: Redis, connection: asyncpg.Connection
 ) -> None:
-    """I7: a shard that counts more records than its journal has is not opened."""
+    """I7: a record that Redis has acted upon, and of which nothing is left, is `lost` by name."""
     one = coordinator(shard, own_redis, connection)
     await one.recover()
     await append(own_redis, shard, 1, 1, "evt_x")
@@ -126,8 +126,12 @@ async def test_lost_record_is_frozen(
     await ask(own_redis, "XDEL", keys.journal(shard, 1), "2-1")
     await own_redis.script_flush("SYNC")
 
-    with pytest.raises(CannotOpen, match="ends at record 2 in Redis and at 1"):
-        await one.recover()
+    assert 2 == await one.recover()
+    rows = await connection.fetch(
+        "SELECT first_seq, records FROM journal WHERE shard = $1 ORDER BY first_seq", shard
+    )
+    assert [1, 2] == [row["first_seq"] for row in rows]
+    assert '"kind":"lost"' in rows[1]["records"]
 
 
 async def test_f31_f33_postgres_that_went_back_is_frozen(

@@ -32,7 +32,7 @@ async def open_hall(office: BoxOffice) -> str:
     await database.execute(
         "INSERT INTO events (id, organizer_id, shard, name, timezone, currency, starts_at,"
         " ends_at, sale_opens_at, sale_closes_at, person_max)"
-        " VALUES ($1, $2, $3, 'Show', 'UTC', 'EUR', $4, $4, $4, $5, 1000)",
+        " VALUES ($1, $2, $3, 'Show', 'UTC', 'EUR', $4, $4, to_timestamp(0.001), $5, 1000)",
         event_id,
         organizer_id,
         office.shard,

@@ -9,8 +9,8 @@ from engine.emptier import Emptier
 from engine.ids import entry_id, new_id, offer_of_entry
 from engine.outcomes import Applied
 from engine.records import Left, Released
+from reconciler.event.derive import derive
 from reconciler.event.snapshot import read_quiet
-from reconciler.repair.derive import derive
 from reconciler.tell.waitlist import explain_waitlist
 from tests.reconciler import conftest
 from tests.reconciler.conftest import BoxOffice

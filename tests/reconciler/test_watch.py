@@ -6,12 +6,16 @@ import asyncio
 import json
 import urllib.request
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
 from prometheus_client import start_http_server
 
 from engine import keys
+from evently.doctor import Report, _look_at_drift
+from evently.settings import Settings
+from evently.up import parts
 from reconciler.judge import watch_metrics as metrics
 from reconciler.judge.watch import ShardWatch
 from store.pool import connect
@@ -132,6 +136,64 @@ async def test_command_once(sold: Sold) -> None:
         line["code"] for line in lines
     }
     assert {sold.event.event_id} == {line["event_id"] for line in lines}
+
+
+async def test_f69_the_watch_leaves_a_note(
+    sold: Sold, watch: ShardWatch, connection: asyncpg.Connection
+) -> None:
+    """What is wrong stands in PostgreSQL since when, and until when; and that somebody looks."""
+    office = sold.office
+    own = keys.event(office.shard, sold.event.event_id).stock
+
+    async def known() -> dict[str, bool]:
+        rows = await connection.fetch(
+            "SELECT code, gone_at IS NULL AS is_now FROM drift WHERE shard = $1", office.shard
+        )
+        return {row["code"]: row["is_now"] for row in rows}
+
+    assert set() == await whole_pass(watch)
+    assert {} == await known()
+    await ask(office.redis, "HINCRBY", own, "2.sold", 1)
+    codes = await whole_pass(watch)
+    assert dict.fromkeys(codes, True) == await known()
+    again = ShardWatch(office.shard, office.redis, connection)
+    assert codes == await whole_pass(again)
+    await ask(office.redis, "HINCRBY", own, "2.sold", -1)
+    assert set() == await whole_pass(again)
+    assert dict.fromkeys(codes, False) == await known()
+    [row] = await connection.fetch("SELECT * FROM watches WHERE shard = $1", office.shard)
+    assert row["passed_at"] is not None
+
+
+async def test_f69_doctor_tells_drift(
+    sold: Sold, watch: ShardWatch, connection: asyncpg.Connection
+) -> None:
+    """An operator who asks is told of what is wrong, of what was, and of a shard nobody watches."""
+    office = sold.office
+    own = keys.event(office.shard, sold.event.event_id).stock
+
+    async def told() -> dict[str, str]:
+        report = Report()
+        await _look_at_drift(report, connection)
+        return {
+            row.what: row.grade for row in report.rows if row.subject == f"shard {office.shard}"
+        }
+
+    assert {"continuous check": "advice"} == await told()
+    await ask(office.redis, "HINCRBY", own, "2.sold", 1)
+    await whole_pass(watch)
+    assert {"continuous check": "good", "I8 sold_differs": "bad"}.items() <= (await told()).items()
+    await ask(office.redis, "HINCRBY", own, "2.sold", -1)
+    await whole_pass(watch)
+    assert "advice" == (await told())["I8 sold_differs"]
+
+
+def test_f69_watched_by_default() -> None:
+    """Whoever sets nothing is told of drift: `evently up` runs the continuous check."""
+    settings = Settings()
+    assert settings.reconciler_watch_s > 0
+    started = parts(settings, {}, metrics_path=Path("metrics"), shards=[0])
+    assert "watch" in [part.name for part in started]
 
 
 def test_metrics_are_served() -> None:

@@ -63,6 +63,8 @@ class Owner:
     first_seats: tuple[str, ...] = ()
     #: Of a hold: deadline, once it has passed. Of a booking: the tickets each change of it took.
     overdue_at: int = 0
+    #: Of a hold: when it was made, by a clock that has been set back since.
+    ahead_at: int = 0
     #: Of a hold: price of each tier as promised.
     prices: dict[int, int] = field(default_factory=dict)
     is_extended: bool = False
@@ -339,10 +341,16 @@ class Event:
             entry.status = "left"
         return Status.LEFT
 
-    def sweep(self, holds_max: int) -> int:
+    def sweep(self, holds_max: int, is_behind: bool) -> int:
         """Mirror `lua/expire.lua`; return how many holds it ends."""
         self._read(self.tiers)
-        return self._reclaim(holds_max)
+        count = self._reclaim(holds_max)
+        live = [k for k, h in self.holds.items() if h.status == "held" and not h.overdue_at]
+        ahead = [key for key in live if is_behind and self.holds[key].ahead_at]
+        last = sorted(ahead, key=lambda key: -self.holds[key].ahead_at)[:holds_max]
+        for key in last:
+            self._end(key, "expired")
+        return count + len(last)
 
     def _read(self, tier_nos: Iterable[int]) -> None:
         self.read |= set(tier_nos)

@@ -51,7 +51,7 @@ from tests.checks import FAR_MS
 from tests.simulation import model
 from tests.simulation.fold import Fold
 from tests.simulation.staff import StaffedEvent
-from tests.simulation.till import BOUNDS, LIFE_MAX_MS, LIMIT, OVERDUE_TTL_MS, TTL_MS, Till
+from tests.simulation.till import AHEAD_MS, BOUNDS, LIFE_MAX_MS, LIMIT, OVERDUE_TTL_MS, TTL_MS, Till
 
 MARK = keys.MARK.encode()
 USERS = tuple(new_id("usr") for _ in range(4))
@@ -239,20 +239,26 @@ class Sale(RuleBasedStateMachine):
         index=ANY,
         is_live=MOSTLY,
         is_owner=MOSTLY,
-        verb=st.sampled_from(["confirm", "release", "extend", "run out", "run out"]),
+        verb=st.sampled_from(["confirm", "release", "extend", "run out", "run out", "be ahead"]),
     )
     def hold(self, verb: str, which: int, index: int, is_live: bool, is_owner: bool) -> None:
-        """Confirm, release or extend some hold or offer, or let its deadline pass."""
+        """Confirm, release or extend a hold or offer, let its deadline pass, or be far away."""
         event_id = list(self.events)[which]
         holds = self.events[event_id].holds
         live = [key for key, hold in holds.items() if hold.status == "held"]
-        found = live if is_live or verb == "run out" else list(holds)
+        found = live if is_live or verb in {"run out", "be ahead"} else list(holds)
         if not found:
             return
         own_id = found[-1 - index % len(found)]
         words = (own_id, holds[own_id].user if is_owner else STRANGER)
         if verb == "run out":
             holds[own_id].overdue_at = self.till.run_out(event_id, own_id)
+        elif verb == "be ahead" and not holds[own_id].overdue_at:
+            # So far that its life is no longer extended.
+            holds[own_id].ahead_at = self.till.run_ahead(event_id, own_id)
+            holds[own_id].is_extended = True
+        elif verb == "be ahead":
+            pass
         elif verb == "extend":
             self._run(verb, Extend(event_id, *words, 2 * LIFE_MAX_MS, LIFE_MAX_MS), words)
         else:
@@ -383,12 +389,13 @@ class Sale(RuleBasedStateMachine):
         assert expected == status_of(self.till.shift(verb, event_id, seats))
         self._adopt(event_id)
 
-    @rule(which=WHICH)
-    def sweep(self, which: int) -> None:
-        """Let the sweeper come by."""
+    @rule(which=WHICH, is_behind=st.booleans())
+    def sweep(self, which: int, is_behind: bool) -> None:
+        """Let the sweeper come by, one that saw the clock being set back or not."""
         event_id = list(self.events)[which]
-        expected = self.events[event_id].run("sweep", SWEEP_MAX)
-        status, expired, forgotten = self.till.expire(event_id, SWEEP_MAX)
+        expected = self.events[event_id].run("sweep", SWEEP_MAX, is_behind)
+        ahead_ms = AHEAD_MS if is_behind else 0
+        status, expired, forgotten = self.till.expire(event_id, SWEEP_MAX, ahead_ms)
         assert (b"SWEPT", expected, 0) == (status, expired, forgotten)
         self._adopt(event_id)
 

@@ -20,6 +20,8 @@ from tests.shards import SHARDS
 TTL_MS = 600_000
 LIFE_MAX_MS = 1_200_000
 OVERDUE_TTL_MS = 1
+#: By how much the clock was ahead that made some holds, and was set back since.
+AHEAD_MS = 10_000_000
 #: Small, so that it is met; and so slow that no attempt comes back.
 LIMIT = Limit(24, 86_400_000)
 #: Of one person, and of one address.
@@ -36,6 +38,7 @@ class Till:
         self.shard = next(SHARDS)
         self.epoch = 0
         self._past = itertools.count(1)
+        self._ahead = itertools.count(1)
         self.open()
 
     def open(self) -> None:
@@ -77,9 +80,9 @@ class Till:
             for reply in self._run(verb, *commands)
         ]
 
-    def expire(self, event_id: str, holds_max: int) -> list[Any]:
+    def expire(self, event_id: str, holds_max: int, ahead_ms: int) -> list[Any]:
         """Sweep an event."""
-        reply: list[Any] = self._run("expire", Expire(event_id, holds_max, TTL_MS))
+        reply: list[Any] = self._run("expire", Expire(event_id, holds_max, TTL_MS, ahead_ms))
         return reply
 
     def run_out(self, event_id: str, own_id: str) -> int:
@@ -87,6 +90,17 @@ class Till:
         names, at_ms = keys.event(self.shard, event_id), next(self._past)
         self._rewrite(names.holds, own_id, 8, at_ms)
         self.redis.zadd(names.deadlines, {own_id: at_ms})
+        return at_ms
+
+    def run_ahead(self, event_id: str, own_id: str) -> int:
+        """Let a live hold be made by a clock that is ahead, after all that were; return when."""
+        names = keys.event(self.shard, event_id)
+        seconds, _ = self.redis.time()
+        number = next(self._ahead)
+        at_ms = seconds * 1000 + AHEAD_MS // 2 + number
+        self._rewrite(names.holds, own_id, 4, at_ms)
+        self._rewrite(names.holds, own_id, 8, at_ms + 1)
+        self.redis.zadd(names.deadlines, {own_id: at_ms + 1})
         return at_ms
 
     def lose_patience(self, event_id: str, entry_id: str) -> None:

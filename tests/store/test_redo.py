@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from engine.ids import new_id
-from engine.records import Booked, Cancelled, Held, Item, Lost, Record, decode, encode
+from engine.records import Booked, Cancelled, Extended, Item, Lost, Record, decode, encode
 from store import ledger, redo, reigns
 from tests.store.records import AT_MS, booked, cancelled, entries, published
 
@@ -47,8 +47,8 @@ async def event(database: asyncpg.Pool, shard: int) -> str:
 async def claimed(connection: asyncpg.Connection, shard: int, event: str) -> Booked:
     """Claim the shard under epoch 2; epoch 1 has its event and one booking, records 1 and 2."""
     await connection.execute(
-        "INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce)"
-        " VALUES ($1, 2, 'recovering', $2, now() + interval '1 hour', 'n')",
+        "INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce, home)"
+        " VALUES ($1, 2, 'recovering', $2, now() + interval '1 hour', 'n', '0')",
         shard,
         HOLDER,
     )
@@ -214,21 +214,14 @@ async def test_f5_one_record_in_two_versions(
 async def test_what_cannot_be_judged_is_kept(
     connection: asyncpg.Connection, shard: int, event: str, claimed: Booked
 ) -> None:
-    """Records of other kinds, damaged ones, of strange epochs or far ahead become conflicts."""
-    held = Held(
-        version=1,
-        at_ms=1,
-        event_id=event,
-        hold_id="hold_x",
-        user_id="usr_x",
-        fingerprint="f",
-        items=[Item(1, 1, 100)],
-        expires_at_ms=2,
+    """What rests on something unknown, damaged, of strange epochs or far ahead is a conflict."""
+    extended = Extended(
+        version=1, at_ms=AT_MS, event_id=event, hold_id="hold_x", user_id="u", expires_at_ms=2
     )
     merged = await merge(
         connection,
         shard,
-        row(3, held),
+        row(3, extended),
         redo.Row(1, 4, "00000000{}"),
         row(1, booked(event), epoch=7),
         row(10**12, booked(event)),
@@ -239,7 +232,7 @@ async def test_what_cannot_be_judged_is_kept(
     reasons = [reason for _, reason in await conflicts(connection, shard)]
     assert [
         "epoch 7 was never open",
-        "a Held cannot be merged without what came before it",
+        "there is no such hold",
         "record fails its check",
         "there is no such booking",
         "no journal was ever so far ahead of the ledger",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import random
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from engine.records import Booked as BookedRecord
 from engine.records import Detail, encode, read_entries
 from engine.redis_client import connect as connect_redis
 from evently.embedded import ValkeyServer
+from reconciler.recover import coordinator as recovery
 from reconciler.recover.coordinator import Coordinator
 from reconciler.recover.receipts import provider
 from store import redo, reigns
@@ -246,6 +248,35 @@ async def test_f41_coordinators_that_die(office: BoxOffice, valkey: ValkeyServer
     assert before == await content(office)
     assert acked.keys() == (await bookings(office, event)).keys()
     assert set() == await office.codes()
+
+
+async def test_f53_a_recovery_that_was_killed_is_begun_anew_at_once(
+    office: BoxOffice, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F53: a coordinator killed in mid-recovery costs no lease: the next one goes on at once."""
+    event = await office.add_event()
+    acked = await sell(office, event, BOOKINGS)
+    valkey.kill()
+    await restart(office, valkey)
+    monkeypatch.setattr(reigns, "CLAIM_LEASE", dt.timedelta(hours=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(recovery, "REDO_GRACE_S", 3600.0)
+        async with coordinating(office.shard, office.redis, office.database_url) as dead:
+            recovering = asyncio.create_task(dead.recover())
+            while (  # noqa: ASYNC110
+                row := await reigns.read(office.database, office.shard)
+            ) is None or row.epoch < 2:
+                await asyncio.sleep(0.01)
+            async with coordinating(office.shard, office.redis, office.database_url) as hasty:
+                assert await hasty.recover() is None
+    recovering.cancel()
+    await asyncio.gather(recovering, return_exceptions=True)
+
+    async with coordinating(office.shard, office.redis, office.database_url) as last:
+        while (epoch := await last.recover()) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert 3 == epoch
+    assert acked.keys() == (await bookings(office, event)).keys()
 
 
 async def test_f6_receipts_bring_back_what_nobody_else_knows(

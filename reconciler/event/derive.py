@@ -2,7 +2,7 @@
 Records from what they left behind: what an event's values in Redis say of the journal.
 
 Pure functions of one event's values. A derived record stands at the place that the value names, or,
-where only an order is known, between two places. See `reconciler.repair.rewind` for what it is for.
+where only an order is known, between two places. What it is for: `reconciler.recover.rewind`.
 """
 
 from __future__ import annotations

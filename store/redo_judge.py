@@ -1,0 +1,151 @@
+"""
+What the ledger can take of redo records, one after the other.
+
+Part of `store.redo`. A record is judged by what the ledger has and by what was taken before it:
+what it needs must be there, what it takes must be free. What a record says of something that is
+over, and owes nobody anything, is known.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from engine.records import (
+    Blocked,
+    Booked,
+    Cancelled,
+    Confirmed,
+    EventCancelled,
+    Expired,
+    Extended,
+    Held,
+    ItemCancelled,
+    Joined,
+    Left,
+    Offered,
+    Published,
+    Record,
+    Released,
+    SaleChange,
+    Stalled,
+    TicketChange,
+    Transferred,
+    Unblocked,
+)
+from store.redo_claims import Claims, OfHold
+from store.redo_sales import Sales
+from store.redo_tickets import Tickets
+
+
+@dataclass(slots=True)
+class Judge:
+    """Says of each record, in order, whether the ledger can take it; remembers what it took."""
+
+    _sales: Sales = field(default_factory=Sales)
+    _claims: Claims = field(default_factory=Claims)
+    _tickets: Tickets = field(default_factory=Tickets)
+
+    @classmethod
+    async def prepare(
+        cls,
+        connection: asyncpg.Connection,
+        shard: int,
+        records: Sequence[Record],
+        *,
+        hold_life_max_ms: int,
+    ) -> Judge:
+        """Read what the records are judged by."""
+        judge = cls()
+        await judge._sales.read(connection, records)
+        await judge._claims.read(connection, shard, records, hold_life_max_ms=hold_life_max_ms)
+        await judge._tickets.read(connection, records)
+        return judge
+
+    def is_known(self, record: Record) -> bool:
+        """Tell whether the ledger has what a record says already, or it owes nobody anything."""
+        match record:
+            case Booked() | Confirmed():
+                return self._sales.knows_booking(record)
+            case Cancelled() | ItemCancelled():
+                return self._sales.knows_end(record)
+            case Held():
+                return self._claims.knows_hold(record)
+            case Released() | Expired():
+                return self._claims.is_over(record)
+            case Joined():
+                return self._claims.knows_joining(record)
+            case Left():
+                return self._claims.has_left(record)
+            case Offered() | Stalled():
+                return True  # Nobody was answered with it; who waits is offered places anew.
+            case Blocked() | Unblocked():
+                return self._sales.knows_shift(record)
+            case EventCancelled():
+                return self._sales.events.get(record.event_id) == "cancelled"
+        return isinstance(record, TicketChange) and self._tickets.knows(record)
+
+    def refuse(self, record: Record | str) -> str:
+        """Say why the ledger cannot take a record; empty if it can, and then it has taken it."""
+        if isinstance(record, str):
+            return record
+        if isinstance(record, Published):
+            return self._sales.publish(record)
+        if isinstance(record, Booked | Confirmed):
+            reason = self._sales.book(record)
+            if isinstance(record, Confirmed) and not reason:
+                self._claims.lead(record)
+            return reason
+        if isinstance(record, Cancelled | ItemCancelled):
+            reason = self._sales.end(record)
+            if isinstance(record, ItemCancelled) and not reason:
+                self._tickets.give_back(record)
+            return reason
+        if self._sales.events.get(record.event_id, "draft") == "draft":
+            return "the event is not on sale"
+        return self._refuse_other(record)
+
+    def _refuse_other(self, record: Record) -> str:
+        """Judge what is about an event on sale, and neither makes nor ends a booking."""
+        if isinstance(record, OfHold):
+            return self._claims.claim(record)
+        if isinstance(record, Joined):
+            if (record.event_id, record.tier_no) not in self._sales.left:
+                return f"tier {record.tier_no} of the event is not on sale"
+            return self._claims.join(record)
+        if isinstance(record, Left):
+            return self._claims.leave(record)
+        if isinstance(record, TicketChange):
+            return self._tickets.change(record, self._sales.bookings.get(record.booking_id))
+        if isinstance(record, Blocked | Unblocked):
+            return self._sales.shift(record)
+        if isinstance(record, SaleChange):
+            return self._sales.change(record)
+        return f"a {type(record).__name__} cannot be merged without what came before it"
+
+    def take_late(self, record: Record) -> Record | str:
+        """
+        Take a record as a new one, behind all others, or say why it cannot be.
+
+        Its place was given up before anybody told of it, and people have been answered since: what
+        an organizer or a gate did then may have been overtaken, which people must judge.
+
+        Returns:
+            The record to write, an empty text if nothing is owed any more, or the reason.
+        """
+        if self.is_known(record):
+            return ""
+        if isinstance(record, Held | Extended) and record.expires_at_ms <= time.time() * 1_000:
+            return ""
+        if isinstance(record, Published | SaleChange | Blocked | Unblocked):
+            return "it came too late: the sale may have been changed since"
+        if isinstance(record, TicketChange) and not (
+            isinstance(record, Transferred) and self._tickets.remembers_alike(record)
+        ):
+            return "it came too late: the ticket may have been shown since"
+        if isinstance(record, Joined):
+            record = self._claims.with_place(record)
+        return self.refuse(record) or record
