@@ -6,7 +6,15 @@ from collections.abc import Mapping
 
 from tests.determinism.holding import confirm, hold, release
 from tests.determinism.redis_server import Script
-from tests.determinism.scripts import book, cancel, claim, persisted, publish, waitmark
+from tests.determinism.scripts import (
+    availability,
+    book,
+    cancel,
+    claim,
+    persisted,
+    publish,
+    waitmark,
+)
 from tests.determinism.waiting import join, leave
 
 SCRIPTS: Mapping[str, Script] = {
@@ -18,6 +26,7 @@ SCRIPTS: Mapping[str, Script] = {
     "release": release,
     "join": join,
     "leave": leave,
+    "availability": availability,
     "persisted": persisted,
     "waitmark": waitmark,
     "claim": claim,

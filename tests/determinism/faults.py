@@ -82,6 +82,8 @@ def draw(seed: int) -> Plan:
         back_s = rng.choice((0.1, 0.5))
         faults = [fault for fault in faults if fault.kind not in LOSSES]
         faults.append(Fault(rng.randint(EFFECTS // 4, EFFECTS), "time travel", "", back_s))
+    if mode == "wild" and rng.random() < places.REDEEMS:
+        faults += places.redeem(rng, rng.randint(EFFECTS // 2, 2 * EFFECTS))
     return Plan(
         seed=seed,
         mode=mode,

@@ -49,6 +49,12 @@ class Ack(NamedTuple):
     witness: str
     #: The answer repeated an earlier one.
     is_replay: bool = False
+    #: Of a booking: the proof that its buyer has.
+    receipt: str = ""
+
+    def __str__(self) -> str:
+        how = "again " if self.is_replay else ""
+        return f"{self.id} {how}{self.kind} at {self.epoch}:{self.seq}, level {self.level}"
 
 
 @dataclass(slots=True)
@@ -69,6 +75,10 @@ class Judge:
     #: Where Redis wrote what came late, and stands elsewhere in the ledger.
     late: set[tuple[int, int]] = field(default_factory=set)
     acks: list[Ack] = field(default_factory=list)
+    #: What somebody was told that there is not, though it was acknowledged before.
+    denied: list[Ack] = field(default_factory=list)
+    #: What became of receipts, by booking.
+    redeemed: dict[str, str] = field(default_factory=dict)
     #: Bookings and cancellations that were ever asked for.
     asked: set[str] = field(default_factory=set)
     asked_to_cancel: set[str] = field(default_factory=set)
@@ -254,7 +264,9 @@ class Judge:
 
     # The end.
 
-    def check_end(self, state: State, *, is_open: bool, spares_witnesses: bool) -> None:
+    def check_end(
+        self, state: State, *, is_open: bool, spares_witnesses: bool, is_redeemed: bool
+    ) -> None:
         """
         Look at what is left when all is quiet.
 
@@ -263,6 +275,8 @@ class Judge:
 
             spares_witnesses: No worker died or stood still in this history, and PostgreSQL was
                 there: then nothing acknowledged may be lost, or end in a conflict.
+
+            is_redeemed: All receipts were redeemed: then no booking is lost without a word.
         """
         bookings = self._tables["bookings"]
         self._check_fold(bookings)
@@ -278,6 +292,12 @@ class Judge:
             self._check_holds(state)
         for ack in self.acks:
             self._check_ack(ack, state, is_open=is_open, spares=spares_witnesses)
+            if is_redeemed and ack.kind == "booked":
+                self._check_receipt(ack)
+        for ack in self.denied:
+            is_whole = spares_witnesses or not (self.has_lost or self.gone)
+            if is_whole and not self.has_travelled and self._stands(ack):
+                self._object(f"F55: {ack.id}, {ack.kind} by {ack.epoch}:{ack.seq}, was denied")
 
     def _check_fold(self, bookings: Mapping[str, Any]) -> None:
         folded: dict[str, tuple[str, int, int]] = {}
@@ -343,6 +363,16 @@ class Judge:
             f"I4: {ack.id}, acknowledged as {ack.kind} by {ack.epoch}:{ack.seq} at level "
             f"{ack.level} by {ack.witness}, is lost"
         )
+
+    def _check_receipt(self, ack: Ack) -> None:
+        """Of a booking of which there is a receipt, there is the booking or a row for people."""
+        asks = (decode(record.encode()) for _, _, record in self._tables["conflicts"])
+        is_asked = any(isinstance(one, Booked) and one.booking_id == ack.id for one in asks)
+        if ack.id not in self._tables["bookings"] and not is_asked:
+            self._object(
+                f"F62: the receipt of {ack.id} was redeemed ({self.redeemed.get(ack.id)}), and "
+                "there is neither the booking nor a row for people"
+            )
 
     def _has_gone(self, ack: Ack) -> bool:
         """Tell whether the record was made at a server that was then declared gone."""

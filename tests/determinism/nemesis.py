@@ -100,6 +100,8 @@ class Nemesis:
                 return fault.kind
             case "move":
                 self._world.start_mover(fault.server, "", int(fault.amount))
+            case "redeem":
+                self._world.start_redeemer(int(fault.amount))
             case "gone":
                 self._lose_home(fault)
             case "forget scripts":

@@ -31,6 +31,11 @@ SCENES = 0.4
 #: Share in which a worker does not hear.
 DEAF = 0.5
 
+#: Share of histories with losses in which somebody redeems receipts while people buy, and is struck
+#: at some step of it.
+REDEEMS, REDEEM_CRASHES = 0.3, 0.5
+REDEEM_EFFECTS = 60
+
 ROLES: tuple[Role, ...] = ("worker", "persister", "coordinator")
 #: What strikes a process, or one call of it.
 CALL_KINDS = ("kill", "freeze", "drop request", "drop reply", "late", "part")
@@ -76,6 +81,8 @@ def _gone(rng: random.Random, seed: int) -> Plan:
         faults.append(_move(rng, at + rng.randint(20, 300), servers))
     for _ in range(rng.randint(0, 3)):
         faults.append(_any(rng, rng.choice(faults).at, servers, spares_workers=False))
+    if rng.random() < REDEEMS:
+        faults += redeem(rng, at + rng.randint(50, 500))
     return _plan(rng, seed, "gone", servers, faults)
 
 
@@ -95,6 +102,8 @@ def _replicated(rng: random.Random, seed: int) -> Plan:
         faults.append(_move(rng, rng.randint(20, EFFECTS), servers))
     for _ in range(rng.randint(0, 4)):
         faults.append(_any(rng, rng.choice(faults).at, servers, spares_workers=False))
+    if rng.random() < REDEEMS:
+        faults += redeem(rng, rng.randint(EFFECTS // 2, 2 * EFFECTS))
     return _plan(rng, seed, "replicated", servers, faults)
 
 
@@ -105,6 +114,16 @@ def _tail_scene(rng: random.Random) -> list[Fault]:
     faults.append(Fault(at + 5, "split", "", rng.choice((0.5, 2.0)), rng.choice(DOWN_S)))
     kills = [Fault(at + rng.randint(15, 60), "kill", "worker") for _ in range(2)]
     return [*faults, *kills]
+
+
+def redeem(rng: random.Random, at: int) -> list[Fault]:
+    """Let somebody redeem the receipts that there are by then, perhaps struck meanwhile."""
+    faults = [Fault(at, "redeem", "", 5)]
+    if rng.random() < REDEEM_CRASHES:
+        kind = rng.choice(CALL_KINDS)
+        after = rng.randint(0, REDEEM_EFFECTS)
+        faults.append(Fault(at, kind, "redeemer", rng.choice(FREEZES_S), 0, after))
+    return faults
 
 
 def _move(rng: random.Random, at: int, servers: tuple[str, ...]) -> Fault:

@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 from engine.durability import Durability
 from engine.homes import ONLY_SERVER
 
-Role = Literal["worker", "persister", "coordinator", "mover"]
+Role = Literal["worker", "persister", "coordinator", "mover", "redeemer"]
 #: A role, the coordinator that has fenced the shard, or anybody.
-Whose = Literal["worker", "persister", "coordinator", "mover", "recovery", ""]
+Whose = Literal["worker", "persister", "coordinator", "mover", "redeemer", "recovery", ""]
 
 Mode = Literal["calm", "spared", "wild", "time travel", "homes", "gone", "replicated"]
 #: In place of a server's name: PostgreSQL.

@@ -94,8 +94,17 @@ class RedisClient:
         return commands
 
     async def send_packed_command(self, commands: Sequence[tuple[Any, ...]]) -> None:
-        """See redis-py; all are executed at one moment, but for a wait at their end."""
-        self._replies = deque(await self.ask("PIPELINE", *commands))
+        """See redis-py; each at its own moment, but for a transaction, or what is waited for."""
+        self._replies.clear()
+        rest = list(commands)
+        while rest:
+            count = 1
+            if rest[-1][0] == "WAIT":
+                count = len(rest)
+            elif rest[0] == ("MULTI",):
+                count = rest.index(("EXEC",)) + 1
+            self._replies += await self.ask("PIPELINE", *rest[:count])
+            rest = rest[count:]
 
     async def read_response(self) -> Any:
         """See redis-py."""
@@ -221,6 +230,11 @@ class SimulatedWire:
         """Close the connection to another server, as `engine.wire.Wire.leave` does."""
         facts = None if self._link is None else self._link.facts
         if self._link is not None and facts and not is_home(facts.run_id, facts.replid):
+            self._link.cut()
+
+    def close(self) -> None:
+        """See `engine.wire.Wire.close`."""
+        if self._link is not None:
             self._link.cut()
 
     async def call(self, *words: Any) -> Any:

@@ -19,6 +19,7 @@ from engine import keys
 from engine.guard import Facts
 from engine.homes import ONLY_SERVER
 from engine.records import FIELD, last_seq
+from engine.values import member, parse_entry
 from tests.determinism.loop import VirtualLoop
 from tests.determinism.network import Link, Reply
 
@@ -191,8 +192,8 @@ class RedisServer:
         if verb in WRITES:
             self.require_writable()
         match verb:
-            case "HMGET":
-                return [_bytes(meta.get(name)) for name in words[1]]
+            case "HMGET" | "HGET" | "ZSCORE" | "ZLEXCOUNT" | "ZRANGEBYLEX":
+                return self._look_up(verb, *words)
             case "HSET":
                 meta[words[1]] = words[2]
                 self.wrote()
@@ -215,7 +216,7 @@ class RedisServer:
             case "SCRIPT EXISTS":
                 return [sha in self._loaded for sha in words]
             case "PIPELINE":
-                return [self._answer(*call) for call in words]
+                return self._pipeline(words)
             case "PING":
                 return True
             case "EVALSHA":
@@ -226,6 +227,35 @@ class RedisServer:
                 return self._run("claim", words)
             case _:
                 raise NotImplementedError(verb)
+
+    def _pipeline(self, calls: Sequence[Any]) -> list[Any]:
+        """Execute several commands, or one transaction."""
+        if calls[0] != ("MULTI",):
+            return [self._answer(*call) for call in calls]
+        replies = [self._answer(*call) for call in calls[1:-1]]
+        return [b"OK", *(b"QUEUED" for _ in replies), replies]
+
+    def _look_up(self, verb: str, key: str, *words: Any) -> Any:
+        """Read rows of a hash, or where an entry stands on its list."""
+        if verb in {"HMGET", "HGET"}:
+            rows: dict[str, str] = getattr(self.state, key.rpartition(":")[2])
+            names = words[0] if isinstance(words[0], list) else words
+            found = [_bytes(rows.get(_text(name))) for name in names]
+            return found if verb == "HMGET" else found[0]
+        if verb == "ZSCORE":
+            return b"0" if words[0] in self._waiting() else None
+        first, last = words[0][1:], words[1][1:]
+        ahead = [name for name in self._waiting() if first <= name < last]
+        if verb == "ZLEXCOUNT":
+            return len(ahead) + 1
+        return [name.encode() for name in ahead]
+
+    def _waiting(self) -> list[str]:
+        """Return those who wait, as they stand in the sorted set."""
+        entries = {own_id: parse_entry(row.encode()) for own_id, row in self.state.entries.items()}
+        return sorted(
+            member(own_id, entry) for own_id, entry in entries.items() if entry.status == "waiting"
+        )
 
     def _answer(self, verb: str, *words: Any) -> Any:
         """Execute one command of several; return its error as what it replied."""

@@ -14,13 +14,17 @@ from typing import Any
 from unittest.mock import patch
 
 from engine import keys, reads
+from engine.engine import Engine
+from engine.outcomes import Booked
 from engine.redo import RedoBuffer
 from engine.replicas import GroupWaiter
 from engine.shard import Shard
 from persister import persister
 from reconciler.recover import coordinator as recovery
 from reconciler.recover import decide, drain
+from reconciler.recover.redeem import Redeemer
 from store import ledger
+from store.redo_claims import Claims
 from store.redo_judge import Judge
 from store.watermark import Watermark
 from tests.determinism import postgres_server, scripts, statements, world
@@ -272,6 +276,37 @@ def _keeps_connections() -> list[Replaced]:
     return [(SimulatedWire, "leave", lambda *_: None), (reads, "_leads_to", lambda *_: True)]
 
 
+def _no_look_behind_reads() -> list[Replaced]:
+    """What a plain read does not find is not there, whatever Redis has become."""
+
+    async def read(
+        self: Any, shard: int, event_id: str, key: str, own_ids: Sequence[str]
+    ) -> dict[str, bytes]:
+        name = getattr(keys.event(shard, event_id), key)
+        [rows] = await self._shard(shard).ask(("HMGET", name, *own_ids))
+        return {own: row for own, row in zip(own_ids, rows, strict=True) if row is not None}
+
+    return [(Engine, "_read_rows", read)]
+
+
+def _no_receipts() -> list[Replaced]:
+    """What only a buyer can prove is not booked again."""
+
+    async def book(*_: Any) -> Booked:
+        return Booked(1, 1, 1, True, ())
+
+    return [(Redeemer, "_book", book)]
+
+
+def _ends_are_forgotten() -> list[Replaced]:
+    """The end of what nobody knows is dropped: who tells late that it began brings it back."""
+
+    def over(claims: Claims, record: Any) -> bool:
+        return not claims._holds.get(record.hold_id, False)
+
+    return [(Claims, "is_over", over)]
+
+
 def _no_replicas() -> list[Replaced]:
     """Level `replicated` waits for nobody."""
 
@@ -321,6 +356,9 @@ SABOTAGES: dict[str, Callable[[], list[Replaced]]] = {
     "persister's look at a quiet home": _persister_stays,
     "connections that end with their server": _keeps_connections,
     "wait for replicas": _no_replicas,
+    "reign behind what is not found": _no_look_behind_reads,
+    "receipts": _no_receipts,
+    "ends of what nobody knows": _ends_are_forgotten,
 }
 
 

@@ -121,6 +121,17 @@ def publish(server: RedisServer, names: Sequence[str], args: Sequence[str]) -> l
     return [b"PUBLISHED", b"%d" % epoch, b"%d" % seq, server.now_ms, body]
 
 
+def availability(
+    server: RedisServer, _names: Sequence[str], args: Sequence[str]
+) -> list[list[Any]]:
+    """See `lua/availability.lua`; of one event without promo codes."""
+    seq, stock = enter(server, args[0]), server.state.stock
+    if not stock:
+        return [[b"NOT_ON_SALE"]]
+    flat = [word.encode() for pair in stock.items() for word in pair]
+    return [[b"STOCK", seq, server.now_ms, *flat]]
+
+
 def tier_stock(tier_no: int, capacity: str, available: str, price: str) -> dict[str, str]:
     """Return the counters of a tier of which nothing is held."""
     counters = {"capacity": capacity, "available": available, "held": "0", "price": price}

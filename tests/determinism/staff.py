@@ -25,10 +25,11 @@ from engine.durability import Durability
 from engine.engine import Engine
 from engine.errors import OutcomeUnknown
 from engine.outcomes import Applied, Booked, Refused
+from engine.values import CANCELLED
 from persister import persister
 from reconciler import servers
 from reconciler.recover import coordinator as recovery
-from reconciler.recover import keeper, lease, recovered
+from reconciler.recover import keeper, lease, recovered, redeem
 from reconciler.recover import server as recover_server
 from reconciler.recover.decide import Drift
 from reconciler.recover.move import move
@@ -42,6 +43,7 @@ from tests.determinism.network import Link, Network
 from tests.determinism.postgres_client import Connection, Pool
 from tests.determinism.postgres_server import PostgresServer
 from tests.determinism.rebuilding import NoMender, NoTender, SimulatedRebuild, verify
+from tests.determinism.redeeming import SIGNED, no_list
 from tests.determinism.redis_client import RedisClient, SimulatedWire, found_behind, post
 from tests.determinism.redis_server import START_MS, RedisServer
 from tests.determinism.statements import EVENT_ID
@@ -220,6 +222,14 @@ class Worker:
             raise OutcomeUnknown
         return self._booked(booking_of(own.id), promise.level, booked)
 
+    async def looks(self, ack: Ack) -> bool:
+        """Look whether there is what was acknowledged."""
+        if ack.kind in {"booked", "cancelled"}:
+            return await self._engine.read_booking(SHARD, EVENT_ID, ack.id) is not None
+        if ack.kind in {"held", "released"}:
+            return await self._engine.read_hold(SHARD, EVENT_ID, ack.id) is not None
+        return ack.id in await self._engine.read_entries(SHARD, EVENT_ID, [ack.id])
+
     async def release(self, own: Own) -> Ack | str:
         """Give a hold back; return what was acknowledged, or the refusal."""
         return self._applied("released", own, await self._engine.release(SHARD, own))
@@ -237,7 +247,12 @@ class Worker:
         return self._applied("left", own, await self._engine.leave(SHARD, own))
 
     def _booked(self, booking_id: str, level: Durability, booked: Booked) -> Ack:
-        return Ack(booking_id, "booked", booked.epoch, booked.seq, level, self.process.name)
+        has_ended = booked.status == CANCELLED
+        receipt = "" if has_ended else SIGNED.of(booked, booking_id) or ""
+        place = booked.epoch, booked.seq
+        return Ack(
+            booking_id, "booked", *place, level, self.process.name, booked.is_replay, receipt
+        )
 
     def _applied(self, kind: Kind, own: Own | Join, outcome: Applied | Refused) -> Ack | str:
         if isinstance(outcome, Refused):
@@ -335,6 +350,8 @@ def staged(site: Site, rng: random.Random, tell: Callable[[str], None] | None) -
         (acl, "drift", no_drift),
         (recovery, "Rebuild", SimulatedRebuild),
         (recovery, "refill", no_refill),
+        (redeem, "connect", redis_client),
+        (redeem.Redeemer, "_join", no_list),
         (recovery, "Mender", NoMender),
         (keeper, "Tender", NoTender),
         (recovery, "verify", verify),

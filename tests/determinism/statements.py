@@ -817,6 +817,27 @@ def redo_journal(
 
 
 @_statement()
+def event_by_id(tx: Transaction, event_id: str, *, now_s: float) -> list[Row]:
+    row = tx.get("events", event_id)
+    if row is None:
+        return []
+    texts = ("organizer_id", "name", "description", "category", "venue", "timezone", "currency")
+    moments = ("starts_at", "ends_at", "sale_opens_at", "sale_closes_at", "created_at")
+    return [
+        Row(
+            id=event_id,
+            shard=0,
+            status=row["status"],
+            person_max=100,
+            version=1,
+            published_at=None,
+            **dict.fromkeys(texts, ""),
+            **dict.fromkeys(moments),
+        )
+    ]
+
+
+@_statement()
 def redo_entries(
     tx: Transaction,
     _events: Sequence[str],

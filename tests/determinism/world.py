@@ -23,6 +23,7 @@ from tests.determinism.nemesis import Nemesis
 from tests.determinism.network import Network
 from tests.determinism.plans import Plan, Role
 from tests.determinism.postgres_server import PostgresServer
+from tests.determinism.redeeming import run_redeemer
 from tests.determinism.redis_server import RedisServer
 from tests.determinism.replication import Pair
 from tests.determinism.staff import (
@@ -38,6 +39,9 @@ from tests.determinism.statements import EVENT_ID, STATEMENTS
 
 #: Processes of each role.
 STAFF: Mapping[Role, int] = {"worker": 2, "persister": 2, "coordinator": 2}
+#: Those whom somebody starts by hand.
+HUMANS: tuple[Role, ...] = ("mover", "redeemer")
+REDEEM_TRIES = 5
 #: Virtual time that buyers and faults get, and in which all must then come to rest.
 SALE_S = 60.0
 REST_S = 120.0
@@ -83,7 +87,7 @@ class World:
         self.timeline: list[str] = []
         self.is_told = is_told
         self._heals = self._is_over = False
-        self._staff: dict[Role, list[Process]] = {role: [] for role in (*STAFF, "mover")}
+        self._staff: dict[Role, list[Process]] = {role: [] for role in (*STAFF, *HUMANS)}
         #: What the settings of each process name.
         self._lists: dict[Process, tuple[str, ...]] = {}
         #: Under which epoch that is over a worker has its door open, and since when it could know.
@@ -108,7 +112,7 @@ class World:
             self.loop.run_while(lambda: not self._is_at_rest(), until_s=rest_s)
             if self.plan.others and self._is_at_rest():
                 self._stay()
-            end = self._judge_end()
+            end = self._judge_end(is_redeemed=self._redeem())
             self._close()
         self.judge.violations += [repr(error) for error in self.loop.unforeseen]
         return Result(
@@ -190,6 +194,37 @@ class World:
         servers = servers_of(self.plan.servers, self.plan.floor)
         process.spawn(run_mover(servers, to, said_gone, tries, self.tell))
 
+    def start_redeemer(self, tries: int) -> None:
+        """Let somebody redeem the receipts of all that was booked so far."""
+        process = self._new_process("redeemer")
+        receipts = [ack.receipt for ack in self.judge.acks if ack.receipt]
+        self.tell(f"{process.name} redeems {len(receipts)} receipts")
+        servers = servers_of(self.plan.servers, self.plan.floor)
+        took = self.judge.redeemed
+        process.spawn(
+            run_redeemer(
+                servers,
+                receipts,
+                tries,
+                self.tell,
+                lambda one: took.update({one.booking_id: one.what}),
+            )
+        )
+
+    def _redeem(self) -> bool:
+        """Let all receipts be redeemed where anything may have been lost; tell whether it was."""
+        may_have_lost = self.judge.has_lost or bool(self.judge.gone)
+        if not may_have_lost or not self._is_at_rest() or self._reign_state != "open":
+            return False
+        self.start_redeemer(REDEEM_TRIES)
+        self.loop.run_while(lambda: not self._is_at_rest(), until_s=self.loop.time() + REST_S)
+        return self._is_at_rest() and self._reign_state == "open"
+
+    @property
+    def _reign_state(self) -> str:
+        state: str = self.postgres.tables["reigns"][0]["state"]
+        return state
+
     def _new_process(self, role: Role) -> Process:
         self._lives += 1
         process = Process(self.loop, f"{role}-{self._lives}")
@@ -202,7 +237,7 @@ class World:
         role: Role = next(role for role, staff in self._staff.items() if process in staff)
         self._staff[role].remove(process)
         self._over_since_s.pop(process, None)
-        if role == "mover":
+        if role in HUMANS:
             return
         if role == "worker":
             self.judge.dead.add(process.name)
@@ -281,7 +316,7 @@ class World:
             and meta.get("state") == "open"
             and place[0] == int(meta["seq"])
             and not tables["redo"]
-            and not any(mover.is_busy for mover in self._staff["mover"])
+            and not any(one.is_busy for role in HUMANS for one in self._staff[role])
             and not any(process.frozen_until_s > self.loop.time() for process in self._lists)
             and len(self.workers) == STAFF["worker"]
             and all(self._is_as_it_should_be(worker) for worker in self.workers.values())
@@ -292,7 +327,7 @@ class World:
         knows = self.home.name in worker.names
         return (worker.reign is not None) == knows and not worker.remembers
 
-    def _judge_end(self) -> str:
+    def _judge_end(self, *, is_redeemed: bool) -> str:
         reign = self.postgres.tables["reigns"].get(0, {"state": "unclaimed"})
         if not self._is_at_rest():
             self.judge.violations.append(
@@ -306,7 +341,10 @@ class World:
         if not is_open and not self._is_legitimate(reign["reason"]):
             self.judge.violations.append(f"I18: {end}, which nothing in this history explains")
         self.judge.check_end(
-            self.home.state, is_open=is_open, spares_witnesses=self.plan.spares_witnesses
+            self.home.state,
+            is_open=is_open,
+            spares_witnesses=self.plan.spares_witnesses,
+            is_redeemed=is_redeemed,
         )
         return end
 

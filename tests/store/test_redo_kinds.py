@@ -244,14 +244,15 @@ async def test_f61_what_was_given_up_does_not_come_back(
     """F61: who tells late of a hold or a joining whose end somebody was told brings it not back."""
     item = {"user_id": "usr_h", "items": [Item(1, 1, 100)]}
     wl = joined(event, "usr_h", 10**11 + 1)
-    began, ended = {
+    ways: dict[str, tuple[Record, Record]] = {
         "released": (held(event), of(event, Released, hold_id="hold_1", **item)),
         "left": (
             wl,
             of(event, Left, entry_id=wl.entry_id, user_id="u", tier_no=1, quantity=1, why="owner"),
         ),
         "declined": (wl, of(event, Released, hold_id=offer_of_entry(wl.entry_id), **item)),
-    }[way]
+    }
+    began, ended = ways[way]
     first = await merge(connection, shard, row(4, ended))
     late = await merge(connection, shard, row(3, began))
 
