@@ -77,13 +77,15 @@ class Claims:
         ids |= {entry_of_offer(one.hold_id) for one in holds if _is_offer(one)}
         if ids:
             await self._read_entries(connection, records, sorted(ids))
-        begun = [
-            one for one in records if isinstance(one, Joined) and one.entry_id not in self._entries
+        unknown = [
+            one
+            for one in records
+            if isinstance(one, Joined | Left) and one.entry_id not in self._entries
         ]
         # Of a hold that was confirmed the booking tells.
-        if begun or not all(isinstance(record, Confirmed) for record in holds):
-            at_ms = min(record.at_ms for record in (*holds, *begun)) - hold_life_max_ms
-            wanted = {one.hold_id for one in holds} | {one.entry_id for one in begun}
+        if unknown or not all(isinstance(record, Confirmed) for record in holds):
+            at_ms = min(record.at_ms for record in (*holds, *unknown)) - hold_life_max_ms
+            wanted = {one.hold_id for one in holds} | {one.entry_id for one in unknown}
             await self._read_journal(connection, shard, wanted, at_ms)
 
     async def _read_entries(

@@ -237,9 +237,10 @@ async def test_f60_what_owes_nobody_anything_is_known(
     assert [] == await conflicts(connection, shard)
 
 
+@pytest.mark.parametrize("is_late", [False, True])
 @pytest.mark.parametrize("way", ["released", "left", "declined"])
 async def test_f61_what_was_given_up_does_not_come_back(
-    connection: asyncpg.Connection, shard: int, event: str, claimed: Booked, way: str
+    connection: asyncpg.Connection, shard: int, event: str, claimed: Booked, way: str, is_late: bool
 ) -> None:
     """F61: who tells late of a hold or a joining whose end somebody was told brings it not back."""
     item = {"user_id": "usr_h", "items": [Item(1, 1, 100)]}
@@ -253,16 +254,19 @@ async def test_f61_what_was_given_up_does_not_come_back(
         "declined": (wl, of(event, Released, hold_id=offer_of_entry(wl.entry_id), **item)),
     }
     began, ended = ways[way]
+    if is_late:  # Its own place is given up as well.
+        await merge(connection, shard, row(5, booked(event)))
     first = await merge(connection, shard, row(4, ended))
     late = await merge(connection, shard, row(3, began))
 
     assert (1, 0) == (first.found, first.conflicts)
     assert (0, 1, 0) == (late.found, late.known, late.conflicts)
     records = await journal(connection, shard)
-    assert [Lost, type(ended)] == [type(record) for record in records[2:]]
+    assert (Lost, type(ended)) == (type(records[2]), type(records[-1]))
     assert {} == await statuses(connection, event)
-    again = await merge(connection, shard, row(3, began), row(4, ended))
-    assert (0, 2, 0) == (again.found, again.known, again.conflicts)
+    for rows in ([row(4, ended)], [row(3, began), row(4, ended)]):
+        again = await merge(connection, shard, *rows)
+        assert (0, len(rows), 0) == (again.found, again.known, again.conflicts)
 
 
 async def test_f60_a_publishing_and_what_follows(
