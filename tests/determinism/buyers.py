@@ -26,8 +26,6 @@ PAUSE_S = 0.3
 HOLDS, CONFIRMED, OVER = 0.3, 0.6, 0.85
 #: Share of those who wait that leave the list.
 LEFT = 0.4
-#: Share of answers after which somebody looks whether it is so.
-LOOKS = 0.2
 #: Longer than any history.
 HOLD_TTL_MS = 10_000_000
 #: Longest wait for an answer; level `database` may take longer than that.
@@ -117,7 +115,7 @@ async def _ask(
             world.tell(f"buyer was told {answer}")
             if isinstance(answer, Ack):
                 world.judge.acks.append(answer)
-                if world.rng.random() < LOOKS:
+                if world.plan.looks and world.rng.random() < world.plan.looks:
                     await _look(world, answer)
             return answer
         await asyncio.sleep(PAUSE_S)

@@ -82,9 +82,7 @@ def draw(seed: int) -> Plan:
         back_s = rng.choice((0.1, 0.5))
         faults = [fault for fault in faults if fault.kind not in LOSSES]
         faults.append(Fault(rng.randint(EFFECTS // 4, EFFECTS), "time travel", "", back_s))
-    if mode == "wild" and rng.random() < places.REDEEMS:
-        faults += places.redeem(rng, rng.randint(EFFECTS // 2, 2 * EFFECTS))
-    return Plan(
+    plan = Plan(
         seed=seed,
         mode=mode,
         capacity=rng.choice((1, 2, 3, 5, 8)),
@@ -94,6 +92,7 @@ def draw(seed: int) -> Plan:
         faults=tuple(sorted(faults)),
         has_list=rng.random() < 0.3,
     )
+    return places.with_receipts(rng, plan) if mode == "wild" else plan
 
 
 def _backlog_scene(rng: random.Random, mode: Mode) -> list[Fault]:

@@ -23,6 +23,7 @@ from engine.records import (
     Confirmed,
     Held,
     Joined,
+    Left,
     Lost,
     Record,
     Released,
@@ -331,8 +332,13 @@ class Judge:
             return row is not None and row["status"] == "cancelled"
         if ack.kind in {"joined", "left"}:
             entry = self._tables["entries"].get(ack.id)
-            if entry is None:
-                return ack.kind == "left"  # Whose joining was lost is owed nothing.
+            if (
+                entry is None
+            ):  # Whose joining was lost, or is told when it is over, is owed nothing.
+                return ack.kind == "left" or any(
+                    isinstance(record, Left) and record.entry_id == ack.id
+                    for _, record in records_of(self._tables)
+                )
             return ack.kind == "joined" or entry["status"] == "left"
         its: list[Record] = [
             record

@@ -82,10 +82,55 @@ def _seen_by_the_dead() -> list[Plan]:
     ]
 
 
+def _left_in_the_journal() -> list[Plan]:
+    """F32: persisters stand still, and the shard is opened anew meanwhile."""
+    still = [Fault(at, "freeze", "persister", 3.0) for at in (330, 331)]
+    return [
+        _plan("spared", *still, Fault(at, "forget scripts"), orders=8)._replace(looks=0.0)
+        for at in (355, 360, 365, 370)
+    ]
+
+
+def _looked_for_after_a_flush() -> list[Plan]:
+    """F55: who looks for what they have finds Redis flushed, before anybody has noticed it."""
+    return [
+        _plan("spared", Fault(at, "flush all"), orders=8)._replace(looks=1.0)
+        for at in range(335, 385, 5)
+    ]
+
+
+def _sold_behind_a_loss() -> list[Plan]:
+    """F12: Redis loses its last writes and changes its history under open connections."""
+    return [
+        _plan("spared", Fault(at, "flip", "", 3), orders=8)._replace(looks=0.0)
+        for at in range(330, 380, 10)
+    ]
+
+
+def _vouched_for_by_nobody() -> list[Plan]:
+    """F10: a replica takes over that lacks what nobody else has, workers being dead."""
+    return [
+        _plan(
+            "replicated",
+            Fault(300, "freeze", "persister", 12.0),
+            Fault(301, "freeze", "persister", 12.0),
+            Fault(305, "split", "", 0.5, 6.0),
+            Fault(at, "kill", "worker"),
+            Fault(at + 2, "kill", "worker"),
+            orders=8,
+        )._replace(floor="replicated", tries=15, looks=0.0)
+        for at in range(325, 365, 10)
+    ]
+
+
 #: By sabotage.
 PLACED: Mapping[str, Sequence[Plan]] = {
     "mark behind what was loaded": _lost_rows(),
     "home in the claim": _late_coordinator(),
     "claim that stands at opening": _flushed_before_opening(),
     "what workers saw": _seen_by_the_dead(),
+    "drain": _left_in_the_journal(),
+    "reign behind what is not found": _looked_for_after_a_flush(),
+    "look at the server": _sold_behind_a_loss(),
+    "wait for replicas": _vouched_for_by_nobody(),
 }

@@ -81,9 +81,7 @@ def _gone(rng: random.Random, seed: int) -> Plan:
         faults.append(_move(rng, at + rng.randint(20, 300), servers))
     for _ in range(rng.randint(0, 3)):
         faults.append(_any(rng, rng.choice(faults).at, servers, spares_workers=False))
-    if rng.random() < REDEEMS:
-        faults += redeem(rng, at + rng.randint(50, 500))
-    return _plan(rng, seed, "gone", servers, faults)
+    return with_receipts(rng, _plan(rng, seed, "gone", servers, faults))
 
 
 def _replicated(rng: random.Random, seed: int) -> Plan:
@@ -102,9 +100,7 @@ def _replicated(rng: random.Random, seed: int) -> Plan:
         faults.append(_move(rng, rng.randint(20, EFFECTS), servers))
     for _ in range(rng.randint(0, 4)):
         faults.append(_any(rng, rng.choice(faults).at, servers, spares_workers=False))
-    if rng.random() < REDEEMS:
-        faults += redeem(rng, rng.randint(EFFECTS // 2, 2 * EFFECTS))
-    return _plan(rng, seed, "replicated", servers, faults)
+    return with_receipts(rng, _plan(rng, seed, "replicated", servers, faults))
 
 
 def _tail_scene(rng: random.Random) -> list[Fault]:
@@ -116,14 +112,17 @@ def _tail_scene(rng: random.Random) -> list[Fault]:
     return [*faults, *kills]
 
 
-def redeem(rng: random.Random, at: int) -> list[Fault]:
-    """Let somebody redeem the receipts that there are by then, perhaps struck meanwhile."""
-    faults = [Fault(at, "redeem", "", 5)]
+def with_receipts(rng: random.Random, plan: Plan) -> Plan:
+    """Perhaps let somebody redeem the receipts that there are by then, and be struck meanwhile."""
+    if rng.random() >= REDEEMS:
+        return plan
+    at = rng.randint(EFFECTS // 2, 3 * EFFECTS)
+    faults = [*plan.faults, Fault(at, "redeem", "", 5)]
     if rng.random() < REDEEM_CRASHES:
         kind = rng.choice(CALL_KINDS)
         after = rng.randint(0, REDEEM_EFFECTS)
         faults.append(Fault(at, kind, "redeemer", rng.choice(FREEZES_S), 0, after))
-    return faults
+    return plan._replace(faults=tuple(sorted(faults)))
 
 
 def _move(rng: random.Random, at: int, servers: tuple[str, ...]) -> Fault:

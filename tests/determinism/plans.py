@@ -67,6 +67,8 @@ class Plan(NamedTuple):
     has_list: bool = False
     #: How often a buyer asks.
     tries: int = 6
+    #: Share of answers after which somebody looks whether it is so.
+    looks: float = 0.2
 
     @property
     def capacities(self) -> dict[int, int]:

@@ -24,7 +24,6 @@ from reconciler.recover import coordinator as recovery
 from reconciler.recover import decide, drain
 from reconciler.recover.redeem import Redeemer
 from store import ledger
-from store.redo_claims import Claims
 from store.redo_judge import Judge
 from store.watermark import Watermark
 from tests.determinism import postgres_server, scripts, statements, world
@@ -298,15 +297,6 @@ def _no_receipts() -> list[Replaced]:
     return [(Redeemer, "_book", book)]
 
 
-def _ends_are_forgotten() -> list[Replaced]:
-    """The end of what nobody knows is dropped: who tells late that it began brings it back."""
-
-    def over(claims: Claims, record: Any) -> bool:
-        return not claims._holds.get(record.hold_id, False)
-
-    return [(Claims, "is_over", over)]
-
-
 def _no_replicas() -> list[Replaced]:
     """Level `replicated` waits for nobody."""
 
@@ -358,7 +348,6 @@ SABOTAGES: dict[str, Callable[[], list[Replaced]]] = {
     "wait for replicas": _no_replicas,
     "reign behind what is not found": _no_look_behind_reads,
     "receipts": _no_receipts,
-    "ends of what nobody knows": _ends_are_forgotten,
 }
 
 

@@ -15,12 +15,12 @@ SMALL, LARGE, PIECE = 80, 1_200, 40
 SABOTAGE_SEEDS_MAX = 150
 #: Where the search begins: a little before the first seed that was seen to notice it.
 FIRST_SEEDS = {
-    "what workers saw": 60,
-    "epoch still open at level database": 500,
-    "claim that stands at opening": 20,
-    "wait for replicas": 460,
-    "wait for PostgreSQL": 390,
-    "judgement of redo": 80,
+    "epoch check of scripts": 90,
+    "epoch still open at level database": 512,
+    "judgement of redo": 290,
+    "receipts": 80,
+    "redo": 24,
+    "wait for PostgreSQL": 290,
 }
 HOME_CLAIM = "home in the claim"
 
@@ -38,9 +38,10 @@ def test_histories(pytestconfig: pytest.Config, first: int) -> None:
 def test_sabotage_is_noticed(name: str) -> None:
     """Without a safeguard some history breaks a promise: the rig can fail."""
     first = FIRST_SEEDS.get(name, 0)
+    # Nobody looks at what they have: it costs calls.
+    plans = (draw(seed)._replace(looks=0.0) for seed in range(first, first + SABOTAGE_SEEDS_MAX))
     with without(name):
-        noticed = next(histories.failing(range(first, first + SABOTAGE_SEEDS_MAX)), None)
-    assert noticed is not None
+        assert any(histories.run(plan).violations for plan in plans)
 
 
 @pytest.mark.parametrize("name", sorted(PLACED.keys() - {HOME_CLAIM}))
