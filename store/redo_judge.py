@@ -3,7 +3,8 @@ What the ledger can take of redo records, one after the other.
 
 Part of `store.redo`. A record is judged by what the ledger has and by what was taken before it:
 what it needs must be there, what it takes must be free. What a record says of something that is
-over, and owes nobody anything, is known.
+over is known. That something is over of which nobody has told that it began is taken: whoever
+tells of that later, having stood still, must not bring it back.
 """
 
 from __future__ import annotations
@@ -75,11 +76,11 @@ class Judge:
             case Held():
                 return self._claims.knows_hold(record)
             case Released() | Expired():
-                return self._claims.is_over(record)
+                return self._is_draft(record) or self._claims.is_over(record)
             case Joined():
                 return self._claims.knows_joining(record)
             case Left():
-                return self._claims.has_left(record)
+                return self._is_draft(record) or self._claims.has_left(record)
             case Offered() | Stalled():
                 return True  # Nobody was answered with it; who waits is offered places anew.
             case Blocked() | Unblocked():
@@ -104,9 +105,13 @@ class Judge:
             if isinstance(record, ItemCancelled) and not reason:
                 self._tickets.give_back(record)
             return reason
-        if self._sales.events.get(record.event_id, "draft") == "draft":
+        if self._is_draft(record):
             return "the event is not on sale"
         return self._refuse_other(record)
+
+    def _is_draft(self, record: Record) -> bool:
+        """Tell whether the event is not on sale: nothing can have been taken of it."""
+        return self._sales.events.get(record.event_id, "draft") == "draft"
 
     def _refuse_other(self, record: Record) -> str:
         """Judge what is about an event on sale, and neither makes nor ends a booking."""

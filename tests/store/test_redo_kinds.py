@@ -205,7 +205,7 @@ async def test_f60_what_contradicts_the_ledger_is_kept(
 async def test_f60_what_owes_nobody_anything_is_known(
     connection: asyncpg.Connection, shard: int, event: str, claimed: Booked
 ) -> None:
-    """An end of what is over or unknown, and what the list did by itself, is no conflict."""
+    """An end of what is over, and what the list did by itself, is known; no end is a conflict."""
     entry = new_id("wl")
     offered = of(
         event,
@@ -221,9 +221,11 @@ async def test_f60_what_owes_nobody_anything_is_known(
         reason="turn",
         passed=[],
     )
+    hold = {"user_id": "u", "items": [Item(1, 1, 100)]}
     over: list[Record] = [
-        of(event, Released, hold_id="hold_9", user_id="u", items=[Item(1, 1, 100)]),
-        of(event, Expired, hold_id="hold_9", user_id="u", items=[Item(1, 1, 100)]),
+        of(event, Released, hold_id="hold_9", **hold),
+        of(event, Released, hold_id=offer_of_entry(entry), **hold),
+        of(event, Expired, hold_id="hold_9", **hold),
         of(event, Left, entry_id=entry, user_id="u", tier_no=1, quantity=1, why="owner"),
         offered,
     ]
@@ -231,8 +233,40 @@ async def test_f60_what_owes_nobody_anything_is_known(
         connection, shard, *(row(seq, one) for seq, one in enumerate(over, start=3))
     )
 
-    assert (0, len(over), 0) == (merged.found, merged.known, merged.conflicts)
+    assert (2, 3, 0) == (merged.found, merged.known, merged.conflicts)
     assert [] == await conflicts(connection, shard)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("way", ["released", "left", "declined"])
+async def test_f61_what_was_given_up_does_not_come_back(
+    connection: asyncpg.Connection, shard: int, event: str, claimed: Booked, way: str, is_late: bool
+) -> None:
+    """F61: who tells late of a hold or a joining whose end somebody was told brings it not back."""
+    item = {"user_id": "usr_h", "items": [Item(1, 1, 100)]}
+    wl = joined(event, "usr_h", 10**11 + 1)
+    ways: dict[str, tuple[Record, Record]] = {
+        "released": (held(event), of(event, Released, hold_id="hold_1", **item)),
+        "left": (
+            wl,
+            of(event, Left, entry_id=wl.entry_id, user_id="u", tier_no=1, quantity=1, why="owner"),
+        ),
+        "declined": (wl, of(event, Released, hold_id=offer_of_entry(wl.entry_id), **item)),
+    }
+    began, ended = ways[way]
+    if is_late:  # Its own place is given up as well.
+        await merge(connection, shard, row(5, booked(event)))
+    first = await merge(connection, shard, row(4, ended))
+    late = await merge(connection, shard, row(3, began))
+
+    assert (1, 0) == (first.found, first.conflicts)
+    assert (0, 1, 0) == (late.found, late.known, late.conflicts)
+    records = await journal(connection, shard)
+    assert (Lost, type(ended)) == (type(records[2]), type(records[-1]))
+    assert {} == await statuses(connection, event)
+    for rows in ([row(4, ended)], [row(3, began), row(4, ended)]):
+        again = await merge(connection, shard, *rows)
+        assert (0, len(rows), 0) == (again.found, again.known, again.conflicts)
 
 
 async def test_f60_a_publishing_and_what_follows(

@@ -183,6 +183,21 @@ async def test_f62_the_rules_of_today_and_the_price_of_the_receipt(
     assert [b"9", b"0"] == fields
 
 
+async def test_f62_the_publishing_was_lost_as_well(
+    office: BoxOffice, valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    """F62: of an event that neither store has on sale any more, people judge; nobody waits."""
+    size = log_of(valkey).stat().st_size
+    event = await office.add_event()
+    lines = lines_of(await sell(office, event, 1), tmp_path / "receipts")
+    await lose_tail(office, valkey, size)
+
+    [told] = await redeem(office, lines)
+    assert "judge" == told.what
+    assert "not_on_sale" in told.said
+    assert 1 == len(await conflicts(office))
+
+
 async def test_f62_what_is_not_ours(office: BoxOffice, tmp_path: Path) -> None:
     """F62: damaged, of another key, of no event of ours: named, and nothing is done."""
     event = await office.add_event()
