@@ -186,6 +186,7 @@ class VirtualLoop:
         """Nobody sends signals here."""
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """See asyncio: what nobody took is kept for the judge."""
+        """See asyncio: what nobody took is kept for the judge; the end of who is killed is not."""
         error = context.get("exception")
-        self.unforeseen.append(error or RuntimeError(str(context.get("message"))))
+        if not isinstance(error, asyncio.CancelledError):
+            self.unforeseen.append(error or RuntimeError(str(context.get("message"))))

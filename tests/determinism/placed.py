@@ -83,10 +83,17 @@ def _seen_by_the_dead() -> list[Plan]:
 
 
 def _left_in_the_journal() -> list[Plan]:
-    """F32: persisters stand still, and the shard is opened anew meanwhile."""
+    """F32: opened anew while persisters stand still, and no worker is left that knows."""
     still = [Fault(at, "freeze", "persister", 3.0) for at in (330, 331)]
     return [
-        _plan("spared", *still, Fault(at, "forget scripts"), orders=8)._replace(looks=0.0)
+        _plan(
+            "spared",
+            *still,
+            Fault(at - 2, "kill", "worker"),
+            Fault(at - 1, "kill", "worker"),
+            Fault(at, "forget scripts"),
+            orders=8,
+        )._replace(looks=0.0)
         for at in (355, 360, 365, 370)
     ]
 
