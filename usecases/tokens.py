@@ -8,7 +8,7 @@ required, and a token of another type or audience is refused (S1, S2).
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jwt
 
@@ -33,6 +33,12 @@ class Principal(NamedTuple):
     user_id: str
     role: str
     organizer_id: str | None
+    session_id: str | None = None
+    #: A machine's, if it is not a person's: with what may be done with it, and to what event.
+    kind: Literal["user", "api_key", "device"] = "user"
+    scopes: frozenset[str] = frozenset()
+    event_id: str | None = None
+    token_version: int = 0
 
 
 class Tokens:

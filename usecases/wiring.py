@@ -32,7 +32,7 @@ from store import journal, redo, reigns
 from store.notices import Notices
 from store.pool import Database, Pool, create_pool
 from store.watermark import Watermark
-from usecases import metrics
+from usecases import metrics, rights
 from usecases.acks import Acks
 from usecases.buckets import Buckets
 from usecases.catalog import Catalog
@@ -136,12 +136,16 @@ async def opened(options: Options) -> AsyncIterator[Services]:
     passwords = Passwords(
         at_once_max=options.password_hashes_max, waiting_max=options.passwords_waiting_max
     )
+    standings = rights.Standings(pools.organizers)
     services = Services(
         engine=engine,
         pools=pools,
         watermark=watermark,
         acks=acks,
-        catalog=Catalog(pools.events, partial(is_loaded, engine)),
+        catalog=Catalog(
+            pools.events, partial(is_loaded, engine), partial(rights.sees, standings)
+        ),
+        standings=standings,
         tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
         passwords=passwords,
         ticket_codes=TicketCodes(options.ticket_signing_key),
