@@ -48,6 +48,7 @@ def enforce(policy: Policy, handler: Handler) -> Handler:
     """Return *handler* behind *policy*."""
     if policy is Policy.OPS:
         return handler
+    asks_standing = policy in OF_STANDING
 
     async def guarded(request: web.Request) -> web.StreamResponse | Problem:
         try:
@@ -61,7 +62,7 @@ def enforce(policy: Policy, handler: Handler) -> Handler:
             if policy is not Policy.PUBLIC:
                 raise _unauthorized("The request needs an access token.")
         else:
-            if policy in OF_STANDING and not await _is_let_in(request, policy, principal):
+            if asks_standing and not await _is_let_in(request, policy, principal):
                 raise Problem(403, "forbidden", "The account may not do this.")
             request[PRINCIPAL] = principal
         return await handler(request)
