@@ -2,8 +2,8 @@
 Who may call a route: one of these policies stands at every route, and is enforced here.
 
 Beyond an account, it is not the token's word that counts but what the account is at this moment
-(`usecases.rights`): who was demoted is out within a second. Whether a thing belongs to the caller is
-the use case's question; to others it is not there, so that nobody learns what exists (S8, S9).
+(`usecases.rights`): who was demoted is out within a second. Whether a thing belongs to the caller
+is the use case's question; to others it is not there, so that nobody learns what exists (S8, S9).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 What an operator does to accounts from the command line: make one, give it a role, keep it out.
 
-In every deployment where the API's role of PostgreSQL, or the owner, may log in: both may take on the
-role that changes accounts. The rules are `store.operators`', the same as over HTTP.
+In every deployment where the API's role of PostgreSQL, or the owner, may log in: both may take on
+the role that changes accounts. The rules are `store.operators`', the same as over HTTP.
 """
 
 from __future__ import annotations

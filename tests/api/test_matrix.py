@@ -1,10 +1,10 @@
 """
 S8. The matrix: nobody reaches what is another's, by no route and no kind of id.
 
-It is made from the table of routes. Each name in a path, a query or a body is either an id of a kind
-that `tests.api.shop` can make, or plain, by the lists below: who adds a route with a new name says
-which, or this fails. Then each id of each route is another's, the others being the caller's own, and
-each caller who has no business there is refused: nothing is told, and nothing changed.
+It is made from the table of routes. Each name in a path, a query or a body is either an id of a
+kind that `tests.api.shop` can make, or plain, by the lists below: who adds a route with a new name
+says which, or this fails. Then each id of each route is another's, the others being the caller's
+own, and each caller who has no business there is refused: nothing is told, and nothing changed.
 """
 
 from __future__ import annotations

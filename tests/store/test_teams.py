@@ -1,4 +1,4 @@
-"""Teams as rows: what accounts were before there were any, and code of the version before beside."""
+"""Teams as rows: what accounts were before there were any, and code of the version before."""
 
 from __future__ import annotations
 
