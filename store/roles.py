@@ -19,8 +19,6 @@ import asyncpg
 ROLES = ("api", "persister", "sweeper", "coordinator", "reader")
 #: Taken on for a transaction: by `api`, and by the owner.
 ASSUMED = ("organizer", "operator")
-#: Setting of a transaction: whose rows are there for the role `organizer`.
-TENANT = "evently.organizer"
 #: Tables whose rows belong to an organizer each, and the column that says to which.
 TENANT_TABLES: Mapping[str, str] = {
     "organizers": "id",
@@ -45,7 +43,7 @@ _GRANTS = {
         _REIGN,
     ),
     "organizer": (
-        f"SELECT ON {', '.join(TENANT_TABLES)}",
+        "SELECT ON organizers, team_members, team_invitations, events, tiers, sections, promos",
         "INSERT ON events, tiers, sections, promos",
         "INSERT, UPDATE, DELETE ON team_members, team_invitations",
         "UPDATE (name) ON organizers",
@@ -137,22 +135,19 @@ async def _guard_rows(connection: asyncpg.Connection) -> None:
     )
     policies = {(row["tablename"], row["policyname"]): row["roles"] for row in known}
     others = ", ".join(map(user, _SEE_ALL))
+    is_own = "%I = current_setting('evently.organizer', true)"
+    own_rows = f"CREATE POLICY own_rows ON %I TO %I USING ({is_own}) WITH CHECK ({is_own})"
+    all_rows = f"CREATE POLICY all_rows ON %I TO {others} USING (true) WITH CHECK (true)"
+    guarded = "SELECT relrowsecurity FROM pg_class WHERE oid = $1::regclass"
     for table, column in TENANT_TABLES.items():
         if (table, "own_rows") not in policies:
-            is_own = f"{column} = current_setting('{TENANT}', true)"
-            await connection.execute(
-                f"CREATE POLICY own_rows ON {table} TO {user('organizer')}"
-                f" USING ({is_own}) WITH CHECK ({is_own})"
-            )
+            await _do(connection, own_rows, table, user("organizer"), column, column)
         if (table, "all_rows") not in policies:
-            await connection.execute(
-                f"CREATE POLICY all_rows ON {table} TO {others} USING (true) WITH CHECK (true)"
-            )
+            await _do(connection, all_rows, table)
         elif policies[table, "all_rows"] != len(_SEE_ALL):
-            await connection.execute(f"ALTER POLICY all_rows ON {table} TO {others}")
-        guarded = "SELECT relrowsecurity FROM pg_class WHERE oid = $1::regclass"
+            await _do(connection, f"ALTER POLICY all_rows ON %I TO {others}", table)
         if not await connection.fetchval(guarded, table):
-            await connection.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+            await _do(connection, "ALTER TABLE %I ENABLE ROW LEVEL SECURITY", table)
 
 
 async def _make_roles(connection: asyncpg.Connection) -> None:
@@ -176,13 +171,18 @@ async def _make_roles(connection: asyncpg.Connection) -> None:
                 await _once(connection, "GRANT %I TO %I", user(role), member)
 
 
-async def _once(connection: asyncpg.Connection, statement: str, *names: str) -> None:
-    """Change roles, which all databases of the server share; another may do it at this moment."""
+async def _do(connection: asyncpg.Connection, statement: str, *names: str) -> None:
+    """Run a statement that takes names in place of `%I`, and no parameters."""
     text: str = await connection.fetchval(
         "SELECT format($1::text, VARIADIC $2::text[])", statement, list(names)
     )
+    await connection.execute(text)
+
+
+async def _once(connection: asyncpg.Connection, statement: str, *names: str) -> None:
+    """Change roles, which all databases of the server share; another may do it at this moment."""
     try:
-        await connection.execute(text)
+        await _do(connection, statement, *names)
     except (
         asyncpg.DuplicateObjectError,
         asyncpg.UniqueViolationError,
