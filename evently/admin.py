@@ -155,9 +155,7 @@ async def add_organizer(settings: Settings, name: str, owner: str) -> str:
         owner_id = await _find(connection, owner) if owner else None
         made = await operators.add_organizer(connection, name, owner_id)
     assert made is not None, "the owner was found"
-    log.warning(
-        "organizer added", action="admin_organizer", organizer=made.id, by_uid=os.getuid()
-    )
+    log.warning("organizer added", action="admin_organizer", organizer=made.id, by_uid=os.getuid())
     return made.id
 
 

@@ -35,9 +35,7 @@ def add(
     from evently.admin import add_account  # noqa: PLC0415
 
     user_id, password = asyncio.run(
-        add_account(
-            _settings(), email, name=name, role=role, organizer_id=organizer_id
-        )
+        add_account(_settings(), email, name=name, role=role, organizer_id=organizer_id)
     )
     typer.echo(f"{email}  {role}  {user_id}")
     if password is not None:
@@ -53,9 +51,7 @@ def set_role(
     """Make an account a user, staff or organizer of an organizer, or an admin."""
     from evently import admin as acts  # noqa: PLC0415
 
-    user_id = asyncio.run(
-        acts.set_role(_settings(), who, role=role, organizer_id=organizer_id)
-    )
+    user_id = asyncio.run(acts.set_role(_settings(), who, role=role, organizer_id=organizer_id))
     typer.echo(f"{user_id}: {role}")
 
 

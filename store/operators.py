@@ -85,9 +85,7 @@ async def find_organizers(
     return [Organizer(**row) for row in rows]
 
 
-async def add_account(
-    connection: Connection, *, email: str, name: str, password_hash: str
-) -> str:
+async def add_account(connection: Connection, *, email: str, name: str, password_hash: str) -> str:
     """Add an account whose address counts as proved, within a transaction of `accounts`."""
     user_id = new_id("usr")
     await connection.execute(query("insert_account"), user_id, email, name, password_hash)
@@ -111,12 +109,14 @@ async def set_role(
             return Outcome.NO_ORGANIZER
         if role in {"staff", "organizer"} and organizer_id is None:
             return Outcome.NO_ORGANIZER
-        if account.role == "admin" and role != "admin" and await _is_last_admin(connection, user_id):
+        if (
+            account.role == "admin"
+            and role != "admin"
+            and await _is_last_admin(connection, user_id)
+        ):
             return Outcome.LAST_ADMIN
         leaves = {"user": None, "staff": organizer_id}
-        if role in leaves and await connection.fetch(
-            query("teams_without"), user_id, leaves[role]
-        ):
+        if role in leaves and await connection.fetch(query("teams_without"), user_id, leaves[role]):
             return Outcome.LAST_OWNER
         await connection.execute(query("set_role"), user_id, role, organizer_id)
         return Outcome.DONE
@@ -148,9 +148,7 @@ async def add_organizer(
         return await organizers.by_id(connection, organizer_id)
 
 
-async def _locked(
-    connection: Connection, user_id: str, organizer_id: str | None
-) -> Account | None:
+async def _locked(connection: Connection, user_id: str, organizer_id: str | None) -> Account | None:
     """Return an account of which nobody else changes the role, nor the teams it is on."""
     await connection.execute(query("lock_roles"))
     await connection.execute(query("lock_teams_of"), user_id, organizer_id)

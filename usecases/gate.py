@@ -124,9 +124,7 @@ async def _wrong_event(services: Services, person: Principal, code: TicketCode) 
     """Return the denial of another event's ticket; it names that to who may see both."""
     other = await services.catalog.find(code.event_id)
     standing = await services.standings.at_gate(person)
-    if other is None or not rights.may(
-        standing, Act.CHECK_IN, other.organizer_id, code.event_id
-    ):
+    if other is None or not rights.may(standing, Act.CHECK_IN, other.organizer_id, code.event_id):
         return Denied(Why.WRONG_EVENT)
     poster = await services.catalog.poster(code.event_id, other)
     return Denied(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.ids import is_id
 from store import operators
 from store.operators import Outcome
+from store.organizers import Organizer
 from usecases import told
 from usecases.asked import AccountChange, NewOrganizer
 from usecases.denials import Denied, Why, as_value, invalid, not_found
@@ -101,9 +102,7 @@ async def _done(services: Services, user_id: str, outcome: Outcome) -> told.Acco
     return await _read(services, user_id)
 
 
-def _account(
-    row: operators.Account, memberships: list[operators.Membership]
-) -> told.Account:
+def _account(row: operators.Account, memberships: list[operators.Membership]) -> told.Account:
     return told.Account(
         id=row.id,
         email=row.email,
@@ -113,15 +112,13 @@ def _account(
         disabled_at=row.disabled_at,
         email_verified_at=row.email_verified_at,
         teams=[
-            told.Membership(
-                organizer_id=one.organizer_id, role=one.role, event_ids=one.event_ids
-            )
+            told.Membership(organizer_id=one.organizer_id, role=one.role, event_ids=one.event_ids)
             for one in memberships
         ],
     )
 
 
-def _organizer(row: operators.Organizer) -> told.Organizer:
+def _organizer(row: Organizer) -> told.Organizer:
     return told.Organizer(
         id=row.id, name=row.name, created_at=row.created_at, role=None, event_ids=None
     )

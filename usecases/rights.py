@@ -94,9 +94,7 @@ class Standings:
         if known is not None and time.monotonic() - known[1] < FRESH_S:
             return known[0]
         found = await organizers.standing(self._pool, person.user_id)
-        remember(
-            self._known, person.user_id, (found, time.monotonic()), most=REMEMBERED_MAX
-        )
+        remember(self._known, person.user_id, (found, time.monotonic()), most=REMEMBERED_MAX)
         return found
 
     async def at_gate(self, person: Principal) -> Standing:

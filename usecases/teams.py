@@ -56,7 +56,7 @@ async def _read(services: Services, person: Principal, organizer_id: str) -> tol
         raise not_found()
     if place is None:
         return _organizer(found, None, None)
-    return _organizer(found, place.role, place.event_ids and sorted(place.event_ids))
+    return _organizer(found, place.role, _listed(place.event_ids))
 
 
 @as_value
@@ -208,10 +208,8 @@ async def accept(services: Services, person: Principal, invitation_id: str) -> t
             raise Denied(Why.ALREADY_MEMBER)
         if (await organizers.size(connection, organizer_id))[0] >= MEMBERS_MAX:
             raise Denied(Why.TEAM_FULL, fields={"members_max": MEMBERS_MAX})
-        event_ids = place.event_ids and sorted(place.event_ids)
-        await organizers.set_member(
-            connection, organizer_id, person.user_id, place.role, event_ids
-        )
+        event_ids = _listed(place.event_ids)
+        await organizers.set_member(connection, organizer_id, person.user_id, place.role, event_ids)
     services.standings.forget(person.user_id)
     return _organizer(own, place.role, event_ids)
 
@@ -277,9 +275,7 @@ async def _changing(
         yield connection, own.role
 
 
-async def _member(
-    connection: Connection, organizer_id: str, user_id: str
-) -> organizers.Member:
+async def _member(connection: Connection, organizer_id: str, user_id: str) -> organizers.Member:
     row = None
     if is_id("usr", user_id):
         row = await organizers.member(connection, organizer_id, user_id)
@@ -292,6 +288,10 @@ def _require_below(own_role: TeamRole | None, *roles: TeamRole) -> None:
     """Deny a manager places that are not below their own; owners and admins give them all."""
     if own_role not in {None, "owner"} and not _BELOW_MANAGER.issuperset(roles):
         raise Denied(Why.FORBIDDEN, detail=f"Your place on the team is {own_role}.")
+
+
+def _listed(event_ids: frozenset[str] | None) -> list[str] | None:
+    return None if event_ids is None else sorted(event_ids)
 
 
 def _require_place(asked: TeamPlace | Invite) -> None:
@@ -317,9 +317,7 @@ async def _require_other_owner(connection: Connection, organizer_id: str) -> Non
         raise Denied(Why.LAST_OWNER)
 
 
-async def _members(
-    services: Services, rows: Sequence[organizers.Member]
-) -> list[told.Member]:
+async def _members(services: Services, rows: Sequence[organizers.Member]) -> list[told.Member]:
     """Return members with what they are called, which is not of the organizer's rows."""
     names = await users.names(services.pools.organizers, [row.user_id for row in rows])
     return [

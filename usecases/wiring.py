@@ -142,9 +142,7 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         pools=pools,
         watermark=watermark,
         acks=acks,
-        catalog=Catalog(
-            pools.events, partial(is_loaded, engine), partial(rights.sees, standings)
-        ),
+        catalog=Catalog(pools.events, partial(is_loaded, engine), partial(rights.sees, standings)),
         standings=standings,
         tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
         passwords=passwords,

@@ -80,11 +80,7 @@ async def add_organizer(request: web.Request) -> web.StreamResponse | Problem:
     return answer(made, status=201, headers=PERSONAL)
 
 
-async def _set_disabled(
-    request: web.Request, *, is_disabled: bool
-) -> web.StreamResponse | Problem:
+async def _set_disabled(request: web.Request, *, is_disabled: bool) -> web.StreamResponse | Problem:
     user_id = request.match_info["user_id"]
-    told = await operators.set_disabled(
-        request.app[SERVICES], user_id, is_disabled=is_disabled
-    )
+    told = await operators.set_disabled(request.app[SERVICES], user_id, is_disabled=is_disabled)
     return answer(told, headers=PERSONAL)

@@ -124,9 +124,7 @@ async def accept(request: web.Request) -> web.StreamResponse | Problem:
 async def decline(request: web.Request) -> web.StreamResponse | Problem:
     """Refuse an invitation to one's own verified address."""
     own_id = request.match_info["invitation_id"]
-    return answer_nothing(
-        await teams.decline(request.app[SERVICES], request[PRINCIPAL], own_id)
-    )
+    return answer_nothing(await teams.decline(request.app[SERVICES], request[PRINCIPAL], own_id))
 
 
 def _of(request: web.Request) -> tuple[Services, Principal, str]:

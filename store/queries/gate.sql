@@ -103,7 +103,7 @@ FROM unnest($2::smallint[], $3::bigint[], $4::integer[], $5::smallint[], $6::sma
             $7::integer[], $8::timestamptz[], $9::timestamptz[], $10::boolean[], $11::boolean[])
     AS new (tier_no, price_minor, capacity, order_max, order_min, person_max, opens_at, closes_at,
             is_hidden, sells_after_end)
-WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no AND tiers.organizer_id = $4;
+WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no;
 
 -- drop_promos_of --
 DELETE FROM promos WHERE event_id = $1;

@@ -87,9 +87,7 @@ class Shop:
         )
         assert user_id is not None
         async with self.world.database.acquire() as connection:
-            await organizers.set_member(
-                connection, self.organizer_id, user_id, role, [event_id]
-            )
+            await organizers.set_member(connection, self.organizer_id, user_id, role, [event_id])
         return self.world.token(user_id, role="organizer", organizer_id=self.organizer_id)
 
     async def get(self, kind: str) -> str:
@@ -115,9 +113,7 @@ class Shop:
         self, method: str, path: str, who: str = "buyer", key: str = "k", **request: Any
     ) -> Answer:
         """Send a request of somebody here; it must succeed."""
-        answer = await self.world.call(
-            method, path, token=self.tokens[who], key=key, **request
-        )
+        answer = await self.world.call(method, path, token=self.tokens[who], key=key, **request)
         assert answer.status < 300, f"{method} {path}: {answer.text}"
         return answer
 

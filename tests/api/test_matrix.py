@@ -330,7 +330,7 @@ def is_its_owners(case: Case) -> bool:
 
 def is_refusal_of_scans(answer: Answer) -> bool:
     """Tell whether an upload of scans was refused scan by scan."""
-    rows = answer.body.get("data") if isinstance(answer.body, dict) else None
+    rows = answer.body.get("data", []) if isinstance(answer.body, dict) else []
     return bool(rows) and all(row.get("problem") for row in rows)
 
 
@@ -349,16 +349,12 @@ async def test_s8_confined_member_stays_with_their_events(world: World) -> None:
         values = await own_values(shop, route) | {Slot("path", "event_id"): draft_id}
         answer = await send(world, route, values, token)
         assert 404 == answer.status, f"{named(route)}: {answer.text}"
-    listed = await world.call(
-        "GET", f"/v1/organizers/{shop.organizer_id}/events", token=token
-    )
+    listed = await world.call("GET", f"/v1/organizers/{shop.organizer_id}/events", token=token)
     assert [event_id] == [one["id"] for one in listed.body["data"]]
 
 
 @pytest.mark.parametrize(
-    "route",
-    [route for route in ROUTES if route.method == "GET" and not slots(route)],
-    ids=named,
+    "route", [route for route in ROUTES if route.method == "GET" and not slots(route)], ids=named
 )
 async def test_s8_lists_show_nothing_of_others(world: World, route: Route) -> None:
     """S8: what a route without an id tells a stranger has nothing that is another's."""

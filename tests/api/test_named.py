@@ -129,7 +129,9 @@ def given_by(function: FunctionType) -> Codes:
             found.add((row.http_status, row.code))
         elif name == "Problem" and isinstance(what, tuple) and len(what) == 2:
             found.add(what)
-        elif owner in {"catalog", "standings"} or getattr(what, "__module__", "").startswith("store."):
+        elif owner in {"catalog", "standings"} or getattr(what, "__module__", "").startswith(
+            "store."
+        ):
             found |= AWAY
         elif name == "Denied" and what in Status.__members__:
             row = REFUSALS[Status[str(what)]]

@@ -93,8 +93,9 @@ async def test_last_admin_stays(world: World, admin: str) -> None:
     """Nobody takes the last admin's role, nor keeps them out."""
     await world.enter()
     [own_id] = world.entered
-    await world.database.execute("UPDATE users SET role = 'user' WHERE role = 'admin' AND id <> $1",
-        own_id)
+    await world.database.execute(
+        "UPDATE users SET role = 'user' WHERE role = 'admin' AND id <> $1", own_id
+    )
     check_problem(await change(world, admin, own_id, "user"), 409, "last_admin")
     answer = await world.call("POST", f"{USERS}/{own_id}/disable", token=admin)
     check_problem(answer, 409, "last_admin")

@@ -147,9 +147,11 @@ def structs(kind: inspect.Type) -> Iterator[inspect.StructType]:
                 yield from structs(one)
 
 
-@pytest.mark.parametrize("body", {row.body for row in ROUTES} - {None}, ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "body", {row.body for row in ROUTES} - {None}, ids=lambda one: one.__name__
+)
 def test_s10_bodies_have_their_own_fields_alone(body: type) -> None:
-    """S10: no body takes a field that is not its own; who and what one is stands in few of them."""
+    """S10: no body takes a field that is not its own; who one is stands in few of them."""
     found = list(structs(inspect.type_info(body)))
     assert found
     assert all(one.forbid_unknown_fields for one in found)

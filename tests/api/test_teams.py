@@ -71,46 +71,31 @@ async def invite(shop: Shop, email: str, role: str = "gate", who: str = "owner")
 
 async def try_act(shop: Shop, act: Act, token: str) -> Answer:
     """Do what an act stands for; each may be repeated."""
-    world, own = shop.world, f"/v1/organizers/{shop.organizer_id}"
-    event = f"/v1/events/{await shop.get('on sale')}"
-    match act:
-        case Act.SEE:
-            path = f"/v1/events/{await shop.get('draft')}"
-            return await world.call("GET", path, token=token)
-        case Act.CREATE:
-            return await world.call("POST", f"{own}/events", token=token, json=event_asked("N"))
-        case Act.EDIT:
-            change: dict[str, Any] = {"description": "Changed"}
-            return await world.call(
-                "PATCH", event, token=token, json=change, headers={"If-Match": "*"}
-            )
-        case Act.PUBLISH:
-            return await world.call("POST", f"{event}/publish", token=token)
-        case Act.CLOSE:
-            path, later = f"{event}/reopen", {"sale_closes_at": soon()}
-            return await world.call("POST", path, token=token, json=later)
-        case Act.CANCEL:
-            return await world.call("POST", f"{event}/cancel", token=token)
-        case Act.DESK:
-            seats = {"seat_ids": ["s1-1"]}
-            return await world.call("POST", f"{event}/seats/block", token=token, json=seats)
-        case Act.CHECK_IN:
-            path = f"/v1/tickets/{await shop.get('code')}/check-in"
-            at = {"event_id": await shop.get("on sale"), "scan_id": "scan-0001"}
-            return await world.call("POST", path, token=token, json=at)
-        case Act.SEE_TEAM:
-            return await world.call("GET", f"{own}/members", token=token)
-        case Act.LEAD_TEAM:
-            asked = {"email": f"{secrets.token_hex(6)}@example.org", "role": "gate"}
-            return await world.call("POST", f"{own}/invitations", token=token, json=asked)
-        case Act.OWN:
-            return await world.call("PATCH", own, token=token, json={"name": "Newer"})
+    own, event = f"/v1/organizers/{shop.organizer_id}", f"/v1/events/{await shop.get('on sale')}"
+    at = {"event_id": await shop.get("on sale"), "scan_id": "scan-0001"}
+    email = f"{secrets.token_hex(6)}@example.org"
+    requests: dict[Act, tuple[str, str, Any]] = {
+        Act.SEE: ("GET", f"/v1/events/{await shop.get('draft')}", None),
+        Act.CREATE: ("POST", f"{own}/events", event_asked("N")),
+        Act.EDIT: ("PATCH", event, {"description": "Changed"}),
+        Act.PUBLISH: ("POST", f"{event}/publish", None),
+        Act.CLOSE: ("POST", f"{event}/reopen", {"sale_closes_at": soon()}),
+        Act.CANCEL: ("POST", f"{event}/cancel", None),
+        Act.DESK: ("POST", f"{event}/seats/block", {"seat_ids": ["s1-1"]}),
+        Act.CHECK_IN: ("POST", f"/v1/tickets/{await shop.get('code')}/check-in", at),
+        Act.SEE_TEAM: ("GET", f"{own}/members", None),
+        Act.LEAD_TEAM: ("POST", f"{own}/invitations", {"email": email, "role": "gate"}),
+        Act.OWN: ("PATCH", own, {"name": "Newer"}),
+    }
+    method, path, body = requests[act]
+    headers = {"If-Match": "*"}
+    return await shop.world.call(method, path, token=token, json=body, headers=headers)
 
 
 @pytest.mark.parametrize("act", Act)
 async def test_s9_each_act_is_for_the_places_that_the_table_says(shop: Shop, act: Act) -> None:
     """S9: every act over HTTP, as each place on the team: the one table of rights decides."""
-    people = {role: (await member(shop, role))[1] for role in ROLES}
+    people: dict[str, str] = {role: (await member(shop, role))[1] for role in ROLES}
     _, _, stranger = await person(shop.world)
     people["admin"] = shop.world.token(role="admin")
     answers = {who: await try_act(shop, act, token) for who, token in reversed(people.items())}

@@ -128,7 +128,7 @@ class World:
                     "INSERT INTO organizers (id, name) VALUES ($1, 'Other') ON CONFLICT DO NOTHING",
                     person.organizer_id,
                 )
-                self.entered |= {person.organizer_id} if added.endswith("1") else set()
+                self.entered.update([person.organizer_id] if added.endswith("1") else [])
             await self.database.execute(
                 "INSERT INTO users (id, email, name, password_hash, role, organizer_id)"
                 " VALUES ($1, $1 || '@example.org', 'N', 'x', $2::text::user_role, $3)",

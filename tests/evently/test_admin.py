@@ -25,11 +25,7 @@ SAID = "SELECT role::text, organizer_id, disabled_at IS NOT NULL FROM users WHER
 @pytest.fixture
 def servers(postgres: PostgresServer, tmp_path: Path) -> dict[str, str]:
     """Return settings that point at the test's PostgreSQL."""
-    return {
-        "database_url": postgres.url,
-        "data_dir": str(tmp_path),
-        "environment": "test",
-    }
+    return {"database_url": postgres.url, "data_dir": str(tmp_path), "environment": "test"}
 
 
 def address() -> str:
@@ -39,7 +35,9 @@ def address() -> str:
 
 async def said(database: asyncpg.Pool | asyncpg.Connection, email: str) -> tuple[Any, ...]:
     """Return role, organizer and whether it is disabled, of an account."""
-    return tuple(await database.fetchrow(SAID, email))
+    row = await database.fetchrow(SAID, email)
+    assert row is not None
+    return tuple(row)
 
 
 async def test_operator_makes_each_kind_of_account(
@@ -97,9 +95,7 @@ async def test_disabled(servers: dict[str, str], database: asyncpg.Pool) -> None
     assert ("user", None, False) == await said(database, email)
 
 
-async def test_what_cannot_be_is_one_line(
-    servers: dict[str, str], database: asyncpg.Pool
-) -> None:
+async def test_what_cannot_be_is_one_line(servers: dict[str, str], database: asyncpg.Pool) -> None:
     """A wrong address, organizer or account, and the last owner: said in a line, nothing made."""
     email, other = address(), address()
     user_id = await users.add(database, email=email, name="N", password_hash="x")

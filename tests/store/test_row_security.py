@@ -92,10 +92,14 @@ async def test_s25_role_ends_with_its_transaction(
 ) -> None:
     """S25: a connection that goes back to the pool is nobody's again, after a failure as well."""
     own, _ = await organizer(database)
-    with pytest.raises(asyncpg.DivisionByZeroError):
+
+    async def fail() -> None:
         async with tenants.rows_of(pool, own) as connection:
             assert roles.user("organizer") == await connection.fetchval("SELECT current_user")
             await connection.execute("SELECT 1 / 0")
+
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await fail()
     said = "SELECT current_user || coalesce(current_setting('evently.organizer', true), '')"
     async with pool.acquire() as connection, connection.transaction():
         assert roles.user("api") == await connection.fetchval(said)

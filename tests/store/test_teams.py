@@ -8,12 +8,13 @@ import pytest
 from engine.ids import new_id
 from evently.embedded import PostgresServer
 from store import migrate, organizers, roles, users
+from store.tenants import Connection
 from tests.store.databases import create_database
 
 MEMBER = "SELECT role::text FROM team_members WHERE user_id = $1"
 
 
-async def add_user(database: asyncpg.Connection, role: str, organizer_id: str | None) -> str:
+async def add_user(database: Connection, role: str, organizer_id: str | None) -> str:
     """Add an account as the version before did."""
     user_id = new_id("usr")
     await database.execute(
@@ -26,7 +27,7 @@ async def add_user(database: asyncpg.Connection, role: str, organizer_id: str | 
     return user_id
 
 
-async def add_event(database: asyncpg.Connection, organizer_id: str) -> str:
+async def add_event(database: Connection, organizer_id: str) -> str:
     """Add an event with a tier as the version before does: no tier says whose it is."""
     event_id = new_id("evt")
     await database.execute(
@@ -52,9 +53,7 @@ async def test_accounts_of_the_version_before_keep_what_they_could(
     """In a filled database organizers own their teams, staff are at the gate, events are theirs."""
     url = await create_database(postgres.url)
     every = migrate.migrations()
-    monkeypatch.setattr(
-        migrate, "migrations", lambda: [one for one in every if one[0] < "0030"]
-    )
+    monkeypatch.setattr(migrate, "migrations", lambda: [one for one in every if one[0] < "0030"])
 
     async def grant(*_: object) -> bool:
         return True  # As the version before did, which knew other tables.
@@ -112,7 +111,9 @@ async def test_role_follows_the_teams_and_leads_them(database: asyncpg.Pool) -> 
         said = "SELECT role::text, organizer_id FROM users WHERE id = $1"
 
         async def check(role: str, organizer_id: str | None) -> None:
-            assert (role, organizer_id) == tuple(await connection.fetchrow(said, user_id))
+            row = await connection.fetchrow(said, user_id)
+            assert row is not None
+            assert (role, organizer_id) == tuple(row)
 
         await organizers.set_member(connection, first, user_id, "gate", None)
         await check("staff", first)
