@@ -89,10 +89,11 @@ def strings(kind: inspect.Type, name: str = "") -> Iterator[str]:
     match kind:
         case inspect.StructType(fields=fields):
             for field in fields:
-                inner = f"{name}.{field.encode_name}" if field.encode_name == "id" else ""
-                yield from strings(field.type, inner or field.encode_name)
-        case inspect.ListType(item_type=item):
-            yield from strings(item, name)
+                is_id = field.encode_name == "id"
+                own = f"{name}.{field.encode_name}" if is_id else field.encode_name
+                yield from strings(field.type, own)
+        case inspect.ListType(item_type=inner) | inspect.Metadata(type=inner):
+            yield from strings(inner, name)
         case inspect.UnionType(types=types):
             for one in types:
                 yield from strings(one, name)
@@ -229,7 +230,8 @@ def caller_of(route: Route, shop: Shop) -> str:
     """Return the token of who may call a route of the shop's own."""
     if route.policy is Policy.ADMIN:
         return shop.world.token(role="admin")
-    return shop.tokens["owner" if route.policy in OF_STANDING else "buyer"]
+    is_team = route.policy in OF_STANDING or "organizer_id" in route.path
+    return shop.tokens["owner" if is_team else "buyer"]
 
 
 GUARDED = [route for route in ROUTES if slots(route) and route.policy is not Policy.OPS]
