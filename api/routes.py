@@ -335,7 +335,7 @@ ROUTES: tuple[Route, ...] = (
         "POST /v1/organizers/{organizer_id}/events organizer 201",
         organizers.create_event,
         told.Event,
-        _TEAM,
+        f"503 shard_recovering {_TEAM}",
         body=asked.NewEvent,
     ),
     _route(

@@ -23,7 +23,7 @@ class Organizer(NamedTuple):
     created_at: dt.datetime
 
 
-class Place(NamedTuple):
+class TeamPlace(NamedTuple):
     """What somebody is on one team; `event_ids` are all that it is for, None for all there are."""
 
     organizer_id: str
@@ -36,7 +36,7 @@ class Standing(NamedTuple):
 
     is_admin: bool
     #: By organizer.
-    places: dict[str, Place]
+    places: dict[str, TeamPlace]
 
 
 class Member(NamedTuple):
@@ -67,7 +67,7 @@ async def standing(database: Executor, user_id: str) -> Standing:
     if not rows or rows[0]["is_disabled"]:
         return Standing(False, {})
     places = {
-        row["organizer_id"]: Place(
+        row["organizer_id"]: TeamPlace(
             row["organizer_id"],
             row["role"],
             None if row["event_ids"] is None else frozenset(row["event_ids"]),
@@ -208,13 +208,13 @@ async def invitations_to(
 
 async def take_invitation(
     connection: Connection, organizer_id: str, invitation_id: str
-) -> Place | None:
+) -> TeamPlace | None:
     """Use an invitation up; None if it is not there any more."""
     row = await connection.fetchrow(query("take_invitation"), organizer_id, invitation_id)
     if row is None:
         return None
     event_ids = None if row["event_ids"] is None else frozenset(row["event_ids"])
-    return Place(organizer_id, row["role"], event_ids)
+    return TeamPlace(organizer_id, row["role"], event_ids)
 
 
 async def own_event(connection: Connection, organizer_id: str, event_id: str) -> Event | None:

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from engine.ids import is_id
 from store import organizers
-from store.organizers import Place, Standing, TeamRole
+from store.organizers import Standing, TeamPlace, TeamRole
 from store.pool import UNANSWERED, Pool
 from usecases.denials import Denied, Why, not_found
 from usecases.memory import remember
@@ -116,7 +116,7 @@ class Standings:
             return known
         if person.organizer_id is None or person.role not in {"staff", "organizer", "admin"}:
             return _NOBODY
-        return Standing(False, _one_place(Place(person.organizer_id, "gate", None)))
+        return Standing(False, _one_place(TeamPlace(person.organizer_id, "gate", None)))
 
     def forget(self, user_id: str) -> None:
         """Look anew at what a person is, who was just made something else by this process."""
@@ -128,16 +128,16 @@ def _of_machine(person: Principal) -> Standing:
     if person.organizer_id is None:
         return _NOBODY
     if person.kind == "api_key":  # Its scopes say what of that it may.
-        return Standing(False, _one_place(Place(person.organizer_id, "manager", None)))
+        return Standing(False, _one_place(TeamPlace(person.organizer_id, "manager", None)))
     event_ids = frozenset(() if person.event_id is None else (person.event_id,))
-    return Standing(False, _one_place(Place(person.organizer_id, "gate", event_ids)))
+    return Standing(False, _one_place(TeamPlace(person.organizer_id, "gate", event_ids)))
 
 
-def _one_place(place: Place) -> dict[str, Place]:
+def _one_place(place: TeamPlace) -> dict[str, TeamPlace]:
     return {place.organizer_id: place}
 
 
-def covers(place: Place | None, event_id: str | None) -> bool:
+def covers(place: TeamPlace | None, event_id: str | None) -> bool:
     """Tell whether a place on a team is for an event; for the organizer as a whole, if None."""
     return place is not None and (place.event_ids is None or event_id in place.event_ids)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import asyncpg
 import pytest
 import yaml
 
-from evently.embedded import PostgresServer
+from evently import admin
+from evently.embedded import PostgresServer, ServerError
+from evently.settings import Settings
 from store import users
+from store.operators import Role
 from tests.evently.test_cli import evently, run
 from tests.store.databases import let_roles_in, migrated_database
 from usecases.passwords import Passwords
@@ -61,13 +65,27 @@ async def test_operator_makes_each_kind_of_account(
     words = ("add", ann, "--role", "staff", "--organizer", house)
     assert 0 == (await evently("admin", *words, **servers))[0]
     assert ("staff", house, False) == await said(database, ann)
-    for role, expected in (("organizer", house), ("admin", house), ("user", None)):
-        words = ("role", ann, role, *(("--organizer", house) if role == "organizer" else ()))
-        code, _, log = await evently("admin", *words, **servers)
-        assert 0 == code, log
-        assert (role, expected, False) == await said(database, ann)
     code, text, _ = await evently("admin", "list", ann[:12], **servers)
     assert (0, True) == (code, ann in text)
+
+
+async def test_roles_are_given_and_taken(servers: dict[str, str], database: asyncpg.Pool) -> None:
+    """Each role, by one command; the last is as if there had been none."""
+    settings, email = of(servers), address()
+    user_id = await users.add(database, email=email, name="N", password_hash="x")
+    house = await admin.add_organizer(settings, "House", "")
+    roles: tuple[tuple[Role, str | None], ...] = (
+        ("staff", house),
+        ("organizer", house),
+        ("admin", house),
+        ("user", None),
+    )
+    other = address()
+    await admin.add_account(settings, other, name="N", role="organizer", organizer_id=house)
+    for role, expected in roles:
+        named = house if role in {"staff", "organizer"} else ""
+        assert user_id == await admin.set_role(settings, email, role=role, organizer_id=named)
+        assert (role, expected, False) == await said(database, email)
 
 
 async def test_account_that_is_there_keeps_its_password(
@@ -101,22 +119,30 @@ async def test_what_cannot_be_is_one_line(servers: dict[str, str], database: asy
     user_id = await users.add(database, email=email, name="N", password_hash="x")
     assert user_id is not None
     house = (await evently("admin", "organizer", "H", "--owner", email, **servers))[1].strip()
-    for words in (
-        ("add", "no address"),
-        ("add", other, "--role", "staff"),
-        ("add", other, "--role", "staff", "--organizer", "org_" + "0" * 26),
-        ("role", other, "admin"),
-        ("role", "usr_x", "admin"),
-        ("role", email, "user"),
-        ("organizer", "H", "--owner", other),
-        ("disable", other),
-        ("role", email, "king"),
+    code, text, log = await evently("admin", "role", email, "user", **servers)
+    assert (2, "", 1) == (code, text, len(log.splitlines())), log
+    settings, nowhere = of(servers), "org_" + "0" * 26
+    add = partial(admin.add_account, settings, name="N", role="staff")
+    change = partial(admin.set_role, settings, organizer_id="")
+    for refused in (
+        add("no address", organizer_id=house),
+        add(other, organizer_id=""),
+        add(other, organizer_id=nowhere),
+        change(other, role="admin"),
+        change("usr_x", role="admin"),
+        change(email, role="staff"),
+        admin.add_organizer(settings, "H", other),
+        admin.set_disabled(settings, other, is_disabled=True),
     ):
-        code, text, log = await evently("admin", *words, **servers)
-        assert (2, "") == (code, text), words
-        assert "Traceback" not in log
+        with pytest.raises(ServerError):
+            await refused
     assert ("organizer", house, False) == await said(database, email)
     assert await users.by_email(database, [other]) is None
+
+
+def of(servers: dict[str, str]) -> Settings:
+    """Return settings as a command has them."""
+    return Settings.from_env({f"EVENTLY_{name.upper()}": one for name, one in servers.items()})
 
 
 @pytest.mark.parametrize("service", ["migrate", "api"])
