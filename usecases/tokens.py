@@ -33,12 +33,9 @@ class Principal(NamedTuple):
     user_id: str
     role: str
     organizer_id: str | None
-    session_id: str | None = None
-    #: A machine's, if it is not a person's: with what may be done with it, and to what event.
+    #: A machine's, if it is not a person's; and the one event that it is bound to.
     kind: Literal["user", "api_key", "device"] = "user"
-    scopes: frozenset[str] = frozenset()
     event_id: str | None = None
-    token_version: int = 0
 
 
 class Tokens:
