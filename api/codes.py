@@ -241,6 +241,26 @@ forbidden 403 The account may not do this.
 You are logged in, but your role does not reach that far.
 Use an account of the organizer or of an admin.
 
+account_disabled 403 The account is kept out.
+The password is right, but an operator has disabled the account.
+Ask the operator of the service why, and to enable it.
+
+last_owner 409 The organizer must keep an owner.
+Without this account nobody would own the organizer.
+Make somebody else on the team an owner first.
+
+last_admin 409 The service must keep an admin.
+Without this account there would be no admin who can log in.
+Make somebody else an admin first.
+
+already_member 409 You are on this team already.
+The invitation is to a team that you are on; your place there stays as it is.
+Ask an owner of the organizer for another place, and decline the invitation.
+
+team_full 409 The team is full.
+A team has so many members, and so many open invitations, and no more.
+Remove somebody, or withdraw an invitation.
+
 email_taken 409 There is an account with this address.
 Somebody registered with this address before, perhaps you.
 Log in, or register with another address.

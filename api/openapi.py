@@ -11,7 +11,7 @@ import msgspec
 
 from api import VERSION
 from api.http import PAGE_LIMIT_MAX
-from api.policy import Policy
+from api.policy import OF_STANDING, Policy
 from api.problems import CONTENT_TYPE
 from api.routes import Route
 from api.schemas import ProblemDetails
@@ -19,7 +19,7 @@ from usecases.told import Booking
 
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
 _REF = "#/components/schemas/{name}"
-_WITH_TOKEN = {Policy.USER, Policy.STAFF, Policy.ORGANIZER}
+_WITH_TOKEN = {Policy.USER, *OF_STANDING}
 _QUERY_SCHEMAS: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT_MAX},
     "from": {"type": "string", "format": "date-time"},
@@ -143,8 +143,8 @@ def _codes(row: Route) -> list[tuple[int, str]]:
         codes.append((422, "invalid"))
     if row.policy in _WITH_TOKEN:
         codes.append((401, "unauthorized"))
-    if row.policy in _WITH_TOKEN - {Policy.USER}:
-        codes.append((403, "forbidden"))
+    if row.policy in OF_STANDING:
+        codes += [(403, "forbidden"), (503, "database_busy"), (503, "database_unavailable")]
     return list(dict.fromkeys(codes))
 
 

@@ -1,8 +1,9 @@
 """
 Who may call a route: one of these policies stands at every route, and is enforced here.
 
-Whether a thing belongs to the caller is the use case's question; to others it is not there, so that
-nobody learns what exists (S8, S9).
+Beyond an account, it is not the token's word that counts but what the account is at this moment
+(`usecases.rights`): who was demoted is out within a second. Whether a thing belongs to the caller
+is the use case's question; to others it is not there, so that nobody learns what exists (S8, S9).
 """
 
 from __future__ import annotations
@@ -28,22 +29,26 @@ class Policy(Enum):
     PUBLIC = "public"
     #: Anybody with an account.
     USER = "user"
-    #: Staff, organizers and admins.
+    #: Whoever is on some organizer's team, and admins.
     STAFF = "staff"
-    #: Organizers and admins.
+    #: Owners and managers of some organizer, and admins.
     ORGANIZER = "organizer"
+    #: Admins.
+    ADMIN = "admin"
     #: Machines that watch the service; keep them from the public by the proxy in front.
     OPS = "ops"
 
 
-_ORGANIZERS = frozenset({"organizer", "admin"})
-_STAFF = _ORGANIZERS | {"staff"}
+#: Policies that ask what the account is.
+OF_STANDING = frozenset({Policy.STAFF, Policy.ORGANIZER, Policy.ADMIN})
+_LEADERS = frozenset({"owner", "manager"})
 
 
 def enforce(policy: Policy, handler: Handler) -> Handler:
     """Return *handler* behind *policy*."""
     if policy is Policy.OPS:
         return handler
+    asks_standing = policy in OF_STANDING
 
     async def guarded(request: web.Request) -> web.StreamResponse | Problem:
         try:
@@ -57,14 +62,25 @@ def enforce(policy: Policy, handler: Handler) -> Handler:
             if policy is not Policy.PUBLIC:
                 raise _unauthorized("The request needs an access token.")
         else:
-            if policy is Policy.STAFF and principal.role not in _STAFF:
-                raise Problem(403, "forbidden", "The account may not do this.")
-            if policy is Policy.ORGANIZER and principal.role not in _ORGANIZERS:
+            if asks_standing and not await _is_let_in(request, policy, principal):
                 raise Problem(403, "forbidden", "The account may not do this.")
             request[PRINCIPAL] = principal
         return await handler(request)
 
     return guarded
+
+
+async def _is_let_in(request: web.Request, policy: Policy, principal: Principal) -> bool:
+    standings = request.app[SERVICES].standings
+    if policy is Policy.STAFF:
+        # At the gate people are let in while PostgreSQL is away; whatever else is asked needs it.
+        standing = await standings.at_gate(principal)
+        return standing.is_admin or bool(standing.places)
+    standing = await standings.of(principal)
+    if policy is Policy.ADMIN:
+        return standing.is_admin
+    roles = {place.role for place in standing.places.values()}
+    return standing.is_admin or bool(roles & _LEADERS)
 
 
 def _principal(request: web.Request) -> Principal | None:

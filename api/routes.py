@@ -18,7 +18,9 @@ from api.handlers import (
     events,
     gate,
     holds,
+    operators,
     ops,
+    organizers,
     problems,
     receipts,
     seats,
@@ -142,6 +144,9 @@ _CHANGE = (
     f"409 sale_closed 412 precondition_failed 428 precondition_required {_CLOSE}"
 )
 
+_TEAM = f"403 forbidden 404 not_found {_STORED}"
+_ACCOUNT = f"404 not_found 409 last_admin {_STORED}"
+
 ROUTES: tuple[Route, ...] = (
     # The hot path stands first: the router tries routes in order.
     _route(
@@ -174,14 +179,14 @@ ROUTES: tuple[Route, ...] = (
         "GET /v1/events/{event_id}/seats?since,promo_code public", seats.read, told.SeatMap, _SEE
     ),
     _route(
-        "POST /v1/events/{event_id}/seats/block organizer",
+        "POST /v1/events/{event_id}/seats/block staff",
         seats.block,
         told.SeatsShifted,
         _SEATS,
         body=asked.SeatIds,
     ),
     _route(
-        "POST /v1/events/{event_id}/seats/unblock organizer",
+        "POST /v1/events/{event_id}/seats/unblock staff",
         seats.unblock,
         told.SeatsShifted,
         _SEATS,
@@ -198,7 +203,7 @@ ROUTES: tuple[Route, ...] = (
         "POST /v1/auth/login public",
         accounts.login,
         schemas.Token,
-        f"401 wrong_credentials 503 backpressure {_STORED}",
+        f"401 wrong_credentials 403 account_disabled 503 backpressure {_STORED}",
         body=asked.Login,
     ),
     _route("GET /v1/me user", accounts.me, told.Me, f"404 not_found {_STORED}"),
@@ -305,6 +310,125 @@ ROUTES: tuple[Route, ...] = (
         changes.cancellation,
         told.Cancellation,
         _CLOSE,
+    ),
+    _route("GET /v1/organizers user", organizers.mine, told.Organizers, _STORED),
+    _route(
+        "GET /v1/organizers/{organizer_id} user",
+        organizers.read,
+        told.Organizer,
+        f"404 not_found {_STORED}",
+    ),
+    _route(
+        "PATCH /v1/organizers/{organizer_id} organizer",
+        organizers.rename,
+        told.Organizer,
+        _TEAM,
+        body=asked.OrganizerName,
+    ),
+    _route(
+        "GET /v1/organizers/{organizer_id}/events?limit,after staff",
+        organizers.list_events,
+        schemas.EventPage,
+        _TEAM,
+    ),
+    _route(
+        "POST /v1/organizers/{organizer_id}/events organizer 201",
+        organizers.create_event,
+        told.Event,
+        f"503 shard_recovering {_TEAM}",
+        body=asked.NewEvent,
+    ),
+    _route(
+        "GET /v1/organizers/{organizer_id}/members?limit,after organizer",
+        organizers.members,
+        schemas.MemberPage,
+        _TEAM,
+    ),
+    _route(
+        "PUT /v1/organizers/{organizer_id}/members/{user_id} organizer",
+        organizers.change_member,
+        told.Member,
+        f"409 last_owner {_TEAM}",
+        body=asked.TeamPlace,
+    ),
+    _route(
+        "DELETE /v1/organizers/{organizer_id}/members/{user_id} staff 204",
+        organizers.remove_member,
+        None,
+        f"409 last_owner {_TEAM}",
+    ),
+    _route(
+        "GET /v1/organizers/{organizer_id}/invitations?limit,after organizer",
+        organizers.invitations,
+        schemas.InvitationPage,
+        _TEAM,
+    ),
+    _route(
+        "POST /v1/organizers/{organizer_id}/invitations organizer 201",
+        organizers.invite,
+        told.Invitation,
+        f"409 team_full {_TEAM}",
+        body=asked.Invite,
+    ),
+    _route(
+        "DELETE /v1/organizers/{organizer_id}/invitations/{invitation_id} organizer 204",
+        organizers.withdraw,
+        None,
+        _TEAM,
+    ),
+    _route("GET /v1/invitations user", organizers.invitations_to, told.Invitations, _STORED),
+    _route(
+        "POST /v1/invitations/{invitation_id}/accept user",
+        organizers.accept,
+        told.Organizer,
+        f"404 not_found 409 already_member 409 team_full {_STORED}",
+    ),
+    _route(
+        "POST /v1/invitations/{invitation_id}/decline user 204",
+        organizers.decline,
+        None,
+        f"404 not_found {_STORED}",
+    ),
+    _route(
+        "GET /v1/admin/users?q,role,limit,after admin",
+        operators.search,
+        schemas.AccountPage,
+        _STORED,
+    ),
+    _route(
+        "GET /v1/admin/users/{user_id} admin",
+        operators.read,
+        told.Account,
+        f"404 not_found {_STORED}",
+    ),
+    _route(
+        "PATCH /v1/admin/users/{user_id} admin",
+        operators.change,
+        told.Account,
+        f"409 last_owner {_ACCOUNT}",
+        body=asked.AccountChange,
+    ),
+    _route(
+        "POST /v1/admin/users/{user_id}/disable admin", operators.disable, told.Account, _ACCOUNT
+    ),
+    _route(
+        "POST /v1/admin/users/{user_id}/enable admin",
+        operators.enable,
+        told.Account,
+        f"404 not_found {_STORED}",
+    ),
+    _route(
+        "GET /v1/admin/organizers?q,limit,after admin",
+        operators.find_organizers,
+        schemas.OrganizerPage,
+        _STORED,
+    ),
+    _route(
+        "POST /v1/admin/organizers admin 201",
+        operators.add_organizer,
+        told.Organizer,
+        _STORED,
+        body=asked.NewOrganizer,
     ),
     _route("GET /healthz ops", ops.healthz, schemas.Health),
     _route("GET /readyz ops", ops.readyz, schemas.Health),

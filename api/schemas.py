@@ -11,7 +11,18 @@ from typing import Any, Literal
 
 import msgspec
 
-from usecases.told import Booking, Event, Scanned, Ticket, Told, WaitlistEntry
+from usecases.told import (
+    Account,
+    Booking,
+    Event,
+    Invitation,
+    Member,
+    Organizer,
+    Scanned,
+    Ticket,
+    Told,
+    WaitlistEntry,
+)
 
 
 class Token(Told, frozen=True, kw_only=True):
@@ -96,6 +107,38 @@ class EventPage(Told, frozen=True, kw_only=True):
     """One page of events, by start."""
 
     data: list[Event]
+    has_more: bool
+    next_cursor: str | None
+
+
+class MemberPage(Told, frozen=True, kw_only=True):
+    """One page of a team, the longest there first."""
+
+    data: list[Member]
+    has_more: bool
+    next_cursor: str | None
+
+
+class InvitationPage(Told, frozen=True, kw_only=True):
+    """One page of an organizer's open invitations, newest first."""
+
+    data: list[Invitation]
+    has_more: bool
+    next_cursor: str | None
+
+
+class AccountPage(Told, frozen=True, kw_only=True):
+    """One page of accounts, those made first first."""
+
+    data: list[Account]
+    has_more: bool
+    next_cursor: str | None
+
+
+class OrganizerPage(Told, frozen=True, kw_only=True):
+    """One page of organizers, those made first first."""
+
+    data: list[Organizer]
     has_more: bool
     next_cursor: str | None
 

@@ -19,6 +19,7 @@ from typing import Annotated
 import typer
 
 from engine.printable import printable, table
+from evently.admin_commands import admin
 from evently.command import Group
 from evently.embedded.errors import ServerError
 from evently.settings import ENV_PREFIX, REDIS_PASSWORDS, Settings, SettingsError, environment
@@ -35,7 +36,6 @@ config = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(config, name="config")
 redis_log = typer.Typer(help="The append-only log of Redis.", no_args_is_help=True)
 app.add_typer(redis_log, name="redis-log")
-admin = typer.Typer(help="The admin's account.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
 shards = typer.Typer(help="The shards, and the servers they live on.", no_args_is_help=True)
 app.add_typer(shards, name="shards")
@@ -143,29 +143,6 @@ def seed(
     if settings.environment == "production" and not force:
         raise SettingsError("seeding is refused in production; --force overrides")
     asyncio.run(seed_users(settings, users=users, tokens=tokens))
-
-
-@admin.command()
-def reset(
-    email: Annotated[str, typer.Option(help="The admin's address, if it is another.")] = "",
-) -> None:
-    """Give the admin a new password: shown once on a terminal, else written into a file."""
-    from evently import logs  # noqa: PLC0415
-    from evently.admin import reset_admin  # noqa: PLC0415
-    from evently.embedded.place import write_atomically  # noqa: PLC0415
-    from evently.up import ADMIN_FILE  # noqa: PLC0415
-
-    settings = Settings.load().require("database_url")
-    logs.to_stderr()
-    email = email or settings.admin_email
-    password = asyncio.run(reset_admin(settings, email))
-    if sys.stdout.isatty():
-        typer.echo(f"{email}  password {password} (shown this once)")
-        return
-    settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = settings.data_path / ADMIN_FILE
-    write_atomically(path, f"{password}\n".encode())
-    typer.echo(f"{email}  password in {path}; remove the file when you have read it")
 
 
 @redis_log.command("check")

@@ -20,6 +20,8 @@ class User(NamedTuple):
     role: str
     organizer_id: str | None
     created_at: dt.datetime
+    #: Since when they are kept out.
+    disabled_at: dt.datetime | None = None
 
 
 async def add(
@@ -48,6 +50,12 @@ async def by_id(database: Executor, user_id: str) -> User | None:
     """Find an account by its id."""
     row = await database.fetchrow(query("user_by_id"), user_id)
     return None if row is None else User(**row)
+
+
+async def names(database: Executor, user_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return address and name of some accounts, by id."""
+    rows = await database.fetch(query("names_of_users"), list(user_ids))
+    return {row["id"]: (row["email"], row["name"]) for row in rows}
 
 
 async def admin_exists(database: Executor) -> bool:

@@ -59,6 +59,8 @@ async def login(services: Services, asked: Login) -> Principal:
     )
     if user is None or not matches:
         raise Denied(Why.WRONG_CREDENTIALS)
+    if user.disabled_at is not None:
+        raise Denied(Why.ACCOUNT_DISABLED)
     return Principal(user.id, user.role, user.organizer_id)
 
 

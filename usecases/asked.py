@@ -301,3 +301,48 @@ class Join(Asked, frozen=True, kw_only=True):
     quantity: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)]
     #: A hold of one's own that expired: gives the first place, once.
     after_hold: Id | None = None
+
+
+#: What somebody is on a team: see docs/TEAMS.md.
+TeamRoleName = Literal["owner", "manager", "box_office", "gate"]
+#: Events that a place on a team is for.
+EventIds = Annotated[list[Id], Meta(min_length=1, max_length=100)]
+
+
+class TeamPlace(Asked, frozen=True, kw_only=True):
+    """What somebody is on a team, and for which events; for all without `event_ids`."""
+
+    role: TeamRoleName
+    event_ids: EventIds | None = None
+
+
+class Invite(TeamPlace, frozen=True, kw_only=True):
+    """An address that is asked to join a team."""
+
+    email: Annotated[str, _text(Kind.EMAIL, 254, least=3)]
+
+
+class OrganizerName(Asked, frozen=True, kw_only=True):
+    """What an organizer is called."""
+
+    name: ShortText
+
+
+class NewOrganizer(Asked, frozen=True, kw_only=True):
+    """A new organizer."""
+
+    name: ShortText
+    #: The account that owns it.
+    owner_id: Id | None = None
+
+
+class AccountChange(Asked, frozen=True, kw_only=True):
+    """
+    What an account is to be.
+
+    Staff is on the team of `organizer_id` for the gate, an organizer owns it; a user leaves all
+    teams, an admin stays on theirs.
+    """
+
+    role: Literal["user", "staff", "organizer", "admin"]
+    organizer_id: Id | None = None

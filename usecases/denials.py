@@ -27,6 +27,13 @@ class Why(StrEnum):
     FORBIDDEN = "forbidden"
     EMAIL_TAKEN = "email_taken"
     WRONG_CREDENTIALS = "wrong_credentials"
+    #: The account is kept out, which who knows its password is told.
+    ACCOUNT_DISABLED = "account_disabled"
+    #: There must be an owner of each team, and an admin.
+    LAST_OWNER = "last_owner"
+    LAST_ADMIN = "last_admin"
+    ALREADY_MEMBER = "already_member"
+    TEAM_FULL = "team_full"
     #: The caller must say which version they have seen; or it is no longer that.
     VERSION_WANTED = "precondition_required"
     VERSION_PASSED = "precondition_failed"

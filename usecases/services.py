@@ -16,6 +16,7 @@ from usecases.buckets import Buckets
 from usecases.catalog import Catalog
 from usecases.passwords import Passwords
 from usecases.receipts import Receipts
+from usecases.rights import Standings
 from usecases.ticket_codes import TicketCodes
 from usecases.tokens import Tokens
 
@@ -37,7 +38,7 @@ class Pools:
     sign_in: Pool
     #: What one has: bookings, tickets, waitlist entries.
     own: Pool
-    #: What organizers do to their events.
+    #: What organizers and admins do, and what people are on teams.
     organizers: Pool
     #: Lists of events, which anybody may ask for.
     search: Pool
@@ -52,6 +53,7 @@ class Services:
     watermark: Watermark
     acks: Acks
     catalog: Catalog
+    standings: Standings
     tokens: Tokens
     passwords: Passwords
     ticket_codes: TicketCodes

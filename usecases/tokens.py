@@ -8,7 +8,7 @@ required, and a token of another type or audience is refused (S1, S2).
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jwt
 
@@ -33,6 +33,9 @@ class Principal(NamedTuple):
     user_id: str
     role: str
     organizer_id: str | None
+    #: A machine's, if it is not a person's; and the one event that it is bound to.
+    kind: Literal["user", "api_key", "device"] = "user"
+    event_id: str | None = None
 
 
 class Tokens:

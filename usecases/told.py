@@ -9,7 +9,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 import msgspec
 
 from engine.durability import Durability
-from usecases.asked import Money, Scalar
+from usecases.asked import Money, Scalar, TeamRoleName
 
 View = TypeVar("View")
 
@@ -344,3 +344,72 @@ class WaitlistEntry(Told, frozen=True, kw_only=True):
     booking_status: Literal["confirmed", "cancelled"] | None = None
     #: Place in the shard's journal.
     seq: int
+
+
+class Organizer(Told, frozen=True, kw_only=True):
+    """Who makes events."""
+
+    id: str
+    name: str
+    created_at: dt.datetime
+    #: The caller's place on the team; null if they are not on it.
+    role: TeamRoleName | None
+    #: Events that the place is for; null: all.
+    event_ids: list[str] | None
+
+
+class Organizers(Told, frozen=True, kw_only=True):
+    """The organizers on whose teams one is."""
+
+    data: list[Organizer]
+
+
+class Member(Told, frozen=True, kw_only=True):
+    """Somebody on a team."""
+
+    user_id: str
+    email: str
+    name: str
+    role: TeamRoleName
+    event_ids: list[str] | None
+    added_at: dt.datetime
+
+
+class Invitation(Told, frozen=True, kw_only=True):
+    """An address that is asked to join a team."""
+
+    id: str
+    organizer_id: str
+    organizer_name: str
+    email: str
+    role: TeamRoleName
+    event_ids: list[str] | None
+    created_at: dt.datetime
+    expires_at: dt.datetime
+
+
+class Invitations(Told, frozen=True, kw_only=True):
+    """Open invitations to one's own address."""
+
+    data: list[Invitation]
+
+
+class Membership(Told, frozen=True, kw_only=True):
+    """A team that an account is on."""
+
+    organizer_id: str
+    role: TeamRoleName
+    event_ids: list[str] | None
+
+
+class Account(Told, frozen=True, kw_only=True):
+    """An account as admins see it; `teams` where it is read alone."""
+
+    id: str
+    email: str
+    name: str
+    role: Literal["user", "staff", "organizer", "admin"]
+    created_at: dt.datetime
+    disabled_at: dt.datetime | None
+    email_verified_at: dt.datetime | None
+    teams: list[Membership]

@@ -32,7 +32,7 @@ from store import journal, redo, reigns
 from store.notices import Notices
 from store.pool import Database, Pool, create_pool
 from store.watermark import Watermark
-from usecases import metrics
+from usecases import metrics, rights
 from usecases.acks import Acks
 from usecases.buckets import Buckets
 from usecases.catalog import Catalog
@@ -101,7 +101,6 @@ async def opened(options: Options) -> AsyncIterator[Services]:
     """Open what use cases work with, and close it again; the servers may be away."""
     pools = await _pools(options)
     pool = pools.engine
-    attempts_max, window_ms = options.booking_limit_attempts, options.booking_limit_window_ms
     engine = Engine(
         {
             name: connect(url, timeout_ms=options.redis_timeout_ms)
@@ -115,7 +114,7 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         waiting_max=options.commands_waiting_max,
         durability=options.durability,
         make_redo=redo_maker(pool, options.redo_records_max, options.redo_bytes_max),
-        booking_limit=Limit(attempts_max, window_ms) if attempts_max else None,
+        booking_limit=_booking_limit(options),
         hold_bounds=Bounds(
             options.holds_per_person_max,
             options.holds_per_address_max,
@@ -133,15 +132,15 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         watermark=watermark,
         waiters=_group_waiters(engine, options),
     )
-    passwords = Passwords(
-        at_once_max=options.password_hashes_max, waiting_max=options.passwords_waiting_max
-    )
+    passwords = _passwords(options)
+    standings = rights.Standings(pools.organizers)
     services = Services(
         engine=engine,
         pools=pools,
         watermark=watermark,
         acks=acks,
-        catalog=Catalog(pools.events, partial(is_loaded, engine)),
+        catalog=_catalog(pools, engine, standings),
+        standings=standings,
         tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
         passwords=passwords,
         ticket_codes=TicketCodes(options.ticket_signing_key),
@@ -169,6 +168,10 @@ async def opened(options: Options) -> AsyncIterator[Services]:
             await one.close()
 
 
+def _catalog(pools: Pools, engine: Engine, standings: rights.Standings) -> Catalog:
+    return Catalog(pools.events, partial(is_loaded, engine), partial(rights.sees, standings))
+
+
 async def _pools(options: Options) -> Pools:
     """Return the connections, none of which is open yet."""
 
@@ -186,6 +189,17 @@ async def _pools(options: Options) -> Pools:
             options.database_organizers_pool_max, options.database_organizers_timeout_ms
         ),
         search=await make(options.database_search_pool_max, options.database_search_timeout_ms),
+    )
+
+
+def _booking_limit(options: Options) -> Limit | None:
+    attempts_max, window_ms = options.booking_limit_attempts, options.booking_limit_window_ms
+    return Limit(attempts_max, window_ms) if attempts_max else None
+
+
+def _passwords(options: Options) -> Passwords:
+    return Passwords(
+        at_once_max=options.password_hashes_max, waiting_max=options.passwords_waiting_max
     )
 
 

@@ -116,7 +116,7 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
 
     shard.wire.call = call
     shard.wire.open = opened
-    catalog = Catalog(cast("Any", None), cast("Any", None))
+    catalog = Catalog(*cast("tuple[Any, Any, Any]", (None, None, None)))
     catalog._known[EVENT] = Known(  # noqa: SLF001
         0, "org", "EUR", {TIER: 1}, {1: TIER}, {}, time.monotonic()
     )
@@ -128,6 +128,7 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         pools=nothing,
         watermark=nothing,
         catalog=catalog,
+        standings=nothing,
         tokens=tokens,
         acks=Acks(
             floor="fsync",

@@ -71,18 +71,19 @@ SET version = version + 1,
     name = coalesce($2, name), description = coalesce($3, description),
     category = coalesce($4, category), venue = coalesce($5, venue),
     sale_closes_at = coalesce($6, sale_closes_at)
-WHERE id = $1 AND (NOT $7::boolean OR (status = 'draft' AND publishing_at IS NULL))
+WHERE id = $1 AND organizer_id = $8
+  AND (NOT $7::boolean OR (status = 'draft' AND publishing_at IS NULL))
 RETURNING version;
 
 -- change_draft_tiers --
 UPDATE tiers SET capacity = new.capacity
 FROM unnest($2::smallint[], $3::integer[]) AS new (tier_no, capacity)
-WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no;
+WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no AND tiers.organizer_id = $4;
 
 -- begin_publishing --
 -- Waits for a change of the draft that is under way; none begins afterwards.
 UPDATE events SET publishing_at = now()
-WHERE id = $1 AND status = 'draft' AND publishing_at IS NULL;
+WHERE id = $1 AND organizer_id = $2 AND status = 'draft' AND publishing_at IS NULL;
 
 -- restate_event --
 -- The rows of a sale as its records have it; for repairs.

@@ -6,7 +6,8 @@ ON CONFLICT DO NOTHING
 RETURNING id;
 
 -- user_by_email --
-SELECT id, email, name, password_hash, role::text AS role, organizer_id, created_at
+SELECT id, email, name, password_hash, role::text AS role, organizer_id, created_at,
+       disabled_at
 FROM users
 WHERE account_key = ANY (SELECT account_key(form) FROM unnest($1::text[]) AS given (form))
    OR lower(email) = ANY (SELECT lower(form) FROM unnest($1::text[]) AS given (form))
@@ -17,7 +18,8 @@ ORDER BY email = ($1::text[])[cardinality($1::text[])] DESC,
 LIMIT 1;
 
 -- user_by_id --
-SELECT id, email, name, password_hash, role::text AS role, organizer_id, created_at
+SELECT id, email, name, password_hash, role::text AS role, organizer_id, created_at,
+       disabled_at
 FROM users WHERE id = $1;
 
 -- admin_exists --
@@ -47,3 +49,6 @@ ON CONFLICT DO NOTHING;
 
 -- users_by_emails --
 SELECT id, email FROM users WHERE lower(email) = ANY ($1::text[]);
+
+-- names_of_users --
+SELECT id, email, name FROM users WHERE id = ANY ($1::text[]);

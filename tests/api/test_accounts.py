@@ -123,7 +123,7 @@ async def test_token_of_a_deleted_account(world: World, user: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["user", "staff", "nobody"])
-async def test_role_that_may_not(world: World, role: str) -> None:
+async def test_s9_role_that_may_not(world: World, role: str) -> None:
     """S9: users and staff neither make events nor publish any."""
     draft = await world.draft(await world.organizer(), 5)
     token = world.token(role=role, organizer_id=draft["organizer_id"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -46,10 +47,10 @@ class Walk:
         self.world = world
         self.called: set[tuple[str, str]] = set()
 
-    async def go(self, method: str, path: str, own_id: str = "", **request: Any) -> Answer:
-        """Call the route at *path*, its one parameter filled in; it must succeed."""
-        head, brace, rest = path.partition("{")
-        target = f"{head}{own_id}{rest.partition('}')[2]}" if brace else path
+    async def go(self, method: str, path: str, *own_ids: str, **request: Any) -> Answer:
+        """Call the route at *path*, its parameters filled in by their order; it must succeed."""
+        left = iter(own_ids)
+        target = re.sub(r"\{[a-z_]+\}", lambda _: next(left), path)
         answer = await self.world.call(method, target, **request)
         assert STATUSES[method, path] == answer.status, f"{method} {path}: {answer.text}"
         self.called.add((method, path))
@@ -85,6 +86,7 @@ async def test_f23_every_route_with_the_users_of_redis(world: World) -> None:
     await pass_the_gate(walk, event, boss, buyer, friend)
     await sit_down(walk, boss)
     await change_and_cancel(walk, event, boss)
+    await run_a_team(walk)
 
     assert set(STATUSES) == walk.called
 
@@ -191,6 +193,53 @@ async def change_and_cancel(walk: Walk, event: Event, boss: str) -> None:
     cancelled = await walk.go("POST", "/v1/events/{event_id}/cancel", own_id, token=boss)
     assert 0 == cancelled.body["places_left"]
     await walk.go("GET", "/v1/events/{event_id}/cancel", own_id, token=boss)
+
+
+async def run_a_team(walk: Walk) -> None:
+    """Make an organizer and its owner, invite, accept, decline, change, remove, keep out."""
+    admin = walk.world.token(role="admin")
+    own_id, member_id = [
+        (await walk.go("GET", "/v1/me", token=await make_account(walk))).body["id"]
+        for _ in range(2)
+    ]
+    await walk.world.database.execute(
+        "UPDATE users SET email_verified_at = now() WHERE id = ANY ($1)", [own_id, member_id]
+    )
+    owner, member = walk.world.token(own_id), walk.world.token(member_id)
+    new = {"name": "New House", "owner_id": own_id}
+    made = await walk.go("POST", "/v1/admin/organizers", token=admin, json=new)
+    await walk.go("GET", "/v1/admin/organizers", token=admin)
+    house = made.body["id"]
+    path = "/v1/organizers/{organizer_id}"
+    await walk.go("GET", path, house, token=owner)
+    await walk.go("PATCH", path, house, token=owner, json={"name": "Newer House"})
+    await walk.go("POST", f"{path}/events", house, token=owner, json=new_event(3))
+    await walk.go("GET", f"{path}/events", house, token=owner)
+    address = (await walk.go("GET", "/v1/me", token=member)).body["email"]
+    ends = ("withdraw", "decline", "accept")
+    for end in ends:
+        wish = {"email": address, "role": "box_office"}
+        invited = await walk.go("POST", f"{path}/invitations", house, token=owner, json=wish)
+        await walk.go("GET", f"{path}/invitations", house, token=owner)
+        await walk.go("GET", "/v1/invitations", token=member)
+        if end == "withdraw":
+            one = f"{path}/invitations/{{invitation_id}}"
+            await walk.go("DELETE", one, house, invited.body["id"], token=owner)
+        else:
+            one = f"/v1/invitations/{{invitation_id}}/{end}"
+            await walk.go("POST", one, invited.body["id"], token=member)
+    await walk.go("GET", "/v1/organizers", token=member)
+    await walk.go("GET", f"{path}/members", house, token=owner)
+    one = f"{path}/members/{{user_id}}"
+    await walk.go("PUT", one, house, member_id, token=owner, json={"role": "manager"})
+    await walk.go("DELETE", one, house, member_id, token=owner)
+    await walk.go("GET", "/v1/admin/users", token=admin)
+    one = "/v1/admin/users/{user_id}"
+    await walk.go("GET", one, member_id, token=admin)
+    change = {"role": "staff", "organizer_id": house}
+    await walk.go("PATCH", one, member_id, token=admin, json=change)
+    await walk.go("POST", f"{one}/disable", member_id, token=admin)
+    await walk.go("POST", f"{one}/enable", member_id, token=admin)
 
 
 async def test_f23_sweeper_with_its_user_of_redis(
