@@ -34,8 +34,9 @@ MEMORY_ENTRIES_MAX = 4_096
 DENIALS = {
     Why.INVALID: CODES["invalid"],
     Why.FORBIDDEN: CODES["forbidden"],
-    Why.EMAIL_TAKEN: CODES["email_taken"],
     Why.WRONG_CREDENTIALS: CODES["wrong_credentials"],
+    Why.SESSION_OVER: CODES["session_over"],
+    Why.LINK_OVER: CODES["link_over"],
     Why.VERSION_WANTED: CODES["precondition_required"],
     Why.VERSION_PASSED: CODES["precondition_failed"],
     Why.WRONG_EVENT: CODES["wrong_event"],

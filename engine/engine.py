@@ -415,6 +415,22 @@ class Engine:
         """
         return await self._shard(shard).last()
 
+    async def persisted(self) -> dict[int, int]:
+        """
+        Return up to which record PostgreSQL has each shard, as the persisters have noted in Redis.
+
+        Shards that cannot tell are left out: PostgreSQL is not asked.
+        """
+
+        async def one(number: int, shard: Shard) -> tuple[int, int] | None:
+            try:
+                return number, await shard.persisted()
+            except EngineError:
+                return None
+
+        found = await asyncio.gather(*(one(*pair) for pair in list(self._shards.items())))
+        return dict(pair for pair in found if pair is not None)
+
     def _standing(self, shard: int) -> Standing:
         reign = self.reign(shard)
         return Standing(reign, self._shard(shard).seen_in(reign))

@@ -20,6 +20,12 @@ _GRANTS = {
         "SELECT ON ALL TABLES IN SCHEMA public",
         "INSERT ON users, events, tiers, sections, promos, redo",
         "UPDATE ON events, tiers",
+        "UPDATE (name, language, email, email_verified_at, is_claim, password_hash, token_version)"
+        " ON users",
+        "INSERT, UPDATE, DELETE ON sessions, account_tokens, gifts",
+        "INSERT ON outbox",
+        "UPDATE (payload, secret_until) ON outbox",
+        "DELETE ON revocations",
         _REIGN,
     ),
     "persister": (
@@ -35,14 +41,18 @@ _GRANTS = {
     "coordinator": ("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public",),
     "reader": ("SELECT ON ALL TABLES IN SCHEMA public",),
 }
-#: Taken back: accounts are the API's, and a reader learns no hash of a password.
+#: Taken back: accounts are the API's, and a reader learns no hash of a password and no link.
 _REVOKES = (
-    "ALL ON users FROM evently_persister, evently_coordinator, evently_reader",
-    "INSERT, UPDATE, DELETE ON organizers, migrations FROM evently_coordinator",
+    "ALL ON users, sessions, account_tokens, outbox"
+    " FROM evently_persister, evently_coordinator, evently_reader",
+    "INSERT, UPDATE, DELETE ON organizers, migrations, revocations, gifts FROM evently_coordinator",
 )
 _READER_OF_USERS = "SELECT (id, email, name, role, organizer_id, created_at) ON users"
 #: The check asks whether an account is there, and nothing else of it.
 _COORDINATOR_OF_USERS = "SELECT (id) ON users"
+#: Messages without what is secret in them.
+_MESSAGE = "id, kind, event_id, user_id, subject_id, shard, epoch, seq, written_at, sent_at"
+_OF_MESSAGES = f"SELECT ({_MESSAGE}) ON outbox"
 
 
 def user(role: str) -> str:
@@ -71,6 +81,10 @@ async def grant(connection: asyncpg.Connection, passwords: Mapping[str, str]) ->
             await connection.execute(f"REVOKE {right}")
         await connection.execute(f"GRANT {_READER_OF_USERS} TO {user('reader')}")
         await connection.execute(f"GRANT {_COORDINATOR_OF_USERS} TO {user('coordinator')}")
+        # A mended record is told by the coordinator's command.
+        await connection.execute(f"GRANT INSERT ON outbox TO {user('coordinator')}")
+        for role in ("coordinator", "reader"):
+            await connection.execute(f"GRANT {_OF_MESSAGES} TO {user(role)}")
     for role, password in passwords.items():
         statement: str = await connection.fetchval(
             "SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)",

@@ -25,8 +25,11 @@ class Why(StrEnum):
 
     INVALID = "invalid"
     FORBIDDEN = "forbidden"
-    EMAIL_TAKEN = "email_taken"
     WRONG_CREDENTIALS = "wrong_credentials"
+    #: The refresh token is not good, or no longer.
+    SESSION_OVER = "session_over"
+    #: The token of a letter is not good, or no longer.
+    LINK_OVER = "link_over"
     #: The caller must say which version they have seen; or it is no longer that.
     VERSION_WANTED = "precondition_required"
     VERSION_PASSED = "precondition_failed"

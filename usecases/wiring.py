@@ -28,9 +28,10 @@ from engine.redis_client import connect
 from engine.redo import Horizon, Redo, RedoBuffer
 from engine.replicas import ROUND_MS, GroupWaiter
 from engine.watcher import ReadShards
-from store import journal, redo, reigns
-from store.notices import Notices
+from store import journal, redo, reigns, revocations
+from store.notices import REIGNS, REVOCATIONS, Notices
 from store.pool import Database, Pool, create_pool
+from store.sessions import Life
 from store.watermark import Watermark
 from usecases import metrics
 from usecases.acks import Acks
@@ -39,6 +40,7 @@ from usecases.catalog import Catalog
 from usecases.passwords import Passwords
 from usecases.present import is_loaded
 from usecases.receipts import Receipts
+from usecases.revocations import Revocations
 from usecases.services import Pools, Services
 from usecases.ticket_codes import TicketCodes
 from usecases.tokens import Tokens
@@ -58,6 +60,8 @@ class Options:
     jwt_secret: str
     ticket_signing_key: str
     access_token_ttl_s: int
+    session_idle_s: int
+    session_life_max_s: int
     password_hashes_max: int
     passwords_waiting_max: int
     redis_timeout_ms: int
@@ -143,6 +147,8 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         acks=acks,
         catalog=Catalog(pools.events, partial(is_loaded, engine)),
         tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
+        revocations=_revocations(options, pools, engine),
+        session_life=Life(options.session_idle_s, options.session_life_max_s),
         passwords=passwords,
         ticket_codes=TicketCodes(options.ticket_signing_key),
         receipts=Receipts(options.ticket_signing_key) if options.receipts == "on" else None,
@@ -156,12 +162,15 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         catch_up_timeout_ms=options.catch_up_timeout_ms,
     )
     engine.start()
-    notices = Notices(options.database_url, engine.wake, timeout_ms=options.database_timeout_ms)
+    hears = {REIGNS: engine.wake, REVOCATIONS: services.revocations.wake}
+    notices = Notices(options.database_url, hears, timeout_ms=options.database_timeout_ms)
     notices.start()
+    await services.revocations.start()
     try:
         yield services
     finally:
         await notices.close()
+        await services.revocations.close()
         await acks.close()
         await engine.stop(timeout_s=options.drain_timeout_s)
         passwords.close()
@@ -187,6 +196,16 @@ async def _pools(options: Options) -> Pools:
         ),
         search=await make(options.database_search_pool_max, options.database_search_timeout_ms),
     )
+
+
+def _revocations(options: Options, pools: Pools, engine: Engine) -> Revocations:
+    async def read(xmin: int, age_s: int) -> tuple[int, Sequence[revocations.Over]]:
+        return await revocations.since(pools.engine, xmin, age_s=age_s)
+
+    async def tidy(age_s: int) -> None:
+        await revocations.tidy(pools.sign_in, age_s=age_s)
+
+    return Revocations(read, engine.persisted, tidy, ttl_s=options.access_token_ttl_s)
 
 
 def _registrations(options: Options) -> Buckets | None:
