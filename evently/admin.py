@@ -64,9 +64,11 @@ async def reset_admin(settings: Settings, email: str) -> str:
     connection = await connect(settings.database_url, timeout_ms=settings.database_timeout_ms)
     try:
         password = secrets.token_urlsafe(PASSWORD_BYTES)
-        user_id = await users.set_admin_password(
-            connection, email_forms(email), password_hash=hash_now(password)
-        )
+        password_hash = hash_now(password)
+        async with connection.transaction():
+            user_id = await users.set_admin_password(
+                connection, email_forms(email), password_hash=password_hash
+            )
     finally:
         await connection.close()
     if user_id is None:

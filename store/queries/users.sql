@@ -110,4 +110,4 @@ SELECT id, email, name, $4 FROM unnest($1::text[], $2::text[], $3::text[]) AS ne
 ON CONFLICT DO NOTHING;
 
 -- users_by_emails --
-SELECT id, email FROM users WHERE lower(email) = ANY ($1::text[]);
+SELECT id, email FROM users WHERE lower(email) = ANY ($1::text[]) AND NOT is_claim;

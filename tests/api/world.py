@@ -109,6 +109,27 @@ class World:
         principal = Principal(user_id or new_id("usr"), role, organizer_id)
         return self.client.app[SERVICES].tokens.issue(principal)
 
+    async def prove(self, email: str) -> str:
+        """Have an account prove its address by the letter to it; return its id."""
+        user = await users.by_email(self.database, [email])
+        assert user is not None
+        token = await self.letter(email, "account.verify")
+        path, mine = "/v1/me/email/verify", self.token(user.id)
+        answer = await self.call("POST", path, token=mine, json={"token": token})
+        assert 200 == answer.status, answer.text
+        return user.id
+
+    async def letter(self, email: str, kind: str) -> str:
+        """Return the token of the last letter of a kind to an address."""
+        token: str | None = await self.database.fetchval(
+            "SELECT payload ->> 'token' FROM outbox "
+            "WHERE kind = $1 AND payload ->> 'to' = $2 ORDER BY id DESC LIMIT 1",
+            kind,
+            email,
+        )
+        assert token is not None, f"no letter of {kind} to {email}"
+        return token
+
     async def organizer(self) -> str:
         """Make an organizer; return the token of one who works for it."""
         organizer_id = await users.add_organizer(self.database, "House")

@@ -259,7 +259,20 @@ _USERS: dict[str, Column] = {
     "id": _people("id = 'usr_" + "0" * 26 + "'", "user_missing"),
 }
 USERS: Mapping[str, Column] = _USERS | dict.fromkeys(
-    ("email", "name", "password_hash", "role", "organizer_id", "created_at", "account_key"), _KEPT
+    (
+        "email",
+        "name",
+        "password_hash",
+        "role",
+        "organizer_id",
+        "created_at",
+        "account_key",
+        "token_version",
+        "email_verified_at",
+        "is_claim",
+        "language",
+    ),
+    _KEPT,
 )
 WALKED: Mapping[str, Mapping[str, Column]] = {
     "bookings": BOOKINGS,
@@ -283,7 +296,11 @@ NOT_WALKED = {
     "quarantine": "tests/reconciler/test_quarantine.py: what is held is told until a human ends it",
     "conflicts": "a human deletes them",
     "redo": "witnesses of the workers: lost ones are losses of a second copy",
-    "outbox": "a list of what is to be told, which is also in the journal's archive",
+    "outbox": "a list of what is to be told; of sales it is also in the journal's archive",
+    "sessions": "accounts of the API: whose session is gone logs in again",
+    "account_tokens": "accounts of the API: whose link is gone asks for another",
+    "revocations": "for as long as tokens live; sessions and accounts are what is kept",
+    "gifts": "wishes: a ticket is whose the journal says",
     "script_sets": "kept anew by the next opening",
     "damaged_events": "notes for people; the mender looks for itself",
     "moves": "notes for people",

@@ -32,6 +32,10 @@ TABLES = (
     "conflicts",
     "redo",
     "outbox",
+    "sessions",
+    "account_tokens",
+    "revocations",
+    "gifts",
 )
 
 Content = dict[str, list[str]]

@@ -58,6 +58,45 @@ async def test_failing_file_leaves_nothing_behind(
     assert [name for name, _ in files[:-1]] == [row["name"] for row in known]
 
 
+async def test_accounts_of_before_have_sessions(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A filled database gets sessions and proofs; code of before goes on writing beside."""
+    url = await create_database(postgres.url)
+    files = migrate.migrations()
+    monkeypatch.setattr(migrate, "migrations", lambda: [one for one in files if one[0] < "0029"])
+    await migrate.migrate(url)
+    connection = await asyncpg.connect(url)
+    # As that code does it.
+    add = (
+        "INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, 'N', 'x') "
+        "ON CONFLICT DO NOTHING RETURNING id"
+    )
+    tell = (
+        "INSERT INTO outbox (kind, event_id, user_id, subject_id, shard, epoch, seq) "
+        "VALUES ('booking.confirmed', 'evt_1', 'usr_1', 'bk_1', 0, 1, $1)"
+    )
+    try:
+        first, second = new_id("usr"), new_id("usr")
+        await connection.fetchval(add, first, "ann@example.org")
+        await connection.execute(tell, 1)
+        monkeypatch.undo()
+        assert "0029_sessions.sql" in await migrate.migrate(url)
+        rows = await connection.fetch(
+            "SELECT token_version, email_verified_at, is_claim, language, account_key FROM users"
+        )
+        assert [(0, None, False, None, "ann@example.org")] == [tuple(row) for row in rows]
+        assert None is await connection.fetchval(add, second, "Ann@Example.org")
+        assert second == await connection.fetchval(add, second, "bob@example.org")
+        await connection.execute(tell, 2)
+        assert 2 == await connection.fetchval(
+            "SELECT count(*) FROM outbox WHERE payload = '{}' AND secret_until IS NULL"
+        )
+        assert [] == await connection.fetch("SELECT id FROM revocations")
+    finally:
+        await connection.close()
+
+
 async def test_partitions_exist_for_this_year_and_the_next_ones(database: asyncpg.Pool) -> None:
     """Every partitioned table has a partition per year, and one for the rest."""
     rows = await database.fetch(
