@@ -124,7 +124,7 @@ async def refresh(services: Services, token: str, key: str | None) -> told.Sessi
 @as_value
 async def log_out(services: Services, person: Principal | None, token: str | None) -> None:
     """
-    End a session: that of a refresh token, or else that of the access token. May be repeated.
+    End a session: that of a refresh token, which may be repeated, or else of the access token.
 
     An access token of no session ends with all others that its account has.
     """

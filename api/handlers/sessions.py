@@ -33,7 +33,7 @@ async def log_out(request: web.Request) -> web.StreamResponse | Problem:
     """
     End a session: that of the refresh token in the body, else that of the access token.
 
-    Its access tokens are over within a second, everywhere. May be repeated.
+    Its access tokens are over within a second, everywhere. With a refresh token it may be repeated.
     """
     raw = await read_raw(request)
     asked = decode(raw, _LOGOUT) if raw else Logout()

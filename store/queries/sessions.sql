@@ -46,7 +46,7 @@ FROM sessions JOIN users ON users.id = sessions.user_id
 WHERE family_hash = $1 AND expires_at > now();
 
 -- end_session_of_family --
-DELETE FROM sessions WHERE family_hash = $1
+DELETE FROM sessions WHERE family_hash = $1 AND expires_at > now()
 RETURNING id, user_id;
 
 -- sessions_of --

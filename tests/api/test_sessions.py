@@ -175,6 +175,8 @@ async def test_a_session_ends_by_itself(world: World, serve: Serve) -> None:
             first["session_id"],
         )
         check_problem(await refresh(other, second["refresh_token"]), 401, "session_over")
+        told = "SELECT count(*) FROM outbox WHERE user_id = $1 AND kind = 'account.session_copied'"
+        assert 0 == await world.database.fetchval(told, first["user_id"])
 
 
 async def test_sessions_are_seen_and_ended(world: World, event: Event) -> None:
