@@ -35,7 +35,7 @@ from engine.commands import (
 )
 from engine.door import ReadReign, Reign, ReportSeen
 from engine.durability import Durability
-from engine.errors import EventRecovering, ShardRecovering
+from engine.errors import EngineError, EventRecovering, ShardRecovering
 from engine.guard import Facts
 from engine.homes import Published
 from engine.outcomes import (

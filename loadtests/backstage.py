@@ -33,7 +33,9 @@ from store.pool import connect
 from store.sql import query
 from usecases.tokens import Principal, Tokens
 
-_ADMIN = "SELECT id, organizer_id, token_version FROM users WHERE role = 'admin' ORDER BY id LIMIT 1"
+_ADMIN = """
+SELECT id, organizer_id, token_version FROM users WHERE role = 'admin' ORDER BY id LIMIT 1
+"""
 _PLACES = "SELECT coalesce(sum(quantity), 0)::bigint FROM items WHERE event_id = $1"
 
 _BOOKINGS = """

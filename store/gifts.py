@@ -56,6 +56,7 @@ async def offer(
             query("put_gift"), own_id, event_id, booking_id, number, giver_id, email, expires_at
         )
         row = await connection.fetchrow(query("gift_of_ticket"), booking_id, number)
+        assert row is not None, "it is there, old or new"
         gift = Gift(**row)
         if made is not None:
             payload = {"to": email, "gift_id": gift.id, "event_id": event_id}

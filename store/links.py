@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-import asyncpg
-
 from store import outbox
-from store.sql import query
+from store.sql import InTransaction, query
 
 #: Time within which the same letter is not written again, in seconds.
 AGAIN_AFTER_S = 60
@@ -47,7 +45,7 @@ def digest(token: str) -> bytes:
     return sha256(token.encode()).digest()
 
 
-async def ask_for_proof(connection: asyncpg.Connection, user_id: str, link: Link) -> None:
+async def ask_for_proof(connection: InTransaction, user_id: str, link: Link) -> None:
     """
     Write the letter that proves an address to whoever opens it.
 
@@ -64,7 +62,7 @@ async def ask_for_proof(connection: asyncpg.Connection, user_id: str, link: Link
         await _tell(connection, user_id, link, expires_at)
 
 
-async def send_reset(connection: asyncpg.Connection, user_id: str | None, link: Link) -> None:
+async def send_reset(connection: InTransaction, user_id: str | None, link: Link) -> None:
     """
     Write the letter that lets somebody choose a new password.
 
@@ -78,11 +76,7 @@ async def send_reset(connection: asyncpg.Connection, user_id: str | None, link: 
 
 
 async def take(
-    connection: asyncpg.Connection,
-    token: str,
-    purposes: Sequence[str],
-    *,
-    user_id: str | None = None,
+    connection: InTransaction, token: str, purposes: Sequence[str], *, user_id: str | None = None
 ) -> Taken | None:
     """
     Use a token up; None if it is not good, or no longer.
@@ -105,15 +99,13 @@ async def take(
     return taken
 
 
-async def drop_all(connection: asyncpg.Connection, user_id: str) -> None:
+async def drop_all(connection: InTransaction, user_id: str) -> None:
     """End all tokens of an account; within the caller's transaction."""
     await connection.execute(query("drop_account_tokens"), user_id)
     await connection.execute(query("forget_outbox_secrets"), user_id, list(KINDS.values()))
 
 
-async def _put(
-    connection: asyncpg.Connection, user_id: str | None, link: Link
-) -> dt.datetime | None:
+async def _put(connection: InTransaction, user_id: str | None, link: Link) -> dt.datetime | None:
     """Keep a token; return its end, or None if its like was sent just now."""
     expires_at: dt.datetime | None = await connection.fetchval(
         query("put_account_token"),
@@ -128,7 +120,7 @@ async def _put(
 
 
 async def _tell(
-    connection: asyncpg.Connection, user_id: str, link: Link, expires_at: dt.datetime
+    connection: InTransaction, user_id: str, link: Link, expires_at: dt.datetime
 ) -> None:
     payload = {"to": link.email, "token": link.token}
     kind = KINDS[link.purpose]

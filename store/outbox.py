@@ -33,7 +33,7 @@ from engine.records import (
     Transferred,
     examine,
 )
-from store.sql import Executor, query
+from store.sql import Executor, InTransaction, query
 
 BATCHES_MAX = 100
 
@@ -95,7 +95,7 @@ async def put(connection: asyncpg.Connection, shard: int, epoch: int, entry: Ent
 
 
 async def account_message(
-    connection: asyncpg.Connection,
+    connection: InTransaction,
     kind: str,
     user_id: str,
     payload: Mapping[str, str],

@@ -18,7 +18,7 @@ import asyncpg
 
 from engine.ids import new_id
 from store import outbox, users
-from store.sql import Executor, query
+from store.sql import Executor, InTransaction, query
 
 #: Sessions that an account may have; one more ends the one that is unused for longest.
 SESSIONS_MAX = 50
@@ -111,7 +111,7 @@ async def renew(
         return await _add(connection, new)
 
 
-async def _add(connection: asyncpg.Connection, new: New) -> Session | None:
+async def _add(connection: InTransaction, new: New) -> Session | None:
     user_id, secrets, method, device, life = new
     is_new = await connection.fetchval(query("is_new_device"), user_id, device)
     row = await connection.fetchrow(

@@ -10,7 +10,7 @@ import asyncpg
 
 from engine.ids import new_id
 from store import links, outbox
-from store.sql import Executor, query
+from store.sql import Executor, InTransaction, query
 
 
 class User(NamedTuple):
@@ -101,7 +101,7 @@ async def by_claim(database: Executor, email: str) -> User | None:
     return None if row is None else User(**row)
 
 
-async def locked(connection: asyncpg.Connection, user_id: str) -> User | None:
+async def locked(connection: InTransaction, user_id: str) -> User | None:
     """Find an account that nobody else changes until the caller's transaction is over."""
     row = await connection.fetchrow(query("user_for_update"), user_id)
     return None if row is None else User(**row)
@@ -129,7 +129,7 @@ async def end_tokens(database: Executor, user_id: str) -> int | None:
     return version
 
 
-async def set_password(connection: asyncpg.Connection, user_id: str, password_hash: str) -> bool:
+async def set_password(connection: InTransaction, user_id: str, password_hash: str) -> bool:
     """
     Give an account a password, and tell its owner; its tokens, sessions and links are over.
 
@@ -151,7 +151,7 @@ async def hash_anew(database: Executor, user_id: str, *, old: str, new: str) -> 
     await database.execute(query("hash_password_anew"), user_id, old, new)
 
 
-async def prove_email(connection: asyncpg.Connection, user_id: str, email: str) -> bool:
+async def prove_email(connection: InTransaction, user_id: str, email: str) -> bool:
     """
     Give an address to the account that has proved that it is theirs.
 

@@ -77,8 +77,7 @@ class Login(Asked, frozen=True, kw_only=True):
 LetterTokenText = Annotated[str, _text(Kind.WORD, 100, least=1)]
 #: BCP 47, as `de` or `pt-BR`.
 Language = Annotated[
-    str,
-    Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}\Z", extra={DECLARED_AS: Kind.WORD}),
+    str, Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}\Z", extra={DECLARED_AS: Kind.WORD})
 ]
 
 

@@ -145,9 +145,7 @@ class Revocations:
             await self.look()
         except Exception as error:  # noqa: BLE001  PostgreSQL may be away for any reason.
             if self._trouble.is_news("away"):
-                log.warning(
-                    "cannot read revocations", action="read_revocations", error=repr(error)
-                )
+                log.warning("cannot read revocations", action="read_revocations", error=repr(error))
             await self._ask_around()
             return
         if self._trouble.end():

@@ -112,9 +112,7 @@ async def change_email(request: web.Request) -> web.StreamResponse | Problem:
     The answer does not tell whether the address has an account.
     """
     asked = await read_body(request, _NEW_EMAIL)
-    return _accepted(
-        await accounts.change_email(request.app[SERVICES], request[PRINCIPAL], asked)
-    )
+    return _accepted(await accounts.change_email(request.app[SERVICES], request[PRINCIPAL], asked))
 
 
 async def prove(request: web.Request) -> web.StreamResponse | Problem:

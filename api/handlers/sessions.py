@@ -54,13 +54,9 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
 async def end(request: web.Request) -> web.StreamResponse | Problem:
     """End one of one's sessions; its access tokens are over within a second, everywhere."""
     session_id = request.match_info["session_id"]
-    return answer_nothing(
-        await sessions.end(request.app[SERVICES], request[PRINCIPAL], session_id)
-    )
+    return answer_nothing(await sessions.end(request.app[SERVICES], request[PRINCIPAL], session_id))
 
 
 async def end_others(request: web.Request) -> web.StreamResponse | Problem:
     """End all of one's sessions but the one that asks. May be repeated."""
-    return answer_nothing(
-        await sessions.end_others(request.app[SERVICES], request[PRINCIPAL])
-    )
+    return answer_nothing(await sessions.end_others(request.app[SERVICES], request[PRINCIPAL]))

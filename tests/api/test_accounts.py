@@ -88,9 +88,7 @@ async def test_s7_register_tells_nothing(world: World) -> None:
     assert views[:3] == views[3:6] == views[6:]
 
 
-async def test_s7_register_does_alike_work(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_s7_register_does_alike_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """S7: as many passwords are hashed and as many statements sent, taken or free."""
     counted: list[list[str]] = []
     names = {query(name): name for name in queries() if name in OF_ACCOUNTS}
@@ -132,7 +130,7 @@ async def test_two_accounts_of_an_address(world: World) -> None:
     """Who registers a taken address has an account of their own, and logs in to that."""
     first, second = account(name="One"), account(name="Two", password="another password")
     second["email"] = first["email"]
-    ids = []
+    ids: list[str] = []
     for body in (first, second, first, second):
         path = "register" if len(ids) < 2 else "login"
         sent = body if len(ids) < 2 else {name: body[name] for name in ("email", "password")}
@@ -148,16 +146,17 @@ async def test_change_oneself(world: World) -> None:
     """Name and language change alone or together; nothing else of an account does."""
     made = await world.call("POST", "/v1/auth/register", json=account())
     token = made.body["access_token"]
-    for change, name, language in (
+    changes: tuple[tuple[dict[str, str], str, str | None], ...] = (
         ({"name": " Ann "}, "Ann", None),
         ({"language": "pt-BR"}, "Ann", "pt-BR"),
         ({}, "Ann", "pt-BR"),
         ({"name": "Zo\u00eb", "language": "de"}, "Zo\u00eb", "de"),
-    ):
+    )
+    for change, name, language in changes:
         told = await world.call("PATCH", "/v1/me", token=token, json=change)
         assert (200, name, language) == (told.status, told.body["name"], told.body["language"])
     before = await world.state()
-    for change, pointer in (
+    for bad, pointer in (
         ({"language": "d"}, "/language"),
         ({"language": "de\n"}, "/language"),
         ({"name": ""}, "/name"),
@@ -165,7 +164,7 @@ async def test_change_oneself(world: World) -> None:
         ({"role": "admin"}, "/role"),
         ({"email_verified": True}, "/email_verified"),
     ):
-        answer = await world.call("PATCH", "/v1/me", token=token, json=change)
+        answer = await world.call("PATCH", "/v1/me", token=token, json=bad)
         check_problem(answer, 422, "invalid", pointer)
     assert before == await world.state()
 

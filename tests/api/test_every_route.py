@@ -130,8 +130,7 @@ async def change_secrets(walk: Walk, person: dict[str, Any]) -> str:
     proof = {"token": await world.letter(wish["email"], "account.email")}
     await walk.go("POST", "/v1/me/email/verify", token=token, json=proof)
     await walk.go("POST", "/v1/auth/logout", token=token)
-    token = (await walk.go("POST", "/v1/auth/login", json=wish)).body["access_token"]
-    return token
+    return str((await walk.go("POST", "/v1/auth/login", json=wish)).body["access_token"])
 
 
 def order(event: Event, tier_no: int, quantity: int) -> dict[str, Any]:

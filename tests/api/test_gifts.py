@@ -1,4 +1,4 @@
-"""Tickets offered to an address: nobody learns whose it is, and only who has proved it gets them."""
+"""Tickets offered to an address: it tells nobody whose it is, and who has proved it gets them."""
 
 from __future__ import annotations
 
@@ -129,11 +129,12 @@ async def test_f72_taking_a_gift_again(
     for one in (first, again):
         assert (200, "true") == (one.status, one.headers["Idempotent-Replayed"])
     assert first.body == again.body
-    assert 1 == len((await world.call("GET", "/v1/tickets", token=friend["access_token"])).body["data"])
+    listed = await world.call("GET", "/v1/tickets", token=friend["access_token"])
+    assert 1 == len(listed.body["data"])
 
 
 async def test_an_offer_is_taken_back_or_declined(world: World, event: Event, user: str) -> None:
-    """Giver and receiver may each end it; then it cannot be taken, and the ticket is the giver's."""
+    """Giver and receiver may each end it; then nobody takes it, and the ticket is the giver's."""
     friend = await signed_up(world)
     await world.prove(friend["email"])
     ticket = (await booked(world, event, user))["tickets"][0]
@@ -141,14 +142,12 @@ async def test_an_offer_is_taken_back_or_declined(world: World, event: Event, us
         gift = (await offer(world, ticket, user, friend["email"])).body["gift"]
         assert 204 == (await end(world, gift["id"], token)).status
         check_problem(await end(world, gift["id"], token), 404, "not_found")
-        check_problem(
-            await accept(world, gift["id"], friend["access_token"]), 404, "not_found"
-        )
+        check_problem(await accept(world, gift["id"], friend["access_token"]), 404, "not_found")
         assert [] == await offered(world, user) == await offered(world, friend["access_token"])
 
 
 async def test_an_offer_repeated_and_changed(world: World, event: Event, user: str) -> None:
-    """The same offer again is the same; to another address it is the other's, and one letter each."""
+    """The same offer again is the same; another address takes its place, with one letter each."""
     first, second = an_address(), an_address()
     ticket = (await booked(world, event, user))["tickets"][0]
     made = await offer(world, ticket, user, first)
@@ -169,7 +168,7 @@ async def test_an_offer_repeated_and_changed(world: World, event: Event, user: s
 async def test_a_gift_of_a_ticket_that_went_elsewhere(
     world: World, event: Event, user: str
 ) -> None:
-    """What was given to an account, or cancelled, since it was offered, is not there to be taken."""
+    """What was given to an account, or cancelled, since it was offered cannot be taken."""
     friend, other = await signed_up(world), await signed_up(world)
     await world.prove(friend["email"])
     booking = await booked(world, event, user)
@@ -243,9 +242,7 @@ async def test_a_gift_ends_with_its_event(world: World, event: Event, user: str)
     await world.prove(friend["email"])
     ticket = (await booked(world, event, user))["tickets"][0]
     gift = (await offer(world, ticket, user, friend["email"])).body["gift"]
-    ends_at = await world.database.fetchval(
-        "SELECT ends_at FROM events WHERE id = $1", event["id"]
-    )
+    ends_at = await world.database.fetchval("SELECT ends_at FROM events WHERE id = $1", event["id"])
     expires_at = await world.database.fetchval(
         "SELECT expires_at FROM gifts WHERE id = $1", gift["id"]
     )

@@ -12,6 +12,7 @@ from tests.api.test_accounts import PASSWORD, account
 from tests.api.test_sessions import is_let_in, is_over_everywhere, logged_in, refresh, signed_up
 from tests.api.world import Answer, Event, World, check_problem
 
+OTHER = "battery staple"
 VERIFY, EMAIL, RESET = "account.verify", "account.email", "account.reset"
 
 
@@ -21,7 +22,7 @@ async def prove(world: World, session: dict[str, Any], token: str) -> Answer:
     return await world.call("POST", "/v1/me/email/verify", token=own, json={"token": token})
 
 
-async def reset(world: World, token: str, password: str = "battery staple") -> Answer:
+async def reset(world: World, token: str, password: str = OTHER) -> Answer:
     """Choose a password with the token of a letter."""
     sent = {"token": token, "password": password}
     return await world.call("POST", "/v1/auth/password/reset", json=sent)
@@ -153,7 +154,8 @@ async def test_a_proof_is_not_a_reset(world: World) -> None:
     """A letter's token opens what it was written for and nothing else."""
     session = await signed_up(world)
     await forget(world, session["email"])
-    check_problem(await reset(world, await world.letter(session["email"], VERIFY)), 410, "link_over")
+    proof = await world.letter(session["email"], VERIFY)
+    check_problem(await reset(world, proof), 410, "link_over")
     token = await world.letter(session["email"], RESET)
     check_problem(await prove(world, session, token), 410, "link_over")
 
