@@ -256,7 +256,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route("GET /v1/me/sessions user", sessions.listing, schemas.SignedInList, _STORED),
     _route("DELETE /v1/me/sessions user 204", sessions.end_others, None, _STORED),
-    _route("DELETE /v1/me/sessions/{session_id} user 204", sessions.end, None, _ME),
+    _route("DELETE /v1/me/sessions/{id} user 204", sessions.end, None, _ME),
     _route(
         "POST /v1/events organizer 201", events.create, told.Event, _STORED, body=asked.NewEvent
     ),

@@ -51,8 +51,10 @@ _READER_OF_USERS = "SELECT (id, email, name, role, organizer_id, created_at) ON 
 #: The check asks whether an account is there, and nothing else of it.
 _COORDINATOR_OF_USERS = "SELECT (id) ON users"
 #: Messages without what is secret in them.
-_MESSAGE = "id, kind, event_id, user_id, subject_id, shard, epoch, seq, written_at, sent_at"
-_OF_MESSAGES = f"SELECT ({_MESSAGE}) ON outbox"
+_OF_MESSAGES = (
+    "SELECT (id, kind, event_id, user_id, subject_id, shard, epoch, seq, written_at, sent_at)"
+    " ON outbox"
+)
 
 
 def user(role: str) -> str:

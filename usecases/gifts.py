@@ -118,7 +118,7 @@ async def _offer(
     if ticket.holder_id != person.user_id:
         raise not_found()
     giver = await users.by_id(services.pools.sign_in, person.user_id)
-    if giver is not None and set(text.email_forms(email)) & set(text.email_forms(giver.email)):
+    if giver is not None and not _in_any_case(email).isdisjoint(_in_any_case(giver.email)):
         raise invalid("/email", "is yourself")
     event = await events.by_id(services.pools.events, ticket.event_id)
     if event is None:
@@ -136,6 +136,10 @@ async def _offer(
     poster = events.Poster(event.name, event.starts_at, event.timezone, event.venue)
     view = told.Transferred(id=ticket.id, transferred_at=None, gift=_view(gift, poster, person))
     return Done(view, is_replay)
+
+
+def _in_any_case(email: str) -> set[str]:
+    return {form.lower() for form in text.email_forms(email)}
 
 
 def _require_givable(ticket: tickets.Ticket, event: events.Event) -> None:

@@ -148,7 +148,15 @@ async def log_out(services: Services, person: Principal | None, token: str | Non
 async def mine(services: Services, person: Principal) -> list[told.SignedIn]:
     """Return where a person is signed in, the last used first."""
     return [
-        told.SignedIn(**one._asdict(), is_current=one.id == person.session_id)
+        told.SignedIn(
+            id=one.id,
+            method=one.method,
+            device=one.device,
+            opened_at=one.opened_at,
+            used_at=one.used_at,
+            expires_at=one.expires_at,
+            is_current=one.id == person.session_id,
+        )
         for one in await sessions.of_user(services.pools.sign_in, person.user_id)
     ]
 

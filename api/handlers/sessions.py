@@ -53,7 +53,7 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
 
 async def end(request: web.Request) -> web.StreamResponse | Problem:
     """End one of one's sessions; its access tokens are over within a second, everywhere."""
-    session_id = request.match_info["session_id"]
+    session_id = request.match_info["id"]
     return answer_nothing(await sessions.end(request.app[SERVICES], request[PRINCIPAL], session_id))
 
 

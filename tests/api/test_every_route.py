@@ -108,7 +108,7 @@ async def make_account(walk: Walk) -> str:
     await walk.go("DELETE", "/v1/me/sessions", token=token)
     [seen] = (await walk.go("GET", "/v1/me/sessions", token=token)).body["data"]
     assert (session["session_id"], True) == (seen["id"], seen["is_current"])
-    await walk.go("DELETE", "/v1/me/sessions/{session_id}", seen["id"], token=token)
+    await walk.go("DELETE", "/v1/me/sessions/{id}", seen["id"], token=token)
     return await change_secrets(walk, person)
 
 

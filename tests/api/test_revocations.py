@@ -217,7 +217,7 @@ async def test_s4_every_hand_ends_tokens(world: World, connection: asyncpg.Conne
     session = new_id("ses")
     await connection.execute(
         "INSERT INTO sessions (id, user_id, method, family_hash, token_hash, salt, expires_at) "
-        "VALUES ($1, $2, 'password', $1::bytea, '', '', now() + interval '1 day')",
+        "VALUES ($1, $2, 'password', convert_to($1::text, 'UTF8'), '', '', 'infinity')",
         session,
         own,
     )
