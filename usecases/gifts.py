@@ -16,7 +16,7 @@ from engine.status import Status
 from store import events, gifts, tickets, users
 from usecases import bookings, text, told
 from usecases.asked import Transfer
-from usecases.denials import Denied, Done, as_value, granted, invalid, not_found
+from usecases.denials import Denied, Done, Why, as_value, granted, invalid, not_found
 from usecases.moments import moment_of, ms_of
 from usecases.services import Services
 from usecases.tickets import gate_of, gate_shown, parse_ticket
@@ -114,6 +114,10 @@ async def _offer(
     services: Services, person: Principal, own_id: str, email: str
 ) -> Done[told.Transferred]:
     """Offer a ticket to an address; all that is looked at is the giver's own."""
+    _, shard = await _concerning(services, person, own_id)
+    if not await services.catch_up({shard}):
+        raise Denied(Why.CATCHING_UP)
+    # As it is now: a check-in that was just taken back keeps nobody from giving it.
     ticket, _ = await _concerning(services, person, own_id)
     if ticket.holder_id != person.user_id:
         raise not_found()
