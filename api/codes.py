@@ -230,8 +230,8 @@ The request is not good HTTP, or asks for something this server does not do; `ti
 Mend the client; a person with a browser should not see this.
 
 unauthorized 401 The request is not authorized.
-There is no access token, or it has run out, or it is not one of this server.
-Log in and send the new token as `Authorization: Bearer <token>`.
+There is no access token, or it has run out or was ended, or it is not one of this server.
+Get another by `POST /v1/auth/refresh`, or log in; send it as `Authorization: Bearer <token>`.
 
 wrong_credentials 401 Address or password is wrong.
 There is no account with this address and this password.
@@ -261,9 +261,13 @@ team_full 409 The team is full.
 A team has so many members, and so many open invitations, and no more.
 Remove somebody, or withdraw an invitation.
 
-email_taken 409 There is an account with this address.
-Somebody registered with this address before, perhaps you.
-Log in, or register with another address.
+session_over 401 The session is over.
+The refresh token is not known: it was used before, has run out, or its session was ended.
+Log in again; if you did not end the session, look at `GET /v1/me/sessions` and change the password.
+
+link_over 410 The link was used before, or is too old.
+The token of a letter opens something once, within its time, and only from the account it is for.
+Ask for another letter; to prove an address, be logged in with the account that asked for it.
 
 idempotency_key_missing 400 The request needs an Idempotency-Key.
 Orders carry a key, so that repeating one never books twice.

@@ -14,12 +14,14 @@ from enum import Enum
 from aiohttp import hdrs, web
 
 from api.http import PRINCIPAL, SERVICES
-from api.problems import Problem
+from api.problems import Problem, unavailable
 from usecases.tokens import InvalidToken, Principal
 
 #: A problem may be returned as well as raised: most of a rush is told that it is sold out.
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse | Problem]]
 _SCHEME = "Bearer "
+#: Methods that change nothing.
+_SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 
 class Policy(Enum):
@@ -90,10 +92,17 @@ def _principal(request: web.Request) -> Principal | None:
     # The scheme's name has no case (RFC 9110 section 11.1).
     if not header.startswith(_SCHEME) and header[: len(_SCHEME)].lower() != _SCHEME.lower():
         raise _unauthorized("Only the scheme Bearer is known.")
+    services = request.app[SERVICES]
     try:
-        return request.app[SERVICES].tokens.check(header[len(_SCHEME) :].lstrip(" "))
+        principal = services.tokens.check(header[len(_SCHEME) :].lstrip(" "))
     except InvalidToken as error:
         raise _unauthorized("The access token is not valid, or no longer.") from error
+    revocations = services.revocations
+    if revocations.is_over(principal):
+        raise _unauthorized("The access token is not valid, or no longer.")
+    if revocations.is_shut and request.method not in _SAFE:  # Nobody knows whose tokens are over.
+        raise unavailable("database_unavailable")
+    return principal
 
 
 def _unauthorized(detail: str) -> Problem:

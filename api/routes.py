@@ -17,6 +17,7 @@ from api.handlers import (
     changes,
     events,
     gate,
+    gifts,
     holds,
     operators,
     ops,
@@ -24,6 +25,7 @@ from api.handlers import (
     problems,
     receipts,
     seats,
+    sessions,
     waitlist,
 )
 from api.policy import Handler, Policy
@@ -93,6 +95,9 @@ def _route(
 
 
 _STORED = "503 database_busy 503 database_unavailable"
+_SIGN_IN = f"503 backpressure {_STORED}"
+_ME = f"404 not_found {_STORED}"
+_PASSWORD = f"401 wrong_credentials 503 backpressure {_ME}"
 _SHUT = f"503 shard_recovering 503 event_recovering 503 outcome_unknown 503 backpressure {_STORED}"
 _READ = f"404 not_found 503 shard_recovering 503 event_recovering 503 redis_unavailable {_STORED}"
 _LOOK = f"404 not_found {_SHUT}"
@@ -195,18 +200,68 @@ ROUTES: tuple[Route, ...] = (
     _route(
         "POST /v1/auth/register public 201",
         accounts.register,
-        schemas.Token,
-        f"409 email_taken 429 rate_limited 503 backpressure {_STORED}",
+        told.Session,
+        f"401 wrong_credentials 429 rate_limited {_SIGN_IN}",
         body=asked.Register,
     ),
     _route(
         "POST /v1/auth/login public",
         accounts.login,
-        schemas.Token,
-        f"401 wrong_credentials 403 account_disabled 503 backpressure {_STORED}",
+        told.Session,
+        f"401 wrong_credentials 403 account_disabled {_SIGN_IN}",
         body=asked.Login,
     ),
-    _route("GET /v1/me user", accounts.me, told.Me, f"404 not_found {_STORED}"),
+    _route(
+        "POST /v1/auth/refresh public",
+        sessions.refresh,
+        told.Session,
+        f"400 idempotency_key_malformed 401 session_over {_STORED}",
+        body=asked.Refresh,
+    ),
+    _route(
+        "POST /v1/auth/logout public 204 bare",
+        sessions.log_out,
+        None,
+        f"401 session_over {_STORED}",
+        body=asked.Logout,
+    ),
+    _route(
+        "POST /v1/auth/password/forgot public 202",
+        accounts.forget_password,
+        None,
+        _STORED,
+        body=asked.Address,
+    ),
+    _route(
+        "POST /v1/auth/password/reset public 204",
+        accounts.reset_password,
+        None,
+        f"410 link_over {_SIGN_IN}",
+        body=asked.NewPassword,
+    ),
+    _route("GET /v1/me user", accounts.me, told.Me, _ME),
+    _route("PATCH /v1/me user", accounts.change, told.Me, _ME, body=asked.MeChange),
+    _route(
+        "POST /v1/me/password user",
+        accounts.change_password,
+        told.Session,
+        _PASSWORD,
+        body=asked.PasswordChange,
+    ),
+    _route(
+        "POST /v1/me/email user 202", accounts.change_email, None, _PASSWORD, body=asked.NewEmail
+    ),
+    _route("POST /v1/me/email/verification user 202", accounts.ask_for_proof, None, _ME),
+    _route(
+        "POST /v1/me/email/verify user",
+        accounts.prove,
+        told.Me,
+        f"410 link_over {_ME}",
+        body=asked.LetterToken,
+    ),
+    _route("GET /v1/me/sessions user", sessions.listing, schemas.SignedInList, _STORED),
+    _route("DELETE /v1/me/sessions user 204", sessions.end_others, None, _STORED),
+    _route("DELETE /v1/me/sessions/{id} user 204", sessions.end, None, _ME),
     _route(
         "POST /v1/events organizer 201", events.create, told.Event, _STORED, body=asked.NewEvent
     ),
@@ -276,17 +331,25 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route(
         "POST /v1/tickets/{ticket_id}/transfer user",
-        gate.transfer,
+        gifts.transfer,
         told.Transferred,
         _RETURN,
         body=asked.Transfer,
     ),
     _route(
         "POST /v1/tickets/{ticket_id}/return user",
-        gate.give_back,
+        gifts.give_back,
         told.Transferred,
         f"422 invalid {_RETURN}",
     ),
+    _route("GET /v1/gifts?limit,after user", gifts.listing, schemas.GiftPage, _STORED),
+    _route(
+        "POST /v1/gifts/{gift_id}/accept user",
+        gifts.accept,
+        told.Transferred,
+        f"409 no_transfers {_TICKET}",
+    ),
+    _route("DELETE /v1/gifts/{gift_id} user 204", gifts.end, None, _ME),
     _route(
         "PATCH /v1/events/{event_id} organizer",
         changes.change,

@@ -15,23 +15,30 @@ from usecases.told import (
     Account,
     Booking,
     Event,
+    Gift,
     Invitation,
     Member,
     Organizer,
     Scanned,
+    SignedIn,
     Ticket,
     Told,
     WaitlistEntry,
 )
 
 
-class Token(Told, frozen=True, kw_only=True):
-    """An access token, to be sent as `Authorization: Bearer ...`."""
+class SignedInList(Told, frozen=True, kw_only=True):
+    """Where one is signed in, the last used first; there is a bound to them, and no pages."""
 
-    access_token: str
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme
-    #: Seconds until it expires.
-    expires_in: int
+    data: list[SignedIn]
+
+
+class GiftPage(Told, frozen=True, kw_only=True):
+    """One page of tickets that one offers, or is offered, the latest first."""
+
+    data: list[Gift]
+    has_more: bool
+    next_cursor: str | None
 
 
 class TicketPage(Told, frozen=True, kw_only=True):

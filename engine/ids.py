@@ -28,7 +28,7 @@ ORDER_PLACES_MAX = 10
 _EVENT_PREFIX = "evt_"
 _IDS = {
     prefix: re.compile(rf"{prefix}_[0-9a-v]{{{ID_CHARS}}}")
-    for prefix in ("evt", "tier", "bk", "hold", "usr", "org", "inv", "wl", "offer")
+    for prefix in ("evt", "tier", "bk", "hold", "usr", "org", "inv", "wl", "offer", "ses", "gift")
 }
 
 
@@ -37,7 +37,7 @@ def new_id(prefix: str, *, at_ms: int | None = None) -> str:
     Draw a new id: 48 bits of time, 80 random bits.
 
     Args:
-        prefix: `evt`, `tier`, `usr`, `org` or `inv`.
+        prefix: `evt`, `tier`, `usr`, `org`, `inv`, `ses` or `gift`.
 
         at_ms: Unix time in ms that the id sorts by; now if not given.
     """

@@ -66,7 +66,7 @@ async def ensure_admin(settings: Settings) -> str | None:
 
 async def reset_admin(settings: Settings, email: str) -> str:
     """
-    Give an admin a new password, which ends the old one; tokens that are out live to their end.
+    Give an admin a new password, which ends the old one, all sessions and all access tokens.
 
     Args:
         email: The admin's address.

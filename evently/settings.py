@@ -133,6 +133,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     ticket_signing_key: str = ""
     #: Life of an access token, in seconds.
     access_token_ttl_s: Annotated[int, Meta(ge=60, le=604_800)] = 3_600
+    #: How long a session lasts without being used, in seconds.
+    session_idle_s: Annotated[int, Meta(ge=60, le=31_536_000)] = 2_592_000
+    #: How long a session lasts at all, in seconds.
+    session_life_max_s: Annotated[int, Meta(ge=60, le=63_072_000)] = 15_552_000
     #: Password hashes computed at the same time, per API process; more wait.
     password_hashes_max: Annotated[int, Meta(ge=1, le=64)] = 2
     #: How many may wait for that; the next is told to come back.

@@ -33,7 +33,9 @@ from store.pool import connect
 from store.sql import query
 from usecases.tokens import Principal, Tokens
 
-_ADMIN = "SELECT id, organizer_id FROM users WHERE role = 'admin' ORDER BY id LIMIT 1"
+_ADMIN = """
+SELECT id, organizer_id, token_version FROM users WHERE role = 'admin' ORDER BY id LIMIT 1
+"""
 _PLACES = "SELECT coalesce(sum(quantity), 0)::bigint FROM items WHERE event_id = $1"
 
 _BOOKINGS = """
@@ -85,7 +87,10 @@ class Backstage:
         row = await self.database.fetchrow(_ADMIN)
         assert row is not None, "every Evently that was started has an admin"
         signer = Tokens(self.settings.jwt_secret, ttl_s=self.settings.access_token_ttl_s)
-        return signer.issue(Principal(row["id"], "admin", row["organizer_id"]))
+        version = row["token_version"]
+        return signer.issue(
+            Principal(row["id"], "admin", row["organizer_id"], token_version=version)
+        )
 
     async def people(self, count: int) -> list[Person]:
         """Return *count* seed accounts, with access tokens."""

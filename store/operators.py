@@ -123,7 +123,7 @@ async def set_role(
 
 
 async def set_disabled(database: PoolOrConnection, user_id: str, *, is_disabled: bool) -> Outcome:
-    """Keep an account out, or let it in again. May be repeated."""
+    """Keep an account out, with its sessions and tokens, or let it in again. May be repeated."""
     async with accounts(database) as connection:
         account = await _locked(connection, user_id, None)
         if account is None:
@@ -131,6 +131,8 @@ async def set_disabled(database: PoolOrConnection, user_id: str, *, is_disabled:
         if is_disabled and account.role == "admin" and await _is_last_admin(connection, user_id):
             return Outcome.LAST_ADMIN
         await connection.execute(query("set_disabled"), user_id, is_disabled)
+        if is_disabled:
+            await connection.execute(query("end_sessions_of"), user_id, None)
         return Outcome.DONE
 
 

@@ -40,6 +40,12 @@ _GRANTS = {
         # Of the version before, which knows no role `organizer`; to be taken with the next.
         "INSERT ON events, tiers, sections, promos",
         "UPDATE ON events, tiers",
+        "UPDATE (name, language, email, email_verified_at, is_claim, password_hash, token_version)"
+        " ON users",
+        "INSERT, UPDATE, DELETE ON sessions, account_tokens, gifts",
+        "INSERT ON outbox",
+        "UPDATE (payload, secret_until) ON outbox",
+        "DELETE ON revocations",
         _REIGN,
     ),
     "organizer": (
@@ -50,13 +56,15 @@ _GRANTS = {
         "UPDATE (name, description, category, venue, sale_closes_at, publishing_at, version)"
         " ON events",
         "UPDATE (capacity) ON tiers",
+        "INSERT ON outbox",
     ),
     "operator": (
         "SELECT (id, email, name, role, organizer_id, created_at, account_key, disabled_at,"
-        " email_verified_at, token_version) ON users",
+        " email_verified_at, token_version, is_claim) ON users",
         "INSERT ON users, organizers",
         "UPDATE (role, organizer_id, disabled_at, token_version, password_hash,"
         " email_verified_at) ON users",
+        "SELECT (id, user_id), DELETE ON sessions",
         "SELECT ON organizers, team_members",
         "UPDATE (name) ON organizers",
         "INSERT, UPDATE, DELETE ON team_members",
@@ -74,14 +82,21 @@ _GRANTS = {
     "coordinator": ("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public",),
     "reader": ("SELECT ON ALL TABLES IN SCHEMA public",),
 }
-#: Taken back: accounts are the API's, and a reader learns no hash of a password.
+#: Taken back: accounts are the API's, and a reader learns no hash of a password and no link.
 _REVOKES = (
-    "ALL ON users, team_invitations FROM evently_persister, evently_coordinator, evently_reader",
-    "INSERT, UPDATE, DELETE ON organizers, team_members, migrations FROM evently_coordinator",
+    "ALL ON users, team_invitations, sessions, account_tokens, outbox"
+    " FROM evently_persister, evently_coordinator, evently_reader",
+    "INSERT, UPDATE, DELETE ON organizers, team_members, migrations, revocations, gifts"
+    " FROM evently_coordinator",
 )
 _READER_OF_USERS = "SELECT (id, email, name, role, organizer_id, created_at) ON users"
 #: The check asks whether an account is there, and nothing else of it.
 _COORDINATOR_OF_USERS = "SELECT (id) ON users"
+#: Messages without what is secret in them.
+_OF_MESSAGES = (
+    "SELECT (id, kind, event_id, user_id, subject_id, shard, epoch, seq, written_at, sent_at)"
+    " ON outbox"
+)
 
 
 def user(role: str) -> str:
@@ -112,6 +127,10 @@ async def grant(connection: asyncpg.Connection, passwords: Mapping[str, str]) ->
         await connection.execute(f"GRANT {_READER_OF_USERS} TO {user('reader')}")
         await connection.execute(f"GRANT {_COORDINATOR_OF_USERS} TO {user('coordinator')}")
         await _guard_rows(connection)
+        # A mended record is told by the coordinator's command.
+        await connection.execute(f"GRANT INSERT ON outbox TO {user('coordinator')}")
+        for role in ("coordinator", "reader"):
+            await connection.execute(f"GRANT {_OF_MESSAGES} TO {user(role)}")
     for role, password in passwords.items():
         statement: str = await connection.fetchval(
             "SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)",

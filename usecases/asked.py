@@ -73,6 +73,66 @@ class Login(Asked, frozen=True, kw_only=True):
     password: Annotated[str, _text(Kind.WORD, 1024, least=1)]
 
 
+#: What a letter carries that opens something once.
+LetterTokenText = Annotated[str, _text(Kind.WORD, 100, least=1)]
+#: BCP 47, as `de` or `pt-BR`.
+Language = Annotated[
+    str, Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}\Z", extra={DECLARED_AS: Kind.WORD})
+]
+
+
+class Refresh(Asked, frozen=True, kw_only=True):
+    """A refresh token, to be exchanged."""
+
+    refresh_token: Annotated[str, _text(Kind.WORD, 100, least=1)]
+
+
+class Logout(Asked, frozen=True, kw_only=True):
+    """Which session to end; without a token, that of the access token."""
+
+    refresh_token: Annotated[str, _text(Kind.WORD, 100, least=1)] | None = None
+
+
+class MeChange(Asked, frozen=True, kw_only=True):
+    """What is to change of one's account; what is not named stays."""
+
+    name: ShortText | None = None
+    language: Language | None = None
+
+
+class PasswordChange(Asked, frozen=True, kw_only=True):
+    """The password that one has, and the one that one wants."""
+
+    current_password: Annotated[str, _text(Kind.WORD, 1024, least=1)]
+    new_password: Annotated[str, _text(Kind.PASSWORD, 1024, least=8)]
+
+
+class Address(Asked, frozen=True, kw_only=True):
+    """An address, whose account has forgotten its password."""
+
+    email: AddressOf
+
+
+class NewPassword(Asked, frozen=True, kw_only=True):
+    """The token of a letter, and the password that one wants."""
+
+    token: LetterTokenText
+    password: Annotated[str, _text(Kind.PASSWORD, 1024, least=8)]
+
+
+class NewEmail(Asked, frozen=True, kw_only=True):
+    """The address that one wants, and one's password."""
+
+    email: Annotated[str, _text(Kind.EMAIL, 254, least=3)]
+    password: Annotated[str, _text(Kind.WORD, 1024, least=1)]
+
+
+class LetterToken(Asked, frozen=True, kw_only=True):
+    """The token of a letter to an address, which proves whose that is."""
+
+    token: LetterTokenText
+
+
 class NewTier(Asked, frozen=True, kw_only=True):
     """A kind of ticket of a new event."""
 
@@ -258,7 +318,7 @@ class PastScans(Asked, frozen=True, kw_only=True):
 
 
 class Transfer(Asked, frozen=True, kw_only=True):
-    """Who gets a ticket: one of the two."""
+    """Who gets a ticket, one of the two: whoever proves an address, or an account at once."""
 
     email: AddressOf | None = None
     user_id: Id | None = None

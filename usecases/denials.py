@@ -25,7 +25,6 @@ class Why(StrEnum):
 
     INVALID = "invalid"
     FORBIDDEN = "forbidden"
-    EMAIL_TAKEN = "email_taken"
     WRONG_CREDENTIALS = "wrong_credentials"
     #: The account is kept out, which who knows its password is told.
     ACCOUNT_DISABLED = "account_disabled"
@@ -34,6 +33,10 @@ class Why(StrEnum):
     LAST_ADMIN = "last_admin"
     ALREADY_MEMBER = "already_member"
     TEAM_FULL = "team_full"
+    #: The refresh token is not good, or no longer.
+    SESSION_OVER = "session_over"
+    #: The token of a letter is not good, or no longer.
+    LINK_OVER = "link_over"
     #: The caller must say which version they have seen; or it is no longer that.
     VERSION_WANTED = "precondition_required"
     VERSION_PASSED = "precondition_failed"

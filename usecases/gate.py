@@ -1,4 +1,4 @@
-"""What becomes of tickets: check-in and its undoing, and giving them away."""
+"""What becomes of tickets at the gate: check-in and its undoing."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ from hashlib import sha256
 from typing import Literal, NamedTuple
 
 from engine import commands
-from engine.ids import is_id, new_id
+from engine.ids import new_id
 from engine.outcomes import Refused
-from store import tickets, users
-from usecases import bookings, rights, told
-from usecases.asked import PastScans, Scan, Transfer
+from usecases import rights, told
+from usecases.asked import PastScans, Scan
 from usecases.catalog import Known
-from usecases.denials import Denied, Done, Why, as_value, granted, invalid, not_found
+from usecases.denials import Denied, Done, Why, as_value, invalid, not_found
 from usecases.faces import Face, at_gate
 from usecases.moments import moment_of, moment_text, ms_of
 from usecases.rights import Act
 from usecases.services import Services
-from usecases.text import email_forms
 from usecases.ticket_codes import InvalidCode, TicketCode
-from usecases.tickets import NO_GATE, gate_of, gate_shown, parse_ticket
+from usecases.tickets import NO_GATE, gate_of, gate_shown
 from usecases.tokens import Principal
 
 #: How long ago a scan may have been made, and how far ahead a gate's clock may be.
@@ -182,78 +180,3 @@ def _scanned_at_ms(at: dt.datetime | None) -> int:
     if not -CLOCK_AHEAD_MAX <= age <= SCAN_AGE_MAX:
         raise invalid("/scanned_at", "must be within the last year, by a clock that is right")
     return ms_of(at)
-
-
-@as_value
-async def transfer(
-    services: Services, person: Principal, ticket_id: str, asked: Transfer
-) -> Done[told.Transferred]:
-    """
-    Give a ticket to another person, who must have an account.
-
-    From then on only the new holder sees its code; the old one no longer passes. The event's
-    policy says whether who booked it may still cancel it; the place counts against their limit all
-    the same.
-    """
-    if (asked.email is None) == (asked.user_id is None):
-        raise invalid("", "must have either email or user_id")
-    if asked.email is not None:
-        receiver = await users.by_email(services.pools.sign_in, email_forms(asked.email))
-    else:
-        named = asked.user_id or ""
-        is_named = is_id("usr", named)
-        receiver = await users.by_id(services.pools.sign_in, named) if is_named else None
-    # A stranger does not learn from the error who has an account.
-    ticket, shard = await _concerning(services, person, ticket_id)
-    pointer = "/email" if asked.email is not None else "/user_id"
-    if receiver is None:
-        raise invalid(pointer, "has no account")
-    if receiver.id == person.user_id:
-        raise invalid(pointer, "is yourself")
-    return await _give(services, person, ticket, shard, receiver.id)
-
-
-@as_value
-async def give_back(
-    services: Services, person: Principal, ticket_id: str
-) -> Done[told.Transferred]:
-    """Give a ticket back to who booked it, for whom it then counts as never given away."""
-    ticket, shard = await _concerning(services, person, ticket_id)
-    if ticket.owner_id == person.user_id:
-        raise invalid("", "the ticket is of your own booking: cancel it there")
-    return await _give(services, person, ticket, shard, ticket.owner_id)
-
-
-async def _give(
-    services: Services, person: Principal, ticket: tickets.Ticket, shard: int, to_user_id: str
-) -> Done[told.Transferred]:
-    command = commands.Transfer(
-        ticket.event_id, ticket.booking_id, ticket.number, person.user_id, to_user_id
-    )
-    outcome = granted(gate_shown(await services.engine.transfer(shard, command)))
-    await services.settle(shard, outcome)
-    view = told.Transferred(id=ticket.id, transferred_at=moment_of(outcome.at_ms))
-    return Done(view, outcome.is_replay)
-
-
-async def _concerning(
-    services: Services, person: Principal, ticket_id: str
-) -> tuple[tickets.Ticket, int]:
-    """
-    Return a ticket, and the shard of its event; deny it to whom it does not concern (S8).
-
-    It concerns who booked it, who has it, and who gave it away last and may ask again.
-    """
-    parsed = parse_ticket(ticket_id)
-    if parsed is None:
-        raise not_found()
-    row = await bookings.find(services, parsed[0])
-    held = (await tickets.of_bookings(services.pools.own, [(row.event_id, row.id)])).get(row.id, [])
-    ticket = {ticket.number: ticket for ticket in held}.get(parsed[1])
-    if ticket is None or person.user_id not in {
-        ticket.owner_id,
-        ticket.holder_id,
-        ticket.changed_by,
-    }:
-        raise not_found()
-    return ticket, row.shard

@@ -10,12 +10,14 @@ from engine.engine import Engine
 from engine.errors import EngineError
 from engine.outcomes import Applied
 from store.pool import Pool
+from store.sessions import Life
 from store.watermark import Watermark
 from usecases.acks import Acks
 from usecases.buckets import Buckets
 from usecases.catalog import Catalog
 from usecases.passwords import Passwords
 from usecases.receipts import Receipts
+from usecases.revocations import Revocations
 from usecases.rights import Standings
 from usecases.ticket_codes import TicketCodes
 from usecases.tokens import Tokens
@@ -34,7 +36,7 @@ class Pools:
     engine: Pool
     #: Single events, and the catalog of the booking path.
     events: Pool
-    #: Accounts: register, log in, see oneself, find whom to give a ticket.
+    #: Accounts and sessions: register, sign in, see oneself, find whom to give a ticket.
     sign_in: Pool
     #: What one has: bookings, tickets, waitlist entries.
     own: Pool
@@ -55,6 +57,9 @@ class Services:
     catalog: Catalog
     standings: Standings
     tokens: Tokens
+    revocations: Revocations
+    #: How long a session lasts.
+    session_life: Life
     passwords: Passwords
     ticket_codes: TicketCodes
     #: None while bookings are answered without a receipt.

@@ -12,7 +12,7 @@ import datetime as dt
 from collections.abc import AsyncIterator, Sequence
 
 from engine.ids import is_id
-from store import organizers, tenants, users
+from store import organizers, outbox, tenants, users
 from store.organizers import TeamRole
 from store.tenants import Connection
 from usecases import rights, told
@@ -146,7 +146,15 @@ async def invite(
             life_s=INVITATION_LIFE_S,
         )
         own = await organizers.by_id(connection, organizer_id)
-    return _invitation(made._replace(organizer_name=own.name if own else ""))
+        name = own.name if own else ""
+        payload = {
+            "to": asked.email,
+            "invitation_id": made.id,
+            "organizer_name": name,
+            "role": asked.role,
+        }
+        await outbox.account_message(connection, "team.invited", person.user_id, payload)
+    return _invitation(made._replace(organizer_name=name))
 
 
 @as_value

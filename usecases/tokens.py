@@ -33,9 +33,13 @@ class Principal(NamedTuple):
     user_id: str
     role: str
     organizer_id: str | None
+    #: The session that the token is of; None of tokens that have none.
+    session_id: str | None = None
     #: A machine's, if it is not a person's; and the one event that it is bound to.
     kind: Literal["user", "api_key", "device"] = "user"
     event_id: str | None = None
+    #: Of the account when the token was made; a lower one than the account's is over.
+    token_version: int = 0
 
 
 class Tokens:
@@ -68,6 +72,10 @@ class Tokens:
         }
         if principal.organizer_id is not None:
             claims["org"] = principal.organizer_id
+        if principal.session_id is not None:
+            claims["sid"] = principal.session_id
+        if principal.token_version:
+            claims["ver"] = principal.token_version
         return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
 
     def check(self, token: str) -> Principal:
@@ -105,6 +113,20 @@ class Tokens:
             )
         except jwt.PyJWTError as error:
             raise InvalidToken(str(error)) from error
+        session_id, version = claims.get("sid"), claims.get("ver", 0)
         if claims.get("typ") != TYPE or not isinstance(claims.get("role"), str):
             raise InvalidToken("not an access token")
-        return Principal(claims["sub"], claims["role"], claims.get("org")), float(claims["exp"])
+        if not isinstance(session_id, str | None) or type(version) is not int:
+            raise InvalidToken("of no session or version")
+        # No token lives longer than tokens may now: so long is it known which ones are over.
+        expires_s = min(float(claims["exp"]), int(claims["iat"]) + self.ttl_s + LEEWAY_S)
+        if expires_s + LEEWAY_S < time.time():
+            raise InvalidToken("expired")
+        principal = Principal(
+            claims["sub"],
+            claims["role"],
+            claims.get("org"),
+            session_id=session_id,
+            token_version=version,
+        )
+        return principal, expires_s

@@ -40,9 +40,44 @@ class Me(Told, frozen=True, kw_only=True):
 
     id: str
     email: str
+    #: Whether it is proved that letters to the address come to the caller.
+    email_verified: bool
     name: str
+    #: BCP 47; null: not told.
+    language: str | None
     role: Literal["user", "staff", "organizer", "admin"]
     created_at: dt.datetime
+
+
+class Session(Told, frozen=True, kw_only=True):
+    """A session that begins, or goes on."""
+
+    session_id: str
+    #: To be sent as `Authorization: Bearer ...`.
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme
+    #: Seconds until it expires.
+    expires_in: int
+    #: Good once, for the next two: `POST /v1/auth/refresh`.
+    refresh_token: str
+    #: Seconds until it expires unless it is used.
+    refresh_expires_in: int
+
+
+class SignedIn(Told, frozen=True, kw_only=True):
+    """Where one is signed in."""
+
+    id: str
+    #: How: `password`, `openid`, `passkey`.
+    method: str
+    #: As the device named itself.
+    device: str
+    opened_at: dt.datetime
+    #: When its refresh token was last exchanged.
+    used_at: dt.datetime
+    expires_at: dt.datetime
+    #: Whether the request is of this one.
+    is_current: bool
 
 
 class Tier(Told, frozen=True, kw_only=True):
@@ -217,11 +252,35 @@ class Scanned(_Shown, frozen=True, kw_only=True):
     scanned_at: dt.datetime | None
 
 
-class Transferred(Told, frozen=True, kw_only=True):
-    """A ticket that was given away."""
+class Gift(Told, frozen=True, kw_only=True):
+    """A ticket that waits for who has proved an address; until then it is its giver's."""
 
     id: str
-    transferred_at: dt.datetime
+    ticket_id: str
+    event_id: str
+    event_name: str
+    starts_at: dt.datetime
+    #: IANA name of the venue's zone.
+    timezone: str
+    venue: str
+    #: Whether the caller gives it, or is offered it.
+    direction: Literal["given", "offered"]
+    #: That it waits for.
+    email: str
+    #: Null of one's own.
+    giver_name: str | None
+    made_at: dt.datetime
+    expires_at: dt.datetime
+
+
+class Transferred(Told, frozen=True, kw_only=True):
+    """A ticket that was given away, or is offered."""
+
+    id: str
+    #: Null while it waits.
+    transferred_at: dt.datetime | None
+    #: Of a ticket that was offered to an address.
+    gift: Gift | None = None
 
 
 class Cancellation(Told, frozen=True, kw_only=True):

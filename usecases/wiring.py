@@ -28,9 +28,10 @@ from engine.redis_client import connect
 from engine.redo import Horizon, Redo, RedoBuffer
 from engine.replicas import ROUND_MS, GroupWaiter
 from engine.watcher import ReadShards
-from store import journal, redo, reigns
-from store.notices import Notices
+from store import journal, redo, reigns, revocations
+from store.notices import REIGNS, REVOCATIONS, Notices
 from store.pool import Database, Pool, create_pool
+from store.sessions import Life
 from store.watermark import Watermark
 from usecases import metrics, rights
 from usecases.acks import Acks
@@ -39,6 +40,7 @@ from usecases.catalog import Catalog
 from usecases.passwords import Passwords
 from usecases.present import is_loaded
 from usecases.receipts import Receipts
+from usecases.revocations import Revocations
 from usecases.services import Pools, Services
 from usecases.ticket_codes import TicketCodes
 from usecases.tokens import Tokens
@@ -58,6 +60,8 @@ class Options:
     jwt_secret: str
     ticket_signing_key: str
     access_token_ttl_s: int
+    session_idle_s: int
+    session_life_max_s: int
     password_hashes_max: int
     passwords_waiting_max: int
     redis_timeout_ms: int
@@ -101,7 +105,63 @@ async def opened(options: Options) -> AsyncIterator[Services]:
     """Open what use cases work with, and close it again; the servers may be away."""
     pools = await _pools(options)
     pool = pools.engine
-    engine = Engine(
+    engine = _engine(options, pool)
+    watermark = Watermark(pool)
+    acks = Acks(
+        floor=options.durability,
+        replicas_min=options.replicas_min,
+        timeout_ms=options.durability_timeout_ms,
+        engine=engine,
+        watermark=watermark,
+        waiters=_group_waiters(engine, options),
+    )
+    passwords = _passwords(options)
+    standings = rights.Standings(pools.organizers)
+    services = Services(
+        engine=engine,
+        pools=pools,
+        watermark=watermark,
+        acks=acks,
+        catalog=_catalog(pools, engine, standings),
+        standings=standings,
+        tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
+        revocations=_revocations(options, pools, engine),
+        session_life=Life(options.session_idle_s, options.session_life_max_s),
+        passwords=passwords,
+        ticket_codes=TicketCodes(options.ticket_signing_key),
+        receipts=Receipts(options.ticket_signing_key) if options.receipts == "on" else None,
+        hold_ttl_ms=options.hold_ttl_ms,
+        hold_life_max_ms=options.hold_life_max_ms,
+        hold_scarce_percent=options.hold_scarce_percent,
+        hold_ttl_min_ms=options.hold_ttl_min_ms,
+        registrations=_registrations(options),
+        offer_ttl_ms=options.offer_ttl_ms,
+        waitlist_entries_max=options.waitlist_entries_max,
+        catch_up_timeout_ms=options.catch_up_timeout_ms,
+    )
+    engine.start()
+    hears = {REIGNS: engine.wake, REVOCATIONS: services.revocations.wake}
+    notices = Notices(options.database_url, hears, timeout_ms=options.database_timeout_ms)
+    notices.start()
+    try:
+        await services.revocations.start()
+        yield services
+    finally:
+        await notices.close()
+        await services.revocations.close()
+        await acks.close()
+        await engine.stop(timeout_s=options.drain_timeout_s)
+        passwords.close()
+        for one in (getattr(pools, name) for name in Pools.__slots__):
+            await one.close()
+
+
+def _catalog(pools: Pools, engine: Engine, standings: rights.Standings) -> Catalog:
+    return Catalog(pools.events, partial(is_loaded, engine), partial(rights.sees, standings))
+
+
+def _engine(options: Options, pool: Pool) -> Engine:
+    return Engine(
         {
             name: connect(url, timeout_ms=options.redis_timeout_ms)
             for name, url in options.redis_servers.items()
@@ -123,53 +183,6 @@ async def opened(options: Options) -> AsyncIterator[Services]:
             options.hold_ttl_min_ms,
         ),
     )
-    watermark = Watermark(pool)
-    acks = Acks(
-        floor=options.durability,
-        replicas_min=options.replicas_min,
-        timeout_ms=options.durability_timeout_ms,
-        engine=engine,
-        watermark=watermark,
-        waiters=_group_waiters(engine, options),
-    )
-    passwords = _passwords(options)
-    standings = rights.Standings(pools.organizers)
-    services = Services(
-        engine=engine,
-        pools=pools,
-        watermark=watermark,
-        acks=acks,
-        catalog=_catalog(pools, engine, standings),
-        standings=standings,
-        tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
-        passwords=passwords,
-        ticket_codes=TicketCodes(options.ticket_signing_key),
-        receipts=Receipts(options.ticket_signing_key) if options.receipts == "on" else None,
-        hold_ttl_ms=options.hold_ttl_ms,
-        hold_life_max_ms=options.hold_life_max_ms,
-        hold_scarce_percent=options.hold_scarce_percent,
-        hold_ttl_min_ms=options.hold_ttl_min_ms,
-        registrations=_registrations(options),
-        offer_ttl_ms=options.offer_ttl_ms,
-        waitlist_entries_max=options.waitlist_entries_max,
-        catch_up_timeout_ms=options.catch_up_timeout_ms,
-    )
-    engine.start()
-    notices = Notices(options.database_url, engine.wake, timeout_ms=options.database_timeout_ms)
-    notices.start()
-    try:
-        yield services
-    finally:
-        await notices.close()
-        await acks.close()
-        await engine.stop(timeout_s=options.drain_timeout_s)
-        passwords.close()
-        for one in (getattr(pools, name) for name in Pools.__slots__):
-            await one.close()
-
-
-def _catalog(pools: Pools, engine: Engine, standings: rights.Standings) -> Catalog:
-    return Catalog(pools.events, partial(is_loaded, engine), partial(rights.sees, standings))
 
 
 async def _pools(options: Options) -> Pools:
@@ -201,6 +214,16 @@ def _passwords(options: Options) -> Passwords:
     return Passwords(
         at_once_max=options.password_hashes_max, waiting_max=options.passwords_waiting_max
     )
+
+
+def _revocations(options: Options, pools: Pools, engine: Engine) -> Revocations:
+    async def read(xmin: int, age_s: int) -> tuple[int, Sequence[revocations.Over]]:
+        return await revocations.since(pools.engine, xmin, age_s=age_s)
+
+    async def tidy(age_s: int) -> None:
+        await revocations.tidy(pools.sign_in, age_s=age_s)
+
+    return Revocations(read, engine.persisted, tidy, ttl_s=options.access_token_ttl_s)
 
 
 def _registrations(options: Options) -> Buckets | None:

@@ -35,6 +35,7 @@ from loadtests.bench import bare
 from usecases.acks import Acks
 from usecases.catalog import Catalog, Known
 from usecases.receipts import Receipts
+from usecases.revocations import Revocations
 from usecases.services import Services
 from usecases.tokens import Principal, Tokens
 
@@ -96,6 +97,19 @@ def stock(_: Sequence[Any]) -> list[Any]:
     return [[b"STOCK", 1, AT_MS, *fields]]
 
 
+def nobody_over(ttl_s: int) -> Revocations:
+    """Return revocations as a process has them: of others, and looked at just now."""
+
+    async def unread(*_: Any) -> Any:
+        raise AssertionError("it never looks")
+
+    known = Revocations(unread, unread, unread, ttl_s=ttl_s)
+    for _ in range(1_000):
+        known.note(new_id("ses"))
+    known.is_shut = False
+    return known
+
+
 def make_app(reply: Reply, tokens: Tokens) -> web.Application:
     """Make the application with all but its stores."""
 
@@ -130,6 +144,8 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         catalog=catalog,
         standings=nothing,
         tokens=tokens,
+        revocations=nobody_over(tokens.ttl_s),
+        session_life=nothing,
         acks=Acks(
             floor="fsync",
             replicas_min=0,

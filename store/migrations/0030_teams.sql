@@ -118,3 +118,15 @@ CREATE TRIGGER sections_organizer BEFORE INSERT ON sections
     FOR EACH ROW EXECUTE FUNCTION fill_organizer();
 CREATE TRIGGER promos_organizer BEFORE INSERT ON promos
     FOR EACH ROW EXECUTE FUNCTION fill_organizer();
+
+-- Who has joined another team as well, and is not off the first, is made no less.
+CREATE OR REPLACE FUNCTION raise_token_version() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp AS $$
+BEGIN
+    IF NEW.token_version = OLD.token_version AND (NEW.role < OLD.role OR NOT EXISTS (
+        SELECT FROM team_members WHERE user_id = OLD.id AND organizer_id = OLD.organizer_id
+    )) THEN
+        NEW.token_version := OLD.token_version + 1;
+    END IF;
+    RETURN NEW;
+END $$;

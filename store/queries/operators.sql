@@ -18,7 +18,7 @@ FROM users WHERE id = $1;
 SELECT id FROM users
 WHERE account_key = ANY (SELECT account_key(form) FROM unnest($1::text[]) AS given (form))
    OR lower(email) = ANY (SELECT lower(form) FROM unnest($1::text[]) AS given (form))
-ORDER BY email = ($1::text[])[cardinality($1::text[])] DESC, created_at, id
+ORDER BY is_claim, email = ($1::text[])[cardinality($1::text[])] DESC, created_at, id
 LIMIT 1;
 
 -- memberships_of --

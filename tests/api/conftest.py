@@ -122,6 +122,8 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         jwt_secret=JWT_SECRET,
         ticket_signing_key=TICKET_SIGNING_KEY,
         access_token_ttl_s=3600,
+        session_idle_s=86_400,
+        session_life_max_s=864_000,
         password_hashes_max=2,
         passwords_waiting_max=64,
         redis_timeout_ms=TIMEOUT_MS,

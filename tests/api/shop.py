@@ -11,9 +11,11 @@ import datetime as dt
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from api.http import SERVICES
 from engine.ids import new_id
 from store import organizers, users
 from tests.api.world import Answer, Event, World, from_now
+from usecases import sessions
 
 #: Tiers of a shop's event, by what they are for.
 BOOKED, SCARCE, HIDDEN, SEATED = range(4)
@@ -169,6 +171,21 @@ async def _invitation(shop: Shop) -> str:
     return str((await shop.ask("POST", path, "owner", json=asked)).body["id"])
 
 
+async def _session(shop: Shop) -> str:
+    services = shop.world.client.app[SERVICES]
+    made = await sessions.open(services, shop.ids["buyer"], method="password", device=shop.mark)
+    return made.session_id
+
+
+async def _gift(shop: Shop) -> str:
+    """Have somebody else offer a ticket to the buyer's address."""
+    booking_id = await shop.book(BOOKED, "gift", "gate")
+    [ticket] = (await shop.ask("GET", f"/v1/bookings/{booking_id}", "gate")).body["tickets"]
+    path, to = f"/v1/tickets/{ticket['id']}/transfer", f"buyer-{shop.mark}@example.org"
+    offered = await shop.ask("POST", path, "gate", json={"email": to})
+    return str(offered.body["gift"]["id"])
+
+
 async def _on_sale(shop: Shop) -> str:
     return str((await shop.event())["id"])
 
@@ -217,6 +234,8 @@ MAKERS: dict[str, Callable[[Shop], Awaitable[str]]] = {
     "organizer_id": _organizer,
     "user_id": _member,
     "invitation_id": _invitation,
+    "session_id": _session,
+    "gift_id": _gift,
 }
 
 

@@ -102,9 +102,37 @@ async def make_account(walk: Walk) -> str:
     """Register and log in; return the token."""
     person = {"email": f"{new_id('usr')}@example.org", "password": PASSWORD}
     await walk.go("POST", "/v1/auth/register", json=person | {"name": "Ann"})
-    token: str = (await walk.go("POST", "/v1/auth/login", json=person)).body["access_token"]
-    await walk.go("GET", "/v1/me", token=token)
-    return token
+    session = (await walk.go("POST", "/v1/auth/login", json=person)).body
+    sent = {"refresh_token": session["refresh_token"]}
+    session = (await walk.go("POST", "/v1/auth/refresh", json=sent)).body
+    token: str = session["access_token"]
+    await walk.go("PATCH", "/v1/me", token=token, json={"language": "de"})
+    await walk.go("DELETE", "/v1/me/sessions", token=token)
+    [seen] = (await walk.go("GET", "/v1/me/sessions", token=token)).body["data"]
+    assert (session["session_id"], True) == (seen["id"], seen["is_current"])
+    await walk.go("DELETE", "/v1/me/sessions/{id}", seen["id"], token=token)
+    return await change_secrets(walk, person)
+
+
+async def change_secrets(walk: Walk, person: dict[str, Any]) -> str:
+    """Reset and change the password, change the address, prove it; return the token."""
+    world, email = walk.world, person["email"]
+    await walk.go("POST", "/v1/auth/password/forgot", json={"email": email})
+    letter = {"token": await world.letter(email, "account.reset"), "password": "battery staple"}
+    await walk.go("POST", "/v1/auth/password/reset", json=letter)
+    login = {"email": email, "password": "battery staple"}
+    token: str = (await walk.go("POST", "/v1/auth/login", json=login)).body["access_token"]
+    change = {"current_password": "battery staple", "new_password": PASSWORD}
+    token = (await walk.go("POST", "/v1/me/password", token=token, json=change)).body[
+        "access_token"
+    ]
+    await walk.go("POST", "/v1/me/email/verification", token=token)
+    wish = {"email": f"new-{email}", "password": PASSWORD}
+    await walk.go("POST", "/v1/me/email", token=token, json=wish)
+    proof = {"token": await world.letter(wish["email"], "account.email")}
+    await walk.go("POST", "/v1/me/email/verify", token=token, json=proof)
+    await walk.go("POST", "/v1/auth/logout", token=token)
+    return str((await walk.go("POST", "/v1/auth/login", json=wish)).body["access_token"])
 
 
 def order(event: Event, tier_no: int, quantity: int) -> dict[str, Any]:
@@ -158,9 +186,13 @@ async def pass_the_gate(walk: Walk, event: Event, boss: str, buyer: str, friend:
     [one] = (await walk.go("POST", path, event["id"], token=boss, json=sent)).body["data"]
     assert "checked_in" == one["scanned"]["status"]
     await walk.go("POST", "/v1/tickets/{code}/undo", code, token=boss, json=at)
-    receiver = (await walk.go("GET", "/v1/me", token=friend)).body["id"]
-    path, to = "/v1/tickets/{ticket_id}/transfer", {"user_id": receiver}
+    receiver = (await walk.go("GET", "/v1/me", token=friend)).body
+    path, to = "/v1/tickets/{ticket_id}/transfer", {"email": receiver["email"]}
+    offered = (await walk.go("POST", path, ticket["id"], token=buyer, json=to)).body["gift"]
+    await walk.go("DELETE", "/v1/gifts/{gift_id}", offered["id"], token=friend)
     await walk.go("POST", path, ticket["id"], token=buyer, json=to)
+    [gift] = (await walk.go("GET", "/v1/gifts", token=friend)).body["data"]
+    await walk.go("POST", "/v1/gifts/{gift_id}/accept", gift["id"], token=friend)
     assert 1 == len((await walk.go("GET", "/v1/tickets", token=friend)).body["data"])
     await walk.go("POST", "/v1/tickets/{ticket_id}/return", ticket["id"], token=friend)
 
@@ -205,7 +237,7 @@ async def run_a_team(walk: Walk) -> None:
     await walk.world.database.execute(
         "UPDATE users SET email_verified_at = now() WHERE id = ANY ($1)", [own_id, member_id]
     )
-    owner, member = walk.world.token(own_id), walk.world.token(member_id)
+    owner, member = (walk.world.token(one, version=99) for one in (own_id, member_id))
     new = {"name": "New House", "owner_id": own_id}
     made = await walk.go("POST", "/v1/admin/organizers", token=admin, json=new)
     await walk.go("GET", "/v1/admin/organizers", token=admin)

@@ -43,12 +43,15 @@ KINDS: dict[str, tuple[str, ...]] = {
     "user_id": ("user_id",),
     "owner_id": ("user_id",),
     "invitation_id": ("invitation_id",),
+    "session_id": ("session_id",),
+    "gift_id": ("gift_id",),
 }
 #: Names that lead to nothing of anybody's: what people write, choose among, or made for themselves.
 PLAIN = {
     *("name", "description", "category", "venue", "timezone", "email", "password", "currency"),
     *("special_requests", "metadata", "promo_code", "label", "gate", "scan_id"),
     *("waitlist_policy", "transfers", "role", "q", "from", "to", "limit", "after", "since"),
+    *("language", "token", "refresh_token", "current_password", "new_password"),
     "seat_ids",  # Seats are numbered within their event.
     "tier",  # Of a new event's section: one of its own tiers, by name.
     "tiers",  # The same, of a new promo code.
@@ -57,6 +60,7 @@ PLAIN = {
 #: Where a name means another thing than elsewhere.
 MEANT = {
     ("GET /problems/{code}", "code"): "name",
+    ("DELETE /v1/me/sessions/{id}", "id"): "session_id",
     ("POST /v1/events", "code"): "code of a new promo",
     ("POST /v1/organizers/{organizer_id}/events", "code"): "code of a new promo",
 }
@@ -149,6 +153,14 @@ BODIES: dict[type, Callable[[Values], Any]] = {
         "name": "N",
     },
     asked.Login: lambda _: {"email": "a@example.org", "password": "correct horse"},
+    asked.Refresh: lambda _: {"refresh_token": "evr_x"},
+    asked.Logout: lambda _: {},
+    asked.Address: lambda _: {"email": "a@example.org"},
+    asked.NewPassword: lambda _: {"token": "x", "password": "correct horse"},
+    asked.MeChange: lambda _: {"language": "de"},
+    asked.PasswordChange: lambda _: {"current_password": "x", "new_password": "correct horse"},
+    asked.NewEmail: lambda _: {"email": "new@example.org", "password": "correct horse"},
+    asked.LetterToken: lambda _: {"token": "x"},
     asked.NewEvent: lambda _: event_asked("New"),
     asked.Join: lambda v: {"tier_id": _value(v, "tier_id"), "quantity": 1},
     asked.CancelBooking: lambda v: {"ticket_ids": [_value(v, "ticket_ids")], "version": 1},

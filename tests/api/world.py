@@ -107,14 +107,23 @@ class World:
             return Answer(response.status, response.headers, body, text)
 
     def token(
-        self, user_id: str | None = None, *, role: str = "user", organizer_id: str | None = None
+        self,
+        user_id: str | None = None,
+        *,
+        role: str = "user",
+        organizer_id: str | None = None,
+        version: int = 0,
     ) -> str:
         """
         Make a token, of a new user if nobody is named.
 
         Who is more than a user has an account by the first call: a token alone makes nobody it.
+
+        Args:
+            version: Of the account's tokens; a high one is not over when the account is made less.
         """
-        principal = Principal(user_id or new_id("usr"), role, organizer_id)
+        person = user_id or new_id("usr")
+        principal = Principal(person, role, organizer_id, token_version=version)
         if user_id is None and role in {"staff", "organizer", "admin"}:
             self.coming[principal.user_id] = principal
         return self.client.app[SERVICES].tokens.issue(principal)
@@ -137,6 +146,27 @@ class World:
                 person.organizer_id,
             )
             self.entered.add(user_id)
+
+    async def prove(self, email: str) -> str:
+        """Have an account prove its address by the letter to it; return its id."""
+        user = await users.by_email(self.database, [email])
+        assert user is not None
+        token = await self.letter(email, "account.verify")
+        path, mine = "/v1/me/email/verify", self.token(user.id)
+        answer = await self.call("POST", path, token=mine, json={"token": token})
+        assert 200 == answer.status, answer.text
+        return user.id
+
+    async def letter(self, email: str, kind: str) -> str:
+        """Return the token of the last letter of a kind to an address."""
+        token: str | None = await self.database.fetchval(
+            "SELECT payload ->> 'token' FROM outbox "
+            "WHERE kind = $1 AND payload ->> 'to' = $2 ORDER BY id DESC LIMIT 1",
+            kind,
+            email,
+        )
+        assert token is not None, f"no letter of {kind} to {email}"
+        return token
 
     async def organizer(self) -> str:
         """Make an organizer; return the token of one who works for it."""

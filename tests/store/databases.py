@@ -34,6 +34,10 @@ TABLES = (
     "conflicts",
     "redo",
     "outbox",
+    "sessions",
+    "account_tokens",
+    "revocations",
+    "gifts",
 )
 
 Content = dict[str, list[str]]
