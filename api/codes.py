@@ -241,6 +241,14 @@ forbidden 403 The account may not do this.
 You are logged in, but your role does not reach that far.
 Use an account of the organizer or of an admin.
 
+insufficient_scope 403 The key was not made for this.
+The API key or device token is good, and what it was made for does not reach that far.
+Ask with a key that has one of the scopes in `WWW-Authenticate`, or with a person's account.
+
+too_many_keys 409 There are as many keys as there may be.
+The organizer has the most API keys, or the event the most devices, that one may have: `keys_max`.
+Revoke what nobody uses any more; `last_used_at` says which those are.
+
 email_taken 409 There is an account with this address.
 Somebody registered with this address before, perhaps you.
 Log in, or register with another address.

@@ -20,6 +20,7 @@ _GRANTS = {
         "SELECT ON ALL TABLES IN SCHEMA public",
         "INSERT ON users, events, tiers, sections, promos, redo",
         "UPDATE ON events, tiers",
+        "INSERT, UPDATE ON signing_keys, api_keys, devices",
         _REIGN,
     ),
     "persister": (
@@ -38,11 +39,15 @@ _GRANTS = {
 #: Taken back: accounts are the API's, and a reader learns no hash of a password.
 _REVOKES = (
     "ALL ON users FROM evently_persister, evently_coordinator, evently_reader",
+    "ALL ON signing_keys, api_keys, devices FROM evently_persister, evently_coordinator,"
+    " evently_reader",
     "INSERT, UPDATE, DELETE ON organizers, migrations FROM evently_coordinator",
 )
 _READER_OF_USERS = "SELECT (id, email, name, role, organizer_id, created_at) ON users"
 #: The check asks whether an account is there, and nothing else of it.
 _COORDINATOR_OF_USERS = "SELECT (id) ON users"
+#: Receipts are verified by public keys.
+_COORDINATOR_OF_KEYS = "SELECT (receipt_key, retires_at) ON signing_keys"
 
 
 def user(role: str) -> str:
@@ -70,7 +75,8 @@ async def grant(connection: asyncpg.Connection, passwords: Mapping[str, str]) ->
         for right in _REVOKES:
             await connection.execute(f"REVOKE {right}")
         await connection.execute(f"GRANT {_READER_OF_USERS} TO {user('reader')}")
-        await connection.execute(f"GRANT {_COORDINATOR_OF_USERS} TO {user('coordinator')}")
+        for right in (_COORDINATOR_OF_USERS, _COORDINATOR_OF_KEYS):
+            await connection.execute(f"GRANT {right} TO {user('coordinator')}")
     for role, password in passwords.items():
         statement: str = await connection.fetchval(
             "SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)",

@@ -52,7 +52,7 @@ async def scan(
     Only the event's organizer and its staff may; to others there is no such ticket (S8).
     Idempotency: the same scan, by its id or the key, gets its first answer again.
     """
-    known = await _own_door(services, person, asked.event_id)
+    known = await own_door(services, person, asked.event_id)
     scan_id = asked.scan_id or (_id_of_key(person, key) if key else new_id("scan"))
     ready = await _ready(services, person, known, ticket_code, asked, scan_id)
     return await _apply(services, ready, wanted)
@@ -67,7 +67,7 @@ async def upload(
 
     Idempotency: by the scans' ids, so that an upload may be sent again, whole or in part.
     """
-    known = await _own_door(services, person, event_id)
+    known = await own_door(services, person, event_id)
     ready = as_value(_ready)
     wishes = [
         Scan(event_id=event_id, gate=asked.gate, scan_id=past.scan_id, scanned_at=past.scanned_at)
@@ -87,16 +87,25 @@ async def upload(
     return list(await asyncio.gather(*map(one, made_ready)))
 
 
-async def _own_door(services: Services, person: Principal, event_id: str) -> Known:
+async def own_door(services: Services, person: Principal, event_id: str) -> Known:
     """Return the event whose door it is; deny who does not work there."""
     known = await services.catalog.need(event_id)
-    if not _works_at(person, known):
+    if not _works_at(person, event_id, known):
         raise not_found()
     return known
 
 
-def _works_at(person: Principal, known: Known) -> bool:
+def _works_at(person: Principal, event_id: str, known: Known) -> bool:
+    if person.event_id not in {None, event_id}:  # A device of another event.
+        return False
     return person.role == "admin" or person.organizer_id == known.organizer_id
+
+
+def _gate_at(person: Principal, asked: Scan) -> str:
+    """Return the gate of a scan: a device's is its own, whatever it says."""
+    if person.gate is not None and asked.gate not in {None, person.gate}:
+        raise invalid("/gate", "is not the gate of this device")
+    return person.gate or asked.gate or NO_GATE
 
 
 async def _ready(
@@ -115,7 +124,7 @@ async def _ready(
         code.booking_id,
         code.number,
         code.version,
-        asked.gate or NO_GATE,
+        _gate_at(person, asked),
         person.user_id,
         scan_id,
         _scanned_at_ms(asked.scanned_at),
@@ -126,7 +135,7 @@ async def _ready(
 async def _wrong_event(services: Services, person: Principal, code: TicketCode) -> Denied:
     """Return the denial of another event's ticket; it names that to who may see both."""
     other = await services.catalog.find(code.event_id)
-    if other is None or not _works_at(person, other):
+    if other is None or not _works_at(person, code.event_id, other):
         return Denied(Why.WRONG_EVENT)
     poster = await services.catalog.poster(code.event_id, other)
     return Denied(

@@ -34,19 +34,23 @@ from store.pool import Database, Pool, create_pool
 from store.watermark import Watermark
 from usecases import metrics
 from usecases.acks import Acks
+from usecases.bearers import Bearers
 from usecases.buckets import Buckets
 from usecases.catalog import Catalog
+from usecases.keyring import Keyring
 from usecases.passwords import Passwords
 from usecases.present import is_loaded
-from usecases.receipts import Receipts
 from usecases.services import Pools, Services
-from usecases.ticket_codes import TicketCodes
-from usecases.tokens import Tokens
 
 log = structlog.get_logger()
 
 #: Connections for what selling and recovery stand on: short statements, one at a time each.
 ENGINE_CONNECTIONS_MAX = 3
+#: Connections for who calls: short statements as well.
+CALLERS_CONNECTIONS_MAX = 2
+#: Codes of devices that may be tried from one address, and the time in which they come back.
+ENROLMENTS_MAX = 20
+ENROLMENTS_WINDOW_MS = 600_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,13 +120,7 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         durability=options.durability,
         make_redo=redo_maker(pool, options.redo_records_max, options.redo_bytes_max),
         booking_limit=Limit(attempts_max, window_ms) if attempts_max else None,
-        hold_bounds=Bounds(
-            options.holds_per_person_max,
-            options.holds_per_address_max,
-            options.hold_life_max_ms,
-            options.hold_scarce_percent,
-            options.hold_ttl_min_ms,
-        ),
+        hold_bounds=_hold_bounds(options),
     )
     watermark = Watermark(pool)
     acks = Acks(
@@ -136,16 +134,20 @@ async def opened(options: Options) -> AsyncIterator[Services]:
     passwords = Passwords(
         at_once_max=options.password_hashes_max, waiting_max=options.passwords_waiting_max
     )
+    keyring = _keyring(options, pools.callers)
     services = Services(
         engine=engine,
         pools=pools,
         watermark=watermark,
         acks=acks,
         catalog=Catalog(pools.events, partial(is_loaded, engine)),
-        tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
+        tokens=keyring.tokens,
+        keyring=keyring,
+        bearers=Bearers(pools.callers),
+        enrolments=Buckets(ENROLMENTS_MAX, ENROLMENTS_WINDOW_MS),
         passwords=passwords,
-        ticket_codes=TicketCodes(options.ticket_signing_key),
-        receipts=Receipts(options.ticket_signing_key) if options.receipts == "on" else None,
+        ticket_codes=keyring.ticket_codes,
+        receipts=keyring.receipts,
         hold_ttl_ms=options.hold_ttl_ms,
         hold_life_max_ms=options.hold_life_max_ms,
         hold_scarce_percent=options.hold_scarce_percent,
@@ -156,17 +158,38 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         catch_up_timeout_ms=options.catch_up_timeout_ms,
     )
     engine.start()
+    await keyring.start()
     notices = Notices(options.database_url, engine.wake, timeout_ms=options.database_timeout_ms)
     notices.start()
     try:
         yield services
     finally:
-        await notices.close()
-        await acks.close()
+        for part in (notices, keyring, services.bearers, acks):
+            await part.close()
         await engine.stop(timeout_s=options.drain_timeout_s)
         passwords.close()
         for one in (getattr(pools, name) for name in Pools.__slots__):
             await one.close()
+
+
+def _hold_bounds(options: Options) -> Bounds:
+    return Bounds(
+        options.holds_per_person_max,
+        options.holds_per_address_max,
+        options.hold_life_max_ms,
+        options.hold_scarce_percent,
+        options.hold_ttl_min_ms,
+    )
+
+
+def _keyring(options: Options, pool: Pool) -> Keyring:
+    return Keyring(
+        pool,
+        jwt_secret=options.jwt_secret,
+        ticket_signing_key=options.ticket_signing_key,
+        token_ttl_s=options.access_token_ttl_s,
+        makes_receipts=options.receipts == "on",
+    )
 
 
 async def _pools(options: Options) -> Pools:
@@ -186,6 +209,7 @@ async def _pools(options: Options) -> Pools:
             options.database_organizers_pool_max, options.database_organizers_timeout_ms
         ),
         search=await make(options.database_search_pool_max, options.database_search_timeout_ms),
+        callers=await make(CALLERS_CONNECTIONS_MAX, options.database_sign_in_timeout_ms),
     )
 
 

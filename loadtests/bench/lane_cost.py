@@ -129,6 +129,9 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         watermark=nothing,
         catalog=catalog,
         tokens=tokens,
+        keyring=nothing,
+        bearers=nothing,
+        enrolments=nothing,
         acks=Acks(
             floor="fsync",
             replicas_min=0,
