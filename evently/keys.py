@@ -38,7 +38,7 @@ TRIES_MAX = 10
 SLACK_S = 60.0
 
 
-class Listed(NamedTuple):
+class ListedKey(NamedTuple):
     """A key as operators see it."""
 
     kid: str
@@ -49,27 +49,27 @@ class Listed(NamedTuple):
     retires_at: dt.datetime | None
 
 
-async def listed(settings: Settings) -> list[Listed]:
+async def listed(settings: Settings) -> list[ListedKey]:
     """Return the keys that count; those of the settings in any case."""
     settled = _settled(settings)
     async with _changing(settings) as connection:
         rows = await keys.read(connection)
-    found: list[Listed] = []
+    found: list[ListedKey] = []
     for purpose in PURPOSES:
         signing, there = settled.signing(rows, purpose), settled.secrets_of(rows, purpose)
         own = settled.setting_kids[purpose]
         ours = [row for row in rows if row.purpose == purpose]
         if own not in {row.kid for row in ours}:
             state = "signs" if own == signing else "verifies"
-            found.append(Listed(own, purpose, f"{state} (of the setting)", None, None, None))
+            found.append(ListedKey(own, purpose, f"{state} (of the setting)", None, None, None))
         for row in ours:
             state = _state(row, signing, is_open=row.kid in there)
             times = (row.made_at, None if row.is_setting else row.signs_at, row.retires_at)
-            found.append(Listed(row.kid, purpose, state, *times))
+            found.append(ListedKey(row.kid, purpose, state, *times))
     return found
 
 
-async def rotate(settings: Settings, purpose: Purpose) -> Listed:
+async def rotate(settings: Settings, purpose: Purpose) -> ListedKey:
     """
     Make a new key, which verifies at once and signs after `LEAD_S`.
 
@@ -95,7 +95,7 @@ async def rotate(settings: Settings, purpose: Purpose) -> Listed:
         await keys.forget_retired(connection)
         [row] = [row for row in await keys.read(connection) if row.kid == kid]
     log.warning("key made", action="key_made", purpose=purpose, kid=kid, by_uid=os.getuid())
-    return Listed(kid, purpose, "verifies", row.made_at, row.signs_at, None)
+    return ListedKey(kid, purpose, "verifies", row.made_at, row.signs_at, None)
 
 
 async def retire(settings: Settings, kid: str) -> Purpose:

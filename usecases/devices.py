@@ -26,7 +26,7 @@ DEVICES_MAX = 500
 CODE_TTL_S = 600.0
 #: Without what is mistaken for something else when it is read aloud or off a screen.
 _CODE_CHARS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
-#: 49 bits: at the rate that one address may try, ten minutes guess one of 10^12.
+#: 49 bits: who tries 200 in the ten minutes of a code, as one address may, guesses one of 10^12.
 _CODE_LENGTH = 10
 
 

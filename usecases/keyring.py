@@ -159,6 +159,7 @@ class Keyring:
         Raises:
             ValueError: the setting for tickets is no key.
         """
+        self.look_interval_s = LOOK_INTERVAL_S
         self._database = database
         self._settled = Settled({"tokens": jwt_secret, "tickets": ticket_signing_key})
         self.tokens = Tokens(jwt_secret, ttl_s=token_ttl_s)
@@ -197,7 +198,7 @@ class Keyring:
     async def _keep_looking(self) -> None:
         failure = ""
         while True:
-            await asyncio.sleep(LOOK_INTERVAL_S)
+            await asyncio.sleep(self.look_interval_s)
             try:
                 await self.refresh()
                 failure = ""

@@ -49,7 +49,7 @@ ENGINE_CONNECTIONS_MAX = 3
 #: Connections for who calls: short statements as well.
 CALLERS_CONNECTIONS_MAX = 2
 #: Codes of devices that may be tried from one address, and the time in which they come back.
-ENROLMENTS_MAX = 20
+ENROLMENTS_MAX = 200
 ENROLMENTS_WINDOW_MS = 600_000
 
 

@@ -19,6 +19,7 @@ BOOKING_ROUTES = [route for route in ROUTES if "{booking_id}" in route.path]
 PUBLIC = {
     ("POST", "/v1/auth/register"),
     ("POST", "/v1/auth/login"),
+    ("POST", "/v1/devices/enroll"),
     ("GET", "/v1/events"),
     ("GET", "/v1/events/{event_id}"),
     ("GET", "/v1/events/{event_id}/availability"),

@@ -280,6 +280,9 @@ WALKED: Mapping[str, Mapping[str, Column]] = {
 #: Tables of which no row is looked at, and why.
 NOT_WALKED = {
     "organizers": "accounts of the API; what refers to them PostgreSQL keeps",
+    "signing_keys": "keys of the API; without their rows people sign in again",
+    "api_keys": "belong to the API's own accounts, which no journal has",
+    "devices": "belong to the API's own accounts, which no journal has",
     "quarantine": "tests/reconciler/test_quarantine.py: what is held is told until a human ends it",
     "conflicts": "a human deletes them",
     "redo": "witnesses of the workers: lost ones are losses of a second copy",
