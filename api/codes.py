@@ -243,7 +243,7 @@ Use an account of the organizer or of an admin.
 
 insufficient_scope 403 The key was not made for this.
 The API key or device token is good, and what it was made for does not reach that far.
-Ask with a key that has one of the scopes in `WWW-Authenticate`, or with a person's account.
+Ask with a key that has one of the scopes in `WWW-Authenticate`, if any; else as a person.
 
 too_many_keys 409 There are as many keys as there may be.
 The organizer has the most API keys, or the event the most devices, that one may have: `keys_max`.

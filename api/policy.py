@@ -39,9 +39,7 @@ _ORGANIZERS = frozenset({"organizer", "admin"})
 _STAFF = _ORGANIZERS | {"staff"}
 
 
-def enforce(
-    policy: Policy, handler: Handler, *, scopes: frozenset[str] = frozenset()
-) -> Handler:
+def enforce(policy: Policy, handler: Handler, *, scopes: frozenset[str] = frozenset()) -> Handler:
     """
     Return *handler* behind *policy*.
 

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from api.http import SERVICES
 from api.problems import Problem, not_found
 from engine.ids import is_id
-from usecases.bearers import BEGINNINGS
+from usecases.bearers import BEGINNINGS, DEVICE_SCOPES
 from usecases.services import Services
 from usecases.tokens import InvalidToken, KeysUnknown, Principal
 
@@ -71,8 +71,9 @@ async def reaches(request: web.Request, principal: Principal, scopes: frozenset[
         Problem: 403 if none of its scopes opens it, 404 if the event is not its organizer's.
     """
     if not principal.scopes & scopes:
-        wanted = " ".join(sorted(scopes))
-        challenge = f'Bearer realm="evently", error="insufficient_scope", scope="{wanted}"'
+        challenge = 'Bearer realm="evently", error="insufficient_scope"'
+        if wanted := " ".join(sorted(scopes - DEVICE_SCOPES)):
+            challenge += f', scope="{wanted}"'
         raise Problem(
             403,
             "insufficient_scope",

@@ -340,7 +340,9 @@ ROUTES: tuple[Route, ...] = (
         schemas.DevicePage,
         f"404 not_found {_STORED}",
     ),
-    _route("DELETE /v1/devices/{device_id} staff 204", devices.revoke, None, f"404 not_found {_STORED}"),
+    _route(
+        "DELETE /v1/devices/{device_id} staff 204", devices.revoke, None, f"404 not_found {_STORED}"
+    ),
     _route(
         "POST /v1/devices/enroll public 201",
         devices.enroll,

@@ -128,9 +128,7 @@ async def retire(settings: Settings, kid: str) -> Purpose:
     raise ServerError(f"no key {kid} counts: see `evently keys list`")
 
 
-def _counting(
-    settings: Settings, rows: Sequence[SigningKey], purpose: Purpose
-) -> dict[str, bool]:
+def _counting(settings: Settings, rows: Sequence[SigningKey], purpose: Purpose) -> dict[str, bool]:
     """Return the keys that count, and whether each may sign for good: it is open, with no end."""
     settled = _settled(settings)
     there = settled.secrets_of(rows, purpose)
@@ -158,9 +156,7 @@ def _new_token_key(settings: Settings) -> NewKey:
 def _new_ticket_key(settings: Settings) -> NewKey:
     text = secrets.token_urlsafe(SECRET_BYTES)
     key = _public(text)
-    return key._replace(
-        sealed=seal(settings.ticket_signing_key, "tickets", key.kid, text.encode())
-    )
+    return key._replace(sealed=seal(settings.ticket_signing_key, "tickets", key.kid, text.encode()))
 
 
 def _setting_key(settings: Settings, purpose: Purpose) -> NewKey:

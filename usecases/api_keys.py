@@ -64,10 +64,7 @@ async def listing(
 ) -> told.Page[told.ApiKey]:
     """Return a page of an organizer's keys, newest first; an admin's choice, else one's own."""
     found = await api_keys.of_organizer(
-        services.pools.organizers,
-        _whose(person, organizer_id),
-        before=before,
-        limit=limit + 1,
+        services.pools.organizers, _whose(person, organizer_id), before=before, limit=limit + 1
     )
     page = found[:limit]
     last = (page[-1].created_at, page[-1].id) if len(found) > limit else None

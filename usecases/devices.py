@@ -57,9 +57,7 @@ async def make(
         raise Denied(Why.FORBIDDEN)
     half = _CODE_LENGTH // 2
     return told.DeviceMade(
-        code=f"{code[:half]}-{code[half:]}",
-        code_expires_at=row.code_expires_at,
-        device=_view(row),
+        code=f"{code[:half]}-{code[half:]}", code_expires_at=row.code_expires_at, device=_view(row)
     )
 
 

@@ -29,7 +29,6 @@ from usecases.services import Services
 from usecases.tokens import Principal
 
 
-
 @as_value
 async def publish(services: Services, person: Principal, event_id: str) -> told.Event:
     """

@@ -45,6 +45,4 @@ async def revoke(request: web.Request) -> web.StreamResponse | Problem:
     May be repeated.
     """
     own_id = request.match_info["key_id"]
-    return answer_nothing(
-        await api_keys.revoke(request.app[SERVICES], request[PRINCIPAL], own_id)
-    )
+    return answer_nothing(await api_keys.revoke(request.app[SERVICES], request[PRINCIPAL], own_id))

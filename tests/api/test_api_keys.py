@@ -1,4 +1,4 @@
-"""API keys of integrations (S40): what they may do, never more than their makers, and how they end."""
+"""API keys of integrations (S40): what they may do, never more than their makers, their end."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from usecases import bearers
 from usecases.api_keys import KEYS_MAX
 
 ALL_SCOPES = tuple(OPENS)
+MOVE = "UPDATE users SET role = $2::text::user_role, organizer_id = $3 WHERE id = $1"
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +77,7 @@ async def test_bad_input(world: World, change: dict[str, Any], pointer: str) -> 
     _, token = await keeper(world, await new_organizer(world))
     body = {"name": "n", "scopes": ["sell"]} | change
     answer = await world.call("POST", "/v1/api-keys", token=token, json=body)
-    check_problem(answer, 422, "invalid", pointer.replace("/scopes/0", "/scopes/..."))
+    check_problem(answer, 422, "invalid", pointer)
     assert [] == (await world.call("GET", "/v1/api-keys", token=token)).body["data"]
 
 
@@ -90,7 +91,11 @@ async def test_s40_each_scope_opens_its_own(world: World) -> None:
         "events:read": ("GET", f"{at}/cancel", None),
         "events:write": ("POST", f"{at}/close", None),
         "orders:read": ("GET", f"{at}/orders", None),
-        "sell": ("POST", f"{at}/bookings", {"items": [{"tier_id": event["tiers"][0]["id"], "quantity": 1}]}),
+        "sell": (
+            "POST",
+            f"{at}/bookings",
+            {"items": [{"tier_id": event["tiers"][0]["id"], "quantity": 1}]},
+        ),
         "check_in": ("GET", f"{at}/gate-list", None),
     }
     assert set(calls) == set(OPENS)
@@ -112,7 +117,7 @@ async def test_s40_each_scope_opens_its_own(world: World) -> None:
     "route", [one for one in ROUTES if not opening(one.method, one.path)], ids=named
 )
 async def test_s40_all_else_is_closed(world: World, route: Any) -> None:
-    """S40: a route that no scope names is closed to a key of every scope, and no one logs in by it."""
+    """S40: a route that no scope names is closed to a key of every scope."""
     _, token = await keeper(world, await new_organizer(world))
     key = (await make_key(world, token, *ALL_SCOPES))["key"]
     if route.policy.value in {"public", "ops"}:
@@ -153,11 +158,15 @@ async def test_s40_never_another_organizers(world: World) -> None:
                 )
         check_problem(await scan(world, event, code, key), 404, "not_found")
         own_id = booked.body["id"]
-        check_problem(await world.call("GET", f"/v1/bookings/{own_id}", token=key), 404, "not_found")
+        check_problem(
+            await world.call("GET", f"/v1/bookings/{own_id}", token=key), 404, "not_found"
+        )
         check_problem(await world.cancel(own_id, key), 404, "not_found")
         # What is everybody's stays so, without what its own organizer would see.
         assert 200 == (await world.call("GET", f"/v1/events/{event['id']}", token=key)).status
-        check_problem(await world.call("GET", f"/v1/events/{draft['id']}", token=key), 404, "not_found")
+        check_problem(
+            await world.call("GET", f"/v1/events/{draft['id']}", token=key), 404, "not_found"
+        )
         assert before == await world.state()
 
 
@@ -169,21 +178,16 @@ async def test_s40_demotion_counts(world: World) -> None:
     path = "/v1/events?limit=1"
     assert 201 == (await world.call("POST", "/v1/events", token=key, json=new_event(1))).status
     for change in (
-        "role = 'user', organizer_id = NULL",
-        "role = 'staff'",
-        f"organizer_id = '{other}'",
+        ("user", None),
+        ("staff", organizer_id),
+        ("organizer", other),
     ):
-        await execute(world, f"UPDATE users SET {change} WHERE id = $1", user_id)
+        await execute(world, MOVE, user_id, *change)
         answer = await world.call("POST", "/v1/events", token=key, json=new_event(1))
         check_problem(answer, 401, "unauthorized")
         assert 200 == (await world.call("GET", path, token=key)).status, "everybody's"
         check_problem(await ask_for_key(world, token, "sell"), 403, "forbidden")
-        await execute(
-            world,
-            "UPDATE users SET role = 'organizer', organizer_id = $2 WHERE id = $1",
-            user_id,
-            organizer_id,
-        )
+        await execute(world, MOVE, user_id, "organizer", organizer_id)
     assert 201 == (await world.call("POST", "/v1/events", token=key, json=new_event(1))).status
     await execute(world, "DELETE FROM users WHERE id = $1", user_id)
     answer = await world.call("POST", "/v1/events", token=key, json=new_event(1))
@@ -284,7 +288,7 @@ async def test_last_used_is_noted_once_a_minute(world: World) -> None:
         return found
 
     await world.call("GET", "/v1/bookings", token=made["key"])
-    while (first := await used_at()) is None:
+    while (first := await used_at()) is None:  # noqa: ASYNC110
         await asyncio.sleep(0)
     versions = set()
     for _ in range(5):
@@ -297,7 +301,7 @@ async def test_last_used_is_noted_once_a_minute(world: World) -> None:
         own_id,
     )
     await world.call("GET", "/v1/bookings", token=made["key"])
-    while (second := await used_at()) is None or second <= first:
+    while (second := await used_at()) is None or second <= first:  # noqa: ASYNC110
         await asyncio.sleep(0)
 
 
@@ -361,7 +365,9 @@ async def test_too_many_keys(world: World) -> None:
     await execute(world, "DELETE FROM api_keys WHERE organizer_id = $1", organizer_id)
 
 
-async def test_f77_keys_while_postgresql_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_f77_keys_while_postgresql_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who was good goes on for a while, then nobody can tell; strange keys are told so at once."""
     _, token = await keeper(world, await new_organizer(world))
     key = (await make_key(world, token, "events:write"))["key"]
@@ -408,4 +414,3 @@ async def test_strange_keys_are_bounded(world: World, monkeypatch: pytest.Monkey
     waiting.set()
     assert {None} == set(await asyncio.gather(*looks))
     await known.close()
-

@@ -1,4 +1,4 @@
-"""Devices at gates (S41): enrolment, what they are bound to, how they end; codes at the gate (S26)."""
+"""Devices at gates (S41): enrolment, what they are bound to, their end; codes there (S26)."""
 
 from __future__ import annotations
 
@@ -111,9 +111,7 @@ async def test_s41_lets_in_at_its_gate(world: World, event: Event, user: str, cr
         done = await scan(world, event, codes[0], token, **body)
         assert (200, "north") == (done.status, done.body["gate"])
         assert 200 == (await scan(world, event, codes[0], token, "undo", **body)).status
-    check_problem(
-        await scan(world, event, codes[1], token, gate="south"), 422, "invalid", "/gate"
-    )
+    check_problem(await scan(world, event, codes[1], token, gate="south"), 422, "invalid", "/gate")
     past = {"code": codes[1], "scan_id": "scan-0001", "scanned_at": dt.datetime.now(dt.UTC)}
     path = f"/v1/events/{event['id']}/scans"
     sent = await world.call("POST", path, token=token, json={"scans": [past]})
@@ -126,9 +124,7 @@ async def test_s41_lets_in_at_its_gate(world: World, event: Event, user: str, cr
 
 
 @pytest.mark.parametrize(
-    "route",
-    [one for one in ROUTES if f"{one.method} {one.path}" not in OPENS_DEVICES],
-    ids=named,
+    "route", [one for one in ROUTES if f"{one.method} {one.path}" not in OPENS_DEVICES], ids=named
 )
 async def test_s41_all_else_is_closed(world: World, route: Any) -> None:
     """S41: a device may nothing but its work, and is nobody where anybody may."""
@@ -159,9 +155,9 @@ async def test_s41_bound_to_its_event(world: World, user: str) -> None:
         ("POST", f"{at}/scans", {"scans": []}),
     ):
         check_problem(await world.call(method, path, token=device, json=body), 404, "not_found")
-    assert 200 == (
-        await world.call("GET", f"/v1/events/{first['id']}/gate-list", token=device)
-    ).status
+    assert (
+        200 == (await world.call("GET", f"/v1/events/{first['id']}/gate-list", token=device)).status
+    )
     # Drafts and hidden tiers stay hidden.
     draft = await world.draft(boss, 1)
     check_problem(
@@ -213,12 +209,13 @@ async def test_s41_ends_after_the_event(world: World, event: Event, crew: str) -
     made = await make_device(world, crew, event["id"])
     path = f"/v1/events/{event['id']}/gate-list"
     known = world.client.app[SERVICES].bearers
-    for ago, is_good in (("23 hours", True), ("25 hours", False)):
+    for ago, is_good in ((23, True), (25, False)):
         await execute(
             world,
             "UPDATE events SET starts_at = now() - interval '3 days',"
-            f" ends_at = now() - interval '{ago}' WHERE id = $1",
+            " ends_at = now() - make_interval(hours => $2) WHERE id = $1",
             event["id"],
+            ago,
         )
         assert is_good == (await known.find(made["token"]) is not None)
     check_problem(await world.call("GET", path, token=made["token"]), 401, "unauthorized")

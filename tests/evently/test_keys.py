@@ -15,8 +15,8 @@ import yaml
 
 from evently.embedded import PostgresServer
 from evently.settings import ENV_FILE, RUNNING_FILE
-from store.migrate import migrate
 from store import keys as rows
+from store.migrate import migrate
 from tests.evently.test_cli import SECRET, run
 from tests.store.databases import create_database, let_roles_in
 from usecases.ticket_codes import ticket_key_id
@@ -48,7 +48,10 @@ def command(request: pytest.FixtureRequest, url: str, tmp_path: Path) -> Command
     else:  # `docker compose exec api python -m evently keys ...`
         compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
         given = compose["services"]["api"]["environment"]
-        env = {name: re.sub(r"\$\{[^}]*\}", "x" * 43, str(value or "")) for name, value in given.items()}
+        env = {
+            name: re.sub(r"\$\{[^}]*\}", "x" * 43, str(value or ""))
+            for name, value in given.items()
+        }
         env |= {
             "EVENTLY_DATABASE_URL": url,
             "EVENTLY_JWT_SECRET": SECRET,
