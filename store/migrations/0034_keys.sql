@@ -1,7 +1,7 @@
 -- Keys that sign, keys that integrations bring, and devices at gates.
 
--- Keys beside those of the settings. What is secret in them is sealed with the setting of their
--- purpose (AES-256-GCM), which is not here: neither this table nor the setting opens anything alone.
+-- Keys beside those of the settings. What is secret in them is sealed (AES-256-GCM) with the
+-- setting of their purpose, which is not here: neither table nor setting opens anything alone.
 CREATE TABLE signing_keys (
     kid         text COLLATE "C" NOT NULL CHECK (kid ~ '^[0-9a-v]{8,16}$'),
     purpose     text        NOT NULL CHECK (purpose IN ('tokens', 'tickets')),
