@@ -377,8 +377,8 @@ async def test_s3_rotate_under_load(
             made.append((await ring.rotate(settings, "tokens")).kid)
             while not kids[made[-1]]:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-        newest = {made[-1]}
-        while {services(one).tokens._signing for one in (world, second)} != newest:  # noqa: ASYNC110
+        signers = [services(one).tokens for one in (world, second)]
+        while {one._signing for one in signers} != {made[-1]}:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         stopping.set()
         await asyncio.gather(*load)
