@@ -177,11 +177,7 @@ async def test_s40_demotion_counts(world: World) -> None:
     key = (await make_key(world, token, "events:read", "events:write"))["key"]
     path = "/v1/events?limit=1"
     assert 201 == (await world.call("POST", "/v1/events", token=key, json=new_event(1))).status
-    for change in (
-        ("user", None),
-        ("staff", organizer_id),
-        ("organizer", other),
-    ):
+    for change in (("user", None), ("staff", organizer_id), ("organizer", other)):
         await execute(world, MOVE, user_id, *change)
         answer = await world.call("POST", "/v1/events", token=key, json=new_event(1))
         check_problem(answer, 401, "unauthorized")
