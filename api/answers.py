@@ -45,6 +45,7 @@ DENIALS = {
     Why.VERSION_WANTED: CODES["precondition_required"],
     Why.VERSION_PASSED: CODES["precondition_failed"],
     Why.WRONG_EVENT: CODES["wrong_event"],
+    Why.KEYS_FULL: CODES["too_many_keys"],
     Why.CATCHING_UP: CODES["catching_up"],
     Why.OUTCOME_UNKNOWN: CODES["outcome_unknown"],
 }

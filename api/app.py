@@ -20,6 +20,7 @@ from api.middleware import middleware
 from api.openapi import describe
 from api.policy import enforce
 from api.routes import ROUTES
+from api.scopes import opening
 from usecases.wiring import Options, opened
 
 WebHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -65,7 +66,8 @@ def add_routes(app: web.Application) -> None:
     """Put every route behind its policy, each GET as HEAD too, and hot ones onto the fast lane."""
     hot: list[HotRoute] = []
     for route in ROUTES:
-        handler = enforce(route.policy, route.handler)
+        scopes = opening(route.method, route.path)
+        handler = enforce(route.policy, route.handler, scopes=scopes)
         # The middleware turns problems that are returned into responses.
         methods = [route.method] + [hdrs.METH_HEAD] * (route.method == hdrs.METH_GET)
         for method in methods:

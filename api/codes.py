@@ -269,6 +269,14 @@ link_over 410 The link was used before, or is too old.
 The token of a letter opens something once, within its time, and only from the account it is for.
 Ask for another letter; to prove an address, be logged in with the account that asked for it.
 
+insufficient_scope 403 The key was not made for this.
+The API key or device token is good, and what it was made for does not reach that far.
+Ask with a key that has one of the scopes in `WWW-Authenticate`, if any; else as a person.
+
+too_many_keys 409 There are as many keys as there may be.
+The organizer has the most API keys, or the event the most devices, that one may have: `keys_max`.
+Revoke what nobody uses any more; `last_used_at` says which those are.
+
 idempotency_key_missing 400 The request needs an Idempotency-Key.
 Orders carry a key, so that repeating one never books twice.
 Make a key for the order (a UUID is good) and send it, the same with every repetition.

@@ -31,6 +31,7 @@ from api.problems import Problem, unavailable
 from engine.errors import EventRecovering, OutcomeUnknown, Overloaded, ShardUnavailable
 from engine.lasting import Seldom
 from store.pool import UNANSWERED, Busy
+from usecases.tokens import KeysUnknown
 
 log = structlog.get_logger()
 
@@ -192,6 +193,8 @@ def _of_failure(error: Exception, route: str, request_id: str) -> Problem:
             return unavailable("event_recovering")
         case ShardUnavailable():
             return unavailable("shard_recovering")
+        case KeysUnknown():
+            return unavailable("database_unavailable", "Which keys sign is not known for now.")
         case RedisError():
             return warned("redis failed", "redis_failed", "redis_unavailable")
         case Busy():

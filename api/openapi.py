@@ -15,6 +15,7 @@ from api.policy import OF_STANDING, Policy
 from api.problems import CONTENT_TYPE
 from api.routes import Route
 from api.schemas import ProblemDetails
+from api.scopes import opening
 from usecases.told import Booking
 
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
@@ -50,7 +51,12 @@ def describe(routes: Iterable[Route]) -> bytes:
             "components": {
                 "schemas": components,
                 "securitySchemes": {
-                    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+                    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                    "key": {
+                        "type": "http",
+                        "scheme": "bearer",
+                        "bearerFormat": "evk_..., an API key; evd_..., a device's token",
+                    },
                 },
             },
         }
@@ -69,12 +75,22 @@ def _operation(row: Route) -> dict[str, Any]:
     }
     if row.policy in _WITH_TOKEN:
         operation["security"] = [{"token": []}]
+        opened_by = opening(row.method, row.path)
+        if opened_by:
+            operation["security"].append({"key": []})
+            operation["description"] = _scoped(operation["description"], opened_by)
     if row.body is not None:
         operation["requestBody"] = {
             "required": not row.may_be_bare,
             "content": {"application/json": {"schema": _reference(row.body)}},
         }
     return operation
+
+
+def _scoped(description: str, scopes: frozenset[str]) -> str:
+    """Return a description that names the scopes that open the route."""
+    names = " or ".join(f"`{scope}`" for scope in sorted(scopes))
+    return f"{description}\n\nOpen to API keys and devices with {names}.".strip()
 
 
 def _parameters(row: Route) -> list[dict[str, Any]]:
@@ -145,6 +161,8 @@ def _codes(row: Route) -> list[tuple[int, str]]:
         codes.append((401, "unauthorized"))
     if row.policy in OF_STANDING:
         codes += [(403, "forbidden"), (503, "database_busy"), (503, "database_unavailable")]
+    if row.policy in _WITH_TOKEN:
+        codes.append((403, "insufficient_scope"))
     return list(dict.fromkeys(codes))
 
 

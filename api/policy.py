@@ -11,17 +11,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from enum import Enum
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
+from api import principals
 from api.http import PRINCIPAL, SERVICES
-from api.problems import Problem, unavailable
-from usecases.tokens import InvalidToken, Principal
+from api.problems import Problem
+from usecases.tokens import Principal
 
 #: A problem may be returned as well as raised: most of a rush is told that it is sold out.
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse | Problem]]
-_SCHEME = "Bearer "
-#: Methods that change nothing.
-_SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 
 class Policy(Enum):
@@ -46,15 +44,28 @@ OF_STANDING = frozenset({Policy.STAFF, Policy.ORGANIZER, Policy.ADMIN})
 _LEADERS = frozenset({"owner", "manager"})
 
 
-def enforce(policy: Policy, handler: Handler) -> Handler:
-    """Return *handler* behind *policy*."""
+def enforce(policy: Policy, handler: Handler, *, scopes: frozenset[str] = frozenset()) -> Handler:
+    """
+    Return *handler* behind *policy*.
+
+    Args:
+        scopes: Those of API keys and devices that open it; none: it is closed to them.
+    """
     if policy is Policy.OPS:
         return handler
     asks_standing = policy in OF_STANDING
 
     async def guarded(request: web.Request) -> web.StreamResponse | Problem:
         try:
-            principal = _principal(request)
+            principal = None
+            text = principals.bearer(request)
+            if text is not None:
+                services = request.app[SERVICES]
+                principal = services.tokens.known(text) or await principals.find(services, text)
+                if principal.kind == "user":
+                    principals.require_current(request, services.revocations, principal)
+                else:
+                    await principals.reaches(request, principal, scopes)
         except Problem:
             # A stale token must not keep anybody from what is everybody's, such as the login.
             if policy is not Policy.PUBLIC:
@@ -62,7 +73,7 @@ def enforce(policy: Policy, handler: Handler) -> Handler:
             principal = None
         if principal is None:
             if policy is not Policy.PUBLIC:
-                raise _unauthorized("The request needs an access token.")
+                raise principals.unauthorized("The request needs an access token.")
         else:
             if asks_standing and not await _is_let_in(request, policy, principal):
                 raise Problem(403, "forbidden", "The account may not do this.")
@@ -83,34 +94,3 @@ async def _is_let_in(request: web.Request, policy: Policy, principal: Principal)
         return standing.is_admin
     roles = {place.role for place in standing.places.values()}
     return standing.is_admin or bool(roles & _LEADERS)
-
-
-def _principal(request: web.Request) -> Principal | None:
-    header = request.headers.get(hdrs.AUTHORIZATION)
-    if header is None:
-        return None
-    # The scheme's name has no case (RFC 9110 section 11.1).
-    if not header.startswith(_SCHEME) and header[: len(_SCHEME)].lower() != _SCHEME.lower():
-        raise _unauthorized("Only the scheme Bearer is known.")
-    services = request.app[SERVICES]
-    try:
-        principal = services.tokens.check(header[len(_SCHEME) :].lstrip(" "))
-    except InvalidToken as error:
-        raise _unauthorized("The access token is not valid, or no longer.") from error
-    revocations = services.revocations
-    if revocations.is_over(principal):
-        raise _unauthorized("The access token is not valid, or no longer.")
-    if revocations.is_shut and request.method not in _SAFE:  # Nobody knows whose tokens are over.
-        raise unavailable("database_unavailable")
-    return principal
-
-
-def _unauthorized(detail: str) -> Problem:
-    return Problem(
-        401,
-        "unauthorized",
-        "The request is not authorized.",
-        detail=detail,
-        errors=[("/headers/Authorization", detail)],
-        headers={"WWW-Authenticate": 'Bearer realm="evently"'},
-    )

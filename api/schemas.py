@@ -13,10 +13,14 @@ import msgspec
 
 from usecases.told import (
     Account,
+    ApiKey,
     Booking,
+    Device,
     Event,
+    EventOrder,
     Gift,
     Invitation,
+    ListedTicket,
     Member,
     Organizer,
     Scanned,
@@ -104,6 +108,42 @@ class BookingPage(Told, frozen=True, kw_only=True):
     """One page of bookings, newest first."""
 
     data: list[Booking]
+    has_more: bool
+    next_cursor: str | None
+    #: False if PostgreSQL is behind and the newest bookings may be missing here.
+    up_to_date: bool
+
+
+class ApiKeyPage(Told, frozen=True, kw_only=True):
+    """One page of an organizer's API keys, newest first; revoked ones as well."""
+
+    data: list[ApiKey]
+    has_more: bool
+    next_cursor: str | None
+
+
+class DevicePage(Told, frozen=True, kw_only=True):
+    """One page of an event's devices, newest first; revoked ones as well."""
+
+    data: list[Device]
+    has_more: bool
+    next_cursor: str | None
+
+
+class GateList(Told, frozen=True, kw_only=True):
+    """One page of an event's tickets as its gates must know them, by id."""
+
+    data: list[ListedTicket]
+    has_more: bool
+    next_cursor: str | None
+    #: False if PostgreSQL is behind and the newest changes may be missing here.
+    up_to_date: bool
+
+
+class EventOrderPage(Told, frozen=True, kw_only=True):
+    """One page of an event's bookings, by id."""
+
+    data: list[EventOrder]
     has_more: bool
     next_cursor: str | None
     #: False if PostgreSQL is behind and the newest bookings may be missing here.

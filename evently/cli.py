@@ -9,12 +9,13 @@ how one ends that could not do it to `command.py`.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import os
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -39,6 +40,10 @@ app.add_typer(redis_log, name="redis-log")
 app.add_typer(admin, name="admin")
 shards = typer.Typer(help="The shards, and the servers they live on.", no_args_is_help=True)
 app.add_typer(shards, name="shards")
+keys = typer.Typer(help="The keys that sign tokens and tickets.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+#: Settings that `evently keys` seals new keys with.
+SEALED_WITH = ("database_url", "jwt_secret", "ticket_signing_key")
 
 
 def main() -> None:
@@ -229,6 +234,53 @@ def move_shard(
     """Move a shard to another server, as `reconciler move` does."""
     gone = ("--old-home-is-gone", old_home_is_gone) if old_home_is_gone else ()
     _become("reconciler", "move", str(shard), "--to", to, *gone)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """Show which keys count, which of them sign, and until when the others verify."""
+    from evently import keys as ring  # noqa: PLC0415
+
+    found = asyncio.run(ring.listed(Settings.load().require(*SEALED_WITH)))
+    rows = [
+        (one.kid, one.purpose, one.state, _time(one.signs_at), _time(one.retires_at))
+        for one in found
+    ]
+    _print_table(("key", "signs what", "state", "signs from", "verifies until"), rows)
+
+
+@keys.command()
+def rotate(
+    what: Annotated[
+        Literal["tokens", "tickets"], typer.Argument(help="Whose key is to be new.")
+    ] = "tokens",
+) -> None:
+    """Make a new key: it verifies everywhere at once, and signs a little later."""
+    from evently import keys as ring  # noqa: PLC0415
+    from evently import logs  # noqa: PLC0415
+
+    settings = Settings.load().require(*SEALED_WITH)
+    logs.to_stderr()
+    made = asyncio.run(ring.rotate(settings, what))
+    typer.echo(f"{made.kid}: signs {what} from {_time(made.signs_at)}")
+
+
+@keys.command()
+def retire(
+    key: Annotated[str, typer.Argument(help="Its name, as `evently keys list` shows it.")],
+) -> None:
+    """End a key now: what it signed lets nobody in any more."""
+    from evently import keys as ring  # noqa: PLC0415
+    from evently import logs  # noqa: PLC0415
+
+    settings = Settings.load().require(*SEALED_WITH)
+    logs.to_stderr()
+    what = asyncio.run(ring.retire(settings, key))
+    typer.echo(f"{key}: retired; {what} that it signed end within a second")
+
+
+def _time(moment: dt.datetime | None) -> str:
+    return "-" if moment is None else f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def _examine_log(*, fix: bool) -> None:

@@ -127,9 +127,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     #: Seconds that a stopping process may take to finish requests under way.
     drain_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 10
 
-    #: Key that signs access tokens (HS256), at least 32 bytes. Empty: made by `evently up`.
+    #: First key of access tokens, which seals later ones; at least 32 bytes. Empty: made by `up`.
     jwt_secret: str = ""
-    #: Key that signs tickets (Ed25519), 32 bytes in base64url. Empty: made by `evently up`.
+    #: First key of tickets, which seals later ones; 32 bytes in base64url. Empty: made by `up`.
     ticket_signing_key: str = ""
     #: Life of an access token, in seconds.
     access_token_ttl_s: Annotated[int, Meta(ge=60, le=604_800)] = 3_600

@@ -46,6 +46,7 @@ _GRANTS = {
         "INSERT ON outbox",
         "UPDATE (payload, secret_until) ON outbox",
         "DELETE ON revocations",
+        "INSERT, UPDATE ON signing_keys, api_keys, devices",
         _REIGN,
     ),
     "organizer": (
@@ -84,8 +85,8 @@ _GRANTS = {
 }
 #: Taken back: accounts are the API's, and a reader learns no hash of a password and no link.
 _REVOKES = (
-    "ALL ON users, team_invitations, sessions, account_tokens, outbox"
-    " FROM evently_persister, evently_coordinator, evently_reader",
+    "ALL ON users, team_invitations, sessions, account_tokens, outbox, signing_keys, api_keys,"
+    " devices FROM evently_persister, evently_coordinator, evently_reader",
     "INSERT, UPDATE, DELETE ON organizers, team_members, migrations, revocations, gifts"
     " FROM evently_coordinator",
 )
@@ -97,6 +98,8 @@ _OF_MESSAGES = (
     "SELECT (id, kind, event_id, user_id, subject_id, shard, epoch, seq, written_at, sent_at)"
     " ON outbox"
 )
+#: Receipts are verified by public keys.
+_COORDINATOR_OF_KEYS = "SELECT (receipt_key, retires_at) ON signing_keys"
 
 
 def user(role: str) -> str:
@@ -125,7 +128,8 @@ async def grant(connection: asyncpg.Connection, passwords: Mapping[str, str]) ->
         for right in _REVOKES:
             await connection.execute(f"REVOKE {right}")
         await connection.execute(f"GRANT {_READER_OF_USERS} TO {user('reader')}")
-        await connection.execute(f"GRANT {_COORDINATOR_OF_USERS} TO {user('coordinator')}")
+        for right in (_COORDINATOR_OF_USERS, _COORDINATOR_OF_KEYS):
+            await connection.execute(f"GRANT {right} TO {user('coordinator')}")
         await _guard_rows(connection)
         # A mended record is told by the coordinator's command.
         await connection.execute(f"GRANT INSERT ON outbox TO {user('coordinator')}")

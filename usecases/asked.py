@@ -317,6 +317,35 @@ class PastScans(Asked, frozen=True, kw_only=True):
     scans: Annotated[list[PastScan], Meta(min_length=1, max_length=SCANS_MAX)]
 
 
+#: What an API key may be made for; which routes each opens, the face says.
+Scope = Literal["events:read", "events:write", "orders:read", "sell", "check_in"]
+
+
+class NewApiKey(Asked, frozen=True, kw_only=True):
+    """An API key for an integration."""
+
+    #: By which people know it again.
+    name: Name
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=10)]
+    #: Null: until it is revoked.
+    expires_at: Moment | None = None
+    #: Whose events it is for; an admin may name any organizer, others have their own.
+    organizer_id: Id | None = None
+
+
+class NewDevice(Asked, frozen=True, kw_only=True):
+    """A device at a gate of an event."""
+
+    #: The gate that it stands at, under which all its scans are noted.
+    gate: GateName
+
+
+class Enrolment(Asked, frozen=True, kw_only=True):
+    """The code that makes a device what it was announced as."""
+
+    code: Annotated[str, _text(Kind.WORD, 64, least=1)]
+
+
 class Transfer(Asked, frozen=True, kw_only=True):
     """Who gets a ticket, one of the two: whoever proves an address, or an account at once."""
 

@@ -13,17 +13,8 @@ from store import changes, events, seats, tenants
 from usecases import told
 from usecases.asked import EventChange
 from usecases.denials import Denied, Why, as_value, granted, invalid, not_found
-from usecases.events import (
-    again,
-    as_loaded,
-    not_its_seats,
-    over_at,
-    own,
-    seats_of_tiers,
-    view,
-    view_of,
-)
-from usecases.moments import in_utc, moment_of, ms_of
+from usecases.events import again, as_loaded, not_its_seats, own, seats_of_tiers, view, view_of
+from usecases.moments import in_utc, moment_of, ms_of, over_at
 from usecases.present import as_sold, is_untouched
 from usecases.rights import Act
 from usecases.services import Services

@@ -42,6 +42,8 @@ class Why(StrEnum):
     VERSION_PASSED = "precondition_failed"
     #: The ticket is for another event than the gate's.
     WRONG_EVENT = "wrong_event"
+    #: An organizer's API keys, or an event's devices, are as many as they may be.
+    KEYS_FULL = "too_many_keys"
     #: PostgreSQL is behind Redis, or a level of durability was not reached in time.
     CATCHING_UP = "catching_up"
     OUTCOME_UNKNOWN = "outcome_unknown"

@@ -18,9 +18,10 @@ from store.seats import Section
 from usecases import rights, told
 from usecases.asked import NewEvent, NewRow, NewSeat, NewSection, NewTier
 from usecases.denials import Denied, Why, as_value, invalid, not_found
-from usecases.events import as_loaded, not_its_seats, over_at, seats_of_tiers, view_of
+from usecases.events import as_loaded, not_its_seats, seats_of_tiers, view_of
 from usecases.labels import require_distinct
 from usecases.moments import in_utc as _utc
+from usecases.moments import over_at
 from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal

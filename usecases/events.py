@@ -24,14 +24,11 @@ from usecases import rights, told
 from usecases.asked import Money
 from usecases.catalog import Known
 from usecases.denials import as_value, granted, invalid, not_found
-from usecases.moments import ms_of
+from usecases.moments import ms_of, over_at
 from usecases.present import as_sold
 from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal
-
-#: An event whose end nobody has told is over that long after its start.
-END_AFTER = dt.timedelta(days=1)
 
 
 @as_value
@@ -272,11 +269,6 @@ def as_loaded(section: seats.Section) -> Section:
     """Return a section as the engine loads it."""
     rows = tuple(map(int, section.row_seats.split(",")))
     return Section(section.section_no, section.tier_no, rows, section.kinds)
-
-
-def over_at(starts_at: dt.datetime, ends_at: dt.datetime) -> dt.datetime:
-    """Return when an event is over: at its end, or a day after its start if nobody told its end."""
-    return ends_at if ends_at > starts_at else starts_at + END_AFTER
 
 
 def _rules(event: events.Event, tiers: list[events.Tier]) -> Rules:

@@ -51,7 +51,7 @@ async def scan(
     Only who works at the event's gate may; to others there is no such ticket (S8).
     Idempotency: the same scan, by its id or the key, gets its first answer again.
     """
-    known = await _own_door(services, person, asked.event_id)
+    known = await own_door(services, person, asked.event_id)
     scan_id = asked.scan_id or (_id_of_key(person, key) if key else new_id("scan"))
     ready = await _ready(services, person, known, ticket_code, asked, scan_id)
     return await _apply(services, ready, wanted)
@@ -66,7 +66,7 @@ async def upload(
 
     Idempotency: by the scans' ids, so that an upload may be sent again, whole or in part.
     """
-    known = await _own_door(services, person, event_id)
+    known = await own_door(services, person, event_id)
     ready = as_value(_ready)
     wishes = [
         Scan(event_id=event_id, gate=asked.gate, scan_id=past.scan_id, scanned_at=past.scanned_at)
@@ -86,12 +86,19 @@ async def upload(
     return list(await asyncio.gather(*map(one, made_ready)))
 
 
-async def _own_door(services: Services, person: Principal, event_id: str) -> Known:
+async def own_door(services: Services, person: Principal, event_id: str) -> Known:
     """Return the event whose door it is; deny who does not work there."""
     known = await services.catalog.need(event_id)
     standing = await services.standings.at_gate(person)
     rights.judge(standing, Act.CHECK_IN, known.organizer_id, event_id)
     return known
+
+
+def _gate_at(person: Principal, asked: Scan) -> str:
+    """Return the gate of a scan: a device's is its own, whatever it says."""
+    if person.gate is not None and asked.gate not in {None, person.gate}:
+        raise invalid("/gate", "is not the gate of this device")
+    return person.gate or asked.gate or NO_GATE
 
 
 async def _ready(
@@ -110,7 +117,7 @@ async def _ready(
         code.booking_id,
         code.number,
         code.version,
-        asked.gate or NO_GATE,
+        _gate_at(person, asked),
         person.user_id,
         scan_id,
         _scanned_at_ms(asked.scanned_at),

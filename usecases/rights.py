@@ -105,6 +105,8 @@ class Standings:
         before it, and what they bring is checked by Redis. Nobody is made less meanwhile either,
         since that would be written to PostgreSQL.
         """
+        if person.kind != "user":
+            return _of_machine(person)
         now_s = time.monotonic()
         if now_s >= self._silent_until_s:
             try:

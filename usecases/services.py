@@ -13,8 +13,10 @@ from store.pool import Pool
 from store.sessions import Life
 from store.watermark import Watermark
 from usecases.acks import Acks
+from usecases.bearers import Bearers
 from usecases.buckets import Buckets
 from usecases.catalog import Catalog
+from usecases.keyring import Keyring
 from usecases.passwords import Passwords
 from usecases.receipts import Receipts
 from usecases.revocations import Revocations
@@ -44,6 +46,8 @@ class Pools:
     organizers: Pool
     #: Lists of events, which anybody may ask for.
     search: Pool
+    #: Who calls: which keys sign, and what API keys and devices may do.
+    callers: Pool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +64,11 @@ class Services:
     revocations: Revocations
     #: How long a session lasts.
     session_life: Life
+    keyring: Keyring
+    #: API keys and devices.
+    bearers: Bearers
+    #: How often codes of devices may be tried from one address.
+    enrolments: Buckets
     passwords: Passwords
     ticket_codes: TicketCodes
     #: None while bookings are answered without a receipt.

@@ -273,6 +273,86 @@ class Gift(Told, frozen=True, kw_only=True):
     expires_at: dt.datetime
 
 
+class ListedTicket(Told, frozen=True, kw_only=True):
+    """A ticket of an event as its gates must know it; nothing of whose it is."""
+
+    id: str
+    booking_id: str
+    tier_id: str
+    #: Null where the tier has no seats.
+    seat_id: str | None
+    #: Of its code: one with a lower version was given away, and lets nobody in.
+    version: int
+    status: Literal["valid", "checked_in", "cancelled"]
+    checked_in_at: dt.datetime | None
+    gate: str | None
+
+
+class EventOrder(Told, frozen=True, kw_only=True):
+    """A booking of an event, as its organizer sees it."""
+
+    #: Who booked: an account, or an API key.
+    user_id: str
+    booking: Booking
+
+
+class ApiKey(Told, frozen=True, kw_only=True):
+    """An API key, without what is secret of it."""
+
+    id: str
+    organizer_id: str
+    name: str
+    #: How the key begins, by which it is known again.
+    prefix: str
+    scopes: list[str]
+    #: The account that made it, and without which it may do nothing.
+    made_by: str
+    created_at: dt.datetime
+    expires_at: dt.datetime | None
+    #: To the minute.
+    last_used_at: dt.datetime | None
+    revoked_at: dt.datetime | None
+
+
+class ApiKeyMade(Told, frozen=True, kw_only=True):
+    """A new API key; the key itself is told this once."""
+
+    key: str
+    api_key: ApiKey
+
+
+class Device(Told, frozen=True, kw_only=True):
+    """A device at a gate; it is good until a day after its event."""
+
+    id: str
+    event_id: str
+    gate: str
+    #: `announced`: its code has not been used.
+    status: Literal["announced", "enrolled", "revoked"]
+    made_by: str
+    created_at: dt.datetime
+    enrolled_at: dt.datetime | None
+    #: To the minute.
+    last_used_at: dt.datetime | None
+    revoked_at: dt.datetime | None
+
+
+class DeviceMade(Told, frozen=True, kw_only=True):
+    """A device that was announced; its code is told this once, and good once."""
+
+    code: str
+    code_expires_at: dt.datetime
+    device: Device
+
+
+class DeviceEnrolled(Told, frozen=True, kw_only=True):
+    """A device that is enrolled; its token is told this once."""
+
+    token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme
+    device: Device
+
+
 class Transferred(Told, frozen=True, kw_only=True):
     """A ticket that was given away, or is offered."""
 

@@ -35,20 +35,24 @@ from store.sessions import Life
 from store.watermark import Watermark
 from usecases import metrics, rights
 from usecases.acks import Acks
+from usecases.bearers import Bearers
 from usecases.buckets import Buckets
 from usecases.catalog import Catalog
+from usecases.keyring import Keyring
 from usecases.passwords import Passwords
 from usecases.present import is_loaded
-from usecases.receipts import Receipts
 from usecases.revocations import Revocations
 from usecases.services import Pools, Services
-from usecases.ticket_codes import TicketCodes
-from usecases.tokens import Tokens
 
 log = structlog.get_logger()
 
 #: Connections for what selling and recovery stand on: short statements, one at a time each.
 ENGINE_CONNECTIONS_MAX = 3
+#: Connections for who calls: short statements as well.
+CALLERS_CONNECTIONS_MAX = 2
+#: Codes of devices that may be tried from one address, and the time in which they come back.
+ENROLMENTS_MAX = 200
+ENROLMENTS_WINDOW_MS = 600_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +121,7 @@ async def opened(options: Options) -> AsyncIterator[Services]:
     )
     passwords = _passwords(options)
     standings = rights.Standings(pools.organizers)
+    keyring = _keyring(options, pools.callers)
     services = Services(
         engine=engine,
         pools=pools,
@@ -124,12 +129,15 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         acks=acks,
         catalog=_catalog(pools, engine, standings),
         standings=standings,
-        tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
+        tokens=keyring.tokens,
+        keyring=keyring,
+        bearers=Bearers(pools.callers),
+        enrolments=Buckets(ENROLMENTS_MAX, ENROLMENTS_WINDOW_MS),
         revocations=_revocations(options, pools, engine),
         session_life=Life(options.session_idle_s, options.session_life_max_s),
         passwords=passwords,
-        ticket_codes=TicketCodes(options.ticket_signing_key),
-        receipts=Receipts(options.ticket_signing_key) if options.receipts == "on" else None,
+        ticket_codes=keyring.ticket_codes,
+        receipts=keyring.receipts,
         hold_ttl_ms=options.hold_ttl_ms,
         hold_life_max_ms=options.hold_life_max_ms,
         hold_scarce_percent=options.hold_scarce_percent,
@@ -140,6 +148,7 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         catch_up_timeout_ms=options.catch_up_timeout_ms,
     )
     engine.start()
+    await keyring.start()
     hears = {REIGNS: engine.wake, REVOCATIONS: services.revocations.wake}
     notices = Notices(options.database_url, hears, timeout_ms=options.database_timeout_ms)
     notices.start()
@@ -147,9 +156,8 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         await services.revocations.start()
         yield services
     finally:
-        await notices.close()
-        await services.revocations.close()
-        await acks.close()
+        for part in (notices, services.revocations, keyring, services.bearers, acks):
+            await part.close()
         await engine.stop(timeout_s=options.drain_timeout_s)
         passwords.close()
         for one in (getattr(pools, name) for name in Pools.__slots__):
@@ -175,13 +183,27 @@ def _engine(options: Options, pool: Pool) -> Engine:
         durability=options.durability,
         make_redo=redo_maker(pool, options.redo_records_max, options.redo_bytes_max),
         booking_limit=_booking_limit(options),
-        hold_bounds=Bounds(
-            options.holds_per_person_max,
-            options.holds_per_address_max,
-            options.hold_life_max_ms,
-            options.hold_scarce_percent,
-            options.hold_ttl_min_ms,
-        ),
+        hold_bounds=_hold_bounds(options),
+    )
+
+
+def _hold_bounds(options: Options) -> Bounds:
+    return Bounds(
+        options.holds_per_person_max,
+        options.holds_per_address_max,
+        options.hold_life_max_ms,
+        options.hold_scarce_percent,
+        options.hold_ttl_min_ms,
+    )
+
+
+def _keyring(options: Options, pool: Pool) -> Keyring:
+    return Keyring(
+        pool,
+        jwt_secret=options.jwt_secret,
+        ticket_signing_key=options.ticket_signing_key,
+        token_ttl_s=options.access_token_ttl_s,
+        makes_receipts=options.receipts == "on",
     )
 
 
@@ -202,6 +224,7 @@ async def _pools(options: Options) -> Pools:
             options.database_organizers_pool_max, options.database_organizers_timeout_ms
         ),
         search=await make(options.database_search_pool_max, options.database_search_timeout_ms),
+        callers=await make(CALLERS_CONNECTIONS_MAX, options.database_sign_in_timeout_ms),
     )
 
 

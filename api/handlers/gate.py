@@ -23,8 +23,9 @@ _PUBLIC = {"Cache-Control": "public, max-age=300"}
 async def keys(request: web.Request) -> web.StreamResponse | Problem:
     """Return the keys that verify ticket codes, also without a network."""
     codes = request.app[SERVICES].ticket_codes
-    body = TicketKeys(data=[TicketKey(key_id=codes.key_id, public_key=codes.public_key)])
-    return answer(body, headers=_PUBLIC)
+    found = codes.public_keys.items()
+    data = [TicketKey(key_id=key_id, public_key=public_key) for key_id, public_key in found]
+    return answer(TicketKeys(data=data), headers=_PUBLIC)
 
 
 async def check_in(request: web.Request) -> web.StreamResponse | Problem:

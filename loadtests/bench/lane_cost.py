@@ -146,6 +146,9 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         tokens=tokens,
         revocations=nobody_over(tokens.ttl_s),
         session_life=nothing,
+        keyring=nothing,
+        bearers=nothing,
+        enrolments=nothing,
         acks=Acks(
             floor="fsync",
             replicas_min=0,

@@ -122,6 +122,18 @@ FROM tickets JOIN bookings
     ON bookings.event_id = tickets.event_id AND bookings.id = tickets.booking_id
 WHERE (tickets.event_id, tickets.booking_id) IN (SELECT * FROM unnest($1::text[], $2::text[]));
 
+-- tickets_of_event --
+-- One page by id: all tickets of an event, or those alone that something may have become of.
+SELECT tickets.event_id, tickets.id, tickets.booking_id, tickets.tier_no, tickets.status,
+       tickets.version, tickets.holder_id, tickets.changed_at, tickets.gate, tickets.changed_by,
+       tickets.seat_id, bookings.user_id AS owner_id, bookings.status::text AS booking_status,
+       bookings.cuts
+FROM tickets JOIN bookings
+    ON bookings.event_id = tickets.event_id AND bookings.id = tickets.booking_id
+WHERE tickets.event_id = $1 AND tickets.id > $2
+  AND (NOT $4::boolean OR tickets.seq IS NOT NULL OR bookings.version > 1)
+ORDER BY tickets.id LIMIT $3;
+
 -- tickets_held_by --
 -- One page of tickets of others' bookings that a person has, the latest changed first, continuing
 -- after (changed_at, id).

@@ -186,6 +186,16 @@ async def _gift(shop: Shop) -> str:
     return str(offered.body["gift"]["id"])
 
 
+async def _key(shop: Shop) -> str:
+    asked = {"name": shop.mark, "scopes": ["sell"]}
+    return str((await shop.ask("POST", "/v1/api-keys", "owner", json=asked)).body["api_key"]["id"])
+
+
+async def _device(shop: Shop) -> str:
+    path, asked = f"/v1/events/{await shop.get('on sale')}/devices", {"gate": shop.mark}
+    return str((await shop.ask("POST", path, "owner", json=asked)).body["device"]["id"])
+
+
 async def _on_sale(shop: Shop) -> str:
     return str((await shop.event())["id"])
 
@@ -236,6 +246,8 @@ MAKERS: dict[str, Callable[[Shop], Awaitable[str]]] = {
     "invitation_id": _invitation,
     "session_id": _session,
     "gift_id": _gift,
+    "key_id": _key,
+    "device_id": _device,
 }
 
 

@@ -25,6 +25,7 @@ from engine.redis_client import connect
 from engine.shard import Shard
 from engine.sweeper import Sweeper
 from evently.embedded import ValkeyServer
+from tests.api.keepers import keeper
 from tests.api.test_holds import let_pass
 from tests.api.test_seats import seated_event
 from tests.api.world import SHARD, Answer, Event, World, from_now, new_event
@@ -85,6 +86,7 @@ async def test_f23_every_route_with_the_users_of_redis(world: World) -> None:
     await wait_in_line(walk, event, buyer, friend)
     await pass_the_gate(walk, event, boss, buyer, friend)
     await sit_down(walk, boss)
+    await make_keys(walk, event)
     await change_and_cancel(walk, event, boss)
     await run_a_team(walk)
 
@@ -195,6 +197,27 @@ async def pass_the_gate(walk: Walk, event: Event, boss: str, buyer: str, friend:
     await walk.go("POST", "/v1/gifts/{gift_id}/accept", gift["id"], token=friend)
     assert 1 == len((await walk.go("GET", "/v1/tickets", token=friend)).body["data"])
     await walk.go("POST", "/v1/tickets/{ticket_id}/return", ticket["id"], token=friend)
+
+
+async def make_keys(walk: Walk, event: Event) -> None:
+    """Make, list and revoke API keys and devices; read what they are made for."""
+    _, keeper_token = await keeper(walk.world, event["organizer_id"])
+    wish = {"name": "n", "scopes": ["orders:read"]}
+    made = await walk.go("POST", "/v1/api-keys", token=keeper_token, json=wish)
+    path = "/v1/events/{event_id}/orders"
+    await walk.go("GET", path, event["id"], token=made.body["key"])
+    await walk.go("GET", "/v1/api-keys", token=keeper_token)
+    own_id = made.body["api_key"]["id"]
+    await walk.go("DELETE", "/v1/api-keys/{key_id}", own_id, token=keeper_token)
+    path = "/v1/events/{event_id}/devices"
+    made = await walk.go("POST", path, event["id"], token=keeper_token, json={"gate": "a"})
+    code = {"code": made.body["code"]}
+    enrolled = await walk.go("POST", "/v1/devices/enroll", json=code)
+    token = enrolled.body["token"]
+    await walk.go("GET", "/v1/events/{event_id}/gate-list", event["id"], token=token)
+    await walk.go("GET", path, event["id"], token=keeper_token)
+    own_id = made.body["device"]["id"]
+    await walk.go("DELETE", "/v1/devices/{device_id}", own_id, token=keeper_token)
 
 
 async def sit_down(walk: Walk, boss: str) -> None:

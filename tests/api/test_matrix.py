@@ -45,6 +45,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "invitation_id": ("invitation_id",),
     "session_id": ("session_id",),
     "gift_id": ("gift_id",),
+    "key_id": ("key_id",),
+    "device_id": ("device_id",),
 }
 #: Names that lead to nothing of anybody's: what people write, choose among, or made for themselves.
 PLAIN = {
@@ -55,13 +57,16 @@ PLAIN = {
     "seat_ids",  # Seats are numbered within their event.
     "tier",  # Of a new event's section: one of its own tiers, by name.
     "tiers",  # The same, of a new promo code.
+    *("scopes", "only"),
     "code of a new promo",
+    "code of a device",
 }
 #: Where a name means another thing than elsewhere.
 MEANT = {
     ("GET /problems/{code}", "code"): "name",
     ("DELETE /v1/me/sessions/{id}", "id"): "session_id",
     ("POST /v1/events", "code"): "code of a new promo",
+    ("POST /v1/devices/enroll", "code"): "code of a device",
     ("POST /v1/organizers/{organizer_id}/events", "code"): "code of a new promo",
 }
 #: Ids of others that may be named, and why.
@@ -83,7 +88,7 @@ NOT_OF_ONES_OWN = {"POST /v1/tickets/{ticket_id}/return"}
 class Slot(NamedTuple):
     """A place of a request where an id stands."""
 
-    #: `path` or `body`.
+    #: `path`, `query` or `body`.
     where: str
     name: str
 
@@ -161,6 +166,13 @@ BODIES: dict[type, Callable[[Values], Any]] = {
     asked.PasswordChange: lambda _: {"current_password": "x", "new_password": "correct horse"},
     asked.NewEmail: lambda _: {"email": "new@example.org", "password": "correct horse"},
     asked.LetterToken: lambda _: {"token": "x"},
+    asked.NewApiKey: lambda v: {
+        "name": "n",
+        "scopes": ["sell"],
+        "organizer_id": _value(v, "organizer_id"),
+    },
+    asked.NewDevice: lambda _: {"gate": "a"},
+    asked.Enrolment: lambda _: {"code": "AAAAA-AAAAA"},
     asked.NewEvent: lambda _: event_asked("New"),
     asked.Join: lambda v: {"tier_id": _value(v, "tier_id"), "quantity": 1},
     asked.CancelBooking: lambda v: {"ticket_ids": [_value(v, "ticket_ids")], "version": 1},
@@ -210,6 +222,8 @@ async def send(
 ) -> Answer:
     """Send a request for a route with ids in their places."""
     path = re.sub(r"\{([a-z_]+)\}", lambda m: values.get(Slot("path", m[1]), "x"), route.path)
+    asks = [f"{slot.name}={value}" for slot, value in values.items() if slot.where == "query"]
+    path += f"?{'&'.join(asks)}" if asks else ""
     body = None
     if route.body is not None:
         make = ALSO.get(route.body, {}).get(about, BODIES[route.body])

@@ -29,6 +29,7 @@ MAY_SAY_WHO = {
     ("AccountChange", "role"),
     ("AccountChange", "organizer_id"),
     ("NewOrganizer", "owner_id"),
+    ("NewApiKey", "organizer_id"),
     ("NewTier", "price"),
     ("Transfer", "user_id"),
 }
@@ -40,6 +41,7 @@ PUBLIC = {
     ("POST", "/v1/auth/logout"),
     ("POST", "/v1/auth/password/forgot"),
     ("POST", "/v1/auth/password/reset"),
+    ("POST", "/v1/devices/enroll"),
     ("GET", "/v1/events"),
     ("GET", "/v1/events/{event_id}"),
     ("GET", "/v1/events/{event_id}/availability"),
