@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 
 from api.http import PRINCIPAL, SERVICES
 from api.problems import Problem
+from api.quota import over_quota
 from usecases.tokens import InvalidToken, Principal
 
 #: A problem may be returned as well as raised: most of a rush is told that it is sold out.
@@ -46,16 +47,19 @@ def enforce(policy: Policy, handler: Handler) -> Handler:
         return handler
 
     async def guarded(request: web.Request) -> web.StreamResponse | Problem:
+        principal: Principal | None = None
+        refused: Problem | None = None
         try:
             principal = _principal(request)
-        except Problem:
+        except Problem as problem:
+            refused = problem
+        over = over_quota(request, principal)
+        if over is not None:
+            return over
+        if principal is None:
             # A stale token must not keep anybody from what is everybody's, such as the login.
             if policy is not Policy.PUBLIC:
-                raise
-            principal = None
-        if principal is None:
-            if policy is not Policy.PUBLIC:
-                raise _unauthorized("The request needs an access token.")
+                return refused or _unauthorized("The request needs an access token.")
         else:
             if policy is Policy.STAFF and principal.role not in _STAFF:
                 raise Problem(403, "forbidden", "The account may not do this.")

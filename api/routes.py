@@ -198,7 +198,7 @@ ROUTES: tuple[Route, ...] = (
         "POST /v1/auth/login public",
         accounts.login,
         schemas.Token,
-        f"401 wrong_credentials 503 backpressure {_STORED}",
+        f"401 wrong_credentials 429 rate_limited 503 backpressure {_STORED}",
         body=asked.Login,
     ),
     _route("GET /v1/me user", accounts.me, told.Me, f"404 not_found {_STORED}"),

@@ -39,6 +39,8 @@ admin = typer.Typer(help="The admin's account.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
 shards = typer.Typer(help="The shards, and the servers they live on.", no_args_is_help=True)
 app.add_typer(shards, name="shards")
+limits = typer.Typer(help="Limits of how much somebody may try.", no_args_is_help=True)
+app.add_typer(limits, name="limits")
 
 
 def main() -> None:
@@ -166,6 +168,23 @@ def reset(
     path = settings.data_path / ADMIN_FILE
     write_atomically(path, f"{password}\n".encode())
     typer.echo(f"{email}  password in {path}; remove the file when you have read it")
+
+
+@limits.command("lift")
+def lift_limits(
+    email: Annotated[str, typer.Option(help="Address of an account.")] = "",
+    address: Annotated[str, typer.Option(help="Network address, IPv4 or IPv6.")] = "",
+) -> None:
+    """Give an account or a network address all its attempts again."""
+    from evently import logs  # noqa: PLC0415
+    from evently.limits import lift  # noqa: PLC0415
+
+    settings = Settings.load().require("database_url", "jwt_secret")
+    if not (email or address):
+        raise SettingsError("whose limits? name --email or --address")
+    logs.to_stderr()
+    number = asyncio.run(lift(settings, email=email, address=address))
+    typer.echo(f"{number} limits lifted")
 
 
 @redis_log.command("check")

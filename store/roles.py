@@ -20,6 +20,7 @@ _GRANTS = {
         "SELECT ON ALL TABLES IN SCHEMA public",
         "INSERT ON users, events, tiers, sections, promos, redo",
         "UPDATE ON events, tiers",
+        "INSERT, UPDATE, DELETE ON buckets, familiar_origins",
         _REIGN,
     ),
     "persister": (

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from engine.status import Status
 from store import users
 from usecases import text, told
 from usecases.asked import Login, Register
-from usecases.buckets import Buckets
 from usecases.denials import Denied, Why, as_value, not_found
 from usecases.services import Services
 from usecases.tokens import Principal
@@ -20,10 +18,7 @@ async def register(services: Services, asked: Register, origin: str = "") -> Pri
     Args:
         origin: A word for the address that it is asked from; only so many are made from one.
     """
-    if services.registrations is not None and origin:
-        wait_ms = services.registrations.take(origin)
-        if wait_ms:
-            raise _too_often(services.registrations, wait_ms)
+    await services.attempts.register(origin)
     pool, user_id = services.pools.sign_in, None
     # An account of older code may have another form of the address than the one that is kept now.
     if await users.by_email(pool, text.email_forms(asked.email)) is None:
@@ -38,25 +33,22 @@ async def register(services: Services, asked: Register, origin: str = "") -> Pri
     return Principal(user_id, "user", None)
 
 
-def _too_often(limit: Buckets, wait_ms: int) -> Denied:
-    fields: dict[str, int | str] = {
-        "limit": "registrations",
-        "attempts_max": limit.attempts_max,
-        "window_ms": limit.window_ms,
-        "retry_after_ms": wait_ms,
-    }
-    return Denied(Status.RATE_LIMITED, fields=fields)
-
-
 @as_value
-async def login(services: Services, asked: Login) -> Principal:
-    """Return whose address and password these are."""
+async def login(services: Services, asked: Login, origin: str = "") -> Principal:
+    """
+    Return whose address and password these are.
+
+    Args:
+        origin: A word for the network address that it is asked from.
+    """
+    tried = await services.attempts.begin(asked.email, origin)
     user = await users.by_email(services.pools.sign_in, text.email_forms(asked.email))
     # The second form is that of passwords which older code hashed as they were typed.
     forms = list(dict.fromkeys([text.prepared(asked.password), asked.password]))
     matches = await services.passwords.verify(
         forms, user.password_hash if user is not None else None
     )
+    await services.attempts.end(tried, is_right=matches)
     if user is None or not matches:
         raise Denied(Why.WRONG_CREDENTIALS)
     return Principal(user.id, user.role, user.organizer_id)

@@ -34,10 +34,12 @@ from store.pool import Database, Pool, create_pool
 from store.watermark import Watermark
 from usecases import metrics
 from usecases.acks import Acks
-from usecases.buckets import Buckets
+from usecases.attempts import REGISTRATIONS, REQUESTS, SIGN_IN, Attempts
+from usecases.buckets import Rate
 from usecases.catalog import Catalog
 from usecases.passwords import Passwords
 from usecases.present import is_loaded
+from usecases.quotas import Quotas
 from usecases.receipts import Receipts
 from usecases.services import Pools, Services
 from usecases.ticket_codes import TicketCodes
@@ -85,6 +87,12 @@ class Options:
     holds_per_address_max: int
     registration_limit_attempts: int
     registration_limit_window_ms: int
+    sign_in_limit_failures: int
+    sign_in_limit_failures_of_all: int
+    sign_in_limit_window_ms: int
+    request_limit_attempts: int
+    request_limit_staff_attempts: int
+    request_limit_window_ms: int
     offer_ttl_ms: int
     waitlist_entries_max: int
     drain_timeout_s: int
@@ -150,7 +158,8 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         hold_life_max_ms=options.hold_life_max_ms,
         hold_scarce_percent=options.hold_scarce_percent,
         hold_ttl_min_ms=options.hold_ttl_min_ms,
-        registrations=_registrations(options),
+        attempts=_attempts(pools.sign_in, options),
+        quotas=_quotas(pools.sign_in, options),
         offer_ttl_ms=options.offer_ttl_ms,
         waitlist_entries_max=options.waitlist_entries_max,
         catch_up_timeout_ms=options.catch_up_timeout_ms,
@@ -158,9 +167,11 @@ async def opened(options: Options) -> AsyncIterator[Services]:
     engine.start()
     notices = Notices(options.database_url, engine.wake, timeout_ms=options.database_timeout_ms)
     notices.start()
+    services.quotas.start()
     try:
         yield services
     finally:
+        await services.quotas.close()
         await notices.close()
         await acks.close()
         await engine.stop(timeout_s=options.drain_timeout_s)
@@ -189,9 +200,27 @@ async def _pools(options: Options) -> Pools:
     )
 
 
-def _registrations(options: Options) -> Buckets | None:
-    attempts_max = options.registration_limit_attempts
-    return Buckets(attempts_max, options.registration_limit_window_ms) if attempts_max else None
+def _attempts(pool: Pool, options: Options) -> Attempts:
+    window_ms = options.sign_in_limit_window_ms
+    return Attempts(
+        pool,
+        sign_in=Rate(SIGN_IN, options.sign_in_limit_failures, window_ms),
+        sign_in_of_all=Rate(SIGN_IN, options.sign_in_limit_failures_of_all, window_ms),
+        registrations=Rate(
+            REGISTRATIONS,
+            options.registration_limit_attempts,
+            options.registration_limit_window_ms,
+        ),
+    )
+
+
+def _quotas(pool: Pool, options: Options) -> Quotas:
+    window_ms = options.request_limit_window_ms
+    return Quotas(
+        pool,
+        people=Rate(REQUESTS, options.request_limit_attempts, window_ms),
+        staff=Rate(REQUESTS, options.request_limit_staff_attempts, window_ms),
+    )
 
 
 def redo_maker(pool: Pool, records_max: int, bytes_max: int) -> Callable[[int], RedoBuffer] | None:

@@ -31,9 +31,15 @@ async def register(request: web.Request) -> web.StreamResponse | Problem:
 
 
 async def login(request: web.Request) -> web.StreamResponse | Problem:
-    """Exchange address and password for an access token."""
+    """
+    Exchange address and password for an access token.
+
+    Only so many passwords may be missed within a while, of one account and from one address; then
+    the right one is refused as well, but for places from where the account was signed in to before.
+    """
     asked = await read_body(request, _LOGIN)
-    return _token(request, await accounts.login(request.app[SERVICES], asked))
+    person = await accounts.login(request.app[SERVICES], asked, origin_of(request))
+    return _token(request, person)
 
 
 async def me(request: web.Request) -> web.StreamResponse | Problem:

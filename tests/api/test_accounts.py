@@ -52,8 +52,8 @@ async def test_taken_address(world: World) -> None:
     assert before == await world.state()
 
 
-async def test_wrong_password_and_unknown_address_look_the_same(world: World) -> None:
-    """S7: who tries cannot tell which of the two was wrong."""
+async def test_s7_wrong_password_and_unknown_address_look_the_same(world: World) -> None:
+    """Who tries cannot tell which of the two was wrong."""
     body = account()
     await world.call("POST", "/v1/auth/register", json=body)
     answers = [
