@@ -40,9 +40,7 @@ async def serve(settings: Settings) -> None:
             availability_age_ms_max=settings.availability_age_ms_max,
             trusted_proxies=networks(settings.trusted_proxies),
             cors_origins=settings.cors_allowed,
-            under_way_max={
-                work: getattr(settings, f"{work.value}_under_way_max") for work in Work
-            },
+            under_way_max={work: getattr(settings, f"{work.value}_under_way_max") for work in Work},
         ),
         limits=Limits(
             head_s=settings.head_timeout_s,

@@ -9,14 +9,14 @@ from typing import cast
 from aiohttp import HttpVersion11, hdrs, web
 
 from api import metrics
-from api.admission import ADMISSION, Admission, Work, work_of
 from api.addresses import ADDRESSES, Addresses, Network
+from api.admission import ADMISSION, Admission, Work, work_of
 from api.cors import CORS, Cors
 from api.draining import DRAINING, Draining
 from api.handlers.ops import EXPOSITION, OPENAPI, READINESS, Together
 from api.http import SERVICES
 from api.lane import HOT_ROUTES, HotRoute, hot_route
-from api.leftovers import LEFTOVERS, Leftovers
+from api.leftovers import LEFTOVERS, MAPS, MAPS_MAX, Leftovers
 from api.malformed import expects_nothing_else, objection
 from api.middleware import middleware
 from api.openapi import describe
@@ -64,6 +64,7 @@ def create_app(
     app[ADMISSION] = Admission(under_way_max or {})
     app[DRAINING] = Draining()
     app[LEFTOVERS] = Leftovers(age_ms_max=availability_age_ms_max)
+    app[MAPS] = Leftovers(age_ms_max=availability_age_ms_max, most=MAPS_MAX)
     app[OPENAPI] = describe(ROUTES)
     app[READINESS], app[EXPOSITION] = Together(), Together()
     add_routes(app)

@@ -104,13 +104,13 @@ class Listener(web.BaseSite):
         and answered.
         """
         for one in self.sockets:
-            while self._is_taking and self._take(one):
+            while self._is_taking and self._take(one):  # noqa: ASYNC110
                 await asyncio.sleep(0)
         self._pause()
         for one in self.sockets:
             one.close()
         end_s = self._loop.time() + LAST_WORDS_S
-        while self._open and self._loop.time() < end_s:
+        while self._open and self._loop.time() < end_s:  # noqa: ASYNC110
             await asyncio.sleep(LAST_WORDS_S / 10)
         await super().stop()
 

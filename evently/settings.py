@@ -241,7 +241,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     reconciler_watch_s: Annotated[int, Meta(ge=0, le=3_600)] = 5
     #: Time a read waits for PostgreSQL to catch up with Redis, in milliseconds.
     catch_up_timeout_ms: Annotated[int, Meta(ge=0, le=60_000)] = 3_000
-    #: How old the answer to what is left of an event may be, in milliseconds; 0 asks Redis always.
+    #: How old the answer to what is left of an event, or its seat map, may be, in milliseconds; 0
+    #: asks Redis always.
     availability_age_ms_max: Annotated[int, Meta(ge=0, le=10_000)] = 100
 
     #: What every answer of a booking promises; a request may ask for more, never for less.

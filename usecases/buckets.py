@@ -59,11 +59,7 @@ class Buckets:
     """
 
     def __init__(
-        self,
-        rate: Rate,
-        *,
-        most: int = BUCKETS_MAX,
-        now_s: Callable[[], float] = time.monotonic,
+        self, rate: Rate, *, most: int = BUCKETS_MAX, now_s: Callable[[], float] = time.monotonic
     ) -> None:
         """
         Args:

@@ -124,13 +124,7 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         durability=options.durability,
         make_redo=redo_maker(pool, options.redo_records_max, options.redo_bytes_max),
         booking_limit=Limit(attempts_max, window_ms) if attempts_max else None,
-        hold_bounds=Bounds(
-            options.holds_per_person_max,
-            options.holds_per_address_max,
-            options.hold_life_max_ms,
-            options.hold_scarce_percent,
-            options.hold_ttl_min_ms,
-        ),
+        hold_bounds=_hold_bounds(options),
     )
     watermark = Watermark(pool)
     acks = Acks(
@@ -200,6 +194,16 @@ async def _pools(options: Options) -> Pools:
     )
 
 
+def _hold_bounds(options: Options) -> Bounds:
+    return Bounds(
+        options.holds_per_person_max,
+        options.holds_per_address_max,
+        options.hold_life_max_ms,
+        options.hold_scarce_percent,
+        options.hold_ttl_min_ms,
+    )
+
+
 def _attempts(pool: Pool, options: Options) -> Attempts:
     window_ms = options.sign_in_limit_window_ms
     return Attempts(
@@ -207,9 +211,7 @@ def _attempts(pool: Pool, options: Options) -> Attempts:
         sign_in=Rate(SIGN_IN, options.sign_in_limit_failures, window_ms),
         sign_in_of_all=Rate(SIGN_IN, options.sign_in_limit_failures_of_all, window_ms),
         registrations=Rate(
-            REGISTRATIONS,
-            options.registration_limit_attempts,
-            options.registration_limit_window_ms,
+            REGISTRATIONS, options.registration_limit_attempts, options.registration_limit_window_ms
         ),
     )
 

@@ -37,7 +37,7 @@ async def test_s35_registrations_of_an_address(world: World, serve: Serve) -> No
 
 
 async def test_s35_sixty_registrations(world: World, serve: Serve) -> None:
-    """As it is by default: twenty of sixty are made from one address, whichever process is asked."""
+    """As it is by default: twenty of sixty are made from one address, at whichever process."""
     limit = {"registration_limit_attempts": 20, "registration_limit_window_ms": 86_400_000}
     origin = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
     async with (
@@ -50,15 +50,17 @@ async def test_s35_sixty_registrations(world: World, serve: Serve) -> None:
 
 
 async def test_s35_thirty_holds_and_confirms_are_thirty(
-    serve: Serve, event: Event, user: str
+    world: World, serve: Serve, user: str
 ) -> None:
     """To hold is an attempt, to confirm is none: thirty of each use up thirty."""
     async with serve(booking_limit_attempts=30, booking_limit_window_ms=86_400_000) as other:
-        for n in range(30):
-            held = await other.hold(event, user, key=f"h-{n}")
-            assert 201 == held.status, held.text
-            path = f"/v1/holds/{held.body['id']}/confirm"
-            assert 201 == (await other.call("POST", path, token=user)).status
+        for _ in range(3):
+            event = await world.event(100)
+            for n in range(10):
+                held = await other.hold(event, user, key=f"h-{n}")
+                assert 201 == held.status, held.text
+                path = f"/v1/holds/{held.body['id']}/confirm"
+                assert 201 == (await other.call("POST", path, token=user)).status
         for what in ("holds", "bookings"):
             answer = await other.book(event, user, what=what, key="more")
             check_problem(answer, 429, "rate_limited")
@@ -95,7 +97,7 @@ async def test_s13_s35_open_holds_of_a_person(serve: Serve, event: Event, user: 
         assert 0 < int(answer.headers["Retry-After"]) <= 60
 
 
-async def test_s13_s35_accounts_of_one_address_hold_no_more_together(world: World, serve: Serve) -> None:
+async def test_s13_s35_accounts_of_one_address_together(world: World, serve: Serve) -> None:
     """Forty fresh accounts at one address hold what an address may, not the hall."""
     event = await world.event(400)
     async with serve(holds_per_address_max=5) as other:
@@ -105,7 +107,7 @@ async def test_s13_s35_accounts_of_one_address_hold_no_more_together(world: Worl
     assert "address" == answers[-1].body["scope"]
 
 
-async def test_s12_s35_attempts_count_where_places_are_held(serve: Serve, event: Event, user: str) -> None:
+async def test_s12_s35_attempts_count_at_every_door(serve: Serve, event: Event, user: str) -> None:
     """Who holds has fewer attempts to book."""
     async with serve(booking_limit_attempts=2, booking_limit_window_ms=86_400_000) as other:
         assert 201 == (await other.hold(event, user, key="a")).status
@@ -127,6 +129,6 @@ def test_s12_buckets() -> None:
     assert [0, 0] == [buckets.take("b") for _ in range(2)]
     assert 5_000 == buckets.take("a")
     assert 0 == buckets.take("c")
-    assert 0 == buckets.take("b")
+    assert 0 == buckets.take("a")
     now[0] += 100
     assert [0, 0, 5_000] == [buckets.take("c") for _ in range(3)]

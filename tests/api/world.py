@@ -266,7 +266,7 @@ def new_event(*capacities: int) -> dict[str, Any]:
 
 
 def check_limit(headers: Mapping[str, str]) -> None:
-    """Hold the fields of an answer that a limit has refused against each other: they have a form."""
+    """Hold the fields of an answer that a limit has refused against each other."""
     policy = re.fullmatch(
         r'("[a-z-]+");q=[1-9]\d*;(w=[1-9]\d*|qu="concurrent-requests")', headers["RateLimit-Policy"]
     )
