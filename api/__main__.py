@@ -40,7 +40,14 @@ async def serve(settings: Settings) -> None:
             availability_age_ms_max=settings.availability_age_ms_max,
             trusted_proxies=networks(settings.trusted_proxies),
             cors_origins=settings.cors_allowed,
-            under_way_max={work: getattr(settings, f"{work.value}_under_way_max") for work in Work},
+            under_way_max={
+                Work.SALES: settings.sales_under_way_max,
+                Work.LOOKS: settings.looks_under_way_max,
+                Work.LISTS: settings.lists_under_way_max,
+                Work.OWN: settings.own_under_way_max,
+                Work.SIGN_INS: settings.sign_ins_under_way_max,
+                Work.CHANGES: settings.changes_under_way_max,
+            },
         ),
         limits=Limits(
             head_s=settings.head_timeout_s,

@@ -15,6 +15,7 @@ from enum import Enum
 from aiohttp import hdrs, web
 
 from api.http import read_raw
+from api.lane import LaneRequest
 from api.policy import Handler, Policy
 from api.problems import Problem, unavailable
 from usecases.metrics import count_limited
@@ -37,6 +38,8 @@ class Work(Enum):
     CHANGES = "changes"
 
 
+#: Requests that have come with their bodies.
+_WHOLE: frozenset[type] = frozenset({LaneRequest})
 _OF_ACCOUNTS = ("/v1/auth", "/v1/me")
 _OF_ONE_EVENT = "/v1/events/{event_id}"
 
@@ -86,7 +89,8 @@ class Admission:
             return handler
 
         async def admitted(request: web.Request) -> web.StreamResponse | Problem:
-            if request.method != hdrs.METH_GET:
+            # On the fast lane it is.
+            if request.method != hdrs.METH_GET and type(request) not in _WHOLE:
                 await read_raw(request)
             if room.under_way >= room.most:
                 count_limited(room.name)

@@ -32,7 +32,8 @@ def over_quota(request: web.Request, person: Principal | None) -> Problem | None
     Args:
         person: Who calls, by a good token; None: nobody has said so.
     """
-    buckets = request.app[SERVICES].quotas.of(person)
+    quotas = request.app[SERVICES].quotas
+    buckets = quotas.people if person is None or person.role == "user" else quotas.staff
     if buckets is None:
         return None
     who = origin_of(request) if person is None else person.user_id

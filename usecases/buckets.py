@@ -70,6 +70,7 @@ class Buckets:
             now_s: Tells the time, in seconds from anywhere.
         """
         self.rate = rate
+        self._window_ms = rate.window_ms
         self._step_ms = rate.window_ms / rate.attempts_max
         self._most = most
         self._now_s = now_s
@@ -87,8 +88,11 @@ class Buckets:
         bucket = self._buckets.get(who)
         if bucket is None:
             bucket = self._begin(who, now_ms)
-        full_at_ms = max(bucket.full_at_ms, now_ms) + self._step_ms
-        wait_ms = full_at_ms - now_ms - self.rate.window_ms
+        full_at_ms = bucket.full_at_ms
+        if full_at_ms < now_ms:  # noqa: PLR1730  Calling max() would cost more than the rest.
+            full_at_ms = now_ms
+        full_at_ms += self._step_ms
+        wait_ms = full_at_ms - now_ms - self._window_ms
         if wait_ms > 0.5:  # A hair's breadth is the arithmetic's.
             return max(1, round(wait_ms))
         bucket.full_at_ms = full_at_ms

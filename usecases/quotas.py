@@ -19,7 +19,6 @@ from engine.lasting import Lasting
 from store import limits
 from store.pool import Pool
 from usecases.buckets import Buckets, Rate
-from usecases.tokens import Principal
 
 log = structlog.get_logger()
 
@@ -44,14 +43,15 @@ class Quotas:
             staff: Of an account, key or device that works for an organizer.
         """
         self._pool = pool
-        self._people = Buckets(people) if people.attempts_max else None
-        self._staff = Buckets(staff) if staff.attempts_max else None
+        #: None where nothing is counted.
+        self.people = Buckets(people) if people.attempts_max else None
+        self.staff = Buckets(staff) if staff.attempts_max else None
         self._trouble = Lasting()
         self._sharing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to tell the other processes, and to hear of them."""
-        if self._people is not None or self._staff is not None:
+        if self.people is not None or self.staff is not None:
             self._sharing = asyncio.create_task(self._keep_sharing())
 
     async def close(self) -> None:
@@ -61,13 +61,9 @@ class Quotas:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sharing
 
-    def of(self, person: Principal | None) -> Buckets | None:
-        """Return the buckets in which *person* has one; None where nothing is counted."""
-        return self._people if person is None or person.role == "user" else self._staff
-
     async def share(self) -> None:
         """Tell what was taken here, and learn what was taken elsewhere; whatever fails, later."""
-        for buckets in (self._people, self._staff):
+        for buckets in (self.people, self.staff):
             taken = [] if buckets is None else buckets.due(SHARED_AT_ONCE)
             if buckets is None or not taken:
                 continue

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from api.addresses import networks
 from api.http import SERVICES
+from engine.lasting import Seldom
 from tests.api.test_bulkheads import SHORT_MS, locked
 from tests.api.test_sign_in_limit import some_origin
 from tests.api.world import Answer, Event, Serve, World, check_problem
@@ -153,7 +154,7 @@ async def test_f73_reads_go_on_uncounted_by_others(serve: Serve) -> None:
             await quotas(other).share()
         assert [200] * 30 + [429] * 10 == [answer.status for answer in answers]
     # What could not be told is told later.
-    buckets = quotas(other)._people
+    buckets = quotas(other).people
     assert [30] == [number for _, number in buckets.due(10)]
 
 
@@ -207,8 +208,9 @@ def test_s12_memory_is_bounded() -> None:
     assert len(buckets._buckets) <= 3
 
 
-async def test_a_proxy_that_nobody_named(serve: Serve) -> None:
+async def test_a_proxy_that_nobody_named(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose callers are all taken for one is said in the log, without any of their addresses."""
+    monkeypatch.setattr("api.quota._SELDOM", Seldom())  # Other tests may have said it just now.
     limit = LIMIT | {"trusted_proxies": (), "request_limit_attempts": 1}
     async with serve(**limit) as other:
         with capture_logs() as said:
