@@ -14,7 +14,7 @@ from api.http import SERVICES
 from store import limits
 from store.limits import Counted
 from tests.api.test_accounts import PASSWORD, account
-from tests.api.test_bulkheads import SHORT_MS, locked
+from tests.api.test_bulkheads import SHORT_MS, locked, wait_for_waiting
 from tests.api.world import Answer, Event, Serve, World, check_problem
 from usecases import passwords
 
@@ -94,6 +94,8 @@ async def test_s7_the_right_password_is_refused_too(limited: World, email: str) 
     for _ in range(5):
         await login(limited, email, some_origin())
     wrong = await login(limited, email, some_origin())
+    # Also at a process that has refused nobody yet.
+    limited.client.app[SERVICES].attempts._empty_until_s.clear()
     right = await login(limited, email, some_origin(), PASSWORD)
     check_problem(right, 429, "rate_limited")
     assert unlike(wrong) == unlike(right)
@@ -258,6 +260,17 @@ async def test_s12_buckets_are_exact(world: World) -> None:
     taken = [await limits.take(world.database, [other, bucket], wholly=False) for _ in range(5)]
     assert [0, 0, 0, 1, 1] == [min(1, first) for first, _ in taken]
     assert all(second for _, second in taken)
+
+
+async def test_s12_buckets_are_taken_from_one_by_one(world: World) -> None:
+    """Who takes while another has not ended waits, and sees what was taken."""
+    bucket = Counted(secrets.token_hex(8), 2, 86_400_000)
+    assert [0] == await limits.take(world.database, [bucket], wholly=True)
+    async with world.database.acquire() as connection, connection.transaction():
+        assert [0] == await limits.take(connection, [bucket], wholly=True)
+        other = asyncio.create_task(limits.take(world.database, [bucket], wholly=True))
+        await wait_for_waiting(world, event_type="Lock")
+    assert [0] != await other
 
 
 async def test_s12_a_clock_that_ran_ahead(world: World) -> None:
