@@ -174,8 +174,8 @@ You, or the address that you come from, have as many holds of this event open as
 Confirm or release one, or try again after `Retry-After`, when the next one runs out.
 
 rate_limited 429 That is more than one may try at a time.
-You tried to get places, or accounts were made from your address, more often than the limit allows.
-Wait as long as `Retry-After` says; the field `RateLimit` tells how many attempts are left.
+You tried to get places, missed a password, made accounts or sent requests more often than may be.
+Wait as long as `Retry-After` says; `RateLimit-Policy` names the limit.
 
 backpressure 503 Too much is waiting; try again shortly.
 So many requests wait, or so many sales wait to be stored, that more would only make it worse.

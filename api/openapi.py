@@ -157,6 +157,8 @@ def _codes(row: Route) -> list[tuple[int, str]]:
         codes.append((415, "unsupported_encoding"))
     if row.body is not None or row.query:
         codes.append((422, "invalid"))
+    if row.policy is not Policy.OPS:
+        codes += [(429, "rate_limited"), (503, "backpressure")]
     if row.policy in _WITH_TOKEN:
         codes.append((401, "unauthorized"))
     if row.policy in OF_STANDING:

@@ -16,6 +16,7 @@ from aiohttp import web
 from api import principals
 from api.http import PRINCIPAL, SERVICES
 from api.problems import Problem
+from api.quota import over_quota
 from usecases.tokens import Principal
 
 #: A problem may be returned as well as raised: most of a rush is told that it is sold out.
@@ -56,8 +57,9 @@ def enforce(policy: Policy, handler: Handler, *, scopes: frozenset[str] = frozen
     asks_standing = policy in OF_STANDING
 
     async def guarded(request: web.Request) -> web.StreamResponse | Problem:
+        principal: Principal | None = None
+        refused: Problem | None = None
         try:
-            principal = None
             text = principals.bearer(request)
             if text is not None:
                 services = request.app[SERVICES]
@@ -66,14 +68,15 @@ def enforce(policy: Policy, handler: Handler, *, scopes: frozenset[str] = frozen
                     principals.require_current(request, services.revocations, principal)
                 else:
                     await principals.reaches(request, principal, scopes)
-        except Problem:
+        except Problem as problem:
+            principal, refused = None, problem
+        over = over_quota(request, principal)
+        if over is not None:
+            return over
+        if principal is None:
             # A stale token must not keep anybody from what is everybody's, such as the login.
             if policy is not Policy.PUBLIC:
-                raise
-            principal = None
-        if principal is None:
-            if policy is not Policy.PUBLIC:
-                raise principals.unauthorized("The request needs an access token.")
+                return refused or principals.unauthorized("The request needs an access token.")
         else:
             if asks_standing and not await _is_let_in(request, policy, principal):
                 raise Problem(403, "forbidden", "The account may not do this.")

@@ -210,7 +210,7 @@ ROUTES: tuple[Route, ...] = (
         "POST /v1/auth/login public",
         accounts.login,
         told.Session,
-        f"401 wrong_credentials 403 account_disabled {_SIGN_IN}",
+        f"401 wrong_credentials 403 account_disabled 429 rate_limited {_SIGN_IN}",
         body=asked.Login,
     ),
     _route(

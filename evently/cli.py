@@ -44,6 +44,8 @@ keys = typer.Typer(help="The keys that sign tokens and tickets.", no_args_is_hel
 app.add_typer(keys, name="keys")
 #: Settings that `evently keys` seals new keys with.
 SEALED_WITH = ("database_url", "jwt_secret", "ticket_signing_key")
+limits = typer.Typer(help="Limits of how much somebody may try.", no_args_is_help=True)
+app.add_typer(limits, name="limits")
 
 
 def main() -> None:
@@ -148,6 +150,23 @@ def seed(
     if settings.environment == "production" and not force:
         raise SettingsError("seeding is refused in production; --force overrides")
     asyncio.run(seed_users(settings, users=users, tokens=tokens))
+
+
+@limits.command("lift")
+def lift_limits(
+    email: Annotated[str, typer.Option(help="Address of an account.")] = "",
+    address: Annotated[str, typer.Option(help="Network address, IPv4 or IPv6.")] = "",
+) -> None:
+    """Give an account or a network address all its attempts again."""
+    from evently import logs  # noqa: PLC0415
+    from evently.limits import lift  # noqa: PLC0415
+
+    settings = Settings.load().require("database_url", "jwt_secret")
+    if not (email or address):
+        raise SettingsError("whose limits? name --email or --address")
+    logs.to_stderr()
+    number = asyncio.run(lift(settings, email=email, address=address))
+    typer.echo(f"{number} limits lifted")
 
 
 @redis_log.command("check")

@@ -98,7 +98,8 @@ class _Run:
         self._lock = lock
         self._metrics_path: Path | None = None
         self._supervisor = Supervisor(
-            drain_timeout_s=settings.drain_timeout_s, on_part_death=self._forget_gauges
+            drain_timeout_s=settings.drain_notice_s + settings.drain_timeout_s,
+            on_part_death=self._forget_gauges,
         )
         self._console = Console(stderr=True)
         self._valkey: ValkeyServer | None = None
@@ -234,8 +235,10 @@ class _Run:
         The API processes share the port by SO_REUSEPORT. Without this check they would share it
         with another run of ours as well, and customers would be told of two different stocks.
         """
-        host, port = self._settings.http_host, self._settings.http_port
-        deadline_s = time.monotonic() + self._settings.drain_timeout_s + 1
+        settings = self._settings
+        host, port = settings.http_host, settings.http_port
+        drain_s = settings.drain_notice_s + settings.drain_timeout_s
+        deadline_s = time.monotonic() + drain_s + 1
         while not port_is_free(host, port):
             if time.monotonic() >= deadline_s:
                 raise ServerError(

@@ -47,6 +47,7 @@ _GRANTS = {
         "UPDATE (payload, secret_until) ON outbox",
         "DELETE ON revocations",
         "INSERT, UPDATE ON signing_keys, api_keys, devices",
+        "INSERT, UPDATE, DELETE ON buckets, familiar_origins",
         _REIGN,
     ),
     "organizer": (

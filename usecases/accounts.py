@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import secrets
 
-from engine.status import Status
 from store import proofs, users
 from store.links import Link
 from usecases import sessions, text, told
@@ -24,7 +23,6 @@ from usecases.asked import (
     PasswordChange,
     Register,
 )
-from usecases.buckets import Buckets
 from usecases.denials import Denied, Why, as_value, not_found
 from usecases.passwords import Match
 from usecases.services import Services
@@ -50,10 +48,7 @@ async def register(
     Args:
         origin: A word for the address that it is asked from; only so many are made from one.
     """
-    if services.registrations is not None and origin:
-        wait_ms = services.registrations.take(origin)
-        if wait_ms:
-            raise _too_often(services.registrations, wait_ms)
+    await services.attempts.register(origin)
     user_id = await users.register(
         services.pools.sign_in,
         email=asked.email,
@@ -66,28 +61,25 @@ async def register(
     return await sessions.open(services, user_id, method=METHOD, device=device)
 
 
-def _too_often(limit: Buckets, wait_ms: int) -> Denied:
-    fields: dict[str, int | str] = {
-        "limit": "registrations",
-        "attempts_max": limit.attempts_max,
-        "window_ms": limit.window_ms,
-        "retry_after_ms": wait_ms,
-    }
-    return Denied(Status.RATE_LIMITED, fields=fields)
-
-
 @as_value
-async def login(services: Services, asked: Login, device: str = "") -> told.Session:
+async def login(
+    services: Services, asked: Login, origin: str = "", device: str = ""
+) -> told.Session:
     """
     Sign in whose address and password these are.
 
     Two accounts may be meant: who has the address, and who claimed it last. The work is that of two
     passwords, whether one of them is there or both or none (S7).
+
+    Args:
+        origin: A word for the network address that it is asked from.
     """
+    tried = await services.attempts.begin(asked.email, origin)
     pool, forms = services.pools.sign_in, text.email_forms(asked.email)
     found = [await users.by_email(pool, forms), await users.by_claim(pool, forms[0])]
     hashes = [user.password_hash if user is not None else None for user in found]
     match = await services.passwords.verify(_forms(asked.password), *hashes)
+    await services.attempts.end(tried, is_right=match is not None)
     user = found[match.number] if match is not None else None
     if match is None or user is None:
         raise Denied(Why.WRONG_CREDENTIALS)
@@ -127,14 +119,15 @@ async def change(services: Services, person: Principal, asked: MeChange) -> told
 
 @as_value
 async def change_password(
-    services: Services, person: Principal, asked: PasswordChange, device: str = ""
+    services: Services, person: Principal, asked: PasswordChange, origin: str = "", device: str = ""
 ) -> told.Session:
     """
     Give the person a new password and a new session; all others are over, and all access tokens.
 
     Who has forgotten the old one asks for a letter (`forget_password`).
     """
-    user = await _check_password(services, person, asked.current_password, "/current_password")
+    pointer = "/current_password"
+    user = await _check_password(services, person, asked.current_password, pointer, origin)
     password_hash = await services.passwords.hash(asked.new_password)
     return await sessions.renew(
         services, user, password_hash=password_hash, method=METHOD, device=device
@@ -142,8 +135,9 @@ async def change_password(
 
 
 @as_value
-async def forget_password(services: Services, asked: Address) -> None:
+async def forget_password(services: Services, asked: Address, origin: str = "") -> None:
     """Write a letter that lets somebody choose a password; the same for what is nobody's (S7)."""
+    await services.attempts.write(origin)
     pool = services.pools.sign_in
     user = await users.by_email(pool, text.email_forms(asked.email))
     user_id, email = (None, _NOBODY) if user is None else (user.id, user.email)
@@ -165,21 +159,25 @@ async def reset_password(services: Services, asked: NewPassword) -> None:
 
 
 @as_value
-async def ask_for_proof(services: Services, person: Principal) -> None:
+async def ask_for_proof(services: Services, person: Principal, origin: str = "") -> None:
     """Write the letter once more that asks to prove one's address; nothing if it is proved."""
+    await services.attempts.write(origin)
     user = await _need(services, person)
     if user.email_verified_at is None:
         await proofs.ask(services.pools.sign_in, user.id, _link("verify", user.email))
 
 
 @as_value
-async def change_email(services: Services, person: Principal, asked: NewEmail) -> None:
+async def change_email(
+    services: Services, person: Principal, asked: NewEmail, origin: str = ""
+) -> None:
     """
     Write a letter to another address, which is the person's once they have opened it (`prove`).
 
     It is not told whether somebody has it; if so, the letter says that (S7).
     """
-    user = await _check_password(services, person, asked.password, "/password")
+    user = await _check_password(services, person, asked.password, "/password", origin)
+    await services.attempts.write(origin)
     await proofs.ask(services.pools.sign_in, user.id, _link("email", asked.email))
 
 
@@ -204,11 +202,18 @@ async def _need(services: Services, person: Principal) -> users.User:
 
 
 async def _check_password(
-    services: Services, person: Principal, password: str, pointer: str
+    services: Services, person: Principal, password: str, pointer: str, origin: str
 ) -> users.User:
-    """Return the person's account; deny whoever does not know its password."""
+    """
+    Return the person's account; deny whoever does not know its password.
+
+    Who has a token guesses no more passwords than who signs in: the same attempts count.
+    """
     user = await _need(services, person)
-    if await services.passwords.verify(_forms(password), user.password_hash) is None:
+    tried = await services.attempts.begin(user.email, origin)
+    match = await services.passwords.verify(_forms(password), user.password_hash)
+    await services.attempts.end(tried, is_right=match is not None)
+    if match is None:
         raise Denied(Why.WRONG_CREDENTIALS, (pointer, "is wrong"))
     return user
 

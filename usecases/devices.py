@@ -12,7 +12,6 @@ import secrets
 from hashlib import sha256
 
 from engine.ids import is_id, new_id
-from engine.status import Status
 from store import devices
 from usecases import bearers, gate, told
 from usecases.asked import Enrolment, NewDevice
@@ -71,13 +70,7 @@ async def enroll(services: Services, asked: Enrolment, origin: str = "") -> told
     """
     wait_ms = services.enrolments.take(origin) if origin else 0
     if wait_ms:
-        fields: dict[str, int | str] = {
-            "limit": "enrolments",
-            "attempts_max": services.enrolments.attempts_max,
-            "window_ms": services.enrolments.window_ms,
-            "retry_after_ms": wait_ms,
-        }
-        raise Denied(Status.RATE_LIMITED, fields=fields)
+        raise services.enrolments.rate.denial(wait_ms)
     secret = bearers.make("device")
     row = await devices.enroll(
         services.pools.organizers,

@@ -13,11 +13,13 @@ from store.pool import Pool
 from store.sessions import Life
 from store.watermark import Watermark
 from usecases.acks import Acks
+from usecases.attempts import Attempts
 from usecases.bearers import Bearers
 from usecases.buckets import Buckets
 from usecases.catalog import Catalog
 from usecases.keyring import Keyring
 from usecases.passwords import Passwords
+from usecases.quotas import Quotas
 from usecases.receipts import Receipts
 from usecases.revocations import Revocations
 from usecases.rights import Standings
@@ -79,8 +81,10 @@ class Services:
     #: Below what share of a tier, in percent, it is shorter, and how short it may get, in ms.
     hold_scarce_percent: int
     hold_ttl_min_ms: int
-    #: How often accounts may be made from one address; None for as often as anybody likes.
-    registrations: Buckets | None
+    #: What strangers may try: passwords, and accounts.
+    attempts: Attempts
+    #: How much anybody may ask for.
+    quotas: Quotas
     #: How long an offer lasts, in ms, and how many may wait for one tier.
     offer_ttl_ms: int
     waitlist_entries_max: int

@@ -35,12 +35,14 @@ from store.sessions import Life
 from store.watermark import Watermark
 from usecases import metrics, rights
 from usecases.acks import Acks
+from usecases.attempts import REGISTRATIONS, REQUESTS, SIGN_IN, Attempts
 from usecases.bearers import Bearers
-from usecases.buckets import Buckets
+from usecases.buckets import Buckets, Rate
 from usecases.catalog import Catalog
 from usecases.keyring import Keyring
 from usecases.passwords import Passwords
 from usecases.present import is_loaded
+from usecases.quotas import Quotas
 from usecases.revocations import Revocations
 from usecases.services import Pools, Services
 
@@ -93,6 +95,12 @@ class Options:
     holds_per_address_max: int
     registration_limit_attempts: int
     registration_limit_window_ms: int
+    sign_in_limit_failures: int
+    sign_in_limit_failures_of_all: int
+    sign_in_limit_window_ms: int
+    request_limit_attempts: int
+    request_limit_staff_attempts: int
+    request_limit_window_ms: int
     offer_ttl_ms: int
     waitlist_entries_max: int
     drain_timeout_s: int
@@ -132,7 +140,7 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         tokens=keyring.tokens,
         keyring=keyring,
         bearers=Bearers(pools.callers),
-        enrolments=Buckets(ENROLMENTS_MAX, ENROLMENTS_WINDOW_MS),
+        enrolments=Buckets(Rate("enrolments", ENROLMENTS_MAX, ENROLMENTS_WINDOW_MS)),
         revocations=_revocations(options, pools, engine),
         session_life=Life(options.session_idle_s, options.session_life_max_s),
         passwords=passwords,
@@ -142,7 +150,8 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         hold_life_max_ms=options.hold_life_max_ms,
         hold_scarce_percent=options.hold_scarce_percent,
         hold_ttl_min_ms=options.hold_ttl_min_ms,
-        registrations=_registrations(options),
+        attempts=_attempts(pools.sign_in, options),
+        quotas=_quotas(pools.sign_in, options),
         offer_ttl_ms=options.offer_ttl_ms,
         waitlist_entries_max=options.waitlist_entries_max,
         catch_up_timeout_ms=options.catch_up_timeout_ms,
@@ -152,11 +161,15 @@ async def opened(options: Options) -> AsyncIterator[Services]:
     hears = {REIGNS: engine.wake, REVOCATIONS: services.revocations.wake}
     notices = Notices(options.database_url, hears, timeout_ms=options.database_timeout_ms)
     notices.start()
+    services.quotas.start()
     try:
         await services.revocations.start()
         yield services
     finally:
-        for part in (notices, services.revocations, keyring, services.bearers, acks):
+        for part in (
+            *(services.quotas, notices, services.revocations, keyring),
+            *(services.bearers, acks),
+        ):
             await part.close()
         await engine.stop(timeout_s=options.drain_timeout_s)
         passwords.close()
@@ -249,9 +262,25 @@ def _revocations(options: Options, pools: Pools, engine: Engine) -> Revocations:
     return Revocations(read, engine.persisted, tidy, ttl_s=options.access_token_ttl_s)
 
 
-def _registrations(options: Options) -> Buckets | None:
-    attempts_max = options.registration_limit_attempts
-    return Buckets(attempts_max, options.registration_limit_window_ms) if attempts_max else None
+def _attempts(pool: Pool, options: Options) -> Attempts:
+    window_ms = options.sign_in_limit_window_ms
+    return Attempts(
+        pool,
+        sign_in=Rate(SIGN_IN, options.sign_in_limit_failures, window_ms),
+        sign_in_of_all=Rate(SIGN_IN, options.sign_in_limit_failures_of_all, window_ms),
+        registrations=Rate(
+            REGISTRATIONS, options.registration_limit_attempts, options.registration_limit_window_ms
+        ),
+    )
+
+
+def _quotas(pool: Pool, options: Options) -> Quotas:
+    window_ms = options.request_limit_window_ms
+    return Quotas(
+        pool,
+        people=Rate(REQUESTS, options.request_limit_attempts, window_ms),
+        staff=Rate(REQUESTS, options.request_limit_staff_attempts, window_ms),
+    )
 
 
 def redo_maker(pool: Pool, records_max: int, bytes_max: int) -> Callable[[int], RedoBuffer] | None:

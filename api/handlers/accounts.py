@@ -48,9 +48,15 @@ async def register(request: web.Request) -> web.StreamResponse | Problem:
 
 
 async def login(request: web.Request) -> web.StreamResponse | Problem:
-    """Sign in with address and password: a session begins."""
+    """
+    Sign in with address and password: a session begins.
+
+    Only so many passwords may be missed within a while, of one account and from one address; then
+    the right one is refused as well, but for places from where the account was signed in to before.
+    """
     asked = await read_body(request, _LOGIN)
-    made = await accounts.login(request.app[SERVICES], asked, device_of(request))
+    services, origin = request.app[SERVICES], origin_of(request)
+    made = await accounts.login(services, asked, origin, device_of(request))
     return answer(made, headers=PERSONAL)
 
 
@@ -76,7 +82,8 @@ async def change_password(request: web.Request) -> web.StreamResponse | Problem:
     """
     asked = await read_body(request, _PASSWORD_CHANGE)
     services, person = request.app[SERVICES], request[PRINCIPAL]
-    made = await accounts.change_password(services, person, asked, device_of(request))
+    origin, device = origin_of(request), device_of(request)
+    made = await accounts.change_password(services, person, asked, origin, device)
     return answer(made, headers=PERSONAL)
 
 
@@ -87,7 +94,8 @@ async def forget_password(request: web.Request) -> web.StreamResponse | Problem:
     The answer does not tell whether the address has an account.
     """
     asked = await read_body(request, _ADDRESS)
-    return _accepted(await accounts.forget_password(request.app[SERVICES], asked))
+    services = request.app[SERVICES]
+    return _accepted(await accounts.forget_password(services, asked, origin_of(request)))
 
 
 async def reset_password(request: web.Request) -> web.StreamResponse | Problem:
@@ -102,7 +110,8 @@ async def reset_password(request: web.Request) -> web.StreamResponse | Problem:
 
 async def ask_for_proof(request: web.Request) -> web.StreamResponse | Problem:
     """Ask once more for the letter that proves one's address; none is written if it is proved."""
-    return _accepted(await accounts.ask_for_proof(request.app[SERVICES], request[PRINCIPAL]))
+    services, person = request.app[SERVICES], request[PRINCIPAL]
+    return _accepted(await accounts.ask_for_proof(services, person, origin_of(request)))
 
 
 async def change_email(request: web.Request) -> web.StreamResponse | Problem:
@@ -112,7 +121,8 @@ async def change_email(request: web.Request) -> web.StreamResponse | Problem:
     The answer does not tell whether the address has an account.
     """
     asked = await read_body(request, _NEW_EMAIL)
-    return _accepted(await accounts.change_email(request.app[SERVICES], request[PRINCIPAL], asked))
+    services, person = request.app[SERVICES], request[PRINCIPAL]
+    return _accepted(await accounts.change_email(services, person, asked, origin_of(request)))
 
 
 async def prove(request: web.Request) -> web.StreamResponse | Problem:

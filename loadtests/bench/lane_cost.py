@@ -20,7 +20,10 @@ from typing import Any, cast
 import uvloop
 from aiohttp import web
 
+from api.addresses import ADDRESSES, Addresses
+from api.admission import ADMISSION, Admission, Work
 from api.app import add_routes
+from api.cors import CORS, Cors
 from api.http import SERVICES
 from api.lane import HOT_ROUTES, LaneRunner, hot_route
 from api.lean import LeanAnswer
@@ -33,12 +36,16 @@ from engine.redis_client import connect
 from engine.scripts import shas
 from loadtests.bench import bare
 from usecases.acks import Acks
+from usecases.buckets import Rate
 from usecases.catalog import Catalog, Known
+from usecases.quotas import Quotas
 from usecases.receipts import Receipts
 from usecases.revocations import Revocations
 from usecases.services import Services
 from usecases.tokens import Principal, Tokens
 
+#: Counted as always, and never reached.
+UNREACHED = Rate("requests", 1_000_000_000, 900_000)
 REQUESTS = 64
 ROUNDS = 300
 EVENT, TIER = new_id("evt"), new_id("tier")
@@ -164,12 +171,15 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         hold_life_max_ms=1,
         hold_scarce_percent=0,
         hold_ttl_min_ms=1,
-        registrations=None,
+        attempts=nothing,
+        quotas=Quotas(nothing, people=UNREACHED, staff=UNREACHED),
         offer_ttl_ms=1,
         waitlist_entries_max=1,
         catch_up_timeout_ms=1,
     )
     app[LEFTOVERS] = Leftovers(age_ms_max=100)
+    app[ADDRESSES], app[CORS] = Addresses(), Cors()
+    app[ADMISSION] = Admission(dict.fromkeys(Work, 1_000_000))
     add_routes(app)
     return app
 

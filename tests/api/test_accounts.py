@@ -189,7 +189,7 @@ async def test_s6_old_hashes_are_made_anew(world: World) -> None:
     assert 200 == me.status
 
 
-async def test_wrong_password_and_unknown_address_look_the_same(world: World) -> None:
+async def test_s7_wrong_password_and_unknown_address_look_the_same(world: World) -> None:
     """S7: who tries cannot tell which of the two was wrong."""
     body = account()
     await world.call("POST", "/v1/auth/register", json=body)

@@ -16,7 +16,7 @@ from tests.api.test_gate import booked, scan
 from tests.api.test_routes import named
 from tests.api.world import Event, Serve, World, check_problem
 from usecases import bearers, devices
-from usecases.buckets import Buckets
+from usecases.buckets import Buckets, Rate
 from usecases.ticket_codes import TicketCode, TicketCodes
 
 
@@ -92,8 +92,8 @@ async def test_s41_codes_are_not_guessed(world: World, serve: Serve) -> None:
     """S41: from one address only so many codes are tried."""
     async with serve(trusted_proxies=()) as other:
         services = other.client.app[SERVICES]
-        assert services.enrolments.attempts_max <= 200
-        tries = Buckets(2, 600_000)
+        assert services.enrolments.rate.attempts_max <= 200
+        tries = Buckets(Rate("enrolments", 2, 600_000))
         object.__setattr__(services, "enrolments", tries)
         for _ in range(2):
             check_problem(await enroll(other, "AAAAA-AAAAA"), 422, "invalid")

@@ -42,6 +42,8 @@ SHUT: Codes = frozenset({(503, "shard_recovering"), (503, "event_recovering")})
 ASKED: Codes = SHUT | {(503, "backpressure"), (503, "outcome_unknown")}
 #: Of plain reads.
 READ: Codes = SHUT | {(503, "redis_unavailable")}
+#: Of all that is counted, and let in while there is room.
+EVERYWHERE: Codes = frozenset({(429, "rate_limited"), (503, "backpressure")})
 #: These look whether something is on sale, and tell no refusal.
 LOOKS: set[object] = {present.as_sold, present.is_loaded}
 #: What a script that is asked may say, and the route never: for another verb or another command.
@@ -124,6 +126,8 @@ def given_by(function: FunctionType) -> Codes:
             found |= READ
         elif owner == "passwords" and last in {"hash", "verify"}:
             found.add((503, "backpressure"))
+        elif owner == "attempts":
+            found |= AWAY
         elif owner == "Why":
             row = DENIALS[Why[last]]
             found.add((row.http_status, row.code))
@@ -151,7 +155,7 @@ def possible(route: Route) -> set[tuple[int, str]]:
         found |= AWAY | {(403, "forbidden")}
     never = NEVER.get(named(route), "").split()
     assert set(never) <= {code for _, code in found}, "no exception that nothing needs"
-    return {(status, code) for status, code in found if code not in never}
+    return {(status, code) for status, code in found if code not in never} | EVERYWHERE
 
 
 @pytest.mark.parametrize(

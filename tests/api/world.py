@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -329,6 +330,17 @@ def new_event(*capacities: int) -> dict[str, Any]:
     }
 
 
+def check_limit(headers: Mapping[str, str]) -> None:
+    """Hold the fields of an answer that a limit has refused against each other."""
+    policy = re.fullmatch(
+        r'("[a-z-]+");q=[1-9]\d*;(w=[1-9]\d*|qu="concurrent-requests")', headers["RateLimit-Policy"]
+    )
+    assert policy, headers["RateLimit-Policy"]
+    wait_s = int(headers["Retry-After"])
+    assert wait_s >= 1
+    assert f"{policy[1]};r=0;t={wait_s}" == headers["RateLimit"]
+
+
 def check_problem(answer: Answer, status: int, code: str, pointer: str | None = None) -> None:
     """
     Compare an answer with the problem expected.
@@ -343,6 +355,8 @@ def check_problem(answer: Answer, status: int, code: str, pointer: str | None = 
     assert f"/problems/{code}" == body["type"]
     assert body["title"]
     assert answer.headers["X-Request-Id"] == body["request_id"]
+    if status == 429:
+        check_limit(answer.headers)
     if pointer is not None:
         assert [pointer] == [error["pointer"] for error in body["errors"]]
         assert body["errors"][0]["detail"]

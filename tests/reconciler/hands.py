@@ -316,6 +316,8 @@ NOT_WALKED = {
     "drift": "notes of the watch, which makes them anew",
     "watches": "notes of the watch, which makes them anew",
     "gone_users": "notes of a trigger; without them a deleted account is not told",
+    "buckets": "counts of attempts; who has none has all attempts again",
+    "familiar_origins": "notes of the API; without them a place is strange once more",
     "migrations": "`evently migrate` compares them with its files",
 }
 
