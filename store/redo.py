@@ -259,6 +259,7 @@ class _Epoch:
         conflicts: list[tuple[Row, str]] = []
         entries: dict[int, Entry] = {}
         known: set[int] = set()
+        waits: list[Row] = []
         for row in rows:
             record = row.decoded
             if row.seq in entries and is_same(entries[row.seq].record, record):
@@ -267,6 +268,8 @@ class _Epoch:
                 conflicts.append((row, "another worker knows another record at its place"))
             elif not isinstance(record, str) and self.judge.is_known(record):
                 known.add(row.seq)
+            elif not isinstance(record, str) and self.judge.stands_before(record, row[:2]):
+                waits.append(row)
             elif reason := self.judge.refuse(record):
                 conflicts.append((row, reason))
             else:
@@ -288,9 +291,14 @@ class _Epoch:
         self.merged.found += len(entries)
         self.merged.known += len(known)
         self.merged.lost += len(
-            {*range(last_seq + 1, new_seq + 1)} - entries.keys() - contradicted - known
+            {*range(last_seq + 1, new_seq + 1)}
+            - entries.keys()
+            - contradicted
+            - known
+            - {row.seq for row in waits}
         )
-        await self.write(last_seq, batch, conflicts, rows)
+        self.late += waits
+        await self.write(last_seq, batch, conflicts, [row for row in rows if row not in waits])
         return new_seq
 
     async def write(

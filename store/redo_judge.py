@@ -89,6 +89,20 @@ class Judge:
                 return self._sales.events.get(record.event_id) == "cancelled"
         return isinstance(record, TicketChange) and self._tickets.knows(record)
 
+    def stands_before(self, record: Record, place: tuple[int, int]) -> bool:
+        """
+        Tell whether a record's place is before that of what it changes.
+
+        A worker that did not hear of a new reign went on in the old one, at a home that was not
+        fenced: it is told later than it stands, and belongs behind what it was told after.
+        """
+        if isinstance(record, Left):
+            return self._claims.place_of(record.entry_id) > place
+        if isinstance(record, Cancelled | ItemCancelled | TicketChange):
+            booking = self._sales.bookings.get(record.booking_id)
+            return booking is not None and booking.place > place
+        return False
+
     def refuse(self, record: Record | str) -> str:
         """Say why the ledger cannot take a record; empty if it can, and then it has taken it."""
         if isinstance(record, str):

@@ -6,6 +6,7 @@ Part of `store.redo_judge`. Nothing is taken that another has (I1, I3).
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -26,7 +27,7 @@ from engine.records import (
     Seats,
     Unblocked,
 )
-from store.sql import columns, query
+from store.sql import columns, moment, query
 
 #: A tier of an event.
 TierKey = tuple[str, int]
@@ -42,6 +43,9 @@ class BookingSoFar:
     version: int
     #: Taken by this very merge.
     is_new: bool = False
+    #: When it was made, and by which record, if the ledger has it.
+    made_at: dt.datetime | None = None
+    place: tuple[int, int] = (0, 0)
 
 
 @dataclass(slots=True)
@@ -69,7 +73,12 @@ class Sales:
         named = {(record.event_id, getattr(record, "booking_id", "")) for record in records}
         for row in await connection.fetch(query("redo_bookings"), *columns(sorted(named), 2)):
             self.bookings[row["id"]] = BookingSoFar(
-                row["user_id"], row["fingerprint"], row["status"] == "confirmed", row["version"]
+                row["user_id"],
+                row["fingerprint"],
+                row["status"] == "confirmed",
+                row["version"],
+                made_at=row["created_at"],
+                place=(row["epoch"], row["seq"]),
             )
         seats = {(record.event_id, seat) for record in records for seat in _seats(record)}
         for row in await connection.fetch(query("redo_seats"), *columns(sorted(seats), 2)):
@@ -86,10 +95,17 @@ class Sales:
         )
 
     def knows_end(self, record: Cancelled | ItemCancelled) -> bool:
-        """Tell whether the ledger has this cancellation, or a later one."""
+        """
+        Tell whether the ledger has this cancellation, or a later one.
+
+        Also where the key came again after the end of what it had made was lost: the booking that
+        is there was made since, and its owner told so.
+        """
         booking = self.bookings.get(record.booking_id)
         if booking is None:
             return False
+        if booking.made_at is not None and booking.made_at > moment(record.at_ms):
+            return True
         if isinstance(record, ItemCancelled):
             return booking.version >= record.booking_version
         return not booking.is_live

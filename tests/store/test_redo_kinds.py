@@ -12,6 +12,7 @@ from engine.ids import new_id, offer_of_entry, ticket_id
 from engine.records import (
     Blocked,
     Booked,
+    Cancelled,
     CapacitySet,
     CheckedIn,
     CheckInUndone,
@@ -267,6 +268,37 @@ async def test_f61_what_was_given_up_does_not_come_back(
     for rows in ([row(4, ended)], [row(3, began), row(4, ended)]):
         again = await merge(connection, shard, *rows)
         assert (0, len(rows), 0) == (again.found, again.known, again.conflicts)
+
+
+async def test_f61_an_end_of_what_came_again_is_passed_over(
+    connection: asyncpg.Connection, shard: int, event: str, claimed: Booked
+) -> None:
+    """F61, I8: an end that is older than what its key has made again since ends nothing."""
+    wl = joined(event, "usr_h", 10**11 + 1)
+    await merge(connection, shard, row(4, wl))
+    left = of(event, Left, entry_id=wl.entry_id, user_id="u", tier_no=1, quantity=1, why="owner")
+    before = [msgspec.structs.replace(one, at_ms=AT_MS - 1) for one in (cancelled(claimed), left)]
+    merged = await merge(connection, shard, row(5, before[0]), row(6, before[1]))
+    assert (0, 2, 0) == (merged.found, merged.known, merged.conflicts)
+    of_booking = "SELECT status::text FROM bookings WHERE id = $1"
+    assert "confirmed" == await connection.fetchval(of_booking, claimed.booking_id)
+    of_entry = "SELECT status::text FROM waitlist_entries WHERE id = $1"
+    assert "waiting" == await connection.fetchval(of_entry, wl.entry_id)
+
+
+async def test_f61_an_end_stands_behind_what_it_ends(
+    connection: asyncpg.Connection, shard: int, event: str, claimed: Booked
+) -> None:
+    """F61, I8: what was told later than it stands, by a worker of an old reign, is a new record."""
+    await connection.execute(
+        "UPDATE bookings SET epoch = 2, seq = 1 WHERE id = $1", claimed.booking_id
+    )
+    merged = await merge(connection, shard, row(4, cancelled(claimed)), row(5, booked(event)))
+    assert (2, 1, 0) == (merged.found, merged.late, merged.conflicts)
+    records = await journal(connection, shard)
+    assert [Lost, Lost, Booked, Cancelled] == [type(record) for record in records[2:]]
+    again = await merge(connection, shard, row(4, cancelled(claimed)))
+    assert (0, 1, 0) == (again.found, again.known, again.conflicts)
 
 
 async def test_f60_a_publishing_and_what_follows(
