@@ -49,7 +49,7 @@ class Waits:
     tier_no: int
     status: str
     #: When it was made, and by which record, if the ledger has it.
-    joined_at: dt.datetime | None = None
+    made_at: dt.datetime | None = None
     place: tuple[int, int] = (0, 0)
 
 
@@ -107,7 +107,7 @@ class Claims:
             tier = row["event_id"], row["tier_no"]
             entry = Waits(
                 *(row["user_id"], row["fingerprint"], row["tier_no"], row["status"]),
-                joined_at=row["joined_at"],
+                made_at=row["joined_at"],
                 place=(row["epoch"], row["seq"]),
             )
             self._entries[row["id"]] = entry
@@ -177,20 +177,12 @@ class Claims:
         return entry.fingerprint == record.fingerprint
 
     def has_left(self, record: Left) -> bool:
-        """
-        Tell whether an entry is known to be over; of one that nobody knows its end is new.
-
-        Also where the key came again after the end of what it had made was lost, as for bookings.
-        """
-        entry = self._entries.get(record.entry_id)
-        if entry is not None and entry.joined_at and entry.joined_at > moment(record.at_ms):
-            return True
+        """Tell whether an entry is known to be over; of one that nobody knows its end is new."""
         return self._has_ended(record.entry_id, {"waiting", "offered"})
 
-    def place_of(self, entry_id: str) -> tuple[int, int]:
-        """Return the place of the record that made an entry; zeros if the ledger has none."""
-        entry = self._entries.get(entry_id)
-        return (0, 0) if entry is None else entry.place
+    def entry(self, entry_id: str) -> Waits | None:
+        """Return an entry as the records so far leave it."""
+        return self._entries.get(entry_id)
 
     def join(self, record: Joined) -> str:
         """Take a joining, or say why not."""

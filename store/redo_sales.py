@@ -27,7 +27,7 @@ from engine.records import (
     Seats,
     Unblocked,
 )
-from store.sql import columns, moment, query
+from store.sql import columns, query
 
 #: A tier of an event.
 TierKey = tuple[str, int]
@@ -95,17 +95,10 @@ class Sales:
         )
 
     def knows_end(self, record: Cancelled | ItemCancelled) -> bool:
-        """
-        Tell whether the ledger has this cancellation, or a later one.
-
-        Also where the key came again after the end of what it had made was lost: the booking that
-        is there was made since, and its owner told so.
-        """
+        """Tell whether the ledger has this cancellation, or a later one."""
         booking = self.bookings.get(record.booking_id)
         if booking is None:
             return False
-        if booking.made_at is not None and booking.made_at > moment(record.at_ms):
-            return True
         if isinstance(record, ItemCancelled):
             return booking.version >= record.booking_version
         return not booking.is_live
