@@ -48,7 +48,8 @@ async def exchange(
 
     Args:
         reigns: Under which they are asked: no connection to another server than one that was opened
-            carries them, also one that was opened before, or since the door was shut. None: any.
+            carries them, also one that was opened before, or since the door was shut. Empty:
+            any.
 
     Raises:
         RedisError: `OtherServer`, or no answer came.

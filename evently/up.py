@@ -107,6 +107,7 @@ class _Run:
         self._password: str | None = None
         #: Names of the parts that have been started.
         self._started: set[str] = set()
+        #: From when on the watch may start, by the monotonic clock; 0 until the others have.
         self._watch_from_s = 0.0
 
     async def run(self) -> int:

@@ -7,6 +7,7 @@ bookings: whether one finds its places is asked when Redis is loaded (`reconcile
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -47,6 +48,9 @@ class Waits:
     fingerprint: str
     tier_no: int
     status: str
+    #: When it was made, and by which record, if the ledger has it.
+    made_at: dt.datetime | None = None
+    place: tuple[int, int] = (0, 0)
 
 
 @dataclass(slots=True)
@@ -101,7 +105,11 @@ class Claims:
             sorted({record.join_no for record in joined}),
         ):
             tier = row["event_id"], row["tier_no"]
-            entry = Waits(row["user_id"], row["fingerprint"], row["tier_no"], row["status"])
+            entry = Waits(
+                *(row["user_id"], row["fingerprint"], row["tier_no"], row["status"]),
+                made_at=row["joined_at"],
+                place=(row["epoch"], row["seq"]),
+            )
             self._entries[row["id"]] = entry
             self._join_nos.add((*tier, row["join_no"]))
             if entry.status in {"waiting", "offered"}:
@@ -171,6 +179,10 @@ class Claims:
     def has_left(self, record: Left) -> bool:
         """Tell whether an entry is known to be over; of one that nobody knows its end is new."""
         return self._has_ended(record.entry_id, {"waiting", "offered"})
+
+    def entry(self, entry_id: str) -> Waits | None:
+        """Return an entry as the records so far leave it."""
+        return self._entries.get(entry_id)
 
     def join(self, record: Joined) -> str:
         """Take a joining, or say why not."""

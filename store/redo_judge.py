@@ -37,9 +37,10 @@ from engine.records import (
     Transferred,
     Unblocked,
 )
-from store.redo_claims import Claims, OfHold
-from store.redo_sales import Sales
+from store.redo_claims import Claims, OfHold, Waits
+from store.redo_sales import BookingSoFar, Sales
 from store.redo_tickets import Tickets
+from store.sql import moment
 
 
 @dataclass(slots=True)
@@ -89,6 +90,30 @@ class Judge:
                 return self._sales.events.get(record.event_id) == "cancelled"
         return isinstance(record, TicketChange) and self._tickets.knows(record)
 
+    def stands_before(self, record: Record, place: tuple[int, int]) -> bool:
+        """
+        Tell whether a record's place is before that of what it changes.
+
+        A worker that did not hear of a new reign went on in the old one, at a home that was not
+        fenced: it is told later than it stands, and belongs behind what it was told after.
+        """
+        changed = self._changed_by(record)
+        return changed is not None and changed.place > place
+
+    def _is_made_since(self, record: Record) -> bool:
+        """Tell whether what a record changes was made after it, by the clock."""
+        changed = self._changed_by(record)
+        made_at = None if changed is None else changed.made_at
+        return made_at is not None and made_at > moment(record.at_ms)
+
+    def _changed_by(self, record: Record) -> BookingSoFar | Waits | None:
+        """Return the booking or the entry that a record changes."""
+        if isinstance(record, Left):
+            return self._claims.entry(record.entry_id)
+        if isinstance(record, Cancelled | ItemCancelled | TicketChange):
+            return self._sales.bookings.get(record.booking_id)
+        return None
+
     def refuse(self, record: Record | str) -> str:
         """Say why the ledger cannot take a record; empty if it can, and then it has taken it."""
         if isinstance(record, str):
@@ -131,12 +156,16 @@ class Judge:
             return self._sales.change(record)
         return f"a {type(record).__name__} cannot be merged without what came before it"
 
-    def take_late(self, record: Record) -> Record | str:
+    def take_late(self, record: Record, place: tuple[int, int]) -> Record | str:
         """
         Take a record as a new one, behind all others, or say why it cannot be.
 
         Its place was given up before anybody told of it, and people have been answered since: what
-        an organizer or a gate did then may have been overtaken, which people must judge.
+        an organizer or a gate did then may have been overtaken, which people must judge. So may
+        the end of a booking or an entry whose key came again after that end was lost.
+
+        Args:
+            place: Where it stood.
 
         Returns:
             The record to write, an empty text if nothing is owed any more, or the reason.
@@ -151,6 +180,8 @@ class Judge:
             isinstance(record, Transferred) and self._tickets.remembers_alike(record)
         ):
             return "it came too late: the ticket may have been shown since"
+        if self.stands_before(record, place) and self._is_made_since(record):
+            return "it came too late: its key has made the same again since"
         if isinstance(record, Joined):
             record = self._claims.with_place(record)
         return self.refuse(record) or record

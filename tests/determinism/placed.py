@@ -130,6 +130,23 @@ def _vouched_for_by_nobody() -> list[Plan]:
     ]
 
 
+def _known_to_buyers_alone() -> list[Plan]:
+    """F62: Redis loses its last writes, nobody is left who knows, and receipts are redeemed."""
+    return [
+        _plan(
+            "wild",
+            Fault(300, "freeze", "persister", 12.0),
+            Fault(301, "freeze", "persister", 12.0),
+            Fault(at, "kill", "worker"),
+            Fault(at + 1, "kill", "worker"),
+            Fault(at + 2, "lose tail", "", 5, 0.0005),
+            Fault(at + 200, "redeem", "", 5),
+            orders=8,
+        )._replace(looks=0.0)
+        for at in range(320, 380, 20)
+    ]
+
+
 #: By sabotage.
 PLACED: Mapping[str, Sequence[Plan]] = {
     "mark behind what was loaded": _lost_rows(),
@@ -140,4 +157,5 @@ PLACED: Mapping[str, Sequence[Plan]] = {
     "reign behind what is not found": _looked_for_after_a_flush(),
     "look at the server": _sold_behind_a_loss(),
     "wait for replicas": _vouched_for_by_nobody(),
+    "receipts": _known_to_buyers_alone(),
 }

@@ -171,11 +171,6 @@ def _database_level_at_once() -> list[Replaced]:
     return [(Watermark, "reach_while_open", reach)]
 
 
-def _checkpoint_of_an_ended_epoch() -> list[Replaced]:
-    """Level `database` believes the checkpoint also when recovery moves it."""
-    return [(Watermark, "reach_while_open", Watermark.reach)]
-
-
 def _claim_without_compare() -> list[Replaced]:
     """Any coordinator may claim, whatever it saw and whoever works."""
 
@@ -335,7 +330,6 @@ SABOTAGES: dict[str, Callable[[], list[Replaced]]] = {
     "look at the server": _no_look_at_the_server,
     "epoch check of scripts": _no_epoch_check,
     "wait for PostgreSQL": _database_level_at_once,
-    "epoch still open at level database": _checkpoint_of_an_ended_epoch,
     "claim's compare-and-set": _claim_without_compare,
     "claim that stands at opening": _door_set_without_claim,
     "mark behind what was loaded": _rebuild_without_mark,

@@ -772,7 +772,7 @@ def delete_redo(tx: Transaction, _shard: int, *columns: Sequence[Any], now_s: fl
 def redo_bookings(
     tx: Transaction, _events: Sequence[str], ids: Sequence[str], *, now_s: float
 ) -> list[Row]:
-    names = ("id", "user_id", "status", "fingerprint", "version")
+    names = ("id", "user_id", "status", "fingerprint", "version", "created_at", "epoch", "seq")
     rows = [row for own_id in ids if (row := tx.get("bookings", own_id)) is not None]
     return [Row(**{name: row[name] for name in names}) for row in rows]
 
@@ -849,7 +849,14 @@ def redo_entries(
 ) -> list[Row]:
     names = ("user_id", "fingerprint", "tier_no", "status", "join_no")
     return [
-        Row(event_id=EVENT_ID, id=own_id, **{name: entry[name] for name in names})
+        Row(
+            event_id=EVENT_ID,
+            id=own_id,
+            joined_at=entry["place"][2],
+            epoch=entry["place"][0],
+            seq=entry["place"][1],
+            **{name: entry[name] for name in names},
+        )
         for own_id, entry in tx.all("entries").items()
         if own_id in ids
         or entry["join_no"] in join_nos

@@ -16,11 +16,9 @@ SABOTAGE_SEEDS_MAX = 150
 #: Where the search begins: a little before the first seed that was seen to notice it.
 FIRST_SEEDS = {
     "epoch check of scripts": 90,
-    "epoch still open at level database": 512,
-    "judgement of redo": 290,
-    "receipts": 80,
+    "judgement of redo": 292,
     "redo": 24,
-    "wait for PostgreSQL": 290,
+    "wait for PostgreSQL": 402,
 }
 HOME_CLAIM = "home in the claim"
 

@@ -83,7 +83,7 @@ def halls(draw: st.DrawFn) -> list[tuple[str, str]]:
 
 
 @settings(
-    max_examples=150,
+    max_examples=300,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
