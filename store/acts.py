@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from engine.records import CheckedIn, CheckInUndone, ScanRefused, TicketChange
-from store.changes import Connection
 from store.sql import Executor, columns, query
+from store.tenants import Connection
 
 #: What is kept of an act's before and after, as JSON, in bytes.
 JSON_BYTES_MAX = 65_536

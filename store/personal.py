@@ -35,7 +35,7 @@ _OF_SERVICE = "of the service, not of people"
 
 HOLDINGS: Mapping[str, Holding] = {
     "users": Holding(
-        names="email name password_hash account_key",
+        names="email name password_hash account_key language",
         ids="id",
         plain="organizer_id",
         export="export_users",
@@ -43,7 +43,60 @@ HOLDINGS: Mapping[str, Holding] = {
     ),
     "erasures": Holding(ids="user_id", export="export_erasures"),
     "gone_users": Holding(ids="id", why="of accounts that are not there any more"),
+    "sessions": Holding(
+        names="device family_hash token_hash salt last_hash last_key_hash",
+        ids="user_id",
+        plain="id method",
+        export="export_sessions",
+        erasure="erase_sessions",
+    ),
+    "account_tokens": Holding(
+        names="token_hash email",
+        ids="user_id",
+        plain="purpose",
+        export="export_account_tokens",
+        erasure="drop_account_tokens",
+    ),
+    "revocations": Holding(
+        ids="subject", why="which tokens are over, by id, for as long as any can live"
+    ),
+    "familiar_origins": Holding(
+        names="account origin", export="export_familiar_origins", erasure="forget_account"
+    ),
+    "buckets": Holding(
+        plain="name", why="counts by ids and words for addresses, gone within their window"
+    ),
+    "gifts": Holding(
+        names="email address_key",
+        ids="giver_id taken_by",
+        plain="id event_id booking_id",
+        export="export_gifts",
+        erasure="erase_gifts",
+    ),
     "organizers": Holding(plain="id name", why="names of houses, not of people"),
+    "team_members": Holding(
+        ids="user_id", plain="organizer_id event_ids", export="export_team_members"
+    ),
+    "team_invitations": Holding(
+        names="email account_key",
+        plain="organizer_id id event_ids",
+        export="export_team_invitations",
+        # By a trigger of `users`.
+        erasure="erase_user",
+    ),
+    "api_keys": Holding(
+        names="hash",
+        ids="made_by",
+        plain="id organizer_id name scopes prefix",
+        export="export_api_keys",
+        erasure="erase_api_keys",
+    ),
+    "devices": Holding(
+        ids="made_by",
+        plain="id event_id organizer_id gate code_hash prefix hash",
+        export="export_devices",
+    ),
+    "signing_keys": Holding(plain="kid purpose sealed ticket_key receipt_key", why=_OF_SERVICE),
     "bookings": Holding(
         words="special_requests metadata",
         ids="user_id",
@@ -70,7 +123,13 @@ HOLDINGS: Mapping[str, Holding] = {
     "quarantine": Holding(
         words="record reason", ids="changed_by", plain="note", export="export_quarantine"
     ),
-    "outbox": Holding(ids="user_id", plain="kind event_id subject_id", export="export_outbox"),
+    "outbox": Holding(
+        names="payload",
+        ids="user_id",
+        plain="kind event_id subject_id",
+        export="export_outbox",
+        erasure="erase_outbox",
+    ),
     "acts": Holding(
         ids="actor subject",
         plain="role organizer_id act before after why origin request_id",
@@ -81,9 +140,9 @@ HOLDINGS: Mapping[str, Holding] = {
         plain="id organizer_id name description category venue timezone currency transfers",
         why=_OF_EVENTS,
     ),
-    "tiers": Holding(plain="event_id id name", why=_OF_EVENTS),
-    "promos": Holding(plain="event_id code", why=_OF_EVENTS),
-    "sections": Holding(plain="event_id name row_seats kinds rows", why=_OF_EVENTS),
+    "tiers": Holding(plain="event_id organizer_id id name", why=_OF_EVENTS),
+    "promos": Holding(plain="event_id organizer_id code", why=_OF_EVENTS),
+    "sections": Holding(plain="event_id organizer_id name row_seats kinds rows", why=_OF_EVENTS),
     "blocked_seats": Holding(plain="event_id seat_id", why=_OF_EVENTS),
     "damaged_events": Holding(plain="event_id lost", why=_OF_EVENTS),
     "drift": Holding(plain="identity invariant code event_id booking_id message", why=_OF_SERVICE),

@@ -7,9 +7,10 @@ import re
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from store.changes import Connection
+from store import limits
 from store.personal import HOLDINGS
 from store.sql import Executor, query
+from store.tenants import Connection
 
 #: Rows of one table, and batches of the archive, that one statement reads.
 ROWS_PER_READ = 500
@@ -20,7 +21,9 @@ CLOCKS_APART = dt.timedelta(days=1)
 ANOTHER = "another"
 
 _JOURNAL = "journal"
-_USERS = "users"
+#: Erased by themselves: last, since the others go by its address; and by the address alone.
+_OF_USERS = HOLDINGS["users"].erasure
+_OF_ORIGINS = HOLDINGS["familiar_origins"].erasure
 _ACCOUNT = re.compile(r"usr_[0-9a-v]{26}")
 _CHECK_CHARS = 8
 _START = (-1, -1, -1, dt.datetime(1970, 1, 1, tzinfo=dt.UTC))
@@ -107,15 +110,10 @@ async def _ids(database: Executor, name: str, user_id: str) -> list[str]:
             return found
 
 
-async def is_last_admin(database: Executor, user_id: str) -> bool:
-    """Tell whether there is no admin beside an account."""
-    return not await database.fetchval(query("another_admin"), user_id)
-
-
 async def erase(connection: Connection, user_id: str) -> bool:
     """
     Take name, address and password from an account, within the caller's transaction, and what else
-    there is of names and secrets (`store.personal`).
+    there is of names and secrets (`store.personal`); its sessions, keys and places on teams end.
 
     What the person wrote is taken from the ledger's texts afterwards (`store.redaction`), which
     the note that is made here asks for.
@@ -123,10 +121,14 @@ async def erase(connection: Connection, user_id: str) -> bool:
     Returns:
         False if there is no such account, or no longer.
     """
-    if await connection.fetchval(query(HOLDINGS[_USERS].erasure), user_id) is None:
+    row = await connection.fetchrow(query("address_to_erase"), user_id)
+    if row is None:
         return False
-    for table, holding in HOLDINGS.items():
-        if holding.erasure and table != _USERS:
-            await connection.execute(query(holding.erasure), user_id)
+    if not row["is_claim"]:  # Else where its owner has signed in is not this person's.
+        await limits.forget_account(connection, row["email"])
+    for erasure in dict.fromkeys(holding.erasure for holding in HOLDINGS.values()):
+        if erasure not in {"", _OF_USERS, _OF_ORIGINS}:
+            await connection.execute(query(erasure), user_id)
+    await connection.execute(query(_OF_USERS), user_id)
     await connection.execute(query("insert_erasure"), user_id)
     return True

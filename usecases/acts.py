@@ -1,6 +1,6 @@
 """
 Acts of staff, organizers and admins, noted as they are done
-(docs/decisions/0019-acts-are-noted.md).
+(docs/decisions/0022-acts-are-noted.md).
 
 Of what PostgreSQL does, the row is written in the same transaction (`note`). Of what a script in
 Redis does, an intent is committed before the script is asked, and its outcome afterwards
@@ -117,7 +117,7 @@ async def note(
 
         before, after: What is changed, JSON; no names, addresses or secrets of people.
     """
-    await acts.add(database, _actor(person), act, subject, before=before, after=after, why=why)
+    await acts.add(database, actor(person), act, subject, before=before, after=after, why=why)
 
 
 @contextlib.asynccontextmanager
@@ -142,7 +142,7 @@ async def intended(
 
         after: What is wished for; what is true afterwards the block puts into the intent.
     """
-    intent = Intent(database, _actor(person), act, subject)
+    intent = Intent(database, actor(person), act, subject)
     intent.before, intent.after = before, after
     await intent.begin(why)
     try:
@@ -209,9 +209,9 @@ def _parsed(text: str | None) -> Any:
     return None if text is None else msgspec.json.decode(text)
 
 
-def _actor(person: Principal) -> Actor:
+def actor(person: Principal) -> Actor:
+    """Return who acts, and from where the request comes that is being answered."""
     asking = ASKING.get()()
-    # A machine acts as the person who made its key: which machine it was, the session says.
-    kind, session = getattr(person, "kind", "user"), getattr(person, "session_id", None)
-    role = person.role if kind == "user" else f"{person.role} {kind} {session or ''}".rstrip()
+    # Of a machine the id is its own: who made it, its row says, and the act of that.
+    role = person.role if person.kind == "user" else f"{person.role} {person.kind}"
     return Actor(person.user_id, role, person.organizer_id, asking.origin, asking.request_id)

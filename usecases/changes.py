@@ -12,13 +12,14 @@ from engine.emptier import Emptier
 from engine.engine import ALL_TIERS
 from engine.outcomes import Applied, Refused
 from engine.status import Status
-from store import changes, events, seats
+from store import changes, events, seats, tenants
 from usecases import acts, told
 from usecases.asked import EventChange
 from usecases.denials import Denied, Why, as_value, granted, invalid, not_found
-from usecases.events import as_loaded, not_its_seats, over_at, own, seats_of_tiers, view, view_of
-from usecases.moments import in_utc, moment_of, ms_of
+from usecases.events import again, as_loaded, not_its_seats, own, seats_of_tiers, view, view_of
+from usecases.moments import in_utc, moment_of, ms_of, over_at
 from usecases.present import as_sold, is_untouched
+from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal
 
@@ -44,31 +45,32 @@ async def change(
     closes_at = (
         None if asked.sale_closes_at is None else in_utc("sale_closes_at", asked.sale_closes_at)
     )
-    await own(services, person, event_id)  # Of a stranger's wish nothing is noted.
+    # Of a stranger's wish nothing is noted.
+    event = await own(services, person, event_id, Act.EDIT)
     if edition is None:
         raise Denied(Why.VERSION_WANTED)
     wish = _wish(asked, closes_at)
     pool = services.pools.organizers
-    async with acts.intended(pool, person, "event.change", event_id, after=wish) as act:
-        event, outcome = await _changed(services, person, event_id, edition, asked, closes_at, act)
+    async with acts.intended(pool, person, "event.change", event.id, after=wish) as act:
+        outcome = await _changed(services, event, edition, asked, closes_at, act)
     if outcome is not None:
         await services.settle(event.shard, outcome)
-    return await view_of(services, event.id)
+    return await view_of(services, event)
 
 
 async def _changed(
     services: Services,
-    person: Principal,
-    event_id: str,
+    event: events.Event,
     edition: str,
     asked: EventChange,
     closes_at: dt.datetime | None,
     act: acts.Intent,
-) -> tuple[events.Event, Applied | None]:
+) -> Applied | None:
     """Do what is asked for, and note it in the same transaction; return what the script did."""
     outcome = None
-    async with changes.alone(services.pools.organizers, event_id) as connection:
-        event = await own(services, person, event_id, connection)
+    async with tenants.rows_of(services.pools.organizers, event.organizer_id) as connection:
+        await changes.alone(connection, event.id)
+        event = await again(connection, event)
         rows = (await events.tiers_of(connection, [event.id]))[event.id]
         now, tiers = await as_sold(services.engine, event, rows)
         if edition != "*" and not told.shows(edition, view(now, tiers)):
@@ -89,6 +91,7 @@ async def _changed(
         if is_draft or any(text is not None for text in texts.values()):
             is_changed = await changes.change(
                 connection,
+                event.organizer_id,
                 event.id,
                 texts=texts,
                 is_draft=is_draft,
@@ -98,7 +101,7 @@ async def _changed(
             if not is_changed:  # Its publishing has begun meanwhile.
                 raise Denied(Why.VERSION_PASSED)
         await act.done(connection)
-    return event, outcome
+    return outcome
 
 
 def _wish(asked: EventChange, closes_at: dt.datetime | None) -> dict[str, Any]:
@@ -148,11 +151,11 @@ async def _change_sale(
 @as_value
 async def close(services: Services, person: Principal, event_id: str) -> told.Event:
     """End the sale now; live holds may still be confirmed. May be repeated."""
-    event = await own(services, person, event_id)
+    event = await own(services, person, event_id, Act.CLOSE)
     async with _noted(services, person, "event.close", event) as act:
         await _settle(services, event, await services.engine.close(event.shard, event.id))
         act.after = {"status": "closed"}
-    return await view_of(services, event.id)
+    return await view_of(services, event)
 
 
 @as_value
@@ -160,13 +163,13 @@ async def reopen(
     services: Services, person: Principal, event_id: str, closes_at: dt.datetime
 ) -> told.Event:
     """Sell on until a later time. May be repeated."""
-    event = await own(services, person, event_id)
+    event = await own(services, person, event_id, Act.CLOSE)
     closes_at = in_utc("sale_closes_at", closes_at)
     command = Reopen(event.id, ms_of(closes_at))
     async with _noted(services, person, "event.reopen", event) as act:
         act.after = {"status": "published", "sale_closes_at": closes_at}
         await _settle(services, event, _named(await services.engine.reopen(event.shard, command)))
-    return await view_of(services, event.id)
+    return await view_of(services, event)
 
 
 @as_value
@@ -177,7 +180,7 @@ async def cancel(services: Services, person: Principal, event_id: str) -> told.C
     All holds and bookings end in bounded steps: those of a small event before this returns, the
     others afterwards, even if this process ends. May be repeated.
     """
-    event = await own(services, person, event_id)
+    event = await own(services, person, event_id, Act.CANCEL)
     async with _noted(services, person, "event.cancel", event) as act:
         await _settle(services, event, await services.engine.cancel_event(event.shard, event.id))
         act.after = {"status": "cancelled"}
@@ -188,7 +191,7 @@ async def cancel(services: Services, person: Principal, event_id: str) -> told.C
 @as_value
 async def cancellation(services: Services, person: Principal, event_id: str) -> told.Cancellation:
     """Tell how many places of a cancelled event are still to be given back."""
-    event = await own(services, person, event_id)
+    event = await own(services, person, event_id, Act.SEE)
     return await _progress(services, event)
 
 

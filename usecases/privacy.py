@@ -3,7 +3,7 @@ One's own data: told in full, and taken back.
 
 Names and addresses stand in one table, and ids everywhere else; so to be forgotten is to have that
 row emptied, and what one wrote taken out of the ledger's texts
-(docs/decisions/0020-forgotten-by-ids.md). The ledger stays true: bookings, amounts and seats are
+(docs/decisions/0023-forgotten-by-ids.md). The ledger stays true: bookings, amounts and seats are
 those of an id that leads to nobody.
 """
 
@@ -16,19 +16,21 @@ from typing import Literal
 import msgspec
 import structlog
 
-from engine.status import Status
-from store import privacy, users
-from usecases import acts, bookings, gate, text, told, waitlist
+from store import operators, privacy, users
+from store.operators import Outcome
+from store.tenants import Connection
+from usecases import accounts, acts, bookings, gifts, told, waitlist
 from usecases.asked import Erase
+from usecases.attempts import EXPORTS
+from usecases.buckets import Rate
 from usecases.denials import Denied, Why, as_value, not_found
 from usecases.services import Services
 from usecases.tokens import Principal
 
 log = structlog.get_logger()
 
-#: Exports that a person may have within the window, per process: each reads the archive.
-EXPORTS_MAX = 5
-EXPORTS_WINDOW_MS = 3_600_000
+#: Exports that a person may have: each reads the archive.
+EXPORTS_RATE = Rate(EXPORTS, 5, 3_600_000)
 #: Name of the form of an export.
 FORMAT = "evently-export-1"
 
@@ -43,38 +45,28 @@ async def export(services: Services, person: Principal) -> AsyncIterator[privacy
     What Redis alone has (attempts, and who opened how many holds, by id) is not in it: it is gone
     within minutes. What PostgreSQL does not have yet is waited for, as with every read.
     """
-    wait_ms = services.exports.take(person.user_id)
-    if wait_ms:
-        limit = services.exports
-        fields: dict[str, int | str] = {
-            "limit": "exports",
-            "attempts_max": limit.attempts_max,
-            "window_ms": limit.window_ms,
-            "retry_after_ms": wait_ms,
-        }
-        raise Denied(Status.RATE_LIMITED, fields=fields)
     user = await users.by_id(services.pools.sign_in, person.user_id)
     if user is None:
         raise not_found()
+    await services.attempts.take(EXPORTS_RATE, user.id)
     if not await services.catch_up():
         raise Denied(Why.CATCHING_UP)
     return privacy.pieces(services.pools.own, user.id, user.created_at)
 
 
 @as_value
-async def erase(services: Services, person: Principal, asked: Erase) -> told.Erasure:
+async def erase(
+    services: Services, person: Principal, asked: Erase, origin: str = ""
+) -> told.Erasure:
     """
     Forget a person, who proves by the password that it is them; their sessions end.
 
     See `erased` for what becomes of what they have.
+
+    Args:
+        origin: A word for the network address that it is asked from.
     """
-    user = await users.by_id(services.pools.sign_in, person.user_id)
-    if user is None:
-        raise not_found()
-    # The second form is that of passwords which older code hashed as they were typed.
-    forms = list(dict.fromkeys([text.prepared(asked.password), asked.password]))
-    if not await services.passwords.verify(forms, user.password_hash):
-        raise Denied(Why.WRONG_CREDENTIALS, ("/password", ""))
+    await accounts.check_password(services, person, asked.password, "/password", origin)
     return await erased(services, person, person.user_id, asked.bookings)
 
 
@@ -93,22 +85,35 @@ async def erased(
     it is given back, and all may be asked for again.
 
     Raises:
-        Denied: see above; or the account is the last admin's.
+        Denied: see above; or the account is the last admin's, or the last owner's of a team.
     """
     if not await services.catch_up():
         raise Denied(Why.CATCHING_UP)
-    pool = services.pools.own
-    if await users.is_admin(pool, user_id) and await privacy.is_last_admin(pool, user_id):
-        raise Denied(Why.LAST_ADMIN)
+    pool = services.pools.sign_in
+    async with pool.acquire() as connection, connection.transaction():
+        await _require_may_go(connection, user_id)  # Before anything is given back.
     kept = await _settled(services, Principal(user_id, "user", None), fate)
-    async with services.pools.sign_in.acquire() as connection, connection.transaction():
+    async with pool.acquire() as connection, connection.transaction():
+        await _require_may_go(connection, user_id)
         if not await privacy.erase(connection, user_id):
             raise not_found()
         after = {"bookings": fate or "none", "kept": kept}
         await acts.note(connection, by, "person.erase", user_id, after=after, why=why)
     # Whoever restores an older copy of the database finds here whom to erase again.
     log.info("person erased", action="person_erased", user=user_id)
+    services.standings.forget(user_id)
+    services.revocations.wake()
     return told.Erasure(id=user_id, bookings_kept=kept)
+
+
+async def _require_may_go(connection: Connection, user_id: str) -> None:
+    outcome = await operators.may_go(connection, user_id)
+    if outcome is Outcome.NOT_FOUND:
+        raise not_found()
+    if outcome is Outcome.LAST_ADMIN:
+        raise Denied(Why.LAST_ADMIN)
+    if outcome is Outcome.LAST_OWNER:
+        raise Denied(Why.LAST_OWNER)
 
 
 async def _settled(services: Services, owner: Principal, fate: Fate | None) -> int:
@@ -122,7 +127,7 @@ async def _settled(services: Services, owner: Principal, fate: Fate | None) -> i
     if fate == "cancel":
         for ticket_id in given:
             # Refused if it cannot be used any more either.
-            await gate.give_back(services, owner, ticket_id)
+            await gifts.give_back(services, owner, ticket_id)
         for own_id in open_ones:
             done = await bookings.cancel(services, owner, own_id)
             if isinstance(done, Denied):

@@ -7,8 +7,8 @@ import asyncio
 import structlog
 
 from store import acts
-from store.changes import Connection
 from store.pool import UNANSWERED, Pool
+from store.tenants import Connection
 
 log = structlog.get_logger()
 

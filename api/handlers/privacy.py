@@ -7,6 +7,7 @@ import datetime as dt
 import msgspec
 from aiohttp import hdrs, web
 
+from api.addresses import origin_of
 from api.answers import PERSONAL, answer, answer_page, problem_of
 from api.http import PRINCIPAL, SERVICES, page_limit, page_start, query_line, read_body
 from api.lean import JSON
@@ -39,7 +40,8 @@ async def export(request: web.Request) -> web.StreamResponse | Problem:
 
 async def erase(request: web.Request) -> web.StreamResponse | Problem:
     """
-    Forget the caller: name, address and password are gone, the address is free, sessions end.
+    Forget the caller: name, address and password are gone, the address is free; sessions, API keys
+    and places on teams end.
 
     Needs the password once more. While there are live bookings of events to come it must be said
     whether they are given back or stay good. What remains is told in docs/PRIVACY.md: bookings of
@@ -47,7 +49,8 @@ async def erase(request: web.Request) -> web.StreamResponse | Problem:
     within days.
     """
     asked = await read_body(request, _ERASE)
-    done = await privacy.erase(request.app[SERVICES], request[PRINCIPAL], asked)
+    services, person = request.app[SERVICES], request[PRINCIPAL]
+    done = await privacy.erase(services, person, asked, origin_of(request))
     return answer(done, headers=PERSONAL)
 
 

@@ -72,6 +72,35 @@ ALTER TABLE users
     ADD COLUMN IF NOT EXISTS token_version integer NOT NULL DEFAULT 0,
     ADD COLUMN erased_at timestamptz;
 
+-- Whoever sets `erased_at`, by whatever way: nobody's account is no admin's, is on no team, and what
+-- tokens it has are over. An address that it had proved is invited nowhere any more.
+CREATE FUNCTION take_role() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.role := 'user';
+    NEW.organizer_id := NULL;
+    NEW.token_version := greatest(NEW.token_version, OLD.token_version + 1);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER users_erased BEFORE UPDATE OF erased_at ON users FOR EACH ROW
+    WHEN (OLD.erased_at IS NULL AND NEW.erased_at IS NOT NULL)
+    EXECUTE FUNCTION take_role();
+
+CREATE FUNCTION leave_teams() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp AS $$
+BEGIN
+    DELETE FROM team_members WHERE user_id = OLD.id;
+    DELETE FROM team_invitations
+    WHERE OLD.email_verified_at IS NOT NULL AND account_key = OLD.account_key;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER users_left AFTER UPDATE OF erased_at ON users FOR EACH ROW
+    WHEN (OLD.erased_at IS NULL AND NEW.erased_at IS NOT NULL)
+    EXECUTE FUNCTION leave_teams();
+
+-- To find what accounts are told, and what goes to an address.
+CREATE INDEX outbox_of_accounts ON outbox (user_id) WHERE shard IS NULL;
+CREATE INDEX outbox_by_address ON outbox (lower(payload ->> 'to')) WHERE payload ? 'to';
+
 -- Erasures, until what people wrote is gone from the ledger's texts as well (`evently retention`).
 CREATE TABLE erasures (
     user_id  text COLLATE "C" PRIMARY KEY,

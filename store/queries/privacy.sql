@@ -4,6 +4,53 @@
 SELECT id AS place, (to_jsonb(users) - 'password_hash')::text AS row
 FROM users WHERE id = $1 AND id > $2 ORDER BY id LIMIT $3;
 
+-- export_sessions --
+-- Without what is secret, as all the next: hashes open nothing to who has them, and tell nothing.
+SELECT id AS place, (to_jsonb(sessions)
+       - '{family_hash,token_hash,salt,last_hash,last_key_hash}'::text[])::text AS row
+FROM sessions WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3;
+
+-- export_account_tokens --
+SELECT purpose AS place, (to_jsonb(account_tokens) - 'token_hash')::text AS row
+FROM account_tokens WHERE user_id = $1 AND purpose > $2 ORDER BY purpose LIMIT $3;
+
+-- export_gifts --
+-- That one offers, has taken, or that wait for an address which one has proved.
+SELECT id AS place, to_jsonb(gifts)::text AS row
+FROM gifts
+WHERE (giver_id = $1 OR taken_by = $1 OR (taken_by IS NULL AND address_key = (
+           SELECT account_key FROM users WHERE id = $1 AND email_verified_at IS NOT NULL)))
+  AND id > $2
+ORDER BY id LIMIT $3;
+
+-- export_team_members --
+SELECT organizer_id AS place, to_jsonb(team_members)::text AS row
+FROM team_members WHERE user_id = $1 AND organizer_id > $2 ORDER BY organizer_id LIMIT $3;
+
+-- export_team_invitations --
+-- To an address which one has proved.
+SELECT id AS place, to_jsonb(team_invitations)::text AS row
+FROM team_invitations
+WHERE account_key = (SELECT account_key FROM users WHERE id = $1 AND email_verified_at IS NOT NULL)
+  AND id > $2
+ORDER BY id LIMIT $3;
+
+-- export_api_keys --
+SELECT id AS place, (to_jsonb(api_keys) - 'hash')::text AS row
+FROM api_keys WHERE made_by = $1 AND id > $2 ORDER BY id LIMIT $3;
+
+-- export_devices --
+SELECT id AS place, (to_jsonb(devices) - '{hash,code_hash}'::text[])::text AS row
+FROM devices WHERE made_by = $1 AND id > $2 ORDER BY id LIMIT $3;
+
+-- export_familiar_origins --
+-- Of an address that is the account's, and not only claimed by it.
+SELECT origin AS place, jsonb_build_object('origin', origin, 'seen_at', seen_at)::text AS row
+FROM familiar_origins
+WHERE account = (SELECT account_word(email) FROM users WHERE id = $1 AND NOT is_claim)
+  AND origin > $2
+ORDER BY origin LIMIT $3;
+
 -- export_bookings --
 SELECT id AS place, to_jsonb(bookings)::text AS row
 FROM bookings WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3;
@@ -50,8 +97,13 @@ SELECT id AS place, to_jsonb(waitlist_entries)::text AS row
 FROM waitlist_entries WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3;
 
 -- export_outbox --
-SELECT lpad(id::text, 19, '0') AS place, to_jsonb(outbox)::text AS row
-FROM outbox WHERE user_id = $1 AND lpad(id::text, 19, '0') > $2 ORDER BY place LIMIT $3;
+-- Also what others have sent to an address which one has proved; without what opens something.
+SELECT lpad(id::text, 19, '0') AS place, (to_jsonb(outbox) #- '{payload,token}')::text AS row
+FROM outbox
+WHERE (user_id = $1 OR (payload ? 'to' AND lower(payload ->> 'to') = (
+           SELECT lower(email) FROM users WHERE id = $1 AND email_verified_at IS NOT NULL)))
+  AND lpad(id::text, 19, '0') > $2
+ORDER BY place LIMIT $3;
 
 -- export_acts --
 -- What one did, and what was done to one's account.
@@ -125,16 +177,40 @@ ORDER BY tickets.id LIMIT $3;
 SELECT id FROM waitlist_entries
 WHERE user_id = $1 AND status IN ('waiting', 'offered') AND id > $2 ORDER BY id LIMIT $3;
 
--- another_admin --
-SELECT EXISTS (SELECT FROM users WHERE role = 'admin' AND erased_at IS NULL AND id <> $1);
+-- address_to_erase --
+-- Nobody else changes the account until the transaction ends.
+SELECT email, is_claim FROM users WHERE id = $1 AND erased_at IS NULL FOR UPDATE;
 
 -- erase_user --
--- The address is free again, no password is right any more, and no token that says this version.
+-- The address is free again, no password is right any more, and no token that says this version;
+-- role and teams are taken by triggers.
 UPDATE users
-SET email = id || '@erased.invalid', name = 'Erased', password_hash = '!',
-    token_version = token_version + 1, erased_at = now()
+SET email = id || '@erased.invalid', name = 'Erased', password_hash = '!', language = NULL,
+    is_claim = false, email_verified_at = NULL, token_version = token_version + 1, erased_at = now()
 WHERE id = $1 AND erased_at IS NULL
-RETURNING role::text AS role;
+RETURNING id;
+
+-- erase_sessions --
+DELETE FROM sessions WHERE user_id = $1;
+
+-- erase_gifts --
+-- Taken ones, and those that wait for an address which the person has proved. What they offer others
+-- is the others' to take.
+DELETE FROM gifts
+WHERE taken_by = $1 OR (taken_by IS NULL AND address_key = (
+    SELECT account_key FROM users WHERE id = $1 AND email_verified_at IS NOT NULL));
+
+-- erase_outbox --
+-- What the account is told, and what others have sent to an address which the person has proved.
+UPDATE outbox SET payload = '{}', secret_until = NULL
+WHERE (user_id = $1 AND shard IS NULL AND starts_with(kind, 'account.'))
+   OR (payload ? 'to' AND lower(payload ->> 'to') = (
+       SELECT lower(email) FROM users WHERE id = $1 AND email_verified_at IS NOT NULL));
+
+-- erase_api_keys --
+-- An integration that somebody made ends with them; no key has this hash.
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()), hash = decode(repeat('00', 32), 'hex')
+WHERE made_by = $1;
 
 -- insert_erasure --
 INSERT INTO erasures (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING;

@@ -1,4 +1,4 @@
-"""S38. Acts: what staff, organizers and admins change is noted, with who and from where."""
+"""S42. Acts: what staff, organizers and admins change is noted, with who and from where."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class NotingWalk(Walk):
         return False
 
 
-async def test_s38_no_act_without_a_row(world: World) -> None:
-    """S38: each route of staff, organizers and admins that changes something leaves a row."""
+async def test_s42_no_act_without_a_row(world: World) -> None:
+    """S42: each route of staff, organizers and admins that changes something leaves a row."""
     walk = NotingWalk(world)
     await look_around(walk)
     buyer, friend = await make_account(walk), await make_account(walk)
@@ -100,8 +100,8 @@ async def rows_of(world: World, subject: str) -> list[asyncpg.Record]:
     return rows
 
 
-async def test_s38_intent_and_outcome(world: World, event: Event, boss: str) -> None:
-    """S38: what a script does is noted before and after, with who, from where and what changed."""
+async def test_s42_intent_and_outcome(world: World, event: Event, boss: str) -> None:
+    """S42: what a script does is noted before and after, with who, from where and what changed."""
     headers = {"X-Request-Id": "the-one"}
     await world.call("POST", f"/v1/events/{event['id']}/close", token=boss, headers=headers)
     intent, done = (await rows_of(world, event["id"]))[-2:]
@@ -115,8 +115,8 @@ async def test_s38_intent_and_outcome(world: World, event: Event, boss: str) -> 
     assert {"status": "closed"} == json.loads(done["after"])
 
 
-async def test_s38_change_with_before_and_after(world: World, event: Event, boss: str) -> None:
-    """S38: a change says of each thing that was changed what it was and what it is."""
+async def test_s42_change_with_before_and_after(world: World, event: Event, boss: str) -> None:
+    """S42: a change says of each thing that was changed what it was and what it is."""
     tier = event["tiers"][0]["id"]
     wish = {"name": "Matinee", "tiers": [{"id": tier, "capacity": 120}]}
     path, seen = f"/v1/events/{event['id']}", {"If-Match": "*"}
@@ -128,10 +128,10 @@ async def test_s38_change_with_before_and_after(world: World, event: Event, boss
     assert {"name": "Matinee", "capacities": {tier: 120}} == json.loads(row["after"])
 
 
-async def test_s38_refused_and_unknown(
+async def test_s42_refused_and_unknown(
     world: World, event: Event, boss: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S38: what was refused, or is not known to be done, is noted as that; a stranger's is not."""
+    """S42: what was refused, or is not known to be done, is noted as that; a stranger's is not."""
     path, known = f"/v1/events/{event['id']}", len(await rows_of(world, event["id"]))
     wish = {"tiers": [{"id": event["tiers"][0]["id"], "capacity": 0}]}
     seen = {"If-Match": "*"}
@@ -153,10 +153,10 @@ async def test_s38_refused_and_unknown(
     assert {"error": "OutcomeUnknown"} == json.loads(rows[3]["after"])
 
 
-async def test_s38_no_note_no_act(
+async def test_s42_no_note_no_act(
     world: World, event: Event, boss: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S38: where the intent cannot be noted, the script is not asked."""
+    """S42: where the intent cannot be noted, the script is not asked."""
 
     async def broken(*_: object, **__: object) -> None:
         raise asyncpg.CannotConnectNowError("starting up")
@@ -171,8 +171,8 @@ async def test_s38_no_note_no_act(
     assert before == await world.state()
 
 
-async def test_s38_scans(world: World, event: Event, boss: str, user: str) -> None:
-    """S38: a scan is noted once, by whom and at which gate, however often it is sent."""
+async def test_s42_scans(world: World, event: Event, boss: str, user: str) -> None:
+    """S42: a scan is noted once, by whom and at which gate, however often it is sent."""
     booked = await world.book(event, user)
     path = f"/v1/bookings/{booked.body['id']}"
     ticket = (await world.call("GET", path, token=user)).body["tickets"][0]
@@ -193,8 +193,8 @@ async def test_s38_scans(world: World, event: Event, boss: str, user: str) -> No
     assert {who} == {row["actor"] for row in rows}
 
 
-async def test_s38_audit_is_read_by_admins(world: World, event: Event, boss: str) -> None:
-    """S38: admins read the log by pages, filtered by actor, subject and act; nobody else does."""
+async def test_s42_audit_is_read_by_admins(world: World, event: Event, boss: str) -> None:
+    """S42: admins read the log by pages, filtered by actor, subject and act; nobody else does."""
     path, admin = "/v1/admin/audit", world.token(role="admin")
     for verb in ("close", "reopen", "close"):
         later = {"sale_closes_at": from_now(days=2)} if verb == "reopen" else None

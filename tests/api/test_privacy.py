@@ -1,4 +1,4 @@
-"""S39. One's own data: told in full, and forgotten so that no table, key or log has it."""
+"""S43. One's own data: told in full, and forgotten so that no table, key or log has it."""
 
 from __future__ import annotations
 
@@ -189,8 +189,8 @@ def log_lines(capsys: pytest.CaptureFixture[str]) -> Iterator[list[str]]:
     structlog.reset_defaults()
 
 
-async def test_s39_export_has_every_table(world: World, event: Event, boss: str) -> None:
-    """S39: a person gets what each table has of them, their own words too, and no id of others."""
+async def test_s43_export_has_every_table(world: World, event: Event, boss: str) -> None:
+    """S43: a person gets what each table has of them, their own words too, and no id of others."""
     one = await somebody(world)
     left = await live(world, event, boss, one)
     await plant(world, one, event)
@@ -219,8 +219,8 @@ async def test_s39_export_has_every_table(world: World, event: Event, boss: str)
     assert "usr_" not in answer.text.replace(one.id, "")
 
 
-async def test_s39_export_of_much(world: World, zelda: Person, monkeypatch: Any) -> None:
-    """S39: an export is read in bounded pieces, and has each row once however many there are."""
+async def test_s43_export_of_much(world: World, zelda: Person, monkeypatch: Any) -> None:
+    """S43: an export is read in bounded pieces, and has each row once however many there are."""
     monkeypatch.setattr("store.privacy.ROWS_PER_READ", 2)
     monkeypatch.setattr("store.privacy.BATCHES_PER_READ", 1)
     event = await world.event(100, max_per_user=100)
@@ -234,8 +234,8 @@ async def test_s39_export_of_much(world: World, zelda: Person, monkeypatch: Any)
     assert 14 == len({row["id"] for row in tables["tickets"]}) == len(tables["tickets"])
 
 
-async def test_s39_exports_are_bounded(world: World, zelda: Person) -> None:
-    """S39: a person gets some exports in an hour, and is told when there is the next."""
+async def test_s43_exports_are_bounded(world: World, zelda: Person) -> None:
+    """S43: a person gets some exports in an hour, and is told when there is the next."""
     answers = [await world.call("GET", "/v1/me/export", token=zelda.token) for _ in range(6)]
     assert [200] * 5 + [429] == [answer.status for answer in answers]
     assert '"exports";q=5;w=3600' == answers[-1].headers["RateLimit-Policy"]
@@ -244,8 +244,8 @@ async def test_s39_exports_are_bounded(world: World, zelda: Person) -> None:
     check_problem(stranger, 404, "not_found")
 
 
-async def test_s39_erasure_needs_the_password(world: World, zelda: Person) -> None:
-    """S39: a token alone does not erase; a wrong password changes nothing."""
+async def test_s43_erasure_needs_the_password(world: World, zelda: Person) -> None:
+    """S43: a token alone does not erase; a wrong password changes nothing."""
     before = await world.state()
     wrong = {"password": "another horse"}
     answer = await world.call("DELETE", "/v1/me", token=zelda.token, json=wrong)
@@ -255,8 +255,8 @@ async def test_s39_erasure_needs_the_password(world: World, zelda: Person) -> No
     assert before == await world.state()
 
 
-async def test_s39_open_bookings_at_erasure(world: World, event: Event) -> None:
-    """S39: live bookings of events to come are kept or given back as is said, or all stays."""
+async def test_s43_open_bookings_at_erasure(world: World, event: Event) -> None:
+    """S43: live bookings of events to come are kept or given back as is said, or all stays."""
     one, other = await somebody(world), await somebody(world)
     for person in (one, other):
         assert 201 == (await world.book(event, person.token, (1, 2))).status
@@ -278,8 +278,8 @@ async def test_s39_open_bookings_at_erasure(world: World, event: Event) -> None:
     assert {(one.id, "confirmed"), (other.id, "cancelled")} == {tuple(row) for row in rows}
 
 
-async def test_s39_given_tickets_go_back(world: World, event: Event) -> None:
-    """S39: tickets that others gave go back to them, if that is what becomes of bookings."""
+async def test_s43_given_tickets_go_back(world: World, event: Event) -> None:
+    """S43: tickets that others gave go back to them, if that is what becomes of bookings."""
     giver, one = await somebody(world), await somebody(world)
     booked = await world.book(event, giver.token)
     path = f"/v1/bookings/{booked.body['id']}"
@@ -298,8 +298,8 @@ async def test_s39_given_tickets_go_back(world: World, event: Event) -> None:
     assert ticket["code"]
 
 
-async def test_s39_a_used_ticket_is_not_given_back(world: World, event: Event, boss: str) -> None:
-    """S39: what cannot be given back keeps the account until its owner says that it stays good."""
+async def test_s43_a_used_ticket_is_not_given_back(world: World, event: Event, boss: str) -> None:
+    """S43: what cannot be given back keeps the account until its owner says that it stays good."""
     one = await somebody(world)
     booked = await world.book(event, one.token)
     seen = await world.call("GET", f"/v1/bookings/{booked.body['id']}", token=one.token)
@@ -314,8 +314,8 @@ async def test_s39_a_used_ticket_is_not_given_back(world: World, event: Event, b
     assert 200 == done.status
 
 
-async def test_s39_address_is_free_and_account_nobodys(world: World, zelda: Person) -> None:
-    """S39: the address can be registered anew; the old account neither logs in nor is found."""
+async def test_s43_address_is_free_and_account_nobodys(world: World, zelda: Person) -> None:
+    """S43: the address can be registered anew; the old account neither logs in nor is found."""
     version = "SELECT token_version FROM users WHERE id = $1"
     before = await world.database.fetchval(version, zelda.id)
     done = await world.call("DELETE", "/v1/me", token=zelda.token, json={"password": PASSWORD})
@@ -334,8 +334,8 @@ async def test_s39_address_is_free_and_account_nobodys(world: World, zelda: Pers
     assert zelda.id != new_id_of
 
 
-async def test_s39_waiting_ends(world: World, zelda: Person) -> None:
-    """S39: who is erased waits no longer, and no places are kept for them."""
+async def test_s43_waiting_ends(world: World, zelda: Person) -> None:
+    """S43: who is erased waits no longer, and no places are kept for them."""
     event = await world.event(1)
     assert 201 == (await world.book(event, None)).status
     wish = {"tier_id": event["tiers"][0]["id"], "quantity": 1}
@@ -350,8 +350,8 @@ async def test_s39_waiting_ends(world: World, zelda: Person) -> None:
     assert "left" == await world.database.fetchval(status, joined.body["id"])
 
 
-async def test_s39_the_last_admin_stays(world: World) -> None:
-    """S39: the last admin's account is not erased; with another one it is."""
+async def test_s43_the_last_admin_stays(world: World) -> None:
+    """S43: the last admin's account is not erased; with another one it is."""
     one = await somebody(world)
     await world.database.execute("UPDATE users SET role = 'user' WHERE role = 'admin'")
     await world.database.execute("UPDATE users SET role = 'admin' WHERE id = $1", one.id)
@@ -386,11 +386,11 @@ async def forget_in_redis(world: World, event: Event, shard: Shard) -> None:
         await Sweeper(shard).sweep()
 
 
-async def test_s39_nothing_is_left(
+async def test_s43_nothing_is_left(
     world: World, event: Event, boss: str, swept: Shard, log_lines: list[str], valkey: ValkeyServer
 ) -> None:
     """
-    S39: after erasure and retention no table, no key of Redis and no log has the person's words.
+    S43: after erasure and retention no table, no key of Redis and no log has the person's words.
 
     What remains is told of an id that leads to nobody, and the ledger is as true as before.
     """
@@ -437,8 +437,8 @@ async def test_s39_nothing_is_left(
     await world.recover()
 
 
-async def test_s39_texts_go_after_their_period(world: World, swept: Shard) -> None:
-    """S39: what buyers wrote goes some days after the event's end, of that event alone."""
+async def test_s43_texts_go_after_their_period(world: World, swept: Shard) -> None:
+    """S43: what buyers wrote goes some days after the event's end, of that event alone."""
     one = await somebody(world)
     old, new = await world.event(10), await world.event(10)
     for number, event in enumerate((old, new)):
@@ -474,8 +474,8 @@ async def test_s39_texts_go_after_their_period(world: World, swept: Shard) -> No
     } == {record["event_id"]: record["detail"] for record in own}
 
 
-async def test_s39_other_periods(world: World) -> None:
-    """S39: sent messages, resolved records and acts go when their time is over, and no sooner."""
+async def test_s43_other_periods(world: World) -> None:
+    """S43: sent messages, resolved records and acts go when their time is over, and no sooner."""
     one = await somebody(world)
     event = await world.event(5)
     await plant(world, one, event)
@@ -492,10 +492,10 @@ async def test_s39_other_periods(world: World) -> None:
         assert 0 == await world.database.fetchval(bytes_of)
 
 
-async def test_s39_redaction_may_be_cut_off(
+async def test_s43_redaction_may_be_cut_off(
     world: World, event: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S39: retention that is cut off leaves ledger and archive of one mind, and can begin anew."""
+    """S43: retention that is cut off leaves ledger and archive of one mind, and can begin anew."""
     one = await somebody(world)
     for number in range(3):
         await world.book(event, one.token, key=f"k{number}", **said(one))

@@ -1,4 +1,4 @@
-"""S38. Commands: each is known to read, run or act, and who acts leaves a row, or does not act."""
+"""S42. Commands: each is known to read, run or act, and who acts leaves a row, or does not act."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ async def owner(postgres: PostgresServer) -> Any:
     await connection.close()
 
 
-def test_s38_every_command_is_known() -> None:
-    """S38: the table of commands is complete: whoever adds one says whether it acts."""
+def test_s42_every_command_is_known() -> None:
+    """S42: the table of commands is complete: whoever adds one says whether it acts."""
     found = leaves(typer.main.get_command(cli.app), "evently")
     found += leaves(typer.main.get_command(reconciler.app), "reconciler")
     assert sorted(operators.COMMANDS) == sorted(found)
@@ -68,8 +68,8 @@ def test_command_of_words(words: str, name: str) -> None:
     assert expected == operators.command_of("reconciler", words.split())
 
 
-async def test_s38_commands_that_act_leave_rows(owner: Any, tmp_path: Path) -> None:
-    """S38: what an operator does is noted with who, and how it ended; what only reads is not."""
+async def test_s42_commands_that_act_leave_rows(owner: Any, tmp_path: Path) -> None:
+    """S42: what an operator does is noted with who, and how it ended; what only reads is not."""
     url, database = owner
     settings = {"database_url": url, "jwt_secret": SECRET, "data_dir": str(tmp_path)}
     email = "boss@example.org"
@@ -95,8 +95,8 @@ async def test_s38_commands_that_act_leave_rows(owner: Any, tmp_path: Path) -> N
     assert ["seed", "--users", "1", "--tokens", tokens] == intent["words"]
 
 
-async def test_s38_who_cannot_note_cannot_act(postgres: PostgresServer, tmp_path: Path) -> None:
-    """S38: without a log of acts nothing is done, in words; `evently migrate` makes it."""
+async def test_s42_who_cannot_note_cannot_act(postgres: PostgresServer, tmp_path: Path) -> None:
+    """S42: without a log of acts nothing is done, in words; `evently migrate` makes it."""
     url = await create_database(postgres.url)
     file = tmp_path / "tokens"
     settings = {"database_url": url, "jwt_secret": SECRET, "data_dir": str(tmp_path)}
@@ -109,8 +109,8 @@ async def test_s38_who_cannot_note_cannot_act(postgres: PostgresServer, tmp_path
     assert 1 == len(refused[2].splitlines())
 
 
-async def test_s38_audit_commands(owner: Any, tmp_path: Path) -> None:
-    """S38: an operator reads the log, seals the days that are over, and proves them."""
+async def test_s42_audit_commands(owner: Any, tmp_path: Path) -> None:
+    """S42: an operator reads the log, seals the days that are over, and proves them."""
     url, database = owner
     settings = {"database_url": url, "data_dir": str(tmp_path)}
     who = acts.Actor("usr_00000000000000000000000000", "admin")
@@ -146,8 +146,8 @@ async def test_s38_audit_commands(owner: Any, tmp_path: Path) -> None:
     assert (2, True) == (odd[0], "is not like" in odd[2])
 
 
-async def test_s39_person_export_by_an_operator(owner: Any, tmp_path: Path) -> None:
-    """S39: an operator gets the same document, into a file that only its owner reads."""
+async def test_s43_person_export_by_an_operator(owner: Any, tmp_path: Path) -> None:
+    """S43: an operator gets the same document, into a file that only its owner reads."""
     url, database = owner
     settings = {"database_url": url, "data_dir": str(tmp_path)}
     own_id = await users.add(
@@ -168,8 +168,8 @@ async def test_s39_person_export_by_an_operator(owner: Any, tmp_path: Path) -> N
     assert "bob@" not in nobody[2]
 
 
-async def test_s39_retention_command(owner: Any, tmp_path: Path) -> None:
-    """S39: the command says what would go, then what has gone, and is noted."""
+async def test_s43_retention_command(owner: Any, tmp_path: Path) -> None:
+    """S43: the command says what would go, then what has gone, and is noted."""
     url, database = owner
     settings = {"database_url": url, "data_dir": str(tmp_path)}
     settings["retention_acts_days"] = "10"
@@ -201,10 +201,10 @@ def test_help_stays_quick() -> None:
     assert "False\n" == done.stdout
 
 
-async def test_s39_evently_up_runs_it_every_day(
+async def test_s43_evently_up_runs_it_every_day(
     owner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S39: beside `evently up` it is run once a day, and one that fails is told."""
+    """S43: beside `evently up` it is run once a day, and one that fails is told."""
     url, database = owner
     monkeypatch.setattr(retention, "INTERVAL_S", 0)
     monkeypatch.setattr(retention, "PROGRESS_INTERVAL_S", 0.05)

@@ -1,4 +1,4 @@
-"""S38. The log of acts: append-only by grants, sealed by days, and proved against every change."""
+"""S42. The log of acts: append-only by grants, sealed by days, and proved against every change."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ async def three_days(owner: asyncpg.Connection) -> list[acts.Sealed]:
 
 @pytest.mark.parametrize("table", ["acts", "act_days"])
 @pytest.mark.parametrize("role", [*roles.ROLES, None])
-async def test_s38_nobody_changes_a_row(
+async def test_s42_nobody_changes_a_row(
     fresh: asyncpg.Connection, role: str | None, table: str
 ) -> None:
-    """S38: no role may change, delete or empty; not even the owner may change or empty."""
+    """S42: no role may change, delete or empty; not even the owner may change or empty."""
     await three_days(fresh)
     before = await fresh.fetch(f"SELECT * FROM {table}")  # noqa: S608
     what = "why = ''" if table == "acts" else "rows = 0"
@@ -76,8 +76,8 @@ async def test_s38_nobody_changes_a_row(
     assert before
 
 
-async def test_s38_who_notes_cannot_choose_the_time(fresh: asyncpg.Connection) -> None:
-    """S38: an act has the time at which it is written, whatever its writer says."""
+async def test_s42_who_notes_cannot_choose_the_time(fresh: asyncpg.Connection) -> None:
+    """S42: an act has the time at which it is written, whatever its writer says."""
     await fresh.execute(f"SET SESSION AUTHORIZATION {roles.user('api')}")
     await fresh.execute(
         "INSERT INTO acts (at, day, actor, act, subject)"
@@ -89,8 +89,8 @@ async def test_s38_who_notes_cannot_choose_the_time(fresh: asyncpg.Connection) -
     assert row["at"].date() == row["day"]
 
 
-async def test_s38_days_are_chained(fresh: asyncpg.Connection) -> None:
-    """S38: each day over has a hash, made of its rows and the day before; today has none yet."""
+async def test_s42_days_are_chained(fresh: asyncpg.Connection) -> None:
+    """S42: each day over has a hash, made of its rows and the day before; today has none yet."""
     assert [] == await acts.seal(fresh)
     sealed = await three_days(fresh)
     await acts.add(fresh, WHO, "event.close", "evt_today")
@@ -117,8 +117,8 @@ TAMPERING = {
 
 
 @pytest.mark.parametrize("how", TAMPERING)
-async def test_s38_tampering_is_noticed(fresh: asyncpg.Connection, how: str) -> None:
-    """S38: a row or a hash that its owner changed, added or took out is noticed."""
+async def test_s42_tampering_is_noticed(fresh: asyncpg.Connection, how: str) -> None:
+    """S42: a row or a hash that its owner changed, added or took out is noticed."""
     await three_days(fresh)
     await fresh.execute(
         "ALTER TABLE acts DISABLE TRIGGER ALL; ALTER TABLE act_days DISABLE TRIGGER ALL"
@@ -127,8 +127,8 @@ async def test_s38_tampering_is_noticed(fresh: asyncpg.Connection, how: str) -> 
     assert (await acts.verify(fresh)).faults
 
 
-async def test_s38_all_made_anew_is_noticed_by_the_log(fresh: asyncpg.Connection) -> None:
-    """S38: who makes rows and all hashes anew has other hashes than those that were logged."""
+async def test_s42_all_made_anew_is_noticed_by_the_log(fresh: asyncpg.Connection) -> None:
+    """S42: who makes rows and all hashes anew has other hashes than those that were logged."""
     sealed = await three_days(fresh)
     await fresh.execute(
         "ALTER TABLE acts DISABLE TRIGGER ALL; ALTER TABLE act_days DISABLE TRIGGER ALL;"
@@ -143,8 +143,8 @@ async def test_s38_all_made_anew_is_noticed_by_the_log(fresh: asyncpg.Connection
     assert ["2020-01-01: has no hash, and one was kept elsewhere"] == unknown
 
 
-async def test_s38_sealing_waits_for_acts_under_way(url: str, fresh: asyncpg.Connection) -> None:
-    """S38: an act that has its time and is not committed keeps the day from being sealed."""
+async def test_s42_sealing_waits_for_acts_under_way(url: str, fresh: asyncpg.Connection) -> None:
+    """S42: an act that has its time and is not committed keeps the day from being sealed."""
     await acts.add(fresh, WHO, "event.close", "evt_first")
     await days_back(fresh, 1)
     other = await connect(url, timeout_ms=TIMEOUT_MS)
@@ -161,16 +161,16 @@ async def test_s38_sealing_waits_for_acts_under_way(url: str, fresh: asyncpg.Con
         await other.close()
 
 
-async def test_s38_sealing_twice(fresh: asyncpg.Connection) -> None:
-    """S38: whoever seals second changes nothing."""
+async def test_s42_sealing_twice(fresh: asyncpg.Connection) -> None:
+    """S42: whoever seals second changes nothing."""
     await three_days(fresh)
     before = await fresh.fetch("SELECT * FROM act_days ORDER BY day")
     assert [] == await acts.seal(fresh)
     assert before == await fresh.fetch("SELECT * FROM act_days ORDER BY day")
 
 
-async def test_s38_long_and_odd_values(fresh: asyncpg.Connection) -> None:
-    """S38: what is too long or cannot be kept is left out of the note, which is made."""
+async def test_s42_long_and_odd_values(fresh: asyncpg.Connection) -> None:
+    """S42: what is too long or cannot be kept is left out of the note, which is made."""
     wishes = [{"text": "x" * 100_000}, {"text": "a\0b"}, {"text": "\ud800"}, ["\u202e", 1.5, None]]
     for wish in wishes:
         await acts.add(fresh, WHO, "event.change", "evt", after=wish, why="y" * 5_000 + "\0")

@@ -1,4 +1,4 @@
-"""S39. Every table and column says what it holds of people; none is forgotten."""
+"""S43. Every table and column says what it holds of people; none is forgotten."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ async def columns(database: asyncpg.Pool) -> dict[str, set[str]]:
     return found
 
 
-async def test_s39_every_column_is_told_of(database: asyncpg.Pool) -> None:
-    """S39: the catalogue's tables and columns are those that `store.personal` knows, no more."""
+async def test_s43_every_column_is_told_of(database: asyncpg.Pool) -> None:
+    """S43: the catalogue's tables and columns are those that `store.personal` knows, no more."""
     known = {
         table: {*one.names.split(), *one.words.split(), *one.ids.split(), *one.plain.split()}
         for table, one in HOLDINGS.items()
@@ -38,8 +38,8 @@ async def test_s39_every_column_is_told_of(database: asyncpg.Pool) -> None:
     assert known == await columns(database)
 
 
-def test_s39_every_table_is_exported_or_says_why() -> None:
-    """S39: what has a person's id or words is told to them; what is not told says why."""
+def test_s43_every_table_is_exported_or_says_why() -> None:
+    """S43: what has a person's id or words is told to them; what is not told says why."""
     for table, one in HOLDINGS.items():
         assert bool(one.export) != bool(one.why), table
         if one.export:
@@ -49,8 +49,8 @@ def test_s39_every_table_is_exported_or_says_why() -> None:
             assert not one.names, table
 
 
-def test_s39_names_are_erased_at_once() -> None:
-    """S39: what has names, addresses or secrets of people has a query that takes them."""
+def test_s43_names_are_erased_at_once() -> None:
+    """S43: what has names, addresses or secrets of people has a query that takes them."""
     with_names = {table for table, one in HOLDINGS.items() if one.names}
     assert with_names == {table for table, one in HOLDINGS.items() if one.erasure}
     assert {HOLDINGS[table].erasure for table in with_names} <= queries().keys()
