@@ -18,6 +18,8 @@ _PATTERNS = (
     (re.compile(r'\\?"detail\\?":\s*\{\\?".*', re.DOTALL), f'"detail":{LEFT_OUT}'),
     (re.compile(r"\$argon2[a-z]{1,2}\$[A-Za-z0-9+/=$,.]+"), LEFT_OUT),
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]+"), LEFT_OUT),
+    # API keys and tokens of devices, behind the part that names their rows; refresh tokens.
+    (re.compile(r"\b(ev[kd]_[0-9a-v]{12}|evr)_[\w-]{16,}"), rf"\1_{LEFT_OUT}"),
     (re.compile(r"(?i)\bbearer\s+[\w.~+/-]{8,}=*"), f"Bearer {LEFT_OUT}"),
     (
         re.compile(r"[^\s@<>()\[\]{}\"',;:=/\\]{1,64}@[^\W_][\w.-]{0,253}\.[^\W\d_]{2,63}"),

@@ -58,6 +58,8 @@ PLAIN = {
     "tier",  # Of a new event's section: one of its own tiers, by name.
     "tiers",  # The same, of a new promo code.
     *("scopes", "only"),
+    *("actor", "subject", "act"),  # Of the log of acts, which is an admin's.
+    "bookings",  # What becomes of one's own.
     "code of a new promo",
     "code of a device",
 }
@@ -164,6 +166,7 @@ BODIES: dict[type, Callable[[Values], Any]] = {
     asked.NewPassword: lambda _: {"token": "x", "password": "correct horse"},
     asked.MeChange: lambda _: {"language": "de"},
     asked.PasswordChange: lambda _: {"current_password": "x", "new_password": "correct horse"},
+    asked.Erase: lambda _: {"password": "x", "bookings": "keep"},
     asked.NewEmail: lambda _: {"email": "new@example.org", "password": "correct horse"},
     asked.LetterToken: lambda _: {"token": "x"},
     asked.NewApiKey: lambda v: {

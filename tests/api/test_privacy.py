@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
 import json
@@ -23,7 +24,7 @@ from evently.embedded import ValkeyServer
 from evently.retention import run
 from evently.settings import Settings
 from reconciler.judge.check import check
-from store import redaction
+from store import redaction, users
 from store.personal import HOLDINGS
 from tests.api.world import SHARD, Event, World, check_problem
 from tests.checks import ask, servers_of
@@ -79,7 +80,7 @@ async def live(world: World, event: Event, boss: str, one: Person) -> dict[str, 
     path = f"/v1/bookings/{made.body['id']}"
     tickets = (await world.call("GET", path, token=one.token)).body["tickets"]
     friend = await somebody(world)
-    to = {"email": friend.email}
+    to = {"user_id": friend.id}
     given = f"/v1/tickets/{tickets[0]['id']}/transfer"
     assert 200 == (await world.call("POST", given, token=one.token, json=to)).status
     scan = {"event_id": event["id"], "gate": "North"}
@@ -203,7 +204,18 @@ async def test_s43_export_has_every_table(world: World, event: Event, boss: str)
     tables = told["tables"]
     assert {table for table, holding in HOLDINGS.items() if holding.export} == set(tables)
     empty = {table for table, rows in tables.items() if not rows}
-    assert {"waitlist_entries", "erasures", "acts"} == empty
+    assert {
+        *("waitlist_entries", "erasures", "acts", "gifts", "familiar_origins"),
+        *("team_members", "team_invitations", "api_keys", "devices"),
+    } == empty
+    [session] = tables["sessions"]
+    assert "password" == session["method"]
+    [letter] = tables["account_tokens"]
+    assert ("verify", one.email) == (letter["purpose"], letter["email"])
+    assert {"token_hash", "salt", "family_hash"}.isdisjoint(session.keys() | letter.keys())
+    letters = [row for row in tables["outbox"] if row["kind"] == "account.verify"]
+    assert {one.email} == {row["payload"]["to"] for row in letters}
+    assert not any("token" in row["payload"] for row in letters)
     [account] = tables["users"]
     assert (one.email, one.name) == (account["email"], account["name"])
     assert "password_hash" not in account
@@ -285,7 +297,7 @@ async def test_s43_given_tickets_go_back(world: World, event: Event) -> None:
     path = f"/v1/bookings/{booked.body['id']}"
     [ticket] = (await world.call("GET", path, token=giver.token)).body["tickets"]
     given = f"/v1/tickets/{ticket['id']}/transfer"
-    done = await world.call("POST", given, token=giver.token, json={"email": one.email})
+    done = await world.call("POST", given, token=giver.token, json={"user_id": one.id})
     assert 200 == done.status
     sent: dict[str, Any] = {"password": PASSWORD}
     unsaid = await world.call("DELETE", "/v1/me", token=one.token, json=sent)
@@ -324,9 +336,11 @@ async def test_s43_address_is_free_and_account_nobodys(world: World, zelda: Pers
     check_problem(await world.call("POST", "/v1/auth/login", json=login), 401, "wrong_credentials")
     stone = {"email": f"{zelda.id}@erased.invalid", "password": PASSWORD}
     check_problem(await world.call("POST", "/v1/auth/login", json=stone), 401, "wrong_credentials")
-    check_problem(await world.call("GET", "/v1/me", token=zelda.token), 404, "not_found")
+    async with asyncio.timeout(5):
+        while 401 != (await world.call("GET", "/v1/me", token=zelda.token)).status:
+            await asyncio.sleep(0.02)
     again = await world.call("DELETE", "/v1/me", token=zelda.token, json={"password": PASSWORD})
-    check_problem(again, 404, "not_found")
+    check_problem(again, 401, "unauthorized")
     assert before + 1 == await world.database.fetchval(version, zelda.id)
     anew = await world.call("POST", "/v1/auth/register", json=login | {"name": "Somebody"})
     assert 201 == anew.status
@@ -351,7 +365,7 @@ async def test_s43_waiting_ends(world: World, zelda: Person) -> None:
 
 
 async def test_s43_the_last_admin_stays(world: World) -> None:
-    """S43: the last admin's account is not erased; with another one it is."""
+    """S43: the last admin's account is not erased, nor a team's last owner; others are."""
     one = await somebody(world)
     await world.database.execute("UPDATE users SET role = 'user' WHERE role = 'admin'")
     await world.database.execute("UPDATE users SET role = 'admin' WHERE id = $1", one.id)
@@ -360,7 +374,22 @@ async def test_s43_the_last_admin_stays(world: World) -> None:
     check_problem(answer, 409, "last_admin")
     other = await somebody(world)
     await world.database.execute("UPDATE users SET role = 'admin' WHERE id = $1", other.id)
-    assert 200 == (await world.call("DELETE", "/v1/me", token=one.token, json=sent)).status
+    house = await users.add_organizer(world.database, "House")
+    owner = "INSERT INTO team_members (organizer_id, user_id, role) VALUES ($1, $2, 'owner')"
+    await world.database.execute(owner, house, one.id)
+    token = world.token(one.id, version=99)
+    check_problem(
+        await world.call("DELETE", "/v1/me", token=token, json=sent), 409, "last_owner"
+    )
+    await world.database.execute(owner, house, other.id)
+    assert 200 == (await world.call("DELETE", "/v1/me", token=token, json=sent)).status
+    assert "user" == await world.database.fetchval("SELECT role FROM users WHERE id = $1", one.id)
+    assert [other.id] == [
+        row["user_id"]
+        for row in await world.database.fetch(
+            "SELECT user_id FROM team_members WHERE organizer_id = $1", house
+        )
+    ]
 
 
 @contextlib.contextmanager
@@ -400,7 +429,9 @@ async def test_s43_nothing_is_left(
         await plant(world, person, event)
     texts = (one.email, one.name, one.email.partition("@")[0], *one.words)
     has_words = await found_in_tables(world, *texts)
-    assert {"users", "bookings", "journal", "redo", "conflicts", "quarantine"} == set(has_words)
+    of_names = {"users", "account_tokens", "outbox"}
+    of_words = {"bookings", "journal", "redo", "conflicts", "quarantine"}
+    assert of_names | of_words == set(has_words)
     ledger = "SELECT id, user_id, status::text, total_minor, version, seq FROM bookings ORDER BY id"
     before = await world.database.fetch(ledger)
     sent = {"password": PASSWORD, "bookings": "keep"}
@@ -413,7 +444,7 @@ async def test_s43_nothing_is_left(
     later = dt.datetime.now(dt.UTC) + dt.timedelta(days=3)
     with settings_of(world) as settings:
         tried = await run(settings, applies=False, now=later)
-        assert has_words.keys() - {"users"} == (await found_in_tables(world, *texts)).keys()
+        assert of_words == (await found_in_tables(world, *texts)).keys()
         gone = await run(settings, applies=True, now=later)
         again = await run(settings, applies=True, now=later)
     assert {} == await found_in_tables(world, *texts)
@@ -435,6 +466,80 @@ async def test_s43_nothing_is_left(
     assert [] == [v for v in result.violations if v.event_id == event["id"]]
     # Others look at whole journals: the next begins at its first record.
     await world.recover()
+
+
+async def test_s43_nothing_is_left_of_a_team_member(world: World, zelda: Person) -> None:
+    """S43: invitations and gifts to a proved address go, and API keys, sessions and places end."""
+    await world.prove(zelda.email)
+    house, other_house = [await users.add_organizer(world.database, "House") for _ in range(2)]
+    boss = world.token(role="organizer", organizer_id=house)
+    event = await world.event(5, token=boss)
+    await world.database.execute(
+        "INSERT INTO team_members (organizer_id, user_id, role) VALUES ($1, $2, 'manager')",
+        house,
+        zelda.id,
+    )
+    login = {"email": zelda.email, "password": PASSWORD}
+    token = (await world.call("POST", "/v1/auth/login", json=login)).body["access_token"]
+    wish = {"name": "n", "scopes": ["events:read"], "organizer_id": house}
+    key = (await world.call("POST", "/v1/api-keys", token=token, json=wish)).body["key"]
+    rival = world.token(role="organizer", organizer_id=other_house)
+    path, invite = f"/v1/organizers/{other_house}", {"email": zelda.email, "role": "gate"}
+    invited = await world.call("POST", f"{path}/invitations", token=rival, json=invite)
+    assert 201 == invited.status, invited.text
+    giver = await somebody(world)
+    booked = await world.book(event, giver.token)
+    seen = await world.call("GET", f"/v1/bookings/{booked.body['id']}", token=giver.token)
+    given = f"/v1/tickets/{seen.body['tickets'][0]['id']}/transfer"
+    offered = await world.call("POST", given, token=giver.token, json={"email": zelda.email})
+    assert 200 == offered.status, offered.text
+    told = (await world.call("GET", "/v1/me/export", token=token)).body["tables"]
+    had = ("sessions", "team_members", "team_invitations", "gifts", "api_keys", "familiar_origins")
+    assert not [table for table in had if not told[table]]
+    kinds = {row["kind"] for row in told["outbox"]}
+    assert {"team.invited", "ticket.offered", "account.verify"} <= kinds
+    assert giver.id not in str(told)
+    done = await world.call("DELETE", "/v1/me", token=token, json={"password": PASSWORD})
+    assert 200 == done.status, done.text
+    assert {} == await found_in_tables(world, zelda.email, zelda.name)
+    assert [] == await found_in_redis(world, zelda.email, zelda.name)
+    for table, column in (
+        ("sessions", "user_id"),
+        ("account_tokens", "user_id"),
+        ("team_members", "user_id"),
+        ("familiar_origins", "account"),
+    ):
+        mine = f"SELECT count(*) FROM {table} WHERE {column} IN ($1, account_word($2))"  # noqa: S608
+        assert 0 == await world.database.fetchval(mine, zelda.id, zelda.email), table
+    async with asyncio.timeout(5):
+        own = f"/v1/events/{event['id']}/cancel"
+        while 401 != (await world.call("GET", own, token=key)).status:
+            await asyncio.sleep(0.05)
+    # The giver has the ticket still, and may offer it to somebody else.
+    again = await world.call("POST", given, token=giver.token, json={"email": "b@example.org"})
+    assert 200 == again.status, again.text
+
+
+async def test_s43_a_claim_takes_nothing_of_the_owner(world: World, zelda: Person) -> None:
+    """S43: who only claims an address is forgotten without what belongs to who has proved it."""
+    await world.prove(zelda.email)
+    login = {"email": zelda.email, "password": PASSWORD}
+    token = (await world.call("POST", "/v1/auth/login", json=login)).body["access_token"]
+    claim = login | {"password": "battery staple", "name": "Mallory"}
+    stranger = (await world.call("POST", "/v1/auth/register", json=claim)).body["access_token"]
+    house = await users.add_organizer(world.database, "House")
+    boss = world.token(role="organizer", organizer_id=house)
+    wish = {"email": zelda.email, "role": "gate"}
+    path = f"/v1/organizers/{house}/invitations"
+    assert 201 == (await world.call("POST", path, token=boss, json=wish)).status
+    told = (await world.call("GET", "/v1/me/export", token=stranger)).body["tables"]
+    assert not [told[table] for table in ("team_invitations", "familiar_origins") if told[table]]
+    sent = {"password": "battery staple"}
+    assert 200 == (await world.call("DELETE", "/v1/me", token=stranger, json=sent)).status
+    told = (await world.call("GET", "/v1/me/export", token=token)).body["tables"]
+    assert 1 == len(told["team_invitations"]) == len(told["familiar_origins"])
+    assert "team.invited" in {row["kind"] for row in told["outbox"] if row["payload"]}
+    assert 200 == (await world.call("POST", "/v1/auth/login", json=login)).status
 
 
 async def test_s43_texts_go_after_their_period(world: World, swept: Shard) -> None:
