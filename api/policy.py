@@ -80,8 +80,6 @@ def enforce(policy: Policy, handler: Handler, *, scopes: frozenset[str] = frozen
         else:
             if asks_standing and not await _is_let_in(request, policy, principal):
                 raise Problem(403, "forbidden", "The account may not do this.")
-            if policy is Policy.ADMIN and principal.role != "admin":
-                raise Problem(403, "forbidden", "The account may not do this.")
             request[PRINCIPAL] = principal
         return await handler(request)
 

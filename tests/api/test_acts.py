@@ -89,7 +89,8 @@ class NotingWalk(Walk):
         rows = await self.world.database.fetch("SELECT * FROM acts WHERE request_id = $1", name)
         if rows:
             return any(row["outcome"] == "done" for row in rows)
-        scans = [answer.body, *(one.get("scanned") or {} for one in answer.body.get("data", ()))]
+        body = answer.body or {}
+        scans = [body, *(one.get("scanned") or {} for one in body.get("data", ()))]
         scan_ids = [scan["scan_id"] for scan in scans if "scan_id" in scan]
         return bool(scan_ids) and all([await self._has_scan(own_id) for own_id in scan_ids])
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncpg
 
+from engine.ids import new_id
+from store import organizers, users
 from store.personal import HOLDINGS
 from store.sql import queries
 
@@ -55,3 +57,31 @@ def test_s43_names_are_erased_at_once() -> None:
     assert with_names == {table for table, one in HOLDINGS.items() if one.erasure}
     assert {HOLDINGS[table].erasure for table in with_names} <= queries().keys()
     assert "users" in with_names
+
+
+async def test_s43_an_erased_account_is_nobodys(database: asyncpg.Pool) -> None:
+    """S43: whoever erases an account, by hand as well, takes its role, places and tokens."""
+    house = await users.add_organizer(database, "House")
+    boss, other = [
+        await users.add(
+            database,
+            email=f"{new_id('usr')}@example.org",
+            name="N",
+            password_hash="x",
+            role=role,
+            organizer_id=house,
+        )
+        for role in ("admin", "staff")
+    ]
+    assert boss
+    assert other
+    async with database.acquire() as connection:
+        await organizers.set_member(connection, house, boss, "owner", None)
+    await database.execute("UPDATE users SET erased_at = now() WHERE id = $1", boss)
+    said = "SELECT role::text, organizer_id, token_version FROM users WHERE id = $1"
+    assert ("user", None, 1) == tuple(await database.fetchrow(said, boss))
+    assert ("staff", house, 0) == tuple(await database.fetchrow(said, other))
+    left = await database.fetch("SELECT user_id FROM team_members WHERE organizer_id = $1", house)
+    assert [other] == [row["user_id"] for row in left]
+    over = "SELECT max(version) FROM revocations WHERE subject = $1"
+    assert 1 == await database.fetchval(over, boss)
