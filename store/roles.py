@@ -70,7 +70,8 @@ _GRANTS = {
         "SELECT (id, organizer_id, made_by, name, scopes, prefix, created_at, expires_at,"
         " last_used_at, revoked_at), INSERT, UPDATE (revoked_at) ON api_keys",
         "SELECT (id, event_id, organizer_id, gate, made_by, prefix, created_at, code_expires_at,"
-        " enrolled_at, last_used_at, revoked_at), INSERT, UPDATE (revoked_at, code_hash) ON devices",
+        " enrolled_at, last_used_at, revoked_at),"
+        " INSERT, UPDATE (revoked_at, code_hash) ON devices",
         _NOTE,
     ),
     "operator": (

@@ -72,8 +72,8 @@ ALTER TABLE users
     ADD COLUMN IF NOT EXISTS token_version integer NOT NULL DEFAULT 0,
     ADD COLUMN erased_at timestamptz;
 
--- Whoever sets `erased_at`, by whatever way: nobody's account is no admin's, is on no team, and what
--- tokens it has are over. An address that it had proved is invited nowhere any more.
+-- Whoever sets `erased_at`, by whatever way: an account of nobody is no admin's and on no team, and
+-- its tokens are over. An address that it had proved is invited nowhere any more.
 CREATE FUNCTION take_role() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.role := 'user';

@@ -194,8 +194,8 @@ RETURNING id;
 DELETE FROM sessions WHERE user_id = $1;
 
 -- erase_gifts --
--- Taken ones, and those that wait for an address which the person has proved. What they offer others
--- is the others' to take.
+-- Taken ones, and those that wait for an address which the person has proved. What they offer
+-- others is the others' to take.
 DELETE FROM gifts
 WHERE taken_by = $1 OR (taken_by IS NULL AND address_key = (
     SELECT account_key FROM users WHERE id = $1 AND email_verified_at IS NOT NULL));

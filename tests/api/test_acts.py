@@ -261,6 +261,11 @@ async def test_s42_audit_is_read_by_admins(world: World, event: Event, boss: str
     check_problem(await world.call("GET", f"{path}?after=eA", token=admin), 422, "invalid")
 
 
+def parsed(text: str | None) -> Any:
+    """Read what was kept with an act."""
+    return None if text is None else json.loads(text)
+
+
 async def acts_of(world: World, *subjects: str) -> list[tuple[str, str, Any, Any]]:
     """Return what was done to some things, in order: who did what, before and after."""
     rows = await world.database.fetch(
@@ -268,8 +273,7 @@ async def acts_of(world: World, *subjects: str) -> list[tuple[str, str, Any, Any
         list(subjects),
     )
     return [
-        (row["actor"], row["act"], *(json.loads(row[name] or "null") for name in ("before", "after")))
-        for row in rows
+        (row["actor"], row["act"], *map(parsed, (row["before"], row["after"]))) for row in rows
     ]
 
 

@@ -509,11 +509,12 @@ async def test_s43_nothing_is_left_of_a_team_member(world: World, zelda: Person)
         ("team_members", "user_id"),
         ("familiar_origins", "account"),
     ):
-        mine = f"SELECT count(*) FROM {table} WHERE {column} IN ($1, account_word($2))"  # noqa: S608
+        own = f"{column} IN ($1, account_word($2))"
+        mine = f"SELECT count(*) FROM {table} WHERE {own}"  # noqa: S608
         assert 0 == await world.database.fetchval(mine, zelda.id, zelda.email), table
     async with asyncio.timeout(5):
-        own = f"/v1/events/{event['id']}/cancel"
-        while 401 != (await world.call("GET", own, token=key)).status:
+        path = f"/v1/events/{event['id']}/cancel"
+        while 401 != (await world.call("GET", path, token=key)).status:
             await asyncio.sleep(0.05)
     # The giver has the ticket still, and may offer it to somebody else.
     again = await world.call("POST", given, token=giver.token, json={"email": "b@example.org"})
