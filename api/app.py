@@ -18,6 +18,7 @@ from api.leftovers import LEFTOVERS, Leftovers
 from api.malformed import expects_nothing_else, objection
 from api.middleware import middleware
 from api.openapi import describe
+from api.outgoing import Outgoing
 from api.policy import enforce
 from api.routes import ROUTES
 from usecases.wiring import Options, opened
@@ -32,6 +33,7 @@ def create_app(
     availability_age_ms_max: int,
     trusted_proxies: Sequence[Network] = (),
     cors_origins: Iterable[str] = (),
+    openid_hosts: Iterable[str] = (),
 ) -> web.Application:
     """
     Make the application; connections open when it starts and close when it stops.
@@ -43,11 +45,18 @@ def create_app(
 
         trusted_proxies: Networks of proxies that are believed whom they speak for.
         cors_origins: Sites whose pages may use the API from a browser.
+
+        openid_hosts: Hosts that may be asked beside those of the issuers.
     """
     app = web.Application(middlewares=[middleware], client_max_size=body_bytes_max)
 
     async def services(app: web.Application) -> AsyncIterator[None]:
-        async with opened(options) as app[SERVICES]:
+        issuers = [issuer for issuer, _, _ in options.openid_providers.values()]
+        hosts = [f"https://{host}" for host in openid_hosts]
+        async with (
+            Outgoing([*issuers, *hosts]) as outgoing,
+            opened(options, outgoing.fetch) as app[SERVICES],
+        ):
             flushing = asyncio.create_task(metrics.keep_flushing())
             yield
             flushing.cancel()

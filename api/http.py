@@ -31,6 +31,7 @@ Body = TypeVar("Body")
 PAGE_LIMIT_DEFAULT = 50
 PAGE_LIMIT_MAX = 200
 QUERY_CHARS_MAX = 200
+DEVICE_CHARS_MAX = 200
 FAR_AHEAD = (dt.datetime(9999, 1, 1, tzinfo=dt.UTC), "")
 #: Where the policy wrapper leaves who is calling.
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
@@ -106,6 +107,12 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[Body]) -> Body:
     if problem is not None:
         raise problem
     return body
+
+
+def device_of(request: web.Request) -> str:
+    """Return what to call the program that asks, as it says itself; empty if it does not."""
+    said = request.headers.get("User-Agent", "")[:DEVICE_CHARS_MAX]
+    return "".join(char for char in said if char.isprintable())
 
 
 def idempotency_key(request: web.Request) -> str:

@@ -144,7 +144,7 @@ def _codes(row: Route) -> list[tuple[int, str]]:
     if row.policy in _WITH_TOKEN:
         codes.append((401, "unauthorized"))
     if row.policy in _WITH_TOKEN - {Policy.USER}:
-        codes.append((403, "forbidden"))
+        codes += [(403, "forbidden"), (403, "passkey_required")]
     return list(dict.fromkeys(codes))
 
 

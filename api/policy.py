@@ -58,9 +58,9 @@ def enforce(policy: Policy, handler: Handler) -> Handler:
                 raise _unauthorized("The request needs an access token.")
         else:
             if policy is Policy.STAFF and principal.role not in _STAFF:
-                raise Problem(403, "forbidden", "The account may not do this.")
+                raise _forbidden(principal)
             if policy is Policy.ORGANIZER and principal.role not in _ORGANIZERS:
-                raise Problem(403, "forbidden", "The account may not do this.")
+                raise _forbidden(principal)
             request[PRINCIPAL] = principal
         return await handler(request)
 
@@ -78,6 +78,12 @@ def _principal(request: web.Request) -> Principal | None:
         return request.app[SERVICES].tokens.check(header[len(_SCHEME) :].lstrip(" "))
     except InvalidToken as error:
         raise _unauthorized("The access token is not valid, or no longer.") from error
+
+
+def _forbidden(principal: Principal) -> Problem:
+    if principal.lacks_passkey:
+        return Problem(403, "passkey_required", "The role asks for a passkey.")
+    return Problem(403, "forbidden", "The account may not do this.")
 
 
 def _unauthorized(detail: str) -> Problem:

@@ -11,7 +11,17 @@ from typing import Any, Literal
 
 import msgspec
 
-from usecases.told import Booking, Event, Scanned, Ticket, Told, WaitlistEntry
+from usecases.told import (
+    Booking,
+    Event,
+    Identity,
+    OpenIdProvider,
+    Passkey,
+    Scanned,
+    Ticket,
+    Told,
+    WaitlistEntry,
+)
 
 
 class Token(Told, frozen=True, kw_only=True):
@@ -21,6 +31,24 @@ class Token(Told, frozen=True, kw_only=True):
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme
     #: Seconds until it expires.
     expires_in: int
+
+
+class OpenIdProviders(Told, frozen=True, kw_only=True):
+    """All providers that one can sign in by."""
+
+    data: list[OpenIdProvider]
+
+
+class Identities(Told, frozen=True, kw_only=True):
+    """All identities of the caller at providers, the oldest first."""
+
+    data: list[Identity]
+
+
+class Passkeys(Told, frozen=True, kw_only=True):
+    """All passkeys of the caller, the oldest first."""
+
+    data: list[Passkey]
 
 
 class TicketPage(Told, frozen=True, kw_only=True):

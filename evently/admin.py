@@ -9,7 +9,7 @@ import structlog
 
 from evently.embedded import ServerError
 from evently.settings import Settings
-from store import users
+from store import users, ways_in
 from store.pool import connect
 from usecases.passwords import hash_now
 from usecases.text import email_forms
@@ -73,3 +73,30 @@ async def reset_admin(settings: Settings, email: str) -> str:
         raise ServerError(f"no admin has the address {email}: see --email")
     log.warning("admin has a new password", action="admin_reset", user=user_id, by_uid=os.getuid())
     return password
+
+
+async def forget_passkeys(settings: Settings, email: str) -> int:
+    """
+    Delete all passkeys of an admin, who has lost the devices that they are on.
+
+    Where admins must have a passkey, the first is made anew after the password: reset it first if
+    somebody else may know it. Sessions that are open live to their end.
+
+    Args:
+        email: The admin's address.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        ServerError: no admin of this address has any.
+    """
+    connection = await connect(settings.database_url, timeout_ms=settings.database_timeout_ms)
+    try:
+        count = await ways_in.forget_passkeys(connection, email_forms(email))
+    finally:
+        await connection.close()
+    if not count:
+        raise ServerError(f"no admin of the address {email} has a passkey: see --email")
+    log.warning("admin's passkeys are gone", action="passkeys_forgotten", by_uid=os.getuid())
+    return count

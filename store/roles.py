@@ -20,6 +20,11 @@ _GRANTS = {
         "SELECT ON ALL TABLES IN SCHEMA public",
         "INSERT ON users, events, tiers, sections, promos, redo",
         "UPDATE ON events, tiers",
+        "UPDATE (has_password, email_verified_at) ON users",
+        "INSERT, DELETE ON identities, passkeys, spent_flows",
+        "UPDATE ON spent_flows",  # To lock what is cleared away.
+        "UPDATE (used_at) ON identities",
+        "UPDATE (sign_count, is_synced, used_at, name) ON passkeys",
         _REIGN,
     ),
     "persister": (
@@ -38,6 +43,7 @@ _GRANTS = {
 #: Taken back: accounts are the API's, and a reader learns no hash of a password.
 _REVOKES = (
     "ALL ON users FROM evently_persister, evently_coordinator, evently_reader",
+    "ALL ON identities, passkeys, spent_flows FROM evently_persister, evently_coordinator",
     "INSERT, UPDATE, DELETE ON organizers, migrations FROM evently_coordinator",
 )
 _READER_OF_USERS = "SELECT (id, email, name, role, organizer_id, created_at) ON users"

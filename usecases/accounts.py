@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 from engine.status import Status
 from store import users
 from usecases import text, told
 from usecases.asked import Login, Register
-from usecases.buckets import Buckets
 from usecases.denials import Denied, Why, as_value, not_found
 from usecases.services import Services
 from usecases.tokens import Principal
+
+METHOD = "password"
 
 
 @as_value
@@ -20,10 +23,7 @@ async def register(services: Services, asked: Register, origin: str = "") -> Pri
     Args:
         origin: A word for the address that it is asked from; only so many are made from one.
     """
-    if services.registrations is not None and origin:
-        wait_ms = services.registrations.take(origin)
-        if wait_ms:
-            raise _too_often(services.registrations, wait_ms)
+    count_registration(services, origin)
     pool, user_id = services.pools.sign_in, None
     # An account of older code may have another form of the address than the one that is kept now.
     if await users.by_email(pool, text.email_forms(asked.email)) is None:
@@ -35,17 +35,27 @@ async def register(services: Services, asked: Register, origin: str = "") -> Pri
         )
     if user_id is None:
         raise Denied(Why.EMAIL_TAKEN, ("/email", "has an account"))
-    return Principal(user_id, "user", None)
+    return Principal(user_id, "user", None, METHOD, int(time.time()))
 
 
-def _too_often(limit: Buckets, wait_ms: int) -> Denied:
+def count_registration(services: Services, origin: str) -> None:
+    """
+    Count an account that is about to be made, by whatever way, from an address.
+
+    Raises:
+        Denied: as many were made from it as may be within the time.
+    """
+    limit = services.registrations
+    wait_ms = limit.take(origin) if limit is not None and origin else 0
+    if limit is None or not wait_ms:
+        return
     fields: dict[str, int | str] = {
         "limit": "registrations",
         "attempts_max": limit.attempts_max,
         "window_ms": limit.window_ms,
         "retry_after_ms": wait_ms,
     }
-    return Denied(Status.RATE_LIMITED, fields=fields)
+    raise Denied(Status.RATE_LIMITED, fields=fields)
 
 
 @as_value
@@ -59,7 +69,7 @@ async def login(services: Services, asked: Login) -> Principal:
     )
     if user is None or not matches:
         raise Denied(Why.WRONG_CREDENTIALS)
-    return Principal(user.id, user.role, user.organizer_id)
+    return Principal(user.id, user.role, user.organizer_id, METHOD, int(time.time()))
 
 
 @as_value

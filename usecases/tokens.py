@@ -8,7 +8,8 @@ required, and a token of another type or audience is refused (S1, S2).
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 import jwt
 
@@ -33,18 +34,29 @@ class Principal(NamedTuple):
     user_id: str
     role: str
     organizer_id: str | None
+    #: How they signed in: `password`, `openid`, `passkey`; empty where it is not known.
+    method: str = ""
+    #: When they did, as Unix time in seconds; no renewed token is newer than that.
+    signed_in_s: int = 0
+    #: Whether they have another role, and not the rights of it: they must sign in by a passkey.
+    lacks_passkey: bool = False
 
 
 class Tokens:
     """Makes and checks access tokens."""
 
-    def __init__(self, secret: str, *, ttl_s: int) -> None:
+    def __init__(
+        self, secret: str, *, ttl_s: int, passkey_roles: Collection[str] = frozenset()
+    ) -> None:
         """
         Args:
             secret: Signing key, at least 32 bytes.
 
             ttl_s: Life of a token, in seconds.
+
+            passkey_roles: Roles whose rights come by a passkey alone.
         """
+        self._passkey_roles = frozenset(passkey_roles)
         self._secret = secret
         self.ttl_s = ttl_s
         #: token -> (principal, expiry); a token is checked once, since checking costs 26 µs.
@@ -65,6 +77,8 @@ class Tokens:
         }
         if principal.organizer_id is not None:
             claims["org"] = principal.organizer_id
+        if principal.method:
+            claims |= {"amr": [principal.method], "auth_time": principal.signed_in_s}
         return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
 
     def check(self, token: str) -> Principal:
@@ -104,4 +118,18 @@ class Tokens:
             raise InvalidToken(str(error)) from error
         if claims.get("typ") != TYPE or not isinstance(claims.get("role"), str):
             raise InvalidToken("not an access token")
-        return Principal(claims["sub"], claims["role"], claims.get("org")), float(claims["exp"])
+        return self._principal(claims), float(claims["exp"])
+
+    def _principal(self, claims: Mapping[str, Any]) -> Principal:
+        """Return who is meant, with the rights that how they signed in gives them."""
+        method = str(next(iter(claims.get("amr", ())), ""))
+        person = Principal(
+            claims["sub"], claims["role"], claims.get("org"), method, claims.get("auth_time", 0)
+        )
+        if self.wants_passkey(person.role) and method != "passkey":
+            return person._replace(role="user", organizer_id=None, lacks_passkey=True)
+        return person
+
+    def wants_passkey(self, role: str) -> bool:
+        """Tell whether a role's rights come by a passkey alone."""
+        return role in self._passkey_roles

@@ -36,10 +36,13 @@ from usecases import metrics
 from usecases.acks import Acks
 from usecases.buckets import Buckets
 from usecases.catalog import Catalog
+from usecases.flows import Flows
+from usecases.openid_provider import Provider, Registration
+from usecases.outside import Fetch, nobody
 from usecases.passwords import Passwords
 from usecases.present import is_loaded
 from usecases.receipts import Receipts
-from usecases.services import Pools, Services
+from usecases.services import PasskeySite, Pools, Services
 from usecases.ticket_codes import TicketCodes
 from usecases.tokens import Tokens
 
@@ -94,11 +97,23 @@ class Options:
     redo_records_max: int
     redo_bytes_max: int
     receipts: Literal["on", "off"]
+    #: Issuer, id and secret as a client of each provider that one can sign in by, by its name here.
+    openid_providers: Mapping[str, tuple[str, str, str]]
+    openid_redirect_url: str
+    #: Empty: nobody can have a passkey.
+    passkey_rp_id: str
+    passkey_origins: tuple[str, ...]
+    admin_passkeys: Literal["optional", "required"]
 
 
 @contextlib.asynccontextmanager
-async def opened(options: Options) -> AsyncIterator[Services]:
-    """Open what use cases work with, and close it again; the servers may be away."""
+async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Services]:
+    """
+    Open what use cases work with, and close it again; the servers may be away.
+
+    Args:
+        fetch: Asks servers outside; nobody is asked without it.
+    """
     pools = await _pools(options)
     pool = pools.engine
     attempts_max, window_ms = options.booking_limit_attempts, options.booking_limit_window_ms
@@ -142,8 +157,15 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         watermark=watermark,
         acks=acks,
         catalog=Catalog(pools.events, partial(is_loaded, engine)),
-        tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
+        tokens=Tokens(
+            options.jwt_secret,
+            ttl_s=options.access_token_ttl_s,
+            passkey_roles={"admin"} if options.admin_passkeys == "required" else (),
+        ),
         passwords=passwords,
+        flows=Flows(options.jwt_secret),
+        openid=_providers(options, fetch),
+        passkey_site=_passkey_site(options),
         ticket_codes=TicketCodes(options.ticket_signing_key),
         receipts=Receipts(options.ticket_signing_key) if options.receipts == "on" else None,
         hold_ttl_ms=options.hold_ttl_ms,
@@ -192,6 +214,21 @@ async def _pools(options: Options) -> Pools:
 def _registrations(options: Options) -> Buckets | None:
     attempts_max = options.registration_limit_attempts
     return Buckets(attempts_max, options.registration_limit_window_ms) if attempts_max else None
+
+
+def _providers(options: Options, fetch: Fetch) -> dict[str, Provider]:
+    return {
+        name: Provider(
+            Registration(name, *own), redirect_url=options.openid_redirect_url, fetch=fetch
+        )
+        for name, own in options.openid_providers.items()
+    }
+
+
+def _passkey_site(options: Options) -> PasskeySite | None:
+    if not options.passkey_rp_id:
+        return None
+    return PasskeySite(options.passkey_rp_id, options.passkey_origins)
 
 
 def redo_maker(pool: Pool, records_max: int, bytes_max: int) -> Callable[[int], RedoBuffer] | None:

@@ -19,6 +19,11 @@ BOOKING_ROUTES = [route for route in ROUTES if "{booking_id}" in route.path]
 PUBLIC = {
     ("POST", "/v1/auth/register"),
     ("POST", "/v1/auth/login"),
+    ("GET", "/v1/auth/openid"),
+    ("POST", "/v1/auth/openid/{provider}/begin"),
+    ("POST", "/v1/auth/openid/{provider}/finish"),
+    ("POST", "/v1/auth/passkeys/begin"),
+    ("POST", "/v1/auth/passkeys/finish"),
     ("GET", "/v1/events"),
     ("GET", "/v1/events/{event_id}"),
     ("GET", "/v1/events/{event_id}/availability"),

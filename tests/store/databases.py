@@ -32,6 +32,9 @@ TABLES = (
     "conflicts",
     "redo",
     "outbox",
+    "identities",
+    "passkeys",
+    "spent_flows",
 )
 
 Content = dict[str, list[str]]
