@@ -9,7 +9,6 @@ once. A count of signatures that does not grow says that there are two of one pa
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from typing import TypeVar
@@ -20,6 +19,7 @@ from webauthn import (
     verify_authentication_response,
     verify_registration_response,
 )
+from webauthn.helpers import bytes_to_base64url
 from webauthn.helpers.cose import COSEAlgorithmIdentifier
 from webauthn.helpers.exceptions import WebAuthnException
 
@@ -120,7 +120,7 @@ async def begin_adding(services: Services, person: Principal) -> told.NewPasskey
         raise not_found()
     flow, token = services.flows.begin(FlowKind.ENROL, user_id=user.id)
     known = [
-        told.PasskeyDescriptor(id=_text(row.credential_id), transports=row.transports)
+        told.PasskeyDescriptor(id=bytes_to_base64url(row.credential_id), transports=row.transports)
         for row in await ways_in.passkeys(pool, user.id)
     ]
     options = told.PasskeyCreation(
@@ -252,11 +252,7 @@ def _refused(reason: str) -> Denied:
 
 def _handle(user_id: str) -> str:
     """Return the name of an account that its passkeys keep; it says nothing of the person."""
-    return _text(user_id.encode())
-
-
-def _text(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    return bytes_to_base64url(user_id.encode())
 
 
 def _told(row: ways_in.Passkey) -> told.Passkey:

@@ -116,29 +116,7 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
     """
     pools = await _pools(options)
     pool = pools.engine
-    attempts_max, window_ms = options.booking_limit_attempts, options.booking_limit_window_ms
-    engine = Engine(
-        {
-            name: connect(url, timeout_ms=options.redis_timeout_ms)
-            for name, url in options.redis_servers.items()
-        },
-        reign_reader(pool),
-        report_seen=seen_reporter(pool),
-        read_shards=shards_reader(pool),
-        commands_max=options.batch_commands_max,
-        in_flight_max=options.batches_in_flight_max,
-        waiting_max=options.commands_waiting_max,
-        durability=options.durability,
-        make_redo=redo_maker(pool, options.redo_records_max, options.redo_bytes_max),
-        booking_limit=Limit(attempts_max, window_ms) if attempts_max else None,
-        hold_bounds=Bounds(
-            options.holds_per_person_max,
-            options.holds_per_address_max,
-            options.hold_life_max_ms,
-            options.hold_scarce_percent,
-            options.hold_ttl_min_ms,
-        ),
-    )
+    engine = _engine(options, pool)
     watermark = Watermark(pool)
     acks = Acks(
         floor=options.durability,
@@ -189,6 +167,32 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
         passwords.close()
         for one in (getattr(pools, name) for name in Pools.__slots__):
             await one.close()
+
+
+def _engine(options: Options, pool: Pool) -> Engine:
+    attempts_max, window_ms = options.booking_limit_attempts, options.booking_limit_window_ms
+    return Engine(
+        {
+            name: connect(url, timeout_ms=options.redis_timeout_ms)
+            for name, url in options.redis_servers.items()
+        },
+        reign_reader(pool),
+        report_seen=seen_reporter(pool),
+        read_shards=shards_reader(pool),
+        commands_max=options.batch_commands_max,
+        in_flight_max=options.batches_in_flight_max,
+        waiting_max=options.commands_waiting_max,
+        durability=options.durability,
+        make_redo=redo_maker(pool, options.redo_records_max, options.redo_bytes_max),
+        booking_limit=Limit(attempts_max, window_ms) if attempts_max else None,
+        hold_bounds=Bounds(
+            options.holds_per_person_max,
+            options.holds_per_address_max,
+            options.hold_life_max_ms,
+            options.hold_scarce_percent,
+            options.hold_ttl_min_ms,
+        ),
+    )
 
 
 async def _pools(options: Options) -> Pools:

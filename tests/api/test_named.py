@@ -118,6 +118,8 @@ def given_by(function: FunctionType) -> Codes:
             found |= READ
         elif owner == "passwords" and last in {"hash", "verify"}:
             found.add((503, "backpressure"))
+        elif owner == "provider" and last in {"authorization_url", "word", "profile"}:
+            found |= {(503, "backpressure"), (503, "provider_unavailable")}
         elif owner == "Why":
             row = DENIALS[Why[last]]
             found.add((row.http_status, row.code))
