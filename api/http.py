@@ -31,7 +31,6 @@ Body = TypeVar("Body")
 PAGE_LIMIT_DEFAULT = 50
 PAGE_LIMIT_MAX = 200
 QUERY_CHARS_MAX = 200
-DEVICE_CHARS_MAX = 200
 FAR_AHEAD = (dt.datetime(9999, 1, 1, tzinfo=dt.UTC), "")
 #: Where the policy wrapper leaves who is calling.
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
@@ -110,9 +109,8 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[Body]) -> Body:
 
 
 def device_of(request: web.Request) -> str:
-    """Return what to call the program that asks, as it says itself; empty if it does not."""
-    said = request.headers.get("User-Agent", "")[:DEVICE_CHARS_MAX]
-    return "".join(char for char in said if char.isprintable())
+    """Return what the caller's device says of itself."""
+    return request.headers.get(hdrs.USER_AGENT, "")
 
 
 def idempotency_key(request: web.Request) -> str:

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
-import asyncpg
-from asyncpg.pool import PoolConnectionProxy
-
-from store.sql import Executor, query
-
-Connection = asyncpg.Connection | PoolConnectionProxy
+from store.sql import query
+from store.tenants import Connection
 
 
-@contextlib.asynccontextmanager
-async def alone(pool: asyncpg.Pool, event_id: str) -> AsyncIterator[Connection]:
+async def alone(connection: Connection, event_id: str) -> None:
     """
-    Begin a transaction in which nobody else changes the event by `change`.
+    Let nobody else change the event by `change` until the transaction ends.
 
-    What is read in it holds until its end, but for what comes from the journal. No row is locked:
-    the ledger writer waits for nobody, even if the caller asks Redis meanwhile.
+    What is read in it from now on holds until its end, but for what comes from the journal. No row
+    is locked: the ledger writer waits for nobody, even if the caller asks Redis meanwhile.
     """
-    async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(query("lock_event"), event_id)
-        yield connection
+    await connection.execute(query("lock_event"), event_id)
 
 
 async def change(
     connection: Connection,
+    organizer_id: str,
     event_id: str,
     *,
     texts: Mapping[str, str | None],
@@ -37,7 +30,7 @@ async def change(
     draft_capacities: Mapping[int, int] | None = None,
 ) -> bool:
     """
-    Change an event, within the transaction of `alone`.
+    Change an event of an organizer, within the transaction of `alone`.
 
     Args:
         texts: New name, description, category and venue; None leaves one as it is.
@@ -51,7 +44,7 @@ async def change(
     """
     words = (texts["name"], texts["description"], texts["category"], texts["venue"])
     changed = await connection.fetchval(
-        query("change_event"), event_id, *words, draft_closes_at, is_draft
+        query("change_event"), event_id, *words, draft_closes_at, is_draft, organizer_id
     )
     if changed is None:
         return False
@@ -61,15 +54,16 @@ async def change(
             event_id,
             list(draft_capacities),
             list(draft_capacities.values()),
+            organizer_id,
         )
     return True
 
 
-async def begin_publishing(database: Executor, event_id: str) -> None:
+async def begin_publishing(connection: Connection, organizer_id: str, event_id: str) -> None:
     """
     Note that a draft is being published: from now on nobody changes what will be loaded.
 
     May be repeated. To be called before the draft is read for the script, which may load it at any
-    time afterwards, whatever becomes of the caller.
+    time after the transaction, whatever becomes of the caller.
     """
-    await database.execute(query("begin_publishing"), event_id)
+    await connection.execute(query("begin_publishing"), event_id, organizer_id)

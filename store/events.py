@@ -6,10 +6,9 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import asyncpg
-
 from store import seats
 from store.sql import Executor, query
+from store.tenants import Connection
 
 
 class Tier(NamedTuple):
@@ -89,60 +88,59 @@ class Poster(NamedTuple):
 
 
 async def add(
-    pool: asyncpg.Pool,
+    connection: Connection,
     event: Event,
     tiers: Sequence[Tier],
     sections: Sequence[seats.Section] = (),
     promos: Sequence[Promo] = (),
 ) -> None:
     """
-    Add an event with its tiers and sections, in one transaction.
+    Add an event with its tiers and sections, within its organizer's transaction.
 
     `status`, `version` and the moments of what became of *event* are the database's to set.
     """
-    async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(
-            query("insert_event"),
-            event.id,
-            event.organizer_id,
-            event.shard,
-            event.name,
-            event.description,
-            event.category,
-            event.venue,
-            event.timezone,
-            event.currency,
-            event.starts_at,
-            event.ends_at,
-            event.sale_opens_at,
-            event.sale_closes_at,
-            event.person_max,
-            event.waitlist_policy,
-            event.waitlist_patience_ms,
-            event.transfers,
-            event.offer_ttl_ms,
+    await connection.execute(
+        query("insert_event"),
+        event.id,
+        event.organizer_id,
+        event.shard,
+        event.name,
+        event.description,
+        event.category,
+        event.venue,
+        event.timezone,
+        event.currency,
+        event.starts_at,
+        event.ends_at,
+        event.sale_opens_at,
+        event.sale_closes_at,
+        event.person_max,
+        event.waitlist_policy,
+        event.waitlist_patience_ms,
+        event.transfers,
+        event.offer_ttl_ms,
+    )
+    await connection.execute(
+        query("insert_tiers"),
+        event.id,
+        [tier.tier_no for tier in tiers],
+        [tier.id for tier in tiers],
+        [tier.name for tier in tiers],
+        [tier.price_minor for tier in tiers],
+        [tier.capacity for tier in tiers],
+        [tier.order_max for tier in tiers],
+        [tier.order_min for tier in tiers],
+        [tier.person_max for tier in tiers],
+        [tier.sale_opens_at for tier in tiers],
+        [tier.sale_closes_at for tier in tiers],
+        [tier.is_hidden for tier in tiers],
+        [tier.sells_after_end for tier in tiers],
+    )
+    await seats.add(connection, event.id, sections)
+    if promos:
+        await connection.executemany(
+            query("insert_promo"), [(event.id, *promo) for promo in promos]
         )
-        await connection.execute(
-            query("insert_tiers"),
-            event.id,
-            [tier.tier_no for tier in tiers],
-            [tier.id for tier in tiers],
-            [tier.name for tier in tiers],
-            [tier.price_minor for tier in tiers],
-            [tier.capacity for tier in tiers],
-            [tier.order_max for tier in tiers],
-            [tier.order_min for tier in tiers],
-            [tier.person_max for tier in tiers],
-            [tier.sale_opens_at for tier in tiers],
-            [tier.sale_closes_at for tier in tiers],
-            [tier.is_hidden for tier in tiers],
-            [tier.sells_after_end for tier in tiers],
-        )
-        await seats.add(connection, event.id, sections)
-        if promos:
-            await connection.executemany(
-                query("insert_promo"), [(event.id, *promo) for promo in promos]
-            )
 
 
 async def promos_of(database: Executor, event_id: str) -> list[Promo]:

@@ -16,7 +16,7 @@ import asyncpg
 
 from engine.ids import new_id
 from store import users
-from store.sql import Executor, query
+from store.sql import Executor, InTransaction, query
 
 #: Identities, and passkeys, that one account may have.
 IDENTITIES_MAX = 20
@@ -80,11 +80,35 @@ async def identities(database: Executor, user_id: str) -> list[Identity]:
 
 
 async def add_identity(
-    database: Executor, *, user_id: str, issuer: str, subject: str, email: str
+    database: Executor,
+    *,
+    user_id: str,
+    issuer: str,
+    subject: str,
+    email: str,
+    version: int = 0,
+    by_address: bool = False,
 ) -> Identity | None:
-    """Join an identity to an account; None if it is anybody's, or the account has too many."""
+    """
+    Join an identity to an account; None if it is anybody's, or the account cannot have it.
+
+    Args:
+        version: Of the account's tokens when its owner was known to ask; if it has grown since,
+            nothing is joined.
+
+        by_address: Whether nobody of the account asks, but both sides have verified its address:
+            then it must be so, and a buyer's.
+    """
     row = await database.fetchrow(
-        query("insert_identity"), new_id("idn"), user_id, issuer, subject, email, IDENTITIES_MAX
+        query("insert_identity"),
+        new_id("idn"),
+        user_id,
+        issuer,
+        subject,
+        email,
+        IDENTITIES_MAX,
+        version,
+        by_address,
     )
     return None if row is None else Identity(*row)
 
@@ -119,11 +143,6 @@ async def make_account(
     return None if made is None else made.user_id
 
 
-async def address_is_verified(database: Executor, user_id: str) -> bool:
-    """Tell whether an account's address is known to be its own."""
-    return bool(await database.fetchval(query("address_is_verified"), user_id))
-
-
 async def remove_identity(pool: asyncpg.Pool, user_id: str, identity_id: str) -> Removal:
     """Take an identity away from its account, unless it is the last way in. One transaction."""
     return await _remove(pool, user_id, identity_id, query("delete_identity"), keeps_one=False)
@@ -155,8 +174,14 @@ async def add_passkey(
     transports: Sequence[str],
     is_synced: bool,
     name: str,
+    version: int = 0,
 ) -> Passkey | None:
-    """Add a passkey; None if the credential is anybody's, or the account has too many."""
+    """
+    Add a passkey; None if the credential is anybody's, or the account cannot have it.
+
+    Args:
+        version: Of the account's tokens, as for `add_identity`.
+    """
     row = await database.fetchrow(
         query("insert_passkey"),
         new_id("pky"),
@@ -168,6 +193,7 @@ async def add_passkey(
         is_synced,
         name,
         PASSKEYS_MAX,
+        version,
     )
     return None if row is None else Passkey(*row)
 
@@ -200,9 +226,25 @@ async def remove_passkey(
     return await _remove(pool, user_id, passkey_id, query("delete_passkey"), keeps_one=keeps_one)
 
 
-async def forget_passkeys(database: Executor, forms: Sequence[str]) -> int:
-    """Delete all passkeys of the admin of an address in any of its forms; return how many."""
-    return len(await database.fetch(query("forget_passkeys"), list(forms)))
+async def forget_passkeys(connection: InTransaction, forms: Sequence[str]) -> int:
+    """
+    Delete all passkeys of the admin of an address in any of its forms; return how many.
+
+    Sessions and access tokens are over with them: who has the device may have those.
+
+    Atomicity: within the caller's transaction.
+    """
+    rows = await connection.fetch(query("forget_passkeys"), list(forms))
+    for user_id in {row["user_id"] for row in rows}:
+        await users.end_tokens(connection, user_id)
+        await connection.execute(query("end_sessions_of"), user_id, None)
+    return len(rows)
+
+
+async def drop_all(connection: InTransaction, user_id: str) -> None:
+    """Take all identities and passkeys from an account; within the caller's transaction."""
+    await connection.execute(query("delete_identities_of"), user_id)
+    await connection.execute(query("delete_passkeys_of"), user_id)
 
 
 async def _remove(

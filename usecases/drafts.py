@@ -13,32 +13,56 @@ import msgspec
 from engine.errors import ShardRecovering
 from engine.ids import new_id
 from engine.seats import ACCESSIBLE, AISLE, RESTRICTED_VIEW, SECTION_SEATS_MAX
-from store import events
+from store import events, organizers, tenants
 from store.seats import Section
-from usecases import told
+from usecases import rights, told
 from usecases.asked import NewEvent, NewRow, NewSeat, NewSection, NewTier
-from usecases.denials import Denied, Why, as_value, invalid
-from usecases.events import as_loaded, not_its_seats, over_at, seats_of_tiers, view_of
+from usecases.denials import Denied, Why, as_value, invalid, not_found
+from usecases.events import as_loaded, not_its_seats, seats_of_tiers, view_of
 from usecases.labels import require_distinct
 from usecases.moments import in_utc as _utc
+from usecases.moments import over_at
+from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal
 
 
 @as_value
 async def create(services: Services, person: Principal, asked: NewEvent) -> told.Event:
-    """Make a draft of the person's organizer."""
-    if person.organizer_id is None:
-        raise Denied(Why.FORBIDDEN, detail="The account belongs to no organizer.")
+    """Make a draft of the one organizer that the person makes events for."""
+    standing = await services.standings.of(person)
+    found = [one for one in standing.places if rights.may(standing, Act.CREATE, one)]
+    if not found:
+        raise Denied(Why.FORBIDDEN, detail="The account makes events for no organizer.")
+    if len(found) > 1:
+        raise Denied(Why.FORBIDDEN, detail="The account makes events for several: name one.")
+    return await _create(services, found[0], asked)
+
+
+@as_value
+async def create_of(
+    services: Services, person: Principal, organizer_id: str, asked: NewEvent
+) -> told.Event:
+    """Make a draft of an organizer."""
+    await rights.require(services.standings, person, Act.CREATE, organizer_id)
+    async with tenants.rows_of(services.pools.organizers, organizer_id) as connection:
+        if await organizers.by_id(connection, organizer_id) is None:
+            raise not_found()
+    return await _create(services, organizer_id, asked)
+
+
+async def _create(services: Services, organizer_id: str, asked: NewEvent) -> told.Event:
     sections = _sections(asked)
     shards = services.engine.shards_for_events
     if not shards:
         raise ShardRecovering
-    event, tiers = _draft(asked, _capacities(asked, sections), person.organizer_id, shards)
+    event, tiers = _draft(asked, _capacities(asked, sections), organizer_id, shards)
     _require_labels(asked)
     rows = [section._replace(event_id=event.id) for section in sections]
-    await events.add(services.pools.organizers, event, tiers, rows, _promos(asked))
-    return await view_of(services, event.id)
+    promos = _promos(asked)
+    async with tenants.rows_of(services.pools.organizers, organizer_id) as connection:
+        await events.add(connection, event, tiers, rows, promos)
+    return await view_of(services, event)
 
 
 def _require_labels(body: NewEvent) -> None:

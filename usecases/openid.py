@@ -14,8 +14,10 @@ import re
 import secrets
 
 from store import users, ways_in
+from store.users import User
 from store.ways_in import Removal
-from usecases import accounts, sessions, stepup, text, told
+from usecases import sessions, stepup, text, told
+from usecases.attempts import Try
 from usecases.asked import OpenIdReturn
 from usecases.denials import Denied, Why, as_value, not_found
 from usecases.flows import TTL_S, FlowKind, spend
@@ -57,24 +59,34 @@ async def finish(
     Atomicity: the flow is spent once the provider's word is proved, and then the session opened.
 
     Args:
-        origin: A word for the address that it is asked from; accounts are limited by it.
+        origin: A word for the address that it is asked from; what is missed, and accounts, are
+            limited by it.
 
         device: What the session's list is to call where it was opened.
     """
     provider = _provider(services, name)
-    word = await _proved(services, provider, asked, FlowKind.OPENID)
-    user_id = await _account_of(services, provider, word, origin)
-    return await sessions.open(services, user_id, method=METHOD, device=device)
+    word, tried = await _proved(services, provider, asked, FlowKind.OPENID, origin)
+    user = await _account_of(services, provider, word, origin)
+    await services.attempts.end_proof(tried, user.email)
+    return await sessions.open(
+        services, user.id, method=METHOD, device=device, version=user.token_version
+    )
 
 
 @as_value
 async def finish_link(
-    services: Services, person: Principal, name: str, asked: OpenIdReturn
+    services: Services, person: Principal, name: str, asked: OpenIdReturn, *, origin: str
 ) -> told.Identity:
-    """End the joining of an identity to one's account."""
+    """
+    End the joining of an identity to one's account.
+
+    Args:
+        origin: A word for the address that it is asked from; what is missed is limited by it.
+    """
     provider = _provider(services, name)
     await stepup.prove_by_passkey(services, person)
-    word = await _proved(services, provider, asked, FlowKind.LINK, user_id=person.user_id)
+    kind, user_id = FlowKind.LINK, person.user_id
+    word, _ = await _proved(services, provider, asked, kind, origin, user_id=user_id)
     pool = services.pools.sign_in
     known = await ways_in.identity(pool, word.issuer, word.subject)
     if known is None:
@@ -85,6 +97,7 @@ async def finish_link(
             issuer=word.issuer,
             subject=word.subject,
             email=email if email.isprintable() else "",
+            version=person.token_version,
         )
     if known is None:
         raise Denied(Why.TOO_MANY_WAYS_IN)
@@ -127,10 +140,27 @@ async def _proved(
     provider: Provider,
     asked: OpenIdReturn,
     kind: FlowKind,
+    origin: str,
     *,
     user_id: str = "",
+) -> tuple[Word, Try]:
+    """
+    Return the provider's word for who came back; raises `Denied` unless all is proved.
+
+    What is not proved counts; that a provider is away, or has told us of no code, does not.
+    """
+    tried = await services.attempts.begin_proof(origin)
+    try:
+        return await _word(services, provider, asked, kind, user_id), tried
+    except Denied as denied:
+        if denied.why is not Why.PROVIDER_AWAY and not asked.error:
+            await services.attempts.end_proof(tried, None)
+        raise
+
+
+async def _word(
+    services: Services, provider: Provider, asked: OpenIdReturn, kind: FlowKind, user_id: str
 ) -> Word:
-    """Return the provider's word for who came back; raises `Denied` unless all is proved."""
     flows = services.flows
     flow = flows.read(asked.flow, kind)
     if flow is None or (flow.provider, flow.user_id) != (provider.name, user_id):
@@ -151,14 +181,14 @@ async def _proved(
     return word
 
 
-async def _account_of(services: Services, provider: Provider, word: Word, origin: str) -> str:
-    """Return whose account an identity leads to, after making one if it must be."""
+async def _account_of(services: Services, provider: Provider, word: Word, origin: str) -> User:
+    """Return the account that an identity leads to, after making one if it must be."""
     pool = services.pools.sign_in
     # Twice, since somebody may make the same account meanwhile.
     for _ in range(2):
         known = await ways_in.identity(pool, word.issuer, word.subject)
         if known is not None:
-            return known.user_id
+            return await _let_in(services, known.user_id)
         profile = await provider.profile(word)
         email = verified_email(profile)
         if email is None:
@@ -166,17 +196,29 @@ async def _account_of(services: Services, provider: Provider, word: Word, origin
         own = {"issuer": word.issuer, "subject": word.subject, "email": email}
         user = await users.by_email(pool, text.email_forms(email))
         if user is None:
-            accounts.count_registration(services, origin)
+            await services.attempts.register(origin)
             password_hash = await services.passwords.hash(secrets.token_urlsafe(32))
             name = name_of(profile, email)
             made = await ways_in.make_account(pool, name=name, password_hash=password_hash, **own)
             if made is not None:
-                return made
-        elif user.role != "user" or not await ways_in.address_is_verified(pool, user.id):
-            raise Denied(Why.LINK_NEEDED)
-        elif await ways_in.add_identity(pool, user_id=user.id, **own) is not None:
-            return user.id
+                return await _let_in(services, made)
+        elif user.disabled_at is not None:
+            raise Denied(Why.ACCOUNT_DISABLED)
+        elif await ways_in.add_identity(
+            pool, user_id=user.id, version=user.token_version, by_address=True, **own
+        ):
+            return user
     raise Denied(Why.LINK_NEEDED)
+
+
+async def _let_in(services: Services, user_id: str) -> User:
+    """Return an account that somebody has proved to be theirs, unless it is kept out."""
+    user = await users.by_id(services.pools.sign_in, user_id)
+    if user is None:
+        raise Denied(Why.WRONG_CREDENTIALS)
+    if user.disabled_at is not None:
+        raise Denied(Why.ACCOUNT_DISABLED)
+    return user
 
 
 def _provider(services: Services, name: str) -> Provider:

@@ -30,11 +30,11 @@ from usecases.asked import NewPasskey, PasskeyName, PasskeySignIn
 from usecases.denials import Denied, Why, as_value, not_found
 from usecases.flows import TTL_S, Flow, FlowKind, spend
 from usecases.services import PasskeySite, Services
-from usecases.tokens import Principal
+from usecases.tokens import BY_PASSKEY, Principal
 
 log = structlog.get_logger()
 
-METHOD = "passkey"
+METHOD = BY_PASSKEY
 SITE_NAME = "Evently"
 #: Ed25519, ECDSA with P-256, RSA: what devices have, the best first.
 ALGORITHMS = [
@@ -60,19 +60,45 @@ async def begin(services: Services) -> told.PasskeyFlow:
 
 
 @as_value
-async def finish(services: Services, asked: PasskeySignIn, *, device: str) -> told.Session | Denied:
+async def finish(
+    services: Services, asked: PasskeySignIn, *, origin: str, device: str
+) -> told.Session | Denied:
     """
     End a sign-in by what a passkey has signed.
 
     Atomicity: the flow is spent, then the count of signatures noted, then the session opened.
+
+    Args:
+        origin: A word for the address that it is asked from; what is missed is limited by it.
     """
-    site, pool = _site(services), services.pools.sign_in
+    pool, site = services.pools.sign_in, _site(services)
     flow = _flow(services, asked.flow, FlowKind.PASSKEY)
-    credential = asked.credential
-    row = await ways_in.passkey(pool, base64url_to_bytes(credential.id))
-    if row is None or credential.response.user_handle != _handle(row.user_id):
-        raise _refused("unknown")
-    response = credential.response
+    row = await ways_in.passkey(pool, base64url_to_bytes(asked.credential.id))
+    user = await users.by_id(pool, row.user_id) if row is not None else None
+    tried = await services.attempts.begin_proof(origin, user.email if user is not None else "")
+    try:
+        if row is None or user is None:
+            raise _refused("unknown")
+        await _prove(services, site, flow, asked, row)
+    except Denied:
+        await services.attempts.end_proof(tried, None)
+        raise
+    await services.attempts.end_proof(tried, user.email)
+    if user.disabled_at is not None:
+        raise Denied(Why.ACCOUNT_DISABLED)
+    return await sessions.open(
+        services, user.id, method=METHOD, device=device, version=user.token_version
+    )
+
+
+async def _prove(
+    services: Services, site: PasskeySite, flow: Flow, asked: PasskeySignIn, row: ways_in.Passkey
+) -> None:
+    """Prove that a passkey has signed, here and now; raises `Denied`."""
+    pool = services.pools.sign_in
+    credential, response = asked.credential, asked.credential.response
+    if response.user_handle != _handle(row.user_id):
+        raise _refused("of another")
     _check_frame(response.client_data_json)
     proved = _verified(
         lambda: verify_authentication_response(
@@ -107,7 +133,6 @@ async def finish(services: Services, asked: PasskeySignIn, *, device: str) -> to
             user=row.user_id,
         )
         raise Denied(Why.SIGN_IN_REFUSED)
-    return await sessions.open(services, row.user_id, method=METHOD, device=device)
 
 
 @as_value
@@ -174,6 +199,7 @@ async def add(services: Services, person: Principal, asked: NewPasskey) -> told.
         transports=sorted(TRANSPORTS.intersection(response.transports)),
         is_synced=proved.credential_backed_up,
         name=asked.name,
+        version=person.token_version,
     )
     if row is None:
         is_known = await ways_in.passkey(pool, proved.credential_id) is not None
@@ -204,7 +230,7 @@ async def remove(services: Services, person: Principal, passkey_id: str) -> None
     """Take a passkey from one's account, unless it is the last way in, or must be there."""
     await stepup.prove(services, person)
     pool = services.pools.sign_in
-    keeps_one = services.tokens.wants_passkey(person.role)
+    keeps_one = await services.standings.needs_passkey(person)
     removal = await ways_in.remove_passkey(pool, person.user_id, passkey_id, keeps_one=keeps_one)
     if removal is Removal.UNKNOWN:
         raise not_found()

@@ -13,7 +13,7 @@ import time
 from store import ways_in
 from usecases.denials import Denied, Why
 from usecases.services import Services
-from usecases.tokens import Principal
+from usecases.tokens import BY_PASSKEY, Principal
 
 #: For how long a sign-in counts as recent, in seconds.
 RECENT_S = 600
@@ -40,5 +40,7 @@ async def prove_by_passkey(services: Services, person: Principal) -> None:
     Raises:
         Denied: `PASSKEY_REQUIRED`.
     """
-    if person.lacks_passkey and await ways_in.has_passkey(services.pools.sign_in, person.user_id):
+    if person.method == BY_PASSKEY or not await services.standings.needs_passkey(person):
+        return
+    if await ways_in.has_passkey(services.pools.sign_in, person.user_id):
         raise Denied(Why.PASSKEY_REQUIRED)

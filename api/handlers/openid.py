@@ -66,7 +66,9 @@ async def finish_link(request: web.Request) -> web.StreamResponse | Problem:
     """Join the identity; it is the caller's own from then on, and signs in to this account."""
     asked = await read_body(request, _RETURN)
     services, provider = _named(request)
-    told = await openid.finish_link(services, request[PRINCIPAL], provider, asked)
+    told = await openid.finish_link(
+        services, request[PRINCIPAL], provider, asked, origin=origin_of(request)
+    )
     return answer(told, status=201, headers=PERSONAL)
 
 

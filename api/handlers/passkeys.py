@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
+from api.addresses import origin_of
 from api.answers import PERSONAL, answer, answer_nothing
 from api.http import PRINCIPAL, SERVICES, device_of, read_body
 from api.problems import Problem
@@ -26,7 +27,8 @@ async def begin(request: web.Request) -> web.StreamResponse | Problem:
 async def finish(request: web.Request) -> web.StreamResponse | Problem:
     """End a sign-in by what a passkey has signed."""
     asked = await read_body(request, _SIGN_IN)
-    told = await passkeys.finish(request.app[SERVICES], asked, device=device_of(request))
+    origin, device = origin_of(request), device_of(request)
+    told = await passkeys.finish(request.app[SERVICES], asked, origin=origin, device=device)
     return answer(told, headers=PERSONAL)
 
 

@@ -1,8 +1,5 @@
 -- Signing in without a password: accounts at OpenID providers, and passkeys.
 
--- Since when an address is known to be the account's; an identity is joined to no other by itself.
-ALTER TABLE users ADD COLUMN IF NOT EXISTS email_verified_at timestamptz;
-
 -- Accounts made by a provider's word have a password that nobody knows, until one is set.
 ALTER TABLE users ADD COLUMN has_password boolean NOT NULL DEFAULT true;
 

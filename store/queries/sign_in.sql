@@ -26,10 +26,15 @@ SELECT id, user_id, issuer, subject, email, created_at, used_at
 FROM identities WHERE user_id = $1 ORDER BY id;
 
 -- insert_identity --
--- No row comes back if it is somebody's already, or the account has as many as may be, or is gone.
+-- No row comes back if it is somebody's already, or the account has as many as may be, or is gone or
+-- kept out, or what the person has proved is over: a reset waits here, or is waited for. By itself
+-- ($8) it is joined to a buyer's account alone, which has proved the address.
 INSERT INTO identities (id, user_id, issuer, subject, email)
 SELECT $1::text, users.id, $3::text, $4::text, $5::text FROM users
 WHERE users.id = $2::text AND (SELECT count(*) FROM identities WHERE user_id = $2::text) < $6::int
+  AND disabled_at IS NULL AND token_version <= $7::int
+  AND (NOT $8::boolean OR (role = 'user' AND email_verified_at IS NOT NULL AND NOT is_claim))
+FOR NO KEY UPDATE
 ON CONFLICT DO NOTHING
 RETURNING id, user_id, issuer, subject, email, created_at, used_at;
 
@@ -40,16 +45,15 @@ DELETE FROM identities WHERE user_id = $1 AND id = $2 RETURNING id;
 -- The provider's word is taken for the address; the password is one that nobody knows.
 UPDATE users SET has_password = false, email_verified_at = now() WHERE id = $1;
 
--- address_is_verified --
-SELECT email_verified_at IS NOT NULL FROM users WHERE id = $1;
-
 -- insert_passkey --
--- No row comes back if the credential is somebody's already, or the account has as many as may be.
+-- No row comes back if the credential is somebody's already, or as in `insert_identity`.
 INSERT INTO passkeys
     (id, user_id, credential_id, public_key, sign_count, transports, is_synced, name)
 SELECT $1::text, users.id, $3::bytea, $4::bytea, $5::bigint, $6::text[], $7::boolean, $8::text
 FROM users
 WHERE users.id = $2::text AND (SELECT count(*) FROM passkeys WHERE user_id = $2::text) < $9::int
+  AND disabled_at IS NULL AND token_version <= $10::int
+FOR NO KEY UPDATE
 ON CONFLICT DO NOTHING
 RETURNING id, user_id, credential_id, public_key, sign_count, transports, is_synced, name,
           created_at, used_at;
@@ -91,4 +95,10 @@ DELETE FROM passkeys WHERE user_id = (
     ORDER BY email = ($1::text[])[cardinality($1::text[])] DESC, created_at, id
     LIMIT 1
 )
-RETURNING id;
+RETURNING user_id;
+
+-- delete_identities_of --
+DELETE FROM identities WHERE user_id = $1;
+
+-- delete_passkeys_of --
+DELETE FROM passkeys WHERE user_id = $1;

@@ -18,7 +18,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, urlsplit
 
@@ -127,11 +127,13 @@ async def ended(
     return await world.call("POST", f"{path}/finish", json={"flow": flow} | known, **call)
 
 
-async def signed_in(world: World, subject: str, **changes: str) -> Answer:
+async def signed_in(
+    world: World, subject: str, *, headers: Mapping[str, str] | None = None, **changes: str
+) -> Answer:
     """Sign in by the real provider."""
     begin = await begun(world)
     back = await consent(begin["authorization_url"], subject, **changes)
-    return await ended(world, begin["flow"], back)
+    return await ended(world, begin["flow"], back, headers=headers)
 
 
 def encoded(raw: bytes) -> str:

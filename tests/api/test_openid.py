@@ -14,6 +14,7 @@ import pytest
 from api.http import SERVICES
 from tests.api.provider import MockProvider, begun, consent, ended, signed_in
 from tests.api.test_accounts import account
+from tests.api.test_limits import LOOPBACK
 from tests.api.world import Answer, Serve, World, check_problem
 from usecases.passwords import hash_now
 from usecases.stepup import RECENT_S
@@ -326,12 +327,13 @@ async def test_s38_taking_an_identity_away(known: World, mock: MockProvider) -> 
 async def test_s38_accounts_are_limited_by_address(mock: MockProvider, serve: Serve) -> None:
     """S38: accounts that are made by a provider's word count like all others."""
     limit = {"registration_limit_attempts": 2, "registration_limit_window_ms": 3_600_000}
-    async with serve(**mock.options(), **limit) as world:
+    async with serve(trusted_proxies=LOOPBACK, **mock.options(), **limit) as world:
+        place = {"X-Forwarded-For": f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"}
         subjects = [await somebody(mock) for _ in range(3)]
-        answers = [await signed_in(world, subject) for subject in subjects]
+        answers = [await signed_in(world, subject, headers=place) for subject in subjects]
         assert [200, 200] == [answer.status for answer in answers[:2]]
         check_problem(answers[2], 429, "rate_limited")
-        assert 200 == (await signed_in(world, subjects[0])).status
+        assert 200 == (await signed_in(world, subjects[0], headers=place)).status
 
 
 async def test_s38_keys_rotate(known: World, mock: MockProvider) -> None:

@@ -27,7 +27,6 @@ from tests.api.test_accounts import account
 from tests.api.world import Answer, Serve, World, check_problem, new_event
 from usecases.passwords import hash_now
 from usecases.stepup import RECENT_S
-from usecases.tokens import Principal
 
 MINE = "/v1/me/passkeys"
 
@@ -325,8 +324,7 @@ async def test_s39_bounded_number(world: World, monkeypatch: pytest.MonkeyPatch)
 
 async def test_s39_token_of_a_deleted_account(world: World) -> None:
     """S39: who is not there makes no passkey."""
-    person = Principal(new_id("usr"), "user", None, "password", int(time.time()))
-    token = world.client.app[SERVICES].tokens.issue(person)
+    token = world.token(new_id("usr"), is_fresh=True)
     check_problem(await world.call("POST", f"{MINE}/begin", token=token), 404, "not_found")
 
 
