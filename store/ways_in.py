@@ -10,12 +10,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 
 from engine.ids import new_id
-from store import users
+from store import outbox, users
 from store.sql import Executor, InTransaction, query
 
 #: Identities, and passkeys, that one account may have.
@@ -113,6 +113,18 @@ async def add_identity(
     return None if row is None else Identity(*row)
 
 
+async def join(pool: asyncpg.Pool, **new: Any) -> Identity | None:
+    """Join an identity to an account as `add_identity` does, and tell its owner; one transaction."""
+    async with pool.acquire() as connection, connection.transaction():
+        made = await add_identity(connection, **new)
+        if made is not None:
+            payload = {"issuer": made.issuer}
+            await outbox.account_message(
+                connection, "account.identity_added", made.user_id, payload
+            )
+        return made
+
+
 async def make_account(
     pool: asyncpg.Pool, *, email: str, name: str, password_hash: str, issuer: str, subject: str
 ) -> str | None:
@@ -145,7 +157,8 @@ async def make_account(
 
 async def remove_identity(pool: asyncpg.Pool, user_id: str, identity_id: str) -> Removal:
     """Take an identity away from its account, unless it is the last way in. One transaction."""
-    return await _remove(pool, user_id, identity_id, query("delete_identity"), keeps_one=False)
+    kind, statement = "account.identity_removed", query("delete_identity")
+    return await _remove(pool, user_id, identity_id, kind, statement, keeps_one=False)
 
 
 async def passkey(database: Executor, credential_id: bytes) -> Passkey | None:
@@ -198,6 +211,16 @@ async def add_passkey(
     return None if row is None else Passkey(*row)
 
 
+async def enrol(pool: asyncpg.Pool, **new: Any) -> Passkey | None:
+    """Add a passkey as `add_passkey` does, and tell the account's owner; one transaction."""
+    async with pool.acquire() as connection, connection.transaction():
+        made = await add_passkey(connection, **new)
+        if made is not None:
+            payload = {"name": made.name}
+            await outbox.account_message(connection, "account.passkey_added", made.user_id, payload)
+        return made
+
+
 async def use_passkey(
     database: Executor, passkey_id: str, *, sign_count: int, is_synced: bool
 ) -> bool:
@@ -223,7 +246,8 @@ async def remove_passkey(
     Args:
         keeps_one: Whether the account must keep a passkey, whatever else it has.
     """
-    return await _remove(pool, user_id, passkey_id, query("delete_passkey"), keeps_one=keeps_one)
+    kind, statement = "account.passkey_removed", query("delete_passkey")
+    return await _remove(pool, user_id, passkey_id, kind, statement, keeps_one=keeps_one)
 
 
 async def forget_passkeys(connection: InTransaction, forms: Sequence[str]) -> int:
@@ -248,8 +272,9 @@ async def drop_all(connection: InTransaction, user_id: str) -> None:
 
 
 async def _remove(
-    pool: asyncpg.Pool, user_id: str, own_id: str, statement: str, *, keeps_one: bool
+    pool: asyncpg.Pool, user_id: str, own_id: str, kind: str, statement: str, *, keeps_one: bool
 ) -> Removal:
+    """Take a way in away and tell the account's owner, by a message of a kind."""
     async with pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
@@ -259,6 +284,7 @@ async def _remove(
             if await connection.fetchval(statement, user_id, own_id) is None:
                 outcome = Removal.UNKNOWN
             elif await _may_go(connection, user_id, bool(has_password), keeps_one=keeps_one):
+                await outbox.account_message(connection, kind, user_id, {})
                 outcome = Removal.DONE
         finally:
             is_done = outcome is Removal.DONE

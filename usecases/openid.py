@@ -91,7 +91,7 @@ async def finish_link(
     known = await ways_in.identity(pool, word.issuer, word.subject)
     if known is None:
         email = str(word.claims.get("email") or "")[: text.EMAIL_CHARS_MAX]
-        known = await ways_in.add_identity(
+        known = await ways_in.join(
             pool,
             user_id=person.user_id,
             issuer=word.issuer,
@@ -204,7 +204,7 @@ async def _account_of(services: Services, provider: Provider, word: Word, origin
                 return await _let_in(services, made)
         elif user.disabled_at is not None:
             raise Denied(Why.ACCOUNT_DISABLED)
-        elif await ways_in.add_identity(
+        elif await ways_in.join(
             pool, user_id=user.id, version=user.token_version, by_address=True, **own
         ):
             return user

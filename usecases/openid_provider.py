@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus, urlsplit
 
@@ -27,6 +28,7 @@ from joserfc.errors import BadSignatureError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet, import_key
 from joserfc.jws import JWSRegistry
 
+from engine.errors import Overloaded
 from usecases import text
 from usecases.denials import Denied, Why
 from usecases.outside import Fetch, Fetched, Unreachable
@@ -43,6 +45,9 @@ KEYS_AGE_S = 300.0
 #: How long it is not asked again after it did not answer, in seconds.
 REST_S = 2.0
 KEYS_MAX = 50
+#: Who may wait at once for what a provider says of itself; one more is told to come back, so that
+#: who signs in otherwise finds room.
+WAITING_MAX = 64
 SCOPE = "openid email profile"
 NAME_CHARS_MAX = 200
 
@@ -103,6 +108,7 @@ class Provider:
         self._keys: tuple[KeySet, float] | None = None
         #: One asks, the others wait for the same; after a failure all are told it for a while.
         self._asking = asyncio.Lock()
+        self._waiting = 0
         self._failed: tuple[str, float] = ("", 0.0)
 
     async def authorization_url(self, *, state: str, nonce: str, verifier: str) -> str:
@@ -169,7 +175,7 @@ class Provider:
         """Return what the provider says of itself (OpenID Connect Discovery 1.0)."""
         if (known := self._remembered()) is not None:
             return known
-        async with self._asking:
+        async with self._turn():
             if (known := self._remembered()) is not None:
                 return known
             url = self.issuer.rstrip("/") + "/.well-known/openid-configuration"
@@ -179,6 +185,17 @@ class Provider:
                 raise self._away("its description is not good")
             self._metadata = metadata, time.monotonic()
             return metadata
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._waiting >= WAITING_MAX:
+            raise Overloaded
+        self._waiting += 1
+        try:
+            async with self._asking:
+                yield
+        finally:
+            self._waiting -= 1
 
     def _remembered(self) -> _Metadata | None:
         known = self._metadata
@@ -284,7 +301,7 @@ class Provider:
         claims.validate(leeway=LEEWAY_S)
 
     async def _fetch_keys(self, metadata: _Metadata) -> KeySet:
-        async with self._asking:
+        async with self._turn():
             told = self._object(await self._asked(metadata.jwks_uri))
             rows = told.get("keys") if told is not None else None
             if not isinstance(rows, list):

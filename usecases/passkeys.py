@@ -190,7 +190,7 @@ async def add(services: Services, person: Principal, asked: NewPasskey) -> told.
         )
     )
     await spend(pool, flow)
-    row = await ways_in.add_passkey(
+    row = await ways_in.enrol(
         pool,
         user_id=person.user_id,
         credential_id=proved.credential_id,

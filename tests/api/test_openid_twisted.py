@@ -400,6 +400,20 @@ async def test_s38_many_wait_for_one_provider(
         assert [path] == twisted.asked
 
 
+async def test_s38_who_waits_for_a_provider_is_bounded(
+    twisted: TwistedProvider, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S38: only so many wait for a provider that hangs; the next is told to come back."""
+    monkeypatch.setattr("api.outgoing.TIMEOUT_S", 1.0)
+    monkeypatch.setattr("usecases.openid_provider.WAITING_MAX", 2)
+    async with serve(**twisted.options()) as world:
+        twisted.silent = {"/.well-known/openid-configuration"}
+        answers = await asyncio.gather(*(_try(world, twisted) for _ in range(5)))
+        codes = sorted(answer.body["code"] for answer in answers)
+        assert ["backpressure"] * 3 + ["provider_unavailable"] * 2 == codes
+        twisted.silent = set()
+
+
 async def test_s38_requests_outside_are_bounded(
     known: World, twisted: TwistedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,10 @@ async def test_admin_forgets_passkeys(servers: dict[str, str], database: asyncpg
     assert "passkeys_forgotten" in log
     left = [len(await ways_in.passkeys(database, user_id)) for _, user_id in ids.values()]
     assert [0, 2] == left
+    # Who has the devices may have open sessions on them.
+    versions = "SELECT token_version FROM users WHERE id = ANY ($1) ORDER BY role DESC"
+    own = await database.fetch(versions, [user_id for _, user_id in ids.values()])
+    assert [1, 0] == [row["token_version"] for row in own]
     for email in (ids["admin"][0], ids["user"][0]):
         code, _, log = await evently(*command, email, **servers)
         assert (2, True) == (code, "has a passkey" in log)
