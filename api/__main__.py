@@ -30,6 +30,8 @@ async def serve(settings: Settings) -> None:
     fields = msgspec.structs.asdict(settings) | {
         "redis_servers": settings.redis_servers_as("api"),
         "database_url": settings.database_url_as("api"),
+        "openid_providers": settings.openid_providers,
+        "passkey_origins": settings.passkey_sites,
     }
     options = Options(**{name: fields[name] for name in Options.__slots__})
     # No access log: it costs more than half the throughput. Metrics count instead.
@@ -40,6 +42,7 @@ async def serve(settings: Settings) -> None:
             availability_age_ms_max=settings.availability_age_ms_max,
             trusted_proxies=networks(settings.trusted_proxies),
             cors_origins=settings.cors_allowed,
+            openid_hosts=settings.openid_hosts_allowed,
             under_way_max={
                 Work.SALES: settings.sales_under_way_max,
                 Work.LOOKS: settings.looks_under_way_max,

@@ -20,6 +20,7 @@ from api.leftovers import LEFTOVERS, MAPS, MAPS_MAX, Leftovers
 from api.malformed import expects_nothing_else, objection
 from api.middleware import middleware
 from api.openapi import describe
+from api.outgoing import Outgoing
 from api.policy import enforce
 from api.routes import ROUTES
 from api.scopes import opening
@@ -35,6 +36,7 @@ def create_app(
     availability_age_ms_max: int,
     trusted_proxies: Sequence[Network] = (),
     cors_origins: Iterable[str] = (),
+    openid_hosts: Iterable[str] = (),
     under_way_max: Mapping[Work, int] | None = None,
 ) -> web.Application:
     """
@@ -49,12 +51,19 @@ def create_app(
 
         cors_origins: Sites whose pages may use the API from a browser.
 
+        openid_hosts: Hosts that may be asked beside those of the issuers.
+
         under_way_max: Requests under way at a time by kind of work; what is not named has no bound.
     """
     app = web.Application(middlewares=[middleware], client_max_size=body_bytes_max)
 
     async def services(app: web.Application) -> AsyncIterator[None]:
-        async with opened(options) as app[SERVICES]:
+        issuers = [issuer for issuer, _, _ in options.openid_providers.values()]
+        hosts = [f"https://{host}" for host in openid_hosts]
+        async with (
+            Outgoing([*issuers, *hosts]) as outgoing,
+            opened(options, outgoing.fetch) as app[SERVICES],
+        ):
             flushing = asyncio.create_task(metrics.keep_flushing())
             yield
             flushing.cancel()

@@ -237,6 +237,54 @@ wrong_credentials 401 Address or password is wrong.
 There is no account with this address and this password.
 Check both and try again.
 
+sign_in_over 401 The sign-in is over, or was not begun here.
+It was begun too long ago, or by somebody else, or it has been used: each ends once.
+Begin anew, and bring back the `flow` that you get then.
+
+sign_in_refused 401 The sign-in could not be proved.
+What the provider or the passkey says is not proved, or not of this sign-in; or it was broken off.
+Begin anew; if it happens again, sign in another way, and tell the operator the `request_id`.
+
+provider_unavailable 503 The provider does not answer.
+The provider that you sign in by cannot be asked right now; all else goes on.
+Try again after the time in `Retry-After`, or take another way to sign in.
+
+address_unverified 409 The provider does not vouch for an address.
+There is no account for you yet, and one is made only with an address that it has verified.
+Verify your address there and sign in again; or register here, and join the provider to that.
+
+link_needed 409 There is an account with this address.
+Its owner joins the provider to it; by itself that is done if both sides verified the address.
+Sign in to it as usual (or reset its password), and join the provider there: `/v1/me/identities`.
+
+identity_taken 409 This identity belongs to another account.
+Somebody joined it to their account before, perhaps you to another one of yours.
+Sign in by it, and take it from that account first.
+
+passkey_known 409 This passkey is registered already.
+A passkey belongs to one account.
+Use it to sign in, or make another one.
+
+passkeys_off 404 There are no passkeys here.
+The operator has not named the site for which passkeys are.
+Sign in another way; the operator sets `EVENTLY_PASSKEY_RP_ID` and `EVENTLY_PASSKEY_ORIGINS`.
+
+too_many_ways_in 409 The account has as many as it may.
+An account has a bounded number of passkeys, and of identities at providers.
+Remove one that you do not use first.
+
+last_way_in 409 Without it nobody could sign in.
+It is the account's last way in, or the last passkey of a role that must have one.
+Add another one first, or set a password.
+
+sign_in_again 403 Sign in again for this.
+Ways into the account change only soon after a sign-in, so that a stolen token does not do it.
+Sign in again, by any way that you have, and repeat it within ten minutes.
+
+passkey_required 403 The role asks for a passkey.
+The rights of your role are there for who signed in by a passkey alone.
+Sign in by your passkey; if you have none yet, make it at `/v1/me/passkeys`, and then sign in by it.
+
 forbidden 403 The account may not do this.
 You are logged in, but your role does not reach that far.
 Use an account of the organizer or of an admin.
@@ -246,7 +294,7 @@ An account that is erased cannot give anything back any more, nor be told of cha
 Say in `bookings` what becomes of them: `cancel` gives them back, `keep` leaves them good.
 
 account_disabled 403 The account is kept out.
-The password is right, but an operator has disabled the account.
+You are who you say, but an operator has disabled the account.
 Ask the operator of the service why, and to enable it.
 
 last_owner 409 The organizer must keep an owner.

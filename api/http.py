@@ -108,6 +108,11 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[Body]) -> Body:
     return body
 
 
+def device_of(request: web.Request) -> str:
+    """Return what the caller's device says of itself."""
+    return request.headers.get(hdrs.USER_AGENT, "")
+
+
 def idempotency_key(request: web.Request) -> str:
     """
     Return the key that names this attempt, bare or quoted, under either header name.

@@ -165,6 +165,8 @@ def _codes(row: Route) -> list[tuple[int, str]]:
         codes += [(403, "forbidden"), (503, "database_busy"), (503, "database_unavailable")]
     if row.policy in _WITH_TOKEN:
         codes.append((403, "insufficient_scope"))
+    if (403, "forbidden") in codes:
+        codes.append((403, "passkey_required"))
     return list(dict.fromkeys(codes))
 
 

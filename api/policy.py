@@ -17,6 +17,7 @@ from api import principals
 from api.http import PRINCIPAL, SERVICES
 from api.problems import Problem
 from api.quota import over_quota
+from store.organizers import Standing
 from usecases.tokens import Principal
 
 #: A problem may be returned as well as raised: most of a rush is told that it is sold out.
@@ -78,22 +79,28 @@ def enforce(policy: Policy, handler: Handler, *, scopes: frozenset[str] = frozen
             if policy is not Policy.PUBLIC:
                 return refused or principals.unauthorized("The request needs an access token.")
         else:
-            if asks_standing and not await _is_let_in(request, policy, principal):
-                raise Problem(403, "forbidden", "The account may not do this.")
+            if asks_standing:
+                _let_in(policy, await _standing_of(request, policy, principal))
             request[PRINCIPAL] = principal
         return await handler(request)
 
     return guarded
 
 
-async def _is_let_in(request: web.Request, policy: Policy, principal: Principal) -> bool:
+async def _standing_of(request: web.Request, policy: Policy, principal: Principal) -> Standing:
     standings = request.app[SERVICES].standings
     if policy is Policy.STAFF:
         # At the gate people are let in while PostgreSQL is away; whatever else is asked needs it.
-        standing = await standings.at_gate(principal)
-        return standing.is_admin or bool(standing.places)
-    standing = await standings.of(principal)
-    if policy is Policy.ADMIN:
-        return standing.is_admin
+        return await standings.at_gate(principal)
+    return await standings.of(principal)
+
+
+def _let_in(policy: Policy, standing: Standing) -> None:
+    """Raise the problem of whoever is not what a policy asks for."""
     roles = {place.role for place in standing.places.values()}
-    return standing.is_admin or bool(roles & _LEADERS)
+    asked = {Policy.STAFF: bool(roles), Policy.ORGANIZER: bool(roles & _LEADERS)}
+    if standing.is_admin or asked.get(policy, False):
+        return
+    if standing.lacks_passkey:
+        raise Problem(403, "passkey_required", "The role asks for a passkey.")
+    raise Problem(403, "forbidden", "The account may not do this.")

@@ -21,9 +21,11 @@ from api.handlers import (
     gifts,
     holds,
     keys,
+    openid,
     operators,
     ops,
     organizers,
+    passkeys,
     privacy,
     problems,
     receipts,
@@ -147,6 +149,8 @@ _UNDO = f"409 not_checked_in {_SCAN}"
 _CLOSE = f"409 not_on_sale {_LOOK}"
 _REOPEN = f"409 event_cancelled 409 event_ended 409 sale_closed {_CLOSE}"
 _SEATS = f"409 seat_taken {_CLOSE}"
+_RETURNED = f"401 sign_in_over 401 sign_in_refused 404 not_found 503 provider_unavailable {_STORED}"
+_PROVE = f"403 sign_in_again 403 passkey_required {_STORED}"
 _CHANGE = (
     "409 capacity_below_taken 409 tier_has_seats 409 event_ended 409 event_cancelled "
     f"409 sale_closed 412 precondition_failed 428 precondition_required {_CLOSE}"
@@ -213,6 +217,81 @@ ROUTES: tuple[Route, ...] = (
         told.Session,
         f"401 wrong_credentials 403 account_disabled 429 rate_limited {_SIGN_IN}",
         body=asked.Login,
+    ),
+    _route("GET /v1/auth/openid public", openid.providers, schemas.OpenIdProviders),
+    _route(
+        "POST /v1/auth/openid/{provider}/begin public",
+        openid.begin,
+        told.OpenIdFlow,
+        "404 not_found 503 backpressure 503 provider_unavailable",
+    ),
+    _route(
+        "POST /v1/auth/openid/{provider}/finish public",
+        openid.finish,
+        told.Session,
+        f"409 address_unverified 409 link_needed 429 rate_limited 503 backpressure "
+        f"401 wrong_credentials 403 account_disabled {_RETURNED}",
+        body=asked.OpenIdReturn,
+    ),
+    _route(
+        "POST /v1/auth/passkeys/begin public", passkeys.begin, told.PasskeyFlow, "404 passkeys_off"
+    ),
+    _route(
+        "POST /v1/auth/passkeys/finish public",
+        passkeys.finish,
+        told.Session,
+        "401 sign_in_over 401 sign_in_refused 401 wrong_credentials 403 account_disabled "
+        f"404 passkeys_off {_STORED}",
+        body=asked.PasskeySignIn,
+    ),
+    _route("GET /v1/me/identities user", openid.listing, schemas.Identities, _STORED),
+    _route(
+        "POST /v1/me/identities/{provider}/begin user",
+        openid.begin_link,
+        told.OpenIdFlow,
+        f"404 not_found 503 backpressure 503 provider_unavailable {_PROVE}",
+    ),
+    _route(
+        "POST /v1/me/identities/{provider}/finish user 201",
+        openid.finish_link,
+        told.Identity,
+        "403 passkey_required 409 identity_taken 409 too_many_ways_in 503 backpressure "
+        f"{_RETURNED}",
+        body=asked.OpenIdReturn,
+    ),
+    _route(
+        "DELETE /v1/me/identities/{identity_id} user 204",
+        openid.unlink,
+        None,
+        f"404 not_found 409 last_way_in {_PROVE}",
+    ),
+    _route("GET /v1/me/passkeys user", passkeys.listing, schemas.Passkeys, _STORED),
+    _route(
+        "POST /v1/me/passkeys/begin user",
+        passkeys.begin_adding,
+        told.NewPasskeyFlow,
+        f"404 not_found 404 passkeys_off {_PROVE}",
+    ),
+    _route(
+        "POST /v1/me/passkeys user 201",
+        passkeys.add,
+        told.Passkey,
+        "401 sign_in_over 401 sign_in_refused 403 passkey_required 404 passkeys_off "
+        f"409 passkey_known 409 too_many_ways_in {_STORED}",
+        body=asked.NewPasskey,
+    ),
+    _route(
+        "PATCH /v1/me/passkeys/{passkey_id} user",
+        passkeys.rename,
+        told.Passkey,
+        f"404 not_found {_STORED}",
+        body=asked.PasskeyName,
+    ),
+    _route(
+        "DELETE /v1/me/passkeys/{passkey_id} user 204",
+        passkeys.remove,
+        None,
+        f"404 not_found 409 last_way_in {_PROVE}",
     ),
     _route(
         "POST /v1/auth/refresh public",

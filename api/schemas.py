@@ -21,10 +21,13 @@ from usecases.told import (
     Event,
     EventOrder,
     Gift,
+    Identity,
     Invitation,
     ListedTicket,
     Member,
+    OpenIdProvider,
     Organizer,
+    Passkey,
     Scanned,
     SignedIn,
     Ticket,
@@ -45,6 +48,24 @@ class GiftPage(Told, frozen=True, kw_only=True):
     data: list[Gift]
     has_more: bool
     next_cursor: str | None
+
+
+class OpenIdProviders(Told, frozen=True, kw_only=True):
+    """All providers that one can sign in by."""
+
+    data: list[OpenIdProvider]
+
+
+class Identities(Told, frozen=True, kw_only=True):
+    """All identities of the caller at providers, the oldest first."""
+
+    data: list[Identity]
+
+
+class Passkeys(Told, frozen=True, kw_only=True):
+    """All passkeys of the caller, the oldest first."""
+
+    data: list[Passkey]
 
 
 class TicketPage(Told, frozen=True, kw_only=True):

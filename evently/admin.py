@@ -18,7 +18,7 @@ import structlog
 from evently.embedded import ServerError
 from evently.operators import operator
 from evently.settings import Settings
-from store import acts, operators, users
+from store import acts, operators, users, ways_in
 from store.operators import Outcome, Role
 from store.pool import connect
 from store.tenants import accounts
@@ -91,6 +91,31 @@ async def reset_admin(settings: Settings, email: str) -> str:
         raise ServerError(f"no admin has the address {email}: see --email")
     log.warning("admin has a new password", action="admin_reset", user=user_id, by_uid=os.getuid())
     return password
+
+
+async def forget_passkeys(settings: Settings, email: str) -> int:
+    """
+    Delete all passkeys of an admin, who has lost the devices that they are on.
+
+    Where admins must have a passkey, the first is made anew after the password: reset it first if
+    somebody else may know it. All sessions and access tokens are over: who has the devices may
+    have those.
+
+    Args:
+        email: The admin's address.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        ServerError: no admin of this address has any.
+    """
+    async with _connected(settings) as connection, connection.transaction():
+        count = await ways_in.forget_passkeys(connection, email_forms(email))
+    if not count:
+        raise ServerError(f"no admin of the address {email} has a passkey: see --email")
+    log.warning("admin's passkeys are gone", action="passkeys_forgotten", by_uid=os.getuid())
+    return count
 
 
 async def add_account(

@@ -187,6 +187,21 @@ def lift_limits(
     typer.echo(f"{number} limits lifted")
 
 
+@admin.command("forget-passkeys")
+def forget_passkeys(
+    email: Annotated[str, typer.Option(help="The admin's address, if it is another.")] = "",
+) -> None:
+    """Delete the admin's passkeys, whose devices are lost; new ones are made after the password."""
+    from evently import admin as practice  # noqa: PLC0415
+    from evently import logs  # noqa: PLC0415
+
+    settings = Settings.load().require("database_url")
+    logs.to_stderr()
+    email = email or settings.admin_email
+    count = asyncio.run(practice.forget_passkeys(settings, email))
+    typer.echo(f"{email}  {count} passkeys deleted")
+
+
 @redis_log.command("check")
 def check_log() -> None:
     """Say whether the log of the embedded Redis, which must not run, is whole: 0 yes, 1 no."""

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from dotenv.parser import parse_stream
@@ -34,14 +34,24 @@ DATABASE_PASSWORDS = (
     *(f"database_{role}_password" for role in DATABASE_ROLES),
 )
 #: Settings that are secret as a whole, and those with a password in a URL.
-_KEYS = frozenset({"jwt_secret", "ticket_signing_key", *REDIS_PASSWORDS, *DATABASE_PASSWORDS})
+_KEYS = frozenset(
+    {
+        "jwt_secret",
+        "ticket_signing_key",
+        "openid_client_secrets",
+        *REDIS_PASSWORDS,
+        *DATABASE_PASSWORDS,
+    }
+)
 SECRET_FIELDS = _KEYS | {"redis_url", "database_url"}
 JWT_SECRET_BYTES_MIN = 32
 #: Names the part of `evently up` that a process is: it has its secrets, and looks for no others.
 PART = "EVENTLY_PART"
 #: The secrets of each kind of part; all parts have the servers' addresses.
 SECRETS_OF: Mapping[str, frozenset[str]] = {
-    "api": frozenset({"jwt_secret", "ticket_signing_key", "redis_api_password"}),
+    "api": frozenset(
+        {"jwt_secret", "ticket_signing_key", "openid_client_secrets", "redis_api_password"}
+    ),
     "persister": frozenset({"redis_persister_password"}),
     "sweeper": frozenset({"redis_sweeper_password"}),
     "coordinator": frozenset({"redis_coordinator_password"}),
@@ -54,6 +64,13 @@ RUNNING_FILE = "running.json"
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 _TICKET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=?")
 
+#: An issuer: over TLS, or on this very machine, for trials; no query, no user.
+_ISSUER = re.compile(
+    r"https://[a-z0-9.-]+(:[0-9]{1,5})?(/[^?#\s]*)?"
+    r"|http://(127\.0\.0\.1|\[::1\]|localhost)(:[0-9]{1,5})?(/[^?#\s]*)?"
+)
+_HOST = re.compile(r"[a-z0-9.-]+(:[0-9]{1,5})?")
+_NAMED_VALUE = re.compile(r"([a-z0-9][a-z0-9_-]{0,31})=(.+)")
 #: Name of a server that has none.
 ONLY_SERVER = "0"
 #: A server with its name: `a=redis://host`.
@@ -159,6 +176,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     passwords_waiting_max: Annotated[int, Meta(ge=0, le=10_000)] = 64
     #: Address of the admin account that the first start makes.
     admin_email: str = "admin@evently.localhost"
+
+    #: OpenID providers to sign in by: `name=issuer` for each, comma-separated. Empty: none.
+    openid_issuers: str = ""
+    #: What this service is called there: `name=client_id` for each.
+    openid_client_ids: str = ""
+    #: What it proves that with: `name=secret` for each that has one.
+    openid_client_secrets: str = ""
+    #: Address of the page that providers lead back to, as registered there.
+    openid_redirect_url: str = ""
+    #: Hosts that providers name for tokens and keys beside their issuer's, comma-separated.
+    openid_hosts: str = ""
+    #: Domain that passkeys are good on, such as `example.org`. Empty: there are no passkeys.
+    passkey_rp_id: str = ""
+    #: Where pages use them, comma-separated, as `https://tickets.example.org`.
+    passkey_origins: str = ""
+    #: Whether an admin's rights come by a passkey alone: optional or required.
+    admin_passkeys: Literal["optional", "required"] = "optional"
 
     #: Number of shards that a new deployment begins with; `evently shards add` makes more.
     shards: Annotated[int, Meta(ge=1, le=4096)] = 1
@@ -288,6 +322,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
                 ipaddress.ip_network(network)
             except ValueError as error:
                 raise ValueError(f"EVENTLY_TRUSTED_PROXIES: {error}") from error
+        self._check_openid()
+        self._check_passkeys()
         for origin in self.cors_allowed:
             if _ORIGIN.fullmatch(origin) is None:
                 raise ValueError(f"EVENTLY_CORS_ORIGINS: {origin} is not like https://example.org")
@@ -297,6 +333,48 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             raise ValueError(
                 "EVENTLY_PERSIST_RECORDS_MAX is above EVENTLY_JOURNAL_BACKLOG_RECORDS_MAX"
             )
+
+    def _check_openid(self) -> None:
+        issuers = _named("EVENTLY_OPENID_ISSUERS", self.openid_issuers)
+        for issuer in issuers.values():
+            if _ISSUER.fullmatch(issuer) is None:
+                raise ValueError(
+                    f"EVENTLY_OPENID_ISSUERS: {issuer} is not like https://accounts.example.org"
+                )
+        if len(set(issuers.values())) < len(issuers):
+            raise ValueError("EVENTLY_OPENID_ISSUERS names an issuer twice")
+        clients = _named("EVENTLY_OPENID_CLIENT_IDS", self.openid_client_ids)
+        if clients.keys() != issuers.keys():
+            raise ValueError("EVENTLY_OPENID_CLIENT_IDS does not name those of the issuers")
+        secrets = _named("EVENTLY_OPENID_CLIENT_SECRETS", self.openid_client_secrets)
+        # A part that has no secrets is given none: `of_part`.
+        if secrets.keys() - issuers.keys():
+            raise ValueError("EVENTLY_OPENID_CLIENT_SECRETS names one that is no issuer")
+        for host in self.openid_hosts_allowed:
+            if _HOST.fullmatch(host) is None:
+                raise ValueError(f"EVENTLY_OPENID_HOSTS: {host} is not like keys.example.org")
+        if issuers and _ISSUER.fullmatch(self.openid_redirect_url) is None:
+            raise ValueError(
+                "EVENTLY_OPENID_REDIRECT_URL is not like https://tickets.example.org/sign-in"
+            )
+
+    def _check_passkeys(self) -> None:
+        if self.admin_passkeys == "required" and not self.passkey_rp_id:
+            raise ValueError(
+                "EVENTLY_ADMIN_PASSKEYS is required, but EVENTLY_PASSKEY_RP_ID is empty"
+            )
+        if bool(self.passkey_rp_id) != bool(self.passkey_sites):
+            raise ValueError("EVENTLY_PASSKEY_RP_ID and EVENTLY_PASSKEY_ORIGINS are set together")
+        for origin in self.passkey_sites:
+            host = urlsplit(origin).hostname or ""
+            is_below = host == self.passkey_rp_id or host.endswith(f".{self.passkey_rp_id}")
+            if _ORIGIN.fullmatch(origin) is None or not is_below:
+                raise ValueError(
+                    f"EVENTLY_PASSKEY_ORIGINS: {origin} is not like https://{self.passkey_rp_id}"
+                )
+            # Browsers have WebAuthn in secure contexts alone: TLS, or this very machine.
+            if not origin.startswith("https:") and not f".{host}".endswith(".localhost"):
+                raise ValueError(f"EVENTLY_PASSKEY_ORIGINS: {origin} is not over https")
 
     @property
     def redis_servers(self) -> dict[str, str]:
@@ -312,6 +390,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     def cors_allowed(self) -> tuple[str, ...]:
         """Sites whose pages may use the API."""
         return _listed(self.cors_origins)
+
+    @property
+    def openid_providers(self) -> dict[str, tuple[str, str, str]]:
+        """Issuer, client id and secret of each provider by its name; the secret may be empty."""
+        clients = _named("EVENTLY_OPENID_CLIENT_IDS", self.openid_client_ids)
+        secrets = _named("EVENTLY_OPENID_CLIENT_SECRETS", self.openid_client_secrets)
+        issuers = _named("EVENTLY_OPENID_ISSUERS", self.openid_issuers)
+        return {
+            name: (issuer, clients[name], secrets.get(name, "")) for name, issuer in issuers.items()
+        }
+
+    @property
+    def openid_hosts_allowed(self) -> tuple[str, ...]:
+        """Hosts that may be asked beside the issuers' own."""
+        return _listed(self.openid_hosts)
+
+    @property
+    def passkey_sites(self) -> tuple[str, ...]:
+        """Origins of pages that may use passkeys."""
+        return _listed(self.passkey_origins)
 
     def redis_servers_as(self, role: str) -> dict[str, str]:
         """Return the URLs with *role* logged in, unless it has no password or the URL names who."""
@@ -484,6 +582,17 @@ def read_env_file(named: str) -> dict[str, str]:
 def _listed(text: str) -> tuple[str, ...]:
     """Return what stands between the commas of a setting."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _named(variable: str, text: str) -> dict[str, str]:
+    """Return the values of `name=value,...` by name; raises `ValueError`, telling no value."""
+    found: dict[str, str] = {}
+    for number, part in enumerate(_listed(text)):
+        match = _NAMED_VALUE.fullmatch(part)
+        if match is None or match[1] in found:
+            raise ValueError(f"{variable}: number {number} is not of the form name=value, once")
+        found[match[1]] = match[2]
+    return found
 
 
 def _servers(text: str) -> dict[str, str]:

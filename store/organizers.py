@@ -37,6 +37,8 @@ class Standing(NamedTuple):
     is_admin: bool
     #: By organizer.
     places: dict[str, TeamPlace]
+    #: Whether it is more, and has not been proved by the passkey that its rights ask for.
+    lacks_passkey: bool = False
 
 
 class Member(NamedTuple):

@@ -57,6 +57,21 @@ HOLDINGS: Mapping[str, Holding] = {
         export="export_account_tokens",
         erasure="drop_account_tokens",
     ),
+    "identities": Holding(
+        names="issuer subject email",
+        ids="user_id",
+        plain="id",
+        export="export_identities",
+        erasure="erase_identities",
+    ),
+    "passkeys": Holding(
+        names="credential_id public_key transports name",
+        ids="user_id",
+        plain="id",
+        export="export_passkeys",
+        erasure="erase_passkeys",
+    ),
+    "spent_flows": Holding(plain="id", why="sign-ins that ended, by numbers drawn at random"),
     "revocations": Holding(
         ids="subject", why="which tokens are over, by id, for as long as any can live"
     ),

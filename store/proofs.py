@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from store import links, outbox, users
+from store import links, outbox, users, ways_in
 from store.links import Link
 
 
@@ -48,7 +48,8 @@ async def reset(pool: asyncpg.Pool, token: str, password_hash: str) -> str | Non
     """
     Give the account of a letter a new password; all that was signed in is over.
 
-    Whoever has the letter has proved the address.
+    Whoever has the letter has proved the address. If nobody had before, whoever made the account may
+    have been another: what else signs in to it, they may have left there, and it goes.
 
     Returns:
         Whose it is; None if the token is not good, or the address is proved another's meanwhile.
@@ -57,7 +58,12 @@ async def reset(pool: asyncpg.Pool, token: str, password_hash: str) -> str | Non
     """
     async with pool.acquire() as connection, connection.transaction():
         taken = await links.take(connection, token, ["reset"])
-        if taken is None or not await users.prove_email(connection, taken.user_id, taken.email):
+        user = await users.locked(connection, taken.user_id) if taken is not None else None
+        if taken is None or user is None:
             return None
+        if not await users.prove_email(connection, taken.user_id, taken.email):
+            return None
+        if user.email_verified_at is None:
+            await ways_in.drop_all(connection, taken.user_id)
         await users.set_password(connection, taken.user_id, password_hash)
         return taken.user_id

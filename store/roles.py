@@ -46,8 +46,12 @@ _GRANTS = {
         "UPDATE ON events, tiers",
         # Neither role nor organizer: what an erasure takes of those, its trigger does.
         "UPDATE (name, language, email, email_verified_at, is_claim, password_hash, token_version,"
-        " erased_at) ON users",
+        " has_password, erased_at) ON users",
         "INSERT, UPDATE, DELETE ON sessions, account_tokens, gifts",
+        "INSERT, DELETE ON identities, passkeys, spent_flows",
+        "UPDATE ON spent_flows",  # To lock what is cleared away.
+        "UPDATE (used_at) ON identities",
+        "UPDATE (sign_count, is_synced, used_at, name) ON passkeys",
         "INSERT ON outbox",
         "UPDATE (payload, secret_until) ON outbox",
         "DELETE ON revocations",
@@ -103,6 +107,7 @@ _GRANTS = {
 _REVOKES = (
     "ALL ON users, team_invitations, sessions, account_tokens, outbox, signing_keys, api_keys,"
     " devices FROM evently_persister, evently_coordinator, evently_reader",
+    "ALL ON identities, passkeys, spent_flows FROM evently_persister, evently_coordinator",
     "INSERT, UPDATE, DELETE ON organizers, team_members, migrations, revocations, gifts, erasures"
     " FROM evently_coordinator",
     # Who can act can note it, and nobody can take it back.

@@ -41,6 +41,9 @@ class Session(NamedTuple):
     role: str
     organizer_id: str | None
     token_version: int
+    #: How, and when, its owner proved who they are.
+    method: str
+    opened_at: dt.datetime
 
 
 class SignIn(NamedTuple):

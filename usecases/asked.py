@@ -131,13 +131,109 @@ class LetterToken(Asked, frozen=True, kw_only=True):
     """The token of a letter to an address, which proves whose that is."""
 
     token: LetterTokenText
+#: The token of a sign-in under way.
+FlowToken = Annotated[str, _text(Kind.WORD, 1_024, least=1)]
+
+
+class OpenIdReturn(Asked, frozen=True, kw_only=True):
+    """What came back from a provider, and the token with which one was sent there."""
+
+    flow: FlowToken
+    state: Annotated[str, _text(Kind.WORD, 128, least=1)]
+    code: Annotated[str, _text(Kind.WORD, 4_096)] = ""
+    #: Who answers, if the provider says it (RFC 9207).
+    iss: Annotated[str, _text(Kind.WORD, 500)] = ""
+    #: Instead of a code, if nothing came of it: `access_denied`.
+    error: Annotated[str, _text(Kind.WORD, 64)] = ""
+
+
+def _bytes(most: int) -> Meta:
+    """Declare bytes in base64url, without padding, as WebAuthn writes them."""
+    return Meta(pattern=rf"^[A-Za-z0-9_-]{{1,{most}}}\Z", extra={DECLARED_AS: Kind.WORD})
+
+
+_CredentialId = Annotated[str, _bytes(1_364)]
+_ClientData = Annotated[str, _bytes(8_192)]
+_CredentialType = Literal["public-key"]
+
+
+class Attestation(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"client_data_json": "clientDataJSON", "attestation_object": "attestationObject"},
+):
+    """What a device says of a new credential; browsers may send more, which is not looked at."""
+
+    client_data_json: _ClientData
+    attestation_object: Annotated[str, _bytes(32_768)]
+    transports: Annotated[list[Annotated[str, _text(Kind.WORD, 32)]], Meta(max_length=16)] = []
+
+
+class Assertion(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "client_data_json": "clientDataJSON",
+        "authenticator_data": "authenticatorData",
+        "user_handle": "userHandle",
+    },
+):
+    """What a device has signed; browsers may send more, which is not looked at."""
+
+    client_data_json: _ClientData
+    authenticator_data: Annotated[str, _bytes(4_096)]
+    signature: Annotated[str, _bytes(2_048)]
+    #: Whose it is: a passkey that is found without a name tells it.
+    user_handle: Annotated[str, _bytes(88)]
+
+
+class NewCredential(msgspec.Struct, frozen=True, kw_only=True, rename={"raw_id": "rawId"}):
+    """`PublicKeyCredential.toJSON()` of a new passkey."""
+
+    id: _CredentialId
+    raw_id: _CredentialId
+    type: _CredentialType
+    response: Attestation
+
+
+class UsedCredential(msgspec.Struct, frozen=True, kw_only=True, rename={"raw_id": "rawId"}):
+    """`PublicKeyCredential.toJSON()` of a passkey that has signed."""
+
+    id: _CredentialId
+    raw_id: _CredentialId
+    type: _CredentialType
+    response: Assertion
+
+
+class PasskeySignIn(Asked, frozen=True, kw_only=True):
+    """The end of a sign-in by a passkey."""
+
+    flow: FlowToken
+    credential: UsedCredential
+
+
+class NewPasskey(Asked, frozen=True, kw_only=True):
+    """A passkey that was made, and what to call it."""
+
+    flow: FlowToken
+    name: Name
+    credential: NewCredential
+
+
+class PasskeyName(Asked, frozen=True, kw_only=True):
+    """What to call a passkey."""
+
+    name: Name
 
 
 class Erase(Asked, frozen=True, kw_only=True):
     """The wish to be forgotten."""
 
-    #: Once more: a token that was left lying about is not enough.
-    password: Annotated[str, _text(Kind.WORD, 1024, least=1)]
+    #: Once more: a token that was left lying about is not enough. Without it the sign-in must be
+    #: recent: an account may have no password.
+    password: Annotated[str, _text(Kind.WORD, 1024, least=1)] | None = None
     #: What becomes of live bookings of events to come, and of tickets that others gave: they stay
     #: good, or are given back.
     bookings: Literal["keep", "cancel"] | None = None

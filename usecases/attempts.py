@@ -48,7 +48,7 @@ def buckets_of(*, account: str = "", origin: str = "") -> list[str]:
 class Try(NamedTuple):
     """Somebody tries to sign in."""
 
-    #: A word for the address of the account, whether there is one or not.
+    #: A word for the address of the account, whether there is one or not; empty until it is known.
     account: str
     #: A word for the network address; empty if nobody can tell.
     origin: str
@@ -145,6 +145,51 @@ class Attempts:
             self._deny(self._told, wait_ms)
         return tried
 
+    async def begin_proof(self, origin: str, email: str = "") -> Try:
+        """
+        Begin a sign-in by what nobody can guess: a provider's word, a passkey.
+
+        The network address alone binds it, for the work that it makes: however often strangers
+        miss the password of an account, they keep nobody out who has such a proof.
+
+        Args:
+            email: The address of the account, if it is known before anything is proved.
+
+        Raises:
+            Denied: too much was missed from there, and the account is not at home there.
+        """
+        tried = Try("", origin, self._now_s())
+        wait_ms = self._known_wait_ms(self._of_origin(tried))
+        if wait_ms and not (email and await self._is_at_home(await self._named(tried, email))):
+            self._deny(self._sign_in, wait_ms)
+        return tried
+
+    async def end_proof(self, tried: Try, email: str | None) -> None:
+        """
+        End such a sign-in: count it if nothing was proved, and refuse what is to be refused.
+
+        Args:
+            email: The address of the account; None if nothing was proved.
+
+        Raises:
+            Denied: too much was missed from there, and the account is not at home there.
+        """
+        buckets = self._of_origin(tried)
+        if not buckets:
+            return
+        if email is None:
+            waits_ms = await limits.take(self._pool, buckets, wholly=False)
+            self._deny(self._sign_in, self._note_waits(buckets, waits_ms))
+            return
+        tried = await self._named(tried, email)
+        wait_ms = self._note_waits(buckets, await limits.look(self._pool, buckets))
+        if wait_ms and not await self._is_at_home(tried):
+            self._deny(self._sign_in, wait_ms)
+        await limits.note(self._pool, tried.account, tried.origin)
+
+    async def _named(self, tried: Try, email: str) -> Try:
+        return tried._replace(account=await limits.account_word(self._pool, email_forms(email)[0]))
+
     async def end(self, tried: Try, *, is_right: bool) -> None:
         """
         End a sign-in: count it if the password was wrong, and refuse what is to be refused.
@@ -177,13 +222,19 @@ class Attempts:
         rate, of_all = self._sign_in, self._of_all
         found = []
         if rate.attempts_max:
-            size = (rate.attempts_max, rate.window_ms)
-            found.append(Counted(f"{rate.name}:account:{tried.account}", *size))
-            if tried.origin:
-                found.append(Counted(f"{rate.name}:origin:{tried.origin}", *size))
+            name = f"{rate.name}:account:{tried.account}"
+            found.append(Counted(name, rate.attempts_max, rate.window_ms))
+        found += self._of_origin(tried)
         if of_all.attempts_max:
             found.append(Counted(f"{rate.name}:all", of_all.attempts_max, of_all.window_ms))
         return found
+
+    def _of_origin(self, tried: Try) -> list[Counted]:
+        """Return what binds all who try from a network address."""
+        rate = self._sign_in
+        if not (rate.attempts_max and tried.origin):
+            return []
+        return [Counted(f"{rate.name}:origin:{tried.origin}", rate.attempts_max, rate.window_ms)]
 
     def _at_home(self, tried: Try) -> list[Counted]:
         """Return what binds who is where the person has signed in before."""

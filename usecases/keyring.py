@@ -20,7 +20,7 @@ import hmac
 import math
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 import structlog
@@ -147,6 +147,7 @@ class Keyring:
         ticket_signing_key: str,
         token_ttl_s: int,
         makes_receipts: bool,
+        passkey_roles: Collection[str] = frozenset(),
     ) -> None:
         """
         Args:
@@ -156,13 +157,15 @@ class Keyring:
 
             makes_receipts: Whether bookings are answered with receipts.
 
+            passkey_roles: Roles whose rights come by a passkey alone.
+
         Raises:
             ValueError: the setting for tickets is no key.
         """
         self.look_interval_s = LOOK_INTERVAL_S
         self._database = database
         self._settled = Settled({"tokens": jwt_secret, "tickets": ticket_signing_key})
-        self.tokens = Tokens(jwt_secret, ttl_s=token_ttl_s)
+        self.tokens = Tokens(jwt_secret, ttl_s=token_ttl_s, passkey_roles=passkey_roles)
         self.ticket_codes = TicketCodes(ticket_signing_key)
         self.receipts = Receipts(ticket_signing_key) if makes_receipts else None
         self._look: asyncio.Task[None] | None = None

@@ -19,7 +19,7 @@ import structlog
 from store import operators, privacy, users
 from store.operators import Outcome
 from store.tenants import Connection
-from usecases import accounts, acts, bookings, gifts, told, waitlist
+from usecases import accounts, acts, bookings, gifts, stepup, told, waitlist
 from usecases.asked import Erase
 from usecases.attempts import EXPORTS
 from usecases.buckets import Rate
@@ -59,14 +59,18 @@ async def erase(
     services: Services, person: Principal, asked: Erase, origin: str = ""
 ) -> told.Erasure:
     """
-    Forget a person, who proves by the password that it is them; their sessions end.
+    Forget a person, who proves by the password, or by a recent sign-in, that it is them; their
+    sessions end.
 
     See `erased` for what becomes of what they have.
 
     Args:
         origin: A word for the network address that it is asked from.
     """
-    await accounts.check_password(services, person, asked.password, "/password", origin)
+    if asked.password is None:
+        await stepup.prove(services, person)
+    else:
+        await accounts.check_password(services, person, asked.password, "/password", origin)
     return await erased(services, person, person.user_id, asked.bookings)
 
 

@@ -8,7 +8,7 @@ last change of a team. It is read for what organizers, staff and admins do; neve
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from engine.ids import is_id
@@ -17,7 +17,7 @@ from store.organizers import Standing, TeamPlace, TeamRole
 from store.pool import UNANSWERED, Pool
 from usecases.denials import Denied, Why, not_found
 from usecases.memory import remember
-from usecases.tokens import Principal
+from usecases.tokens import BY_PASSKEY, Principal
 
 #: How long what an account is may be remembered, in seconds: so long a change takes at most.
 FRESH_S = 1.0
@@ -27,6 +27,7 @@ KNOWN_S = 3_600.0
 SILENT_S = 5.0
 REMEMBERED_MAX = 20_000
 _NOBODY = Standing(False, {})
+_LACKS_PASSKEY = Standing(False, {}, lacks_passkey=True)
 
 
 class Act(StrEnum):
@@ -76,8 +77,13 @@ RIGHTS: Mapping[Act, frozenset[TeamRole]] = {
 class Standings:
     """What accounts are, from PostgreSQL, remembered for a moment."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, wants_passkey: Callable[[str], bool]) -> None:
+        """
+        Args:
+            wants_passkey: Tells whether the rights of an account's role come by a passkey alone.
+        """
         self._pool = pool
+        self._wants_passkey = wants_passkey
         #: By user id: what they are, and when that was read.
         self._known: dict[str, tuple[Standing, float]] = {}
         self._silent_until_s = 0.0
@@ -90,12 +96,28 @@ class Standings:
         """
         if person.kind != "user":
             return _of_machine(person)
-        known = self._known.get(person.user_id)
+        return self._as_proved(person, await self._read(person.user_id))
+
+    async def needs_passkey(self, person: Principal) -> bool:
+        """Tell whether what a person is has its rights by a passkey alone."""
+        return self._is_locked(await self._read(person.user_id))
+
+    async def _read(self, user_id: str) -> Standing:
+        known = self._known.get(user_id)
         if known is not None and time.monotonic() - known[1] < FRESH_S:
             return known[0]
-        found = await organizers.standing(self._pool, person.user_id)
-        remember(self._known, person.user_id, (found, time.monotonic()), most=REMEMBERED_MAX)
+        found = await organizers.standing(self._pool, user_id)
+        remember(self._known, user_id, (found, time.monotonic()), most=REMEMBERED_MAX)
         return found
+
+    def _is_locked(self, standing: Standing) -> bool:
+        return standing.is_admin and self._wants_passkey("admin")
+
+    def _as_proved(self, person: Principal, standing: Standing) -> Standing:
+        """Return what a person is as they have signed in: by the row, not by the token's role."""
+        if person.method != BY_PASSKEY and self._is_locked(standing):
+            return _LACKS_PASSKEY
+        return standing
 
     async def at_gate(self, person: Principal) -> Standing:
         """
@@ -115,7 +137,9 @@ class Standings:
                 self._silent_until_s = time.monotonic() + SILENT_S
         known, read_at_s = self._known.get(person.user_id, (None, 0.0))
         if known is not None and now_s - read_at_s < KNOWN_S:
-            return known
+            return self._as_proved(person, known)
+        if person.lacks_passkey:
+            return _LACKS_PASSKEY
         if person.organizer_id is None or person.role not in {"staff", "organizer", "admin"}:
             return _NOBODY
         return Standing(False, _one_place(TeamPlace(person.organizer_id, "gate", None)))
@@ -164,6 +188,8 @@ def judge(standing: Standing, act: Act, organizer_id: str, event_id: str | None 
         raise not_found()
     if may(standing, act, organizer_id, event_id):
         return
+    if standing.lacks_passkey:
+        raise Denied(Why.PASSKEY_REQUIRED)
     place = standing.places.get(organizer_id)
     if place is None or (event_id is not None and not covers(place, event_id)):
         raise not_found()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.engine import Engine
 from engine.errors import EngineError
@@ -17,7 +18,9 @@ from usecases.attempts import Attempts
 from usecases.bearers import Bearers
 from usecases.buckets import Buckets
 from usecases.catalog import Catalog
+from usecases.flows import Flows
 from usecases.keyring import Keyring
+from usecases.openid_provider import Provider
 from usecases.passwords import Passwords
 from usecases.quotas import Quotas
 from usecases.receipts import Receipts
@@ -52,6 +55,15 @@ class Pools:
     callers: Pool
 
 
+class PasskeySite(NamedTuple):
+    """For which site passkeys are."""
+
+    #: A domain: passkeys are good on it and below it.
+    rp_id: str
+    #: Where pages may use them, as `https://example.org`.
+    origins: tuple[str, ...]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Services:
     """The parts below the faces."""
@@ -72,6 +84,12 @@ class Services:
     #: How often codes of devices may be tried from one address.
     enrolments: Buckets
     passwords: Passwords
+    #: Sign-ins under way, by other means than a password.
+    flows: Flows
+    #: Providers that one can sign in by, by their names here.
+    openid: Mapping[str, Provider]
+    #: None while nobody can have a passkey.
+    passkey_site: PasskeySite | None
     ticket_codes: TicketCodes
     #: None while bookings are answered without a receipt.
     receipts: Receipts | None

@@ -82,6 +82,8 @@ def _told(services: Services, made: sessions.Session, secrets: Secrets) -> told.
         made.organizer_id,
         session_id=made.id,
         token_version=made.token_version,
+        method=made.method,
+        signed_in_s=int(made.opened_at.timestamp()),
     )
     left_s = (made.expires_at - dt.datetime.now(dt.UTC)).total_seconds()
     return told.Session(

@@ -16,8 +16,8 @@ import hmac
 import math
 import re
 import time
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, NamedTuple
 
 import jwt
 import msgspec
@@ -29,6 +29,8 @@ ALGORITHM = "HS256"
 ISSUER = "evently"
 AUDIENCE = "evently-api"
 TYPE = "access"
+#: How somebody signs in by a passkey, in the claim `amr`.
+BY_PASSKEY = "passkey"
 LEEWAY_S = 10
 #: Checked tokens kept in memory; at about 0.5 KiB each.
 REMEMBERED_MAX = 65_536
@@ -65,6 +67,12 @@ class Principal(NamedTuple):
     #: Of the account when the token was made; a lower one than the account's is over.
     token_version: int = 0
     gate: str | None = None
+    #: How they signed in: `password`, `openid`, `passkey`; empty where it is not known.
+    method: str = ""
+    #: When they did, as Unix time in seconds; no renewed token is newer than that.
+    signed_in_s: int = 0
+    #: Whether they have another role, and not the rights of it: they must sign in by a passkey.
+    lacks_passkey: bool = False
 
 
 class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,14 +89,19 @@ _HEAD = msgspec.json.Decoder(_Head)
 class Tokens:
     """Makes and checks access tokens."""
 
-    def __init__(self, secret: str, *, ttl_s: int) -> None:
+    def __init__(
+        self, secret: str, *, ttl_s: int, passkey_roles: Collection[str] = frozenset()
+    ) -> None:
         """
         Args:
             secret: The setting's key, at least 32 bytes; the only one until `use` tells others.
 
             ttl_s: Life of a token, in seconds.
+
+            passkey_roles: Roles whose rights come by a passkey alone.
         """
         self.ttl_s = ttl_s
+        self._passkey_roles = frozenset(passkey_roles)
         self._of_setting = setting_key_id(secret)
         self._secrets: Mapping[str, bytes] = {self._of_setting: secret.encode()}
         self._signing: str | None = self._of_setting
@@ -146,6 +159,8 @@ class Tokens:
             "org": principal.organizer_id,
             "sid": principal.session_id,
             "ver": principal.token_version or None,
+            "amr": [principal.method] if principal.method else None,
+            "auth_time": principal.signed_in_s or None,
         }
         claims |= {name: value for name, value in optional.items() if value is not None}
         return jwt.encode(claims, self._secrets[kid], algorithm=ALGORITHM, headers={"kid": kid})
@@ -193,23 +208,38 @@ class Tokens:
             )
         except jwt.PyJWTError as error:
             raise InvalidToken(str(error)) from error
-        session_id, version = claims.get("sid"), claims.get("ver", 0)
         if claims.get("typ") != TYPE or not isinstance(claims.get("role"), str):
             raise InvalidToken("not an access token")
-        if not isinstance(session_id, str | None) or type(version) is not int:
-            raise InvalidToken("of no session or version")
         # No token lives longer than tokens may now: so long is it known which ones are over.
         expires_s = min(float(claims["exp"]), int(claims["iat"]) + self.ttl_s + LEEWAY_S)
         if expires_s + LEEWAY_S < time.time():
             raise InvalidToken("expired")
-        principal = Principal(
+        return self._principal(claims), expires_s
+
+    def _principal(self, claims: Mapping[str, Any]) -> Principal:
+        """Return who is meant, with the rights that how they signed in gives them."""
+        session_id, version = claims.get("sid"), claims.get("ver", 0)
+        if not isinstance(session_id, str | None) or type(version) is not int:
+            raise InvalidToken("of no session or version")
+        methods, signed_in_s = claims.get("amr", [""]), claims.get("auth_time", 0)
+        if not isinstance(methods, list) or not methods or type(signed_in_s) is not int:
+            raise InvalidToken("of no sign-in")
+        person = Principal(
             claims["sub"],
             claims["role"],
             claims.get("org"),
             session_id=session_id,
             token_version=version,
+            method=str(methods[0]),
+            signed_in_s=signed_in_s,
         )
-        return principal, expires_s
+        if self.wants_passkey(person.role) and person.method != BY_PASSKEY:
+            return person._replace(role="user", organizer_id=None, lacks_passkey=True)
+        return person
+
+    def wants_passkey(self, role: str) -> bool:
+        """Tell whether a role's rights come by a passkey alone."""
+        return role in self._passkey_roles
 
     def _secret_of(self, head: str) -> bytes:
         """Return the secret of the key that a header names; what is spelt as before is not read."""

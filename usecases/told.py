@@ -113,6 +113,134 @@ class Act(Told, frozen=True, kw_only=True):
     request_id: str
 
 
+class OpenIdProvider(Told, frozen=True, kw_only=True):
+    """A provider that one can sign in by."""
+
+    #: As it stands in addresses here.
+    name: str
+    issuer: str
+
+
+class OpenIdFlow(Told, frozen=True, kw_only=True):
+    """A sign-in by a provider that has begun."""
+
+    #: Keep it where the page that the provider leads back to finds it, and nobody else.
+    flow: str
+    #: Where to send the person.
+    authorization_url: str
+    #: Seconds until it is over.
+    expires_in: int
+
+
+class Identity(Told, frozen=True, kw_only=True):
+    """Who the caller is at a provider."""
+
+    id: str
+    #: Null if one cannot sign in by it any more.
+    provider: str | None
+    issuer: str
+    #: As the provider told it; null if it did not.
+    email: str | None
+    created_at: dt.datetime
+    used_at: dt.datetime
+
+
+class Passkey(Told, frozen=True, kw_only=True):
+    """A passkey of the caller."""
+
+    id: str
+    name: str
+    #: Whether its maker keeps copies of it elsewhere.
+    is_synced: bool
+    created_at: dt.datetime
+    #: Null until it is first used.
+    used_at: dt.datetime | None
+
+
+class PasskeyRequest(Told, frozen=True, kw_only=True, rename="camel"):
+    """For `navigator.credentials.get`, by `parseRequestOptionsFromJSON`."""
+
+    #: 32 bytes in base64url, as all bytes here.
+    challenge: str
+    rp_id: str
+    #: In ms.
+    timeout: int
+    user_verification: Literal["required"] = "required"
+
+
+class PasskeyRp(Told, frozen=True, kw_only=True):
+    """For which site a passkey is."""
+
+    id: str
+    name: str
+
+
+class PasskeyUser(Told, frozen=True, kw_only=True, rename="camel"):
+    """For whom a passkey is."""
+
+    id: str
+    name: str
+    display_name: str
+
+
+class PasskeyAlgorithm(Told, frozen=True, kw_only=True):
+    """A kind of signature that is taken."""
+
+    type: Literal["public-key"] = "public-key"
+    #: In COSE's numbers.
+    alg: int
+
+
+class PasskeyDescriptor(Told, frozen=True, kw_only=True):
+    """A passkey that is there already."""
+
+    type: Literal["public-key"] = "public-key"
+    id: str
+    transports: list[str]
+
+
+class PasskeySelection(Told, frozen=True, kw_only=True, rename="camel"):
+    """What the device must be able to do."""
+
+    resident_key: Literal["required"] = "required"
+    require_resident_key: bool = True
+    user_verification: Literal["required"] = "required"
+
+
+class PasskeyCreation(Told, frozen=True, kw_only=True, rename="camel"):
+    """For `navigator.credentials.create`, by `parseCreationOptionsFromJSON`."""
+
+    challenge: str
+    rp: PasskeyRp
+    user: PasskeyUser
+    pub_key_cred_params: list[PasskeyAlgorithm]
+    exclude_credentials: list[PasskeyDescriptor]
+    authenticator_selection: PasskeySelection = PasskeySelection()
+    attestation: Literal["none"] = "none"
+    #: In ms.
+    timeout: int
+
+
+class PasskeyFlow(Told, frozen=True, kw_only=True):
+    """A sign-in by a passkey that has begun."""
+
+    #: To be brought back with what the passkey signs.
+    flow: str
+    options: PasskeyRequest
+    #: Seconds until it is over.
+    expires_in: int
+
+
+class NewPasskeyFlow(Told, frozen=True, kw_only=True):
+    """The making of a passkey that has begun."""
+
+    #: To be brought back with the passkey.
+    flow: str
+    options: PasskeyCreation
+    #: Seconds until it is over.
+    expires_in: int
+
+
 class Tier(Told, frozen=True, kw_only=True):
     """A kind of ticket."""
 

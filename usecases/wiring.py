@@ -39,13 +39,16 @@ from usecases.attempts import REGISTRATIONS, REQUESTS, SIGN_IN, Attempts
 from usecases.bearers import Bearers
 from usecases.buckets import Buckets, Rate
 from usecases.catalog import Catalog
+from usecases.flows import Flows
 from usecases.keyring import Keyring
+from usecases.openid_provider import Provider, Registration
+from usecases.outside import Fetch, nobody
 from usecases.passwords import Passwords
 from usecases.present import is_loaded
 from usecases.quotas import Quotas
 from usecases.revocations import Revocations
 from usecases.sealing import Sealing
-from usecases.services import Pools, Services
+from usecases.services import PasskeySite, Pools, Services
 
 log = structlog.get_logger()
 
@@ -111,19 +114,31 @@ class Options:
     redo_records_max: int
     redo_bytes_max: int
     receipts: Literal["on", "off"]
+    #: Issuer, id and secret as a client of each provider that one can sign in by, by its name here.
+    openid_providers: Mapping[str, tuple[str, str, str]]
+    openid_redirect_url: str
+    #: Empty: nobody can have a passkey.
+    passkey_rp_id: str
+    passkey_origins: tuple[str, ...]
+    admin_passkeys: Literal["optional", "required"]
 
 
 @contextlib.asynccontextmanager
-async def opened(options: Options) -> AsyncIterator[Services]:
-    """Open what use cases work with, and close it again; the servers may be away."""
+async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Services]:
+    """
+    Open what use cases work with, and close it again; the servers may be away.
+
+    Args:
+        fetch: Asks servers outside; nobody is asked without it.
+    """
     pools = await _pools(options)
     pool = pools.engine
     engine = _engine(options, pool)
     watermark = Watermark(pool)
     acks = _acks(options, engine, watermark)
     passwords = _passwords(options)
-    standings = rights.Standings(pools.organizers)
     keyring = _keyring(options, pools.callers)
+    standings = rights.Standings(pools.organizers, keyring.tokens.wants_passkey)
     services = Services(
         engine=engine,
         pools=pools,
@@ -138,6 +153,9 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         revocations=_revocations(options, pools, engine),
         session_life=Life(options.session_idle_s, options.session_life_max_s),
         passwords=passwords,
+        flows=Flows(options.jwt_secret),
+        openid=_providers(options, fetch),
+        passkey_site=_passkey_site(options),
         ticket_codes=keyring.ticket_codes,
         receipts=keyring.receipts,
         hold_ttl_ms=options.hold_ttl_ms,
@@ -224,6 +242,7 @@ def _keyring(options: Options, pool: Pool) -> Keyring:
         ticket_signing_key=options.ticket_signing_key,
         token_ttl_s=options.access_token_ttl_s,
         makes_receipts=options.receipts == "on",
+        passkey_roles={"admin"} if options.admin_passkeys == "required" else frozenset(),
     )
 
 
@@ -288,6 +307,21 @@ def _quotas(pool: Pool, options: Options) -> Quotas:
         people=Rate(REQUESTS, options.request_limit_attempts, window_ms),
         staff=Rate(REQUESTS, options.request_limit_staff_attempts, window_ms),
     )
+
+
+def _providers(options: Options, fetch: Fetch) -> dict[str, Provider]:
+    return {
+        name: Provider(
+            Registration(name, *own), redirect_url=options.openid_redirect_url, fetch=fetch
+        )
+        for name, own in options.openid_providers.items()
+    }
+
+
+def _passkey_site(options: Options) -> PasskeySite | None:
+    if not options.passkey_rp_id:
+        return None
+    return PasskeySite(options.passkey_rp_id, options.passkey_origins)
 
 
 def redo_maker(pool: Pool, records_max: int, bytes_max: int) -> Callable[[int], RedoBuffer] | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import msgspec
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from api.addresses import origin_of
 from api.answers import PERSONAL, answer, answer_nothing, problem_of
-from api.http import PRINCIPAL, SERVICES, read_body
+from api.http import PRINCIPAL, SERVICES, device_of, read_body
 from api.problems import Problem
 from usecases import accounts
 from usecases.asked import (
@@ -134,11 +134,6 @@ async def prove(request: web.Request) -> web.StreamResponse | Problem:
     asked = await read_body(request, _LETTER_TOKEN)
     told = await accounts.prove(request.app[SERVICES], request[PRINCIPAL], asked)
     return answer(told, headers=PERSONAL)
-
-
-def device_of(request: web.Request) -> str:
-    """Return what the caller's device says of itself."""
-    return request.headers.get(hdrs.USER_AGENT, "")
 
 
 def _accepted(told: Denied | None) -> web.StreamResponse | Problem:

@@ -14,6 +14,15 @@ FROM sessions WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3;
 SELECT purpose AS place, (to_jsonb(account_tokens) - 'token_hash')::text AS row
 FROM account_tokens WHERE user_id = $1 AND purpose > $2 ORDER BY purpose LIMIT $3;
 
+-- export_identities --
+SELECT id AS place, to_jsonb(identities)::text AS row
+FROM identities WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3;
+
+-- export_passkeys --
+-- With the public key: it is the person's, and opens nothing.
+SELECT id AS place, to_jsonb(passkeys)::text AS row
+FROM passkeys WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3;
+
 -- export_gifts --
 -- That one offers, has taken, or that wait for an address which one has proved.
 SELECT id AS place, to_jsonb(gifts)::text AS row
@@ -192,6 +201,12 @@ RETURNING id;
 
 -- erase_sessions --
 DELETE FROM sessions WHERE user_id = $1;
+
+-- erase_identities --
+DELETE FROM identities WHERE user_id = $1;
+
+-- erase_passkeys --
+DELETE FROM passkeys WHERE user_id = $1;
 
 -- erase_gifts --
 -- Taken ones, and those that wait for an address which the person has proved. What they offer

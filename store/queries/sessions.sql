@@ -19,7 +19,7 @@ FROM person
 RETURNING id, user_id, expires_at,
     (SELECT role FROM person) AS role,
     (SELECT organizer_id FROM person) AS organizer_id,
-    (SELECT token_version FROM person) AS token_version;
+    (SELECT token_version FROM person) AS token_version, method, opened_at;
 
 -- is_new_device --
 -- Whether the account has sessions, and none of a device of this name.
@@ -39,12 +39,12 @@ FROM users
 WHERE family_hash = $1 AND token_hash = $2 AND expires_at > now() AND users.id = sessions.user_id
   AND users.disabled_at IS NULL
 RETURNING sessions.id, sessions.user_id, sessions.expires_at, users.role::text AS role,
-    users.organizer_id, users.token_version;
+    users.organizer_id, users.token_version, method, opened_at;
 
 -- session_of_family --
 -- A session, whichever of its tokens is shown; with what made the good one of the one before.
 SELECT sessions.id, sessions.user_id, sessions.expires_at, users.role::text AS role,
-    users.organizer_id, users.token_version, salt, last_hash, last_key_hash
+    users.organizer_id, users.token_version, method, opened_at, salt, last_hash, last_key_hash
 FROM sessions JOIN users ON users.id = sessions.user_id
 WHERE family_hash = $1 AND expires_at > now() AND users.disabled_at IS NULL;
 

@@ -30,6 +30,7 @@ from evently.embedded import PostgresServer, ValkeyServer
 from persister import persister
 from store import roles
 from store.pool import create_pool
+from tests.api.authenticator import ORIGIN, RP_ID
 from tests.api.world import (
     JWT_SECRET,
     SHARD,
@@ -170,6 +171,11 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         redo_records_max=20_000,
         redo_bytes_max=32 * 1024 * 1024,
         receipts="on",
+        openid_providers={},
+        openid_redirect_url="https://tickets.example/sign-in",
+        passkey_rp_id=RP_ID,
+        passkey_origins=(ORIGIN,),
+        admin_passkeys="optional",
     )
 
 
@@ -180,6 +186,7 @@ def make_app(options: Options, **changes: Any) -> web.Application:
         "availability_age_ms_max": 0,
         "trusted_proxies": (),
         "cors_origins": (),
+        "openid_hosts": (),
         "under_way_max": dict.fromkeys(Work, 1_000),
     }
     app_options |= {name: changes.pop(name) for name in app_options.keys() & changes}

@@ -8,12 +8,13 @@ what is nobody else's to see bears a mark.
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from api.http import SERVICES
 from engine.ids import new_id
-from store import organizers, users
+from store import organizers, users, ways_in
 from tests.api.world import Answer, Event, World, from_now
 from usecases import sessions
 
@@ -76,7 +77,9 @@ class Shop:
             )
             assert user_id is not None
             self.ids[who] = user_id
-            self.tokens[who] = self.world.token(user_id, role=role, organizer_id=organizer_id)
+            self.tokens[who] = self.world.token(
+                user_id, role=role, organizer_id=organizer_id, is_fresh=True
+            )
         await database.execute(
             "UPDATE users SET email_verified_at = now() WHERE id = $1", self.ids["buyer"]
         )
@@ -177,6 +180,33 @@ async def _session(shop: Shop) -> str:
     return made.session_id
 
 
+async def _identity(shop: Shop) -> str:
+    made = await ways_in.add_identity(
+        shop.world.database,
+        user_id=shop.ids["buyer"],
+        issuer="https://id.example",
+        subject=shop.mark,
+        email=f"buyer-{shop.mark}@example.org",
+    )
+    assert made is not None
+    return made.id
+
+
+async def _passkey(shop: Shop) -> str:
+    made = await ways_in.add_passkey(
+        shop.world.database,
+        user_id=shop.ids["buyer"],
+        credential_id=secrets.token_bytes(16),
+        public_key=b"x",
+        sign_count=0,
+        transports=["usb"],
+        is_synced=False,
+        name=shop.mark,
+    )
+    assert made is not None
+    return made.id
+
+
 async def _gift(shop: Shop) -> str:
     """Have somebody else offer a ticket to the buyer's address."""
     booking_id = await shop.book(BOOKED, "gift", "gate")
@@ -248,6 +278,8 @@ MAKERS: dict[str, Callable[[Shop], Awaitable[str]]] = {
     "gift_id": _gift,
     "key_id": _key,
     "device_id": _device,
+    "identity_id": _identity,
+    "passkey_id": _passkey,
 }
 
 

@@ -21,10 +21,12 @@ from engine.ids import new_id
 from engine.shard import Shard
 from engine.sweeper import Sweeper
 from evently.embedded import ValkeyServer
+from tests.api.authenticator import Authenticator
 from tests.api.keepers import keeper
+from tests.api.provider import TwistedProvider
 from tests.api.test_holds import let_pass
 from tests.api.test_seats import seated_event
-from tests.api.world import Answer, Event, World, from_now, new_event
+from tests.api.world import Answer, Event, Serve, World, from_now, new_event
 
 PASSWORD = "correct horse"
 OPEN_TO_ALL = """
@@ -52,7 +54,7 @@ class Walk:
         return answer
 
 
-async def test_f23_every_route_with_the_users_of_redis(world: World) -> None:
+async def test_f23_every_route_with_the_users_of_redis(world: World, serve: Serve) -> None:
     """F23: every route of the table succeeds with the rights that each role has, and no others."""
     walk = Walk(world)
     await look_around(walk)
@@ -71,6 +73,7 @@ async def test_f23_every_route_with_the_users_of_redis(world: World) -> None:
     await make_keys(walk, event)
     await change_and_cancel(walk, event, boss)
     await run_a_team(walk)
+    await sign_in_otherwise(walk, serve)
     await take_leave(walk)
 
     assert set(STATUSES) == walk.called
@@ -118,6 +121,43 @@ async def change_secrets(walk: Walk, person: dict[str, Any]) -> str:
     await walk.go("POST", "/v1/me/email/verify", token=token, json=proof)
     await walk.go("POST", "/v1/auth/logout", token=token)
     return str((await walk.go("POST", "/v1/auth/login", json=wish)).body["access_token"])
+
+
+async def sign_in_otherwise(walk: Walk, serve: Serve) -> None:
+    """Sign in by a provider and by a passkey; name them, take them away."""
+    provider, device = TwistedProvider(), Authenticator()
+    await provider.start()
+    own = new_id("usr")
+    provider.claims = {"sub": own, "email": f"{own}@example.org", "email_verified": True}
+    try:
+        async with serve(**provider.options()) as walk.world:
+            await walk.go("GET", "/v1/auth/openid")
+            token = ""
+            for room in ("auth/openid", "me/identities"):
+                request = {"token": token} if token else {}
+                provider.claims["sub"] = new_id("usr")
+                begin = await walk.go("POST", f"/v1/{room}/{{provider}}/begin", "mock", **request)
+                back = provider.consent(begin.body["authorization_url"])
+                body = {"flow": begin.body["flow"]} | back
+                path = f"/v1/{room}/{{provider}}/finish"
+                answer = await walk.go("POST", path, "mock", json=body, **request)
+                token = token or answer.body["access_token"]
+            begin = await walk.go("POST", "/v1/me/passkeys/begin", token=token)
+            body = {"flow": begin.body["flow"], "name": "Phone"}
+            body |= {"credential": device.create(begin.body["options"])}
+            made = await walk.go("POST", "/v1/me/passkeys", token=token, json=body)
+            begin = await walk.go("POST", "/v1/auth/passkeys/begin")
+            body = {"flow": begin.body["flow"], "credential": device.get(begin.body["options"])}
+            await walk.go("POST", "/v1/auth/passkeys/finish", json=body)
+            path, own_id = "/v1/me/passkeys/{passkey_id}", made.body["id"]
+            await walk.go("PATCH", path, own_id, token=token, json={"name": "Old phone"})
+            await walk.go("GET", "/v1/me/passkeys", token=token)
+            await walk.go("DELETE", path, own_id, token=token)
+            rows = (await walk.go("GET", "/v1/me/identities", token=token)).body["data"]
+            path = "/v1/me/identities/{identity_id}"
+            await walk.go("DELETE", path, rows[0]["id"], token=token)
+    finally:
+        await provider.stop()
 
 
 def order(event: Event, tier_no: int, quantity: int) -> dict[str, Any]:

@@ -47,6 +47,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "gift_id": ("gift_id",),
     "key_id": ("key_id",),
     "device_id": ("device_id",),
+    "identity_id": ("identity_id",),
+    "passkey_id": ("passkey_id",),
 }
 #: Names that lead to nothing of anybody's: what people write, choose among, or made for themselves.
 PLAIN = {
@@ -62,6 +64,10 @@ PLAIN = {
     "bookings",  # What becomes of one's own.
     "code of a new promo",
     "code of a device",
+    # Of signing in by others: names, words of a flow, and what a device has signed.
+    *("provider", "flow", "state", "iss", "error", "code of a provider"),
+    *("credential.id", "rawId", "type", "clientDataJSON", "attestationObject", "transports"),
+    *("authenticatorData", "signature", "userHandle"),
 }
 #: Where a name means another thing than elsewhere.
 MEANT = {
@@ -69,6 +75,8 @@ MEANT = {
     ("DELETE /v1/me/sessions/{id}", "id"): "session_id",
     ("POST /v1/events", "code"): "code of a new promo",
     ("POST /v1/devices/enroll", "code"): "code of a device",
+    ("POST /v1/auth/openid/{provider}/finish", "code"): "code of a provider",
+    ("POST /v1/me/identities/{provider}/finish", "code"): "code of a provider",
     ("POST /v1/organizers/{organizer_id}/events", "code"): "code of a new promo",
 }
 #: Ids of others that may be named, and why.
@@ -150,6 +158,11 @@ def _value(values: Values, name: str) -> str:
     return values[Slot("body", name)]
 
 
+def _credential(name: str) -> dict[str, Any]:
+    response = dict.fromkeys(("clientDataJSON", "authenticatorData", "userHandle", name), "x")
+    return {"id": "x", "rawId": "x", "type": "public-key", "response": response}
+
+
 #: A body that succeeds, of the ids in it.
 BODIES: dict[type, Callable[[Values], Any]] = {
     asked.Order: lambda v: {"items": [{"tier_id": _value(v, "tier_id"), "quantity": 1}]},
@@ -169,6 +182,14 @@ BODIES: dict[type, Callable[[Values], Any]] = {
     asked.Erase: lambda _: {"password": "x", "bookings": "keep"},
     asked.NewEmail: lambda _: {"email": "new@example.org", "password": "correct horse"},
     asked.LetterToken: lambda _: {"token": "x"},
+    asked.OpenIdReturn: lambda _: {"flow": "x", "state": "x", "code": "x"},
+    asked.PasskeySignIn: lambda _: {"flow": "x", "credential": _credential("signature")},
+    asked.NewPasskey: lambda _: {
+        "flow": "x",
+        "name": "n",
+        "credential": _credential("attestationObject"),
+    },
+    asked.PasskeyName: lambda _: {"name": "Other"},
     asked.NewApiKey: lambda v: {
         "name": "n",
         "scopes": ["sell"],

@@ -129,6 +129,8 @@ def given_by(function: FunctionType) -> Codes:
             found |= READ
         elif owner == "passwords" and last in {"hash", "verify"}:
             found.add((503, "backpressure"))
+        elif owner == "provider" and last in {"authorization_url", "word", "profile"}:
+            found |= {(503, "backpressure"), (503, "provider_unavailable")}
         elif owner == "attempts":
             found |= AWAY
         elif owner == "Why":

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -114,6 +115,7 @@ class World:
         role: str = "user",
         organizer_id: str | None = None,
         version: int = 0,
+        is_fresh: bool = False,
     ) -> str:
         """
         Make a token, of a new user if nobody is named.
@@ -122,9 +124,14 @@ class World:
 
         Args:
             version: Of the account's tokens; a high one is not over when the account is made less.
+
+            is_fresh: Whether it is of somebody who has signed in just now, by password; else it is
+                as older code made them, which does not say.
         """
         person = user_id or new_id("usr")
         principal = Principal(person, role, organizer_id, token_version=version)
+        if is_fresh:
+            principal = principal._replace(method="password", signed_in_s=int(time.time()))
         if user_id is None and role in {"staff", "organizer", "admin"}:
             self.coming[principal.user_id] = principal
         return self.client.app[SERVICES].tokens.issue(principal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import stat
 import sys
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ import pytest
 
 from api.addresses import Addresses
 from evently.embedded import PostgresServer
-from store import limits, users
+from store import limits, users, ways_in
 from usecases.passwords import Passwords, hash_now
 from usecases.tokens import Tokens
 
@@ -93,6 +94,42 @@ async def test_seed_is_refused_in_production(servers: dict[str, str], tmp_path: 
     assert "refused in production" in refused[2]
     assert "Traceback" not in refused[2]
     assert 0 == forced[0]
+
+
+async def test_admin_forgets_passkeys(servers: dict[str, str], database: asyncpg.Pool) -> None:
+    """S39: an admin whose devices are lost gets rid of their passkeys, and nobody else's go."""
+    ids = {}
+    for role in ("admin", "user"):
+        email = f"{role}-{secrets.token_hex(4)}@example.org"
+        user_id = await users.add(
+            database, email=email, name="X", password_hash=hash_now("x"), role=role
+        )
+        assert user_id is not None
+        ids[role] = email, user_id
+        for _ in range(2):
+            await ways_in.add_passkey(
+                database,
+                user_id=user_id,
+                credential_id=secrets.token_bytes(16),
+                public_key=b"x",
+                sign_count=0,
+                transports=["usb"],
+                is_synced=False,
+                name="Key",
+            )
+    command = ("admin", "forget-passkeys", "--email")
+    code, text, log = await evently(*command, ids["admin"][0].upper(), **servers)
+    assert (0, True) == (code, "2 passkeys deleted" in text), log
+    assert "passkeys_forgotten" in log
+    left = [len(await ways_in.passkeys(database, user_id)) for _, user_id in ids.values()]
+    assert [0, 2] == left
+    # Who has the devices may have open sessions on them.
+    versions = "SELECT token_version FROM users WHERE id = ANY ($1) ORDER BY role DESC"
+    own = await database.fetch(versions, [user_id for _, user_id in ids.values()])
+    assert [1, 0] == [row["token_version"] for row in own]
+    for email in (ids["admin"][0], ids["user"][0]):
+        code, _, log = await evently(*command, email, **servers)
+        assert (2, True) == (code, "has a passkey" in log)
 
 
 async def test_admin_reset(servers: dict[str, str], tmp_path: Path, database: asyncpg.Pool) -> None:

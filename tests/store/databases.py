@@ -38,6 +38,9 @@ TABLES = (
     "account_tokens",
     "revocations",
     "gifts",
+    "identities",
+    "passkeys",
+    "spent_flows",
 )
 
 Content = dict[str, list[str]]
