@@ -14,6 +14,7 @@ from api.handlers import (
     accounts,
     availability,
     bookings,
+    catalogue,
     changes,
     events,
     gate,
@@ -206,10 +207,44 @@ ROUTES: tuple[Route, ...] = (
         "POST /v1/events organizer 201", events.create, told.Event, _STORED, body=asked.NewEvent
     ),
     _route(
-        "GET /v1/events?q,category,from,to,limit,after public",
+        "GET /v1/events?q,category,place,from,to,limit,after public",
         events.listing,
         schemas.EventPage,
         _STORED,
+    ),
+    _route(
+        "POST /v1/events/import organizer",
+        catalogue.import_,
+        told.Imported,
+        f"503 shard_recovering {_STORED}",
+        body=asked.EventImport,
+    ),
+    _route("GET /v1/events/export?format,limit,after organizer", catalogue.export, None, _STORED),
+    _route(
+        "GET /v1/me/events?status,limit,after organizer",
+        catalogue.own,
+        schemas.EventPage,
+        _STORED,
+    ),
+    _route(
+        "POST /v1/events/{event_id}/duplicate organizer 201 bare",
+        catalogue.duplicate,
+        told.Event,
+        _LOOK,
+        body=asked.Copy,
+    ),
+    _route(
+        "POST /v1/events/{event_id}/series organizer 201",
+        catalogue.series,
+        schemas.Events,
+        _LOOK,
+        body=asked.Series,
+    ),
+    _route(
+        "DELETE /v1/events/{event_id} organizer 204",
+        catalogue.delete,
+        None,
+        f"404 not_found 409 not_a_draft {_STORED}",
     ),
     _route("GET /v1/events/{event_id}?promo_code public", events.read, told.Event, _LOOK),
     _route(

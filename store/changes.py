@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -12,6 +13,21 @@ from asyncpg.pool import PoolConnectionProxy
 from store.sql import Executor, query
 
 Connection = asyncpg.Connection | PoolConnectionProxy
+#: What of an event is text, and may be changed at any time.
+TEXTS = (
+    "name",
+    "description",
+    "category",
+    "venue",
+    "slug",
+    "summary",
+    "image",
+    "image_alt",
+    "address",
+    "place",
+    "access_notes",
+    "languages",
+)
 
 
 @contextlib.asynccontextmanager
@@ -27,11 +43,18 @@ async def alone(pool: asyncpg.Pool, event_id: str) -> AsyncIterator[Connection]:
         yield connection
 
 
+class Doors(NamedTuple):
+    """When the doors are to open from now on; None: that is not told."""
+
+    at: dt.datetime | None
+
+
 async def change(
     connection: Connection,
     event_id: str,
     *,
     texts: Mapping[str, str | None],
+    doors: Doors | None = None,
     is_draft: bool,
     draft_closes_at: dt.datetime | None = None,
     draft_capacities: Mapping[int, int] | None = None,
@@ -40,7 +63,9 @@ async def change(
     Change an event, within the transaction of `alone`.
 
     Args:
-        texts: New name, description, category and venue; None leaves one as it is.
+        texts: New texts by the names of `TEXTS`; None, or a name left out, leaves one as it is.
+
+        doors: Left as they are if None.
 
         is_draft: Whether it must be a draft that nobody has begun to publish.
 
@@ -49,9 +74,14 @@ async def change(
     Returns:
         False if the event is no such draft any more; then nothing is changed.
     """
-    words = (texts["name"], texts["description"], texts["category"], texts["venue"])
     changed = await connection.fetchval(
-        query("change_event"), event_id, *words, draft_closes_at, is_draft
+        query("change_event"),
+        event_id,
+        draft_closes_at,
+        is_draft,
+        doors is not None,
+        doors and doors.at,
+        *(texts.get(name) for name in TEXTS),
     )
     if changed is None:
         return False

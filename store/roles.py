@@ -20,6 +20,7 @@ _GRANTS = {
         "SELECT ON ALL TABLES IN SCHEMA public",
         "INSERT ON users, events, tiers, sections, promos, redo",
         "UPDATE ON events, tiers",
+        "EXECUTE ON FUNCTION delete_draft",
         _REIGN,
     ),
     "persister": (
@@ -31,7 +32,12 @@ _GRANTS = {
         "UPDATE ON events, tiers",
         "UPDATE (state, reason, changed_at) ON shard_epoch",
     ),
-    "sweeper": ("SELECT ON shard_epoch", _REIGN),
+    "sweeper": (
+        "SELECT ON shard_epoch",
+        _REIGN,
+        "SELECT, DELETE ON event_search",
+        "EXECUTE ON FUNCTION mend_event_search",
+    ),
     "coordinator": ("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public",),
     "reader": ("SELECT ON ALL TABLES IN SCHEMA public",),
 }

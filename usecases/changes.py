@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+import msgspec
+
 from engine.commands import Reopen, SetCapacity
 from engine.emptier import Emptier
 from engine.engine import ALL_TIERS
@@ -13,6 +15,7 @@ from store import changes, events, seats
 from usecases import told
 from usecases.asked import EventChange
 from usecases.denials import Denied, Why, as_value, granted, invalid, not_found
+from usecases.drafts import doors_before, tags
 from usecases.events import as_loaded, not_its_seats, over_at, own, seats_of_tiers, view, view_of
 from usecases.moments import in_utc, moment_of, ms_of
 from usecases.present import as_sold, is_untouched
@@ -20,7 +23,6 @@ from usecases.services import Services
 from usecases.tokens import Principal
 
 _AFTER_END = "is after the event's end"
-_TEXTS = ("name", "description", "category", "venue")
 _HALF_PUBLISHED = "Its publishing has begun and is not through: publish it again, then change it."
 
 
@@ -61,12 +63,13 @@ async def change(
             # A seated tier has the capacity that it was asked to have.
             free = {no: places for no, places in capacities.items() if no not in seated}
             outcome = await _change_sale(services, event, free, closes_at)
-        texts = {name: getattr(asked, name) for name in _TEXTS}
-        if is_draft or any(text is not None for text in texts.values()):
+        texts, doors = _texts(asked), _doors(event, asked)
+        if is_draft or doors or any(text is not None for text in texts.values()):
             is_changed = await changes.change(
                 connection,
                 event.id,
                 texts=texts,
+                doors=doors,
                 is_draft=is_draft,
                 draft_closes_at=closes_at if is_draft else None,
                 draft_capacities=capacities if is_draft else None,
@@ -76,6 +79,19 @@ async def change(
     if outcome is not None:
         await services.settle(event.shard, outcome)
     return await view_of(services, event.id)
+
+
+def _texts(asked: EventChange) -> dict[str, str | None]:
+    """Return the texts that are to change; None for those that stay."""
+    texts = {name: getattr(asked, name) for name in changes.TEXTS}
+    return texts | {"languages": None if asked.languages is None else tags(asked.languages)}
+
+
+def _doors(event: events.Event, asked: EventChange) -> changes.Doors | None:
+    """Return when the doors are to open from now on; None leaves them as they are."""
+    if isinstance(asked.doors_at, msgspec.UnsetType):
+        return None
+    return changes.Doors(doors_before(event.starts_at, asked.doors_at))
 
 
 async def _change_sale(

@@ -32,6 +32,8 @@ class Why(StrEnum):
     VERSION_PASSED = "precondition_failed"
     #: The ticket is for another event than the gate's.
     WRONG_EVENT = "wrong_event"
+    #: Only a draft can be taken away.
+    NO_DRAFT = "not_a_draft"
     #: PostgreSQL is behind Redis, or a level of durability was not reached in time.
     CATCHING_UP = "catching_up"
     OUTCOME_UNKNOWN = "outcome_unknown"

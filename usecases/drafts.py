@@ -28,17 +28,33 @@ from usecases.tokens import Principal
 @as_value
 async def create(services: Services, person: Principal, asked: NewEvent) -> told.Event:
     """Make a draft of the person's organizer."""
+    draft = rows_of(asked, organizer_of(person), shards_of(services))
+    await events.add_all(services.pools.organizers, [draft])
+    return await view_of(services, draft.event.id)
+
+
+def organizer_of(person: Principal) -> str:
+    """Return the organizer that the person makes events for; deny whoever has none."""
     if person.organizer_id is None:
         raise Denied(Why.FORBIDDEN, detail="The account belongs to no organizer.")
-    sections = _sections(asked)
+    return person.organizer_id
+
+
+def shards_of(services: Services) -> Sequence[int]:
+    """Return the shards that new events are spread over."""
     shards = services.engine.shards_for_events
     if not shards:
         raise ShardRecovering
-    event, tiers = _draft(asked, _capacities(asked, sections), person.organizer_id, shards)
+    return shards
+
+
+def rows_of(asked: NewEvent, organizer_id: str, shards: Sequence[int]) -> events.Draft:
+    """Turn what an organizer asks for into rows; raise the problem of the first bad field."""
+    sections = _sections(asked)
+    event, tiers = _draft(asked, _capacities(asked, sections), organizer_id, shards)
     _require_labels(asked)
     rows = [section._replace(event_id=event.id) for section in sections]
-    await events.add(services.pools.organizers, event, tiers, rows, _promos(asked))
-    return await view_of(services, event.id)
+    return events.Draft(event, tiers, rows, _promos(asked))
 
 
 def _require_labels(body: NewEvent) -> None:
@@ -87,7 +103,7 @@ def _draft(
     event = events.Event(
         id=event_id,
         organizer_id=organizer_id,
-        shard=_shard_of(event_id, shards),
+        shard=shard_of(event_id, shards),
         status="draft",
         name=body.name,
         description=body.description,
@@ -107,8 +123,32 @@ def _draft(
         waitlist_patience_ms=body.waitlist_patience_s * 1000,
         transfers=body.transfers,
         offer_ttl_ms=(body.offer_ttl_s or 0) * 1000,
+        slug=body.slug,
+        summary=body.summary,
+        image=body.image,
+        image_alt=body.image_alt,
+        address=body.address,
+        place=body.place,
+        doors_at=doors_before(starts_at, body.doors_at),
+        access_notes=body.access_notes,
+        languages=tags(body.languages),
     )
     return event, tiers
+
+
+def doors_before(starts_at: dt.datetime, doors_at: dt.datetime | None) -> dt.datetime | None:
+    """Return when the doors open, in UTC; deny a time after the start."""
+    if doors_at is None:
+        return None
+    doors_at = _utc("doors_at", doors_at)
+    if doors_at > starts_at:
+        raise invalid("/doors_at", "is after starts_at")
+    return doors_at
+
+
+def tags(languages: Iterable[str]) -> str:
+    """Return tags of languages as a row has them, each once."""
+    return " ".join(dict.fromkeys(languages))
 
 
 def _times(
@@ -269,6 +309,6 @@ def _row(pointer: str, row: NewRow) -> dict[str, Any]:
     return {"name": row.name, "labels": labels}
 
 
-def _shard_of(event_id: str, shards: Sequence[int]) -> int:
+def shard_of(event_id: str, shards: Sequence[int]) -> int:
     """Choose an event's shard, once and for life."""
     return shards[int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest()) % len(shards)]

@@ -1,8 +1,7 @@
-"""Events as they are found and shown, and their publication."""
+"""Events as they are shown, and their publication."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
 from hashlib import blake2b
@@ -11,7 +10,6 @@ import msgspec
 
 from engine.commands import Promo, Publish, TierStock
 from engine.engine import ALL_TIERS
-from engine.errors import OutcomeUnknown, ShardUnavailable
 from engine.ids import is_id
 from engine.outcomes import Applied, Refused
 from engine.records import Rules
@@ -23,6 +21,7 @@ from usecases import told
 from usecases.asked import Money
 from usecases.catalog import Known, owns
 from usecases.denials import as_value, granted, invalid, not_found
+from usecases.links import slug_of
 from usecases.moments import ms_of
 from usecases.present import as_sold
 from usecases.services import Services
@@ -119,35 +118,6 @@ def not_its_seats(count: int) -> str:
     return f"is not its number of seats, {count}; to sell fewer, block some"
 
 
-async def published(
-    services: Services,
-    *,
-    after: tuple[dt.datetime, str],
-    limit: int,
-    text: str | None,
-    category: str | None,
-    starts_from: dt.datetime | None,
-    starts_before: dt.datetime | None,
-) -> told.Page[told.Event]:
-    """Return a page of published events by start, of those that match."""
-    pool = services.pools.search
-    found = await events.published(
-        pool,
-        after=after,
-        text=text,
-        category=category,
-        starts_from=starts_from,
-        starts_before=starts_before,
-        limit=limit + 1,
-    )
-    page = found[:limit]
-    tiers = await events.tiers_of(pool, [event.id for event in page])
-    rows = await asyncio.gather(*(_on_sale(services, one, tiers.get(one.id, [])) for one in page))
-    views = [view(event, _shown(its)) for event, its in rows if event.status != "draft"]
-    last = (page[-1].starts_at, page[-1].id) if len(found) > limit else None
-    return told.Page(views, last)
-
-
 @as_value
 async def read(
     services: Services, person: Principal | None, event_id: str, promo_code: str
@@ -165,20 +135,8 @@ async def read(
         raise not_found()
     if code != ALL_TIERS:
         promos = await events.promos_of(services.pools.events, event.id) if code else []
-        tiers = _shown(tiers, {no for one in promos if one.code == code for no in one.tier_nos})
+        tiers = shown(tiers, {no for one in promos if one.code == code for no in one.tier_nos})
     return told.Seen(view(event, tiers), bool(code))
-
-
-async def _on_sale(
-    services: Services, event: events.Event, tiers: Sequence[events.Tier]
-) -> tuple[events.Event, Sequence[events.Tier]]:
-    """Return an event of a list; one that PostgreSQL takes for a draft as Redis has it."""
-    if event.status == "draft":
-        try:
-            return await as_sold(services.engine, event, tiers)
-        except (ShardUnavailable, OutcomeUnknown):
-            pass  # Nobody can tell: the list goes on without it.
-    return event, tiers
 
 
 def unlocking(person: Principal | None, event: events.Event | Known, promo_code: str) -> str:
@@ -259,7 +217,7 @@ def _is_own(person: Principal | None, event: events.Event | Known) -> bool:
     return owns(person, event.organizer_id)
 
 
-def _shown(tiers: Sequence[events.Tier], unlocked: Collection[int] = ()) -> list[events.Tier]:
+def shown(tiers: Sequence[events.Tier], unlocked: Collection[int] = ()) -> list[events.Tier]:
     """Leave out the hidden tiers that are not unlocked."""
     return [tier for tier in tiers if not tier.is_hidden or tier.tier_no in unlocked]
 
@@ -274,9 +232,18 @@ def view(event: events.Event, tiers: Sequence[events.Tier]) -> told.Event:
         description=event.description,
         category=event.category,
         venue=event.venue,
+        slug=event.slug or slug_of(event.name) or "event",
+        summary=event.summary,
+        image=event.image,
+        image_alt=event.image_alt,
+        address=event.address,
+        place=event.place,
+        access_notes=event.access_notes,
+        languages=event.languages.split(),
         timezone=event.timezone,
         starts_at=event.starts_at,
         ends_at=event.ends_at,
+        doors_at=event.doors_at,
         sale_opens_at=event.sale_opens_at,
         sale_closes_at=event.sale_closes_at,
         max_per_user=event.person_max,

@@ -172,9 +172,12 @@ async def opened(options: Options) -> AsyncIterator[Services]:
 async def _pools(options: Options) -> Pools:
     """Return the connections, none of which is open yet."""
 
-    async def make(connections_max: int, timeout_ms: int) -> Pool:
+    async def make(connections_max: int, timeout_ms: int, *, plans_anew: bool = False) -> Pool:
         return await create_pool(
-            options.database_url, connections_max=connections_max, timeout_ms=timeout_ms
+            options.database_url,
+            connections_max=connections_max,
+            timeout_ms=timeout_ms,
+            plans_anew=plans_anew,
         )
 
     return Pools(
@@ -185,7 +188,9 @@ async def _pools(options: Options) -> Pools:
         organizers=await make(
             options.database_organizers_pool_max, options.database_organizers_timeout_ms
         ),
-        search=await make(options.database_search_pool_max, options.database_search_timeout_ms),
+        search=await make(
+            options.database_search_pool_max, options.database_search_timeout_ms, plans_anew=True
+        ),
     )
 
 

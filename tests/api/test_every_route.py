@@ -85,6 +85,7 @@ async def test_f23_every_route_with_the_users_of_redis(world: World) -> None:
     await pass_the_gate(walk, event, boss, buyer, friend)
     await sit_down(walk, boss)
     await change_and_cancel(walk, event, boss)
+    await keep_a_catalogue(walk)
 
     assert set(STATUSES) == walk.called
 
@@ -191,6 +192,20 @@ async def change_and_cancel(walk: Walk, event: Event, boss: str) -> None:
     cancelled = await walk.go("POST", "/v1/events/{event_id}/cancel", own_id, token=boss)
     assert 0 == cancelled.body["places_left"]
     await walk.go("GET", "/v1/events/{event_id}/cancel", own_id, token=boss)
+
+
+async def keep_a_catalogue(walk: Walk) -> None:
+    """Import, list, copy, repeat, export and delete drafts."""
+    boss = await walk.world.organizer()
+    rows = f"name,starts_at,price,currency,capacity\nShow,{from_now(days=9)},0,EUR,5"
+    sent = {"format": "csv", "text": rows}
+    await walk.go("POST", "/v1/events/import", token=boss, json=sent)
+    [draft] = (await walk.go("GET", "/v1/me/events", token=boss)).body["data"]
+    later = {"starts": [from_now(days=10)]}
+    await walk.go("POST", "/v1/events/{event_id}/series", draft["id"], token=boss, json=later)
+    copy = await walk.go("POST", "/v1/events/{event_id}/duplicate", draft["id"], token=boss)
+    await walk.go("GET", "/v1/events/export", token=boss)
+    await walk.go("DELETE", "/v1/events/{event_id}", copy.body["id"], token=boss)
 
 
 async def test_f23_sweeper_with_its_user_of_redis(

@@ -1,0 +1,78 @@
+"""Texts of other catalogues as plain text: without tags, entities and what cannot be seen."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from html.parser import HTMLParser
+
+_IS_HTML = re.compile(r"<[a-zA-Z/!?]|&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]+);")
+_BREAKS = frozenset(
+    "address article blockquote br dd div dl dt figure footer h1 h2 h3 h4 h5 h6 header hr li main nav "
+    "ol p pre section table tr ul".split()
+)
+#: What stands within is no text of the page.
+_UNSEEN = frozenset("head noscript script style template title".split())
+_LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_BLANKS = re.compile(r"[^\S\n]+")
+
+
+def plain(text: str, *, may_be_html: bool = True) -> str:
+    """
+    Return a text of several lines as people read it.
+
+    What looks like HTML loses its tags, and its entities become what they stand for, once. Control
+    characters and those of nobody's alphabet are left out; other ends of lines become ours.
+    """
+    if may_be_html and _IS_HTML.search(text):
+        reader = _Reader()
+        reader.feed(text)
+        reader.close()
+        text = "".join(reader.parts)
+    text = _LINE_ENDS.sub("\n", text)
+    text = "".join(char for char in text if char in "\n\t" or _can_stay(char))
+    lines = [_BLANKS.sub(" ", line).strip() for line in text.split("\n")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def one_line(text: str, *, may_be_html: bool = True) -> str:
+    """Return a text as one line: see `plain`."""
+    return " ".join(plain(text, may_be_html=may_be_html).split())
+
+
+def _can_stay(char: str) -> bool:
+    return unicodedata.category(char) not in {"Cc", "Cn", "Co", "Cs"}
+
+
+class _Reader(HTMLParser):
+    """Collects the text of a piece of HTML; nothing that it names is fetched."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self._unseen: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin a line where a page would."""
+        del attrs
+        if tag in _UNSEEN:
+            self._unseen.append(tag)
+        elif tag in _BREAKS:
+            self.parts.append("\n- " if tag == "li" else "\n")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin a line where a page would; what ends at once holds nothing."""
+        if tag not in _UNSEEN:
+            self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        """End a line, or what is not seen."""
+        if tag in self._unseen:
+            del self._unseen[self._unseen.index(tag) :]
+        elif tag in _BREAKS:
+            self.parts.append("\n")
+
+    def handle_data(self, data: str) -> None:
+        """Keep what is seen."""
+        if not self._unseen:
+            self.parts.append(data)
