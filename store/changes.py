@@ -43,6 +43,17 @@ async def alone(pool: asyncpg.Pool, event_id: str) -> AsyncIterator[Connection]:
         yield connection
 
 
+class Times(NamedTuple):
+    """The times of a draft."""
+
+    timezone: str
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+    doors_at: dt.datetime | None
+    sale_opens_at: dt.datetime
+    sale_closes_at: dt.datetime
+
+
 class Doors(NamedTuple):
     """When the doors are to open from now on; None: that is not told."""
 
@@ -93,6 +104,11 @@ async def change(
             list(draft_capacities.values()),
         )
     return True
+
+
+async def move_draft(connection: Connection, event_id: str, times: Times) -> None:
+    """Change the times of a draft that nobody has begun to publish, within that transaction."""
+    await connection.execute(query("move_draft"), event_id, *times)
 
 
 async def begin_publishing(database: Executor, event_id: str) -> None:

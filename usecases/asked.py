@@ -313,6 +313,12 @@ class EventChange(Asked, frozen=True, kw_only=True):
     place: Category | None = None
     access_notes: AccessNotes | None = None
     languages: Languages | None = None
+    #: These four of a draft alone. With its start move end and doors, and the end of a sale that
+    #: ends with it, unless they are given as well.
+    timezone: Id | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+    sale_opens_at: Moment | None = None
     #: Null: it is not told any more.
     doors_at: Moment | None | msgspec.UnsetType = msgspec.UNSET
     sale_closes_at: Moment | None = None

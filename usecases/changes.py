@@ -12,7 +12,7 @@ from engine.engine import ALL_TIERS
 from engine.outcomes import Applied, Refused
 from engine.status import Status
 from store import changes, events, seats
-from usecases import told
+from usecases import draft_times, told
 from usecases.asked import EventChange
 from usecases.denials import Denied, Why, as_value, granted, invalid, not_found
 from usecases.drafts import doors_before, tags
@@ -54,16 +54,20 @@ async def change(
             raise Denied(Why.VERSION_PASSED)
         seated = seats_of_tiers(map(as_loaded, await seats.of_event(connection, event.id)))
         capacities = _capacities(rows, seated, asked)
-        if closes_at is not None and ms_of(closes_at) <= ms_of(event.sale_opens_at):
+        opens_at = asked.sale_opens_at or event.sale_opens_at
+        if closes_at is not None and ms_of(closes_at) <= ms_of(in_utc("sale_opens_at", opens_at)):
             raise invalid("/sale_closes_at", "is not after sale_opens_at")
         is_draft = is_untouched(event)
-        if closes_at is not None and is_draft:
+        times = _draft_times(event, rows, asked, is_draft=is_draft)
+        if closes_at is not None and is_draft and times is None:
             _require_within(event, rows, closes_at)
+        texts, doors = _texts(asked), None if times else _doors(event, asked)
         if not is_draft:
             # A seated tier has the capacity that it was asked to have.
             free = {no: places for no, places in capacities.items() if no not in seated}
             outcome = await _change_sale(services, event, free, closes_at)
-        texts, doors = _texts(asked), _doors(event, asked)
+        if times is not None:
+            await changes.move_draft(connection, event.id, times)
         if is_draft or doors or any(text is not None for text in texts.values()):
             is_changed = await changes.change(
                 connection,
@@ -79,6 +83,18 @@ async def change(
     if outcome is not None:
         await services.settle(event.shard, outcome)
     return await view_of(services, event.id)
+
+
+def _draft_times(
+    event: events.Event, rows: list[events.Tier], asked: EventChange, *, is_draft: bool
+) -> changes.Times | None:
+    """Return the times that a draft is to have; None if they stay; deny others than drafts."""
+    name = draft_times.first_of_drafts(asked)
+    if name is None:
+        return None
+    if not is_draft:
+        raise invalid(f"/{name}", "is that of a sale that has begun: only a draft's can be changed")
+    return draft_times.changed(event, rows, asked)
 
 
 def _texts(asked: EventChange) -> dict[str, str | None]:

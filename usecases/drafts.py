@@ -77,10 +77,7 @@ def _draft(
     body: NewEvent, places: list[int], organizer_id: str, shards: Sequence[int]
 ) -> tuple[events.Event, list[events.Tier]]:
     """Turn a valid request into rows; raise the problem of the first field that is not."""
-    try:
-        zoneinfo.ZoneInfo(body.timezone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise invalid("/timezone", "is not an IANA time zone") from error
+    zone_name(body.timezone)
     now = dt.datetime.now(dt.UTC)
     starts_at, ends_at, opens_at, closes_at = _times(body, now)
     currency = body.tiers[0].price.currency
@@ -134,6 +131,15 @@ def _draft(
         languages=tags(body.languages),
     )
     return event, tiers
+
+
+def zone_name(name: str) -> str:
+    """Return the name of a time zone; deny one that there is not."""
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise invalid("/timezone", "is not an IANA time zone") from error
+    return name
 
 
 def doors_before(starts_at: dt.datetime, doors_at: dt.datetime | None) -> dt.datetime | None:

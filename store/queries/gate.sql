@@ -79,6 +79,12 @@ SET version = version + 1,
 WHERE id = $1 AND (NOT $3::boolean OR (status = 'draft' AND publishing_at IS NULL))
 RETURNING version;
 
+-- move_draft --
+UPDATE events
+SET timezone = $2, starts_at = $3, ends_at = $4, doors_at = $5, sale_opens_at = $6,
+    sale_closes_at = $7
+WHERE id = $1 AND status = 'draft' AND publishing_at IS NULL;
+
 -- change_draft_tiers --
 UPDATE tiers SET capacity = new.capacity
 FROM unnest($2::smallint[], $3::integer[]) AS new (tier_no, capacity)

@@ -108,6 +108,41 @@ async def test_s21_bad_fields(
     assert before == await world.state()
 
 
+async def test_times_of_a_draft(world: World, organizer: str) -> None:
+    """A draft's times can be changed, what hangs on its start moves along; later they cannot."""
+    draft = await world.draft(
+        organizer, 5, ends_at=from_now(days=31), doors_at=from_now(days=29)
+    )
+    later = from_now(days=50)
+    moved = (await patch(world, draft["id"], organizer, starts_at=later, timezone="Asia/Tokyo")).body
+    assert (later, "Asia/Tokyo") == (moment(moved["starts_at"]).isoformat(), moved["timezone"])
+    by = moment(later) - moment(draft["starts_at"])
+    for name in ("ends_at", "doors_at", "sale_closes_at"):
+        assert by == moment(moved[name]) - moment(draft[name]), name
+    assert draft["sale_opens_at"] == moved["sale_opens_at"]
+    assert draft["version"] + 1 == moved["version"]
+    before = await world.state()
+    for bad, pointer in (
+        ({"starts_at": from_now(days=-1)}, "/starts_at"),
+        ({"ends_at": from_now(days=1)}, "/ends_at"),
+        ({"timezone": "Mars"}, "/timezone"),
+        ({"starts_at": from_now(days=60), "doors_at": from_now(days=61)}, "/doors_at"),
+        ({"sale_opens_at": from_now(days=90)}, "/sale_opens_at"),
+        ({"starts_at": from_now(days=1), "sale_closes_at": from_now(days=9)}, "/sale_closes_at"),
+        ({"starts_at": "9999-12-31T23:59:59-14:00"}, "/starts_at"),
+    ):
+        check_problem(await patch(world, draft["id"], organizer, **bad), 422, "invalid", pointer)
+    assert before == await world.state()
+    opens_at = from_now(seconds=-1)
+    opened = (await patch(world, draft["id"], organizer, sale_opens_at=opens_at)).body
+    assert moment(opens_at) == moment(opened["sale_opens_at"])
+    event = (await world.publish(draft["id"], organizer)).body
+    assert 201 == (await world.book(event, None)).status
+    for name, value in (("starts_at", later), ("timezone", "UTC"), ("sale_opens_at", later)):
+        refused = await patch(world, draft["id"], organizer, **{name: value})
+        check_problem(refused, 422, "invalid", f"/{name}")
+
+
 async def test_duplicate(world: World, organizer: str) -> None:
     """A copy has all of the event but what is sold, at times as far from its start."""
     start = from_now(days=20)
