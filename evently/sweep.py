@@ -31,7 +31,7 @@ async def sweep(settings: Settings) -> None:
     """Sweep until SIGTERM or SIGINT."""
     pool = await create_pool(
         settings.database_url_as("sweeper"),
-        connections_max=1,
+        connections_max=2,
         timeout_ms=settings.database_timeout_ms,
     )
     engine = Engine(

@@ -13,7 +13,7 @@ from store.events import Connection
 from store.sql import Executor, query
 
 
-class Origin(NamedTuple):
+class SourceRow(NamedTuple):
     """An event that came from a source, or is named by its own id."""
 
     #: By which the source names it.
@@ -36,10 +36,10 @@ async def alone(pool: asyncpg.Pool, organizer_id: str) -> AsyncIterator[Connecti
 
 async def known(
     connection: Connection, organizer_id: str, source_ids: Sequence[str]
-) -> dict[str, Origin]:
+) -> dict[str, SourceRow]:
     """Return what is there of some events of a source, by their ids there."""
     rows = await connection.fetch(query("events_of_source"), organizer_id, source_ids)
-    return {row["source_id"]: Origin(*row) for row in rows}
+    return {row["source_id"]: SourceRow(*row) for row in rows}
 
 
 async def note(connection: Connection, event_id: str, source_print: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Sequence
-from typing import Literal
 
 from engine.errors import OutcomeUnknown, ShardUnavailable
 from store import events, search
@@ -18,7 +17,7 @@ from usecases.present import as_sold
 from usecases.services import Services
 from usecases.tokens import Principal
 
-Row = tuple[events.Event, Sequence[events.Tier]]
+_Row = tuple[events.Event, Sequence[events.Tier]]
 
 
 async def published(
@@ -65,7 +64,7 @@ async def own(
     *,
     before_id: str,
     limit: int,
-    status: Literal["draft", "published", "closed", "cancelled"] | None,
+    status: str | None,
 ) -> told.Page[told.Event]:
     """Return a page of the events of the person's organizer, drafts as well, the newest first."""
     pool, organizer_id = services.pools.organizers, organizer_of(person)
@@ -78,13 +77,13 @@ async def own(
     return told.Page([view(*row) for row in rows], last)
 
 
-async def _rows(services: Services, pool: Database, page: Sequence[events.Event]) -> list[Row]:
+async def _rows(services: Services, pool: Database, page: Sequence[events.Event]) -> list[_Row]:
     tiers = await events.tiers_of(pool, [event.id for event in page])
     told_of = (_on_sale(services, event, tiers.get(event.id, [])) for event in page)
     return list(await asyncio.gather(*told_of))
 
 
-async def _on_sale(services: Services, event: events.Event, tiers: Sequence[events.Tier]) -> Row:
+async def _on_sale(services: Services, event: events.Event, tiers: Sequence[events.Tier]) -> _Row:
     """Return an event of a list; one that PostgreSQL takes for a draft as Redis has it."""
     if event.status == "draft":
         try:

@@ -35,7 +35,7 @@ class Form(NamedTuple):
     foot: str = ""
 
 
-class Part(NamedTuple):
+class Excerpt(NamedTuple):
     """Some of the events, each as it stands in the file."""
 
     events: list[str]
@@ -61,7 +61,7 @@ FORMS = {
 @as_value
 async def own(
     services: Services, person: Principal, *, form: Form, after_id: str, limit: int
-) -> Part:
+) -> Excerpt:
     """Return a part of the events of the person's organizer, in the order of their ids."""
     pool, organizer_id = services.pools.organizers, organizer_of(person)
     return await part_of(pool, organizer_id, form=form, after_id=after_id, limit=limit)
@@ -69,15 +69,15 @@ async def own(
 
 async def part_of(
     database: Database, organizer_id: str, *, form: Form, after_id: str, limit: int
-) -> Part:
+) -> Excerpt:
     """Return a part of an organizer's events, in the order of their ids."""
     ids = await imports.next_ids(database, organizer_id, after_id=after_id, limit=limit + 1)
     page = await events.by_ids(database, ids[:limit])
     tiers = await events.tiers_of(database, ids[:limit])
     written = [form.write(event, tiers.get(event.id, [])) for event in page]
-    return Part(written, ids[limit - 1] if len(ids) > limit else "")
+    return Excerpt(written, ids[limit - 1] if len(ids) > limit else "")
 
 
-def whole(form: Form, part: Part) -> bytes:
+def whole(form: Form, part: Excerpt) -> bytes:
     """Return a part as a file of its own."""
     return "".join([form.head, form.between.join(part.events), form.foot]).encode()

@@ -120,7 +120,7 @@ class Import:
         return Wanted(one, *found)
 
     async def _change(
-        self, connection: events.Connection, one: Wanted, origin: imports.Origin
+        self, connection: events.Connection, one: Wanted, origin: imports.SourceRow
     ) -> None:
         """Bring the texts of an event that is not the source's alone to what that says."""
         row, names = one.candidate.row, one.candidate.names

@@ -1,4 +1,4 @@
-"""Made-up events with words as languages have them: few are common, and most are rare."""
+"""MadeUp-up events with words as languages have them: few are common, and most are rare."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LATE_SHARE = 0.05
 _CONSONANTS, _VOWELS = "bcdfghjklmnprstvwz", "aeiou"
 
 
-class Made(NamedTuple):
+class MadeUp(NamedTuple):
     """One event as it is filled in."""
 
     name: str
@@ -49,7 +49,7 @@ class Author:
         self._kinds = list(itertools.accumulate(1 / (rank + 2) for rank in range(CATEGORIES)))
         self._first_at, self._seconds = first_at, days * 86_400
 
-    def event(self) -> Made:
+    def event(self) -> MadeUp:
         """Make the next event."""
         draw = self._random
         words = draw.choices(
@@ -61,7 +61,7 @@ class Author:
             name.append(EVEN if second // 86_400 % 2 == 0 else ODD)
         if second > self._seconds * (1 - LATE_SHARE):
             name.append(LATE)
-        return Made(
+        return MadeUp(
             " ".join(name),
             " ".join(words[NAME_WORDS:]),
             self.category(),

@@ -183,7 +183,7 @@ async def test_export_comes_in_again(target: Target, name: str, database: asyncp
         after_id = part.last_id
         if not after_id:
             break
-    content = exports.whole(form, exports.Part(pieces, ""))
+    content = exports.whole(form, exports.Excerpt(pieces, ""))
     other = target._replace(organizer_id=await users.add_organizer(database, "Other"))
     done = await imports.run(other, name, content, Defaults(), is_dry_run=False)  # type: ignore[arg-type]
     assert (28, 0, 0, 0) == counts(done), done.problems

@@ -158,7 +158,7 @@ def test_written_is_read_again() -> None:
         events.Tier(own.id, 2, "t2", "Stage", 0, 7, 10),
     ]
     form = exports.FORMS["csv"]
-    content = exports.whole(form, exports.Part([form.write(own, tiers)], ""))
+    content = exports.whole(form, exports.Excerpt([form.write(own, tiers)], ""))
     [candidate] = sheets.read(content, Defaults()).candidates
     made = draft_of(candidate, ORGANIZER, [0])
     assert made is not None, candidate.faults
