@@ -32,6 +32,7 @@ TIER_NAME = "Ticket"
 #: Members without which an event can be sold, and which are left out if they are bad.
 _NOT_NEEDED = ("slug", "summary", "image", "image_alt", "access_notes", "languages", "doors_at")
 _AT = re.compile(r"(.*?)(?: - at `\$(.*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
 class Defaults(NamedTuple):
@@ -105,8 +106,9 @@ def _parts(message: str) -> tuple[str, str]:
     """Split what msgspec says into how a value is wrong and, as a pointer, which one."""
     match = _AT.fullmatch(message)
     assert match is not None
-    at = re.sub(r"\[(\d+)\]|\[\.\.\.\]", r"/\1", match[2] or "").replace(".", "/")
-    return match[1], at
+    at = re.sub(r"\[(\d+)\]", r"/\1", match[2] or "").replace(".", "/")
+    missing = _MISSING.fullmatch(match[1])
+    return ("is missing", f"{at}/{missing[1]}") if missing else (match[1], at)
 
 
 def _blame(one: Candidate, pointer: str, detail: str) -> None:

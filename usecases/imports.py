@@ -35,6 +35,8 @@ READERS: dict[str, Callable[[bytes, Defaults], Read]] = {
 BATCH_EVENTS = 500
 #: Rows that are read before others in this process get their turn.
 TURN_ROWS = 20
+#: Faults of one row that are named.
+FAULTS_MAX = 20
 #: Problems that an answer over HTTP names; all of them are counted.
 PROBLEMS_MAX = 1_000
 
@@ -112,7 +114,7 @@ class Import:
             self.on_problem(
                 told.RowProblem(row=one.row, field=name, detail=detail, is_refused=False)
             )
-        for name, detail in one.faults:
+        for name, detail in one.faults[:FAULTS_MAX]:
             self.refuse(one.row, name, detail)
         if found is None:
             self.refused += 1

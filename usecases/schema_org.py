@@ -181,11 +181,11 @@ def _tiers(
     return tiers
 
 
-def _offers(value: object) -> list[dict[str, Any]]:
+def _offers(value: object, *, is_inner: bool = False) -> list[dict[str, Any]]:
     """Return offers as objects with a price, those of an aggregate one by one."""
     found: list[dict[str, Any]] = []
     for offer in map(_object, _list(value)):
-        inner = _offers(offer.get("offers"))
+        inner = [] if is_inner else _offers(offer.get("offers"), is_inner=True)
         specified = _object(next(iter(_list(offer.get("priceSpecification"))), None))
         both = {name: specified[name] for name in ("price", "priceCurrency") if name in specified}
         if inner:

@@ -42,6 +42,8 @@ TEXTS = (
     "image_alt",
     "access_notes",
 )
+#: Of these, and of names of tiers, a cell of several lines is one.
+LINES = ("description", "address", "access_notes")
 TIMES = ("starts_at", "ends_at", "doors_at", "sale_opens_at", "sale_closes_at")
 OF_TIERS = ("tier", "price", "currency", "capacity")
 COLUMNS = ("source_id", *TEXTS, "languages", "timezone", *TIMES, "max_per_user", *OF_TIERS)
@@ -144,7 +146,9 @@ def _candidate(group: Sequence[tuple[int, dict[str, str]]], defaults: Defaults) 
     number, row = group[0]
     one = Candidate(number, names=NAMES)
     zone = zone_of(one, "timezone", row.get("timezone") or defaults.timezone)
-    members: dict[str, Any] = {name: row.get(name, "") for name in TEXTS}
+    members: dict[str, Any] = {
+        name: row.get(name, "") if name in LINES else _one_line(row.get(name, "")) for name in TEXTS
+    }
     members["timezone"] = row.get("timezone") or defaults.timezone
     members["languages"] = row.get("languages", "").replace(",", " ").split()
     for name in TIMES:
@@ -181,8 +185,12 @@ def _tier(
         one.faults.append(("capacity", "is missing: how many places there are"))
     currency = currency.strip().upper()
     amount = price_of(one, "price", price, currency) if price else None
-    name = row.get("tier") or TIER_NAME
+    name = _one_line(row.get("tier") or TIER_NAME)
     return {"name": name, "price": {"amount": amount, "currency": currency}, "capacity": places}
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
 
 
 def _count(one: Candidate, name: str, text: str) -> int | None:
