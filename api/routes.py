@@ -221,10 +221,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route("GET /v1/events/export?format,limit,after organizer", catalogue.export, None, _STORED),
     _route(
-        "GET /v1/me/events?status,limit,after organizer",
-        catalogue.own,
-        schemas.EventPage,
-        _STORED,
+        "GET /v1/me/events?status,limit,after organizer", catalogue.own, schemas.EventPage, _STORED
     ),
     _route(
         "POST /v1/events/{event_id}/duplicate organizer 201 bare",

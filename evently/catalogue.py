@@ -1,8 +1,8 @@
 """
 `evently events import` and `export`: catalogues in and out of PostgreSQL.
 
-Says on stdout what is wrong, row by row, and what became of all, and shows a bar on stderr where that
-is a terminal. How files are read and what is taken of them, `usecases.imports` knows.
+Says on stdout what is wrong, row by row, and what became of all, and shows a bar on stderr where
+that is a terminal. How files are read and what is taken of them, `usecases.imports` knows.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ async def import_file(
         ServerError: the file is too large or of no known format, or it is not clear whose events
             these are to be.
     """
-    format_ = cast(imports.Format, _form(file, form))
+    format_ = cast("imports.Format", _form(file, form))
     content = _content(file)
     pool = await create_pool(settings.database_url, connections_max=1, timeout_ms=TIMEOUT_MS)
     started_s = time.monotonic()

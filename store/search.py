@@ -14,7 +14,7 @@ import datetime as dt
 from store.sql import Executor, query
 
 #: Events that a search walks along. A walk costs as much as fetching so many by their words, and
-#: finds a page of 21 of what one in 200 events has; fewer than 5 000 of a million have it otherwise.
+#: finds a page of 21 of what one in 200 events has; of a million, fewer than 5 000 have the rest.
 WALK_MAX = 4_000
 #: Rows that are taken away in one transaction, and events that are looked at in one.
 FORGET_ROWS = 2_000

@@ -320,7 +320,7 @@ class EventChange(Asked, frozen=True, kw_only=True):
     ends_at: Moment | None = None
     sale_opens_at: Moment | None = None
     #: Null: it is not told any more.
-    doors_at: Moment | None | msgspec.UnsetType = msgspec.UNSET
+    doors_at: Moment | msgspec.UnsetType | None = msgspec.UNSET
     sale_closes_at: Moment | None = None
     tiers: Annotated[list[TierChange], Meta(max_length=100)] = []
 

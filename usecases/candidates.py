@@ -85,7 +85,7 @@ class Unreadable(Exception):
 def draft_of(
     one: Candidate, organizer_id: str, shards: Sequence[int]
 ) -> tuple[NewEvent, events.Draft] | None:
-    """Return the rows of a candidate, and what it asks for; None if it cannot be sold (`faults`)."""
+    """Return what a candidate asks for, and its rows; None if it cannot be sold (`faults`)."""
     while not one.faults:
         try:
             asked = tidy(msgspec.convert(one.members, NewEvent))
@@ -149,9 +149,7 @@ def moment_of(
     if text is None or text == "":
         return None
     try:
-        if not isinstance(text, str):
-            raise ValueError("no text")
-        moment = dt.datetime.fromisoformat(text.strip())
+        moment = dt.datetime.fromisoformat(str(text).strip())
         moment = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
         return (moment + dt.timedelta(weeks=weeks_later)).astimezone(dt.UTC)
     except (ValueError, OverflowError):
@@ -163,7 +161,9 @@ def price_of(one: Candidate, name: str, given: object, currency: str) -> int | N
     """Return a price in minor units; None, and a fault, if it is none."""
     digits = DIGITS.get(currency)
     if digits is None:
-        what = f"is no currency that prices can be in: {currency[:20]}" if currency else "is missing"
+        what = (
+            f"is no currency that prices can be in: {currency[:20]}" if currency else "is missing"
+        )
         one.faults.append((one.names.get("tiers/price/currency", "currency"), what))
         return None
     try:

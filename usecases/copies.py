@@ -11,7 +11,7 @@ from usecases import told
 from usecases.asked import Copy, Series
 from usecases.denials import Denied, Why, as_value, invalid
 from usecases.drafts import shard_of, shards_of
-from usecases.events import own, over_at, view, view_of
+from usecases.events import over_at, own, view, view_of
 from usecases.moments import in_utc
 from usecases.present import as_sold
 from usecases.services import Services
@@ -114,8 +114,8 @@ def _copy(
     ends_at, opens_at = moved(event.ends_at), moved(event.sale_opens_at)
     closes_at = moved(event.sale_closes_at)
     if event.status in {"closed", "cancelled"} or closes_at <= now:
-        # Closed before its time for a reason of its own: the copy's sale ends as a draft's does that
-        # says nothing, or with the last of its tiers'.
+        # Closed before its time for a reason of its own: the copy's sale ends as a draft's does
+        # that says nothing, or with the last of its tiers'.
         closes_at = max([starts_at, *(one.sale_closes_at for one in tiers if one.sale_closes_at)])
         closes_at = closes_at if closes_at > opens_at else over_at(starts_at, ends_at)
     copy = event._replace(

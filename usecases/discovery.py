@@ -59,12 +59,7 @@ async def published(
 
 @as_value
 async def own(
-    services: Services,
-    person: Principal,
-    *,
-    before_id: str,
-    limit: int,
-    status: str | None,
+    services: Services, person: Principal, *, before_id: str, limit: int, status: str | None
 ) -> told.Page[told.Event]:
     """Return a page of the events of the person's organizer, drafts as well, the newest first."""
     pool, organizer_id = services.pools.organizers, organizer_of(person)

@@ -2,9 +2,9 @@
 Imports: the events of another catalogue become drafts of an organizer, and stay what that says.
 
 An event is known by its id at the source, so that a second import makes nothing twice: one that the
-source has not changed is left alone; a draft that came from it becomes what it says now; of one that
-is published, or that the organizer made, the texts alone. A row that cannot be sold is named and
-keeps no other one from being taken.
+source has not changed is left alone; a draft that came from it becomes what it says now; of one
+that is published, or that the organizer made, the texts alone. A row that cannot be sold is named
+and keeps no other one from being taken.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ class Import:
     async def take(self, candidates: Sequence[Candidate]) -> None:
         """Write the events of some rows, in one transaction."""
         wanted = []
-        for number, one in enumerate(candidates):
+        for number, candidate in enumerate(candidates):
             if number % TURN_ROWS == 0:
                 await asyncio.sleep(0)
-            found = self._wanted(one)
+            found = self._wanted(candidate)
             if found is not None:
                 wanted.append(found)
         target = self.target
@@ -216,6 +216,4 @@ async def from_text(services: Services, person: Principal, asked: EventImport) -
     """Import what an organizer sends; what a request may hold bounds it."""
     target = Target(services.pools.organizers, organizer_of(person), shards_of(services))
     defaults = Defaults(asked.timezone, asked.capacity, asked.currency, asked.weeks_later)
-    return await run(
-        target, asked.format, asked.text.encode(), defaults, is_dry_run=asked.dry_run
-    )
+    return await run(target, asked.format, asked.text.encode(), defaults, is_dry_run=asked.dry_run)

@@ -11,7 +11,9 @@ from usecases.denials import invalid
 SLUG_CHARS_MAX = 80
 #: What a web address may have besides letters and digits; a non-ASCII letter is written as bytes.
 _URL_CHARS = ":/?#[]@!$&'()*+,;=-._~%"
-_NO_URL = re.compile(r"[\x00-\x20\x7f-\xa0\"<>\\^`{|}\u2000-\u200f\u2028-\u202f\u2060-\u206f\ufeff]")
+_NO_URL = re.compile(
+    r"[\x00-\x20\x7f-\xa0\"<>\\^`{|}\u2000-\u200f\u2028-\u202f\u2060-\u206f\ufeff]"
+)
 _NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+|\[[0-9A-Fa-f:.]+\]")
 _LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:-([A-Za-z]{4}))?(?:-([A-Za-z]{2}|[0-9]{3}))?")
@@ -95,4 +97,3 @@ def _plain(text: str) -> str:
 def _is_letter(char: str) -> bool:
     """Tell whether a character is a letter, a digit, or a sign on one."""
     return unicodedata.category(char)[0] in "LNM"
-

@@ -7,12 +7,12 @@ import unicodedata
 from html.parser import HTMLParser
 
 _IS_HTML = re.compile(r"<[a-zA-Z/!?]|&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]+);")
-_BREAKS = frozenset(
-    "address article blockquote br dd div dl dt figure footer h1 h2 h3 h4 h5 h6 header hr li main nav "
-    "ol p pre section table tr ul".split()
+_BREAKS = re.compile(
+    "address|article|blockquote|br|dd|div|dl|dt|figure|footer|h[1-6]|header|hr|li|main|nav|ol|p|pre|"
+    "section|table|tr|ul"
 )
 #: What stands within is no text of the page.
-_UNSEEN = frozenset("head noscript script style template title".split())
+_UNSEEN = frozenset(["head", "noscript", "script", "style", "template", "title"])
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _BLANKS = re.compile(r"[^\S\n]+")
 
@@ -57,7 +57,7 @@ class _Reader(HTMLParser):
         del attrs
         if tag in _UNSEEN:
             self._unseen.append(tag)
-        elif tag in _BREAKS:
+        elif _BREAKS.fullmatch(tag):
             self.parts.append("\n- " if tag == "li" else "\n")
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -69,7 +69,7 @@ class _Reader(HTMLParser):
         """End a line, or what is not seen."""
         if tag in self._unseen:
             del self._unseen[self._unseen.index(tag) :]
-        elif tag in _BREAKS:
+        elif _BREAKS.fullmatch(tag):
             self.parts.append("\n")
 
     def handle_data(self, data: str) -> None:

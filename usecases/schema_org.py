@@ -32,7 +32,7 @@ from usecases.plain import one_line, plain
 
 DESCRIPTION_CHARS_MAX = 10_000
 #: Types of events whose names do not say so.
-_EVENTS = frozenset("Festival Hackathon CourseInstance EventSeries".split())
+_EVENTS = frozenset(["Festival", "Hackathon", "CourseInstance", "EventSeries"])
 _STATES = {"EventCancelled": "is cancelled", "EventPostponed": "is postponed without a new date"}
 NAMES = {
     "name": "name",
@@ -132,7 +132,8 @@ def _candidate(row: int, found: dict[str, Any], defaults: Defaults) -> Candidate
         "image": _url(image),
         "image_alt": one_line(_text(_object(image).get("caption"))),
         "languages": [
-            _text(_object(tag).get("alternateName") or tag) for tag in _list(found.get("inLanguage"))
+            _text(_object(tag).get("alternateName") or tag)
+            for tag in _list(found.get("inLanguage"))
         ],
         "timezone": name,
         "starts_at": moment(found.get("startDate"), "startDate"),
@@ -162,7 +163,9 @@ def _tiers(
     """Return the tiers that the offers are; a free event without any has one."""
     priced = [offer for offer in offers if offer.get("price") not in (None, "")]
     if not priced and not is_free:
-        one.faults.append((NAMES["tiers/price"], "is missing, and the event is not said to be free"))
+        one.faults.append(
+            (NAMES["tiers/price"], "is missing, and the event is not said to be free")
+        )
         return []
     tiers = []
     for number, offer in enumerate(priced or [{"price": 0} | (offers[0] if offers else {})], 1):
@@ -263,7 +266,11 @@ class _Times(NamedTuple):
 def written(event: events.Event, tiers: Sequence[events.Tier]) -> dict[str, Any]:
     """Return an event as an object of schema.org; what is hidden is not told."""
     times = _times(event)
-    place = {"@type": "PostalAddress", "streetAddress": event.address, "addressLocality": event.place}
+    place = {
+        "@type": "PostalAddress",
+        "streetAddress": event.address,
+        "addressLocality": event.place,
+    }
     state = "EventCancelled" if event.status == "cancelled" else "EventScheduled"
     object_ = {
         "@context": "https://schema.org",

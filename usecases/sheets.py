@@ -57,7 +57,7 @@ NAMES = {
     "tiers/price/currency": "currency",
     "tiers/capacity": "capacity",
 } | {name: name for name in COLUMNS if name not in OF_TIERS}
-#: What a cell must not begin with: a spreadsheet would run it, or drop it. Full-width forms as well.
+#: What a cell must not begin with, also in full width: a spreadsheet would run it, or drop it.
 FORMULA_STARTS = "=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20"
 CELL_CHARS_MAX = 20_000
 

@@ -49,8 +49,8 @@ async def duplicate(request: web.Request) -> web.StreamResponse | Problem:
     """
     Make a draft like an event of one's own; its times are as far from its start as the event's.
 
-    Tiers, seats, rules and promo codes are copied, bookings are not. Without a body, the copy begins
-    when the event does.
+    Tiers, seats, rules and promo codes are copied, bookings are not. Without a body, the copy
+    begins when the event does.
     """
     raw = await read_raw(request)
     asked = decode(raw, _COPY) if raw else Copy()

@@ -1,9 +1,9 @@
 """
 What an import of 50 000 events takes, and their coming into the list that visitors search.
 
-`python -m loadtests.bench import` writes a catalogue as objects of schema.org and as a table, imports
-each into a database of its own, then says of all that their publishing has begun, which is when the
-triggers make their rows of the list. The sum is what counts.
+`python -m loadtests.bench import` writes a catalogue as objects of schema.org and as a table, and
+imports each; then it says of all that their publishing has begun, which is when the triggers make
+their rows of the list. The sum is what counts.
 """
 
 from __future__ import annotations

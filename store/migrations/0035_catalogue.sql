@@ -56,21 +56,30 @@ RETURN array_remove(string_to_array(regexp_replace(regexp_replace(
     '\U00020000-\U0003ffff]+)', ' ~\1 ', 'g'), ' '), '');
 
 -- What a text is found by: its words, and of each run every two neighbours and the last letter.
-CREATE FUNCTION search_words(given text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN ARRAY(
-    SELECT left(part, 100) FROM unnest(search_parts(given)) AS part WHERE part NOT LIKE '~%'
-    UNION
-    SELECT substr(part, place, 2)
-    FROM unnest(search_parts(given)) AS part, generate_series(2, length(part)) AS place
-    WHERE part LIKE '~%'
-);
+CREATE FUNCTION search_words(given text) RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+DECLARE
+    parts text[] := search_parts(given);
+BEGIN
+    IF position('~' IN array_to_string(parts, ' ')) = 0 THEN
+        RETURN ARRAY(SELECT left(part, 100) FROM unnest(parts) AS part);
+    END IF;
+    RETURN ARRAY(
+        SELECT left(part, 100) FROM unnest(parts) AS part WHERE part NOT LIKE '~%'
+        UNION
+        SELECT substr(part, place, 2)
+        FROM unnest(parts) AS part, generate_series(2, length(part)) AS place
+        WHERE part LIKE '~%'
+    );
+END $$;
 
 -- What the whole of a category or place is found by; no word has a colon.
 CREATE FUNCTION search_facet(kind text, given text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN kind || ':' || left(search_text(given), 100);
 
 -- What is searched for: all words of a text, the last one also as the beginning of a word if it has
--- three letters, a category, a place. Null: nothing can be found, as the text has no word.
+-- three letters (of Hangul one syllable), a category, a place. Null: nothing can be found, as the
+-- text has no word.
 CREATE FUNCTION search_query(given text, category text, place text) RETURNS tsquery
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
@@ -90,7 +99,7 @@ BEGIN
             END LOOP;
         ELSIF part LIKE '~_' THEN
             terms := terms || ('''' || substr(part, 2) || ''':*');
-        ELSIF number = last AND length(part) >= 3 THEN
+        ELSIF number = last AND (length(part) >= 3 OR part ~ '^[\u1100-\u11ff]') THEN
             terms := terms || ('''' || part || ''':*');
         ELSE
             terms := terms || ('''' || part || '''');

@@ -1,4 +1,4 @@
-"""An organizer's catalogue over HTTP: what events say, copies, series, drafts, files; and finding."""
+"""An organizer's catalogue over HTTP: what events say, copies, drafts, files; and finding."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def patch(world: World, event_id: str, token: str, **fields: Any) -> Any:
 
 
 async def test_what_an_event_says(world: World, organizer: str) -> None:
-    """All that is told of an event is kept in one form, shown to all, and may change at any time."""
+    """What is told of an event is kept in one form, shown to all, and may change at any time."""
     starts_at = from_now(days=9)
     draft = await world.draft(organizer, 5, starts_at=starts_at, doors_at=from_now(days=8), **ABOUT)
     for name, value in KEPT.items():
@@ -110,11 +110,11 @@ async def test_s21_bad_fields(
 
 async def test_times_of_a_draft(world: World, organizer: str) -> None:
     """A draft's times can be changed, what hangs on its start moves along; later they cannot."""
-    draft = await world.draft(
-        organizer, 5, ends_at=from_now(days=31), doors_at=from_now(days=29)
-    )
+    draft = await world.draft(organizer, 5, ends_at=from_now(days=31), doors_at=from_now(days=29))
     later = from_now(days=50)
-    moved = (await patch(world, draft["id"], organizer, starts_at=later, timezone="Asia/Tokyo")).body
+    moved = (
+        await patch(world, draft["id"], organizer, starts_at=later, timezone="Asia/Tokyo")
+    ).body
     assert (later, "Asia/Tokyo") == (moment(moved["starts_at"]).isoformat(), moved["timezone"])
     by = moment(later) - moment(draft["starts_at"])
     for name in ("ends_at", "doors_at", "sale_closes_at"):
@@ -171,6 +171,8 @@ async def test_duplicate(world: World, organizer: str) -> None:
     [tier], [copied] = source["tiers"], copy.body["tiers"]
     assert tier | {"id": copied["id"]} == copied
     assert tier["id"] != copied["id"]
+    # Its sale opens as long before it as the event's did.
+    await patch(world, copy.body["id"], organizer, sale_opens_at=from_now(seconds=-1))
     sold = (await world.publish(copy.body["id"], organizer)).body
     booked = await world.book(sold, None, (1, 5), promo_code="EARLY")
     assert (201, 4500) == (booked.status, booked.body["total"]["amount"])
@@ -183,9 +185,7 @@ async def test_duplicate_of_what_is_closed_and_seated(world: World, organizer: s
     made = await world.call("POST", "/v1/events", token=organizer, json=seated_event())
     source = (await world.publish(made.body["id"], organizer)).body
     await world.call("POST", f"/v1/events/{source['id']}/close", token=organizer)
-    copy = (
-        await world.call("POST", f"/v1/events/{source['id']}/duplicate", token=organizer)
-    ).body
+    copy = (await world.call("POST", f"/v1/events/{source['id']}/duplicate", token=organizer)).body
     assert (source["starts_at"], source["starts_at"]) == (copy["starts_at"], copy["sale_closes_at"])
     sold = await world.publish(copy["id"], organizer)
     assert (200, "published") == (sold.status, sold.body["status"])
@@ -262,9 +262,7 @@ async def test_drafts_are_listed_and_deleted(world: World) -> None:
 
 async def test_seated_draft_is_deleted_whole(world: World, organizer: str) -> None:
     """Seats and promo codes go with their draft."""
-    body = seated_event() | {
-        "promo_codes": [{"code": "EARLY", "percent_off": 10, "uses_max": 5}]
-    }
+    body = seated_event() | {"promo_codes": [{"code": "EARLY", "percent_off": 10, "uses_max": 5}]}
     before = await world.state()
     made = await world.call("POST", "/v1/events", token=organizer, json=body)
     path = f"/v1/events/{made.body['id']}"
@@ -288,7 +286,7 @@ async def test_s8_copies_are_the_owners(world: World, organizer: str, event: Eve
 
 
 async def test_found_by_place_category_and_words(world: World) -> None:
-    """Words of all that stands in a list are found, whole places and categories, none that is over."""
+    """Words of what stands in a list are found, whole places and categories, none that is over."""
     mark = f"m{secrets.token_hex(5)}"
     event = await world.event(
         1,
@@ -332,7 +330,9 @@ async def test_s29_cursors_are_stable(world: World) -> None:
     query = f"/v1/events?limit=2&place={mark}&q=wor"
     first = (await world.call("GET", query)).body
     await world.event(1, token=organizer, starts_at=from_now(days=5), place=mark, name="Word")
-    new = await world.event(1, token=organizer, starts_at=from_now(days=25), place=mark, name="Word")
+    new = await world.event(
+        1, token=organizer, starts_at=from_now(days=25), place=mark, name="Word"
+    )
     second = (await world.call("GET", f"{query}&after={first['next_cursor']}")).body
     third = (await world.call("GET", f"{query}&after={second['next_cursor']}")).body
     found = [one["id"] for page in (first, second, third) for one in page["data"]]
@@ -351,11 +351,15 @@ async def test_import_and_export(world: World) -> None:
     start = from_now(days=30)
     asked = {
         "format": "csv",
-        "text": table(f"a,=Show,{start},15,EUR,100", f"b,Bad,{start},free,EUR,1", f"c,C,{start},0,EUR,1"),
+        "text": table(
+            f"a,=Show,{start},15,EUR,100", f"b,Bad,{start},free,EUR,1", f"c,C,{start},0,EUR,1"
+        ),
     }
     path = "/v1/events/import"
     tried = (await world.call("POST", path, token=organizer, json=asked | {"dry_run": True})).body
-    assert (True, 3, 2, 1) == tuple(tried[name] for name in ("is_dry_run", "rows", "made", "refused"))
+    assert (True, 3, 2, 1) == tuple(
+        tried[name] for name in ("is_dry_run", "rows", "made", "refused")
+    )
     assert [] == (await world.call("GET", "/v1/me/events", token=organizer)).body["data"]
     done = (await world.call("POST", path, token=organizer, json=asked)).body
     assert tried | {"is_dry_run": False} == done
@@ -389,7 +393,9 @@ async def test_s20_exports_end_no_page(world: World) -> None:
     """S20: JSON-LD that is put into a page holds nothing that could end a script or a string."""
     organizer = await world.organizer()
     bad = "</script><!--<script> & \u2028"
-    await world.draft(organizer, 1, name=bad.replace("\u2028", ""), description=bad.replace("\u2028", "\n"))
+    await world.draft(
+        organizer, 1, name=bad.replace("\u2028", ""), description=bad.replace("\u2028", "\n")
+    )
     for name in ("jsonld", "jsonl"):
         answer = await world.call("GET", f"/v1/events/export?format={name}", token=organizer)
         assert not {"<", ">", "&", "\u2028"} & set(answer.text)

@@ -59,6 +59,7 @@ NEVER = {
     "POST /v1/events": "not_found shard_recovering event_recovering outcome_unknown backpressure",
     # Of what nobody can tell whether it is on sale, lists say nothing.
     "GET /v1/events": "shard_recovering event_recovering outcome_unknown backpressure",
+    "GET /v1/me/events": "shard_recovering event_recovering outcome_unknown backpressure",
     # The events of one's own bookings are there.
     "GET /v1/bookings": "not_found",
     # Of a shard that is shut, the page shows what PostgreSQL has.

@@ -245,7 +245,10 @@ def test_written_is_read_again() -> None:
         description="Line\n\nLine",
         endDate=(START + dt.timedelta(hours=2)).isoformat(),
         keywords=["Music"],
-        location={"name": "Hall", "address": {"streetAddress": "1 Road", "addressLocality": "Town"}},
+        location={
+            "name": "Hall",
+            "address": {"streetAddress": "1 Road", "addressLocality": "Town"},
+        },
         inLanguage="en",
         image="https://example.org/x.jpg",
     )
@@ -253,7 +256,9 @@ def test_written_is_read_again() -> None:
     assert made is not None
     first = made[1]
     for _ in range(2):
-        again = draft_of(one(schema_org.written(first.event, first.tiers), Defaults()), ORGANIZER, [0])
+        again = draft_of(
+            one(schema_org.written(first.event, first.tiers), Defaults()), ORGANIZER, [0]
+        )
         assert again is not None
         same = {"id", "shard", "created_at", "sale_opens_at", "source_print"}
         before, after = (

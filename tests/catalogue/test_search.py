@@ -1,11 +1,11 @@
-"""The list that visitors search: its words, how it is kept, and that no way through it misses any."""
+"""The list that visitors search: its words, how it is kept, and that no way misses any."""
 
 from __future__ import annotations
 
 import datetime as dt
 import random
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any
 
@@ -14,8 +14,7 @@ import msgspec
 import pytest
 
 from engine.ids import new_id
-from store import changes, events, search
-from store.sql import query
+from store import changes, events, search, sql
 from usecases.imports import Target
 
 LONG_AGO = (dt.datetime(1970, 1, 1, tzinfo=dt.UTC), "")
@@ -120,7 +119,12 @@ async def test_longest_texts_are_taken(target: Target) -> None:
     for char in ("x", "\ufdfa", "漢", "ﬃ", "\U0001f469\u200d", "ཀྵ"):
         name, kind = (char * 200)[:200], (char * 100)[:100]
         own_id = await listed(
-            target, name=name, venue=name, category=kind, place=kind, description=(char * 10_000)[:10_000]
+            target,
+            name=name,
+            venue=name,
+            category=kind,
+            place=kind,
+            description=(char * 10_000)[:10_000],
         )
         assert own_id in await found(target.pool, category=kind, place=kind)
         await found(target.pool, name)
@@ -141,7 +145,9 @@ async def test_kept_by_whoever_writes(target: Target) -> None:
         await changes.change(connection, own_id, texts={"name": f"{mark}2"}, is_draft=False)
     assert [own_id] == await found(pool, f"{mark}2")
     later = dt.datetime.now(dt.UTC) + dt.timedelta(days=300)
-    await pool.execute("UPDATE events SET starts_at = $2, ends_at = $2 WHERE id = $1", own_id, later)
+    await pool.execute(
+        "UPDATE events SET starts_at = $2, ends_at = $2 WHERE id = $1", own_id, later
+    )
     assert [] == await found(pool, f"{mark}2", starts_before=later)
     assert [own_id] == await found(pool, f"{mark}2", starts_before=later + dt.timedelta(seconds=1))
     written = await pool.fetchval("SELECT xmin::text FROM event_search WHERE event_id = $1", own_id)
@@ -222,7 +228,7 @@ async def test_f78_a_walk_has_an_end(target: Target) -> None:
     place = secrets.token_hex(6)
     for _ in range(40):
         await listed(target, place=place)
-    text = query("events_near")
+    text = sql.query("events_near")
     values = (*LONG_AGO, None, 20, "nowhere", None, None, 7)
     [row] = await target.pool.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}", *values)
     plan = msgspec.json.decode(row["QUERY PLAN"])[0]["Plan"]
@@ -248,15 +254,18 @@ async def test_no_way_misses_any(
         # Many begin together: the id decides.
         starts_at = now + dt.timedelta(days=1 + draw.randrange(20))
         words = " ".join(draw.sample(["red", "green", "blue", "reddish"], 2))
-        rows.append((starts_at, await listed(target, name=words, place=mark, starts_at=starts_at), words))
+        rows.append(
+            (starts_at, await listed(target, name=words, place=mark, starts_at=starts_at), words)
+        )
     rows.sort()
     until = now + dt.timedelta(days=12)
-    for query, fits in {
+    fitting: dict[str | None, Callable[[str], bool]] = {
         "red": lambda name: "red" in name,
         "green blue": lambda name: {"green", "blue"} <= set(name.split()),
         "redd": lambda name: "reddish" in name,
         None: lambda _: True,
-    }.items():
+    }
+    for query, fits in fitting.items():
         for before in (None, until):
             wanted = [
                 own_id
@@ -287,8 +296,8 @@ async def test_older_code_searches_on(target: Target) -> None:
         "SELECT search_text(name) LIKE search_pattern('caf') FROM events WHERE id = $1", own_id
     )
     await target.pool.execute(
-        "INSERT INTO events (id, organizer_id, shard, name, timezone, currency, starts_at, ends_at, "
-        "sale_opens_at, sale_closes_at, person_max) "
+        "INSERT INTO events (id, organizer_id, shard, name, timezone, currency, starts_at, "
+        "ends_at, sale_opens_at, sale_closes_at, person_max) "
         "SELECT $2, organizer_id, shard, name, timezone, currency, starts_at, ends_at, "
         "sale_opens_at, sale_closes_at, person_max FROM events WHERE id = $1",
         own_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,10 +22,24 @@ START = "2099-06-01T20:00"
 HEAD = "source_id,name,starts_at,price"
 
 #: What spreadsheets take for the begin of a formula, also in full width and behind blanks.
-STARTS = ["=", "+", "-", "@", "\t", "\r", "\0", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", " =", "'="]
+STARTS = [
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\0",
+    "\n",
+    "\uff1d",
+    "\uff0b",
+    "\uff0d",
+    "\uff20",
+    " =",
+    "'=",
+]
 CELLS = st.one_of(
-    st.text(max_size=50),
-    st.tuples(st.sampled_from(STARTS), st.text(max_size=20)).map("".join),
+    st.text(max_size=50), st.tuples(st.sampled_from(STARTS), st.text(max_size=20)).map("".join)
 )
 
 
@@ -44,7 +59,8 @@ def test_s19_no_cell_is_a_formula(cell: str) -> None:
 @given(st.lists(CELLS, min_size=11, max_size=11))
 def test_s19_no_export_has_a_formula(cells: list[str]) -> None:
     """S19: of an export every cell is quoted and safe, whichever field has what."""
-    own = event(ORGANIZER).event._replace(**dict(zip(sheets.TEXTS, cells, strict=True)))
+    texts: dict[str, Any] = dict(zip(sheets.TEXTS, cells, strict=True))
+    own = event(ORGANIZER, **texts).event
     tiers = [events.Tier(own.id, 1, "tier", cells[0], 100, 5, 10)]
     text = sheets.header() + sheets.written(own, tiers)
     names, row = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -52,7 +68,7 @@ def test_s19_no_export_has_a_formula(cells: list[str]) -> None:
     for name, cell in zip(names, row, strict=True):
         assert cell.lstrip(" \u00a0")[:1] not in {*sheets.FORMULA_STARTS}, name
     found = {name: sheets.unsafe(cell) for name, cell in zip(names, row, strict=True)}
-    assert dict(zip(sheets.TEXTS, cells, strict=True)) == {name: found[name] for name in sheets.TEXTS}
+    assert texts == {name: found[name] for name in sheets.TEXTS}
     assert text.count("\r\n") >= 2
     assert text.startswith('"id","status","source_id"')
 
@@ -61,7 +77,11 @@ def test_s19_no_export_has_a_formula(cells: list[str]) -> None:
 @pytest.mark.parametrize("bom", ["", "\ufeff"])
 def test_what_spreadsheets_write(delimiter: str, bom: str) -> None:
     """Cells may be apart by comma, semicolon or tab, with a BOM or without, in lines of any end."""
-    rows = [HEAD.split(","), ["a", "Crème\nbrûlée, live", START, "15.00"], ["b", "Zwei", START, "0"]]
+    rows = [
+        HEAD.split(","),
+        ["a", "Crème\nbrûlée, live", START, "15.00"],
+        ["b", "Zwei", START, "0"],
+    ]
     text = "\r\n".join(delimiter.join(f'"{cell}"' for cell in row) for row in rows)
     found = read(bom + text)
     assert [(2, "a"), (3, "b")] == [(one.row, one.source_id) for one in found]

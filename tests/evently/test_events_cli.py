@@ -46,7 +46,9 @@ async def test_import_and_export(servers: dict[str, str], tmp_path: Path) -> Non
     assert "IMPORT rows=40 events=40 made=28 changed=0 unchanged=0 refused=12" in done[1]
     assert "made=0 changed=0 unchanged=28 refused=12" in again[1]
     assert "row 37: refused: endDate: is before starts_at" in done[1]
-    assert "row 2: refused: offers.price: is missing, and the event is not said to be free" in done[1]
+    assert (
+        "row 2: refused: offers.price: is missing, and the event is not said to be free" in done[1]
+    )
     for name in ("out.csv", "out.jsonl", "out.jsonld"):
         path = tmp_path / name
         exported = await evently("events", "export", str(path), **servers)
