@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
+from store.events import Connection
 from store.sql import Executor, query
 
-Connection = asyncpg.Connection | PoolConnectionProxy
 #: What of an event is text, and may be changed at any time.
 TEXTS = (
     "name",

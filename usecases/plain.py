@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 _IS_HTML = re.compile(r"<[a-zA-Z/!?]|&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]+);")
 _BREAKS = re.compile(
-    "address|article|blockquote|br|dd|div|dl|dt|figure|footer|h[1-6]|header|hr|li|main|nav|ol|p|pre|"
-    "section|table|tr|ul"
+    "address|article|blockquote|br|dd|div|dl|dt|figure|footer|h[1-6]|header|hr|li|main|nav|ol|p|"
+    "pre|section|table|tr|ul"
 )
 #: What stands within is no text of the page.
 _UNSEEN = frozenset(["head", "noscript", "script", "style", "template", "title"])

@@ -39,8 +39,8 @@ END $$;
 REVOKE ALL ON FUNCTION delete_draft FROM PUBLIC;
 
 -- The words of a text, in order and as they are compared: without case, width, accents, and what
--- stands between words. A run of a script that leaves no blanks between words (Han, kana, Thai, Lao,
--- Burmese, Khmer) is one of them, with `~` in front.
+-- stands between words. A run of a script that leaves no blanks between words (Han, kana, Thai,
+-- Lao, Burmese, Khmer) is one of them, with `~` in front.
 CREATE FUNCTION search_parts(given text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN array_remove(string_to_array(regexp_replace(regexp_replace(
     translate(regexp_replace(search_text(given),
@@ -134,8 +134,8 @@ RETURN CASE WHEN event.ends_at > event.starts_at THEN event.ends_at
             ELSE event.starts_at + interval '24 hours' END;
 
 -- What lists and searches read: the events that visitors may see, until they are over. Narrow, so
--- that a walk along it costs little; filled by the triggers below, whoever writes events. Order is by
--- start, never by weight: so there are no positions.
+-- that a walk along it costs little; filled by the triggers below, whoever writes events. Order is
+-- by start, never by weight: so there are no positions.
 CREATE TABLE event_search (
     event_id  text COLLATE "C" PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE,
     starts_at timestamptz NOT NULL,

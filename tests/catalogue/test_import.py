@@ -166,7 +166,9 @@ async def test_cut_short_and_begun_again(target: Target, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("name", list(exports.FORMS))
-async def test_export_comes_in_again(target: Target, name: str, database: asyncpg.Pool) -> None:
+async def test_export_comes_in_again(
+    target: Target, name: imports.Format, database: asyncpg.Pool
+) -> None:
     """What is exported makes the same catalogue elsewhere, and nothing twice here."""
     await run(target, TORONTO.read_bytes(), defaults=in_the_future())
     form = exports.FORMS[name]
@@ -182,7 +184,7 @@ async def test_export_comes_in_again(target: Target, name: str, database: asyncp
             break
     content = exports.whole(form, exports.Excerpt(pieces, ""))
     other = target._replace(organizer_id=await users.add_organizer(database, "Other"))
-    done = await imports.run(other, name, content, Defaults(), is_dry_run=False)  # type: ignore[arg-type]
+    done = await imports.run(other, name, content, Defaults(), is_dry_run=False)
     assert (28, 0, 0, 0) == counts(done), done.problems
     told_of = (
         "name",
@@ -199,6 +201,6 @@ async def test_export_comes_in_again(target: Target, name: str, database: asyncp
         for whose in (target, other)
     ]
     assert found[0] == found[1]
-    again = await imports.run(target, name, content, Defaults(), is_dry_run=False)  # type: ignore[arg-type]
+    again = await imports.run(target, name, content, Defaults(), is_dry_run=False)
     assert (0, 28) == (again.made, again.changed + again.unchanged)
     assert b"<" not in content or name == "csv"
