@@ -40,7 +40,7 @@ REVOKE ALL ON FUNCTION delete_draft FROM PUBLIC;
 
 -- The words of a text, in order and as they are compared: without case, width, accents, and what
 -- stands between words. A run of a script that leaves no blanks between words (Han, kana, Thai,
--- Lao, Burmese, Khmer) is one of them, with `~` in front.
+-- Lao, Burmese, Khmer, pictures) is one of them, with `~` in front.
 CREATE FUNCTION search_parts(given text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN array_remove(string_to_array(regexp_replace(regexp_replace(
     translate(regexp_replace(search_text(given),
@@ -49,11 +49,11 @@ RETURN array_remove(string_to_array(regexp_replace(regexp_replace(
     '[\s\u0001-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00a9\u00ab-\u00b4\u00b6-\u00b9'
     '\u00bb-\u00bf\u00d7\u00f7\u055a-\u055f\u0589-\u058f\u05be\u05c0\u05c3\u05f3\u05f4'
     '\u0609-\u060d\u061b-\u061f\u066a-\u066d\u06d4\u0964\u0965\u0e4f\u0e5a\u0e5b\u104a-\u104f'
-    '\u1361-\u1368\u17d4-\u17da\u2000-\u206f\u20a0-\u20cf\u2100-\u2bff\u2e00-\u2e7f\u3000-\u3004'
-    '\u3008-\u3020\u3030\u303d\u30fb\ufe10-\ufe6f\U0001f000-\U0001faff]+', ' ', 'g'),
+    '\u1361-\u1368\u17d4-\u17da\u2000-\u206f\u20a0-\u20cf\u2100-\u25ff\u27c0-\u2bff\u2e00-\u2e7f'
+    '\u3000-\u3004\u3008-\u3020\u3030\u303d\u30fb\ufe10-\ufe6f]+', ' ', 'g'),
     '([\u0e01-\u0eff\u1000-\u1049\u1050-\u109f\u1780-\u17d3\u17db-\u17ff\u2e80-\u2fdf'
     '\u3005-\u3007\u3040-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff'
-    '\U00020000-\U0003ffff]+)', ' ~\1 ', 'g'), ' '), '');
+    '\u2600-\u27bf\U0001f000-\U0001faff\U00020000-\U0003ffff]+)', ' ~\1 ', 'g'), ' '), '');
 
 -- What a text is found by: its words, and of each run every two neighbours and the last letter.
 CREATE FUNCTION search_words(given text) RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE

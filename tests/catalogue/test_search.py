@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime as dt
 import random
 import secrets
@@ -14,6 +16,7 @@ import msgspec
 import pytest
 
 from engine.ids import new_id
+from evently import sweep
 from store import changes, events, search, sql
 from usecases.imports import Target
 
@@ -74,6 +77,7 @@ async def found(database: asyncpg.Pool, text: str | None = None, **wanted: Any) 
         ("हिन्दी कविता", "हिन्दी कविता कवि", "विता"),
         ("Hawaiʻi Night", "hawaii HAWAI", "waii"),
         ("O’Brien & Söhne (live)", "o'brien brien sohne live", "rien"),
+        ("🎉 Party👾🙇", "🎉 party 👾 🙇 👾🙇", "💁 🎉🙇"),
         ("C++ / Rock'n'Roll 2027", "c++ rock'n'roll 2027 202", "027"),
     ],
 )
@@ -99,7 +103,7 @@ async def test_all_words_and_the_beginning_of_the_last(target: Target) -> None:
         assert [own_id] == await found(target.pool, f"{mark} {query}"), query
     for query in ("midnight ja", "midn jazz", "jazz rock"):
         assert [] == await found(target.pool, f"{mark} {query}"), query
-    for nothing in ("%", "'", "\\", "''' & !", "🎉", "-", "(", ":*", "<->"):
+    for nothing in ("%", "'", "\\", "''' & !", "-", "…", "(", ":*", "<->"):
         assert [] == await found(target.pool, nothing), nothing
 
 
@@ -221,6 +225,24 @@ async def test_f78_a_wrong_list_is_mended(target: Target) -> None:
         found_ = await pool.fetch("SELECT * FROM event_search WHERE event_id = ANY ($1)", ids)
         assert sorted(map(tuple, before)) == sorted(map(tuple, found_))
     assert draft.event.id not in await found(pool, mark)
+
+
+async def test_f78_the_sweeper_tends_the_list(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F78: what is missing comes back and what is over goes, round after round, by itself."""
+    pool, mark, now = target.pool, f"mark{secrets.token_hex(6)}", dt.datetime.now(dt.UTC)
+    own_id = await listed(target, name=mark)
+    over = await listed(target, name=mark, starts_at=now - dt.timedelta(days=3))
+    await pool.execute("DELETE FROM event_search WHERE event_id = $1", own_id)
+    monkeypatch.setattr(sweep, "TEND_INTERVAL_S", 0)
+    task = asyncio.create_task(sweep._tend_list(pool))
+    rows = "SELECT event_id FROM event_search WHERE event_id = ANY ($1)"
+    while [own_id] != [row["event_id"] for row in await pool.fetch(rows, [own_id, over])]:
+        assert not task.done()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 async def test_f78_a_walk_has_an_end(target: Target) -> None:
