@@ -14,6 +14,7 @@ _BREAKS = re.compile(
 #: What stands within is no text of the page.
 _UNSEEN = frozenset(["head", "noscript", "script", "style", "template", "title"])
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _BLANKS = re.compile(r"[^\S\n]+")
 
 
@@ -30,14 +31,19 @@ def plain(text: str, *, may_be_html: bool = True) -> str:
         reader.close()
         text = "".join(reader.parts)
     text = _LINE_ENDS.sub("\n", text)
-    text = "".join(char for char in text if char in "\n\t" or _can_stay(char))
+    if text.isascii():  # Most texts are, and their letters need no looking up.
+        text = _CONTROL.sub("", text)
+    else:
+        text = "".join(char for char in text if char in "\n\t" or _can_stay(char))
     lines = [_BLANKS.sub(" ", line).strip() for line in text.split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 def one_line(text: str, *, may_be_html: bool = True) -> str:
     """Return a text as one line: see `plain`."""
-    return " ".join(plain(text, may_be_html=may_be_html).split())
+    if not (text.isascii() and text.isprintable()) or (may_be_html and _IS_HTML.search(text)):
+        text = plain(text, may_be_html=may_be_html)
+    return " ".join(text.split())
 
 
 def _can_stay(char: str) -> bool:
