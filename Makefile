@@ -37,9 +37,9 @@ simulate: $(DEV) ## random histories of the processes over modelled servers, and
 	    $(BIN)/python -m tests.determinism --seed $$seed --seeds $${SEEDS:-5000} && \
 	    $(BIN)/pytest tests/simulation --large --hypothesis-show-statistics --hypothesis-seed=$$seed
 
-chaos: $(DEV)    ## faults against a whole Evently, judged by history (SEED=n MINUTES=m ALL=1)
+chaos: $(DEV)    ## faults against a whole Evently, judged by history (SEED=n MINUTES=m)
 	@$(BIN)/python -m loadtests.chaos $(if $(SEED),--seed $(SEED)) \
-	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ALL),--all)
+	    $(if $(MINUTES),--minutes $(MINUTES))
 
 runbooks: $(DEV) ## each runbook of docs/OPERATIONS.md against its real fault (ONLY=drift,lag)
 	@$(BIN)/python -m loadtests.runbooks $(if $(ONLY),--only $(ONLY))

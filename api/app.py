@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 from aiohttp import HttpVersion11, hdrs, web
 
 from api import metrics
 from api.addresses import ADDRESSES, Addresses, Network
+from api.admission import ADMISSION, Admission, Work, work_of
 from api.cors import CORS, Cors
-from api.handlers.ops import OPENAPI
+from api.draining import DRAINING, Draining
+from api.handlers.ops import EXPOSITION, OPENAPI, READINESS, Together
 from api.http import SERVICES
 from api.lane import HOT_ROUTES, HotRoute, hot_route
-from api.leftovers import LEFTOVERS, Leftovers
+from api.leftovers import LEFTOVERS, MAPS, MAPS_MAX, Leftovers
 from api.malformed import expects_nothing_else, objection
 from api.middleware import middleware
 from api.openapi import describe
 from api.policy import enforce
 from api.routes import ROUTES
+from api.scopes import opening
 from usecases.wiring import Options, opened
 
 WebHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -32,6 +35,7 @@ def create_app(
     availability_age_ms_max: int,
     trusted_proxies: Sequence[Network] = (),
     cors_origins: Iterable[str] = (),
+    under_way_max: Mapping[Work, int] | None = None,
 ) -> web.Application:
     """
     Make the application; connections open when it starts and close when it stops.
@@ -42,7 +46,10 @@ def create_app(
         availability_age_ms_max: How old may be what is told of what is left, in ms.
 
         trusted_proxies: Networks of proxies that are believed whom they speak for.
+
         cors_origins: Sites whose pages may use the API from a browser.
+
+        under_way_max: Requests under way at a time by kind of work; what is not named has no bound.
     """
     app = web.Application(middlewares=[middleware], client_max_size=body_bytes_max)
 
@@ -55,8 +62,12 @@ def create_app(
     app.cleanup_ctx.append(services)
     app[ADDRESSES] = Addresses(trusted_proxies, secret=options.jwt_secret)
     app[CORS] = Cors(cors_origins)
+    app[ADMISSION] = Admission(under_way_max or {})
+    app[DRAINING] = Draining()
     app[LEFTOVERS] = Leftovers(age_ms_max=availability_age_ms_max)
+    app[MAPS] = Leftovers(age_ms_max=availability_age_ms_max, most=MAPS_MAX)
     app[OPENAPI] = describe(ROUTES)
+    app[READINESS], app[EXPOSITION] = Together(), Together()
     add_routes(app)
     return app
 
@@ -65,7 +76,10 @@ def add_routes(app: web.Application) -> None:
     """Put every route behind its policy, each GET as HEAD too, and hot ones onto the fast lane."""
     hot: list[HotRoute] = []
     for route in ROUTES:
-        handler = enforce(route.policy, route.handler)
+        work = work_of(route.method, route.path, route.policy)
+        admitted = app[ADMISSION].admit(work, route.handler)
+        scopes = opening(route.method, route.path)
+        handler = enforce(route.policy, admitted, scopes=scopes)
         # The middleware turns problems that are returned into responses.
         methods = [route.method] + [hdrs.METH_HEAD] * (route.method == hdrs.METH_GET)
         for method in methods:

@@ -178,8 +178,8 @@ You, or the address that you come from, have as many holds of this event open as
 Confirm or release one, or try again after `Retry-After`, when the next one runs out.
 
 rate_limited 429 That is more than one may try at a time.
-You tried to get places, or accounts were made from your address, more often than the limit allows.
-Wait as long as `Retry-After` says; the field `RateLimit` tells how many attempts are left.
+You tried to get places, missed a password, made accounts or sent requests more often than may be.
+Wait as long as `Retry-After` says; `RateLimit-Policy` names the limit.
 
 backpressure 503 Too much is waiting; try again shortly.
 So many requests wait, or so many sales wait to be stored, that more would only make it worse.
@@ -234,8 +234,8 @@ The request is not good HTTP, or asks for something this server does not do; `ti
 Mend the client; a person with a browser should not see this.
 
 unauthorized 401 The request is not authorized.
-There is no access token, or it has run out, or it is not one of this server.
-Log in and send the new token as `Authorization: Bearer <token>`.
+There is no access token, or it has run out or was ended, or it is not one of this server.
+Get another by `POST /v1/auth/refresh`, or log in; send it as `Authorization: Bearer <token>`.
 
 wrong_credentials 401 Address or password is wrong.
 There is no account with this address and this password.
@@ -245,9 +245,41 @@ forbidden 403 The account may not do this.
 You are logged in, but your role does not reach that far.
 Use an account of the organizer or of an admin.
 
-email_taken 409 There is an account with this address.
-Somebody registered with this address before, perhaps you.
-Log in, or register with another address.
+account_disabled 403 The account is kept out.
+The password is right, but an operator has disabled the account.
+Ask the operator of the service why, and to enable it.
+
+last_owner 409 The organizer must keep an owner.
+Without this account nobody would own the organizer.
+Make somebody else on the team an owner first.
+
+last_admin 409 The service must keep an admin.
+Without this account there would be no admin who can log in.
+Make somebody else an admin first.
+
+already_member 409 You are on this team already.
+The invitation is to a team that you are on; your place there stays as it is.
+Ask an owner of the organizer for another place, and decline the invitation.
+
+team_full 409 The team is full.
+A team has so many members, and so many open invitations, and no more.
+Remove somebody, or withdraw an invitation.
+
+session_over 401 The session is over.
+The refresh token is not known: it was used before, has run out, or its session was ended.
+Log in again; if you did not end the session, look at `GET /v1/me/sessions` and change the password.
+
+link_over 410 The link was used before, or is too old.
+The token of a letter opens something once, within its time, and only from the account it is for.
+Ask for another letter; to prove an address, be logged in with the account that asked for it.
+
+insufficient_scope 403 The key was not made for this.
+The API key or device token is good, and what it was made for does not reach that far.
+Ask with a key that has one of the scopes in `WWW-Authenticate`, if any; else as a person.
+
+too_many_keys 409 There are as many keys as there may be.
+The organizer has the most API keys, or the event the most devices, that one may have: `keys_max`.
+Revoke what nobody uses any more; `last_used_at` says which those are.
 
 idempotency_key_missing 400 The request needs an Idempotency-Key.
 Orders carry a key, so that repeating one never books twice.

@@ -28,9 +28,11 @@ from api.lean import COMMON, LeanAnswer
 from api.malformed import not_http, objection, too_large
 from api.policy import Handler
 from api.problems import Problem, unavailable
+from api.quota import over_quota
 from engine.errors import EventRecovering, OutcomeUnknown, Overloaded, ShardUnavailable
 from engine.lasting import Seldom
 from store.pool import UNANSWERED, Busy
+from usecases.tokens import KeysUnknown
 
 log = structlog.get_logger()
 
@@ -55,12 +57,17 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
     problem = objection(request, request.app._client_max_size)  # noqa: SLF001
     if problem is not None:
 
-        async def object_(_: web.Request) -> Problem:
-            return problem
+        async def object_(request: web.Request) -> Problem:
+            over = over_quota(request, None)
+            if over is not None:
+                over.closes = problem.closes
+            return over or problem
 
         handler = object_
     elif request.method == hdrs.METH_OPTIONS:
-        handler = _tell_methods
+        handler = _counted(_tell_methods)
+    elif resource is None:
+        handler = _counted(handler)
     return await respond(request, handler, resource.canonical if resource else NO_ROUTE)
 
 
@@ -119,6 +126,15 @@ def refuse_http(error: web.HTTPException) -> LeanAnswer:
     problem = _of_http(error)
     problem.closes = True
     return refuse(problem)
+
+
+def _counted(handler: Handler) -> Handler:
+    """Return what is no route's, and stands behind no policy, behind the quota."""
+
+    async def counted(request: web.Request) -> web.StreamResponse | Problem:
+        return over_quota(request, None) or await handler(request)
+
+    return counted
 
 
 async def _tell_methods(request: web.Request) -> web.StreamResponse:
@@ -192,6 +208,8 @@ def _of_failure(error: Exception, route: str, request_id: str) -> Problem:
             return unavailable("event_recovering")
         case ShardUnavailable():
             return unavailable("shard_recovering")
+        case KeysUnknown():
+            return unavailable("database_unavailable", "Which keys sign is not known for now.")
         case RedisError():
             return warned("redis failed", "redis_failed", "redis_unavailable")
         case Busy():

@@ -137,9 +137,12 @@ def refusal(refused: Refused) -> Problem:
         headers |= rate_limit_headers(
             int(members.pop("attempts_max")),
             int(members.pop("window_ms")),
-            left=0,
             more_after_ms=int(members["retry_after_ms"]),
             name=str(members.pop("limit", "bookings")),
+        )
+    elif refused.status is Status.TOO_MANY_HOLDS:
+        headers |= rate_limit_headers(
+            int(members["max"]), more_after_ms=int(members.get("retry_after_ms", 0)), name="holds"
         )
     if "retry_after_ms" in members:
         headers["Retry-After"] = str(math.ceil(int(members["retry_after_ms"]) / 1000))
@@ -149,24 +152,26 @@ def refusal(refused: Refused) -> Problem:
 
 
 def rate_limit_headers(
-    attempts_max: int, window_ms: int, *, left: int, more_after_ms: int, name: str
+    attempts_max: int, window_ms: int = 0, *, more_after_ms: int, name: str
 ) -> dict[str, str]:
     """
-    Return the fields that tell of a limit (draft-ietf-httpapi-ratelimit-headers-11).
+    Return the fields that tell of a limit that is reached (draft-ietf-httpapi-ratelimit-headers).
 
     Args:
-        attempts_max, window_ms: The limit.
+        attempts_max: How many there may be.
 
-        left: Attempts that may be made at once.
+        window_ms: Within what time; 0: at a time.
 
-        more_after_ms: Time after which there is one more.
+        more_after_ms: Time after which there may be one more, also told as `Retry-After`.
 
         name: What is limited.
     """
-    window_s, more_after_s = math.ceil(window_ms / 1000), math.ceil(more_after_ms / 1000)
+    within = f"w={math.ceil(window_ms / 1000)}" if window_ms else 'qu="concurrent-requests"'
+    more_after_s = max(1, math.ceil(more_after_ms / 1000))
     return {
-        "RateLimit-Policy": f'"{name}";q={attempts_max};w={window_s}',
-        "RateLimit": f'"{name}";r={left};t={more_after_s}',
+        "RateLimit-Policy": f'"{name}";q={attempts_max};{within}',
+        "RateLimit": f'"{name}";r=0;t={more_after_s}',
+        "Retry-After": str(more_after_s),
     }
 
 

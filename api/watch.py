@@ -3,12 +3,14 @@ The watch over connections: nobody keeps one for ever by sending or reading slow
 
 Once a second it looks at every connection and asks what that waits for: the head of a request, a
 body, the next request, or a reader who takes an answer. Who began to be waited for is noted by
-the watch, so that requests cost nothing for it; times are therefore kept to a second or two.
+the watch, so that requests cost nothing for it; times are therefore kept to a second or two. The
+looks are spread over the second: ten thousand in one go would keep requests waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 WATCH_INTERVAL_S = 1.0
-#: Connections looked at in one go; requests are served between.
-LOOKED_AT_ONCE = 500
+#: Parts of a second in each of which as many connections are looked at, and how many at least.
+TURNS = 50
+LOOKED_AT_ONCE_MIN = 20
 NEVER_S = float("inf")
 
 
@@ -73,18 +76,34 @@ async def keep_watching(server: LaneServer, limits: Limits) -> None:
     """Look at all connections of *server* once a second until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
-        await asyncio.sleep(WATCH_INTERVAL_S)
-        for number, (lane, transport) in enumerate(server.transports, start=1):
-            try:
-                look(lane, transport, limits, loop.time())
-            except Exception as error:
-                log.error("watch failed", action="watch_failed", exc_info=error)
-            if number % LOOKED_AT_ONCE == 0:
-                await asyncio.sleep(0)
+        there = server.transports
+        at_once = max(LOOKED_AT_ONCE_MIN, math.ceil(len(there) / TURNS))
+        turns = max(1, math.ceil(len(there) / at_once))
+        for turn in range(turns):
+            await asyncio.sleep(WATCH_INTERVAL_S / turns)
+            now_s = loop.time()
+            for lane, transport in there[turn * at_once : (turn + 1) * at_once]:
+                try:
+                    look(lane, transport, limits, now_s)
+                except Exception as error:
+                    log.error("watch failed", action="watch_failed", exc_info=error)
+
+
+def _still_waits(lane: Lane, limits: Limits, now_s: float) -> bool:
+    """Tell at a glance that a connection waits as it did, and may go on: most of a crowd."""
+    watched = lane.watched
+    if watched.requests_count != lane.requests_count:
+        return False
+    waited_s = now_s - watched.since_s
+    if watched.phase is Phase.NEXT:
+        return waited_s < limits.idle_s and not lane.has_part_of_head
+    return watched.phase is Phase.HEAD and waited_s < limits.head_s
 
 
 def look(lane: Lane, transport: asyncio.Transport, limits: Limits, now_s: float) -> None:
     """Look at one connection, and end what has been waited for too long."""
+    if _still_waits(lane, limits, now_s):
+        return
     watched, unsent_bytes = lane.watched, transport.get_write_buffer_size()
     phase = _phase(lane, transport, unsent_bytes)
     is_new = phase is not watched.phase or (

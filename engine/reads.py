@@ -9,7 +9,7 @@ is not over (`Shard.ask`, `Shard.ask_surely`). Else a Redis that has lost everyt
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -28,19 +28,39 @@ async def ask(client: Redis, *commands: Words, reign: Reign | None = None) -> li
     Send commands in one round trip and return their replies, of one server.
 
     Args:
-        reign: Under which they are asked: no connection to another server than the one that was
-            opened carries them, also one that was opened before, or since the door was shut.
+        reign: Under which they are asked; see `exchange`.
 
     Raises:
         RedisError: the first error among the replies, `OtherServer`, or no answer came.
     """
+    replies = await exchange(client, commands, () if reign is None else (reign,))
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+async def exchange(
+    client: Redis, commands: Sequence[Words], reigns: Collection[Reign]
+) -> list[Any]:
+    """
+    Send commands in one round trip and return their replies, errors as values.
+
+    Args:
+        reigns: Under which they are asked: no connection to another server than one that was opened
+            carries them, also one that was opened before, or since the door was shut. Empty:
+            any.
+
+    Raises:
+        RedisError: `OtherServer`, or no answer came.
+    """
     pool: Any = client.connection_pool
     connection = await pool.get_connection()
     try:
-        if not _leads_to(connection, reign):
+        if not _leads_to(connection, reigns):
             await connection.disconnect()
             await connection.connect()  # Whoever greets it may refuse it (`engine.porter`).
-            if not _leads_to(connection, reign):
+            if not _leads_to(connection, reigns):
                 raise porter.OtherServer("Redis is not the one that was opened")
         await connection.send_packed_command(connection.pack_commands(commands))
         replies: list[Any] = []
@@ -55,13 +75,12 @@ async def ask(client: Redis, *commands: Words, reign: Reign | None = None) -> li
         raise
     finally:
         await pool.release(connection)
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
     return replies
 
 
-def _leads_to(connection: Any, reign: Reign | None) -> bool:
-    """Tell whether a connection leads to the server that was opened, as far as that is known."""
+def _leads_to(connection: Any, reigns: Collection[Reign]) -> bool:
+    """Tell whether a connection leads to a server that was opened, as far as that is known."""
     facts = porter.found_behind(connection)
-    return reign is None or facts is None or reign.is_of(facts.run_id, facts.replid)
+    if not reigns or facts is None:
+        return True
+    return any(reign.is_of(facts.run_id, facts.replid) for reign in reigns)

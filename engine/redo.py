@@ -121,6 +121,11 @@ class RedoBuffer:
         """Records that are kept now."""
         return self._records
 
+    @property
+    def oldest_epoch(self) -> int | None:
+        """The epoch of the oldest record that is kept; None if none is."""
+        return self._kept[0].epoch if self._kept else None
+
     def keep(self, batch: Batch, *, version: int = VERSIONS[-1]) -> None:
         """
         Keep what *batch* told of records of its epoch. Cost: 1 µs a record.

@@ -24,9 +24,11 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from engine import reads
 from engine.door import Reign
 from engine.errors import ShardRecovering
 from engine.lasting import Lasting
+from engine.reads import Words
 from engine.verbs import WRITE_PROBE
 
 log = structlog.get_logger()
@@ -158,15 +160,19 @@ class GroupWaiter:
                 self._put_back({place: futures})
 
     async def _ask(self, asked: dict[Awaited, Standing]) -> list[Any]:
-        """Send all marks and one `WAIT` behind them; return the replies, errors as values."""
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for (shard, epoch), (reign, seen_seq) in asked.items():
-                names = WRITE_PROBE.keys.names(shard, epoch)
-                sha = reign.script_shas[WRITE_PROBE.name]
-                pipeline.execute_command("EVALSHA", sha, len(names), *names, f"{epoch}:{seen_seq}")
-            pipeline.execute_command("WAIT", self._replicas_min, ROUND_MS)
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        return replies
+        """
+        Send all marks and one `WAIT` behind them; return the replies, errors as values.
+
+        A master that a replica has replaced may live on: it is not asked any longer.
+        """
+        commands: list[Words] = []
+        for (shard, epoch), (reign, seen_seq) in asked.items():
+            names = WRITE_PROBE.keys.names(shard, epoch)
+            sha = reign.script_shas[WRITE_PROBE.name]
+            commands.append(("EVALSHA", sha, len(names), *names, f"{epoch}:{seen_seq}"))
+        commands.append(("WAIT", self._replicas_min, ROUND_MS))
+        reigns = [standing.reign for standing in asked.values()]
+        return await reads.exchange(self._client, commands, reigns)
 
     def _standing(self, shard: int, epoch: int) -> Standing | None:
         """Return where this process stands, if still in *epoch*."""

@@ -109,7 +109,7 @@ class Shard:
         self._make_call = make_call
         self.door = Door(
             number,
-            read_reign,
+            read_reign if redo is None else _after_its_witness(redo, read_reign),
             report_seen=report_seen,
             on_shut=None if redo is None else redo.shut,
             why_not=self._why_not,
@@ -167,6 +167,11 @@ class Shard:
         """Return epoch and seq of the last record, in one plain read; raises as `ask` does."""
         reign = self.door.reign()
         return reign.epoch, (await self._ask_surely(reign, ()))[1]
+
+    async def persisted(self) -> int:
+        """Return up to which record its persister has noted that PostgreSQL has it; as `ask`."""
+        [[seq]] = await self.ask(("HMGET", keys.meta(self.number), "persisted_seq"))
+        return int(seq or 0)
 
     async def _ask(self, reign: Reign, commands: Sequence[Words]) -> list[Any]:
         try:
@@ -359,6 +364,25 @@ class Shard:
         except EngineError:
             return False
         return True
+
+
+def _after_its_witness(redo: RedoBuffer, read_reign: ReadReign) -> ReadReign:
+    """
+    Have a door wait until what was told under earlier reigns is handed to recovery.
+
+    A worker that stood still may alone know that places are taken, and would sell them again (F70).
+    """
+
+    async def read(shard: int) -> Reign | None:
+        # Looked at before as well: `read_reign` heeds what is written by then.
+        before = redo.oldest_epoch
+        reign = await read_reign(shard)
+        if reign is None:
+            return None
+        kept = [epoch for epoch in (before, redo.oldest_epoch) if epoch is not None]
+        return None if kept and min(kept) < reign.epoch else reign
+
+    return read
 
 
 def _stems_from(error: BaseException, kind: type[Exception]) -> bool:

@@ -1,23 +1,43 @@
-"""The first admin: made at the first start, with a password that is told once; a new one."""
+"""
+What an operator does to accounts from the command line: make one, give it a role, keep it out.
+
+In every deployment where the API's role of PostgreSQL, or the owner, may log in: both may take on
+the role that changes accounts. The rules are `store.operators`', the same as over HTTP.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+from collections.abc import AsyncIterator
 
+import asyncpg
 import structlog
 
 from evently.embedded import ServerError
 from evently.settings import Settings
-from store import users
+from store import operators, users
+from store.operators import Outcome, Role
 from store.pool import connect
+from store.tenants import accounts
+from usecases.denials import Denied
 from usecases.passwords import hash_now
+from usecases.text import email as tidy_address
 from usecases.text import email_forms
 
 log = structlog.get_logger()
 
 PASSWORD_BYTES = 18
 ORGANIZER_NAME = "House"
+LISTED_MAX = 200
+#: What an act that was refused says.
+_REFUSED = {
+    Outcome.NOT_FOUND: "there is no such account",
+    Outcome.NO_ORGANIZER: "there is no such organizer: name one by its id, --organizer org_...",
+    Outcome.LAST_ADMIN: "it is the last admin: make another first",
+    Outcome.LAST_OWNER: "a team would have no owner: give it another first",
+}
 
 
 async def ensure_admin(settings: Settings) -> str | None:
@@ -27,30 +47,26 @@ async def ensure_admin(settings: Settings) -> str | None:
     Returns:
         The new account's password, or None if nothing was made.
     """
-    connection = await connect(settings.database_url, timeout_ms=settings.database_timeout_ms)
-    try:
-        async with connection.transaction():
-            # Two first starts at once: the second waits here and then finds the first one's.
-            await connection.execute("LOCK TABLE organizers IN SHARE ROW EXCLUSIVE MODE")
-            if await users.admin_exists(connection):
-                return None
-            password = secrets.token_urlsafe(PASSWORD_BYTES)
-            await users.add(
-                connection,
-                email=email_forms(settings.admin_email)[0],
-                name="Admin",
-                password_hash=hash_now(password),
-                role="admin",
-                organizer_id=await users.add_organizer(connection, ORGANIZER_NAME),
-            )
-            return password
-    finally:
-        await connection.close()
+    async with _opened(settings, settings.database_url) as connection, connection.transaction():
+        # Two first starts at once: the second waits here and then finds the first one's.
+        await connection.execute("LOCK TABLE organizers IN SHARE ROW EXCLUSIVE MODE")
+        if await users.admin_exists(connection):
+            return None
+        password = secrets.token_urlsafe(PASSWORD_BYTES)
+        await users.add(
+            connection,
+            email=email_forms(settings.admin_email)[0],
+            name="Admin",
+            password_hash=hash_now(password),
+            role="admin",
+            organizer_id=await users.add_organizer(connection, ORGANIZER_NAME),
+        )
+        return password
 
 
 async def reset_admin(settings: Settings, email: str) -> str:
     """
-    Give an admin a new password, which ends the old one; tokens that are out live to their end.
+    Give an admin a new password, which ends the old one, all sessions and all access tokens.
 
     Args:
         email: The admin's address.
@@ -61,15 +77,122 @@ async def reset_admin(settings: Settings, email: str) -> str:
     Raises:
         ServerError: no admin has this address.
     """
-    connection = await connect(settings.database_url, timeout_ms=settings.database_timeout_ms)
-    try:
-        password = secrets.token_urlsafe(PASSWORD_BYTES)
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    async with _connected(settings) as own, accounts(own) as connection:
         user_id = await users.set_admin_password(
             connection, email_forms(email), password_hash=hash_now(password)
         )
-    finally:
-        await connection.close()
     if user_id is None:
         raise ServerError(f"no admin has the address {email}: see --email")
     log.warning("admin has a new password", action="admin_reset", user=user_id, by_uid=os.getuid())
     return password
+
+
+async def add_account(
+    settings: Settings, email: str, *, name: str, role: Role, organizer_id: str
+) -> tuple[str, str | None]:
+    """
+    Give an address an account of a role; an account that is there gets the role.
+
+    Its address counts as verified: the operator's word is as good as a letter.
+
+    Returns:
+        The account's id, and its password if it is new.
+
+    Raises:
+        ServerError: the address is none, or the role cannot be given; then nothing is made.
+    """
+    try:
+        address = tidy_address("EMAIL", email)
+    except Denied as denied:
+        raise ServerError(f"{email}: {denied.errors[0][1]}") from denied
+    password = None
+    async with _connected(settings) as connection, connection.transaction():
+        user_id = await operators.of_address(connection, email_forms(address))
+        if user_id is None:
+            password = secrets.token_urlsafe(PASSWORD_BYTES)
+            async with accounts(connection):
+                user_id = await operators.add_account(
+                    connection, email=address, name=name, password_hash=hash_now(password)
+                )
+        await _set_role(connection, user_id, role, organizer_id)
+    log.warning("account added", action="admin_add", user=user_id, role=role, by_uid=os.getuid())
+    return user_id, password
+
+
+async def set_role(settings: Settings, who: str, *, role: Role, organizer_id: str) -> str:
+    """
+    Give an account, by its id or address, another role; return its id.
+
+    Raises:
+        ServerError: there is no such account or organizer, or it is the last admin or owner.
+    """
+    async with _connected(settings) as connection:
+        user_id = await _find(connection, who)
+        await _set_role(connection, user_id, role, organizer_id)
+    log.warning("role changed", action="admin_role", user=user_id, role=role, by_uid=os.getuid())
+    return user_id
+
+
+async def set_disabled(settings: Settings, who: str, *, is_disabled: bool) -> str:
+    """Keep an account out, or let it in again; return its id. Raises as `set_role` does."""
+    async with _connected(settings) as connection:
+        user_id = await _find(connection, who)
+        _require(await operators.set_disabled(connection, user_id, is_disabled=is_disabled))
+    act = "admin_disable" if is_disabled else "admin_enable"
+    log.warning("account kept out or let in", action=act, user=user_id, by_uid=os.getuid())
+    return user_id
+
+
+async def add_organizer(settings: Settings, name: str, owner: str) -> str:
+    """
+    Add an organizer; return its id.
+
+    Args:
+        owner: Id or address of the account that owns it; none if it is empty.
+    """
+    async with _connected(settings) as connection:
+        owner_id = await _find(connection, owner) if owner else None
+        made = await operators.add_organizer(connection, name, owner_id)
+    assert made is not None, "the owner was found"
+    log.warning("organizer added", action="admin_organizer", organizer=made.id, by_uid=os.getuid())
+    return made.id
+
+
+async def listed(settings: Settings, text: str, role: Role | None) -> list[operators.Account]:
+    """Return the first accounts whose address, name or id matches, in order of their making."""
+    async with _connected(settings) as connection:
+        return await operators.search(
+            connection, after="", text=text or None, role=role, limit=LISTED_MAX
+        )
+
+
+def _connected(settings: Settings) -> contextlib.AbstractAsyncContextManager[asyncpg.Connection]:
+    return _opened(settings, settings.database_url_as("api"))
+
+
+@contextlib.asynccontextmanager
+async def _opened(settings: Settings, url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(url, timeout_ms=settings.database_timeout_ms)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _find(connection: asyncpg.Connection, who: str) -> str:
+    user_id = await operators.of_address(connection, email_forms(who)) if "@" in who else who
+    if user_id is None:
+        raise ServerError(f"{who}: {_REFUSED[Outcome.NOT_FOUND]}")
+    return user_id
+
+
+async def _set_role(
+    connection: asyncpg.Connection, user_id: str, role: Role, organizer_id: str
+) -> None:
+    _require(await operators.set_role(connection, user_id, role, organizer_id or None))
+
+
+def _require(outcome: Outcome) -> None:
+    if outcome is not Outcome.DONE:
+        raise ServerError(_REFUSED[outcome])

@@ -122,17 +122,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     reader_bytes_per_s_min: Annotated[int, Meta(ge=0, le=1_048_576)] = 4_096
     #: Connections of one address to an API process at a time; 0: any number.
     connections_per_address_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 2_000
+    #: Requests under way at a time, per API process, that take places or give them back; one more
+    #: is told to come back, and so below.
+    sales_under_way_max: Positive = 8_192
+    #: Requests under way that look at one event.
+    looks_under_way_max: Positive = 2_048
+    #: Requests under way for lists of events and whatever else is everybody's.
+    lists_under_way_max: Positive = 512
+    #: Requests under way for one's own bookings, tickets and waitlist entries.
+    own_under_way_max: Positive = 1_024
+    #: Requests under way for accounts: registering, signing in, oneself.
+    sign_ins_under_way_max: Positive = 256
+    #: Requests under way of organizers and gates.
+    changes_under_way_max: Positive = 512
     #: Networks of the proxies that tell whom they speak for, comma-separated. Empty: none does.
     trusted_proxies: str = ""
+    #: Seconds in which a stopping process says that it is not ready and serves all the same, so
+    #: that a balancer in front sends nothing more.
+    drain_notice_s: Annotated[int, Meta(ge=0, le=300)] = 0
     #: Seconds that a stopping process may take to finish requests under way.
     drain_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 10
 
-    #: Key that signs access tokens (HS256), at least 32 bytes. Empty: made by `evently up`.
+    #: First key of access tokens, which seals later ones; at least 32 bytes. Empty: made by `up`.
     jwt_secret: str = ""
-    #: Key that signs tickets (Ed25519), 32 bytes in base64url. Empty: made by `evently up`.
+    #: First key of tickets, which seals later ones; 32 bytes in base64url. Empty: made by `up`.
     ticket_signing_key: str = ""
     #: Life of an access token, in seconds.
     access_token_ttl_s: Annotated[int, Meta(ge=60, le=604_800)] = 3_600
+    #: How long a session lasts without being used, in seconds.
+    session_idle_s: Annotated[int, Meta(ge=60, le=31_536_000)] = 2_592_000
+    #: How long a session lasts at all, in seconds.
+    session_life_max_s: Annotated[int, Meta(ge=60, le=63_072_000)] = 15_552_000
     #: Password hashes computed at the same time, per API process; more wait.
     password_hashes_max: Annotated[int, Meta(ge=1, le=64)] = 2
     #: How many may wait for that; the next is told to come back.
@@ -166,10 +186,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     hold_scarce_percent: Annotated[int, Meta(ge=0, le=100)] = 10
     #: How short they may get, in milliseconds.
     hold_ttl_min_ms: Annotated[int, Meta(ge=1_000, le=7_200_000)] = 120_000
-    #: Accounts that may be made from one address, per process, within the window; 0: any number.
+    #: Accounts that may be made from one address within the window; 0: any number.
     registration_limit_attempts: Annotated[int, Meta(ge=0, le=100_000)] = 20
     #: Time in which all those attempts come back, at a steady rate, in milliseconds.
     registration_limit_window_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 3_600_000
+    #: Passwords that may be missed of one account, and from one address, within the window; 0: any.
+    sign_in_limit_failures: Annotated[int, Meta(ge=0, le=100_000)] = 5
+    #: Passwords that may be missed of all accounts together within it; 0: any number.
+    sign_in_limit_failures_of_all: Annotated[int, Meta(ge=0, le=100_000_000)] = 10_000
+    #: Time in which all those attempts come back, at a steady rate, in milliseconds.
+    sign_in_limit_window_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 900_000
+    #: Requests of any kind that an account, or an address without one, may send within the window;
+    #: 0: any number.
+    request_limit_attempts: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 1_000
+    #: The same of accounts that work for an organizer: gates and boxes ask more often.
+    request_limit_staff_attempts: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 10_000
+    #: Time in which all those requests come back, at a steady rate, in milliseconds.
+    request_limit_window_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 900_000
     #: Least time that an offer of returned places lasts, unless its event says it, in milliseconds.
     offer_ttl_ms: Annotated[int, Meta(ge=1_000, le=604_800_000)] = 900_000
     #: Entries that the waitlist of one tier may have.
@@ -212,7 +245,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     reconciler_watch_s: Annotated[int, Meta(ge=0, le=3_600)] = 5
     #: Time a read waits for PostgreSQL to catch up with Redis, in milliseconds.
     catch_up_timeout_ms: Annotated[int, Meta(ge=0, le=60_000)] = 3_000
-    #: How old the answer to what is left of an event may be, in milliseconds; 0 asks Redis always.
+    #: How old the answer to what is left of an event, or its seat map, may be, in milliseconds; 0
+    #: asks Redis always.
     availability_age_ms_max: Annotated[int, Meta(ge=0, le=10_000)] = 100
 
     #: What every answer of a booking promises; a request may ask for more, never for less.

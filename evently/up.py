@@ -58,6 +58,9 @@ READY_HINT = "`evently shards list`, and the log lines above, say why"
 PORT_POLL_S = 0.1
 #: Pause between two looks for shards that were added, in seconds.
 SHARDS_INTERVAL_S = 2.0
+WATCH = "watch"
+#: The continuous check comes when all others have started: its start is their delay, on two cores.
+WATCH_DELAY_S = 10.0
 #: Where metrics of several processes meet: memory if there is any to be had.
 MEMORY_PATH = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
 
@@ -95,7 +98,8 @@ class _Run:
         self._lock = lock
         self._metrics_path: Path | None = None
         self._supervisor = Supervisor(
-            drain_timeout_s=settings.drain_timeout_s, on_part_death=self._forget_gauges
+            drain_timeout_s=settings.drain_notice_s + settings.drain_timeout_s,
+            on_part_death=self._forget_gauges,
         )
         self._console = Console(stderr=True)
         self._valkey: ValkeyServer | None = None
@@ -103,6 +107,8 @@ class _Run:
         self._password: str | None = None
         #: Names of the parts that have been started.
         self._started: set[str] = set()
+        #: From when on the watch may start, by the monotonic clock; 0 until the others have.
+        self._watch_from_s = 0.0
 
     async def run(self) -> int:
         """Bring everything up, wait for the stop, clean up."""
@@ -134,13 +140,16 @@ class _Run:
         self._metrics_path = metrics_folder(self._settings.data_path)
 
     async def _start_parts(self) -> None:
-        """Start the parts that have not been started: all, or the persister of an added shard."""
+        """Start the parts that are not started: all but the watch, which is late; what is new."""
         assert self._metrics_path is not None, "it was made before"
+        now_s = time.monotonic()
+        self._watch_from_s = self._watch_from_s or now_s + WATCH_DELAY_S
         shards = await self._shards()
         for part in parts(
             self._settings, self._environ, metrics_path=self._metrics_path, shards=shards
         ):
-            if part.name not in self._started:
+            is_due = part.name != WATCH or now_s > self._watch_from_s
+            if is_due and part.name not in self._started:
                 self._supervisor.start_part(part)
                 self._started.add(part.name)
 
@@ -227,8 +236,10 @@ class _Run:
         The API processes share the port by SO_REUSEPORT. Without this check they would share it
         with another run of ours as well, and customers would be told of two different stocks.
         """
-        host, port = self._settings.http_host, self._settings.http_port
-        deadline_s = time.monotonic() + self._settings.drain_timeout_s + 1
+        settings = self._settings
+        host, port = settings.http_host, settings.http_port
+        drain_s = settings.drain_notice_s + settings.drain_timeout_s
+        deadline_s = time.monotonic() + drain_s + 1
         while not port_is_free(host, port):
             if time.monotonic() >= deadline_s:
                 raise ServerError(
@@ -305,17 +316,14 @@ def parts(
         return Part(name=name, argv=(python, "-m", *words), env=env)
 
     watch_s = settings.reconciler_watch_s
+    # Without a port of its own: its metrics meet the others' in the common folder.
+    watch = part(WATCH, "reconciler", "watch", "--port", "0", "--interval", str(watch_s))
     return [
         part("coordinator", "reconciler", "recover", "--watch"),
-        # Without a port of its own: its metrics meet the others' in the common folder.
-        *(
-            [part("watch", "reconciler", "watch", "--port", "0", "--interval", str(watch_s))]
-            if watch_s
-            else []
-        ),
         *(part(f"persister-{shard}", "persister", "--shard", str(shard)) for shard in shards),
         part("sweeper", "evently", "sweeper"),
         *(part(f"api-{number}", "api") for number in range(settings.api_processes)),
+        *([watch] if watch_s else []),
     ]
 
 

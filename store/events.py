@@ -6,13 +6,9 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import asyncpg
-from asyncpg.pool import PoolConnectionProxy
-
 from store import seats
 from store.sql import Executor, columns, query
-
-Connection = asyncpg.Connection | PoolConnectionProxy
+from store.tenants import Connection
 
 
 class Tier(NamedTuple):
@@ -124,15 +120,9 @@ class Poster(NamedTuple):
     venue: str
 
 
-async def add_all(pool: asyncpg.Pool, drafts: Sequence[Draft]) -> None:
-    """Add events in one transaction: all of them or none."""
-    async with pool.acquire() as connection, connection.transaction():
-        await add(connection, drafts)
-
-
 async def add(connection: Connection, drafts: Sequence[Draft]) -> None:
     """
-    Add events with their tiers, sections and promo codes, within the caller's transaction.
+    Add events with all that belongs to them, within their organizer's transaction: all or none.
 
     `status`, `version` and the moments of what became of an event are the database's to set.
     Cost: two statements for all of them, and more for each that has seats or promo codes.
@@ -149,9 +139,22 @@ async def add(connection: Connection, drafts: Sequence[Draft]) -> None:
             )
 
 
-async def delete_draft(database: Executor, event_id: str) -> bool:
-    """Take a draft away with all that is of it; False if it is none, or is being published."""
-    return bool(await database.fetchval(query("delete_draft"), event_id))
+async def delete_draft(
+    connection: Connection, organizer_id: str, event_id: str, *, is_replaced: bool = False
+) -> bool:
+    """
+    Take a draft away with all that is of it, within its organizer's transaction.
+
+    Args:
+        is_replaced: Whether the transaction adds it anew under the same id: then the devices at
+            its gates stay.
+
+    Returns:
+        False if it is no draft, or is being published; then nothing is done.
+    """
+    return bool(
+        await connection.fetchval(query("delete_draft"), organizer_id, event_id, is_replaced)
+    )
 
 
 async def promos_of(database: Executor, event_id: str) -> list[Promo]:
@@ -166,9 +169,22 @@ async def by_id(database: Executor, event_id: str) -> Event | None:
     return found[0] if found else None
 
 
-async def by_ids(database: Executor, event_ids: Sequence[str]) -> list[Event]:
-    """Find events by their ids, in that order; those that are not there are left out."""
-    rows = await database.fetch(query("events_by_ids"), event_ids)
+async def own(connection: Connection, organizer_id: str, event_id: str) -> Event | None:
+    """Find an event of an organizer; others' are not there."""
+    found = await by_ids(connection, [event_id], organizer_id)
+    return found[0] if found else None
+
+
+async def by_ids(
+    database: Executor, event_ids: Sequence[str], organizer_id: str | None = None
+) -> list[Event]:
+    """
+    Find events by their ids, in that order; those that are not there are left out.
+
+    Args:
+        organizer_id: Whose they must be; None: anybody's.
+    """
+    rows = await database.fetch(query("events_by_ids"), event_ids, organizer_id)
     found = {row["id"]: Event(**row) for row in rows}
     return [found[event_id] for event_id in event_ids if event_id in found]
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import asyncpg
 
-from store.events import Connection
+from store import tenants
 from store.sql import Executor, query
+from store.tenants import Connection
 
 
 class SourceRow(NamedTuple):
@@ -28,8 +29,8 @@ class SourceRow(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def alone(pool: asyncpg.Pool, organizer_id: str) -> AsyncIterator[Connection]:
-    """Begin a transaction in which nobody else imports events of the organizer."""
-    async with pool.acquire() as connection, connection.transaction():
+    """Begin the organizer's transaction, in which nobody else imports events of it."""
+    async with tenants.rows_of(pool, organizer_id) as connection:
         await connection.execute(query("lock_import"), organizer_id)
         yield connection
 
@@ -42,9 +43,11 @@ async def known(
     return {row["source_id"]: SourceRow(*row) for row in rows}
 
 
-async def note(connection: Connection, event_id: str, source_print: str) -> None:
-    """Note what the source says of an event now."""
-    await connection.execute(query("note_source"), event_id, source_print)
+async def note(
+    connection: Connection, organizer_id: str, event_id: str, source_print: str
+) -> None:
+    """Note what the source says of an organizer's event now."""
+    await connection.execute(query("note_source"), event_id, source_print, organizer_id)
 
 
 async def organizers(database: Executor) -> list[str]:

@@ -202,7 +202,7 @@ class _Epoch:
                 assert not isinstance(record, str), "it was looked at"
                 # Perhaps a worker of another version has told the very same.
                 is_heard = is_same(heard.get(place), record)
-                taken = "" if is_heard else self.judge.take_late(record)
+                taken = "" if is_heard else self.judge.take_late(record, place)
                 if not taken:
                     self.merged.known += 1
                 elif isinstance(taken, str):
@@ -259,6 +259,7 @@ class _Epoch:
         conflicts: list[tuple[Row, str]] = []
         entries: dict[int, Entry] = {}
         known: set[int] = set()
+        waits: set[Row] = set()
         for row in rows:
             record = row.decoded
             if row.seq in entries and is_same(entries[row.seq].record, record):
@@ -267,6 +268,8 @@ class _Epoch:
                 conflicts.append((row, "another worker knows another record at its place"))
             elif not isinstance(record, str) and self.judge.is_known(record):
                 known.add(row.seq)
+            elif not isinstance(record, str) and self.judge.stands_before(record, row[:2]):
+                waits.add(row)
             elif reason := self.judge.refuse(record):
                 conflicts.append((row, reason))
             else:
@@ -288,9 +291,14 @@ class _Epoch:
         self.merged.found += len(entries)
         self.merged.known += len(known)
         self.merged.lost += len(
-            {*range(last_seq + 1, new_seq + 1)} - entries.keys() - contradicted - known
+            {*range(last_seq + 1, new_seq + 1)}
+            - entries.keys()
+            - contradicted
+            - known
+            - {row.seq for row in waits}
         )
-        await self.write(last_seq, batch, conflicts, rows)
+        self.late += sorted(waits)
+        await self.write(last_seq, batch, conflicts, [row for row in rows if row not in waits])
         return new_seq
 
     async def write(

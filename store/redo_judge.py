@@ -3,7 +3,8 @@ What the ledger can take of redo records, one after the other.
 
 Part of `store.redo`. A record is judged by what the ledger has and by what was taken before it:
 what it needs must be there, what it takes must be free. What a record says of something that is
-over, and owes nobody anything, is known.
+over is known. That something is over of which nobody has told that it began is taken: whoever
+tells of that later, having stood still, must not bring it back.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ from engine.records import (
     Transferred,
     Unblocked,
 )
-from store.redo_claims import Claims, OfHold
-from store.redo_sales import Sales
+from store.redo_claims import Claims, OfHold, Waits
+from store.redo_sales import BookingSoFar, Sales
 from store.redo_tickets import Tickets
+from store.sql import moment
 
 
 @dataclass(slots=True)
@@ -75,11 +77,11 @@ class Judge:
             case Held():
                 return self._claims.knows_hold(record)
             case Released() | Expired():
-                return self._claims.is_over(record)
+                return self._is_draft(record) or self._claims.is_over(record)
             case Joined():
                 return self._claims.knows_joining(record)
             case Left():
-                return self._claims.has_left(record)
+                return self._is_draft(record) or self._claims.has_left(record)
             case Offered() | Stalled():
                 return True  # Nobody was answered with it; who waits is offered places anew.
             case Blocked() | Unblocked():
@@ -87,6 +89,30 @@ class Judge:
             case EventCancelled():
                 return self._sales.events.get(record.event_id) == "cancelled"
         return isinstance(record, TicketChange) and self._tickets.knows(record)
+
+    def stands_before(self, record: Record, place: tuple[int, int]) -> bool:
+        """
+        Tell whether a record's place is before that of what it changes.
+
+        A worker that did not hear of a new reign went on in the old one, at a home that was not
+        fenced: it is told later than it stands, and belongs behind what it was told after.
+        """
+        changed = self._changed_by(record)
+        return changed is not None and changed.place > place
+
+    def _is_made_since(self, record: Record) -> bool:
+        """Tell whether what a record changes was made after it, by the clock."""
+        changed = self._changed_by(record)
+        made_at = None if changed is None else changed.made_at
+        return made_at is not None and made_at > moment(record.at_ms)
+
+    def _changed_by(self, record: Record) -> BookingSoFar | Waits | None:
+        """Return the booking or the entry that a record changes."""
+        if isinstance(record, Left):
+            return self._claims.entry(record.entry_id)
+        if isinstance(record, Cancelled | ItemCancelled | TicketChange):
+            return self._sales.bookings.get(record.booking_id)
+        return None
 
     def refuse(self, record: Record | str) -> str:
         """Say why the ledger cannot take a record; empty if it can, and then it has taken it."""
@@ -104,9 +130,13 @@ class Judge:
             if isinstance(record, ItemCancelled) and not reason:
                 self._tickets.give_back(record)
             return reason
-        if self._sales.events.get(record.event_id, "draft") == "draft":
+        if self._is_draft(record):
             return "the event is not on sale"
         return self._refuse_other(record)
+
+    def _is_draft(self, record: Record) -> bool:
+        """Tell whether the event is not on sale: nothing can have been taken of it."""
+        return self._sales.events.get(record.event_id, "draft") == "draft"
 
     def _refuse_other(self, record: Record) -> str:
         """Judge what is about an event on sale, and neither makes nor ends a booking."""
@@ -126,12 +156,16 @@ class Judge:
             return self._sales.change(record)
         return f"a {type(record).__name__} cannot be merged without what came before it"
 
-    def take_late(self, record: Record) -> Record | str:
+    def take_late(self, record: Record, place: tuple[int, int]) -> Record | str:
         """
         Take a record as a new one, behind all others, or say why it cannot be.
 
         Its place was given up before anybody told of it, and people have been answered since: what
-        an organizer or a gate did then may have been overtaken, which people must judge.
+        an organizer or a gate did then may have been overtaken, which people must judge. So may
+        the end of a booking or an entry whose key came again after that end was lost.
+
+        Args:
+            place: Where it stood.
 
         Returns:
             The record to write, an empty text if nothing is owed any more, or the reason.
@@ -146,6 +180,8 @@ class Judge:
             isinstance(record, Transferred) and self._tickets.remembers_alike(record)
         ):
             return "it came too late: the ticket may have been shown since"
+        if self.stands_before(record, place) and self._is_made_since(record):
+            return "it came too late: its key has made the same again since"
         if isinstance(record, Joined):
             record = self._claims.with_place(record)
         return self.refuse(record) or record

@@ -6,6 +6,7 @@ Part of `store.redo_judge`. Nothing is taken that another has (I1, I3).
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -42,6 +43,9 @@ class BookingSoFar:
     version: int
     #: Taken by this very merge.
     is_new: bool = False
+    #: When it was made, and by which record, if the ledger has it.
+    made_at: dt.datetime | None = None
+    place: tuple[int, int] = (0, 0)
 
 
 @dataclass(slots=True)
@@ -69,7 +73,12 @@ class Sales:
         named = {(record.event_id, getattr(record, "booking_id", "")) for record in records}
         for row in await connection.fetch(query("redo_bookings"), *columns(sorted(named), 2)):
             self.bookings[row["id"]] = BookingSoFar(
-                row["user_id"], row["fingerprint"], row["status"] == "confirmed", row["version"]
+                row["user_id"],
+                row["fingerprint"],
+                row["status"] == "confirmed",
+                row["version"],
+                made_at=row["created_at"],
+                place=(row["epoch"], row["seq"]),
             )
         seats = {(record.event_id, seat) for record in records for seat in _seats(record)}
         for row in await connection.fetch(query("redo_seats"), *columns(sorted(seats), 2)):

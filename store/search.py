@@ -1,5 +1,5 @@
 """
-Lists of events as ids: what visitors find, by start, and what organizers have.
+The list of events as ids: what visitors find, by start.
 
 Lists and searches read `event_search`, a narrow table that triggers keep beside `events`; the rows
 of a page are read afterwards, by id. A search walks the list from its place on, which is short for
@@ -52,14 +52,6 @@ async def find(
         rows = await database.fetch(query("events_far"), *at, *wanted, WALK_MAX)
         found += [row["event_id"] for row in rows]
     return found
-
-
-async def of_organizer(
-    database: Executor, organizer_id: str, *, before_id: str, status: str | None, limit: int
-) -> list[str]:
-    """Return the ids of a page of an organizer's events, the newest first; "" begins the list."""
-    rows = await database.fetch(query("own_events"), organizer_id, before_id, status, limit)
-    return [row["id"] for row in rows]
 
 
 async def forget_over(database: Executor) -> int:

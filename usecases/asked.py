@@ -83,6 +83,62 @@ class Login(Asked, frozen=True, kw_only=True):
     password: Annotated[str, _text(Kind.WORD, 1024, least=1)]
 
 
+#: What a letter carries that opens something once.
+LetterTokenText = Annotated[str, _text(Kind.WORD, 100, least=1)]
+
+
+class Refresh(Asked, frozen=True, kw_only=True):
+    """A refresh token, to be exchanged."""
+
+    refresh_token: Annotated[str, _text(Kind.WORD, 100, least=1)]
+
+
+class Logout(Asked, frozen=True, kw_only=True):
+    """Which session to end; without a token, that of the access token."""
+
+    refresh_token: Annotated[str, _text(Kind.WORD, 100, least=1)] | None = None
+
+
+class MeChange(Asked, frozen=True, kw_only=True):
+    """What is to change of one's account; what is not named stays."""
+
+    name: ShortText | None = None
+    language: Language | None = None
+
+
+class PasswordChange(Asked, frozen=True, kw_only=True):
+    """The password that one has, and the one that one wants."""
+
+    current_password: Annotated[str, _text(Kind.WORD, 1024, least=1)]
+    new_password: Annotated[str, _text(Kind.PASSWORD, 1024, least=8)]
+
+
+class Address(Asked, frozen=True, kw_only=True):
+    """An address, whose account has forgotten its password."""
+
+    email: AddressOf
+
+
+class NewPassword(Asked, frozen=True, kw_only=True):
+    """The token of a letter, and the password that one wants."""
+
+    token: LetterTokenText
+    password: Annotated[str, _text(Kind.PASSWORD, 1024, least=8)]
+
+
+class NewEmail(Asked, frozen=True, kw_only=True):
+    """The address that one wants, and one's password."""
+
+    email: Annotated[str, _text(Kind.EMAIL, 254, least=3)]
+    password: Annotated[str, _text(Kind.WORD, 1024, least=1)]
+
+
+class LetterToken(Asked, frozen=True, kw_only=True):
+    """The token of a letter to an address, which proves whose that is."""
+
+    token: LetterTokenText
+
+
 class NewTier(Asked, frozen=True, kw_only=True):
     """A kind of ticket of a new event."""
 
@@ -284,8 +340,37 @@ class PastScans(Asked, frozen=True, kw_only=True):
     scans: Annotated[list[PastScan], Meta(min_length=1, max_length=SCANS_MAX)]
 
 
+#: What an API key may be made for; which routes each opens, the face says.
+Scope = Literal["events:read", "events:write", "orders:read", "sell", "check_in"]
+
+
+class NewApiKey(Asked, frozen=True, kw_only=True):
+    """An API key for an integration."""
+
+    #: By which people know it again.
+    name: Name
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=10)]
+    #: Null: until it is revoked.
+    expires_at: Moment | None = None
+    #: Whose events it is for; an admin may name any organizer, others have their own.
+    organizer_id: Id | None = None
+
+
+class NewDevice(Asked, frozen=True, kw_only=True):
+    """A device at a gate of an event."""
+
+    #: The gate that it stands at, under which all its scans are noted.
+    gate: GateName
+
+
+class Enrolment(Asked, frozen=True, kw_only=True):
+    """The code that makes a device what it was announced as."""
+
+    code: Annotated[str, _text(Kind.WORD, 64, least=1)]
+
+
 class Transfer(Asked, frozen=True, kw_only=True):
-    """Who gets a ticket: one of the two."""
+    """Who gets a ticket, one of the two: whoever proves an address, or an account at once."""
 
     email: AddressOf | None = None
     user_id: Id | None = None
@@ -343,6 +428,8 @@ class Series(Asked, frozen=True, kw_only=True):
 class EventImport(Asked, frozen=True, kw_only=True):
     """Events of another catalogue, as text of a file, and what is missing in it."""
 
+    #: Whose the events become; may be left out by who makes events for one organizer alone.
+    organizer_id: Id | None = None
     #: `jsonl`: one object of schema.org a line; `jsonld`: one, an array, or a `@graph` of them.
     format: Literal["csv", "jsonld", "jsonl"]
     text: Annotated[str, Meta(min_length=1, max_length=4_000_000, extra={DECLARED_AS: Kind.WORD})]
@@ -377,3 +464,48 @@ class Join(Asked, frozen=True, kw_only=True):
     quantity: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)]
     #: A hold of one's own that expired: gives the first place, once.
     after_hold: Id | None = None
+
+
+#: What somebody is on a team: see docs/TEAMS.md.
+TeamRoleName = Literal["owner", "manager", "box_office", "gate"]
+#: Events that a place on a team is for.
+EventIds = Annotated[list[Id], Meta(min_length=1, max_length=100)]
+
+
+class TeamPlace(Asked, frozen=True, kw_only=True):
+    """What somebody is on a team, and for which events; for all without `event_ids`."""
+
+    role: TeamRoleName
+    event_ids: EventIds | None = None
+
+
+class Invite(TeamPlace, frozen=True, kw_only=True):
+    """An address that is asked to join a team."""
+
+    email: Annotated[str, _text(Kind.EMAIL, 254, least=3)]
+
+
+class OrganizerName(Asked, frozen=True, kw_only=True):
+    """What an organizer is called."""
+
+    name: ShortText
+
+
+class NewOrganizer(Asked, frozen=True, kw_only=True):
+    """A new organizer."""
+
+    name: ShortText
+    #: The account that owns it.
+    owner_id: Id | None = None
+
+
+class AccountChange(Asked, frozen=True, kw_only=True):
+    """
+    What an account is to be.
+
+    Staff is on the team of `organizer_id` for the gate, an organizer owns it; a user leaves all
+    teams, an admin stays on theirs.
+    """
+
+    role: Literal["user", "staff", "organizer", "admin"]
+    organizer_id: Id | None = None

@@ -11,14 +11,15 @@ from engine.emptier import Emptier
 from engine.engine import ALL_TIERS
 from engine.outcomes import Applied, Refused
 from engine.status import Status
-from store import changes, events, seats
+from store import changes, events, seats, tenants
 from usecases import draft_times, told
 from usecases.asked import EventChange
 from usecases.denials import Denied, Why, as_value, granted, invalid, not_found
 from usecases.drafts import doors_before, tags
-from usecases.events import as_loaded, not_its_seats, over_at, own, seats_of_tiers, view, view_of
-from usecases.moments import in_utc, moment_of, ms_of
+from usecases.events import again, as_loaded, not_its_seats, own, seats_of_tiers, view, view_of
+from usecases.moments import in_utc, moment_of, ms_of, over_at
 from usecases.present import as_sold, is_untouched
+from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal
 
@@ -44,10 +45,12 @@ async def change(
         None if asked.sale_closes_at is None else in_utc("sale_closes_at", asked.sale_closes_at)
     )
     outcome = None
-    async with changes.alone(services.pools.organizers, event_id) as connection:
-        event = await own(services, person, event_id, connection)
-        if edition is None:
-            raise Denied(Why.VERSION_WANTED)
+    event = await own(services, person, event_id, Act.EDIT)
+    if edition is None:
+        raise Denied(Why.VERSION_WANTED)
+    async with tenants.rows_of(services.pools.organizers, event.organizer_id) as connection:
+        await changes.alone(connection, event.id)
+        event = await again(connection, event)
         rows = (await events.tiers_of(connection, [event.id]))[event.id]
         now, tiers = await as_sold(services.engine, event, rows)
         if edition != "*" and not told.shows(edition, view(now, tiers)):
@@ -67,10 +70,11 @@ async def change(
             free = {no: places for no, places in capacities.items() if no not in seated}
             outcome = await _change_sale(services, event, free, closes_at)
         if times is not None:
-            await changes.move_draft(connection, event.id, times)
+            await changes.move_draft(connection, event.organizer_id, event.id, times)
         if is_draft or doors or any(text is not None for text in texts.values()):
             is_changed = await changes.change(
                 connection,
+                event.organizer_id,
                 event.id,
                 texts=texts,
                 doors=doors,
@@ -82,7 +86,7 @@ async def change(
                 raise Denied(Why.VERSION_PASSED)
     if outcome is not None:
         await services.settle(event.shard, outcome)
-    return await view_of(services, event.id)
+    return await view_of(services, event)
 
 
 def _draft_times(
@@ -134,9 +138,9 @@ async def _change_sale(
 @as_value
 async def close(services: Services, person: Principal, event_id: str) -> told.Event:
     """End the sale now; live holds may still be confirmed. May be repeated."""
-    event = await own(services, person, event_id)
+    event = await own(services, person, event_id, Act.CLOSE)
     await _settle(services, event, await services.engine.close(event.shard, event.id))
-    return await view_of(services, event.id)
+    return await view_of(services, event)
 
 
 @as_value
@@ -144,10 +148,10 @@ async def reopen(
     services: Services, person: Principal, event_id: str, closes_at: dt.datetime
 ) -> told.Event:
     """Sell on until a later time. May be repeated."""
-    event = await own(services, person, event_id)
+    event = await own(services, person, event_id, Act.CLOSE)
     command = Reopen(event.id, ms_of(in_utc("sale_closes_at", closes_at)))
     await _settle(services, event, _named(await services.engine.reopen(event.shard, command)))
-    return await view_of(services, event.id)
+    return await view_of(services, event)
 
 
 @as_value
@@ -158,7 +162,7 @@ async def cancel(services: Services, person: Principal, event_id: str) -> told.C
     All holds and bookings end in bounded steps: those of a small event before this returns, the
     others afterwards, even if this process ends. May be repeated.
     """
-    event = await own(services, person, event_id)
+    event = await own(services, person, event_id, Act.CANCEL)
     await _settle(services, event, await services.engine.cancel_event(event.shard, event.id))
     await Emptier(services.engine.shards[event.shard]).empty(event.id)
     return await _progress(services, event)
@@ -167,7 +171,7 @@ async def cancel(services: Services, person: Principal, event_id: str) -> told.C
 @as_value
 async def cancellation(services: Services, person: Principal, event_id: str) -> told.Cancellation:
     """Tell how many places of a cancelled event are still to be given back."""
-    event = await own(services, person, event_id)
+    event = await own(services, person, event_id, Act.SEE)
     return await _progress(services, event)
 
 

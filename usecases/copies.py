@@ -6,14 +6,15 @@ import datetime as dt
 from collections.abc import Sequence
 
 from engine.ids import new_id
-from store import events, seats
-from usecases import told
+from store import events, seats, tenants
+from usecases import rights, told
 from usecases.asked import Copy, Series
 from usecases.denials import Denied, Why, as_value, invalid
-from usecases.drafts import shard_of, shards_of
-from usecases.events import over_at, own, view, view_of
-from usecases.moments import in_utc
+from usecases.drafts import add, shard_of, shards_of
+from usecases.events import again, own, view, view_of
+from usecases.moments import in_utc, over_at
 from usecases.present import as_sold
+from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal
 
@@ -33,8 +34,8 @@ async def duplicate(
     [copy] = _copies(services, source, [("/starts_at", in_utc("starts_at", starts_at))])
     if asked.name is not None:
         copy = copy._replace(event=copy.event._replace(name=asked.name))
-    await events.add_all(services.pools.organizers, [copy])
-    return await view_of(services, copy.event.id)
+    await add(services, copy.event.organizer_id, [copy])
+    return await view_of(services, copy.event)
 
 
 @as_value
@@ -52,11 +53,13 @@ async def series(
         if moment in seen:
             raise invalid(pointer, "stands there already")
         seen.add(moment)
-    copies = _copies(services, source, starts)
-    await events.add_all(services.pools.organizers, copies)
-    pool, ids = services.pools.organizers, [copy.event.id for copy in copies]
-    tiers = await events.tiers_of(pool, ids)
-    return [view(event, tiers[event.id]) for event in await events.by_ids(pool, ids)]
+    copies, whose = _copies(services, source, starts), source.event.organizer_id
+    ids = [copy.event.id for copy in copies]
+    async with tenants.rows_of(services.pools.organizers, whose) as connection:
+        await events.add(connection, copies)
+        rows = await events.by_ids(connection, ids, whose)
+        tiers = await events.tiers_of(connection, ids)
+    return [view(event, tiers[event.id]) for event in rows]
 
 
 @as_value
@@ -66,18 +69,30 @@ async def delete(services: Services, person: Principal, event_id: str) -> None:
 
     Idempotency: a draft that is gone is not found any more.
     """
-    event = await own(services, person, event_id)
-    if not await events.delete_draft(services.pools.organizers, event.id):
+    event = await own(services, person, event_id, Act.EDIT)
+    whose = event.organizer_id
+    async with tenants.rows_of(services.pools.organizers, whose) as connection:
+        is_gone = await events.delete_draft(connection, whose, event.id)
+    if not is_gone:
         raise Denied(Why.NO_DRAFT)
 
 
 async def _source(services: Services, person: Principal, event_id: str) -> events.Draft:
-    """Return an event that the person may change with all of it that is copied, as it is now."""
-    event, pool = await own(services, person, event_id), services.pools.organizers
-    rows = (await events.tiers_of(pool, [event.id]))[event.id]
+    """
+    Return an event with all of it that is copied, as it is now.
+
+    For who may change it, and make events of its organizer: not for who is confined to some.
+    """
+    event = await own(services, person, event_id, Act.EDIT)
+    whose = event.organizer_id
+    await rights.require(services.standings, person, Act.CREATE, whose)
+    async with tenants.rows_of(services.pools.organizers, whose) as connection:
+        event = await again(connection, event)
+        rows = (await events.tiers_of(connection, [event.id]))[event.id]
+        sections = await seats.of_event(connection, event.id)
+        promos = await events.promos_of(connection, event.id)
     event, tiers = await as_sold(services.engine, event, rows)
-    sections = await seats.of_event(pool, event.id)
-    return events.Draft(event, tiers, sections, await events.promos_of(pool, event.id))
+    return events.Draft(event, tiers, sections, promos)
 
 
 def _copies(

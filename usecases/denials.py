@@ -25,8 +25,18 @@ class Why(StrEnum):
 
     INVALID = "invalid"
     FORBIDDEN = "forbidden"
-    EMAIL_TAKEN = "email_taken"
     WRONG_CREDENTIALS = "wrong_credentials"
+    #: The account is kept out, which who knows its password is told.
+    ACCOUNT_DISABLED = "account_disabled"
+    #: There must be an owner of each team, and an admin.
+    LAST_OWNER = "last_owner"
+    LAST_ADMIN = "last_admin"
+    ALREADY_MEMBER = "already_member"
+    TEAM_FULL = "team_full"
+    #: The refresh token is not good, or no longer.
+    SESSION_OVER = "session_over"
+    #: The token of a letter is not good, or no longer.
+    LINK_OVER = "link_over"
     #: The caller must say which version they have seen; or it is no longer that.
     VERSION_WANTED = "precondition_required"
     VERSION_PASSED = "precondition_failed"
@@ -34,6 +44,8 @@ class Why(StrEnum):
     WRONG_EVENT = "wrong_event"
     #: Only a draft can be taken away.
     NO_DRAFT = "not_a_draft"
+    #: An organizer's API keys, or an event's devices, are as many as they may be.
+    KEYS_FULL = "too_many_keys"
     #: PostgreSQL is behind Redis, or a level of durability was not reached in time.
     CATCHING_UP = "catching_up"
     OUTCOME_UNKNOWN = "outcome_unknown"

@@ -7,13 +7,13 @@ import datetime as dt
 from collections.abc import Sequence
 
 from engine.errors import OutcomeUnknown, ShardUnavailable
-from store import events, search
+from store import events, organizers, search, tenants
 from store.pool import Database
-from usecases import told
-from usecases.denials import as_value
-from usecases.drafts import organizer_of
+from usecases import rights, told
+from usecases.denials import as_value, not_found
 from usecases.events import shown, view
 from usecases.present import as_sold
+from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal
 
@@ -58,18 +58,52 @@ async def published(
 
 
 @as_value
-async def own(
-    services: Services, person: Principal, *, before_id: str, limit: int, status: str | None
+async def of_organizer(
+    services: Services,
+    person: Principal,
+    organizer_id: str,
+    *,
+    before_id: str,
+    limit: int,
+    status: str | None = None,
 ) -> told.Page[told.Event]:
-    """Return a page of the events of the person's organizer, drafts as well, the newest first."""
-    pool, organizer_id = services.pools.organizers, organizer_of(person)
-    ids = await search.of_organizer(
-        pool, organizer_id, before_id=before_id, status=status, limit=limit + 1
+    """
+    Return a page of an organizer's events, drafts as well, those made last first.
+
+    Args:
+        status: What those are that are shown, as PostgreSQL has it; None for all.
+    """
+    standing = await services.standings.of(person)
+    place = standing.places.get(organizer_id)
+    only = place.event_ids if place is not None and not standing.is_admin else None
+    # Who is confined to some events sees those.
+    rights.judge(standing, Act.SEE, organizer_id, next(iter(only)) if only else None)
+    async with tenants.rows_of(services.pools.organizers, organizer_id) as connection:
+        found = await organizers.events_of(
+            connection,
+            organizer_id,
+            before_id=before_id,
+            limit=limit + 1,
+            only=only,
+            status=status,
+        )
+        if not found and await organizers.by_id(connection, organizer_id) is None:
+            raise not_found()
+        page = found[:limit]
+        tiers = await events.tiers_of(connection, [event.id for event in page])
+    rows = await asyncio.gather(
+        *(_as_known(services, event, tiers.get(event.id, [])) for event in page)
     )
-    page = await events.by_ids(pool, ids)
-    rows = await _rows(services, pool, page[:limit])
-    last = (page[limit - 1].created_at, page[limit - 1].id) if len(page) > limit else None
+    last = (page[-1].created_at, page[-1].id) if len(found) > limit else None
     return told.Page([view(*row) for row in rows], last)
+
+
+async def _as_known(services: Services, event: events.Event, tiers: Sequence[events.Tier]) -> _Row:
+    """Return an event of its organizer's list as Redis has it, or as PostgreSQL if it is away."""
+    try:
+        return await as_sold(services.engine, event, tiers)
+    except (ShardUnavailable, OutcomeUnknown):
+        return event, tiers
 
 
 async def _rows(services: Services, pool: Database, page: Sequence[events.Event]) -> list[_Row]:
@@ -80,9 +114,5 @@ async def _rows(services: Services, pool: Database, page: Sequence[events.Event]
 
 async def _on_sale(services: Services, event: events.Event, tiers: Sequence[events.Tier]) -> _Row:
     """Return an event of a list; one that PostgreSQL takes for a draft as Redis has it."""
-    if event.status == "draft":
-        try:
-            return await as_sold(services.engine, event, tiers)
-        except (ShardUnavailable, OutcomeUnknown):
-            pass  # Nobody can tell: the list goes on with what PostgreSQL says.
-    return event, tiers
+    # Where nobody can tell, it stays a draft, and the list goes on without it.
+    return await _as_known(services, event, tiers) if event.status == "draft" else (event, tiers)

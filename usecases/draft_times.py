@@ -12,8 +12,7 @@ from store.changes import Times
 from usecases.asked import EventChange
 from usecases.denials import invalid
 from usecases.drafts import doors_before, zone_name
-from usecases.events import over_at
-from usecases.moments import in_utc
+from usecases.moments import in_utc, over_at
 
 #: What of a change only a draft takes: what is on sale is sold for its time.
 OF_DRAFTS = ("timezone", "starts_at", "ends_at", "sale_opens_at")

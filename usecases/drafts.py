@@ -13,31 +13,70 @@ import msgspec
 from engine.errors import ShardRecovering
 from engine.ids import new_id
 from engine.seats import ACCESSIBLE, AISLE, RESTRICTED_VIEW, SECTION_SEATS_MAX
-from store import events
+from store import events, organizers, tenants
 from store.seats import Section
-from usecases import told
+from usecases import rights, told
 from usecases.asked import NewEvent, NewRow, NewSeat, NewSection, NewTier
-from usecases.denials import Denied, Why, as_value, invalid
-from usecases.events import as_loaded, not_its_seats, over_at, seats_of_tiers, view_of
+from usecases.denials import Denied, Why, as_value, invalid, not_found
+from usecases.events import as_loaded, not_its_seats, seats_of_tiers, view_of
 from usecases.labels import require_distinct
 from usecases.moments import in_utc as _utc
+from usecases.moments import over_at
+from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal
 
 
 @as_value
 async def create(services: Services, person: Principal, asked: NewEvent) -> told.Event:
-    """Make a draft of the person's organizer."""
-    draft = rows_of(asked, organizer_of(person), shards_of(services))
-    await events.add_all(services.pools.organizers, [draft])
-    return await view_of(services, draft.event.id)
+    """Make a draft of the one organizer that the person makes events for."""
+    return await _create(services, await organizer_of(services, person, Act.CREATE), asked)
 
 
-def organizer_of(person: Principal) -> str:
-    """Return the organizer that the person makes events for; deny whoever has none."""
-    if person.organizer_id is None:
-        raise Denied(Why.FORBIDDEN, detail="The account belongs to no organizer.")
-    return person.organizer_id
+@as_value
+async def create_of(
+    services: Services, person: Principal, organizer_id: str, asked: NewEvent
+) -> told.Event:
+    """Make a draft of an organizer."""
+    whose = await organizer_of(services, person, Act.CREATE, named=organizer_id)
+    return await _create(services, whose, asked)
+
+
+async def _create(services: Services, organizer_id: str, asked: NewEvent) -> told.Event:
+    draft = rows_of(asked, organizer_id, shards_of(services))
+    await add(services, organizer_id, [draft])
+    return await view_of(services, draft.event)
+
+
+async def organizer_of(
+    services: Services, person: Principal, *acts: Act, named: str | None = None
+) -> str:
+    """
+    Return the organizer for which a person does some acts: the one named, or else the only one.
+
+    Raises:
+        Denied: it is not there for the person, who may not do them, or there are none or several.
+    """
+    standing = await services.standings.of(person)
+    if named is None:
+        found = [one for one in standing.places if all(rights.may(standing, a, one) for a in acts)]
+        if len(found) == 1:
+            return found[0]
+        what = "several organizers: name one" if found else "no organizer"
+        raise Denied(Why.FORBIDDEN, detail=f"The account does this for {what}.")
+    for act in acts:
+        rights.judge(standing, act, named)
+    if named not in standing.places:  # An admin may name any, also one that there is not.
+        async with tenants.rows_of(services.pools.organizers, named) as connection:
+            if await organizers.by_id(connection, named) is None:
+                raise not_found()
+    return named
+
+
+async def add(services: Services, organizer_id: str, drafts: Sequence[events.Draft]) -> None:
+    """Add drafts of an organizer: all of them or none."""
+    async with tenants.rows_of(services.pools.organizers, organizer_id) as connection:
+        await events.add(connection, drafts)
 
 
 def shards_of(services: Services) -> Sequence[int]:

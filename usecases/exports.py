@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from store import events, imports
-from store.pool import Database
+from store import events, imports, tenants
+from store.pool import Pool
 from usecases import schema_org, sheets
 from usecases.denials import as_value
 from usecases.drafts import organizer_of
+from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal
 
@@ -60,20 +61,34 @@ FORMS = {
 
 @as_value
 async def own(
-    services: Services, person: Principal, *, form: Form, after_id: str, limit: int
+    services: Services,
+    person: Principal,
+    organizer_id: str | None,
+    *,
+    form: Form,
+    after_id: str,
+    limit: int,
 ) -> Excerpt:
-    """Return a part of the events of the person's organizer, in the order of their ids."""
-    pool, organizer_id = services.pools.organizers, organizer_of(person)
-    return await part_of(pool, organizer_id, form=form, after_id=after_id, limit=limit)
+    """
+    Return a part of an organizer's events, in the order of their ids.
+
+    Args:
+        organizer_id: Whose; None: of the only one of which the person sees all.
+    """
+    whose = await organizer_of(services, person, Act.SEE, named=organizer_id)
+    return await part_of(
+        services.pools.organizers, whose, form=form, after_id=after_id, limit=limit
+    )
 
 
 async def part_of(
-    database: Database, organizer_id: str, *, form: Form, after_id: str, limit: int
+    pool: Pool, organizer_id: str, *, form: Form, after_id: str, limit: int
 ) -> Excerpt:
     """Return a part of an organizer's events, in the order of their ids."""
-    ids = await imports.next_ids(database, organizer_id, after_id=after_id, limit=limit + 1)
-    page = await events.by_ids(database, ids[:limit])
-    tiers = await events.tiers_of(database, ids[:limit])
+    async with tenants.rows_of(pool, organizer_id) as connection:
+        ids = await imports.next_ids(connection, organizer_id, after_id=after_id, limit=limit + 1)
+        page = await events.by_ids(connection, ids[:limit], organizer_id)
+        tiers = await events.tiers_of(connection, ids[:limit])
     written = [form.write(event, tiers.get(event.id, [])) for event in page]
     return Excerpt(written, ids[limit - 1] if len(ids) > limit else "")
 

@@ -17,11 +17,13 @@ from typing import Literal, NamedTuple
 
 from store import changes, events, imports
 from store.pool import Pool
+from store.tenants import Connection
 from usecases import schema_org, sheets, told
 from usecases.asked import EventImport, NewEvent
 from usecases.candidates import Candidate, Defaults, Read, Unreadable, draft_of
 from usecases.denials import as_value
 from usecases.drafts import organizer_of, shard_of, shards_of
+from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal
 
@@ -98,7 +100,9 @@ class Import:
                 elif origin.is_untouched and origin.source_print:
                     self.changed += 1
                     if not self.is_dry_run:
-                        await events.delete_draft(connection, origin.id)
+                        await events.delete_draft(
+                            connection, target.organizer_id, origin.id, is_replaced=True
+                        )
                     new.append(_under(origin.id, one.draft, target.shards))
                 else:
                     await self._change(connection, one, origin)
@@ -122,11 +126,11 @@ class Import:
         return Wanted(one, *found)
 
     async def _change(
-        self, connection: events.Connection, one: Wanted, origin: imports.SourceRow
+        self, connection: Connection, one: Wanted, origin: imports.SourceRow
     ) -> None:
         """Bring the texts of an event that is not the source's alone to what that says."""
-        row, names = one.candidate.row, one.candidate.names
-        event, wanted = await events.by_id(connection, origin.id), one.draft.event
+        row, names, whose = one.candidate.row, one.candidate.names, self.target.organizer_id
+        event, wanted = await events.own(connection, whose, origin.id), one.draft.event
         if event is None or wanted.starts_at != origin.starts_at:
             self.refused += 1
             what = "is not that of the event, which an import does not move any more"
@@ -142,9 +146,11 @@ class Import:
         if self.is_dry_run:
             return
         if texts or doors:
-            await changes.change(connection, event.id, texts=texts, doors=doors, is_draft=False)
+            await changes.change(
+                connection, whose, event.id, texts=texts, doors=doors, is_draft=False
+            )
         if event.source_id is not None:
-            await imports.note(connection, event.id, wanted.source_print)
+            await imports.note(connection, whose, event.id, wanted.source_print)
 
     def told(self, read: Read, problems: list[told.RowProblem], events_read: int) -> told.Imported:
         """Return what became of the rows."""
@@ -214,6 +220,7 @@ async def run(
 @as_value
 async def from_text(services: Services, person: Principal, asked: EventImport) -> told.Imported:
     """Import what an organizer sends; what a request may hold bounds it."""
-    target = Target(services.pools.organizers, organizer_of(person), shards_of(services))
+    whose = await organizer_of(services, person, Act.CREATE, Act.EDIT, named=asked.organizer_id)
+    target = Target(services.pools.organizers, whose, shards_of(services))
     defaults = Defaults(asked.timezone, asked.capacity, asked.currency, asked.weeks_later)
     return await run(target, asked.format, asked.text.encode(), defaults, is_dry_run=asked.dry_run)

@@ -9,7 +9,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 import msgspec
 
 from engine.durability import Durability
-from usecases.asked import Money, Scalar
+from usecases.asked import Money, Scalar, TeamRoleName
 
 View = TypeVar("View")
 
@@ -40,9 +40,44 @@ class Me(Told, frozen=True, kw_only=True):
 
     id: str
     email: str
+    #: Whether it is proved that letters to the address come to the caller.
+    email_verified: bool
     name: str
+    #: BCP 47; null: not told.
+    language: str | None
     role: Literal["user", "staff", "organizer", "admin"]
     created_at: dt.datetime
+
+
+class Session(Told, frozen=True, kw_only=True):
+    """A session that begins, or goes on."""
+
+    session_id: str
+    #: To be sent as `Authorization: Bearer ...`.
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme
+    #: Seconds until it expires.
+    expires_in: int
+    #: Good once, for the next two: `POST /v1/auth/refresh`.
+    refresh_token: str
+    #: Seconds until it expires unless it is used.
+    refresh_expires_in: int
+
+
+class SignedIn(Told, frozen=True, kw_only=True):
+    """Where one is signed in."""
+
+    id: str
+    #: How: `password`, `openid`, `passkey`.
+    method: str
+    #: As the device named itself.
+    device: str
+    opened_at: dt.datetime
+    #: When its refresh token was last exchanged.
+    used_at: dt.datetime
+    expires_at: dt.datetime
+    #: Whether the request is of this one.
+    is_current: bool
 
 
 class Tier(Told, frozen=True, kw_only=True):
@@ -256,11 +291,115 @@ class Scanned(_Shown, frozen=True, kw_only=True):
     scanned_at: dt.datetime | None
 
 
-class Transferred(Told, frozen=True, kw_only=True):
-    """A ticket that was given away."""
+class Gift(Told, frozen=True, kw_only=True):
+    """A ticket that waits for who has proved an address; until then it is its giver's."""
 
     id: str
-    transferred_at: dt.datetime
+    ticket_id: str
+    event_id: str
+    event_name: str
+    starts_at: dt.datetime
+    #: IANA name of the venue's zone.
+    timezone: str
+    venue: str
+    #: Whether the caller gives it, or is offered it.
+    direction: Literal["given", "offered"]
+    #: That it waits for.
+    email: str
+    #: Null of one's own.
+    giver_name: str | None
+    made_at: dt.datetime
+    expires_at: dt.datetime
+
+
+class ListedTicket(Told, frozen=True, kw_only=True):
+    """A ticket of an event as its gates must know it; nothing of whose it is."""
+
+    id: str
+    booking_id: str
+    tier_id: str
+    #: Null where the tier has no seats.
+    seat_id: str | None
+    #: Of its code: one with a lower version was given away, and lets nobody in.
+    version: int
+    status: Literal["valid", "checked_in", "cancelled"]
+    checked_in_at: dt.datetime | None
+    gate: str | None
+
+
+class EventOrder(Told, frozen=True, kw_only=True):
+    """A booking of an event, as its organizer sees it."""
+
+    #: Who booked: an account, or an API key.
+    user_id: str
+    booking: Booking
+
+
+class ApiKey(Told, frozen=True, kw_only=True):
+    """An API key, without what is secret of it."""
+
+    id: str
+    organizer_id: str
+    name: str
+    #: How the key begins, by which it is known again.
+    prefix: str
+    scopes: list[str]
+    #: The account that made it, and without which it may do nothing.
+    made_by: str
+    created_at: dt.datetime
+    expires_at: dt.datetime | None
+    #: To the minute.
+    last_used_at: dt.datetime | None
+    revoked_at: dt.datetime | None
+
+
+class ApiKeyMade(Told, frozen=True, kw_only=True):
+    """A new API key; the key itself is told this once."""
+
+    key: str
+    api_key: ApiKey
+
+
+class Device(Told, frozen=True, kw_only=True):
+    """A device at a gate; it is good until a day after its event."""
+
+    id: str
+    event_id: str
+    gate: str
+    #: `announced`: its code has not been used.
+    status: Literal["announced", "enrolled", "revoked"]
+    made_by: str
+    created_at: dt.datetime
+    enrolled_at: dt.datetime | None
+    #: To the minute.
+    last_used_at: dt.datetime | None
+    revoked_at: dt.datetime | None
+
+
+class DeviceMade(Told, frozen=True, kw_only=True):
+    """A device that was announced; its code is told this once, and good once."""
+
+    code: str
+    code_expires_at: dt.datetime
+    device: Device
+
+
+class DeviceEnrolled(Told, frozen=True, kw_only=True):
+    """A device that is enrolled; its token is told this once."""
+
+    token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme
+    device: Device
+
+
+class Transferred(Told, frozen=True, kw_only=True):
+    """A ticket that was given away, or is offered."""
+
+    id: str
+    #: Null while it waits.
+    transferred_at: dt.datetime | None
+    #: Of a ticket that was offered to an address.
+    gift: Gift | None = None
 
 
 class Cancellation(Told, frozen=True, kw_only=True):
@@ -383,3 +522,72 @@ class WaitlistEntry(Told, frozen=True, kw_only=True):
     booking_status: Literal["confirmed", "cancelled"] | None = None
     #: Place in the shard's journal.
     seq: int
+
+
+class Organizer(Told, frozen=True, kw_only=True):
+    """Who makes events."""
+
+    id: str
+    name: str
+    created_at: dt.datetime
+    #: The caller's place on the team; null if they are not on it.
+    role: TeamRoleName | None
+    #: Events that the place is for; null: all.
+    event_ids: list[str] | None
+
+
+class Organizers(Told, frozen=True, kw_only=True):
+    """The organizers on whose teams one is."""
+
+    data: list[Organizer]
+
+
+class Member(Told, frozen=True, kw_only=True):
+    """Somebody on a team."""
+
+    user_id: str
+    email: str
+    name: str
+    role: TeamRoleName
+    event_ids: list[str] | None
+    added_at: dt.datetime
+
+
+class Invitation(Told, frozen=True, kw_only=True):
+    """An address that is asked to join a team."""
+
+    id: str
+    organizer_id: str
+    organizer_name: str
+    email: str
+    role: TeamRoleName
+    event_ids: list[str] | None
+    created_at: dt.datetime
+    expires_at: dt.datetime
+
+
+class Invitations(Told, frozen=True, kw_only=True):
+    """Open invitations to one's own address."""
+
+    data: list[Invitation]
+
+
+class Membership(Told, frozen=True, kw_only=True):
+    """A team that an account is on."""
+
+    organizer_id: str
+    role: TeamRoleName
+    event_ids: list[str] | None
+
+
+class Account(Told, frozen=True, kw_only=True):
+    """An account as admins see it; `teams` where it is read alone."""
+
+    id: str
+    email: str
+    name: str
+    role: Literal["user", "staff", "organizer", "admin"]
+    created_at: dt.datetime
+    disabled_at: dt.datetime | None
+    email_verified_at: dt.datetime | None
+    teams: list[Membership]

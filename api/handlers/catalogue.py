@@ -1,48 +1,23 @@
-"""An organizer's catalogue: what is theirs, copies of it, and what goes in and out as files."""
+"""An organizer's catalogue: copies of events, and what goes in and out as files."""
 
 from __future__ import annotations
 
 import msgspec
 from aiohttp import web
 
-from api.answers import PERSONAL, answer, answer_nothing, answer_page, problem_of
+from api.answers import PERSONAL, answer, answer_nothing, problem_of
 from api.handlers.events import own as own_event
-from api.http import (
-    PRINCIPAL,
-    SERVICES,
-    decode,
-    page_limit,
-    page_start,
-    query_once,
-    read_body,
-    read_raw,
-)
+from api.http import PRINCIPAL, SERVICES, decode, page_limit, query_once, read_body, read_raw
 from api.problems import Problem, invalid
-from api.schemas import EventPage, Events
+from api.schemas import Events
 from engine.ids import is_id
-from usecases import copies, discovery, exports, imports
+from usecases import copies, exports, imports
 from usecases.asked import Copy, EventImport, Series
 from usecases.denials import Denied
 
 _COPY = msgspec.json.Decoder(Copy)
 _SERIES = msgspec.json.Decoder(Series)
 _IMPORT = msgspec.json.Decoder(EventImport)
-_STATES = ("draft", "published", "closed", "cancelled")
-
-
-async def own(request: web.Request) -> web.StreamResponse | Problem:
-    """List the events of one's organizer, drafts as well, the newest first."""
-    status = query_once(request, "status")
-    if status is not None and status not in _STATES:
-        raise invalid("/query/status", f"must be one of {', '.join(_STATES)}")
-    page = await discovery.own(
-        request.app[SERVICES],
-        request[PRINCIPAL],
-        before_id=page_start(request)[1],
-        limit=page_limit(request),
-        status=status,
-    )
-    return answer_page(EventPage, page, PERSONAL)
 
 
 async def duplicate(request: web.Request) -> web.StreamResponse | Problem:
@@ -86,8 +61,9 @@ async def import_(request: web.Request) -> web.StreamResponse | Problem:
 
 async def export(request: web.Request) -> web.StreamResponse | Problem:
     """
-    Write the events of one's organizer as CSV or JSON-LD (`format`), oldest first.
+    Write an organizer's events as CSV or JSON-LD (`format`), oldest first.
 
+    Who sees the events of one organizer alone need not name it by `organizer_id`.
     A part of `limit` events at a time; `Link` leads to the next. A cell of the table that a
     spreadsheet would take for a formula begins with an apostrophe, which an import takes away.
     """
@@ -99,12 +75,14 @@ async def export(request: web.Request) -> web.StreamResponse | Problem:
     if after and not is_id("evt", after):
         raise invalid("/query/after", "is not the id of an event")
     services, person = request.app[SERVICES], request[PRINCIPAL]
-    part = await exports.own(services, person, form=form, after_id=after, limit=limit)
+    whose = query_once(request, "organizer_id")
+    part = await exports.own(services, person, whose, form=form, after_id=after, limit=limit)
     if isinstance(part, Denied):
         return problem_of(part)
     headers = PERSONAL | {"Content-Disposition": f'attachment; filename="events.{name}"'}
     if part.last_id:
         query = f"format={name}&limit={limit}&after={part.last_id}"
+        query += f"&organizer_id={whose}" if whose else ""
         headers["Link"] = f'</v1/events/export?{query}>; rel="next"'
     content = exports.whole(form, part)
     kind = form.content_type

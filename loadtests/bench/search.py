@@ -26,9 +26,9 @@ from evently.embedded import PostgresServer
 from loadtests.bench.words import EVEN, LATE, ODD, Author
 from loadtests.server import open_folder
 from store import events, search
-from store.events import Connection
 from store.migrate import migrate
 from store.pool import Database, Pool, connect, create_pool
+from store.tenants import Connection
 
 EVENTS = 1_000_000
 EVENTS_QUICK = 20_000
@@ -73,8 +73,8 @@ INSERT INTO event_search (event_id, starts_at, over_at, words)
 SELECT id, starts_at, over_at(events), search_vector(events) FROM events
 """
 _TIERS = """
-INSERT INTO tiers (event_id, tier_no, id, name, price_minor, capacity, order_max)
-SELECT id, 1, 'tier_' || right(id, 26), 'Standing', 4500, 1000, 10 FROM events
+INSERT INTO tiers (event_id, organizer_id, tier_no, id, name, price_minor, capacity, order_max)
+SELECT id, organizer_id, 1, 'tier_' || right(id, 26), 'Standing', 4500, 1000, 10 FROM events
 """
 #: The same events again, some minutes later, under other ids: those begin with 0.
 _AGAIN = (
@@ -93,9 +93,10 @@ _AGAIN = (
     FROM event_search WHERE event_id < 'evt_1'
     """,
     """
-    INSERT INTO tiers (event_id, tier_no, id, name, price_minor, capacity, order_max)
-    SELECT 'evt_' || $1 || substr(event_id, 6), tier_no, 'tier_' || $1 || substr(id, 7), name,
-           price_minor, capacity, order_max
+    INSERT INTO tiers (event_id, organizer_id, tier_no, id, name, price_minor, capacity,
+                       order_max)
+    SELECT 'evt_' || $1 || substr(event_id, 6), organizer_id, tier_no,
+           'tier_' || $1 || substr(id, 7), name, price_minor, capacity, order_max
     FROM tiers WHERE event_id < 'evt_1' AND $2::interval IS NOT NULL
     """,
 )

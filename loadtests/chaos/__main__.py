@@ -53,9 +53,6 @@ def main() -> None:
         metavar="FAULT",
         help="choose from these faults",
     )
-    parser.add_argument(
-        "--all", action="store_true", help="faults too, and promises, that are yet to be survived"
-    )
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.randrange(2**32)
     verdicts = uvloop.run(
@@ -63,7 +60,7 @@ def main() -> None:
             seed,
             minutes=arguments.minutes,
             rounds_max=arguments.rounds,
-            choice=Choice(arguments.only, arguments.all),
+            choice=Choice(arguments.only),
         )
     )
     print(line(verdicts))
@@ -75,8 +72,6 @@ class Choice(NamedTuple):
 
     #: Names of those to choose from; empty for all.
     only: list[str]
-    #: Whether those come as well that the engine does not survive yet.
-    awaited: bool = False
 
 
 async def chaos(seed: int, *, minutes: float, rounds_max: int, choice: Choice) -> list[Verdict]:
@@ -170,7 +165,7 @@ async def _one(console: Console, seed: int, number: int, choice: Choice) -> Verd
     """Run one round in a folder of its own, which is kept if it fails."""
     folder = _folder()
     progress = Progress()
-    one = Round(folder, seed, progress=progress, only=choice.only, awaited=choice.awaited)
+    one = Round(folder, seed, progress=progress, only=choice.only)
     console.print(f"round {number}, seed {seed}: {'; '.join(map(str, one.faults))}")
     async with _shown(console, progress), asyncio.timeout(ROUND_TIMEOUT_S):
         verdict = await one.run()

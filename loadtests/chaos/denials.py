@@ -70,8 +70,6 @@ class Told:
         self.known: dict[tuple[Sort, str], Known] = {}
         #: When its owner first asked for its end.
         self._ended_s: dict[tuple[Sort, str], float] = {}
-        #: When it was last seen alive.
-        self._alive_s: dict[tuple[Sort, str], float] = {}
         for call in calls:
             self._heed(call)
 
@@ -86,10 +84,6 @@ class Told:
             and call.ended_s < self._ended_s.get(own, math.inf)
         )
 
-    def was_seen_after(self, thing: Sort, call: Call) -> bool:
-        """Tell whether it was seen alive after *call* had denied it."""
-        return self._alive_s.get((thing, call.booking_id), -math.inf) > call.ended_s
-
     def _heed(self, call: Call) -> None:
         own_id, is_ok, state = call.booking_id, call.outcome == "ok", call.end and call.end.state
         if call.verb in {"cancel", "leave"}:
@@ -101,51 +95,31 @@ class Told:
             return
         elif call.verb in MAKES:
             self._learn("booking", call)
-            self._see("hold", call)
-            self._see("offer", call)
         elif call.verb == "hold":
             self._learn("hold", call)
         elif call.verb == "join":
             self._learn("entry", call)
-        elif call.verb == "see_hold" and state in {"held", "confirmed"}:
-            self._see("hold", call)
-        elif call.verb == "see_entry" and state not in _ENTRY_OVER:
-            self._see("entry", call)
-            if state == "offered" and call.end is not None and call.end.until_s:
-                self._learn("offer", call)
-                self._see("offer", call)
-        elif call.verb in {"see", "list", "list_entry", "scan"}:
-            self._see(_THING_OF[call.verb], call)
+        elif call.verb == "see_entry" and state == "offered" and call.end and call.end.until_s:
+            self._learn("offer", call)
 
     def _learn(self, thing: Sort, call: Call) -> None:
         until_s = call.end.until_s if call.end is not None else 0.0
         known = Known(call.ended_s, until_s or math.inf, call.places)
         self.known.setdefault((thing, call.booking_id), known)
 
-    def _see(self, thing: Sort, call: Call) -> None:
-        own = (thing, call.booking_id)
-        self._alive_s[own] = max(call.invoked_s, self._alive_s.get(own, call.invoked_s))
 
-
-def denied(
-    calls: Sequence[Call], *, lives_run: bool = True, may_be_gone: bool = False
-) -> list[Violation]:
+def denied(calls: Sequence[Call], *, lives_run: bool = True) -> list[Violation]:
     """
     Whatever was acknowledged and not ended by its owner is never denied.
 
     Args:
         lives_run: Whether the deadlines that were told can be relied upon: no clock was moved.
-
-        may_be_gone: Whether holds, entries and offers may be lost for good, since Redis lost what
-            it had acknowledged. Denying what is seen again afterwards is a lie all the same.
     """
     told = Told(calls)
     found: dict[tuple[str, str], Violation] = {}
     for call in calls:
         for thing, why in _denials(call, told):
             if thing in {"hold", "offer"} and not lives_run:
-                continue
-            if thing != "booking" and may_be_gone and not told.was_seen_after(thing, call):
                 continue
             found.setdefault((thing, call.booking_id), _violation(thing, call, why))
         if call.verb in _ORDERS and call.code in TURNS_AWAY:

@@ -4,7 +4,7 @@ The nemesis: which fault strikes what, when, and for how long; the same seed, th
 Owns the catalogue of faults, the schedule, and inflicting it; what each does is in `acts/`.
 Guarantees: a schedule depends on the seed and on what the site can survive alone; `heal` takes back
 whatever a fault left behind. Faults that the engine cannot survive yet stand in the catalogue
-behind a capability that is off, or in `AWAITING`.
+behind a capability that is off.
 """
 
 from __future__ import annotations
@@ -115,7 +115,6 @@ def plan(
     window_s: float,
     capabilities: Collection[str] = CAPABILITIES,
     only: Collection[str] = (),
-    awaited: bool = False,
 ) -> list[Fault]:
     """
     Return the schedule of one round.
@@ -128,8 +127,6 @@ def plan(
         capabilities: What the engine can survive.
 
         only: Names of faults to choose from, whatever they need; empty for all.
-
-        awaited: Whether those in `AWAITING` come as well.
     """
     choices = random.Random(f"nemesis-{seed}")
     is_wide = is_wide_round(seed, only)
@@ -137,12 +134,7 @@ def plan(
         name
         for name, kind in CATALOGUE.items()
         if kind.is_wide in {None, is_wide}
-        and (
-            name in only
-            if only
-            else (not kind.needs or kind.needs in capabilities)
-            and (awaited or name not in AWAITING)
-        )
+        and (name in only if only else not kind.needs or kind.needs in capabilities)
     ]
     chosen: list[str] = []
     for _ in range(choices.randint(FAULTS_MIN, FAULTS_MAX)):
@@ -391,19 +383,3 @@ CATALOGUE: dict[str, Kind] = {
     "cut log": Kind(redis.cut_log, needs="redo", loses_data=True),
     "wipe redis": Kind(redis.wipe_redis, needs="redo", loses_data=True),
 }
-
-#: Faults that the engine does not survive yet, though it shall: they come with `--all` alone, or by
-#: their name.
-AWAITING = frozenset(
-    {
-        "clock ahead",
-        "clock back",
-        "edit checkpoint ahead",
-        "edit checkpoint back",
-        "fill volume",
-        "freeze api",
-        "retire postgres",
-        "shorten journal",
-        "starve supervisor",
-    }
-)

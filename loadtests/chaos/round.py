@@ -25,7 +25,7 @@ from loadtests.chaos import checkers, denials, history
 from loadtests.chaos.audit import Audit
 from loadtests.chaos.checkers import Ledger, Violation
 from loadtests.chaos.clients import Client, Tier
-from loadtests.chaos.nemesis import CAPABILITIES, Nemesis, any_is, is_wide_round, plan
+from loadtests.chaos.nemesis import Nemesis, any_is, is_wide_round, plan
 from loadtests.chaos.site import Site
 from loadtests.events import described, priced
 from loadtests.person import Person, person_of
@@ -109,7 +109,6 @@ class Round:
         *,
         progress: Progress,
         only: Collection[str] = (),
-        awaited: bool = False,
         work_s: float = WORK_S,
     ) -> None:
         """
@@ -122,14 +121,11 @@ class Round:
 
             only: Names of faults to choose from; empty for all.
 
-            awaited: Whether faults come, and promises are held, that the engine shall keep later.
-
             work_s: How long clients work at least, in seconds.
         """
         self._work_s = work_s
         self.seed = seed
-        self.faults = plan(seed, window_s=FAULTS_S, only=only, awaited=awaited)
-        self._is_strict = awaited
+        self.faults = plan(seed, window_s=FAULTS_S, only=only)
         self._traits = traits(seed)
         if any_is(self.faults, "has_one_api"):
             self._traits = self._traits._replace(api_processes=1)
@@ -279,11 +275,7 @@ class Round:
                 *checkers.holds_kept(calls, holds_may_end=may_end),
                 *checkers.failed_closed(calls, self._site.shut, self._shard_of),
                 *checkers.unforeseen(calls),
-                *denials.denied(
-                    calls,
-                    lives_run=not clock_moved,
-                    may_be_gone=may_be_gone and not (self._is_strict or "redo-all" in CAPABILITIES),
-                ),
+                *denials.denied(calls, lives_run=not clock_moved),
                 *seats,
             ]
         if not wrong:

@@ -358,20 +358,26 @@ class Site:
     async def _watch_doors(self) -> None:
         """Note the times during which a shard was seen shut: the same epochs, never open (I17)."""
         clients = [connect_redis(url, timeout_ms=500) for url in self._redis_urls.values()]
-        while not self._placed.is_set():
-            if self._is_stopped:
-                return
-            await asyncio.sleep(LOOK_INTERVAL_S)
-        database = await self.database()
+        watched: list[int] = []
         try:
-            watched = [one.shard for one in await reigns.shards(database)]
-        finally:
-            await database.close(timeout=5)
-        try:
+            while not watched and not self._is_stopped:
+                await asyncio.sleep(LOOK_INTERVAL_S)
+                if self._placed.is_set():
+                    watched = await self._shards_there()
             await asyncio.gather(*(self._watch_door(clients, shard) for shard in watched))
         finally:
             for client in clients:
                 await client.aclose()
+
+    async def _shards_there(self) -> list[int]:
+        """Return the numbers of all shards; none while PostgreSQL is away."""
+        with contextlib.suppress(*UNANSWERED):
+            database = await self.database()
+            try:
+                return [one.shard for one in await reigns.shards(database)]
+            finally:
+                await database.close(timeout=5)
+        return []
 
     async def _watch_door(self, clients: Sequence[Redis], shard: int) -> None:
         since: tuple[object, float] | None = None

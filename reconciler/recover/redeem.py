@@ -22,7 +22,7 @@ import asyncpg
 from engine import scripts
 from engine.commands import Join, Order, Own
 from engine.door import Reign
-from engine.engine import Engine
+from engine.engine import ALL_TIERS, Engine
 from engine.errors import EngineError, ShardRecovering
 from engine.ids import entry_id
 from engine.outcomes import Applied, Booked, Refused
@@ -32,7 +32,7 @@ from engine.status import Status
 from engine.values import CANCELLED
 from reconciler.recover.receipts import Line, record_of
 from reconciler.servers import Servers
-from store import events, reigns
+from store import events, redo, reigns
 from store.sql import columns, query
 
 #: How long a shard may take to be found open, in seconds.
@@ -112,6 +112,10 @@ class Redeemer:
             return "there", _there(row["status"])
         if not await self._is_open(shard):
             return "again", f"shard {shard} is not open: `reconciler recover` first"
+        if event.status == "draft":  # Its publishing may be lost as well; or Redis alone has it.
+            stock = await self._engine.availability(shard, event_id, promo_code=ALL_TIERS)
+            if isinstance(stock, Refused):
+                return await self._cannot(receipt, event, stock)
         known = await self._engine.read_booking(shard, event_id, booking_id)
         if known is not None:  # PostgreSQL does not have it yet.
             return "there", _there(known.status)
@@ -246,7 +250,9 @@ async def redeeming(servers: Servers, shards: Iterable[int]) -> AsyncIterator[Re
         async def read(shard: int) -> Reign | None:
             async with looking:  # One connection, and a door for each shard.
                 row = await reigns.read(database, shard)
-            if row is None or row.state != "open":
+                # A worker's records come first: what a receipt is for may be among them (F70).
+                waits = row is not None and await redo.has_rows(database, shard)
+            if row is None or row.state != "open" or waits:
                 return None
             return Reign(
                 shard=shard,

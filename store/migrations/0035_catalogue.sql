@@ -18,17 +18,28 @@ ALTER TABLE events
 CREATE UNIQUE INDEX events_by_source ON events (organizer_id, source_id)
     WHERE source_id IS NOT NULL;
 
+-- Of a draft that is made anew under its id, the devices stay: the reference is asked at the end.
+ALTER TABLE devices ALTER CONSTRAINT devices_event_id_fkey DEFERRABLE INITIALLY IMMEDIATE;
+
 -- A draft that nobody has begun to publish can be taken away, and nothing else of `events`: whoever
--- may call this may not delete by themselves.
-CREATE FUNCTION delete_draft(event_id text) RETURNS boolean LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+-- may call this may not delete by themselves. It has the owner's rights, whom row security does not
+-- stop: so it asks itself whose transaction this is.
+CREATE FUNCTION delete_draft(event_id text, organizer text, is_replaced boolean) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     draft text;
 BEGIN
     SELECT id INTO draft FROM events
-    WHERE id = event_id AND status = 'draft' AND publishing_at IS NULL FOR UPDATE;
+    WHERE id = event_id AND organizer_id = organizer
+      AND organizer_id = current_setting('evently.organizer', true)
+      AND status = 'draft' AND publishing_at IS NULL FOR UPDATE;
     IF draft IS NULL THEN
         RETURN false;
+    END IF;
+    IF is_replaced THEN
+        SET CONSTRAINTS devices_event_id_fkey DEFERRED;
+    ELSE
+        DELETE FROM devices WHERE devices.event_id = draft;
     END IF;
     DELETE FROM promos WHERE promos.event_id = draft;
     DELETE FROM sections WHERE sections.event_id = draft;

@@ -29,16 +29,17 @@ SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[], $4::text[], $5::big
                      $10::timestamptz[], $11::timestamptz[], $12::boolean[], $13::boolean[]);
 
 -- events_by_ids --
+-- Of one organizer alone, if $2 names it.
 SELECT id, organizer_id, shard, status::text AS status, name, description, category, venue,
        timezone, currency, starts_at, ends_at, sale_opens_at, sale_closes_at, person_max, version,
        created_at, published_at, waitlist_policy::text AS waitlist_policy, waitlist_patience_ms,
        transfers, offer_ttl_ms, publishing_at, slug, summary, image, image_alt, address, place,
        doors_at, access_notes, languages, source_id, source_print
-FROM events WHERE id = ANY ($1::text[]);
+FROM events WHERE id = ANY ($1::text[]) AND ($2::text IS NULL OR organizer_id = $2);
 
 -- delete_draft --
--- False if it is no draft, or one whose publishing has begun.
-SELECT delete_draft($1);
+-- False if it is no draft of the organizer, or one whose publishing has begun.
+SELECT delete_draft($2, $1, $3);
 
 -- posters_of_events --
 -- What tickets say of their events.

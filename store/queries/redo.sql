@@ -25,7 +25,9 @@ FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[])
 ON CONFLICT (shard, epoch, seq, record) DO NOTHING;
 
 -- redo_bookings --
-SELECT id, user_id, status::text AS status, fingerprint, version FROM bookings
+SELECT id, user_id, status::text AS status, fingerprint, version, created_at, epoch,
+       seq
+FROM bookings
 WHERE (event_id, id) IN (SELECT * FROM unnest($1::text[], $2::text[]));
 
 -- redo_capacities --
@@ -55,7 +57,8 @@ SELECT id, status::text AS status FROM events WHERE id = ANY ($1::text[]);
 
 -- redo_entries --
 -- Entries that are named; live ones of people who join, and those that have a place asked for.
-SELECT event_id, id, user_id, fingerprint, tier_no, status::text AS status, join_no
+SELECT event_id, id, user_id, fingerprint, tier_no, status::text AS status, join_no, joined_at,
+       epoch, seq
 FROM waitlist_entries
 WHERE event_id = ANY ($1::text[])
   AND (id = ANY ($2::text[]) OR join_no = ANY ($4::text[])

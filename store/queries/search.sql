@@ -29,12 +29,6 @@ WITH found AS MATERIALIZED (
 )
 SELECT event_id FROM found ORDER BY starts_at, event_id LIMIT $4;
 
--- own_events --
--- One page of an organizer's events, the newest first.
-SELECT id FROM events
-WHERE organizer_id = $1 AND ($2 = '' OR id < $2) AND ($3::text IS NULL OR status::text = $3)
-ORDER BY id DESC LIMIT $4;
-
 -- forget_over_events --
 -- What is over is not listed; taken away, it is not walked through either.
 DELETE FROM event_search WHERE event_id IN (
@@ -55,7 +49,7 @@ FROM events WHERE organizer_id = $1 AND (source_id = ANY ($2::text[]) OR id = AN
 SELECT pg_advisory_xact_lock(1163282298, hashtext($1));
 
 -- note_source --
-UPDATE events SET source_print = $2 WHERE id = $1;
+UPDATE events SET source_print = $2 WHERE id = $1 AND organizer_id = $3;
 
 -- first_organizers --
 SELECT id FROM organizers ORDER BY id LIMIT 3;

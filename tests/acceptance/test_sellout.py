@@ -30,7 +30,13 @@ BUYERS = 1_500
 CAPACITY = 1_200
 SEED = 20_261_123
 DEADLINE_S = 90.0
-SETTINGS: dict[str, Any] = {"environment": "test", "api_processes": "2"}
+#: In small batches, one after the other, so that the sale is not over when trouble comes.
+SETTINGS: dict[str, Any] = {
+    "environment": "test",
+    "api_processes": "2",
+    "batch_commands_max": "16",
+    "batches_in_flight_max": "1",
+}
 
 Trouble = Callable[[Server, Tally], Awaitable[None]]
 

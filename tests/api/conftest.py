@@ -21,6 +21,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from redis.asyncio import Redis
 
+from api.admission import Work
 from api.app import create_app
 from engine.redis_client import connect
 from evently.embedded import PostgresServer, ValkeyServer
@@ -122,6 +123,8 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         jwt_secret=JWT_SECRET,
         ticket_signing_key=TICKET_SIGNING_KEY,
         access_token_ttl_s=3600,
+        session_idle_s=86_400,
+        session_life_max_s=864_000,
         password_hashes_max=2,
         passwords_waiting_max=64,
         redis_timeout_ms=TIMEOUT_MS,
@@ -146,6 +149,13 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         holds_per_address_max=0,
         registration_limit_attempts=0,
         registration_limit_window_ms=3_600_000,
+        # Counted as always, and out of reach.
+        sign_in_limit_failures=100_000,
+        sign_in_limit_failures_of_all=100_000,
+        sign_in_limit_window_ms=900_000,
+        request_limit_attempts=1_000_000,
+        request_limit_staff_attempts=1_000_000,
+        request_limit_window_ms=900_000,
         offer_ttl_ms=60_000,
         waitlist_entries_max=1_000,
         booking_limit_attempts=0,
@@ -168,6 +178,7 @@ def make_app(options: Options, **changes: Any) -> web.Application:
         "availability_age_ms_max": 0,
         "trusted_proxies": (),
         "cors_origins": (),
+        "under_way_max": dict.fromkeys(Work, 1_000),
     }
     app_options |= {name: changes.pop(name) for name in app_options.keys() & changes}
     return create_app(replace(options, **changes), **app_options)

@@ -1,4 +1,4 @@
-"""A database of the package's own, and organizers in it."""
+"""A database of the package's own, organizers in it, and what they do to their events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from evently.embedded import PostgresServer
-from store import users
+from store import changes, events, tenants, users
 from store.pool import create_pool
 from tests.conftest import TIMEOUT_MS
 from tests.store.databases import migrated_database
@@ -35,3 +35,15 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Pool]:
 async def target(database: asyncpg.Pool) -> Target:
     """Return a new organizer as whose the events become."""
     return Target(database, await users.add_organizer(database, "House"), [0, 1])
+
+
+async def add(target: Target, *drafts: events.Draft) -> None:
+    """Add drafts of an organizer."""
+    async with tenants.rows_of(target.pool, target.organizer_id) as connection:
+        await events.add(connection, drafts)
+
+
+async def begin(target: Target, event_id: str) -> None:
+    """Begin the publishing of an organizer's event."""
+    async with tenants.rows_of(target.pool, target.organizer_id) as connection:
+        await changes.begin_publishing(connection, target.organizer_id, event_id)

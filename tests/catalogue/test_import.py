@@ -10,7 +10,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from store import changes, events, users
+from store import events, users
+from tests.catalogue.conftest import begin
 from tests.catalogue.test_schema_org import event
 from usecases import exports, imports, told
 from usecases.candidates import Defaults
@@ -84,8 +85,8 @@ async def test_what_changes_at_the_source(target: Target) -> None:
     pool = target.pool
     await run(target, lines(event(identifier="a"), event(identifier="b"), event(identifier="c")))
     first, second, third = await rows(target)
-    await changes.begin_publishing(pool, second.id)
-    await changes.begin_publishing(pool, third.id)
+    await begin(target, second.id)
+    await begin(target, third.id)
     third = (await rows(target))[2]
     other = {"price": 99, "priceCurrency": "CAD"}
     later = (first.starts_at + dt.timedelta(days=1)).isoformat()

@@ -17,7 +17,8 @@ import pytest
 
 from engine.ids import new_id
 from evently import sweep
-from store import changes, events, search, sql
+from store import changes, events, search, sql, tenants
+from tests.catalogue.conftest import add, begin
 from usecases.imports import Target
 
 LONG_AGO = (dt.datetime(1970, 1, 1, tzinfo=dt.UTC), "")
@@ -53,8 +54,8 @@ def event(organizer_id: str, **fields: Any) -> events.Draft:
 async def listed(target: Target, **fields: Any) -> str:
     """Add an event and begin its publishing; return its id."""
     draft = event(target.organizer_id, **fields)
-    await events.add_all(target.pool, [draft])
-    await changes.begin_publishing(target.pool, draft.event.id)
+    await add(target, draft)
+    await begin(target, draft.event.id)
     return draft.event.id
 
 
@@ -138,15 +139,17 @@ async def test_kept_by_whoever_writes(target: Target) -> None:
     """A draft is in no list; what is begun, changed, moved or deleted is followed at once."""
     pool, mark = target.pool, f"mark{secrets.token_hex(6)}"
     draft = event(target.organizer_id, name=mark)
-    await events.add_all(pool, [draft])
+    await add(target, draft)
     own_id = draft.event.id
     assert [] == await found(pool, mark)
-    await changes.begin_publishing(pool, own_id)
+    await begin(target, own_id)
     assert [own_id] == await found(pool, mark)
     await pool.execute("UPDATE events SET status = 'published' WHERE id = $1", own_id)
     assert [own_id] == await found(pool, mark)
-    async with changes.alone(pool, own_id) as connection:
-        await changes.change(connection, own_id, texts={"name": f"{mark}2"}, is_draft=False)
+    async with tenants.rows_of(pool, target.organizer_id) as connection:
+        await changes.change(
+            connection, target.organizer_id, own_id, texts={"name": f"{mark}2"}, is_draft=False
+        )
     assert [own_id] == await found(pool, f"{mark}2")
     later = dt.datetime.now(dt.UTC) + dt.timedelta(days=300)
     await pool.execute(
@@ -186,7 +189,7 @@ async def test_filled_with_what_was_there(target: Target) -> None:
     pool, mark, now = target.pool, f"mark{secrets.token_hex(6)}", dt.datetime.now(dt.UTC)
     own_id = await listed(target, name=mark)
     draft = event(target.organizer_id, name=mark)
-    await events.add_all(pool, [draft])
+    await add(target, draft)
     await listed(target, name=mark, starts_at=now - dt.timedelta(days=3))
     await pool.execute("DELETE FROM event_search")
     files = resources.files("store.migrations")
@@ -199,12 +202,12 @@ async def test_filled_with_what_was_there(target: Target) -> None:
     )
 
 
-async def test_f78_a_wrong_list_is_mended(target: Target) -> None:
-    """F78: whatever a hand, or a restore without triggers, did to the list, a round mends it."""
+async def test_f79_a_wrong_list_is_mended(target: Target) -> None:
+    """F79: whatever a hand, or a restore without triggers, did to the list, a round mends it."""
     pool, mark = target.pool, f"mark{secrets.token_hex(6)}"
     ids = sorted([await listed(target, name=f"{mark} {number}") for number in range(4)])
     draft = event(target.organizer_id, name=mark)
-    await events.add_all(pool, [draft])
+    await add(target, draft)
     before = await pool.fetch("SELECT * FROM event_search WHERE event_id = ANY ($1)", ids)
     await pool.execute("DELETE FROM event_search WHERE event_id = $1", ids[0])
     await pool.execute("UPDATE event_search SET words = 'x' WHERE event_id = $1", ids[1])
@@ -227,10 +230,10 @@ async def test_f78_a_wrong_list_is_mended(target: Target) -> None:
     assert draft.event.id not in await found(pool, mark)
 
 
-async def test_f78_the_sweeper_tends_the_list(
+async def test_f79_the_sweeper_tends_the_list(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """F78: what is missing comes back and what is over goes, round after round, by itself."""
+    """F79: what is missing comes back and what is over goes, round after round, by itself."""
     pool, mark, now = target.pool, f"mark{secrets.token_hex(6)}", dt.datetime.now(dt.UTC)
     own_id = await listed(target, name=mark)
     over = await listed(target, name=mark, starts_at=now - dt.timedelta(days=3))
@@ -245,8 +248,8 @@ async def test_f78_the_sweeper_tends_the_list(
         await task
 
 
-async def test_f78_a_walk_has_an_end(target: Target) -> None:
-    """F78: whatever PostgreSQL believes of words, a search walks along so many events at most."""
+async def test_f79_a_walk_has_an_end(target: Target) -> None:
+    """F79: whatever PostgreSQL believes of words, a search walks along so many events at most."""
     place = secrets.token_hex(6)
     for _ in range(40):
         await listed(target, place=place)

@@ -108,16 +108,6 @@ def test_honest_answers_pass(told: str) -> None:
     assert [] == denied(HONEST[told])
 
 
-def test_what_may_be_gone_is_denied_for_good() -> None:
-    """I22: where Redis lost data a hold may be gone, but not come back after it was denied."""
-    gone = FALSE["hold not there"]
-    back = [*gone, call("see_hold", (4, 5), state="held")]
-
-    assert [] == denied(gone, may_be_gone=True)
-    assert 1 == len(denied(back, may_be_gone=True))
-    assert 1 == len(denied(FALSE["booking not there"], may_be_gone=True))
-
-
 def test_deadlines_mean_nothing_where_a_clock_was_moved() -> None:
     """I22: after a clock was moved, holds may be over; bookings and entries are not."""
     assert [] == denied(FALSE["hold not to be confirmed"], lives_run=False)

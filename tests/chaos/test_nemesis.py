@@ -7,7 +7,6 @@ from collections import Counter
 from loadtests.chaos.__main__ import line, seeds
 from loadtests.chaos.checkers import Violation
 from loadtests.chaos.nemesis import (
-    AWAITING,
     CATALOGUE,
     DURATION_S,
     FAMILIES,
@@ -48,7 +47,7 @@ def test_every_fault_comes() -> None:
     seen = Counter(
         fault.name
         for seed in SEEDS
-        for fault in plan(seed, window_s=WINDOW_S, capabilities=EVERYTHING, awaited=True)
+        for fault in plan(seed, window_s=WINDOW_S, capabilities=EVERYTHING)
     )
     assert set(CATALOGUE) == set(seen)
     assert set(FAMILIES) == {name.partition(" ")[0] for name in CATALOGUE}
@@ -59,20 +58,7 @@ def test_what_cannot_be_survived_is_left_out() -> None:
     seen = {
         fault.name for seed in SEEDS for fault in plan(seed, window_s=WINDOW_S, capabilities=())
     }
-    assert seen == {name for name, kind in CATALOGUE.items() if not kind.needs} - AWAITING
-
-
-def test_what_is_awaited_comes_when_asked_for() -> None:
-    """A fault that the engine does not survive yet comes by its name, or with all, not else."""
-    assert AWAITING <= set(CATALOGUE)
-    seen = {
-        fault.name
-        for seed in SEEDS
-        for fault in plan(seed, window_s=WINDOW_S, capabilities=EVERYTHING)
-    }
-    assert set(CATALOGUE) - AWAITING == seen
-    for name in AWAITING:
-        assert {name} == {fault.name for fault in plan(3, window_s=WINDOW_S, only=[name])}
+    assert seen == {name for name, kind in CATALOGUE.items() if not kind.needs}
 
 
 def test_faults_fit_their_site() -> None:
@@ -81,7 +67,7 @@ def test_faults_fit_their_site() -> None:
     for seed in SEEDS:
         is_wide = is_wide_round(seed)
         wide += is_wide
-        for fault in plan(seed, window_s=WINDOW_S, capabilities=EVERYTHING, awaited=True):
+        for fault in plan(seed, window_s=WINDOW_S, capabilities=EVERYTHING):
             assert CATALOGUE[fault.name].is_wide in {None, is_wide}
     assert 0.2 < wide / len(SEEDS) < 0.4
     assert is_wide_round(1, ["kill api", "move shard"])
@@ -94,7 +80,7 @@ def test_lost_data_never_meets_blind_workers() -> None:
     for seed in SEEDS:
         kinds = [
             CATALOGUE[fault.name]
-            for fault in plan(seed, window_s=WINDOW_S, capabilities=EVERYTHING, awaited=True)
+            for fault in plan(seed, window_s=WINDOW_S, capabilities=EVERYTHING)
         ]
         losing = [kind for kind in kinds if kind.loses_data]
         blinding = [kind for kind in kinds if kind.blinds_workers]

@@ -1,19 +1,13 @@
-"""
-What goes wrong in a history, and when: drawn from its seed, as values that can be left out again.
-
-A fault waits for the effect of that number, and if it is one for a certain role, for the next
-effect of a process of that role.
-"""
+"""What goes wrong in a history, and when: drawn from its seed; with one server alone."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping
 
-Role = Literal["worker", "persister", "coordinator"]
-#: A role, the coordinator that has fenced the shard, or anybody.
-Whose = Literal["worker", "persister", "coordinator", "recovery", ""]
+from tests.determinism import places
+from tests.determinism.plans import Fault, Mode, Plan, Role, Whose
+
 ROLES: tuple[Role, ...] = ("worker", "persister", "coordinator")
 
 #: How many effects an undisturbed history has, about: faults fall within.
@@ -54,54 +48,26 @@ KINDS = (
     "restart postgres",
 )
 
-Mode = Literal["calm", "spared", "wild", "time travel"]
-
-
-class Fault(NamedTuple):
-    """One thing that goes wrong."""
-
-    #: Number of the effect.
-    at: int
-    kind: str
-    #: Whose effect it waits for; empty for anybody's.
-    whose: Whose = ""
-    #: Seconds that a process stands still or PostgreSQL goes back, or writes that are lost.
-    amount: float = 0.0
-    #: How long a server is away.
-    down_s: float = 0.0
-    #: How many effects of whom it waits for pass before it.
-    after: int = 0
-
-    def __str__(self) -> str:
-        under = f", of a {self.whose}" if self.whose else ""
-        return f"{self.kind} ({self.amount:g}) at effect {self.at}{under} after {self.after}"
-
+#: Of many histories, how many are of a mode.
+MODES: Mapping[Mode, int] = {
+    "calm": 1,
+    "spared": 8,
+    "wild": 9,
+    "time travel": 2,
+    "homes": 6,
+    "gone": 4,
+    "replicated": 5,
+}
 
 Scene = Callable[[random.Random, Mode], list[Fault]]
-
-
-class Plan(NamedTuple):
-    """A history before it begins."""
-
-    seed: int
-    mode: Mode
-    capacity: int
-    buyers: int
-    orders: int
-    #: Buyers do not wait until PostgreSQL has the publishing.
-    is_eager: bool
-    faults: tuple[Fault, ...]
-
-    @property
-    def spares_witnesses(self) -> bool:
-        """Whether workers live on and reach PostgreSQL: then nothing acknowledged may be lost."""
-        return self.mode in {"calm", "spared"}
 
 
 def draw(seed: int) -> Plan:
     """Return the plan of a seed."""
     rng = random.Random(seed)
-    mode: Mode = rng.choices(("calm", "spared", "wild", "time travel"), (1, 8, 9, 2))[0]
+    mode = rng.choices(list(MODES), list(MODES.values()))[0]
+    if mode in places.PLANS:
+        return places.PLANS[mode](rng, seed)
     faults: list[Fault] = []
     at = 0
     for _ in range(0 if mode == "calm" else rng.randint(1, 7)):
@@ -116,7 +82,7 @@ def draw(seed: int) -> Plan:
         back_s = rng.choice((0.1, 0.5))
         faults = [fault for fault in faults if fault.kind not in LOSSES]
         faults.append(Fault(rng.randint(EFFECTS // 4, EFFECTS), "time travel", "", back_s))
-    return Plan(
+    plan = Plan(
         seed=seed,
         mode=mode,
         capacity=rng.choice((1, 2, 3, 5, 8)),
@@ -124,7 +90,9 @@ def draw(seed: int) -> Plan:
         orders=rng.randint(2, 5),
         is_eager=rng.random() < 0.3,
         faults=tuple(sorted(faults)),
+        has_list=rng.random() < 0.3,
     )
+    return places.with_receipts(rng, plan) if mode == "wild" else plan
 
 
 def _backlog_scene(rng: random.Random, mode: Mode) -> list[Fault]:

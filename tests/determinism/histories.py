@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tests.determinism.faults import Plan, draw
+from tests.determinism.faults import draw
+from tests.determinism.plans import Plan
 from tests.determinism.world import Result, World
 
 #: Lines of a told history: from its end, where it goes wrong.

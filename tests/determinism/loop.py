@@ -29,6 +29,7 @@ class Process:
     """What dies and stands still together."""
 
     def __init__(self, loop: VirtualLoop, name: str) -> None:
+        #: A role and, behind a dash, a number.
         self.name = name
         self.is_alive = True
         #: Stands still until then.
@@ -36,6 +37,16 @@ class Process:
         self._loop = loop
         #: In order of their making; a set would be walked by address.
         self._tasks: dict[asyncio.Task[Any], None] = {}
+
+    @property
+    def role(self) -> str:
+        """What it is one of."""
+        return self.name.rpartition("-")[0]
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything of it is left to do."""
+        return bool(self._tasks)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Start *work* as part of this process."""
@@ -175,6 +186,7 @@ class VirtualLoop:
         """Nobody sends signals here."""
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """See asyncio: what nobody took is kept for the judge."""
+        """See asyncio: what nobody took is kept for the judge; the end of who is killed is not."""
         error = context.get("exception")
-        self.unforeseen.append(error or RuntimeError(str(context.get("message"))))
+        if not isinstance(error, asyncio.CancelledError):
+            self.unforeseen.append(error or RuntimeError(str(context.get("message"))))

@@ -46,6 +46,8 @@ class Link:
         self.network, self.process, self.server = network, process, server
         self.life = server.life
         self.is_cut = False
+        #: What its caller has found behind it.
+        self.facts: Any = None
         self._pending: dict[asyncio.Future[Any], None] = {}
         self.served_until_s = 0.0
         self.answered_until_s = 0.0
@@ -80,17 +82,19 @@ class Network:
     """Carries all calls of one history."""
 
     def __init__(
-        self, loop: VirtualLoop, rng: random.Random, strike: Callable[[Process, str], str]
+        self, loop: VirtualLoop, rng: random.Random, strike: Callable[[Link, str], str]
     ) -> None:
         """
         Args:
             rng: Says how long things take.
 
-            strike: Called before each call with its process and its name; returns what becomes of
+            strike: Called before each call with its link and its name; returns what becomes of
                 it: empty, `drop request`, `drop reply` or `late`. May kill and restart things.
         """
         self.loop, self.rng, self._strike = loop, rng, strike
         self.links_of: dict[Process, dict[Link, None]] = {}
+        #: (a process or all of a role, server) -> until when they do not reach each other.
+        self._apart: dict[tuple[str, Server], float] = {}
 
     def kill(self, process: Process) -> None:
         """Kill a process; servers notice when what it had sent is served."""
@@ -98,15 +102,32 @@ class Network:
         for link in list(self.links_of.get(process, ())):
             link.cut()
 
+    def part(self, who: str, server: Server, until_s: float) -> None:
+        """Let a process, or all of a role, not reach a server until then."""
+        self._apart[who, server] = max(until_s, self._apart.get((who, server), 0.0))
+        for process, links in list(self.links_of.items()):
+            for link in list(links):
+                if link.server is server and self.is_apart(process, server):
+                    link.cut()
+
+    def is_apart(self, process: Process, server: Server) -> bool:
+        """Tell whether a process does not reach a server."""
+        names = (process.name, process.role)
+        return any(self._apart.get((who, server), 0.0) > self.loop.time() for who in names)
+
+    def join(self) -> None:
+        """Let everybody reach everything again."""
+        self._apart.clear()
+
     async def call(self, link: Link, what: str, serve: Callable[[Reply], None]) -> Any:
         """See `Link.call`."""
         process, server, loop = link.process, link.server, self.loop
         if not process.is_alive:
             raise asyncio.CancelledError
-        if link.is_cut or not server.is_up:
+        if link.is_cut or not server.is_up or self.is_apart(process, server):
             await asyncio.sleep(TRIP_S)
             raise server.lost("no connection")
-        fate = self._strike(process, what)
+        fate = self._strike(link, what)
         if not process.is_alive:
             raise asyncio.CancelledError
         if link.is_cut or fate == "drop request":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cache
 from types import TracebackType
 from typing import Any
@@ -73,9 +73,16 @@ class Connection(_Queries):
         await self.ask("copy", table, records)
         return ""
 
-    def transaction(self) -> _Transaction:
-        """See asyncpg."""
+    def transaction(self, *, isolation: str = "", readonly: bool = False) -> _Transaction:
+        """See asyncpg; of one snapshot alone where nobody else writes meanwhile."""
+        assert readonly == (isolation == "repeatable_read")
         return _Transaction(self)
+
+    async def cursor(self, statement: str, *args: Any, prefetch: int) -> AsyncIterator[Row]:
+        """See asyncpg; all rows come at once."""
+        assert prefetch
+        for row in await self.fetch(statement, *args):
+            yield row
 
     async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109  asyncpg has it so.
         """See asyncpg."""

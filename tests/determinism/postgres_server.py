@@ -32,9 +32,11 @@ TABLES = (
     "bookings",
     "items",
     "tickets",
+    "entries",
     "redo",
     "conflicts",
     "quarantine",
+    "moves",
 )
 Key = Any
 #: Table -> key -> row.

@@ -10,16 +10,23 @@ the end whether both have the same.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from redis.exceptions import RedisError
+
+from engine.records import Confirmed, Held, Record, Released
 from reconciler.recover.loader import ClaimLost
 from reconciler.recover.rebuild import CannotRebuild, Rebuilt
+from tests.determinism.holding import parse
 from tests.determinism.network import Reply
 from tests.determinism.postgres_client import Connection
 from tests.determinism.redis_client import RedisClient
 from tests.determinism.redis_server import RedisServer, State
+from tests.determinism.scripts import move, tier_stock
+from tests.determinism.waiting import JOIN_NO_BASE
 
 #: Bookings of one step.
 STEP_BOOKINGS = 3
@@ -66,6 +73,8 @@ class SimulatedRebuild:
             await self._write(partial(_load, step))
             self._progress(at, len(rows))
         await self._write(lambda state: state.stock.update(wanted.stock))
+        await self._write(lambda state: state.holds.update(wanted.holds))
+        await self._write(lambda state: state.entries.update(wanted.entries))
         return Rebuilt(events=["evt_1"] if wanted.stock else [], bookings=len(rows))
 
     async def _write(self, change: Callable[[State], Any]) -> None:
@@ -75,6 +84,11 @@ class SimulatedRebuild:
             meta = server.state.meta
             if (meta.get("claim"), meta.get("state")) != (self._claim, "rebuilding"):
                 reply(ClaimLost(f"Redis is {meta.get('state')} under claim {meta.get('claim')}"))
+                return
+            try:
+                server.require_writable()
+            except RedisError as error:
+                reply(error)
                 return
             change(server.state)
             server.wrote()
@@ -120,13 +134,13 @@ async def verify(
     """Compare what was loaded with the ledger."""
 
     def serve(server: RedisServer, reply: Reply) -> None:
-        reply((dict(server.state.stock), dict(server.state.bookings)))
+        reply(_seen(server.state))
 
     for step in VERIFY_STEPS:
         check_claim()
         progress(step)
         wanted = await wanted_state(database)
-        if await redis.do("verify", serve) != (wanted.stock, wanted.bookings):
+        if await redis.do("verify", serve) != _seen(wanted):
             return [Difference("I8", "evt_1", "not what the ledger has")]
     # The last look is at PostgreSQL, and may take its time.
     await wanted_state(database)
@@ -137,7 +151,7 @@ async def wanted_state(database: Connection) -> State:
     """Return stock and bookings as the ledger has them."""
     (tables,) = await database.ask("everything")
     wanted = State()
-    sold = 0
+    sold: Counter[int] = Counter()
     for own_id, row in tables["bookings"].items():
         lines = sorted(
             (line, item) for (key, line), item in tables["items"].items() if key == own_id
@@ -156,7 +170,8 @@ async def wanted_state(database: Connection) -> State:
         if row["status"] == "cancelled":
             words += [row["cancelled_epoch"], row["cancelled_seq"], _ms(row["cancelled_at"])]
         else:
-            sold += sum(quantity for _, (_, quantity, _) in lines)
+            for _, (tier_no, quantity, _) in lines:
+                sold[tier_no] += quantity
         wanted.bookings[own_id] = " ".join(map(str, words))
     published = tables["published"]
     for event_id, event in tables["events"].items():
@@ -170,11 +185,56 @@ async def wanted_state(database: Connection) -> State:
             "epoch": str(epoch),
             "seq": str(seq),
             "at_ms": str(record.at_ms),
-            "capacity": str(event["capacity"]),
-            "available": str(event["capacity"] - sold),
-            "price": str(record.tiers[0].price_minor),
         }
+        for tier in record.tiers:
+            capacity = event["capacities"][tier.tier_no]
+            figures = (capacity, capacity - sold[tier.tier_no], tier.price_minor)
+            wanted.stock |= tier_stock(tier.tier_no, *map(str, figures))
+        _wait(wanted, tables["entries"])
+        _hold(wanted, tables["records"])
     return wanted
+
+
+def _wait(wanted: State, entries: Mapping[str, Any]) -> None:
+    """Bring back who waits, or did."""
+    numbers = [int(entry["join_no"]) - JOIN_NO_BASE for entry in entries.values()]
+    wanted.stock["joined"] = str(max(numbers, default=0))
+    for own_id, entry in entries.items():
+        names = ("user_id", "fingerprint", "tier_no", "quantity", "join_no")
+        places = [(epoch, seq, _ms(at)) for epoch, seq, at in (entry["place"], entry["changed"])]
+        own = (entry[name] for name in names)
+        words = (entry["status"], entry["version"], *places[0], *own, 0, *places[1])
+        wanted.entries[own_id] = " ".join(map(str, words))
+
+
+def _hold(wanted: State, records: Sequence[tuple[int, int, Record]]) -> None:
+    """Bring back the holds that the journal tells of, unless bookings have their places."""
+    for epoch, seq, record in records:
+        if isinstance(record, Held):
+            (item,) = record.items
+            items = f"{item.tier_no}:{item.quantity}:{item.unit_price_minor}"
+            own = (record.at_ms, record.user_id, record.fingerprint, items, record.expires_at_ms)
+            text = " ".join(map(str, ("held", 1, epoch, seq, *own, epoch, seq, "{}")))
+            wanted.holds[record.hold_id] = text
+        elif isinstance(record, Released | Confirmed) and record.hold_id in wanted.holds:
+            status = "confirmed" if isinstance(record, Confirmed) else "released"
+            its = parse(wanted.holds[record.hold_id])
+            wanted.holds[record.hold_id] = its.changed(status, epoch, seq).row
+    for own_id, row in list(wanted.holds.items()):
+        its = parse(row)
+        tier_no, quantity, _ = its.items.split(":")
+        if its.status != "held":
+            continue
+        if int(quantity) > int(wanted.stock[f"{tier_no}.available"]):
+            del wanted.holds[own_id]
+        else:
+            move(wanted, its.items, available=-1, held=1)
+
+
+def _seen(state: State) -> tuple[dict[str, str], ...]:
+    """Return what is compared: all but the holds that are over."""
+    live = {own_id: row for own_id, row in state.holds.items() if row.startswith("held ")}
+    return dict(state.stock), dict(state.bookings), live, dict(state.entries)
 
 
 def _load(rows: Mapping[str, str], state: State) -> None:
@@ -184,6 +244,8 @@ def _load(rows: Mapping[str, str], state: State) -> None:
 def _wipe(state: State) -> None:
     state.stock.clear()
     state.bookings.clear()
+    state.holds.clear()
+    state.entries.clear()
 
 
 def _ms(at: dt.datetime) -> int:

@@ -11,15 +11,20 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from redis import exceptions as errors
 
 from engine import keys
 from engine.guard import Facts
+from engine.homes import ONLY_SERVER
 from engine.records import FIELD, last_seq
+from engine.values import member, parse_entry
 from tests.determinism.loop import VirtualLoop
 from tests.determinism.network import Link, Reply
+
+if TYPE_CHECKING:
+    from tests.determinism.replication import Pair
 
 #: States that a restart can fall back to.
 HISTORY_MAX = 24
@@ -37,6 +42,12 @@ CONFIG = {
 }
 
 
+#: What level `replicated` asks for.
+REPLICATED = {"min-replicas-to-write": "1", "min-replicas-max-lag": "2"}
+#: Commands that change something, as far as replicas refuse them.
+WRITES = frozenset({"HSET", "UNLINK", "EVALSHA", "EVAL"})
+
+
 @dataclass(slots=True)
 class State:
     """What is on disk: the shard's keys, as far as the simulation has them."""
@@ -48,20 +59,25 @@ class State:
     stock: dict[str, str] = field(default_factory=dict)
     #: booking_id -> row, in the form of docs/DATA.md.
     bookings: dict[str, str] = field(default_factory=dict)
+    #: hold_id -> row, likewise.
+    holds: dict[str, str] = field(default_factory=dict)
+    #: entry_id -> row, likewise.
+    entries: dict[str, str] = field(default_factory=dict)
 
     def copy(self) -> State:
         """Return a state of its own."""
         journals = {epoch: list(entries) for epoch, entries in self.journals.items()}
-        return State(dict(self.meta), journals, dict(self.stock), dict(self.bookings))
+        rows = (self.stock, self.bookings, self.holds, self.entries)
+        return State(dict(self.meta), journals, *map(dict, rows))
 
 
 class Judge(Protocol):
     """Looks at all that happens to the sale; see `tests.determinism.judge`."""
 
-    def wrote(self, state: State) -> None:
-        """Look at the state after a write."""
+    def wrote(self, server: RedisServer) -> None:
+        """Look at a server's state after a write."""
 
-    def appended(self, epoch: int, seq: int, raw: bytes) -> None:
+    def appended(self, server: RedisServer, epoch: int, seq: int, raw: bytes) -> None:
         """Take a record that a script has journalled."""
 
     def told(self, epoch: int, persisted_seq: int, trim_seq: int) -> None:
@@ -75,14 +91,29 @@ Script = Callable[["RedisServer", Sequence[str], Sequence[str]], Any]
 class RedisServer:
     """The server; its clock is the loop's."""
 
-    def __init__(self, loop: VirtualLoop, scripts: Mapping[str, Script], judge: Judge) -> None:
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        scripts: Mapping[str, Script],
+        judge: Judge,
+        name: str = ONLY_SERVER,
+        mark: str = "",
+    ) -> None:
         """
         Args:
             scripts: What each script does; `claim` is called by its text, the others by SHA-1.
 
             judge: Sees each write.
+
+            name: What it is called in settings and reigns.
+
+            mark: Tells servers of one name apart.
         """
-        self.loop, self.judge = loop, judge
+        self._mark = mark
+        self.loop, self.judge, self.name = loop, judge, name
+        #: Whom it belongs to as a master or a replica, if to anybody.
+        self.pair: Pair | None = None
+        self.role = "master"
         self.state = State()
         self.is_up = True
         self.life = 0
@@ -107,10 +138,10 @@ class RedisServer:
         return Facts(
             product="valkey",
             version=(9, 1, 2),
-            role="master",
+            role=self.role,
             run_id=self.run_id,
             replid=self.replid,
-            config=CONFIG,
+            config=CONFIG if self.pair is None else CONFIG | REPLICATED,
         )
 
     def lost(self, what: str) -> Exception:
@@ -123,7 +154,9 @@ class RedisServer:
     def wrote(self) -> None:
         """Keep what was written, before it is acknowledged."""
         self._history.append(self.state.copy())
-        self.judge.wrote(self.state)
+        self.judge.wrote(self)
+        if self.pair is not None:
+            self.pair.wrote(self, self._history[-1])
         blocked, self._blocked = self._blocked, []
         for look_again in blocked:
             look_again()
@@ -135,16 +168,32 @@ class RedisServer:
         try:
             if words[0] == "XREAD":
                 self._read(words[1], words[2], words[3], words[4], reply)
+            elif words[0] == "PIPELINE" and words[-1][0] == "WAIT":
+                self._wait(words[1:-1], words[-1][2], reply)
             else:
                 reply(self._execute(*words))
         except errors.ResponseError as error:
             reply(error)
 
+    def require_writable(self) -> None:
+        """
+        Refuse writes at a replica, and at a master without one where there must be one.
+
+        Raises:
+            ResponseError: so it is.
+        """
+        if self.role != "master":
+            raise errors.ReadOnlyError("You can't write against a read only replica.")
+        if self.pair is not None and not self.pair.is_followed(self):
+            raise errors.ResponseError("NOREPLICAS Not enough good replicas to write.")
+
     def _execute(self, verb: str, *words: Any) -> Any:  # noqa: PLR0911  One for each command.
         meta = self.state.meta
+        if verb in WRITES:
+            self.require_writable()
         match verb:
-            case "HMGET":
-                return [_bytes(meta.get(name)) for name in words[1]]
+            case "HMGET" | "HGET" | "ZSCORE" | "ZLEXCOUNT" | "ZRANGEBYLEX":
+                return self._look_up(verb, *words)
             case "HSET":
                 meta[words[1]] = words[2]
                 self.wrote()
@@ -167,7 +216,9 @@ class RedisServer:
             case "SCRIPT EXISTS":
                 return [sha in self._loaded for sha in words]
             case "PIPELINE":
-                return [self._execute(*call) for call in words]
+                return self._pipeline(words)
+            case "PING":
+                return True
             case "EVALSHA":
                 if words[0] not in self._loaded:
                     raise errors.NoScriptError("No matching script.")
@@ -176,6 +227,50 @@ class RedisServer:
                 return self._run("claim", words)
             case _:
                 raise NotImplementedError(verb)
+
+    def _pipeline(self, calls: Sequence[Any]) -> list[Any]:
+        """Execute several commands, or one transaction."""
+        if calls[0] != ("MULTI",):
+            return [self._answer(*call) for call in calls]
+        replies = [self._answer(*call) for call in calls[1:-1]]
+        return [b"OK", *(b"QUEUED" for _ in replies), replies]
+
+    def _look_up(self, verb: str, key: str, *words: Any) -> Any:
+        """Read rows of a hash, or where an entry stands on its list."""
+        if verb in {"HMGET", "HGET"}:
+            rows: dict[str, str] = getattr(self.state, key.rpartition(":")[2])
+            names = words[0] if isinstance(words[0], list) else words
+            found = [_bytes(rows.get(_text(name))) for name in names]
+            return found if verb == "HMGET" else found[0]
+        if verb == "ZSCORE":
+            return b"0" if words[0] in self._waiting() else None
+        first, last = words[0][1:], words[1][1:]
+        ahead = [name for name in self._waiting() if first <= name < last]
+        if verb == "ZLEXCOUNT":
+            return len(ahead) + 1
+        return [name.encode() for name in ahead]
+
+    def _waiting(self) -> list[str]:
+        """Return those who wait, as they stand in the sorted set."""
+        entries = {own_id: parse_entry(row.encode()) for own_id, row in self.state.entries.items()}
+        return sorted(
+            member(own_id, entry) for own_id, entry in entries.items() if entry.status == "waiting"
+        )
+
+    def _answer(self, verb: str, *words: Any) -> Any:
+        """Execute one command of several; return its error as what it replied."""
+        try:
+            return self._execute(verb, *words)
+        except errors.ResponseError as error:
+            return error
+
+    def _wait(self, calls: Sequence[Any], timeout_ms: int, reply: Reply) -> None:
+        """Execute commands, and reply once the replica has what they wrote."""
+        answers = [self._answer(*call) for call in calls]
+        if self.pair is None:
+            reply([*answers, 0])
+        else:
+            self.pair.wait(self, timeout_ms / 1000, lambda count: reply([*answers, count]))
 
     def _run(self, name: str, words: Sequence[Any]) -> Any:
         count = int(words[1])
@@ -225,6 +320,16 @@ class RedisServer:
         self.replid = self._identity("history")
         self.is_up = True
 
+    def take(self, state: State) -> None:
+        """Have what the master has, as its replica; it is not changed here."""
+        self.state = state
+        self._history.append(state)
+
+    def take_over(self) -> None:
+        """Be a master from now on, with a history of its own."""
+        self.role, self.state = "master", self.state.copy()
+        self.replid = self._identity("history")
+
     def forget_scripts(self) -> None:
         """Do as SCRIPT FLUSH."""
         self._loaded.clear()
@@ -256,7 +361,7 @@ class RedisServer:
 
     def _identity(self, kind: str) -> str:
         self._identities += 1
-        return f"{kind}-{self._identities}"
+        return f"{kind}-{self.name}{self._mark}-{self._identities}"
 
 
 def epoch_of(journal: str) -> int:

@@ -13,16 +13,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from unittest.mock import patch
 
+from engine import keys, reads
+from engine.engine import Engine
+from engine.outcomes import Booked
 from engine.redo import RedoBuffer
+from engine.replicas import GroupWaiter
 from engine.shard import Shard
 from persister import persister
 from reconciler.recover import coordinator as recovery
 from reconciler.recover import decide, drain
+from reconciler.recover.redeem import Redeemer
 from store import ledger
 from store.redo_judge import Judge
 from store.watermark import Watermark
 from tests.determinism import postgres_server, scripts, statements, world
+from tests.determinism.all_scripts import SCRIPTS
 from tests.determinism.postgres_server import Row, Transaction
+from tests.determinism.redis_client import SimulatedWire
 from tests.determinism.redis_server import RedisServer
 
 Replaced = tuple[Any, str, Any]
@@ -164,11 +171,6 @@ def _database_level_at_once() -> list[Replaced]:
     return [(Watermark, "reach_while_open", reach)]
 
 
-def _checkpoint_of_an_ended_epoch() -> list[Replaced]:
-    """Level `database` believes the checkpoint also when recovery moves it."""
-    return [(Watermark, "reach_while_open", Watermark.reach)]
-
-
 def _claim_without_compare() -> list[Replaced]:
     """Any coordinator may claim, whatever it saw and whoever works."""
 
@@ -179,6 +181,7 @@ def _claim_without_compare() -> list[Replaced]:
         holder: str,
         lease: Any,
         nonce: str,
+        _home: str,
         *,
         now_s: float,
     ) -> list[Row]:
@@ -210,6 +213,94 @@ def _rebuild_without_mark() -> list[Replaced]:
     return [_claim_script(mark)]
 
 
+def _no_fence_of_the_old_home() -> list[Replaced]:
+    """A shard leaves a home that goes on selling."""
+    fence, leave = recovery.Coordinator._fence, recovery.Coordinator.leave
+
+    async def left(self: Any, to: str, *, said_gone: str = "") -> int | None:
+        self.is_leaving = True
+        try:
+            return await leave(self, to, said_gone=said_gone)
+        finally:
+            self.is_leaving = False
+
+    async def fenced(self: Any, epoch: int, *, is_forced: bool) -> Any:
+        if not getattr(self, "is_leaving", False):
+            return await fence(self, epoch, is_forced=is_forced)
+        names = ("epoch", "seq", "layout", "trimmed_seq", "state")
+        found = await self._redis.hmget(keys.meta(0), names)
+        pairs = zip(names, found, strict=True)
+        return decide.Meta.of({name.encode(): word for name, word in pairs if word is not None})
+
+    return [(recovery.Coordinator, "leave", left), (recovery.Coordinator, "_fence", fenced)]
+
+
+def _no_watcher() -> list[Replaced]:
+    """Nobody hears from PostgreSQL that a reign is over."""
+    return [(Shard, "heed", lambda *_: None)]
+
+
+def _no_home_in_the_claim() -> list[Replaced]:
+    """Any coordinator claims a shard, wherever it takes it to live."""
+
+    def claim(tx: Transaction, *words: Any, now_s: float) -> list[Row]:
+        row = tx.get("reigns", 0)
+        home = words[-1] if row is None else row["home"]
+        return statements.claim(tx, *words[:-1], home, now_s=now_s)
+
+    return [_statement("claim", claim)]
+
+
+def _no_look_at_the_home() -> list[Replaced]:
+    """A process opens its door also where it knows no server of the home's name."""
+    return [(Shard, "_why_not", lambda *_: "")]
+
+
+def _persister_stays() -> list[Replaced]:
+    """A persister follows a home that its shard has left."""
+
+    async def silent(*_: Any) -> None:
+        return
+
+    return [(persister._Reign, "_explain_silence", silent)]
+
+
+def _keeps_connections() -> list[Replaced]:
+    """A worker goes on asking a master that was replaced."""
+    return [(SimulatedWire, "leave", lambda *_: None), (reads, "_leads_to", lambda *_: True)]
+
+
+def _no_look_behind_reads() -> list[Replaced]:
+    """What a plain read does not find is not there, whatever Redis has become."""
+
+    async def read(
+        self: Any, shard: int, event_id: str, key: str, own_ids: Sequence[str]
+    ) -> dict[str, bytes]:
+        name = getattr(keys.event(shard, event_id), key)
+        [rows] = await self._shard(shard).ask(("HMGET", name, *own_ids))
+        return {own: row for own, row in zip(own_ids, rows, strict=True) if row is not None}
+
+    return [(Engine, "_read_rows", read)]
+
+
+def _no_receipts() -> list[Replaced]:
+    """What only a buyer can prove is not booked again."""
+
+    async def book(*_: Any) -> Booked:
+        return Booked(1, 1, 1, True, ())
+
+    return [(Redeemer, "_book", book)]
+
+
+def _no_replicas() -> list[Replaced]:
+    """Level `replicated` waits for nobody."""
+
+    async def reach(*_: Any, **__: Any) -> bool:
+        return True
+
+    return [(GroupWaiter, "reach", reach)]
+
+
 def _claim_script(before: Callable[[Any, str], None]) -> Replaced:
     claim = scripts.claim
 
@@ -218,7 +309,7 @@ def _claim_script(before: Callable[[Any, str], None]) -> Replaced:
             before(server.state, args[0])
         return claim(server, names, args)
 
-    return (world, "SCRIPTS", {**scripts.SCRIPTS, "claim": sabotaged})
+    return (world, "SCRIPTS", {**SCRIPTS, "claim": sabotaged})
 
 
 def _statement(name: str, function: Any) -> Replaced:
@@ -239,10 +330,18 @@ SABOTAGES: dict[str, Callable[[], list[Replaced]]] = {
     "look at the server": _no_look_at_the_server,
     "epoch check of scripts": _no_epoch_check,
     "wait for PostgreSQL": _database_level_at_once,
-    "epoch still open at level database": _checkpoint_of_an_ended_epoch,
     "claim's compare-and-set": _claim_without_compare,
     "claim that stands at opening": _door_set_without_claim,
     "mark behind what was loaded": _rebuild_without_mark,
+    "fence of the old home": _no_fence_of_the_old_home,
+    "watcher": _no_watcher,
+    "home in the claim": _no_home_in_the_claim,
+    "no server of that name": _no_look_at_the_home,
+    "persister's look at a quiet home": _persister_stays,
+    "connections that end with their server": _keeps_connections,
+    "wait for replicas": _no_replicas,
+    "reign behind what is not found": _no_look_behind_reads,
+    "receipts": _no_receipts,
 }
 
 

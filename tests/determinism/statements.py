@@ -13,15 +13,18 @@ from typing import Any
 
 import asyncpg
 
-from engine.records import CHECK_CHARS, decode
+from engine.records import CHECK_CHARS, Published, decode
 from store.reigns import SESSION
 from tests.determinism.postgres_server import Lock, Row, Statement, Transaction
 
 Locks = Sequence[tuple[Lock, bool]]
 LocksOf = Callable[..., Locks]
 
+EVENT_ID = "evt_1"
 REIGN: Lock = ("reign", 0)
 STATEMENTS: dict[str, tuple[Statement, LocksOf]] = {}
+#: How the records begin that a rebuild reads, behind their checks.
+KINDS = tuple(f'{{"kind":"{kind}"' for kind in ("published", "held", "released", "confirmed"))
 #: Rows that come by COPY: table -> what writes one.
 COPIES: dict[str, Callable[[Transaction, Sequence[Any]], None]] = {}
 
@@ -67,6 +70,24 @@ def _change_reign(tx: Transaction, row: dict[str, Any], **changes: Any) -> list[
     return [Row(epoch=changes.get("epoch", row["epoch"]))]
 
 
+def _fresh_reign(home: str) -> dict[str, Any]:
+    """Return the row of a shard that nobody has opened yet."""
+    return {
+        "epoch": 0,
+        "state": "recovering",
+        "holder": "",
+        "nonce": "",
+        "home": home,
+        "is_reserved": False,
+        "redis_run_id": "",
+        "redis_replid": "",
+        "seen_seq": 0,
+        "has_merged": False,
+        "reason": "",
+        "records_version": 2,
+    }
+
+
 @_statement()
 def read_reign(tx: Transaction, _shard: int, *, now_s: float) -> list[Row]:
     row = _reign(tx)
@@ -108,19 +129,7 @@ def begin_shards(
 ) -> list[Row]:
     if _reign(tx) is not None:
         return []
-    fresh = {
-        "epoch": 0,
-        "nonce": "",
-        "home": homes[0],
-        "is_reserved": False,
-        "redis_run_id": "",
-        "redis_replid": "",
-        "seen_seq": 0,
-        "has_merged": False,
-        "reason": "",
-        "records_version": 2,
-    }
-    _change_reign(tx, fresh, state="recovering", holder="", lease_until=now_s - 1)
+    _change_reign(tx, _fresh_reign(homes[0]), lease_until_s=now_s - 1)
     return [Row(shard=number) for number in numbers]
 
 
@@ -139,8 +148,8 @@ def _is_worked_at(tx: Transaction, row: dict[str, Any], now_s: float) -> bool:
 def first_claim(
     tx: Transaction, _shard: int, holder: str, lease: Any, nonce: str, home: str, *, now_s: float
 ) -> list[Row]:
-    row = _reign(tx)
-    if row is None or (row["epoch"], row["home"]) != (0, home):
+    row = _reign(tx) or _fresh_reign(home)
+    if (row["epoch"], row["home"]) != (0, home):
         return []
     _take_name(tx, holder)
     return _change_reign(
@@ -178,6 +187,25 @@ def claim(
         reason="",
         lease_until_s=now_s + lease.total_seconds(),
     )
+
+
+@_statement(_update_reign)
+def move_home(
+    tx: Transaction,
+    _shard: int,
+    epoch: int,
+    holder: str,
+    to: str,
+    came_from: str,
+    said_gone: str,
+    *,
+    now_s: float,
+) -> list[Row]:
+    row = _claimed(tx, epoch, holder)
+    if row is None or row["state"] != "recovering":
+        return []
+    tx.put("moves", epoch, (came_from, to, said_gone))
+    return _change_reign(tx, row, home=to, has_merged=True)
 
 
 def _claimed(tx: Transaction, epoch: int, holder: str) -> dict[str, Any] | None:
@@ -588,6 +616,78 @@ def cancel_bookings(
     return []
 
 
+# Who waits.
+
+
+@_statement()
+def insert_waitlist_entries(
+    tx: Transaction, _shard: int, epoch: int, *columns: Sequence[Any], now_s: float
+) -> list[Row]:
+    made = []
+    for (
+        _,
+        own_id,
+        user_id,
+        tier_no,
+        quantity,
+        join_no,
+        status,
+        version,
+        fingerprint,
+        seq,
+        joined_at,
+        _,
+        _,
+        changed_seq,
+        changed_at,
+    ) in zip(*columns, strict=True):
+        if tx.get("entries", own_id) is None:
+            entry = {
+                "user_id": user_id,
+                "tier_no": tier_no,
+                "quantity": quantity,
+                "join_no": join_no,
+                "status": status,
+                "version": version,
+                "fingerprint": fingerprint,
+                "place": (epoch, seq, joined_at),
+                "changed": (epoch, changed_seq, changed_at),
+            }
+            tx.put("entries", own_id, entry)
+            made.append(Row(id=own_id))
+    return made
+
+
+@_statement()
+def foreign_entries(
+    tx: Transaction,
+    epoch: int,
+    _events: Sequence[str],
+    ids: Sequence[str],
+    seqs: Sequence[int],
+    *,
+    now_s: float,
+) -> list[Row]:
+    return [
+        Row(id=own_id)
+        for own_id, seq in zip(ids, seqs, strict=True)
+        if (entry := tx.get("entries", own_id)) is not None and entry["place"][:2] != (epoch, seq)
+    ]
+
+
+@_statement()
+def change_waitlist_entries(
+    tx: Transaction, epoch: int, *columns: Sequence[Any], now_s: float
+) -> list[Row]:
+    for _, own_id, status, version, _, _, seq, at in zip(*columns, strict=True):
+        entry = tx.get("entries", own_id)
+        if entry is not None and entry["changed"][:2] < (epoch, seq):
+            changes = {"status": status, "version": version}
+            given = {name: value for name, value in changes.items() if value is not None}
+            tx.put("entries", own_id, {**entry, **given, "changed": (epoch, seq, at)})
+    return []
+
+
 # What faults leave behind.
 
 
@@ -672,7 +772,7 @@ def delete_redo(tx: Transaction, _shard: int, *columns: Sequence[Any], now_s: fl
 def redo_bookings(
     tx: Transaction, _events: Sequence[str], ids: Sequence[str], *, now_s: float
 ) -> list[Row]:
-    names = ("id", "user_id", "status", "fingerprint", "version")
+    names = ("id", "user_id", "status", "fingerprint", "version", "created_at", "epoch", "seq")
     rows = [row for own_id in ids if (row := tx.get("bookings", own_id)) is not None]
     return [Row(**{name: row[name] for name in names}) for row in rows]
 
@@ -682,12 +782,13 @@ def redo_capacities(tx: Transaction, event_ids: Sequence[str], *, now_s: float) 
     return [
         Row(
             event_id=event_id,
-            tier_no=1,
-            capacity=row["capacity"],
-            left_places=row["capacity"] - sold_places(tx, event_id),
+            tier_no=tier_no,
+            capacity=capacity,
+            left_places=capacity - sold_places(tx, event_id, tier_no),
         )
         for event_id in event_ids
         if (row := tx.get("events", event_id)) is not None and row["status"] != "draft"
+        for tier_no, capacity in row["capacities"].items()
     ]
 
 
@@ -716,29 +817,104 @@ def redo_journal(
 
 
 @_statement()
+def events_by_ids(
+    tx: Transaction, event_ids: Sequence[str], _organizer: str | None, *, now_s: float
+) -> list[Row]:
+    rows = {event_id: tx.get("events", event_id) for event_id in event_ids}
+    texts = ("organizer_id", "name", "description", "category", "venue", "timezone", "currency")
+    moments = ("starts_at", "ends_at", "sale_opens_at", "sale_closes_at", "created_at")
+    return [
+        Row(
+            id=event_id,
+            shard=0,
+            status=row["status"],
+            person_max=100,
+            version=1,
+            published_at=None,
+            **dict.fromkeys(texts, ""),
+            **dict.fromkeys(moments),
+        )
+        for event_id, row in rows.items()
+        if row
+    ]
+
+
+@_statement()
+def redo_entries(
+    tx: Transaction,
+    _events: Sequence[str],
+    ids: Sequence[str],
+    user_ids: Sequence[str],
+    join_nos: Sequence[str],
+    *,
+    now_s: float,
+) -> list[Row]:
+    names = ("user_id", "fingerprint", "tier_no", "status", "join_no")
+    return [
+        Row(
+            event_id=EVENT_ID,
+            id=own_id,
+            joined_at=entry["place"][2],
+            epoch=entry["place"][0],
+            seq=entry["place"][1],
+            **{name: entry[name] for name in names},
+        )
+        for own_id, entry in tx.all("entries").items()
+        if own_id in ids
+        or entry["join_no"] in join_nos
+        or (entry["user_id"] in user_ids and entry["status"] in {"waiting", "offered"})
+    ]
+
+
+@_statement()
+def redo_last_joins(tx: Transaction, _events: Sequence[str], *, now_s: float) -> list[Row]:
+    last: dict[int, str] = {}
+    for entry in tx.all("entries").values():
+        last[entry["tier_no"]] = max(last.get(entry["tier_no"], ""), entry["join_no"])
+    return [Row(event_id=EVENT_ID, tier_no=no, join_no=join_no) for no, join_no in last.items()]
+
+
+@_statement()
+def rebuild_journal_since(tx: Transaction, _shard: int, _since: Any, *, now_s: float) -> list[Row]:
+    # A history is shorter than the life of a hold: what is asked for is all of it.
+    return [
+        Row(epoch=epoch, first_seq=first_seq, last_seq=last_seq, records=records)
+        for (epoch, first_seq), (last_seq, records) in sorted(tx.all("journal").items())
+    ]
+
+
+@_statement()
 def everything(tx: Transaction, *, now_s: float) -> list[Row]:
     """Stands for the reads of a rebuild, which happen while nothing is written."""
     published = None
+    records = []
     for (epoch, first_seq), (_, text) in sorted(tx.all("journal").items()):
         for seq, line in enumerate(text.split("\n"), start=first_seq):
-            if line.startswith('{"kind":"published"', CHECK_CHARS):
-                published = (epoch, seq, decode(line.encode()))
+            if line.startswith(KINDS, CHECK_CHARS):
+                record = decode(line.encode())
+                if isinstance(record, Published):
+                    published = (epoch, seq, record)
+                else:
+                    records.append((epoch, seq, record))
     return [
         Row(
             events=tx.all("events"),
             bookings=tx.all("bookings"),
             items=tx.all("items"),
+            entries=tx.all("entries"),
             published=published,
+            records=records,
         )
     ]
 
 
-def sold_places(tx: Transaction, event_id: str) -> int:
-    """Return the places of confirmed bookings."""
+def sold_places(tx: Transaction, event_id: str, its_tier_no: int) -> int:
+    """Return the places of a tier's confirmed bookings."""
     bookings = tx.all("bookings")
     return sum(
         quantity
-        for (own_id, _), (_, quantity, _) in tx.all("items").items()
-        if (row := bookings.get(own_id)) is not None
+        for (own_id, _), (tier_no, quantity, _) in tx.all("items").items()
+        if tier_no == its_tier_no
+        and (row := bookings.get(own_id)) is not None
         and (row["event_id"], row["status"]) == (event_id, "confirmed")
     )

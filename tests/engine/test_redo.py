@@ -12,6 +12,8 @@ from redis.asyncio import Redis
 from engine import redo
 from engine.calls import call_of
 from engine.commands import Order, Own, Promo, Publish, TierStock
+from engine.door import Reign
+from engine.engine import Engine
 from engine.errors import ShardRecovering
 from engine.ids import hold_id, new_id
 from engine.outcomes import Applied, Booked
@@ -277,3 +279,37 @@ async def test_f5_records_are_those_of_the_journal(
     assert {1} == {row.epoch for row in shelf.rows}
     for row in shelf.rows:
         decode(row.record.encode())
+
+
+@pytest.mark.parametrize("hears", ["before", "while it asks"])
+async def test_f70_no_door_before_its_witness(
+    shelf: Shelf, redis: Redis, shard: int, hears: str
+) -> None:
+    """F70: a worker hands on what it knows of earlier reigns before it opens under a new one."""
+    buffer = shelf.buffer()
+    shelf.is_away = True
+    buffer.keep(batch(5))
+    asked = 0
+
+    async def read_reign(_: int) -> Reign:
+        nonlocal asked
+        asked += 1
+        if hears == "while it asks" and asked == 3:
+            shelf.is_away = False
+            await empty(buffer)  # Written too late for this answer to heed it.
+        return Reign(shard=shard, epoch=2, script_shas={})
+
+    engine = Engine({"0": redis}, read_reign, shards=[shard], make_redo=lambda _: buffer)
+    buffer.shut(1)
+    engine.start()
+    while asked < 4:
+        await asyncio.sleep(0.01)
+        if asked < 4:
+            assert not engine.is_open
+    if hears == "before":
+        assert not engine.is_open
+        shelf.is_away = False
+    while not engine.is_open:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert [5] == [row.seq for row in shelf.rows]
+    await engine.stop(timeout_s=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -147,6 +148,19 @@ async def test_f10_black_hole_vouches_for_nothing(pair: Pair, event: str) -> Non
     pair.link.heal()
     assert await waiting
     assert await ask(pair.replica, "HGET", keys.event(SHARD, event).bookings, buy.id) is not None
+
+
+async def test_f10_replaced_master_is_not_asked(pair: Pair) -> None:
+    """F10: a connection that is open to an earlier master, which may live on, vouches no more."""
+    assert await pair.reach()
+    marks = await pair.marks()
+    own = pair.waiter._read_standing
+    other = replace(pair.reign, redis_run_id="that of another server")
+    pair.waiter._read_standing = lambda _: Standing(other, 0)
+    assert not await pair.reach(SHORT_MS)
+    assert marks == await pair.marks()
+    pair.waiter._read_standing = own
+    assert await pair.reach()
 
 
 async def test_f10_plain_wait_is_vacuous(

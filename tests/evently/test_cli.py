@@ -12,8 +12,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from api.addresses import Addresses
 from evently.embedded import PostgresServer
-from store import users
+from store import limits, users
 from usecases.passwords import Passwords, hash_now
 from usecases.tokens import Tokens
 
@@ -117,6 +118,39 @@ async def test_admin_reset(servers: dict[str, str], tmp_path: Path, database: as
     assert (2, 1) == (refused[0], len(refused[2].splitlines()))
     assert same is not None
     assert other == same.password_hash
+
+
+async def test_limits_lift(servers: dict[str, str], tmp_path: Path, database: asyncpg.Pool) -> None:
+    """An account, an address or both have all attempts again; others', and counts of all, stay."""
+    email, address = f"late-{tmp_path.name}@example.org", "2001:db8:77:1::5"
+    account = await limits.account_word(database, email)
+    other = await limits.account_word(database, f"x{email}")
+    addresses = Addresses(secret=SECRET)
+    origin, another = addresses.word("2001:db8:77:1::6"), addresses.word("2001:db8:77:2::5")
+    own = [f"sign-in:account:{account}", f"sign-in:home:{account}:{another}"]
+    of_address = [f"sign-in:origin:{origin}", f"registrations:{origin}", f"requests:{origin}"]
+    others = [f"sign-in:account:{other}", f"sign-in:origin:{another}", f"{own[0]}x", "sign-in:all"]
+    everybody = [*own, *of_address, *others]
+    await limits.take(
+        database, [limits.Counted(name, 1, 86_400_000) for name in everybody], wholly=False
+    )
+
+    async def left() -> set[str]:
+        rows = await database.fetch("SELECT name FROM buckets WHERE name = ANY ($1)", everybody)
+        return {row["name"] for row in rows}
+
+    by_email = await evently("limits", "lift", "--email", email.upper(), **servers)
+    assert (0, "2 limits lifted\n") == by_email[:2]
+    assert {*of_address, *others} == await left()
+    by_address = await evently("limits", "lift", "--address", address, **servers)
+    assert (0, "3 limits lifted\n") == by_address[:2]
+    assert set(others) == await left()
+    assert "limits_lifted" in by_address[2]
+    assert email not in by_email[2].lower()
+    for words in ((), ("--address", "somewhere")):
+        code, _, complaint = await evently("limits", "lift", *words, **servers)
+        assert (2, 1) == (code, len(complaint.splitlines()))
+    await limits.fill(database, everybody)
 
 
 async def test_config_show_masks_secrets(servers: dict[str, str]) -> None:

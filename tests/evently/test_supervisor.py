@@ -20,13 +20,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import redis
 
 from evently import up
-from evently.embedded import ServerError, ValkeyServer
+from evently.embedded import DataLock, ServerError, ValkeyServer
 from evently.embedded.process import children_of, is_alive
 from evently.patience import BACKOFF_FIRST_S, BACKOFF_MAX_S, WELL_AFTER_S, Backoff
 from evently.settings import SECRETS_OF, Settings, SettingsError
@@ -279,13 +280,38 @@ def test_parts_of_the_service(folder: Path) -> None:
 
 
 def test_watch_is_a_part_where_it_is_asked_for(folder: Path) -> None:
-    """The continuous check runs at the interval that is set, and not at all by default."""
+    """The continuous check runs at the interval that is set."""
     settings = Settings(reconciler_watch_s=7, data_dir=str(folder))
 
     parts = up.parts(settings, {}, metrics_path=folder, shards=[0])
     [one] = [one for one in parts if one.name == "watch"]
 
     assert ("watch", "--port", "0", "--interval", "7") == one.argv[3:]
+
+
+async def test_the_watch_starts_behind_all_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps nobody from starting, comes when its time has come, and comes once."""
+    started: list[str] = []
+
+    async def shards(_: Any) -> list[int]:
+        return [0]
+
+    monkeypatch.setattr(up._Run, "_shards", shards)
+    with DataLock(folder) as lock:
+        run = up._Run(Settings(data_dir=str(folder), api_processes=1), {}, lock)
+        run._metrics_path = folder
+        monkeypatch.setattr(run._supervisor, "start_part", lambda part: started.append(part.name))
+        monkeypatch.setattr(up, "WATCH_DELAY_S", 3_600.0)
+        await run._start_parts()
+        await run._start_parts()
+        assert ["coordinator", "persister-0", "sweeper", "api-0"] == started
+        run._watch_from_s = 1e-9
+        await run._start_parts()
+        await run._start_parts()
+    assert "watch" == started[-1]
+    assert 5 == len(started)
 
 
 def test_secrets_are_made_once(folder: Path) -> None:

@@ -15,10 +15,11 @@ from evently.embedded import PostgresServer
 from reconciler.recover import keeper
 from reconciler.recover import lease as leases
 from reconciler.recover.loader import ClaimLost, change_door
-from store import reigns
+from store import redo, reigns
 from store.pool import connect
 from tests.checks import ask, servers_of
 from tests.conftest import TIMEOUT_MS
+from usecases.wiring import reign_reader
 
 RIVALS = 5
 
@@ -215,3 +216,15 @@ async def test_f41_a_claim_is_renewed_though_postgresql_breaks_off(
         async with asyncio.timeout(10):
             await enough.wait()
         claim.check()
+
+
+async def test_f70_no_door_while_records_wait(database: asyncpg.Pool, shard: int) -> None:
+    """F70: nobody acts under a reign that does not know yet what a worker remembers."""
+    await opened(database, shard)
+    read = reign_reader(database)
+    assert await read(shard) is not None
+    row = redo.Row(1, 7, "a record")
+    await redo.write(database, shard=shard, worker="w", rows=[row])
+    assert await read(shard) is None
+    await redo.forget(database, shard, [row])
+    assert await read(shard) is not None

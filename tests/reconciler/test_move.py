@@ -186,6 +186,21 @@ async def test_f47_move_under_sale(servers: Servers, pool: asyncpg.Pool) -> None
     await judge(servers, pool, told)
 
 
+async def test_f47_persister_moves_along(servers: Servers, pool: asyncpg.Pool) -> None:
+    """F47: an old home is left as it was, and quiet: the persister does not stay there."""
+    await open_first(servers)
+    async with worker(servers, pool, "a", "b") as engine, persisting(servers):
+        await opened(engine, "a")
+        event = await put_on_sale(engine, pool)
+        await move(servers, SHARD, "b", said_gone="", tell=lambda _: None)
+        epoch = await opened(engine, "b")
+        booked = await engine.book(SHARD, order(event, new_id("usr")))
+        assert isinstance(booked, Booked)
+        async with asyncio.timeout(TIMEOUT_MS / 1000):
+            while await reigns.horizon(pool, SHARD, epoch) != (booked.seq, True):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
 async def test_f47_there_and_back(servers: Servers, pool: asyncpg.Pool) -> None:
     """F47: at a home of earlier days a shard is loaded anew, whatever is left there of it."""
     await open_first(servers)

@@ -210,7 +210,9 @@ def clean(outcome: Outcome) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("reigns_since", [1, 2, 3])
+@pytest.mark.parametrize(
+    "reigns_since", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))]
+)
 async def test_f31_pg_time_travel(house: House, reigns_since: int) -> None:
     """F31: all that was acknowledged since the copy comes back, over any number of epochs."""
     async with house.selling() as office:

@@ -12,6 +12,7 @@ from engine.ids import new_id, offer_of_entry, ticket_id
 from engine.records import (
     Blocked,
     Booked,
+    Cancelled,
     CapacitySet,
     CheckedIn,
     CheckInUndone,
@@ -205,7 +206,7 @@ async def test_f60_what_contradicts_the_ledger_is_kept(
 async def test_f60_what_owes_nobody_anything_is_known(
     connection: asyncpg.Connection, shard: int, event: str, claimed: Booked
 ) -> None:
-    """An end of what is over or unknown, and what the list did by itself, is no conflict."""
+    """An end of what is over, and what the list did by itself, is known; no end is a conflict."""
     entry = new_id("wl")
     offered = of(
         event,
@@ -221,9 +222,11 @@ async def test_f60_what_owes_nobody_anything_is_known(
         reason="turn",
         passed=[],
     )
+    hold = {"user_id": "u", "items": [Item(1, 1, 100)]}
     over: list[Record] = [
-        of(event, Released, hold_id="hold_9", user_id="u", items=[Item(1, 1, 100)]),
-        of(event, Expired, hold_id="hold_9", user_id="u", items=[Item(1, 1, 100)]),
+        of(event, Released, hold_id="hold_9", **hold),
+        of(event, Released, hold_id=offer_of_entry(entry), **hold),
+        of(event, Expired, hold_id="hold_9", **hold),
         of(event, Left, entry_id=entry, user_id="u", tier_no=1, quantity=1, why="owner"),
         offered,
     ]
@@ -231,8 +234,92 @@ async def test_f60_what_owes_nobody_anything_is_known(
         connection, shard, *(row(seq, one) for seq, one in enumerate(over, start=3))
     )
 
-    assert (0, len(over), 0) == (merged.found, merged.known, merged.conflicts)
+    assert (2, 3, 0) == (merged.found, merged.known, merged.conflicts)
     assert [] == await conflicts(connection, shard)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("way", ["released", "left", "declined"])
+async def test_f61_what_was_given_up_does_not_come_back(
+    connection: asyncpg.Connection, shard: int, event: str, claimed: Booked, way: str, is_late: bool
+) -> None:
+    """F61: who tells late of a hold or a joining whose end somebody was told brings it not back."""
+    item = {"user_id": "usr_h", "items": [Item(1, 1, 100)]}
+    wl = joined(event, "usr_h", 10**11 + 1)
+    ways: dict[str, tuple[Record, Record]] = {
+        "released": (held(event), of(event, Released, hold_id="hold_1", **item)),
+        "left": (
+            wl,
+            of(event, Left, entry_id=wl.entry_id, user_id="u", tier_no=1, quantity=1, why="owner"),
+        ),
+        "declined": (wl, of(event, Released, hold_id=offer_of_entry(wl.entry_id), **item)),
+    }
+    began, ended = ways[way]
+    if is_late:  # Its own place is given up as well.
+        await merge(connection, shard, row(5, booked(event)))
+    first = await merge(connection, shard, row(4, ended))
+    late = await merge(connection, shard, row(3, began))
+
+    assert (1, 0) == (first.found, first.conflicts)
+    assert (0, 1, 0) == (late.found, late.known, late.conflicts)
+    records = await journal(connection, shard)
+    assert (Lost, type(ended)) == (type(records[2]), type(records[-1]))
+    assert {} == await statuses(connection, event)
+    for rows in ([row(4, ended)], [row(3, began), row(4, ended)]):
+        again = await merge(connection, shard, *rows)
+        assert (0, len(rows), 0) == (again.found, again.known, again.conflicts)
+
+
+OF_BOOKINGS = (
+    "UPDATE bookings SET epoch = 2, seq = 1 WHERE id = $1",
+    "SELECT status::text FROM bookings WHERE id = $1",
+)
+OF_ENTRIES = (
+    "UPDATE waitlist_entries SET epoch = 2, seq = 1 WHERE id = $1",
+    "SELECT status::text FROM waitlist_entries WHERE id = $1",
+)
+
+
+@pytest.mark.parametrize("kind", ["cancelled", "left"])
+async def test_f61_an_end_of_what_came_again_is_for_people(
+    connection: asyncpg.Connection, shard: int, event: str, claimed: Booked, kind: str
+) -> None:
+    """F61, I8: the key came again after its end was lost: which is meant, nobody here can know."""
+    wl = joined(event, "usr_h", 10**11 + 1)
+    await merge(connection, shard, row(4, wl))
+    left = of(event, Left, entry_id=wl.entry_id, user_id="u", tier_no=1, quantity=1, why="owner")
+    (move, look), own_id, status, end = {
+        "cancelled": (OF_BOOKINGS, claimed.booking_id, "confirmed", cancelled(claimed)),
+        "left": (OF_ENTRIES, wl.entry_id, "waiting", left),
+    }[kind]
+    await connection.execute(move, own_id)
+    early = msgspec.structs.replace(end, at_ms=AT_MS - 1)
+    merged = await merge(connection, shard, row(5, early))
+    assert (0, 0, 1) == (merged.found, merged.known, merged.conflicts)
+    assert status == await connection.fetchval(look, own_id)
+
+
+async def test_f61_an_end_by_a_clock_that_was_set_back(
+    connection: asyncpg.Connection, shard: int, event: str, claimed: Booked
+) -> None:
+    """F61, F34: what stands behind its booking ends it, whatever the clock said."""
+    early = cancelled(claimed, at_ms=AT_MS - 3_600_000)
+    merged = await merge(connection, shard, row(4, early))
+    assert (1, 0, 0, 0) == (merged.found, merged.late, merged.known, merged.conflicts)
+
+
+async def test_f61_an_end_stands_behind_what_it_ends(
+    connection: asyncpg.Connection, shard: int, event: str, claimed: Booked
+) -> None:
+    """F61, I8: what was told later than it stands, by a worker of an old reign, is a new record."""
+    await connection.execute(OF_BOOKINGS[0], claimed.booking_id)
+    more = [row(4, cancelled(claimed)), row(5, booked(event))]
+    merged = await merge(connection, shard, *more)
+    assert (2, 1, 0) == (merged.found, merged.late, merged.conflicts)
+    records = await journal(connection, shard)
+    assert [Lost, Lost, Booked, Cancelled] == [type(record) for record in records[2:]]
+    again = await merge(connection, shard, *more)
+    assert (0, 2, 0) == (again.found, again.known, again.conflicts)
 
 
 async def test_f60_a_publishing_and_what_follows(

@@ -15,9 +15,10 @@ from engine.outcomes import Applied, Booked
 from engine.receipts import Receipt, Sealer, derive_key
 from engine.values import parse_entry
 from evently.embedded import ValkeyServer
-from reconciler.recover.receipts import Line, read_lines
+from reconciler.recover import redeem as redeems
+from reconciler.recover.receipts import Line, read_lines, record_of
 from reconciler.recover.redeem import Redeemed, redeem_all
-from store import reigns
+from store import redo, reigns
 from tests.checks import ask, make_booking_id
 from tests.reconciler.conftest import DETAIL, BoxOffice, Shown
 from tests.reconciler.killed.test_lost_redis import receipts_of
@@ -89,6 +90,28 @@ async def test_f62_all_receipts_are_honoured(
     repeated = await office.engine.book(office.shard, own)
     assert isinstance(repeated, Booked)
     assert (True, receipt.items) == (repeated.is_replay, repeated.items)
+
+
+async def test_f70_receipts_wait_for_workers(
+    office: BoxOffice, valkey: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F70: while a worker's records wait to be merged, nobody books what may be among them."""
+    monkeypatch.setattr(redeems, "OPEN_S_MAX", 0.3)
+    event = await office.add_event()
+    await office.drain_all()
+    size = log_of(valkey).stat().st_size
+    lines = lines_of(await sell(office, event, 1), tmp_path / "receipts")
+    await lose_tail(office, valkey, size)
+    receipt = lines[0].receipt
+    assert isinstance(receipt, Receipt)
+    row = redo.Row(*record_of(receipt))
+    await redo.write(office.database, shard=office.shard, worker="late", rows=[row])
+
+    assert ["again"] == await whats(office, lines)
+    assert {} == await bookings(office, event)
+    await recover(office)
+    assert ["there"] == await whats(office, lines)
+    assert [receipt.booking_id] == list(await bookings(office, event))
 
 
 async def test_f62_no_place_left_is_the_first_on_the_list(
@@ -181,6 +204,21 @@ async def test_f62_the_rules_of_today_and_the_price_of_the_receipt(
     assert {} == await bookings(office, event)
     fields = await ask(office.redis, "HMGET", stock, "1.available", "1.held")
     assert [b"9", b"0"] == fields
+
+
+async def test_f62_the_publishing_was_lost_as_well(
+    office: BoxOffice, valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    """F62: of an event that neither store has on sale any more, people judge; nobody waits."""
+    size = log_of(valkey).stat().st_size
+    event = await office.add_event()
+    lines = lines_of(await sell(office, event, 1), tmp_path / "receipts")
+    await lose_tail(office, valkey, size)
+
+    [told] = await redeem(office, lines)
+    assert "judge" == told.what
+    assert "not_on_sale" in told.said
+    assert 1 == len(await conflicts(office))
 
 
 async def test_f62_what_is_not_ours(office: BoxOffice, tmp_path: Path) -> None:

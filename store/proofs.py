@@ -1,0 +1,63 @@
+"""What somebody may do who has opened a letter to an address: prove it, or choose a password."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from store import links, outbox, users
+from store.links import Link
+
+
+async def ask(pool: asyncpg.Pool, user_id: str, link: Link) -> None:
+    """Write the letter that proves an address; one transaction."""
+    async with pool.acquire() as connection, connection.transaction():
+        await links.ask_for_proof(connection, user_id, link)
+
+
+async def ask_reset(pool: asyncpg.Pool, user_id: str | None, link: Link) -> None:
+    """Write the letter that lets somebody choose a password, if the address is anybody's."""
+    async with pool.acquire() as connection, connection.transaction():
+        await links.send_reset(connection, user_id, link)
+
+
+async def prove(pool: asyncpg.Pool, user_id: str, token: str) -> bool:
+    """
+    Take the letter's token from its account: the address that it was sent to is the account's.
+
+    If that is another than before, the one before is told.
+
+    Returns:
+        False if the token is not good, or not of this account, or the address is proved another's.
+
+    Atomicity: one transaction.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        taken = await links.take(connection, token, ["verify", "email"], user_id=user_id)
+        user = await users.locked(connection, user_id) if taken is not None else None
+        if taken is None or user is None:
+            return False
+        if not await users.prove_email(connection, user_id, taken.email):
+            return False
+        if taken.email != user.email and user.email_verified_at is not None:
+            payload = {"to": user.email}
+            await outbox.account_message(connection, "account.email_changed", user_id, payload)
+        return True
+
+
+async def reset(pool: asyncpg.Pool, token: str, password_hash: str) -> str | None:
+    """
+    Give the account of a letter a new password; all that was signed in is over.
+
+    Whoever has the letter has proved the address.
+
+    Returns:
+        Whose it is; None if the token is not good, or the address is proved another's meanwhile.
+
+    Atomicity: one transaction.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        taken = await links.take(connection, token, ["reset"])
+        if taken is None or not await users.prove_email(connection, taken.user_id, taken.email):
+            return None
+        await users.set_password(connection, taken.user_id, password_hash)
+        return taken.user_id
