@@ -139,22 +139,14 @@ async def add(connection: Connection, drafts: Sequence[Draft]) -> None:
             )
 
 
-async def delete_draft(
-    connection: Connection, organizer_id: str, event_id: str, *, is_replaced: bool = False
-) -> bool:
+async def delete_draft(connection: Connection, organizer_id: str, event_id: str) -> bool:
     """
     Take a draft away with all that is of it, within its organizer's transaction.
-
-    Args:
-        is_replaced: Whether the transaction adds it anew under the same id: then the devices at
-            its gates stay.
 
     Returns:
         False if it is no draft, or is being published; then nothing is done.
     """
-    return bool(
-        await connection.fetchval(query("delete_draft"), organizer_id, event_id, is_replaced)
-    )
+    return bool(await connection.fetchval(query("delete_draft"), organizer_id, event_id))
 
 
 async def promos_of(database: Executor, event_id: str) -> list[Promo]:

@@ -159,11 +159,16 @@ async def create_pool(
         timeout_ms: Longest time of a statement, and of the wait for a connection, in ms.
 
         plans_anew: Plan each statement for the values it has: one plan for all searches is none
-            of them's best.
+            of them's best. And by an index, in one process: a page is short, whatever PostgreSQL
+            believes of how many fit.
     """
     settings = server_settings(timeout_ms)
     if plans_anew:
-        settings["plan_cache_mode"] = "force_custom_plan"
+        settings |= {
+            "plan_cache_mode": "force_custom_plan",
+            "enable_seqscan": "off",
+            "max_parallel_workers_per_gather": "0",
+        }
 
     async def knock() -> None:
         connection = await connect(url, timeout_ms=timeout_ms)

@@ -100,9 +100,7 @@ class Import:
                 elif origin.is_untouched and origin.source_print:
                     self.changed += 1
                     if not self.is_dry_run:
-                        await events.delete_draft(
-                            connection, target.organizer_id, origin.id, is_replaced=True
-                        )
+                        await events.delete_draft(connection, target.organizer_id, origin.id)
                     new.append(_under(origin.id, one.draft, target.shards))
                 else:
                     await self._change(connection, one, origin)

@@ -18,13 +18,10 @@ ALTER TABLE events
 CREATE UNIQUE INDEX events_by_source ON events (organizer_id, source_id)
     WHERE source_id IS NOT NULL;
 
--- Of a draft that is made anew under its id, the devices stay: the reference is asked at the end.
-ALTER TABLE devices ALTER CONSTRAINT devices_event_id_fkey DEFERRABLE INITIALLY IMMEDIATE;
-
 -- A draft that nobody has begun to publish can be taken away, and nothing else of `events`: whoever
 -- may call this may not delete by themselves. It has the owner's rights, whom row security does not
--- stop: so it asks itself whose transaction this is.
-CREATE FUNCTION delete_draft(event_id text, organizer text, is_replaced boolean) RETURNS boolean
+-- stop: so it asks itself whose transaction this is. No device can be at its gates.
+CREATE FUNCTION delete_draft(event_id text, organizer text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     draft text;
@@ -35,11 +32,6 @@ BEGIN
       AND status = 'draft' AND publishing_at IS NULL FOR UPDATE;
     IF draft IS NULL THEN
         RETURN false;
-    END IF;
-    IF is_replaced THEN
-        SET CONSTRAINTS devices_event_id_fkey DEFERRED;
-    ELSE
-        DELETE FROM devices WHERE devices.event_id = draft;
     END IF;
     DELETE FROM promos WHERE promos.event_id = draft;
     DELETE FROM sections WHERE sections.event_id = draft;
@@ -88,6 +80,18 @@ END $$;
 CREATE FUNCTION search_facet(kind text, given text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN kind || ':' || left(search_text(given), 100);
 
+-- The day of an event, or so many days together, counted from 1970: by them the index of words
+-- finds those alone that match and begin soon, instead of all that match.
+CREATE FUNCTION search_day(at timestamptz, days int) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'd:' || days::text || ':' || floor(extract(epoch FROM at) / (86400 * days))::bigint::text;
+
+-- Events of the days that a moment lies in, so many together, and of as many after them.
+CREATE FUNCTION search_days(at timestamptz, days int) RETURNS tsquery
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN format('%L | %L', search_day(at, days),
+              search_day(at + make_interval(secs => 86400 * days), days))::tsquery;
+
 -- What is searched for: all words of a text, the last one also as the beginning of a word if it has
 -- three letters (of Hangul one syllable), a category, a place. Null: nothing can be found, as the
 -- text has no word.
@@ -127,7 +131,7 @@ BEGIN
     RETURN array_to_string(terms, ' & ')::tsquery;
 END $$;
 
--- What an event is found by: its name, and what else of it stands in a list.
+-- What an event is found by: its name, and what else of it stands in a list; and its days.
 CREATE FUNCTION search_vector(event events) RETURNS tsvector
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN array_to_tsvector(
@@ -136,6 +140,7 @@ RETURN array_to_tsvector(
     || CASE WHEN event.category = '' THEN '{}'::text[]
             ELSE ARRAY[search_facet('c', event.category)] END
     || CASE WHEN event.place = '' THEN '{}'::text[] ELSE ARRAY[search_facet('p', event.place)] END
+    || ARRAY[search_day(event.starts_at, 1), search_day(event.starts_at, 16)]
 );
 
 -- When an event is over: at its end, or a day after its start if nobody has told its end.

@@ -39,7 +39,7 @@ FROM events WHERE id = ANY ($1::text[]) AND ($2::text IS NULL OR organizer_id = 
 
 -- delete_draft --
 -- False if it is no draft of the organizer, or one whose publishing has begun.
-SELECT delete_draft($2, $1, $3);
+SELECT delete_draft($2, $1);
 
 -- posters_of_events --
 -- What tickets say of their events.

@@ -15,17 +15,21 @@ SELECT event_id FROM (
 WHERE over_at > now() AND words @@ search_query($5, $6, $7)
 ORDER BY starts_at, event_id LIMIT $4;
 
+-- end_of_walk --
+-- The place behind the next $4 of the list; none if there are not so many.
+SELECT starts_at, event_id FROM event_search
+WHERE (starts_at, event_id) > ($1, $2) AND ($3::timestamptz IS NULL OR starts_at < $3)
+ORDER BY starts_at, event_id OFFSET $4 - 1 LIMIT 1;
+
 -- events_far --
--- The same of those that come after the next $8: by the index of words, then in order.
+-- One page of those that match, behind a place in the list: by the index of words, then in order.
+-- Of the next days alone ($8 together, and as many more), unless $8 is null.
 WITH found AS MATERIALIZED (
     SELECT event_id, starts_at FROM event_search
-    WHERE words @@ search_query($5, $6, $7) AND over_at > now()
+    WHERE words @@ CASE WHEN $8::int IS NULL THEN search_query($5, $6, $7)
+                        ELSE search_query($5, $6, $7) && search_days($1, $8) END
+      AND (starts_at, event_id) > ($1, $2) AND over_at > now()
       AND ($3::timestamptz IS NULL OR starts_at < $3)
-      AND (starts_at, event_id) > (
-          SELECT starts_at, event_id FROM event_search
-          WHERE (starts_at, event_id) > ($1, $2) AND ($3::timestamptz IS NULL OR starts_at < $3)
-          ORDER BY starts_at, event_id OFFSET $8 - 1 LIMIT 1
-      )
 )
 SELECT event_id FROM found ORDER BY starts_at, event_id LIMIT $4;
 

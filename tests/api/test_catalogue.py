@@ -9,9 +9,12 @@ import secrets
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 
 from engine.ids import new_id
+from store import organizers, users
+from tests.api.shop import Shop
 from tests.api.test_seats import seated_event
 from tests.api.world import Event, World, check_problem, from_now, new_event
 
@@ -288,6 +291,65 @@ async def test_s8_copies_are_the_owners(world: World, organizer: str, event: Eve
             ):
                 answer = await world.call(method, path + verb, token=token, json=body)
                 check_problem(answer, 404, "not_found")
+
+
+async def test_s9_copies_and_files_by_place_on_the_team(world: World) -> None:
+    """S9: who is confined to an event copies it nowhere; who sees all exports, and imports not."""
+    shop = await Shop(world, secrets.token_hex(6)).open()
+    draft_id = await shop.get("draft")
+    confined = await shop.confined(draft_id, "manager")
+    desk_id = await users.add(
+        world.database, email=f"{new_id('usr')}@example.org", name="D", password_hash="x"
+    )
+    assert desk_id is not None
+    async with world.database.acquire() as connection:
+        await organizers.set_member(connection, shop.organizer_id, desk_id, "box_office", None)
+    desk = world.token(desk_id, role="staff", organizer_id=shop.organizer_id)
+    sent = {"format": "csv", "text": table(f"a,Show,{from_now(days=9)},1,EUR,1")}
+    starts = {"starts": [from_now(days=9)]}
+    path = f"/v1/events/{draft_id}"
+    before = await world.state()
+    for token, method, where, body in (
+        (confined, "POST", f"{path}/duplicate", None),
+        (confined, "POST", f"{path}/series", starts),
+        (confined, "POST", "/v1/events/import", sent),
+        (confined, "GET", "/v1/events/export", None),
+        (desk, "POST", f"{path}/duplicate", None),
+        (desk, "POST", "/v1/events/import", sent),
+        (desk, "DELETE", path, None),
+        (shop.tokens["gate"], "GET", "/v1/events/export", None),
+    ):
+        answer = await world.call(method, where, token=token, json=body)
+        check_problem(answer, 403, "forbidden")
+    assert before == await world.state()
+    assert 200 == (await world.call("GET", "/v1/events/export", token=desk)).status
+    assert 204 == (await world.call("DELETE", path, token=confined)).status
+
+
+async def test_files_of_one_of_several_organizers(world: World) -> None:
+    """Who works for several organizers, or is an admin, names the one whose the files are."""
+    first, second = [await Shop(world, secrets.token_hex(6)).open() for _ in range(2)]
+    async with world.database.acquire() as connection:
+        await organizers.set_member(
+            connection, second.organizer_id, first.ids["owner"], "manager", None
+        )
+    token, admin = first.tokens["owner"], world.token(role="admin")
+    sent = {"format": "csv", "text": table(f"a,Show,{from_now(days=9)},1,EUR,1")}
+    for one in (token, admin):
+        answer = await world.call("POST", "/v1/events/import", token=one, json=sent)
+        check_problem(answer, 403, "forbidden")
+    whose = {"organizer_id": second.organizer_id}
+    done = await world.call("POST", "/v1/events/import", token=token, json=sent | whose)
+    assert (200, 1) == (done.status, done.body["made"])
+    again = await world.call("POST", "/v1/events/import", token=admin, json=sent | whose)
+    assert (200, 1) == (again.status, again.body["unchanged"])
+    query = f"organizer_id={second.organizer_id}&format=jsonl&limit=1"
+    out = await world.call("GET", f"/v1/events/export?{query}", token=token)
+    assert ["a"] == [msgspec.json.decode(line)["identifier"] for line in out.text.splitlines()]
+    nobody = {"organizer_id": new_id("org")}
+    for one in (token, admin):
+        answer = await world.call("POST", "/v1/events/import", token=one, json=sent | nobody)
+        check_problem(answer, 404, "not_found")
 
 
 async def test_found_by_place_category_and_words(world: World) -> None:

@@ -54,7 +54,7 @@ WORK = {
     "DELETE FROM events": {"coordinator"},
     "DELETE FROM event_search": {"sweeper", "coordinator"},
     "UPDATE event_search SET words = ''": {"coordinator"},
-    "SELECT delete_draft('x', 'y', false)": {"organizer"},
+    "SELECT delete_draft('x', 'y')": {"organizer"},
     "SELECT mend_event_search('', 1)": {"sweeper"},
     "UPDATE bookings SET total_minor = 0": {"persister", "coordinator"},
     "DELETE FROM items": {"persister", "coordinator"},
