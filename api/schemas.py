@@ -162,6 +162,8 @@ class Events(Told, frozen=True, kw_only=True):
     """Events that were made together, in the order in which they were asked for."""
 
     data: list[Event]
+
+
 class MemberPage(Told, frozen=True, kw_only=True):
     """One page of a team, the longest there first."""
 

@@ -302,6 +302,8 @@ def retire(
 
 def _time(moment: dt.datetime | None) -> str:
     return "-" if moment is None else f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
 @events.command("import")
 def import_events(
     file: Annotated[Path, typer.Argument(help="CSV, or events of schema.org as JSON; - is stdin.")],

@@ -43,9 +43,7 @@ async def known(
     return {row["source_id"]: SourceRow(*row) for row in rows}
 
 
-async def note(
-    connection: Connection, organizer_id: str, event_id: str, source_print: str
-) -> None:
+async def note(connection: Connection, organizer_id: str, event_id: str, source_print: str) -> None:
     """Note what the source says of an organizer's event now."""
     await connection.execute(query("note_source"), event_id, source_print, organizer_id)
 

@@ -80,12 +80,7 @@ async def of_organizer(
     rights.judge(standing, Act.SEE, organizer_id, next(iter(only)) if only else None)
     async with tenants.rows_of(services.pools.organizers, organizer_id) as connection:
         found = await organizers.events_of(
-            connection,
-            organizer_id,
-            before_id=before_id,
-            limit=limit + 1,
-            only=only,
-            status=status,
+            connection, organizer_id, before_id=before_id, limit=limit + 1, only=only, status=status
         )
         if not found and await organizers.by_id(connection, organizer_id) is None:
             raise not_found()

@@ -123,9 +123,7 @@ class Import:
             return None
         return Wanted(one, *found)
 
-    async def _change(
-        self, connection: Connection, one: Wanted, origin: imports.SourceRow
-    ) -> None:
+    async def _change(self, connection: Connection, one: Wanted, origin: imports.SourceRow) -> None:
         """Bring the texts of an event that is not the source's alone to what that says."""
         row, names, whose = one.candidate.row, one.candidate.names, self.target.organizer_id
         event, wanted = await events.own(connection, whose, origin.id), one.draft.event

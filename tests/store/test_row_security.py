@@ -149,9 +149,7 @@ async def test_s25_no_draft_of_another_is_taken_away(
         assert not await connection.fetchval(take, event_id, other)
         assert await connection.fetchval(take, event_id, own)
     left = "SELECT id FROM events WHERE id = ANY ($1)"
-    assert [foreign_id] == [
-        row["id"] for row in await database.fetch(left, [event_id, foreign_id])
-    ]
+    assert [foreign_id] == [row["id"] for row in await database.fetch(left, [event_id, foreign_id])]
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await pool.fetchval(take, foreign_id, other)
 
