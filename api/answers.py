@@ -58,6 +58,7 @@ DENIALS = {
     Why.VERSION_WANTED: CODES["precondition_required"],
     Why.VERSION_PASSED: CODES["precondition_failed"],
     Why.WRONG_EVENT: CODES["wrong_event"],
+    Why.NO_DRAFT: CODES["not_a_draft"],
     Why.KEYS_FULL: CODES["too_many_keys"],
     Why.CATCHING_UP: CODES["catching_up"],
     Why.OUTCOME_UNKNOWN: CODES["outcome_unknown"],

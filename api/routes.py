@@ -14,6 +14,7 @@ from api.handlers import (
     accounts,
     availability,
     bookings,
+    catalogue,
     changes,
     devices,
     events,
@@ -368,10 +369,43 @@ ROUTES: tuple[Route, ...] = (
         "POST /v1/events organizer 201", events.create, told.Event, _STORED, body=asked.NewEvent
     ),
     _route(
-        "GET /v1/events?q,category,from,to,limit,after public",
+        "GET /v1/events?q,category,place,from,to,limit,after public",
         events.listing,
         schemas.EventPage,
         _STORED,
+    ),
+    _route(
+        "POST /v1/events/import organizer",
+        catalogue.import_,
+        told.Imported,
+        f"404 not_found 503 shard_recovering {_STORED}",
+        body=asked.EventImport,
+    ),
+    _route(
+        "GET /v1/events/export?organizer_id,format,limit,after staff",
+        catalogue.export,
+        None,
+        f"404 not_found {_STORED}",
+    ),
+    _route(
+        "POST /v1/events/{event_id}/duplicate organizer 201 bare",
+        catalogue.duplicate,
+        told.Event,
+        _LOOK,
+        body=asked.Copy,
+    ),
+    _route(
+        "POST /v1/events/{event_id}/series organizer 201",
+        catalogue.series,
+        schemas.Events,
+        _LOOK,
+        body=asked.Series,
+    ),
+    _route(
+        "DELETE /v1/events/{event_id} organizer 204",
+        catalogue.delete,
+        None,
+        f"404 not_found 409 not_a_draft {_STORED}",
     ),
     _route("GET /v1/events/{event_id}?promo_code public", events.read, told.Event, _LOOK),
     _route(
@@ -491,7 +525,7 @@ ROUTES: tuple[Route, ...] = (
         body=asked.OrganizerName,
     ),
     _route(
-        "GET /v1/organizers/{organizer_id}/events?limit,after staff",
+        "GET /v1/organizers/{organizer_id}/events?status,limit,after staff",
         organizers.list_events,
         schemas.EventPage,
         _TEAM,

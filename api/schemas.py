@@ -181,6 +181,12 @@ class EventPage(Told, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class Events(Told, frozen=True, kw_only=True):
+    """Events that were made together, in the order in which they were asked for."""
+
+    data: list[Event]
+
+
 class MemberPage(Told, frozen=True, kw_only=True):
     """One page of a team, the longest there first."""
 

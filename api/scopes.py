@@ -18,6 +18,7 @@ OPENS: Mapping[str, tuple[str, ...]] = {
     # The organizer's own, drafts and hidden tiers as well; what is everybody's needs no scope.
     "events:read": (
         "GET /v1/events",
+        "GET /v1/events/export",
         "GET /v1/organizers/{organizer_id}/events",
         f"GET {_AT_EVENT}",
         f"GET {_AT_EVENT}/availability",
@@ -26,8 +27,12 @@ OPENS: Mapping[str, tuple[str, ...]] = {
     ),
     "events:write": (
         "POST /v1/events",
+        "POST /v1/events/import",
         "POST /v1/organizers/{organizer_id}/events",
+        f"POST {_AT_EVENT}/duplicate",
+        f"POST {_AT_EVENT}/series",
         f"PATCH {_AT_EVENT}",
+        f"DELETE {_AT_EVENT}",
         f"POST {_AT_EVENT}/publish",
         f"POST {_AT_EVENT}/close",
         f"POST {_AT_EVENT}/reopen",

@@ -43,6 +43,8 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(person.app, name="person")
 shards = typer.Typer(help="The shards, and the servers they live on.", no_args_is_help=True)
 app.add_typer(shards, name="shards")
+events = typer.Typer(help="The catalogue: events in and out as files.", no_args_is_help=True)
+app.add_typer(events, name="events")
 keys = typer.Typer(help="The keys that sign tokens and tickets.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 #: Settings that `evently keys` seals new keys with.
@@ -333,6 +335,50 @@ def retire(
 
 def _time(moment: dt.datetime | None) -> str:
     return "-" if moment is None else f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+@events.command("import")
+def import_events(
+    file: Annotated[Path, typer.Argument(help="CSV, or events of schema.org as JSON; - is stdin.")],
+    organizer: Annotated[str, typer.Option(help="Id; may be left out if there is one.")] = "",
+    form: Annotated[str, typer.Option("--format", help="csv, jsonld or jsonl; by the name.")] = "",
+    timezone: Annotated[str, typer.Option(help="Zone of rows that name none.")] = "UTC",
+    capacity: Annotated[
+        int, typer.Option(min=-1, max=10_000_000, help="Places of rows that name none.")
+    ] = -1,
+    currency: Annotated[str, typer.Option(help="Currency of rows that name none.")] = "",
+    weeks_later: Annotated[
+        int, typer.Option(min=0, max=2_000, help="Move all times: a sample of an old catalogue.")
+    ] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Make nothing, say all.")] = False,
+) -> None:
+    """Make drafts of a catalogue: 0 all were taken, 1 not all, 2 it could not be done."""
+    from evently import catalogue  # noqa: PLC0415
+
+    settings = Settings.load().require("database_url")
+    defaults = catalogue.Defaults(
+        timezone, None if capacity < 0 else capacity, currency.strip().upper(), weeks_later
+    )
+    done = asyncio.run(
+        catalogue.import_file(
+            settings, file, organizer=organizer, form=form, defaults=defaults, is_dry_run=dry_run
+        )
+    )
+    raise typer.Exit(1 if done.refused else 0)
+
+
+@events.command("export")
+def export_events(
+    file: Annotated[Path, typer.Argument(help="Where to; - is stdout.")],
+    organizer: Annotated[str, typer.Option(help="Id; may be left out if there is one.")] = "",
+    form: Annotated[str, typer.Option("--format", help="csv, jsonld or jsonl; by the name.")] = "",
+) -> None:
+    """Write an organizer's events as a table, or as objects of schema.org."""
+    from evently import catalogue  # noqa: PLC0415
+
+    settings = Settings.load().require("database_url")
+    count = asyncio.run(catalogue.export_file(settings, file, organizer=organizer, form=form))
+    typer.echo(f"EXPORT events={count}", err=True)
 
 
 def _examine_log(*, fix: bool) -> None:

@@ -61,6 +61,8 @@ COMMANDS: dict[str, Deed] = {
     "evently person export": "notes itself",
     "evently person erase": "notes itself",
     "evently retention": "notes itself",
+    "evently events import": "notes itself",
+    "evently events export": "reads",
     "evently redis-log check": "reads",
     "evently redis-log fix": "offline",
     "evently redis-log rewrite": "acts",

@@ -4,9 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from store.sql import query
 from store.tenants import Connection
+
+#: What of an event is text, and may be changed at any time.
+TEXTS = (
+    "name",
+    "description",
+    "category",
+    "venue",
+    "slug",
+    "summary",
+    "image",
+    "image_alt",
+    "address",
+    "place",
+    "access_notes",
+    "languages",
+)
 
 
 async def alone(connection: Connection, event_id: str) -> None:
@@ -19,12 +36,30 @@ async def alone(connection: Connection, event_id: str) -> None:
     await connection.execute(query("lock_event"), event_id)
 
 
+class Times(NamedTuple):
+    """The times of a draft."""
+
+    timezone: str
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+    doors_at: dt.datetime | None
+    sale_opens_at: dt.datetime
+    sale_closes_at: dt.datetime
+
+
+class Doors(NamedTuple):
+    """When the doors are to open from now on; None: that is not told."""
+
+    at: dt.datetime | None
+
+
 async def change(
     connection: Connection,
     organizer_id: str,
     event_id: str,
     *,
     texts: Mapping[str, str | None],
+    doors: Doors | None = None,
     is_draft: bool,
     draft_closes_at: dt.datetime | None = None,
     draft_capacities: Mapping[int, int] | None = None,
@@ -33,7 +68,9 @@ async def change(
     Change an event of an organizer, within the transaction of `alone`.
 
     Args:
-        texts: New name, description, category and venue; None leaves one as it is.
+        texts: New texts by the names of `TEXTS`; None, or a name left out, leaves one as it is.
+
+        doors: Left as they are if None.
 
         is_draft: Whether it must be a draft that nobody has begun to publish.
 
@@ -42,9 +79,15 @@ async def change(
     Returns:
         False if the event is no such draft any more; then nothing is changed.
     """
-    words = (texts["name"], texts["description"], texts["category"], texts["venue"])
     changed = await connection.fetchval(
-        query("change_event"), event_id, *words, draft_closes_at, is_draft, organizer_id
+        query("change_event"),
+        event_id,
+        draft_closes_at,
+        is_draft,
+        doors is not None,
+        doors and doors.at,
+        *(texts.get(name) for name in TEXTS),
+        organizer_id,
     )
     if changed is None:
         return False
@@ -57,6 +100,13 @@ async def change(
             organizer_id,
         )
     return True
+
+
+async def move_draft(
+    connection: Connection, organizer_id: str, event_id: str, times: Times
+) -> None:
+    """Change the times of a draft that nobody has begun to publish, within that transaction."""
+    await connection.execute(query("move_draft"), event_id, *times, organizer_id)
 
 
 async def begin_publishing(connection: Connection, organizer_id: str, event_id: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from engine.ids import new_id
+from store import events
 from store.events import Event
 from store.sql import Executor, query
 from store.tenants import Connection
@@ -219,29 +220,26 @@ async def take_invitation(
     return TeamPlace(organizer_id, row["role"], event_ids)
 
 
-async def own_event(connection: Connection, organizer_id: str, event_id: str) -> Event | None:
-    """Find an event of an organizer; others' are not there."""
-    row = await connection.fetchrow(query("own_event"), organizer_id, event_id)
-    return None if row is None else Event(**row)
-
-
 async def events_of(
     connection: Connection,
     organizer_id: str,
     *,
-    before: tuple[dt.datetime, str],
+    before_id: str,
     limit: int,
     only: frozenset[str] | None = None,
+    status: str | None = None,
 ) -> list[Event]:
     """
     Return a page of an organizer's events, drafts as well, newest first.
 
     Args:
-        before: Continues before (created_at, id).
+        before_id: Continues before the event of this id; "" begins.
 
         only: Ids of those that may be shown; None for all.
+
+        status: Shows those that are this; None for all.
     """
     rows = await connection.fetch(
-        query("events_of_organizer"), organizer_id, *before, limit, only and sorted(only)
+        query("events_of_organizer"), organizer_id, before_id, limit, only and sorted(only), status
     )
-    return [Event(**row) for row in rows]
+    return await events.by_ids(connection, [row["id"] for row in rows], organizer_id)

@@ -67,9 +67,11 @@ _GRANTS = {
         "INSERT ON events, tiers, sections, promos",
         "INSERT, UPDATE, DELETE ON team_members, team_invitations",
         "UPDATE (name) ON organizers",
-        "UPDATE (name, description, category, venue, sale_closes_at, publishing_at, version)"
-        " ON events",
+        "UPDATE (name, description, category, venue, slug, summary, image, image_alt, address,"
+        " place, access_notes, languages, timezone, starts_at, ends_at, doors_at, sale_opens_at,"
+        " sale_closes_at, publishing_at, version, source_print) ON events",
         "UPDATE (capacity) ON tiers",
+        "EXECUTE ON FUNCTION delete_draft",
         "INSERT ON outbox",
         "SELECT (id, organizer_id, made_by, name, scopes, prefix, created_at, expires_at,"
         " last_used_at, revoked_at), INSERT, UPDATE (revoked_at) ON api_keys",
@@ -99,7 +101,13 @@ _GRANTS = {
         "UPDATE ON events, tiers",
         "UPDATE (state, reason, changed_at) ON shard_epoch",
     ),
-    "sweeper": ("SELECT ON shard_epoch", "SELECT (shard) ON redo", _REIGN),
+    "sweeper": (
+        "SELECT ON shard_epoch",
+        "SELECT (shard) ON redo",
+        _REIGN,
+        "SELECT, DELETE ON event_search",
+        "EXECUTE ON FUNCTION mend_event_search",
+    ),
     "coordinator": ("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public",),
     "reader": ("SELECT ON ALL TABLES IN SCHEMA public",),
 }

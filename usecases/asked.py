@@ -20,6 +20,8 @@ from usecases.text import DECLARED_AS, Kind
 Moment = Annotated[dt.datetime, Meta(tz=True)]
 #: Scans that one upload may have.
 SCANS_MAX = 100
+#: Dates of a series that are made at once.
+SERIES_DATES_MAX = 100
 
 
 def _text(kind: Kind, most: int, *, least: int = 0, **schema: str) -> Meta:
@@ -39,6 +41,14 @@ Name = Annotated[str, _text(Kind.LINE, 100, least=1)]
 OptionalLine = Annotated[str, _text(Kind.LINE, 200)]
 Category = Annotated[str, _text(Kind.LINE, 100)]
 Description = Annotated[str, _text(Kind.LINES, 10_000)]
+Slug = Annotated[str, _text(Kind.SLUG, 200)]
+Summary = Annotated[str, _text(Kind.LINE, 300)]
+WebAddress = Annotated[str, _text(Kind.URL, 2_000, description="http or https")]
+PostalAddress = Annotated[str, _text(Kind.LINES, 500)]
+AccessNotes = Annotated[str, _text(Kind.LINES, 2_000)]
+#: A tag of BCP 47.
+Language = Annotated[str, _text(Kind.LANGUAGE, 35, least=2, description="as `en`, `pt-BR`")]
+Languages = Annotated[list[Language], Meta(max_length=20)]
 #: An address that is looked up: one that is none is nobody's.
 AddressOf = Annotated[str, _text(Kind.WORD, 254, least=3)]
 Id = Annotated[str, _text(Kind.WORD, 64)]
@@ -75,10 +85,6 @@ class Login(Asked, frozen=True, kw_only=True):
 
 #: What a letter carries that opens something once.
 LetterTokenText = Annotated[str, _text(Kind.WORD, 100, least=1)]
-#: BCP 47, as `de` or `pt-BR`.
-Language = Annotated[
-    str, Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}\Z", extra={DECLARED_AS: Kind.WORD})
-]
 
 
 class Refresh(Asked, frozen=True, kw_only=True):
@@ -131,6 +137,8 @@ class LetterToken(Asked, frozen=True, kw_only=True):
     """The token of a letter to an address, which proves whose that is."""
 
     token: LetterTokenText
+
+
 #: The token of a sign-in under way.
 FlowToken = Annotated[str, _text(Kind.WORD, 1_024, least=1)]
 
@@ -312,10 +320,27 @@ class NewEvent(Asked, frozen=True, kw_only=True):
     description: Description = ""
     category: Category = ""
     venue: OptionalLine = ""
+    #: How it is named in the address of its page; after its name if left out.
+    slug: Slug = ""
+    #: What stands in a list.
+    summary: Summary = ""
+    #: Web address of a picture, and what it shows to who cannot see it.
+    image: WebAddress = ""
+    image_alt: Summary = ""
+    #: Of the venue, in lines as on a letter.
+    address: PostalAddress = ""
+    #: Town or district, by which it is found.
+    place: Category = ""
+    #: What people with disabilities want to know before they come.
+    access_notes: AccessNotes = ""
+    #: That the texts are in.
+    languages: Languages = []
     #: IANA name of the venue's zone.
     timezone: Id = "UTC"
     #: In the future.
     starts_at: Moment
+    #: Not after the start.
+    doors_at: Moment | None = None
     #: Nothing is sold from then on, but by tiers that say so. Without it: a day after the start.
     ends_at: Moment | None = None
     sale_opens_at: Moment | None = None
@@ -473,8 +498,59 @@ class EventChange(Asked, frozen=True, kw_only=True):
     description: Description | None = None
     category: Category | None = None
     venue: OptionalLine | None = None
+    slug: Slug | None = None
+    summary: Summary | None = None
+    image: WebAddress | None = None
+    image_alt: Summary | None = None
+    address: PostalAddress | None = None
+    place: Category | None = None
+    access_notes: AccessNotes | None = None
+    languages: Languages | None = None
+    #: These four of a draft alone. With its start move end and doors, and the end of a sale that
+    #: ends with it, unless they are given as well.
+    timezone: Id | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+    sale_opens_at: Moment | None = None
+    #: Null: it is not told any more.
+    doors_at: Moment | msgspec.UnsetType | None = msgspec.UNSET
     sale_closes_at: Moment | None = None
     tiers: Annotated[list[TierChange], Meta(max_length=100)] = []
+
+
+class Copy(Asked, frozen=True, kw_only=True):
+    """A copy of an event, which is a draft; all its times move with its start."""
+
+    #: In the future; as that of the event if left out.
+    starts_at: Moment | None = None
+    name: ShortText | None = None
+
+
+class Series(Asked, frozen=True, kw_only=True):
+    """Further dates of an event: a draft for each, alike but for its times."""
+
+    #: In the future, each once.
+    starts: Annotated[list[Moment], Meta(min_length=1, max_length=SERIES_DATES_MAX)]
+
+
+class EventImport(Asked, frozen=True, kw_only=True):
+    """Events of another catalogue, as text of a file, and what is missing in it."""
+
+    #: Whose the events become; may be left out by who makes events for one organizer alone.
+    organizer_id: Id | None = None
+    #: `jsonl`: one object of schema.org a line; `jsonld`: one, an array, or a `@graph` of them.
+    format: Literal["csv", "jsonld", "jsonl"]
+    text: Annotated[str, Meta(min_length=1, max_length=4_000_000, extra={DECLARED_AS: Kind.WORD})]
+    #: Say what would become of each event, and make none.
+    dry_run: bool = False
+    #: Zone of those that name none.
+    timezone: Id = "UTC"
+    #: Places of those that do not say how many they have; without it they are refused.
+    capacity: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
+    #: Of prices that name none, ISO 4217.
+    currency: Annotated[str, _text(Kind.CURRENCY, 8)] = ""
+    #: All times are later by so many weeks: an old catalogue may serve as a sample.
+    weeks_later: Annotated[int, Meta(ge=0, le=2_000)] = 0
 
 
 class Reopening(Asked, frozen=True, kw_only=True):

@@ -7,15 +7,18 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from engine.commands import Reopen, SetCapacity
 from engine.emptier import Emptier
 from engine.engine import ALL_TIERS
 from engine.outcomes import Applied, Refused
 from engine.status import Status
 from store import changes, events, seats, tenants
-from usecases import acts, told
+from usecases import acts, draft_times, told
 from usecases.asked import EventChange
 from usecases.denials import Denied, Why, as_value, granted, invalid, not_found
+from usecases.drafts import doors_before, tags
 from usecases.events import again, as_loaded, not_its_seats, own, seats_of_tiers, view, view_of
 from usecases.moments import in_utc, moment_of, ms_of, over_at
 from usecases.present import as_sold, is_untouched
@@ -24,7 +27,6 @@ from usecases.services import Services
 from usecases.tokens import Principal
 
 _AFTER_END = "is after the event's end"
-_TEXTS = ("name", "description", "category", "venue")
 _HALF_PUBLISHED = "Its publishing has begun and is not through: publish it again, then change it."
 
 
@@ -78,22 +80,27 @@ async def _changed(
         act.before = _before(now, tiers, asked)
         seated = seats_of_tiers(map(as_loaded, await seats.of_event(connection, event.id)))
         capacities = _capacities(rows, seated, asked)
-        if closes_at is not None and ms_of(closes_at) <= ms_of(event.sale_opens_at):
+        opens_at = asked.sale_opens_at or event.sale_opens_at
+        if closes_at is not None and ms_of(closes_at) <= ms_of(in_utc("sale_opens_at", opens_at)):
             raise invalid("/sale_closes_at", "is not after sale_opens_at")
         is_draft = is_untouched(event)
-        if closes_at is not None and is_draft:
+        times = _draft_times(event, rows, asked, is_draft=is_draft)
+        if closes_at is not None and is_draft and times is None:
             _require_within(event, rows, closes_at)
+        texts, doors = _texts(asked), None if times else _doors(event, asked)
         if not is_draft:
             # A seated tier has the capacity that it was asked to have.
             free = {no: places for no, places in capacities.items() if no not in seated}
             outcome = await _change_sale(services, event, free, closes_at)
-        texts = {name: getattr(asked, name) for name in _TEXTS}
-        if is_draft or any(text is not None for text in texts.values()):
+        if times is not None:
+            await changes.move_draft(connection, event.organizer_id, event.id, times)
+        if is_draft or doors or any(text is not None for text in texts.values()):
             is_changed = await changes.change(
                 connection,
                 event.organizer_id,
                 event.id,
                 texts=texts,
+                doors=doors,
                 is_draft=is_draft,
                 draft_closes_at=closes_at if is_draft else None,
                 draft_capacities=capacities if is_draft else None,
@@ -107,7 +114,7 @@ async def _changed(
 def _wish(asked: EventChange, closes_at: dt.datetime | None) -> dict[str, Any]:
     """Return what is to change, by name."""
     wish: dict[str, Any] = {
-        name: getattr(asked, name) for name in _TEXTS if getattr(asked, name) is not None
+        name: getattr(asked, name) for name in changes.TEXTS if getattr(asked, name) is not None
     }
     if closes_at is not None:
         wish["sale_closes_at"] = closes_at
@@ -118,13 +125,40 @@ def _wish(asked: EventChange, closes_at: dt.datetime | None) -> dict[str, Any]:
 
 def _before(now: events.Event, tiers: Sequence[events.Tier], asked: EventChange) -> dict[str, Any]:
     """Return what stands now where something is to change."""
-    before = {name: getattr(now, name) for name in _TEXTS if getattr(asked, name) is not None}
+    before = {
+        name: getattr(now, name) for name in changes.TEXTS if getattr(asked, name) is not None
+    }
     if asked.sale_closes_at is not None:
         before["sale_closes_at"] = now.sale_closes_at
     if asked.tiers:
         wanted = {tier.id for tier in asked.tiers}
         before["capacities"] = {tier.id: tier.capacity for tier in tiers if tier.id in wanted}
     return before
+
+
+def _draft_times(
+    event: events.Event, rows: list[events.Tier], asked: EventChange, *, is_draft: bool
+) -> changes.Times | None:
+    """Return the times that a draft is to have; None if they stay; deny others than drafts."""
+    name = draft_times.first_of_drafts(asked)
+    if name is None:
+        return None
+    if not is_draft:
+        raise invalid(f"/{name}", "is that of a sale that has begun: only a draft's can be changed")
+    return draft_times.changed(event, rows, asked)
+
+
+def _texts(asked: EventChange) -> dict[str, str | None]:
+    """Return the texts that are to change; None for those that stay."""
+    texts = {name: getattr(asked, name) for name in changes.TEXTS}
+    return texts | {"languages": None if asked.languages is None else tags(asked.languages)}
+
+
+def _doors(event: events.Event, asked: EventChange) -> changes.Doors | None:
+    """Return when the doors are to open from now on; None leaves them as they are."""
+    if isinstance(asked.doors_at, msgspec.UnsetType):
+        return None
+    return changes.Doors(doors_before(event.starts_at, asked.doors_at))
 
 
 async def _change_sale(

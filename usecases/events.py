@@ -1,9 +1,7 @@
-"""Events as they are found and shown, and their publication."""
+"""Events as they are shown, and their publication."""
 
 from __future__ import annotations
 
-import asyncio
-import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
 from hashlib import blake2b
 
@@ -11,19 +9,19 @@ import msgspec
 
 from engine.commands import Promo, Publish, TierStock
 from engine.engine import ALL_TIERS
-from engine.errors import OutcomeUnknown, ShardUnavailable
 from engine.ids import is_id
 from engine.outcomes import Applied, Refused
 from engine.records import Rules
 from engine.seats import Section
 from engine.status import Status
-from store import changes, events, organizers, seats, tenants
+from store import changes, events, seats, tenants
 from store.pool import Database
 from store.tenants import Connection
 from usecases import acts, rights, told
 from usecases.asked import Money
 from usecases.catalog import Known
 from usecases.denials import as_value, granted, invalid, not_found
+from usecases.links import slug_of
 from usecases.moments import ms_of, over_at
 from usecases.present import as_sold
 from usecases.rights import Act
@@ -122,35 +120,6 @@ def not_its_seats(count: int) -> str:
     return f"is not its number of seats, {count}; to sell fewer, block some"
 
 
-async def published(
-    services: Services,
-    *,
-    after: tuple[dt.datetime, str],
-    limit: int,
-    text: str | None,
-    category: str | None,
-    starts_from: dt.datetime | None,
-    starts_before: dt.datetime | None,
-) -> told.Page[told.Event]:
-    """Return a page of published events by start, of those that match."""
-    pool = services.pools.search
-    found = await events.published(
-        pool,
-        after=after,
-        text=text,
-        category=category,
-        starts_from=starts_from,
-        starts_before=starts_before,
-        limit=limit + 1,
-    )
-    page = found[:limit]
-    tiers = await events.tiers_of(pool, [event.id for event in page])
-    rows = await asyncio.gather(*(_on_sale(services, one, tiers.get(one.id, [])) for one in page))
-    views = [view(event, _shown(its)) for event, its in rows if event.status != "draft"]
-    last = (page[-1].starts_at, page[-1].id) if len(found) > limit else None
-    return told.Page(views, last)
-
-
 @as_value
 async def read(
     services: Services, person: Principal | None, event_id: str, promo_code: str
@@ -169,30 +138,8 @@ async def read(
         raise not_found()
     if code != ALL_TIERS:
         promos = await events.promos_of(services.pools.events, event.id) if code else []
-        tiers = _shown(tiers, {no for one in promos if one.code == code for no in one.tier_nos})
+        tiers = shown(tiers, {no for one in promos if one.code == code for no in one.tier_nos})
     return told.Seen(view(event, tiers), bool(code))
-
-
-async def _as_known(
-    services: Services, event: events.Event, tiers: Sequence[events.Tier]
-) -> tuple[events.Event, Sequence[events.Tier]]:
-    """Return an event of its organizer's list as Redis has it, or as PostgreSQL if it is away."""
-    try:
-        return await as_sold(services.engine, event, tiers)
-    except (ShardUnavailable, OutcomeUnknown):
-        return event, tiers
-
-
-async def _on_sale(
-    services: Services, event: events.Event, tiers: Sequence[events.Tier]
-) -> tuple[events.Event, Sequence[events.Tier]]:
-    """Return an event of a list; one that PostgreSQL takes for a draft as Redis has it."""
-    if event.status == "draft":
-        try:
-            return await as_sold(services.engine, event, tiers)
-        except (ShardUnavailable, OutcomeUnknown):
-            pass  # Nobody can tell: the list goes on without it.
-    return event, tiers
 
 
 async def unlocking(
@@ -225,7 +172,7 @@ async def own(services: Services, person: Principal, event_id: str, act: Act) ->
 
 async def again(connection: Connection, event: events.Event) -> events.Event:
     """Return the event's row as it is now, within its organizer's transaction."""
-    found = await organizers.own_event(connection, event.organizer_id, event.id)
+    found = await events.own(connection, event.organizer_id, event.id)
     if found is None:
         raise not_found()
     return found
@@ -237,36 +184,6 @@ async def view_of(services: Services, event: events.Event) -> told.Event:
         event = await again(connection, event)
         tiers = (await events.tiers_of(connection, [event.id]))[event.id]
     return view(*await as_sold(services.engine, event, tiers))
-
-
-@as_value
-async def of_organizer(
-    services: Services,
-    person: Principal,
-    organizer_id: str,
-    *,
-    before: tuple[dt.datetime, str],
-    limit: int,
-) -> told.Page[told.Event]:
-    """Return a page of an organizer's events, drafts as well, those made last first."""
-    standing = await services.standings.of(person)
-    place = standing.places.get(organizer_id)
-    only = place.event_ids if place is not None and not standing.is_admin else None
-    # Who is confined to some events sees those.
-    rights.judge(standing, Act.SEE, organizer_id, next(iter(only)) if only else None)
-    async with tenants.rows_of(services.pools.organizers, organizer_id) as connection:
-        found = await organizers.events_of(
-            connection, organizer_id, before=before, limit=limit + 1, only=only
-        )
-        if not found and await organizers.by_id(connection, organizer_id) is None:
-            raise not_found()
-        page = found[:limit]
-        tiers = await events.tiers_of(connection, [event.id for event in page])
-    rows = await asyncio.gather(
-        *(_as_known(services, event, tiers.get(event.id, [])) for event in page)
-    )
-    last = (page[-1].created_at, page[-1].id) if len(found) > limit else None
-    return told.Page([view(*row) for row in rows], last)
 
 
 def as_loaded(section: seats.Section) -> Section:
@@ -307,7 +224,7 @@ def leads(person: Principal | None) -> bool:
     return person is not None and person.role in {"admin", "organizer", "staff"}
 
 
-def _shown(tiers: Sequence[events.Tier], unlocked: Collection[int] = ()) -> list[events.Tier]:
+def shown(tiers: Sequence[events.Tier], unlocked: Collection[int] = ()) -> list[events.Tier]:
     """Leave out the hidden tiers that are not unlocked."""
     return [tier for tier in tiers if not tier.is_hidden or tier.tier_no in unlocked]
 
@@ -322,9 +239,18 @@ def view(event: events.Event, tiers: Sequence[events.Tier]) -> told.Event:
         description=event.description,
         category=event.category,
         venue=event.venue,
+        slug=event.slug or slug_of(event.name) or "event",
+        summary=event.summary,
+        image=event.image,
+        image_alt=event.image_alt,
+        address=event.address,
+        place=event.place,
+        access_notes=event.access_notes,
+        languages=event.languages.split(),
         timezone=event.timezone,
         starts_at=event.starts_at,
         ends_at=event.ends_at,
+        doors_at=event.doors_at,
         sale_opens_at=event.sale_opens_at,
         sale_closes_at=event.sale_closes_at,
         max_per_user=event.person_max,

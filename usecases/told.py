@@ -269,9 +269,20 @@ class Event(Told, frozen=True, kw_only=True):
     description: str
     category: str
     venue: str
+    #: Never empty: after the name if the event has none of its own.
+    slug: str
+    summary: str
+    image: str
+    image_alt: str
+    address: str
+    place: str
+    access_notes: str
+    #: Tags of BCP 47.
+    languages: list[str]
     timezone: str
     starts_at: dt.datetime
     ends_at: dt.datetime
+    doors_at: dt.datetime | None
     sale_opens_at: dt.datetime
     sale_closes_at: dt.datetime
     max_per_user: int
@@ -286,6 +297,34 @@ class Event(Told, frozen=True, kw_only=True):
     #: Null: a hundredth of the time until the sale ends, 24 hours at most, 15 minutes at least.
     offer_ttl_s: int | None
     tiers: list[Tier]
+
+
+class RowProblem(Told, frozen=True, kw_only=True):
+    """What is wrong with one row of an import."""
+
+    #: From 1: of a table the line as spreadsheets number it, else the object.
+    row: int
+    #: As the file names it; empty if it is the whole row.
+    field: str
+    detail: str
+    #: Whether the row is not taken; else the event is, without what is named.
+    is_refused: bool
+
+
+class Imported(Told, frozen=True, kw_only=True):
+    """What became of the rows of an import, or would become of them."""
+
+    is_dry_run: bool
+    #: Rows of the file, and events in them; what is none (a place, an organizer) is passed over.
+    rows: int
+    events: int
+    #: Drafts that were made; events that the source has changed; that were there as they are.
+    made: int
+    changed: int
+    unchanged: int
+    #: Rows that were not taken, and why.
+    refused: int
+    problems: list[RowProblem]
 
 
 def edition(event: Event) -> str:

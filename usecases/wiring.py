@@ -249,9 +249,12 @@ def _keyring(options: Options, pool: Pool) -> Keyring:
 async def _pools(options: Options) -> Pools:
     """Return the connections, none of which is open yet."""
 
-    async def make(connections_max: int, timeout_ms: int) -> Pool:
+    async def make(connections_max: int, timeout_ms: int, *, plans_anew: bool = False) -> Pool:
         return await create_pool(
-            options.database_url, connections_max=connections_max, timeout_ms=timeout_ms
+            options.database_url,
+            connections_max=connections_max,
+            timeout_ms=timeout_ms,
+            plans_anew=plans_anew,
         )
 
     return Pools(
@@ -262,7 +265,9 @@ async def _pools(options: Options) -> Pools:
         organizers=await make(
             options.database_organizers_pool_max, options.database_organizers_timeout_ms
         ),
-        search=await make(options.database_search_pool_max, options.database_search_timeout_ms),
+        search=await make(
+            options.database_search_pool_max, options.database_search_timeout_ms, plans_anew=True
+        ),
         callers=await make(CALLERS_CONNECTIONS_MAX, options.database_sign_in_timeout_ms),
     )
 

@@ -8,10 +8,10 @@ import msgspec
 from aiohttp import web
 
 from api.answers import PERSONAL, answer, answer_nothing, answer_page, problem_of
-from api.http import PRINCIPAL, SERVICES, page_limit, page_start, read_body
-from api.problems import Problem
+from api.http import PRINCIPAL, SERVICES, page_limit, page_start, query_once, read_body
+from api.problems import Problem, invalid
 from api.schemas import EventPage, InvitationPage, MemberPage
-from usecases import drafts, events, teams
+from usecases import discovery, drafts, teams
 from usecases.asked import Invite, NewEvent, OrganizerName, TeamPlace
 from usecases.denials import Denied
 from usecases.services import Services
@@ -22,6 +22,7 @@ _PLACE = msgspec.json.Decoder(TeamPlace)
 _INVITE = msgspec.json.Decoder(Invite)
 _NEW_EVENT = msgspec.json.Decoder(NewEvent)
 _LONG_AGO = (dt.datetime(1970, 1, 1, tzinfo=dt.UTC), "")
+_STATES = ("draft", "published", "closed", "cancelled")
 
 
 async def mine(request: web.Request) -> web.StreamResponse | Problem:
@@ -42,12 +43,17 @@ async def rename(request: web.Request) -> web.StreamResponse | Problem:
 
 async def list_events(request: web.Request) -> web.StreamResponse | Problem:
     """
-    List an organizer's events, drafts as well, those made last first.
+    List an organizer's events, drafts as well, those made last first; of one `status`, if asked.
 
     Whose place on the team is for some events sees those.
     """
-    limit, before = page_limit(request), page_start(request)
-    page = await events.of_organizer(*_of(request), before=before, limit=limit)
+    limit, before_id = page_limit(request), page_start(request)[1]
+    status = query_once(request, "status")
+    if status is not None and status not in _STATES:
+        raise invalid("/query/status", f"must be one of {', '.join(_STATES)}")
+    page = await discovery.of_organizer(
+        *_of(request), before_id=before_id, limit=limit, status=status
+    )
     return answer_page(EventPage, page, PERSONAL)
 
 

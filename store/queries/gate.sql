@@ -65,15 +65,26 @@ WHERE events.id = new.id;
 SELECT pg_advisory_xact_lock(1163282297, hashtext($1));
 
 -- change_event --
--- An organizer's change of what is PostgreSQL's own; of a draft alone ($7) the sale's end as well.
+-- An organizer's change of what is PostgreSQL's own; of a draft alone ($3) the sale's end as well.
 UPDATE events
 SET version = version + 1,
-    name = coalesce($2, name), description = coalesce($3, description),
-    category = coalesce($4, category), venue = coalesce($5, venue),
-    sale_closes_at = coalesce($6, sale_closes_at)
-WHERE id = $1 AND organizer_id = $8
-  AND (NOT $7::boolean OR (status = 'draft' AND publishing_at IS NULL))
+    sale_closes_at = coalesce($2, sale_closes_at),
+    doors_at = CASE WHEN $4 THEN $5 ELSE doors_at END,
+    name = coalesce($6, name), description = coalesce($7, description),
+    category = coalesce($8, category), venue = coalesce($9, venue), slug = coalesce($10, slug),
+    summary = coalesce($11, summary), image = coalesce($12, image),
+    image_alt = coalesce($13, image_alt), address = coalesce($14, address),
+    place = coalesce($15, place), access_notes = coalesce($16, access_notes),
+    languages = coalesce($17, languages)
+WHERE id = $1 AND organizer_id = $18
+  AND (NOT $3::boolean OR (status = 'draft' AND publishing_at IS NULL))
 RETURNING version;
+
+-- move_draft --
+UPDATE events
+SET timezone = $2, starts_at = $3, ends_at = $4, doors_at = $5, sale_opens_at = $6,
+    sale_closes_at = $7
+WHERE id = $1 AND organizer_id = $8 AND status = 'draft' AND publishing_at IS NULL;
 
 -- change_draft_tiers --
 UPDATE tiers SET capacity = new.capacity

@@ -17,23 +17,12 @@ WHERE account.id = $1
 ORDER BY member.role, member.added_at, member.organizer_id
 LIMIT 200;
 
--- own_event --
-SELECT id, organizer_id, shard, status::text AS status, name, description, category, venue,
-       timezone, currency, starts_at, ends_at, sale_opens_at, sale_closes_at, person_max, version,
-       created_at, published_at, waitlist_policy::text AS waitlist_policy, waitlist_patience_ms,
-       transfers, offer_ttl_ms, publishing_at
-FROM events WHERE id = $2 AND organizer_id = $1;
-
 -- events_of_organizer --
--- One page, newest first; of some events alone, if $5 names them.
-SELECT id, organizer_id, shard, status::text AS status, name, description, category, venue,
-       timezone, currency, starts_at, ends_at, sale_opens_at, sale_closes_at, person_max, version,
-       created_at, published_at, waitlist_policy::text AS waitlist_policy, waitlist_patience_ms,
-       transfers, offer_ttl_ms, publishing_at
-FROM events
-WHERE organizer_id = $1 AND (created_at, id) < ($2, $3)
-  AND ($5::text[] IS NULL OR id = ANY ($5))
-ORDER BY created_at DESC, id DESC LIMIT $4;
+-- One page, newest first; of some events alone, if $4 names them, or of one state, if $5 does.
+SELECT id FROM events
+WHERE organizer_id = $1 AND ($2 = '' OR id < $2)
+  AND ($4::text[] IS NULL OR id = ANY ($4)) AND ($5::text IS NULL OR status::text = $5)
+ORDER BY id DESC LIMIT $3;
 
 -- organizers_of --
 SELECT organizer.id, organizer.name, organizer.created_at, member.role::text AS role,

@@ -159,7 +159,7 @@ async def test_change_oneself(world: World) -> None:
     before = await world.state()
     for bad, pointer in (
         ({"language": "d"}, "/language"),
-        ({"language": "de\n"}, "/language"),
+        ({"language": "de\nen"}, "/language"),
         ({"name": ""}, "/name"),
         ({"email": "a@b.org"}, "/email"),
         ({"role": "admin"}, "/role"),

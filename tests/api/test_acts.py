@@ -272,9 +272,7 @@ async def acts_of(world: World, *subjects: str) -> list[tuple[str, str, Any, Any
         "SELECT actor, act, before, after FROM acts WHERE subject = ANY ($1) ORDER BY id",
         list(subjects),
     )
-    return [
-        (row["actor"], row["act"], *map(parsed, (row["before"], row["after"]))) for row in rows
-    ]
+    return [(row["actor"], row["act"], *map(parsed, (row["before"], row["after"]))) for row in rows]
 
 
 async def test_s42_acts_on_a_team(world: World) -> None:

@@ -151,6 +151,8 @@ async def test_s40_never_another_organizers(world: World) -> None:
                 ("POST", f"{at}/holds"),
                 ("POST", f"{at}/seats/block"),
                 ("PATCH", at),
+                ("POST", f"{at}/duplicate"),
+                ("DELETE", at),
                 ("POST", f"{at}/scans"),
             ):
                 check_problem(

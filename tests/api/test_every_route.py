@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from engine.emptier import Emptier
 from engine.ids import new_id
 from engine.shard import Shard
 from engine.sweeper import Sweeper
-from evently.embedded import ValkeyServer
 from tests.api.authenticator import Authenticator
 from tests.api.keepers import keeper
 from tests.api.provider import TwistedProvider
@@ -72,6 +70,7 @@ async def test_f23_every_route_with_the_users_of_redis(world: World, serve: Serv
     await sit_down(walk, boss)
     await make_keys(walk, event)
     await change_and_cancel(walk, event, boss)
+    await keep_a_catalogue(walk)
     await run_a_team(walk)
     await sign_in_otherwise(walk, serve)
     await take_leave(walk)
@@ -271,6 +270,22 @@ async def change_and_cancel(walk: Walk, event: Event, boss: str) -> None:
     cancelled = await walk.go("POST", "/v1/events/{event_id}/cancel", own_id, token=boss)
     assert 0 == cancelled.body["places_left"]
     await walk.go("GET", "/v1/events/{event_id}/cancel", own_id, token=boss)
+
+
+async def keep_a_catalogue(walk: Walk) -> None:
+    """Import, list, copy, repeat, export and delete drafts."""
+    boss = await walk.world.organizer()
+    rows = f"name,starts_at,price,currency,capacity\nShow,{from_now(days=9)},0,EUR,5"
+    sent = {"format": "csv", "text": rows}
+    await walk.go("POST", "/v1/events/import", token=boss, json=sent)
+    house = (await walk.go("GET", "/v1/organizers", token=boss)).body["data"][0]["id"]
+    path = "/v1/organizers/{organizer_id}/events"
+    [draft] = (await walk.go("GET", path, house, token=boss)).body["data"]
+    later = {"starts": [from_now(days=10)]}
+    await walk.go("POST", "/v1/events/{event_id}/series", draft["id"], token=boss, json=later)
+    copy = await walk.go("POST", "/v1/events/{event_id}/duplicate", draft["id"], token=boss)
+    await walk.go("GET", "/v1/events/export", token=boss)
+    await walk.go("DELETE", "/v1/events/{event_id}", copy.body["id"], token=boss)
 
 
 async def run_a_team(walk: Walk) -> None:

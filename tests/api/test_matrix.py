@@ -59,7 +59,8 @@ PLAIN = {
     "seat_ids",  # Seats are numbered within their event.
     "tier",  # Of a new event's section: one of its own tiers, by name.
     "tiers",  # The same, of a new promo code.
-    *("scopes", "only"),
+    *("scopes", "only", "status", "format", "text"),
+    *("slug", "summary", "image", "image_alt", "address", "place", "access_notes", "languages"),
     *("actor", "subject", "act"),  # Of the log of acts, which is an admin's.
     "bookings",  # What becomes of one's own.
     "code of a new promo",
@@ -198,6 +199,13 @@ BODIES: dict[type, Callable[[Values], Any]] = {
     asked.NewDevice: lambda _: {"gate": "a"},
     asked.Enrolment: lambda _: {"code": "AAAAA-AAAAA"},
     asked.NewEvent: lambda _: event_asked("New"),
+    asked.Copy: lambda _: {},
+    asked.Series: lambda _: {"starts": [soon()]},
+    asked.EventImport: lambda v: {
+        "organizer_id": _value(v, "organizer_id"),
+        "format": "csv",
+        "text": f"name,starts_at,price,currency,capacity\nNew,{soon()},1,EUR,5",
+    },
     asked.Join: lambda v: {"tier_id": _value(v, "tier_id"), "quantity": 1},
     asked.CancelBooking: lambda v: {"ticket_ids": [_value(v, "ticket_ids")], "version": 1},
     asked.Scan: lambda v: {"event_id": _value(v, "event_id")},

@@ -378,9 +378,7 @@ async def test_s43_the_last_admin_stays(world: World) -> None:
     owner = "INSERT INTO team_members (organizer_id, user_id, role) VALUES ($1, $2, 'owner')"
     await world.database.execute(owner, house, one.id)
     token = world.token(one.id, version=99)
-    check_problem(
-        await world.call("DELETE", "/v1/me", token=token, json=sent), 409, "last_owner"
-    )
+    check_problem(await world.call("DELETE", "/v1/me", token=token, json=sent), 409, "last_owner")
     await world.database.execute(owner, house, other.id)
     assert 200 == (await world.call("DELETE", "/v1/me", token=token, json=sent)).status
     assert "user" == await world.database.fetchval("SELECT role FROM users WHERE id = $1", one.id)

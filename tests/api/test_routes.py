@@ -30,6 +30,7 @@ MAY_SAY_WHO = {
     ("AccountChange", "organizer_id"),
     ("NewOrganizer", "owner_id"),
     ("NewApiKey", "organizer_id"),
+    ("EventImport", "organizer_id"),
     ("NewTier", "price"),
     ("Transfer", "user_id"),
 }

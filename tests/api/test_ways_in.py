@@ -274,9 +274,7 @@ async def test_s7_misses_of_any_way_count_by_address(
     assert 200 == (await by_provider(limited, provider, other)).status
 
 
-async def test_s7_what_is_no_miss_does_not_count(
-    limited: World, provider: TwistedProvider
-) -> None:
+async def test_s7_what_is_no_miss_does_not_count(limited: World, provider: TwistedProvider) -> None:
     """S7, S38: who declines at the provider, or whose provider is away, has missed nothing."""
     origin = some_origin()
     for _ in range(6):

@@ -28,6 +28,7 @@ TABLES = (
     "scans",
     "sections",
     "promos",
+    "event_search",
     "blocked_seats",
     "waitlist_entries",
     "quarantine",

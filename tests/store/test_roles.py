@@ -59,6 +59,10 @@ WORK = {
     "UPDATE events SET organizer_id = organizer_id": {"api", "persister", "coordinator"},
     "UPDATE tiers SET price_minor = 0": {"api", "persister", "coordinator"},
     "DELETE FROM events": {"coordinator"},
+    "DELETE FROM event_search": {"sweeper", "coordinator"},
+    "UPDATE event_search SET words = ''": {"coordinator"},
+    "SELECT delete_draft('x', 'y')": {"organizer"},
+    "SELECT mend_event_search('', 1)": {"sweeper"},
     "UPDATE bookings SET total_minor = 0": {"persister", "coordinator"},
     "DELETE FROM items": {"persister", "coordinator"},
     "DELETE FROM bookings": {"coordinator"},
@@ -84,7 +88,7 @@ WORK = {
     "UPDATE devices SET event_id = ''": set(),
     "UPDATE users SET name = '', email = '', erased_at = now()": {"api"},
     "INSERT INTO acts (actor, act, subject) VALUES ('a', 'a.b', 'c')": {
-        *("api", "organizer", "operator", "persister", "coordinator"),
+        *("api", "organizer", "operator", "persister", "coordinator")
     },
     "SELECT before FROM acts": {"api", "persister", "coordinator", "reader"},
     "UPDATE acts SET why = ''": set(),

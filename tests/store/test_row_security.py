@@ -153,6 +153,24 @@ async def test_s25_no_row_is_written_for_another(
                 await connection.execute(statement, *values)
 
 
+async def test_s25_no_draft_of_another_is_taken_away(
+    database: asyncpg.Pool, pool: asyncpg.Pool
+) -> None:
+    """S25: the function that deletes drafts has the owner's rights, and asks whose they are."""
+    own, event_id = await organizer(database)
+    other, foreign_id = await organizer(database)
+    take = "SELECT delete_draft($1, $2)"
+    async with tenants.rows_of(pool, own) as connection:
+        for whose in (own, other):
+            assert not await connection.fetchval(take, foreign_id, whose)
+        assert not await connection.fetchval(take, event_id, other)
+        assert await connection.fetchval(take, event_id, own)
+    left = "SELECT id FROM events WHERE id = ANY ($1)"
+    assert [foreign_id] == [row["id"] for row in await database.fetch(left, [event_id, foreign_id])]
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await pool.fetchval(take, foreign_id, other)
+
+
 async def test_s25_ledger_and_accounts_are_not_the_organizers(
     database: asyncpg.Pool, pool: asyncpg.Pool
 ) -> None:
