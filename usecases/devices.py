@@ -76,10 +76,7 @@ async def enroll(services: Services, asked: Enrolment, origin: str = "") -> told
     secret = bearers.make("device")
     async with services.pools.organizers.acquire() as connection, connection.transaction():
         row = await devices.enroll(
-            connection,
-            code_digest=_digest(asked.code),
-            prefix=secret.prefix,
-            digest=secret.digest,
+            connection, code_digest=_digest(asked.code), prefix=secret.prefix, digest=secret.digest
         )
         if row is None:
             raise invalid("/code", "is not good, or no longer")

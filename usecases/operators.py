@@ -41,11 +41,7 @@ async def change(
     outcome = Outcome.NOT_FOUND
     if is_id("usr", user_id):
         outcome = await operators.set_role(
-            services.pools.organizers,
-            acts.actor(person),
-            user_id,
-            asked.role,
-            asked.organizer_id,
+            services.pools.organizers, acts.actor(person), user_id, asked.role, asked.organizer_id
         )
     if outcome is Outcome.NO_ORGANIZER:
         raise invalid("/organizer_id", "must be the organizer whose team it is")

@@ -318,9 +318,7 @@ def _require_below(own_role: TeamRole | None, *roles: TeamRole) -> None:
         raise Denied(Why.FORBIDDEN, detail=f"Your place on the team is {own_role}.")
 
 
-def _place(
-    organizer_id: str, role: TeamRole, event_ids: Sequence[str] | None
-) -> dict[str, object]:
+def _place(organizer_id: str, role: TeamRole, event_ids: Sequence[str] | None) -> dict[str, object]:
     """Return a place on a team as acts have it."""
     return {"organizer_id": organizer_id, "role": role, "event_ids": event_ids}
 

@@ -8,15 +8,7 @@ import msgspec
 from aiohttp import web
 
 from api.answers import PERSONAL, answer, answer_page
-from api.http import (
-    PRINCIPAL,
-    SERVICES,
-    page_limit,
-    page_start,
-    query_once,
-    query_text,
-    read_body,
-)
+from api.http import PRINCIPAL, SERVICES, page_limit, page_start, query_once, query_text, read_body
 from api.problems import Problem, invalid
 from api.schemas import AccountPage, OrganizerPage
 from usecases import operators

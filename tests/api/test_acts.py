@@ -272,9 +272,7 @@ async def acts_of(world: World, *subjects: str) -> list[tuple[str, str, Any, Any
         "SELECT actor, act, before, after FROM acts WHERE subject = ANY ($1) ORDER BY id",
         list(subjects),
     )
-    return [
-        (row["actor"], row["act"], *map(parsed, (row["before"], row["after"]))) for row in rows
-    ]
+    return [(row["actor"], row["act"], *map(parsed, (row["before"], row["after"]))) for row in rows]
 
 
 async def test_s42_acts_on_a_team(world: World) -> None:
@@ -368,8 +366,7 @@ async def test_s42_no_note_no_act_of_tables(
     somebody, boss = await keeper(world, house)
     admin = world.token(role="admin")
     await world.enter()
-    wish: dict[str, Any]
-    method, path, token, wish = {
+    wishes: dict[str, tuple[str, str, str, dict[str, Any]]] = {
         "invite": (
             "POST",
             f"/v1/organizers/{house}/invitations",
@@ -383,7 +380,8 @@ async def test_s42_no_note_no_act_of_tables(
             {"role": "admin", "organizer_id": house},
         ),
         "key": ("POST", "/v1/api-keys", boss, {"name": "n", "scopes": ["sell"]}),
-    }[what]
+    }
+    method, path, token, wish = wishes[what]
 
     async def broken(*_: object, **__: object) -> None:
         raise asyncpg.CannotConnectNowError("starting up")

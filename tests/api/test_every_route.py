@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from engine.emptier import Emptier
 from engine.ids import new_id
 from engine.shard import Shard
 from engine.sweeper import Sweeper
-from evently.embedded import ValkeyServer
 from tests.api.keepers import keeper
 from tests.api.test_holds import let_pass
 from tests.api.test_seats import seated_event

@@ -337,7 +337,8 @@ async def test_s43_address_is_free_and_account_nobodys(world: World, zelda: Pers
     stone = {"email": f"{zelda.id}@erased.invalid", "password": PASSWORD}
     check_problem(await world.call("POST", "/v1/auth/login", json=stone), 401, "wrong_credentials")
     async with asyncio.timeout(5):
-        while 401 != (await world.call("GET", "/v1/me", token=zelda.token)).status:
+        # Within a second.
+        while 401 != (await world.call("GET", "/v1/me", token=zelda.token)).status:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     again = await world.call("DELETE", "/v1/me", token=zelda.token, json={"password": PASSWORD})
     check_problem(again, 401, "unauthorized")
@@ -378,9 +379,7 @@ async def test_s43_the_last_admin_stays(world: World) -> None:
     owner = "INSERT INTO team_members (organizer_id, user_id, role) VALUES ($1, $2, 'owner')"
     await world.database.execute(owner, house, one.id)
     token = world.token(one.id, version=99)
-    check_problem(
-        await world.call("DELETE", "/v1/me", token=token, json=sent), 409, "last_owner"
-    )
+    check_problem(await world.call("DELETE", "/v1/me", token=token, json=sent), 409, "last_owner")
     await world.database.execute(owner, house, other.id)
     assert 200 == (await world.call("DELETE", "/v1/me", token=token, json=sent)).status
     assert "user" == await world.database.fetchval("SELECT role FROM users WHERE id = $1", one.id)
@@ -514,7 +513,7 @@ async def test_s43_nothing_is_left_of_a_team_member(world: World, zelda: Person)
         assert 0 == await world.database.fetchval(mine, zelda.id, zelda.email), table
     async with asyncio.timeout(5):
         path = f"/v1/events/{event['id']}/cancel"
-        while 401 != (await world.call("GET", path, token=key)).status:
+        while 401 != (await world.call("GET", path, token=key)).status:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     # The giver has the ticket still, and may offer it to somebody else.
     again = await world.call("POST", given, token=giver.token, json={"email": "b@example.org"})

@@ -77,7 +77,7 @@ WORK = {
     "UPDATE devices SET event_id = ''": set(),
     "UPDATE users SET name = '', email = '', erased_at = now()": {"api"},
     "INSERT INTO acts (actor, act, subject) VALUES ('a', 'a.b', 'c')": {
-        *("api", "organizer", "operator", "persister", "coordinator"),
+        *("api", "organizer", "operator", "persister", "coordinator")
     },
     "SELECT before FROM acts": {"api", "persister", "coordinator", "reader"},
     "UPDATE acts SET why = ''": set(),
