@@ -79,9 +79,10 @@ async def test_s43_an_erased_account_is_nobodys(database: asyncpg.Pool) -> None:
         await organizers.set_member(connection, house, boss, "owner", None)
     await database.execute("UPDATE users SET erased_at = now() WHERE id = $1", boss)
     said = "SELECT role::text, organizer_id, token_version FROM users WHERE id = $1"
-    assert ("user", None, 1) == tuple(await database.fetchrow(said, boss))
-    assert ("staff", house, 0) == tuple(await database.fetchrow(said, other))
-    left = await database.fetch("SELECT user_id FROM team_members WHERE organizer_id = $1", house)
-    assert [other] == [row["user_id"] for row in left]
+    for user_id, left in ((boss, ("user", None, 1)), (other, ("staff", house, 0))):
+        [row] = await database.fetch(said, user_id)
+        assert left == tuple(row)
+    team = await database.fetch("SELECT user_id FROM team_members WHERE organizer_id = $1", house)
+    assert [other] == [row["user_id"] for row in team]
     over = "SELECT max(version) FROM revocations WHERE subject = $1"
     assert 1 == await database.fetchval(over, boss)
