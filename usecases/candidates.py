@@ -67,7 +67,7 @@ class Candidate:
         return blake2b(msgspec.json.encode(self.members), digest_size=16).hexdigest()
 
 
-class Read(NamedTuple):
+class ReadRows(NamedTuple):
     """A file that is read: how many rows it has, and what of them is an event, one by one."""
 
     rows: int

@@ -22,7 +22,7 @@ from store.tenants import Connection
 from usecases import schema_org, sheets, told
 from usecases.acts import actor
 from usecases.asked import EventImport, NewEvent
-from usecases.candidates import Candidate, Defaults, Read, Unreadable, draft_of
+from usecases.candidates import Candidate, Defaults, ReadRows, Unreadable, draft_of
 from usecases.denials import as_value
 from usecases.drafts import organizer_of, shard_of, shards_of
 from usecases.rights import Act
@@ -30,7 +30,7 @@ from usecases.services import Services
 from usecases.tokens import Principal
 
 Format = Literal["csv", "jsonld", "jsonl"]
-READERS: dict[str, Callable[[bytes, Defaults], Read]] = {
+READERS: dict[str, Callable[[bytes, Defaults], ReadRows]] = {
     "csv": sheets.read,
     "jsonld": schema_org.read_document,
     "jsonl": schema_org.read_lines,
@@ -156,7 +156,9 @@ class Import:
         if event.source_id is not None:
             await imports.note(connection, whose, event.id, wanted.source_print)
 
-    def told(self, read: Read, problems: list[told.RowProblem], events_read: int) -> told.Imported:
+    def told(
+        self, read: ReadRows, problems: list[told.RowProblem], events_read: int
+    ) -> told.Imported:
         """Return what became of the rows."""
         return told.Imported(
             is_dry_run=self.is_dry_run,
@@ -206,7 +208,7 @@ async def run(
             problems.append(problem)
 
     made = Import(target, is_dry_run, on_problem or keep)
-    read, count = Read(0, iter(())), 0
+    read, count = ReadRows(0, iter(())), 0
     try:
         read = READERS[format_](content, defaults)
         candidates: Iterator[Candidate] = read.candidates

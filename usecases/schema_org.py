@@ -20,7 +20,7 @@ from usecases.candidates import (
     TIER_NAME,
     Candidate,
     Defaults,
-    Read,
+    ReadRows,
     Unreadable,
     moment_of,
     price_of,
@@ -63,13 +63,13 @@ class _Graph(msgspec.Struct):
     graph: list[msgspec.Raw] = msgspec.field(name="@graph")
 
 
-def read_lines(content: bytes, defaults: Defaults) -> Read:
+def read_lines(content: bytes, defaults: Defaults) -> ReadRows:
     """Read one object a line; a line that is none is refused, and the next is read."""
     lines = [(row, line) for row, line in enumerate(content.splitlines(), 1) if line.strip()]
-    return Read(len(lines), _candidates(lines, defaults))
+    return ReadRows(len(lines), _candidates(lines, defaults))
 
 
-def read_document(content: bytes, defaults: Defaults) -> Read:
+def read_document(content: bytes, defaults: Defaults) -> ReadRows:
     """Read one object, an array of them, or an object with a `@graph` of them."""
     parts: list[msgspec.Raw]
     try:
@@ -83,7 +83,7 @@ def read_document(content: bytes, defaults: Defaults) -> Read:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(1, "", f"the file is not JSON: {error}") from error
     rows = [(row, bytes(part)) for row, part in enumerate(parts, 1)]
-    return Read(len(rows), _candidates(rows, defaults))
+    return ReadRows(len(rows), _candidates(rows, defaults))
 
 
 def _candidates(rows: Sequence[tuple[int, bytes]], defaults: Defaults) -> Iterator[Candidate]:

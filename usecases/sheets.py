@@ -19,7 +19,7 @@ from usecases.candidates import (
     TIER_NAME,
     Candidate,
     Defaults,
-    Read,
+    ReadRows,
     Unreadable,
     moment_of,
     price_of,
@@ -78,7 +78,7 @@ def _is_formula(cell: str) -> bool:
     return start != "" and start in FORMULA_STARTS
 
 
-def read(content: bytes, defaults: Defaults) -> Read:
+def read(content: bytes, defaults: Defaults) -> ReadRows:
     """
     Read a table: UTF-8 with or without BOM, cells apart by comma, semicolon or tab.
 
@@ -101,7 +101,7 @@ def read(content: bytes, defaults: Defaults) -> Read:
     except csv.Error as error:
         raise Unreadable(len(rows) + 1, "", f"is no row of a table: {error}") from error
     names = _header(rows[0][1] if rows else [])
-    return Read(len(rows) - 1, _candidates(names, rows[1:], defaults))
+    return ReadRows(len(rows) - 1, _candidates(names, rows[1:], defaults))
 
 
 def _header(cells: Sequence[str]) -> list[str]:
