@@ -131,6 +131,8 @@ class LetterToken(Asked, frozen=True, kw_only=True):
     """The token of a letter to an address, which proves whose that is."""
 
     token: LetterTokenText
+
+
 #: The token of a sign-in under way.
 FlowToken = Annotated[str, _text(Kind.WORD, 1_024, least=1)]
 

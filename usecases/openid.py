@@ -17,8 +17,8 @@ from store import users, ways_in
 from store.users import User
 from store.ways_in import Removal
 from usecases import sessions, stepup, text, told
-from usecases.attempts import Try
 from usecases.asked import OpenIdReturn
+from usecases.attempts import Try
 from usecases.denials import Denied, Why, as_value, not_found
 from usecases.flows import TTL_S, FlowKind, spend
 from usecases.openid_provider import Provider, Word, name_of, verified_email
