@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 
 import aiohttp
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from multidict import istr
 
 from api.answers import problem_of

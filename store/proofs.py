@@ -48,8 +48,8 @@ async def reset(pool: asyncpg.Pool, token: str, password_hash: str) -> str | Non
     """
     Give the account of a letter a new password; all that was signed in is over.
 
-    Whoever has the letter has proved the address. If nobody had before, whoever made the account may
-    have been another: what else signs in to it, they may have left there, and it goes.
+    Whoever has the letter has proved the address. If nobody had before, whoever made the account
+    may have been another: what else signs in to it, they may have left there, and it goes.
 
     Returns:
         Whose it is; None if the token is not good, or the address is proved another's meanwhile.

@@ -114,7 +114,7 @@ async def add_identity(
 
 
 async def join(pool: asyncpg.Pool, **new: Any) -> Identity | None:
-    """Join an identity to an account as `add_identity` does, and tell its owner; one transaction."""
+    """Join an identity to an account as `add_identity` does, and tell its owner, at once."""
     async with pool.acquire() as connection, connection.transaction():
         made = await add_identity(connection, **new)
         if made is not None:
@@ -212,7 +212,7 @@ async def add_passkey(
 
 
 async def enrol(pool: asyncpg.Pool, **new: Any) -> Passkey | None:
-    """Add a passkey as `add_passkey` does, and tell the account's owner; one transaction."""
+    """Add a passkey as `add_passkey` does, and tell the account's owner, at once."""
     async with pool.acquire() as connection, connection.transaction():
         made = await add_passkey(connection, **new)
         if made is not None:

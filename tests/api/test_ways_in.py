@@ -1,4 +1,4 @@
-"""S7, S38, S39. Ways in beside the password, and what binds every way: accounts, limits, sessions."""
+"""S7, S38, S39. Ways in beside the password, and what binds all: accounts, limits, sessions."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ async def test_s38_a_claim_is_not_taken_over(known: World, provider: TwistedProv
 async def test_s38_a_reset_takes_a_stranger_s_ways_in(
     known: World, provider: TwistedProvider, is_proved: bool
 ) -> None:
-    """S38, S39: what signs in from before the address was proved goes by a reset, and else stays."""
+    """S38, S39: what signs in from before the address was proved goes by a reset; else it stays."""
     session, device = await signed_up(known), Authenticator()
     token, email = session["access_token"], session["email"]
     assert 201 == (await added(known, token, device)).status
