@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from api.http import SERVICES
+from evently.operators import operator
 from store import operators, ways_in
 from tests.api.authenticator import Authenticator
 from tests.api.keepers import keeper, new_organizer
@@ -96,13 +97,13 @@ async def test_s38_a_disabled_account_is_had_by_nothing(
     session = (await known.call("POST", "/v1/auth/register", json=account(email=email))).body
     user_id = await known.prove(email)
     assert 201 == (await added(known, session["access_token"], device)).status
-    await operators.set_disabled(known.database, user_id, is_disabled=True)
+    await operators.set_disabled(known.database, operator(), user_id, is_disabled=True)
     for answer in (await by_provider(known, provider), await by_passkey(known, device)):
         check_problem(answer, 403, "account_disabled")
     assert [] == await ways_in.identities(known.database, user_id)
-    await operators.set_disabled(known.database, user_id, is_disabled=False)
+    await operators.set_disabled(known.database, operator(), user_id, is_disabled=False)
     assert 200 == (await by_provider(known, provider)).status
-    await operators.set_disabled(known.database, user_id, is_disabled=True)
+    await operators.set_disabled(known.database, operator(), user_id, is_disabled=True)
     check_problem(await by_provider(known, provider), 403, "account_disabled")
     count = "SELECT count(*) FROM sessions WHERE user_id = $1"
     assert 0 == await known.database.fetchval(count, user_id)
