@@ -98,9 +98,7 @@ async def snapshot(redis: Redis, shard: int) -> dict[bytes, tuple[bytes, Any]]:
             pipe.execute_command(*reads[kind](key))
         contents = await pipe.execute()
     streams = [key for key, kind in zip(found_keys, kinds, strict=True) if kind == b"stream"]
-    last_ids = {
-        key: (await ask(redis, "XINFO STREAM", key))["last-generated-id"] for key in streams
-    }
+    infos = {key: await ask(redis, "XINFO STREAM", key) for key in streams}
     return {
         key: (kind, (infos[key]["last-generated-id"], content) if kind == b"stream" else content)
         for key, kind, content in zip(found_keys, kinds, contents, strict=True)
