@@ -81,19 +81,28 @@ async def members_of(redis: Redis, key: str) -> list[str]:
 
 async def snapshot(redis: Redis, shard: int) -> dict[bytes, tuple[bytes, Any]]:
     """Return type and content of every key of *shard*; equal means that nothing was changed."""
-    reads = {b"hash": "HGETALL", b"set": "SMEMBERS", b"string": "GET"}
-    found: dict[bytes, tuple[bytes, Any]] = {}
-    for key in await ask(redis, "KEYS", f"{keys.tag(shard)}:*"):
-        kind = await ask(redis, "TYPE", key)
-        if kind == b"stream":
-            info = await ask(redis, "XINFO STREAM", key)
-            content: Any = (info["last-generated-id"], await ask(redis, "XRANGE", key, "-", "+"))
-        elif kind == b"zset":
-            content = await ask(redis, "ZRANGE", key, 0, -1, "WITHSCORES")
-        else:
-            content = await ask(redis, reads[kind], key)
-        found[key] = (kind, content)
-    return found
+    found_keys = await ask(redis, "KEYS", f"{keys.tag(shard)}:*")
+    reads: dict[bytes, Callable[[bytes], tuple[Any, ...]]] = {
+        b"hash": lambda key: ("HGETALL", key),
+        b"set": lambda key: ("SMEMBERS", key),
+        b"string": lambda key: ("GET", key),
+        b"zset": lambda key: ("ZRANGE", key, 0, -1, "WITHSCORES"),
+        b"stream": lambda key: ("XRANGE", key, "-", "+"),
+    }
+    # Two trips for all keys: a shard that many tests share has some thousands.
+    async with redis.pipeline(transaction=False) as pipe:
+        for key in found_keys:
+            pipe.execute_command("TYPE", key)
+        kinds = await pipe.execute()
+        for key, kind in zip(found_keys, kinds, strict=True):
+            pipe.execute_command(*reads[kind](key))
+        contents = await pipe.execute()
+    streams = [key for key, kind in zip(found_keys, kinds, strict=True) if kind == b"stream"]
+    infos = {key: await ask(redis, "XINFO STREAM", key) for key in streams}
+    return {
+        key: (kind, (infos[key]["last-generated-id"], content) if kind == b"stream" else content)
+        for key, kind, content in zip(found_keys, kinds, contents, strict=True)
+    }
 
 
 def lines_of(reply: bytes, words: Sequence[Any]) -> list[bytes]:

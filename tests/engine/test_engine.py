@@ -354,15 +354,14 @@ async def test_f2_swallowed_reply_is_unknown_and_ran_once(
 
 
 async def test_complaint_1_buyers_of_one_event_do_not_queue(
-    behind_proxy: Engine, proxy: Proxy, redis: Redis, shard: int, event: str
+    start: Start, proxy: Proxy, redis: Redis, shard: int, event: str
 ) -> None:
     """Complaint 1: 600 buyers of one event are decided in a few calls, not one after the other."""
-    await publish(behind_proxy, shard, event, 600)
+    engine = await start(proxy.url)
+    await publish(engine, shard, event, 600)
     proxy.delay(0.02)
     before = proxy.calls
-    replies = await asyncio.gather(
-        *(behind_proxy.book(shard, order(event, user)) for user in users(600))
-    )
+    replies = await asyncio.gather(*(engine.book(shard, order(event, user)) for user in users(600)))
     assert {Booked} == {type(reply) for reply in replies}
     # Five calls would carry them all; a lock on the event would need 600.
     assert proxy.calls - before <= 20

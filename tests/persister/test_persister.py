@@ -216,14 +216,23 @@ async def test_f27_two_persisters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """F27: two that both believe to have the shard write every record once between them."""
-    unlocked = 0
+    unlocked, both = 0, asyncio.Event()
 
     async def give_back_lock(point: str, connection: asyncpg.Connection) -> None:
+        """Let the other have the lock too, and wait until it has."""
         nonlocal unlocked
-        if point.startswith("after SELECT pg_try_advisory_lock"):
-            unlocked += await connection.fetchval(
-                "SELECT pg_advisory_unlock($1, $2)::int", module.LOCK_SPACE, shard
-            )
+        if not point.startswith("after SELECT pg_try_advisory_lock"):
+            return
+        had_it = await connection.fetchval(
+            "SELECT pg_advisory_unlock($1, $2)", module.LOCK_SPACE, shard
+        )
+        if not had_it:
+            return
+        unlocked += 1
+        if unlocked > 1:
+            both.set()
+        async with asyncio.timeout(10):
+            await both.wait()
 
     faults.install(monkeypatch, give_back_lock)
     rival = Persister({"0": blocking_redis}, database_url, make_options(shard))
