@@ -14,7 +14,6 @@ import msgspec
 
 from usecases.told import (
     Account,
-    Act,
     ApiKey,
     Booking,
     Device,
@@ -25,6 +24,7 @@ from usecases.told import (
     Invitation,
     ListedTicket,
     Member,
+    NotedAct,
     OpenIdProvider,
     Organizer,
     Passkey,
@@ -232,7 +232,7 @@ class WaitlistPage(Told, frozen=True, kw_only=True):
 class ActPage(Told, frozen=True, kw_only=True):
     """One page of the log of acts, newest first."""
 
-    data: list[Act]
+    data: list[NotedAct]
     has_more: bool
     next_cursor: str | None
 

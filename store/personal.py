@@ -170,3 +170,9 @@ HOLDINGS: Mapping[str, Holding] = {
     ),
     "migrations": Holding(plain="name sha256", why=_OF_SERVICE),
 }
+
+
+def asked_of_persons() -> set[str]:
+    """Return the names of all queries that tell a person's rows, or take their names."""
+    named = {name for one in HOLDINGS.values() for name in (one.export, one.erasure)}
+    return named - {""}

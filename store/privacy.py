@@ -87,24 +87,24 @@ def _own(text: str, user_id: str) -> str:
 
 async def open_bookings(database: Executor, user_id: str) -> list[str]:
     """Return the ids of a person's live bookings of events that are not over."""
-    return await _ids(database, "open_bookings", user_id)
+    return await _ids(database, query("open_bookings"), user_id)
 
 
 async def open_tickets(database: Executor, user_id: str) -> list[str]:
     """Return the ids of tickets that others gave to a person, and that are still to be used."""
-    return await _ids(database, "open_tickets", user_id)
+    return await _ids(database, query("open_tickets"), user_id)
 
 
 async def open_waits(database: Executor, user_id: str) -> list[str]:
     """Return the ids of the waitlist entries by which a person waits, or has an offer."""
-    return await _ids(database, "open_waits", user_id)
+    return await _ids(database, query("open_waits"), user_id)
 
 
-async def _ids(database: Executor, name: str, user_id: str) -> list[str]:
+async def _ids(database: Executor, text: str, user_id: str) -> list[str]:
     found: list[str] = []
     while True:
         after = found[-1] if found else ""
-        rows = await database.fetch(query(name), user_id, after, ROWS_PER_READ)
+        rows = await database.fetch(text, user_id, after, ROWS_PER_READ)
         found += [row["id"] for row in rows]
         if len(rows) < ROWS_PER_READ:
             return found

@@ -167,7 +167,7 @@ async def listing(
     subject: str | None,
     act: str | None,
     limit: int,
-) -> told.Page[told.Act]:
+) -> told.Page[told.NotedAct]:
     """Return a page of all acts, the newest first; for admins."""
     cursor = before[1]
     if cursor and not (cursor.isdecimal() and len(cursor) < 19):
@@ -185,9 +185,9 @@ async def listing(
     return told.Page([view(row) for row in rows], last)
 
 
-def view(row: acts.ActRow) -> told.Act:
+def view(row: acts.ActRow) -> told.NotedAct:
     """Return an act as it is told."""
-    return told.Act(
+    return told.NotedAct(
         id=row.id,
         at=row.at,
         actor=row.actor,

@@ -88,7 +88,7 @@ class Erasure(Told, frozen=True, kw_only=True):
     bookings_kept: int
 
 
-class Act(Told, frozen=True, kw_only=True):
+class NotedAct(Told, frozen=True, kw_only=True):
     """What one of the staff, an organizer, an admin or an operator did."""
 
     id: int

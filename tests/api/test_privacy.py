@@ -338,7 +338,8 @@ async def test_s43_address_is_free_and_account_nobodys(world: World, zelda: Pers
     check_problem(await world.call("POST", "/v1/auth/login", json=stone), 401, "wrong_credentials")
     async with asyncio.timeout(5):
         # Within a second.
-        while 401 != (await world.call("GET", "/v1/me", token=zelda.token)).status:  # noqa: ASYNC110
+        path = "/v1/me"
+        while 401 != (await world.call("GET", path, token=zelda.token)).status:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     again = await world.call("DELETE", "/v1/me", token=zelda.token, json={"password": PASSWORD})
     check_problem(again, 401, "unauthorized")
