@@ -28,6 +28,9 @@ TENANT_TABLES: Mapping[str, str] = {
     "tiers": "organizer_id",
     "sections": "organizer_id",
     "promos": "organizer_id",
+    # An organizer's transaction has no right to these at all; the day it has, it sees its own.
+    "api_keys": "organizer_id",
+    "devices": "organizer_id",
 }
 #: For whom all rows of those are there: who sells, keeps the books, or looks after accounts.
 _SEE_ALL = (*ROLES, "operator")
