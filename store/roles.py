@@ -28,6 +28,7 @@ TENANT_TABLES: Mapping[str, str] = {
     "tiers": "organizer_id",
     "sections": "organizer_id",
     "promos": "organizer_id",
+    # An organizer's transaction has no right to these at all; the day it has, it sees its own.
     "api_keys": "organizer_id",
     "devices": "organizer_id",
 }
