@@ -26,9 +26,9 @@ SELECT id, user_id, issuer, subject, email, created_at, used_at
 FROM identities WHERE user_id = $1 ORDER BY id;
 
 -- insert_identity --
--- No row comes back if it is somebody's already, or the account has as many as may be, or is gone or
--- kept out, or what the person has proved is over: a reset waits here, or is waited for. By itself
--- ($8) it is joined to a buyer's account alone, which has proved the address.
+-- No row comes back if it is somebody's already, or the account has as many as may be, or is gone
+-- or kept out, or what the person has proved is over: a reset waits here, or is waited for. By
+-- itself ($8) it is joined to a buyer's account alone, which has proved the address.
 INSERT INTO identities (id, user_id, issuer, subject, email)
 SELECT $1::text, users.id, $3::text, $4::text, $5::text FROM users
 WHERE users.id = $2::text AND (SELECT count(*) FROM identities WHERE user_id = $2::text) < $6::int
