@@ -26,6 +26,11 @@ CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "/problems/"
 
 
+#: A cache may keep a 404 or 410 by itself (RFC 9111, section 4.2.2), and what is not there now may
+#: be a moment later.
+_KEPT_BY_NOBODY = {"Cache-Control": "no-store"}
+
+
 class Problem(Exception):
     """An answer other than success; raised by handlers, rendered by the middleware."""
 
@@ -84,7 +89,8 @@ class Problem(Exception):
     def _render(self) -> tuple[bytes, str]:
         """Return what is alike for all who are told: the body but for its end, and headers."""
         text = orjson.dumps(self.about(), option=orjson.OPT_UTC_Z)
-        lines = [f"{name}: {value}\r\n" for name, value in self.headers.items()]
+        headers = _KEPT_BY_NOBODY | self.headers
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
         return text[:-1], "".join(lines)
 
     def about(self) -> dict[str, Any]:

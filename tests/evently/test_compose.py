@@ -123,7 +123,7 @@ def test_redis_users(compose: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("role", acl.ROLES)
-def test_each_part_has_its_own_password(compose: dict[str, Any], role: str) -> None:
+def test_s36_each_part_has_its_own_secrets(compose: dict[str, Any], role: str) -> None:
     """A container is given the password of its role and of no other."""
     given = compose["services"][role]["environment"]
 

@@ -192,7 +192,7 @@ async def refused_to(url: str, role: str, asked: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("statement", WORK)
-async def test_rights(url: str, statement: str) -> None:
+async def test_s36_rights(url: str, statement: str) -> None:
     """Who may do a thing, of all roles."""
     may = set()
     connection = await asyncpg.connect(url)
