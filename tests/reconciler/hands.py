@@ -287,6 +287,7 @@ USERS: Mapping[str, Column] = _USERS | dict.fromkeys(
         "created_at",
         "account_key",
         "disabled_at",
+        "erased_at",
         "token_version",
         "email_verified_at",
         "is_claim",
