@@ -90,9 +90,8 @@ _AGAIN = (
     """
     INSERT INTO event_search (event_id, starts_at, over_at, words)
     SELECT 'evt_' || $1 || substr(event_id, 6), starts_at + $2, over_at + $2,
-           ts_delete(words, ARRAY[search_day(starts_at, 1), search_day(starts_at, 16)])
-           || array_to_tsvector(
-               ARRAY[search_day(starts_at + $2, 1), search_day(starts_at + $2, 16)])
+           ts_delete(words, search_days(starts_at))
+           || array_to_tsvector(ARRAY[search_days(starts_at + $2)])
     FROM event_search WHERE event_id < 'evt_1'
     """,
     """

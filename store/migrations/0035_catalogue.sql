@@ -80,17 +80,16 @@ END $$;
 CREATE FUNCTION search_facet(kind text, given text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN kind || ':' || left(search_text(given), 100);
 
--- The day of an event, or so many days together, counted from 1970: by them the index of words
--- finds those alone that match and begin soon, instead of all that match.
-CREATE FUNCTION search_day(at timestamptz, days int) RETURNS text
+-- The days of an event, eight together, counted from 1970: by them the index of words finds those
+-- alone that match and begin soon, instead of all that match.
+CREATE FUNCTION search_days(at timestamptz) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN 'd:' || days::text || ':' || floor(extract(epoch FROM at) / (86400 * days))::bigint::text;
+RETURN 'd:' || floor(extract(epoch FROM at) / (8 * 86400))::bigint::text;
 
--- Events of the days that a moment lies in, so many together, and of as many after them.
-CREATE FUNCTION search_days(at timestamptz, days int) RETURNS tsquery
+-- Events of the eight days that a moment lies in, and of the next eight.
+CREATE FUNCTION search_soon(at timestamptz) RETURNS tsquery
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN format('%L | %L', search_day(at, days),
-              search_day(at + make_interval(secs => 86400 * days), days))::tsquery;
+RETURN format('%L | %L', search_days(at), search_days(at + interval '192 hours'))::tsquery;
 
 -- What is searched for: all words of a text, the last one also as the beginning of a word if it has
 -- three letters (of Hangul one syllable), a category, a place. Null: nothing can be found, as the
@@ -140,7 +139,7 @@ RETURN array_to_tsvector(
     || CASE WHEN event.category = '' THEN '{}'::text[]
             ELSE ARRAY[search_facet('c', event.category)] END
     || CASE WHEN event.place = '' THEN '{}'::text[] ELSE ARRAY[search_facet('p', event.place)] END
-    || ARRAY[search_day(event.starts_at, 1), search_day(event.starts_at, 16)]
+    || ARRAY[search_days(event.starts_at)]
 );
 
 -- When an event is over: at its end, or a day after its start if nobody has told its end.

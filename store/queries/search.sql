@@ -23,11 +23,11 @@ ORDER BY starts_at, event_id OFFSET $4 - 1 LIMIT 1;
 
 -- events_far --
 -- One page of those that match, behind a place in the list: by the index of words, then in order.
--- Of the next days alone ($8 together, and as many more), unless $8 is null.
+-- Of those alone that begin soon behind it, if $8.
 WITH found AS MATERIALIZED (
     SELECT event_id, starts_at FROM event_search
-    WHERE words @@ CASE WHEN $8::int IS NULL THEN search_query($5, $6, $7)
-                        ELSE search_query($5, $6, $7) && search_days($1, $8) END
+    WHERE words @@ CASE WHEN $8 THEN search_query($5, $6, $7) && search_soon($1)
+                        ELSE search_query($5, $6, $7) END
       AND (starts_at, event_id) > ($1, $2) AND over_at > now()
       AND ($3::timestamptz IS NULL OR starts_at < $3)
 )

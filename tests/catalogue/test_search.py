@@ -102,7 +102,7 @@ async def test_all_words_and_the_beginning_of_the_last(target: Target) -> None:
     )
     for query in ("jazz midnight", "hall music midn", "blue jazz"):
         assert [own_id] == await found(target.pool, f"{mark} {query}"), query
-    for query in ("midnight ja", "midn jazz", "jazz rock", "d:1", "d16"):
+    for query in ("midnight ja", "midn jazz", "jazz rock", "d:2", "d25"):
         assert [] == await found(target.pool, f"{mark} {query}"), query
     for nothing in ("%", "'", "\\", "''' & !", "-", "…", "(", ":*", "<->"):
         assert [] == await found(target.pool, nothing), nothing
