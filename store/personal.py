@@ -152,9 +152,12 @@ HOLDINGS: Mapping[str, Holding] = {
     ),
     "act_days": Holding(plain="before hash", why=_OF_SERVICE),
     "events": Holding(
-        plain="id organizer_id name description category venue timezone currency transfers",
+        plain="id organizer_id name description category venue timezone currency transfers"
+        " slug summary image image_alt address place access_notes languages"
+        " source_id source_print",
         why=_OF_EVENTS,
     ),
+    "event_search": Holding(plain="event_id", why=_OF_EVENTS),
     "tiers": Holding(plain="event_id organizer_id id name", why=_OF_EVENTS),
     "promos": Holding(plain="event_id organizer_id code", why=_OF_EVENTS),
     "sections": Holding(plain="event_id organizer_id name row_seats kinds rows", why=_OF_EVENTS),
