@@ -356,7 +356,7 @@ ROUTES: tuple[Route, ...] = (
         privacy.erase,
         told.Erasure,
         "401 wrong_credentials 404 not_found 409 bookings_open 409 last_admin 409 last_owner "
-        f"503 catching_up 503 redis_unavailable {_SHUT}",
+        f"403 sign_in_again 403 passkey_required 503 catching_up 503 redis_unavailable {_SHUT}",
         body=asked.Erase,
     ),
     _route(

@@ -111,7 +111,7 @@ async def forget_passkeys(settings: Settings, email: str) -> int:
         ServerError: no admin of this address has any.
     """
     async with _connected(settings) as connection, connection.transaction():
-        count = await ways_in.forget_passkeys(connection, email_forms(email))
+        count = await ways_in.forget_passkeys(connection, email_forms(email), operator())
     if not count:
         raise ServerError(f"no admin of the address {email} has a passkey: see --email")
     log.warning("admin's passkeys are gone", action="passkeys_forgotten", by_uid=os.getuid())

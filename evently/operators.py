@@ -51,6 +51,7 @@ COMMANDS: dict[str, Deed] = {
     "evently admin organizer": "notes itself",
     "evently admin list": "reads",
     "evently admin reset": "notes itself",
+    "evently admin forget-passkeys": "notes itself",
     "evently keys list": "reads",
     "evently keys rotate": "notes itself",
     "evently keys retire": "notes itself",

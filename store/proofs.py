@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from store import links, outbox, users, ways_in
+from store.acts import Actor
 from store.links import Link
 
 
@@ -44,12 +45,18 @@ async def prove(pool: asyncpg.Pool, user_id: str, token: str) -> bool:
         return True
 
 
-async def reset(pool: asyncpg.Pool, token: str, password_hash: str) -> str | None:
+async def reset(
+    pool: asyncpg.Pool, token: str, password_hash: str, *, origin: str = "", request_id: str = ""
+) -> str | None:
     """
     Give the account of a letter a new password; all that was signed in is over.
 
     Whoever has the letter has proved the address. If nobody had before, whoever made the account
-    may have been another: what else signs in to it, they may have left there, and it goes.
+    may have been another: what else signs in to it, they may have left there, and it goes; of who
+    is more than a buyer that is noted.
+
+    Args:
+        origin, request_id: What the note is to say of where it is asked from.
 
     Returns:
         Whose it is; None if the token is not good, or the address is proved another's meanwhile.
@@ -64,6 +71,8 @@ async def reset(pool: asyncpg.Pool, token: str, password_hash: str) -> str | Non
         if not await users.prove_email(connection, taken.user_id, taken.email):
             return None
         if user.email_verified_at is None:
-            await ways_in.drop_all(connection, taken.user_id)
+            by = Actor(user.id, user.role, user.organizer_id, origin, request_id)
+            is_buyer = user.role == "user"
+            await ways_in.drop_all(connection, user.id, by=None if is_buyer else by)
         await users.set_password(connection, taken.user_id, password_hash)
         return taken.user_id

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from engine.ids import new_id
-from store import outbox, users
+from store import acts, outbox, users
+from store.acts import Actor
 from store.sql import Executor, InTransaction, query
 
 #: Identities, and passkeys, that one account may have.
@@ -113,12 +114,18 @@ async def add_identity(
     return None if row is None else Identity(*row)
 
 
-async def join(pool: asyncpg.Pool, **new: Any) -> Identity | None:
-    """Join an identity to an account as `add_identity` does, and tell its owner, at once."""
+async def join(pool: asyncpg.Pool, *, by: Actor | None = None, **new: Any) -> Identity | None:
+    """
+    Join an identity to an account as `add_identity` does, and tell its owner, at once.
+
+    Args:
+        by: Whose act it is to be noted as; None if it is not to be noted.
+    """
     async with pool.acquire() as connection, connection.transaction():
         made = await add_identity(connection, **new)
         if made is not None:
             payload = {"issuer": made.issuer}
+            await _note(connection, by, "account.identity_added", made.id, after=payload)
             await outbox.account_message(
                 connection, "account.identity_added", made.user_id, payload
             )
@@ -155,10 +162,17 @@ async def make_account(
     return None if made is None else made.user_id
 
 
-async def remove_identity(pool: asyncpg.Pool, user_id: str, identity_id: str) -> Removal:
-    """Take an identity away from its account, unless it is the last way in. One transaction."""
+async def remove_identity(
+    pool: asyncpg.Pool, user_id: str, identity_id: str, *, by: Actor | None = None
+) -> Removal:
+    """
+    Take an identity away from its account, unless it is the last way in. One transaction.
+
+    Args:
+        by: As for `join`.
+    """
     kind, statement = "account.identity_removed", query("delete_identity")
-    return await _remove(pool, user_id, identity_id, kind, statement, keeps_one=False)
+    return await _remove(pool, user_id, identity_id, kind, statement, keeps_one=False, by=by)
 
 
 async def passkey(database: Executor, credential_id: bytes) -> Passkey | None:
@@ -211,11 +225,17 @@ async def add_passkey(
     return None if row is None else Passkey(*row)
 
 
-async def enrol(pool: asyncpg.Pool, **new: Any) -> Passkey | None:
-    """Add a passkey as `add_passkey` does, and tell the account's owner, at once."""
+async def enrol(pool: asyncpg.Pool, *, by: Actor | None = None, **new: Any) -> Passkey | None:
+    """
+    Add a passkey as `add_passkey` does, and tell the account's owner, at once.
+
+    Args:
+        by: As for `join`.
+    """
     async with pool.acquire() as connection, connection.transaction():
         made = await add_passkey(connection, **new)
         if made is not None:
+            await _note(connection, by, "account.passkey_added", made.id)
             payload = {"name": made.name}
             await outbox.account_message(connection, "account.passkey_added", made.user_id, payload)
         return made
@@ -238,19 +258,21 @@ async def rename_passkey(
 
 
 async def remove_passkey(
-    pool: asyncpg.Pool, user_id: str, passkey_id: str, *, keeps_one: bool
+    pool: asyncpg.Pool, user_id: str, passkey_id: str, *, keeps_one: bool, by: Actor | None = None
 ) -> Removal:
     """
     Take a passkey away from its account, unless it is the last way in. One transaction.
 
     Args:
         keeps_one: Whether the account must keep a passkey, whatever else it has.
+
+        by: As for `join`.
     """
     kind, statement = "account.passkey_removed", query("delete_passkey")
-    return await _remove(pool, user_id, passkey_id, kind, statement, keeps_one=keeps_one)
+    return await _remove(pool, user_id, passkey_id, kind, statement, keeps_one=keeps_one, by=by)
 
 
-async def forget_passkeys(connection: InTransaction, forms: Sequence[str]) -> int:
+async def forget_passkeys(connection: InTransaction, forms: Sequence[str], by: Actor) -> int:
     """
     Delete all passkeys of the admin of an address in any of its forms; return how many.
 
@@ -262,19 +284,41 @@ async def forget_passkeys(connection: InTransaction, forms: Sequence[str]) -> in
     for user_id in {row["user_id"] for row in rows}:
         await users.end_tokens(connection, user_id)
         await connection.execute(query("end_sessions_of"), user_id, None)
+        after = {"passkeys": len(rows)}
+        await acts.add(connection, by, "admin.forget_passkeys", user_id, after=after)
     return len(rows)
 
 
-async def drop_all(connection: InTransaction, user_id: str) -> None:
-    """Take all identities and passkeys from an account; within the caller's transaction."""
+async def drop_all(connection: InTransaction, user_id: str, *, by: Actor | None = None) -> None:
+    """
+    Take all identities and passkeys from an account; within the caller's transaction.
+
+    Args:
+        by: As for `join`.
+    """
     await connection.execute(query("delete_identities_of"), user_id)
     await connection.execute(query("delete_passkeys_of"), user_id)
+    await _note(connection, by, "account.ways_in_dropped", user_id)
+
+
+async def _note(
+    connection: InTransaction, by: Actor | None, act: str, subject: str, *, after: object = None
+) -> None:
+    if by is not None:
+        await acts.add(connection, by, act, subject, after=after)
 
 
 async def _remove(
-    pool: asyncpg.Pool, user_id: str, own_id: str, kind: str, statement: str, *, keeps_one: bool
+    pool: asyncpg.Pool,
+    user_id: str,
+    own_id: str,
+    kind: str,
+    statement: str,
+    *,
+    keeps_one: bool,
+    by: Actor | None,
 ) -> Removal:
-    """Take a way in away and tell the account's owner, by a message of a kind."""
+    """Take a way in away, note it, and tell the account's owner, by a message of a kind."""
     async with pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
@@ -284,6 +328,7 @@ async def _remove(
             if await connection.fetchval(statement, user_id, own_id) is None:
                 outcome = Removal.UNKNOWN
             elif await _may_go(connection, user_id, bool(has_password), keeps_one=keeps_one):
+                await _note(connection, by, kind, own_id)
                 await outbox.account_message(connection, kind, user_id, {})
                 outcome = Removal.DONE
         finally:

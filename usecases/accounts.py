@@ -12,7 +12,7 @@ import secrets
 
 from store import proofs, users
 from store.links import Link
-from usecases import sessions, text, told
+from usecases import acts, sessions, text, told
 from usecases.asked import (
     Address,
     LetterToken,
@@ -152,7 +152,14 @@ async def reset_password(services: Services, asked: NewPassword) -> None:
     Its address is proved by that.
     """
     password_hash = await services.passwords.hash(asked.password)
-    user_id = await proofs.reset(services.pools.sign_in, asked.token, password_hash)
+    asking = acts.ASKING.get()()
+    user_id = await proofs.reset(
+        services.pools.sign_in,
+        asked.token,
+        password_hash,
+        origin=asking.origin,
+        request_id=asking.request_id,
+    )
     if user_id is None:
         raise Denied(Why.LINK_OVER)
     services.revocations.wake()

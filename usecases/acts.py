@@ -209,6 +209,13 @@ def _parsed(text: str | None) -> Any:
     return None if text is None else msgspec.json.decode(text)
 
 
+def keeper(person: Principal) -> Actor | None:
+    """Return who acts if they are more than a buyer, whose ways in are their own affair."""
+    # Whose rights wait for a passkey is no buyer.
+    is_buyer = person.role == "user" and not person.lacks_passkey
+    return None if is_buyer else actor(person)
+
+
 def actor(person: Principal) -> Actor:
     """Return who acts, and from where the request comes that is being answered."""
     asking = ASKING.get()()

@@ -16,7 +16,7 @@ import secrets
 from store import users, ways_in
 from store.users import User
 from store.ways_in import Removal
-from usecases import sessions, stepup, text, told
+from usecases import acts, sessions, stepup, text, told
 from usecases.asked import OpenIdReturn
 from usecases.attempts import Try
 from usecases.denials import Denied, Why, as_value, not_found
@@ -98,6 +98,7 @@ async def finish_link(
             subject=word.subject,
             email=email if email.isprintable() else "",
             version=person.token_version,
+            by=acts.keeper(person),
         )
     if known is None:
         raise Denied(Why.TOO_MANY_WAYS_IN)
@@ -118,7 +119,9 @@ async def unlink(services: Services, person: Principal, identity_id: str) -> Non
     """Take an identity from one's account, unless it is the last way in."""
     await stepup.prove(services, person)
     pool = services.pools.sign_in
-    removal = await ways_in.remove_identity(pool, person.user_id, identity_id)
+    removal = await ways_in.remove_identity(
+        pool, person.user_id, identity_id, by=acts.keeper(person)
+    )
     if removal is Removal.UNKNOWN:
         raise not_found()
     if removal is Removal.LAST:

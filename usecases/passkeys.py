@@ -25,7 +25,7 @@ from webauthn.helpers.exceptions import WebAuthnException
 
 from store import users, ways_in
 from store.ways_in import Removal
-from usecases import sessions, stepup, told
+from usecases import acts, sessions, stepup, told
 from usecases.asked import NewPasskey, PasskeyName, PasskeySignIn
 from usecases.denials import Denied, Why, as_value, not_found
 from usecases.flows import TTL_S, Flow, FlowKind, spend
@@ -200,6 +200,7 @@ async def add(services: Services, person: Principal, asked: NewPasskey) -> told.
         is_synced=proved.credential_backed_up,
         name=asked.name,
         version=person.token_version,
+        by=acts.keeper(person),
     )
     if row is None:
         is_known = await ways_in.passkey(pool, proved.credential_id) is not None
@@ -231,7 +232,9 @@ async def remove(services: Services, person: Principal, passkey_id: str) -> None
     await stepup.prove(services, person)
     pool = services.pools.sign_in
     keeps_one = await services.standings.needs_passkey(person)
-    removal = await ways_in.remove_passkey(pool, person.user_id, passkey_id, keeps_one=keeps_one)
+    removal = await ways_in.remove_passkey(
+        pool, person.user_id, passkey_id, keeps_one=keeps_one, by=acts.keeper(person)
+    )
     if removal is Removal.UNKNOWN:
         raise not_found()
     if removal is Removal.LAST:

@@ -20,6 +20,7 @@ from tests.api.test_every_route import (
     Walk,
     change_and_cancel,
     hold_and_book,
+    keep_a_catalogue,
     look_around,
     make_account,
     make_keys,
@@ -60,6 +61,18 @@ OWN = {
     ("POST", "/v1/me/email/verify"),
     ("DELETE", "/v1/me/sessions"),
     ("DELETE", "/v1/me/sessions/{id}"),
+    # Of who is more than a buyer, noted all the same: see the ways in of keepers.
+    ("POST", "/v1/auth/openid/{provider}/begin"),
+    ("POST", "/v1/auth/openid/{provider}/finish"),
+    ("POST", "/v1/auth/passkeys/begin"),
+    ("POST", "/v1/auth/passkeys/finish"),
+    ("POST", "/v1/me/identities/{provider}/begin"),
+    ("POST", "/v1/me/identities/{provider}/finish"),
+    ("DELETE", "/v1/me/identities/{identity_id}"),
+    ("POST", "/v1/me/passkeys/begin"),
+    ("POST", "/v1/me/passkeys"),
+    ("PATCH", "/v1/me/passkeys/{passkey_id}"),
+    ("DELETE", "/v1/me/passkeys/{passkey_id}"),
 }
 #: All other routes that change something: each act leaves a row, whoever it is.
 CHANGING = {
@@ -125,6 +138,7 @@ async def test_s42_no_act_without_a_row(world: World) -> None:
     await sit_down(walk, boss)
     await make_keys(walk, event)
     await change_and_cancel(walk, event, boss)
+    await keep_a_catalogue(walk)
     await run_a_team(walk)
     await take_leave(walk)
 

@@ -124,7 +124,7 @@ async def change_secrets(walk: Walk, person: dict[str, Any]) -> str:
 
 async def sign_in_otherwise(walk: Walk, serve: Serve) -> None:
     """Sign in by a provider and by a passkey; name them, take them away."""
-    provider, device = TwistedProvider(), Authenticator()
+    world, provider, device = walk.world, TwistedProvider(), Authenticator()
     await provider.start()
     own = new_id("usr")
     provider.claims = {"sub": own, "email": f"{own}@example.org", "email_verified": True}
@@ -156,6 +156,7 @@ async def sign_in_otherwise(walk: Walk, serve: Serve) -> None:
             path = "/v1/me/identities/{identity_id}"
             await walk.go("DELETE", path, rows[0]["id"], token=token)
     finally:
+        walk.world = world
         await provider.stop()
 
 

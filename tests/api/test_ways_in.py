@@ -19,7 +19,7 @@ from tests.api.test_accounts import PASSWORD, account
 from tests.api.test_letters import forget, prove, reset
 from tests.api.test_passkeys import MINE, added
 from tests.api.test_passkeys import signed_in as by_passkey
-from tests.api.test_sessions import is_let_in, refresh, signed_up
+from tests.api.test_sessions import is_let_in, logged_in, refresh, signed_up
 from tests.api.test_sign_in_limit import LIMIT, login, some_origin
 from tests.api.world import Answer, Serve, World, check_problem, new_event
 
@@ -223,6 +223,61 @@ async def test_s39_ways_in_that_come_and_go_are_told(
         ("account.passkey_removed", "{}"),
         ("account.identity_removed", "{}"),
     ] == [tuple(row) for row in rows]
+
+
+ACTS = "SELECT act, subject FROM acts WHERE actor = $1 ORDER BY id"
+
+
+async def test_s42_ways_in_of_keepers_are_noted(known: World, provider: TwistedProvider) -> None:
+    """S42: what comes to a keeper's ways in, and what goes, is noted; a buyer's is their own."""
+    house = await new_organizer(known)
+    for role in ("admin", "user"):
+        session = await signed_up(known)
+        who = session["user_id"]
+        if role == "admin":
+            await operators.set_role(known.database, operator(), who, "admin", house)
+        token = (await logged_in(known, session))["access_token"]
+        passkey = await added(known, token, Authenticator())
+        identity = await joined(known, provider, token)
+        ids = [passkey.body["id"], identity.body["id"]]
+        for path in (f"{MINE}/{ids[0]}", f"{IDENTITIES}/{ids[1]}"):
+            assert 204 == (await known.call("DELETE", path, token=token)).status
+        come_and_go = [
+            ("account.passkey_added", ids[0]),
+            ("account.identity_added", ids[1]),
+            ("account.passkey_removed", ids[0]),
+            ("account.identity_removed", ids[1]),
+        ]
+        rows = [tuple(row) for row in await known.database.fetch(ACTS, who)]
+        assert (come_and_go if role == "admin" else []) == rows
+
+
+async def test_s42_first_passkey_of_an_admin_is_noted(serve: Serve) -> None:
+    """S42: whose rights wait for a passkey is no buyer; what they make is noted, or not made."""
+    async with serve(admin_passkeys="required") as world:
+        session = await signed_up(world)
+        who, house = session["user_id"], await new_organizer(world)
+        await operators.set_role(world.database, operator(), who, "admin", house)
+        token = (await logged_in(world, session))["access_token"]
+        made = await added(world, token, Authenticator())
+        assert 201 == made.status, made.text
+        rows = [tuple(row) for row in await world.database.fetch(ACTS, who)]
+        assert [("account.passkey_added", made.body["id"])] == rows
+
+
+async def test_s42_what_a_reset_takes_from_keepers_is_noted(known: World) -> None:
+    """S42: ways in that a reset drops, since nobody had proved the address, are noted."""
+    for role in ("admin", "user"):
+        session = await signed_up(known)
+        email, who = session["email"], session["user_id"]
+        assert 201 == (await added(known, session["access_token"], Authenticator())).status
+        if role == "admin":
+            house = await new_organizer(known)
+            await operators.set_role(known.database, operator(), who, "admin", house)
+        await forget(known, email)
+        assert 204 == (await reset(known, await known.letter(email, "account.reset"))).status
+        rows = [tuple(row) for row in await known.database.fetch(ACTS, who)]
+        assert ([("account.ways_in_dropped", who)] if role == "admin" else []) == rows
 
 
 async def test_s38_s39_sessions_are_the_house_s(known: World, provider: TwistedProvider) -> None:

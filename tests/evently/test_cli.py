@@ -127,6 +127,9 @@ async def test_admin_forgets_passkeys(servers: dict[str, str], database: asyncpg
     versions = "SELECT token_version FROM users WHERE id = ANY ($1) ORDER BY role DESC"
     own = await database.fetch(versions, [user_id for _, user_id in ids.values()])
     assert [1, 0] == [row["token_version"] for row in own]
+    noted = "SELECT after ->> 'passkeys' FROM acts WHERE act = $1 AND subject = $2"
+    act, who = "admin.forget_passkeys", ids["admin"][1]
+    assert "2" == await database.fetchval(noted, act, who)
     for email in (ids["admin"][0], ids["user"][0]):
         code, _, log = await evently(*command, email, **servers)
         assert (2, True) == (code, "has a passkey" in log)
