@@ -114,7 +114,7 @@ async def add_identity(
     return None if row is None else Identity(*row)
 
 
-async def join(pool: asyncpg.Pool, *, by: Actor | None = None, **new: Any) -> Identity | None:
+async def join(pool: asyncpg.Pool, by: Actor | None, **new: Any) -> Identity | None:
     """
     Join an identity to an account as `add_identity` does, and tell its owner, at once.
 
@@ -225,7 +225,7 @@ async def add_passkey(
     return None if row is None else Passkey(*row)
 
 
-async def enrol(pool: asyncpg.Pool, *, by: Actor | None = None, **new: Any) -> Passkey | None:
+async def enrol(pool: asyncpg.Pool, by: Actor | None, **new: Any) -> Passkey | None:
     """
     Add a passkey as `add_passkey` does, and tell the account's owner, at once.
 

@@ -93,12 +93,12 @@ async def finish_link(
         email = str(word.claims.get("email") or "")[: text.EMAIL_CHARS_MAX]
         known = await ways_in.join(
             pool,
+            acts.keeper(person),
             user_id=person.user_id,
             issuer=word.issuer,
             subject=word.subject,
             email=email if email.isprintable() else "",
             version=person.token_version,
-            by=acts.keeper(person),
         )
     if known is None:
         raise Denied(Why.TOO_MANY_WAYS_IN)
@@ -208,7 +208,7 @@ async def _account_of(services: Services, provider: Provider, word: Word, origin
         elif user.disabled_at is not None:
             raise Denied(Why.ACCOUNT_DISABLED)
         elif await ways_in.join(
-            pool, user_id=user.id, version=user.token_version, by_address=True, **own
+            pool, None, user_id=user.id, version=user.token_version, by_address=True, **own
         ):
             return user
     raise Denied(Why.LINK_NEEDED)

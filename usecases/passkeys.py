@@ -192,6 +192,7 @@ async def add(services: Services, person: Principal, asked: NewPasskey) -> told.
     await spend(pool, flow)
     row = await ways_in.enrol(
         pool,
+        acts.keeper(person),
         user_id=person.user_id,
         credential_id=proved.credential_id,
         public_key=proved.credential_public_key,
@@ -200,7 +201,6 @@ async def add(services: Services, person: Principal, asked: NewPasskey) -> told.
         is_synced=proved.credential_backed_up,
         name=asked.name,
         version=person.token_version,
-        by=acts.keeper(person),
     )
     if row is None:
         is_known = await ways_in.passkey(pool, proved.credential_id) is not None

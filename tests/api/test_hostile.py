@@ -46,18 +46,26 @@ TIMES = 100
 #: What a process may grow by for any of this.
 GROWTH_BYTES_MAX = 40_000_000
 
+#: As if it had heard a moment ago which tokens are over: else it would refuse all changes before
+#: it reads what they bring, since there is no PostgreSQL.
+HAS_HEARD = (
+    "from usecases.revocations import Revocations;"
+    " Revocations.is_shut = property(lambda self: False, lambda self, value: None)"
+)
+
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """Run a process with limits as usual."""
-    with running(tmp_path_factory.mktemp("api"), log_level="debug") as made:
+    with running(tmp_path_factory.mktemp("api"), before=HAS_HEARD, log_level="debug") as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """Run a process that waits for nobody."""
-    with running(tmp_path_factory.mktemp("hasty"), log_level="debug", **LIMITS) as made:
+    folder = tmp_path_factory.mktemp("hasty")
+    with running(folder, before=HAS_HEARD, log_level="debug", **LIMITS) as made:
         yield made
 
 

@@ -24,7 +24,7 @@ from evently.embedded import ValkeyServer
 from evently.retention import run
 from evently.settings import Settings
 from reconciler.judge.check import check
-from store import redaction, users
+from store import redaction, users, ways_in
 from store.personal import HOLDINGS
 from tests.api.world import SHARD, Event, World, check_problem
 from tests.checks import ask, servers_of
@@ -86,6 +86,7 @@ async def live(world: World, event: Event, boss: str, one: Person) -> dict[str, 
     scan = {"event_id": event["id"], "gate": "North"}
     scanned = f"/v1/tickets/{tickets[1]['code']}/check-in"
     assert 200 == (await world.call("POST", scanned, token=boss, json=scan)).status
+    await have_ways_in(world, one)
     await world.settle()
     return {
         "booking": made.body["id"],
@@ -95,6 +96,26 @@ async def live(world: World, event: Event, boss: str, one: Person) -> dict[str, 
         "given": tickets[0]["id"],
         "friend": friend.id,
     }
+
+
+async def have_ways_in(world: World, one: Person) -> None:
+    """Sign in otherwise than by a password as well."""
+    who: dict[str, Any] = {
+        "issuer": "https://id.example",
+        "subject": f"of {one.email}",
+        "email": one.email,
+    }
+    assert await ways_in.add_identity(world.database, user_id=one.id, **who)
+    assert await ways_in.add_passkey(
+        world.database,
+        user_id=one.id,
+        credential_id=secrets.token_bytes(16),
+        public_key=b"k",
+        sign_count=0,
+        transports=["usb"],
+        is_synced=False,
+        name=f"Key of {one.name}",
+    )
 
 
 async def plant(world: World, one: Person, event: Event) -> bytes:
@@ -210,6 +231,8 @@ async def test_s43_export_has_every_table(world: World, event: Event, boss: str)
     } == empty
     [session] = tables["sessions"]
     assert "password" == session["method"]
+    [identity], [passkey] = tables["identities"], tables["passkeys"]
+    assert (one.email, f"Key of {one.name}") == (identity["email"], passkey["name"])
     [letter] = tables["account_tokens"]
     assert ("verify", one.email) == (letter["purpose"], letter["email"])
     assert {"token_hash", "salt", "family_hash"}.isdisjoint(session.keys() | letter.keys())
@@ -429,7 +452,7 @@ async def test_s43_nothing_is_left(
         await plant(world, person, event)
     texts = (one.email, one.name, one.email.partition("@")[0], *one.words)
     has_words = await found_in_tables(world, *texts)
-    of_names = {"users", "account_tokens", "outbox"}
+    of_names = {"users", "account_tokens", "outbox", "identities", "passkeys"}
     of_words = {"bookings", "journal", "redo", "conflicts", "quarantine"}
     assert of_names | of_words == set(has_words)
     ledger = "SELECT id, user_id, status::text, total_minor, version, seq FROM bookings ORDER BY id"
