@@ -17,7 +17,7 @@ from evently import cli, operators, retention
 from evently.embedded import PostgresServer, ServerError
 from evently.settings import Settings
 from reconciler import __main__ as reconciler
-from store import acts, users
+from store import acts, users, ways_in
 from store.migrate import migrate
 from tests.evently.test_cli import evently
 from tests.store.databases import create_database
@@ -95,12 +95,35 @@ async def test_s42_commands_that_act_leave_rows(owner: Any, tmp_path: Path) -> N
     assert ["seed", "--users", "1", "--tokens", tokens] == intent["words"]
 
 
+async def _give_passkey(database: asyncpg.Connection, email: str) -> None:
+    user = await users.by_email(database, [email])
+    assert user is not None
+    made = await ways_in.add_passkey(
+        database,
+        user_id=user.id,
+        credential_id=b"x",
+        public_key=b"x",
+        sign_count=0,
+        transports=[],
+        is_synced=False,
+        name="Key",
+        version=user.token_version,
+    )
+    assert made
+
+
 async def test_s42_accounts_keys_and_limits(owner: Any, tmp_path: Path) -> None:
     """S42: each command that notes itself is tried: it notes who did what, and no address."""
     url, database = owner
     settings = {"database_url": url, "jwt_secret": SECRET, "data_dir": str(tmp_path)}
     settings["ticket_signing_key"] = "k" * 43
     email = "ann@example.org"
+    programme = tmp_path / "programme.csv"
+    programme.write_text("name,starts_at,price\nNight,2099-06-01T20:00,0\n")
+    await database.execute(
+        "INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce)"
+        " VALUES (0, 1, 'open', 'test', now(), 'n')"
+    )
     tried = [
         ("admin", "add", email),
         ("admin", "organizer", "House", "--owner", email),
@@ -109,14 +132,28 @@ async def test_s42_accounts_keys_and_limits(owner: Any, tmp_path: Path) -> None:
         ("admin", "disable", email),
         ("admin", "enable", email),
         ("admin", "reset", "--email", email),
+        ("admin", "forget-passkeys", "--email", email),
         ("limits", "lift", "--email", email, "--address", "192.0.2.7"),
+        (
+            "events",
+            "import",
+            str(programme),
+            "--timezone",
+            "UTC",
+            "--capacity",
+            "9",
+            "--currency",
+            "EUR",
+        ),
         ("keys", "rotate", "tokens"),
         ("person", "export", email),
         ("retention",),
     ]
     for words in tried:
-        code, _, log = await evently(*words, **settings)
-        assert 0 == code, f"{words}: {log}"
+        if "forget-passkeys" in words:
+            await _give_passkey(database, email)
+        code, text, log = await evently(*words, **settings)
+        assert 0 == code, f"{words}: {text}{log}"
     [setting] = await database.fetch("SELECT kid FROM signing_keys WHERE is_setting")
     # The setting's key signs still: the new one is to sign first.
     await database.execute("UPDATE signing_keys SET signs_at = now() WHERE NOT is_setting")
@@ -129,14 +166,15 @@ async def test_s42_accounts_keys_and_limits(owner: Any, tmp_path: Path) -> None:
     rows = (await acts.page(database, before_id=acts.ID_MAX, limit=50))[::-1]
     assert [
         *("account.create", "account.role", "organizer.create", "account.create", "account.role"),
-        *("account.role", "account.disable", "account.enable", "admin.reset", "limits.lift"),
-        *("key.rotate", "person.export", "retention.run", "key.retire"),
+        *("account.role", "account.disable", "account.enable", "admin.reset"),
+        *("admin.forget_passkeys", "limits.lift", "event.import", "key.rotate"),
+        *("person.export", "retention.run", "key.retire"),
     ] == [row.act for row in rows]
     assert {f"operator:{operators.own_name()}"} == {row.actor for row in rows}
     user_id = await database.fetchval("SELECT id FROM users WHERE email = $1", email)
     assert {row.act for row in rows if row.subject == user_id} == {
         *("account.create", "account.role", "account.disable", "account.enable"),
-        *("admin.reset", "limits.lift", "person.export"),
+        *("admin.reset", "admin.forget_passkeys", "limits.lift", "person.export"),
     }
     assert not [row for row in rows if "@" in str(row) or "192.0.2.7" in str(row)]
 
