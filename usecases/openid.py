@@ -21,7 +21,8 @@ from usecases.asked import OpenIdReturn
 from usecases.attempts import Try
 from usecases.denials import Denied, Why, as_value, not_found
 from usecases.flows import TTL_S, FlowKind, spend
-from usecases.openid_provider import Provider, Word, name_of, verified_email
+from usecases.openid_profiles import name_of, verified_email
+from usecases.openid_provider import Provider, Word
 from usecases.services import Services
 from usecases.tokens import Principal
 

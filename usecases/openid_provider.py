@@ -29,7 +29,6 @@ from joserfc.jwk import KeySet, import_key
 from joserfc.jws import JWSRegistry
 
 from engine.errors import Overloaded
-from usecases import text
 from usecases.denials import Denied, Why
 from usecases.outside import Fetch, Fetched, Unreachable
 
@@ -49,7 +48,6 @@ KEYS_MAX = 50
 #: who signs in otherwise finds room.
 WAITING_MAX = 64
 SCOPE = "openid email profile"
-NAME_CHARS_MAX = 200
 
 #: At most 255 characters of ASCII (Core, 2).
 _SUBJECT = re.compile(r"[\x20-\x7e]{1,255}")
@@ -358,28 +356,6 @@ class Provider:
         reason = " ".join(reasons)
         log.warning("sign-in refused", action="openid_refused", provider=self.name, reason=reason)
         return Denied(Why.SIGN_IN_REFUSED)
-
-
-def verified_email(profile: Mapping[str, Any]) -> str | None:
-    """Return the address that a provider vouches for, in the form in which addresses are kept."""
-    address = profile.get("email")
-    # `true` to the letter: "false" is a text that is not empty.
-    if profile.get("email_verified") is not True or not isinstance(address, str):
-        return None
-    try:
-        return text.email("/email", address)
-    except Denied:
-        return None
-
-
-def name_of(profile: Mapping[str, Any], email: str) -> str:
-    """Return what to call somebody: as the provider does, or as their address begins."""
-    given = profile.get("name")
-    try:
-        kept = text.line("/name", str(given or "")[:NAME_CHARS_MAX], chars_max=NAME_CHARS_MAX)
-    except Denied:
-        kept = ""
-    return kept or email.partition("@")[0]
 
 
 def _decoded(id_token: str, keys: KeySet) -> jwt.Token:
