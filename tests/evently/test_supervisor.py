@@ -30,7 +30,7 @@ from evently import up
 from evently.embedded import DataLock, ServerError, ValkeyServer
 from evently.embedded.process import children_of, is_alive
 from evently.patience import BACKOFF_FIRST_S, BACKOFF_MAX_S, WELL_AFTER_S, Backoff
-from evently.settings import SECRETS_OF, Settings, SettingsError
+from evently.settings import SECRET_FIELDS, SECRETS_OF, Settings, SettingsError
 from evently.supervisor import Part, Supervisor
 from loadtests.server import free_port
 from tests.checks import eventually
@@ -372,7 +372,7 @@ def assert_own_secrets_alone(settings: Settings, supervisor_pid: int) -> None:
     secret = {
         name: value
         for name, value in msgspec.structs.asdict(settings).items()
-        if name.endswith(("_password", "_secret", "_key")) and value
+        if name in SECRET_FIELDS and not name.endswith("_url") and value
     }
     seen = set()
     for pid in children_of(supervisor_pid):
@@ -391,7 +391,14 @@ def assert_own_secrets_alone(settings: Settings, supervisor_pid: int) -> None:
 @pytest.mark.processes
 async def test_up(folder: Path) -> None:
     """`evently up` starts real servers, refuses a second run, and leaves nothing behind."""
-    settings = Settings(data_dir=str(folder / "data"), http_port=free_port())
+    settings = Settings(
+        data_dir=str(folder / "data"),
+        http_port=free_port(),
+        openid_issuers="a=http://127.0.0.1:9",
+        openid_client_ids="a=one",
+        openid_client_secrets="a=hidden-from-others",
+        openid_redirect_url="http://127.0.0.1:9/sign-in",
+    )
     command = [sys.executable, "-c", UP]
     env = dict(os.environ) | settings.to_env()
     running = folder / "data" / "running.json"
