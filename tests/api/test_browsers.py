@@ -18,7 +18,6 @@ ALWAYS = {
     "Referrer-Policy": "no-referrer",
     "Strict-Transport-Security": "max-age=31536000",
 }
-API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 #: Answers that may stand in caches of others, for a while or once asked again.
 SHARED = {
     ("GET", "/openapi.json"),
