@@ -182,9 +182,7 @@ class Attempts:
             self._deny(self._sign_in, self._note_waits(buckets, waits_ms))
             return
         tried = await self._named(tried, email)
-        wait_ms = self._note_waits(buckets, await limits.look(self._pool, buckets))
-        if wait_ms and not await self._is_at_home(tried):
-            self._deny(self._sign_in, wait_ms)
+        await self._let_in(tried, buckets, self._sign_in)
         await limits.note(self._pool, tried.account, tried.origin)
 
     async def _named(self, tried: Try, email: str) -> Try:
@@ -211,9 +209,7 @@ class Attempts:
             self._note_waits(at_home, waits_ms[len(buckets) :])
             self._deny(self._told, self._note_waits(buckets, waits_ms[: len(buckets)]))
             return
-        wait_ms = self._note_waits(buckets, await limits.look(self._pool, buckets))
-        if wait_ms and not await self._is_at_home(tried):
-            self._deny(self._told, wait_ms)
+        await self._let_in(tried, buckets, self._told)
         if tried.origin:
             await limits.note(self._pool, tried.account, tried.origin)
 
@@ -243,6 +239,12 @@ class Attempts:
             return []
         name = f"{rate.name}:home:{tried.account}:{tried.origin}"
         return [Counted(name, rate.attempts_max, rate.window_ms)]
+
+    async def _let_in(self, tried: Try, buckets: Sequence[Counted], rate: Rate) -> None:
+        """Refuse who is right where too much was missed, unless they are at home there."""
+        wait_ms = self._note_waits(buckets, await limits.look(self._pool, buckets))
+        if wait_ms and not await self._is_at_home(tried):
+            self._deny(rate, wait_ms)
 
     async def _is_at_home(self, tried: Try) -> bool:
         """Whether who tries is where the person has signed in before, and has attempts there."""
