@@ -13,7 +13,7 @@ up: $(DEV)       ## install, start everything, serve http://127.0.0.1:8080 until
 	@exec $(BIN)/evently up
 
 test: $(DEV)     ## all tests, against a real Valkey and a real PostgreSQL
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder  # Else long files of few tests end it alone.
 
 proofs: $(DEV)   ## the long proofs that `make test` leaves out
 	$(BIN)/pytest -n 2 --dist loadfile -m slow

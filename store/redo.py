@@ -21,7 +21,7 @@ import asyncpg
 import msgspec
 
 from engine.records import Entry, Lost, Record, encode, examine
-from store import ledger
+from store import ledger, reigns
 from store.redo_judge import Judge
 from store.sql import Executor, columns, query
 
@@ -82,6 +82,23 @@ async def write(database: Executor, *, shard: int, worker: str, rows: Sequence[R
 async def has_rows(database: Executor, shard: int) -> bool:
     """Tell whether a worker has left records that are not merged."""
     return bool(await database.fetchval(query("has_redo"), shard))
+
+
+async def open_reign(database: Executor, shard: int) -> reigns.ReignRow | None:
+    """
+    Return the shard's row if a door may open under it; else None.
+
+    It must be open, and no worker's record may wait to be merged: its place looks free, and what a
+    receipt is for may be among them (F70).
+
+    Raises:
+        ReaderTooOld: see `reigns.read`.
+    """
+    row = await reigns.read(database, shard)
+    # Asked second: what is merged by then was merged under a claim that ended that reign.
+    if row is None or row.state != "open" or await has_rows(database, shard):
+        return None
+    return row
 
 
 async def read(database: Executor, shard: int) -> list[Row]:

@@ -372,16 +372,11 @@ def redo_maker(pool: Pool, records_max: int, bytes_max: int) -> Callable[[int], 
 
 
 def reign_reader(pool: Database) -> ReadReign:
-    """
-    Return what the engine's doors ask for the shard's reign: the row in PostgreSQL.
-
-    No door is opened while a worker's records wait to be merged: their places look free (F70).
-    """
+    """Return what the engine's doors ask for the shard's reign: the row in PostgreSQL."""
 
     async def read(shard: int) -> Reign | None:
-        row = await reigns.read(pool, shard)
-        # Asked second: what is merged by then was merged under a claim that ended that reign.
-        if row is None or row.state != "open" or await redo.has_rows(pool, shard):
+        row = await redo.open_reign(pool, shard)
+        if row is None:
             return None
         return Reign(
             shard=shard,

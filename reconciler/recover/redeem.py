@@ -32,7 +32,7 @@ from engine.status import Status
 from engine.values import CANCELLED
 from reconciler.recover.receipts import Line, record_of
 from reconciler.servers import Servers
-from store import events, redo, reigns
+from store import events, redo
 from store.sql import columns, query
 
 #: How long a shard may take to be found open, in seconds.
@@ -249,10 +249,8 @@ async def redeeming(servers: Servers, shards: Iterable[int]) -> AsyncIterator[Re
 
         async def read(shard: int) -> Reign | None:
             async with looking:  # One connection, and a door for each shard.
-                row = await reigns.read(database, shard)
-                # A worker's records come first: what a receipt is for may be among them (F70).
-                waits = row is not None and await redo.has_rows(database, shard)
-            if row is None or row.state != "open" or waits:
+                row = await redo.open_reign(database, shard)
+            if row is None:
                 return None
             return Reign(
                 shard=shard,

@@ -99,6 +99,7 @@ async def test_kept_until_the_checkpoint_has_passed(shelf: Shelf) -> None:
     buffer = shelf.buffer()
     buffer.keep(batch(1, 2))
     buffer.keep(batch(3))
+    assert 3 == buffer.records
     shelf.horizons[1] = Horizon(1, is_open=True)
     await shelf.look()
     assert 3 == buffer.records

@@ -39,7 +39,7 @@ from reconciler.recover.move import move
 from reconciler.servers import NoServer, Servers
 from store import reigns
 from store.pool import create_pool
-from tests.checks import ask, servers_of
+from tests.checks import ask, eventually, servers_of
 from tests.conftest import TIMEOUT_MS
 from tests.engine.conftest import order
 from tests.reconciler.conftest import BoxOffice
@@ -338,8 +338,7 @@ async def test_f46_watcher_shuts_what_nobody_fenced(servers: Servers, pool: asyn
         event = await put_on_sale(engine, pool)
         assert await engine.close(SHARD, event)
         await pool.execute("UPDATE shard_epoch SET epoch = epoch + 1, state = 'recovering'")
-        while SHARD in engine.shards and engine.shards[SHARD].door.is_open:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        assert await eventually(lambda: not engine.shards[SHARD].door.is_open)
         with pytest.raises(ShardRecovering):
             await engine.reopen(SHARD, OfEvent(event))  # type: ignore[arg-type]
 

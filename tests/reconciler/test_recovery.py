@@ -20,6 +20,7 @@ from store.pool import connect
 from tests.checks import ask
 from tests.conftest import TIMEOUT_MS
 from tests.reconciler.recovering import start_own
+from tests.shards import SHARDS
 
 BACKLOG_MAX = 1_000
 
@@ -225,7 +226,7 @@ async def test_shards_of_one_redis_do_not_disturb_each_other(
     shard: int, own_redis: Redis, connection: asyncpg.Connection
 ) -> None:
     """Opening one shard leaves another one of the same server open."""
-    other = shard + 100
+    other = next(SHARDS)
     await coordinator(other, own_redis, connection).recover()
     await coordinator(shard, own_redis, connection).recover()
 
