@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,21 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith("EVENTLY_")]:
         del os.environ[name]
     os.environ[ENV_FILE] = os.devnull
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer() -> Generator[None, object, object]:
+    """
+    Let the alarm of a test ring again and again until the test ends.
+
+    What it raises within a callback or a background task goes to asyncio, which only tells of it:
+    a test that waits for ever would then never end.
+    """
+    result = yield
+    left_s, _ = signal.getitimer(signal.ITIMER_REAL)
+    if left_s:
+        signal.setitimer(signal.ITIMER_REAL, left_s, min(left_s, 30.0))
+    return result
 
 
 @pytest.fixture(scope="session")
