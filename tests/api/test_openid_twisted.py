@@ -118,7 +118,7 @@ CLAIMS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("claims", CLAIMS, ids=lambda claims: f"{claims}"[:60])
+@pytest.mark.parametrize("claims", CLAIMS, ids="-".join)
 async def test_s38_claims_that_are_wrong(
     known: World, twisted: TwistedProvider, claims: dict[str, Any]
 ) -> None:

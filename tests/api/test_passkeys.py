@@ -155,7 +155,7 @@ async def test_s39_registration_that_is_not_proved(world: World, twists: dict[st
         {"user_handle": text(new_id("usr").encode())},
         {"id": text(secrets.token_bytes(32))},
     ],
-    ids=str,
+    ids="-".join,
 )
 async def test_s39_assertion_that_is_not_proved(world: World, twists: dict[str, Any]) -> None:
     """S39: another site, frame, challenge, owner or key, or one unverified, signs nobody in."""
