@@ -30,12 +30,16 @@ def add(
     role: Annotated[_Role, typer.Option(help="What the account is to be.")] = "admin",
     organizer_id: _Organizer = "",
     name: Annotated[str, typer.Option(help="What the person is called.")] = "Admin",
+    *,
+    anew: Annotated[
+        bool, typer.Option("--new", help="Even if an account has it that has not proved it.")
+    ] = False,
 ) -> None:
-    """Give an address an account of a role; if there is one, it gets the role."""
+    """Give an address an account of a role; one that has proved the address gets the role."""
     from evently.admin import add_account  # noqa: PLC0415
 
     user_id, password = asyncio.run(
-        add_account(_settings(), email, name=name, role=role, organizer_id=organizer_id)
+        add_account(_settings(), email, name=name, role=role, organizer_id=organizer_id, anew=anew)
     )
     typer.echo(f"{email}  {role}  {user_id}")
     if password is not None:
@@ -93,11 +97,12 @@ def list_accounts(
             one.name,
             one.role,
             one.organizer_id or "",
+            "" if one.email_verified_at else "not proved",
             "disabled" if one.disabled_at else "",
         )
         for one in asyncio.run(listed(_settings(), text, role))
     ]
-    headings = ("id", "address", "name", "role", "organizer", "")
+    headings = ("id", "address", "name", "role", "organizer", "its address", "")
     typer.echo("\n".join(table(headings, rows, width=None)))
 
 

@@ -188,12 +188,19 @@ def judge(standing: Standing, act: Act, organizer_id: str, event_id: str | None 
         raise not_found()
     if may(standing, act, organizer_id, event_id):
         return
-    if standing.lacks_passkey:
-        raise Denied(Why.PASSKEY_REQUIRED)
     place = standing.places.get(organizer_id)
     if place is None or (event_id is not None and not covers(place, event_id)):
-        raise not_found()
+        raise outsider(standing)
     raise Denied(Why.FORBIDDEN, detail=f"Your place on the team is {place.role}.")
+
+
+def outsider(standing: Standing) -> Denied:
+    """
+    Return what somebody is told of a thing that is no concern of theirs: that it is not there.
+
+    Whose rights wait for a passkey is told that instead, of what there is as of what there is not.
+    """
+    return Denied(Why.PASSKEY_REQUIRED) if standing.lacks_passkey else not_found()
 
 
 async def require(
@@ -214,3 +221,8 @@ async def sees(
     if person is None:
         return False
     return may(await standings.of(person), Act.SEE, organizer_id, event_id)
+
+
+async def unseen(standings: Standings, person: Principal | None) -> Denied:
+    """Return what a person is told of a draft that they do not see, as `outsider` does."""
+    return not_found() if person is None else outsider(await standings.of(person))
