@@ -103,9 +103,7 @@ def _route(
 _STORED = "503 database_busy 503 database_unavailable"
 _SIGN_IN = f"503 backpressure {_STORED}"
 _ME = f"404 not_found {_STORED}"
-_PASSWORD = (
-    f"401 wrong_credentials 403 sign_in_again 403 passkey_required 503 backpressure {_ME}"
-)
+_PASSWORD = f"401 wrong_credentials 403 sign_in_again 403 passkey_required 503 backpressure {_ME}"
 _SHUT = f"503 shard_recovering 503 event_recovering 503 outcome_unknown 503 backpressure {_STORED}"
 _READ = f"404 not_found 503 shard_recovering 503 event_recovering 503 redis_unavailable {_STORED}"
 _LOOK = f"404 not_found {_SHUT}"

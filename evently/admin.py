@@ -58,7 +58,10 @@ async def ensure_admin(settings: Settings) -> str | None:
         await connection.execute("LOCK TABLE organizers IN SHARE ROW EXCLUSIVE MODE")
         if await users.admin_exists(connection):
             return None
-        password, email = secrets.token_urlsafe(PASSWORD_BYTES), email_forms(settings.admin_email)[0]
+        password, email = (
+            secrets.token_urlsafe(PASSWORD_BYTES),
+            email_forms(settings.admin_email)[0],
+        )
         holder = await _of_address(connection, email)
         if holder is not None and holder.email_verified_at is not None:
             log.error(

@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from evently.embedded.errors import ServerError
 from evently.settings import Settings
 
 app = typer.Typer(help="All data of a person, and its end.", no_args_is_help=True)

@@ -177,9 +177,7 @@ async def _invitations(one: Run) -> None:
     if not one.applies:
         one.count("invitations", await retention.count_invitations(one.database, one.now))
         return
-    await _repeat(
-        one, "invitations", lambda: retention.prune_invitations(one.database, one.now)
-    )
+    await _repeat(one, "invitations", lambda: retention.prune_invitations(one.database, one.now))
 
 
 async def _acts(one: Run) -> None:

@@ -21,7 +21,7 @@ async def count_outbox(database: Executor, before: dt.datetime) -> int:
 
 
 async def prune_outbox(database: Executor, before: dt.datetime) -> int:
-    """Delete some messages that were sent before a moment, or written and never sent; return how many."""
+    """Delete some messages that were sent before a moment, or written and not; return how many."""
     return _count(await database.execute(query("prune_outbox"), before, ROWS_PER_STEP))
 
 

@@ -50,7 +50,8 @@ async def test_register_login_me(world: World) -> None:
             me.body[name] for name in ("email", "name", "role")
         )
         assert {
-            "id", "email", "email_verified", "has_password", "name", "language", "role", "created_at",
+            "id", "email", "email_verified", "has_password", "name", "language", "role",
+            "created_at",
         } == set(me.body)  # fmt: skip
         assert (False, None) == (me.body["email_verified"], me.body["language"])
 

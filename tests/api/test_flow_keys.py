@@ -22,7 +22,6 @@ from tests.api.test_passkeys import MINE, finished
 from tests.api.test_passkeys import added as with_passkey
 from tests.api.test_passkeys import begun as begun_adding
 from tests.api.test_ways_in import IDENTITIES, address
-from tests.api.test_ways_in import provider as provider  # A fixture.
 from tests.api.world import JWT_SECRET, TICKET_SIGNING_KEY, Serve, World
 from usecases.flows import ALGORITHM, TTL_S, FlowKind, Flows
 from usecases.tokens import LEEWAY_S, KeysUnknown

@@ -615,7 +615,9 @@ async def test_s43_other_periods(world: World) -> None:
     assert 201 == (await world.call("POST", path, token=boss, json=asked)).status
     invited = "SELECT count(*) FROM team_invitations WHERE organizer_id = $1"
     # The letters to a new account wait to be sent, and nobody sends them.
-    letters = "SELECT count(*) FROM outbox WHERE user_id = $1 AND sent_at IS NULL AND payload ? 'to'"
+    letters = (
+        "SELECT count(*) FROM outbox WHERE user_id = $1 AND sent_at IS NULL AND payload ? 'to'"
+    )
     count = "SELECT count(*) FROM outbox WHERE user_id = $1 AND kind = 'booking.confirmed'"
     bytes_of = "SELECT octet_length(record) FROM quarantine ORDER BY changed_at DESC LIMIT 1"
     now = dt.datetime.now(dt.UTC)

@@ -29,17 +29,6 @@ ISSUER = "https://id.example"
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[TwistedProvider]:
-    """Run a provider that knows somebody with a verified address."""
-    provider = TwistedProvider()
-    own = secrets.token_hex(8)
-    provider.claims = {"sub": own, "email": f"{own}@example.org", "email_verified": True}
-    await provider.start()
-    yield provider
-    await provider.stop()
-
-
-@pytest.fixture
 async def known(provider: TwistedProvider, serve: Serve) -> AsyncIterator[World]:
     """Serve an application that knows the provider."""
     async with serve(**provider.options()) as world:

@@ -38,7 +38,8 @@ def address() -> str:
 
 
 async def registered(
-    database: asyncpg.Pool | asyncpg.Connection, email: str = "", *, is_proved: bool = True) -> str:
+    database: asyncpg.Pool | asyncpg.Connection, email: str = "", *, is_proved: bool = True
+) -> str:
     """Make an account as somebody does who registers; return its id."""
     user_id = await users.add(database, email=email or address(), name="N", password_hash="kept")
     assert user_id is not None
@@ -168,9 +169,7 @@ async def test_s7_nobody_gets_rights_by_an_address_that_they_have_not_proved(
     assert "not proved" in (await evently("admin", "list", email, **servers))[1]
     # Rights are taken by it; and who is meant by their id is meant.
     assert squatter == await admin.set_role(settings, email, role="user", organizer_id="")
-    assert squatter == await admin.set_role(
-        settings, squatter, role="staff", organizer_id=house
-    )
+    assert squatter == await admin.set_role(settings, squatter, role="staff", organizer_id=house)
     await admin.set_role(settings, squatter, role="user", organizer_id="")
     # The operator's word gives the address to a new account; the other only claims it.
     code, text, log = await evently("admin", "add", email, "--new", **servers)
@@ -181,9 +180,14 @@ async def test_s7_nobody_gets_rights_by_an_address_that_they_have_not_proved(
     claim = await users.by_claim(database, email)
     assert claim is not None
     assert (squatter, "user") == (claim.id, claim.role)
-    assert own.id == (await admin.add_account(
-        settings, email, name="N", role="admin", organizer_id="", anew=True
-    ))[0], "who has proved it keeps it"
+    assert (
+        own.id
+        == (
+            await admin.add_account(
+                settings, email, name="N", role="admin", organizer_id="", anew=True
+            )
+        )[0]
+    ), "who has proved it keeps it"
 
 
 async def test_first_admin_has_its_address(
