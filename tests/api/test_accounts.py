@@ -230,7 +230,7 @@ async def test_s7_wrong_password_and_unknown_address_look_the_same(world: World)
         ({"id": "usr_1"}, "/id"),
     ],
 )
-async def test_bad_account(world: World, change: dict[str, Any], pointer: str) -> None:
+async def test_s10_s18_bad_accounts(world: World, change: dict[str, Any], pointer: str) -> None:
     """S10, S18: an account that cannot be is refused by its field; nobody makes himself admin."""
     before = await world.state()
     answer = await world.call("POST", "/v1/auth/register", json=account(**change))
@@ -238,7 +238,7 @@ async def test_bad_account(world: World, change: dict[str, Any], pointer: str) -
     assert before == await world.state()
 
 
-async def test_password_hashes(world: World) -> None:
+async def test_s6_password_hashes(world: World) -> None:
     """S6: passwords are kept as Argon2id with at least OWASP's parameters, salted each."""
     bodies = [account(), account()]
     for body in bodies:
