@@ -100,7 +100,7 @@ class Standings:
 
     async def needs_passkey(self, person: Principal) -> bool:
         """Tell whether what a person is has its rights by a passkey alone."""
-        return self._is_locked(await self._read(person.user_id))
+        return self._wants_passkey("admin") and self._is_locked(await self._read(person.user_id))
 
     async def _read(self, user_id: str) -> Standing:
         known = self._known.get(user_id)

@@ -33,7 +33,7 @@ from tests.evently.test_cli import run
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 60.0
 #: What Compose fills in: `${NAME}`, `${NAME:-otherwise}`, `${NAME:?what to say}`.
 _VARIABLE = re.compile(r"\$\{(\w+)(?::[-?][^}]*)?\}")
 
@@ -80,7 +80,7 @@ async def under_compose(folder: Path) -> AsyncIterator[Deployment]:
     users = _filled(content["configs"]["redis_users"]["content"], values)
     passwords = {role: values[f"EVENTLY_REDIS_{role.upper()}_PASSWORD"] for role in acl.ROLES}
     valkey = ValkeyServer(folder / "redis", passwords=passwords, users=users)
-    postgres = PostgresServer(folder / "postgres", password=values["POSTGRES_PASSWORD"])
+    postgres = PostgresServer(folder, password=values["POSTGRES_PASSWORD"])
     with contextlib.ExitStack() as stack:
         for server in (valkey, postgres):
             server.start()
