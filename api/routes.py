@@ -103,7 +103,7 @@ def _route(
 _STORED = "503 database_busy 503 database_unavailable"
 _SIGN_IN = f"503 backpressure {_STORED}"
 _ME = f"404 not_found {_STORED}"
-_PASSWORD = f"401 wrong_credentials 503 backpressure {_ME}"
+_PASSWORD = f"401 wrong_credentials 403 sign_in_again 403 passkey_required 503 backpressure {_ME}"
 _SHUT = f"503 shard_recovering 503 event_recovering 503 outcome_unknown 503 backpressure {_STORED}"
 _READ = f"404 not_found 503 shard_recovering 503 event_recovering 503 redis_unavailable {_STORED}"
 _LOOK = f"404 not_found {_SHUT}"
@@ -407,7 +407,12 @@ ROUTES: tuple[Route, ...] = (
         None,
         f"404 not_found 409 not_a_draft {_STORED}",
     ),
-    _route("GET /v1/events/{event_id}?promo_code public", events.read, told.Event, _LOOK),
+    _route(
+        "GET /v1/events/{event_id}?promo_code public",
+        events.read,
+        told.Event,
+        f"403 passkey_required {_LOOK}",
+    ),
     _route(
         "POST /v1/events/{event_id}/publish organizer",
         events.publish,
@@ -515,7 +520,7 @@ ROUTES: tuple[Route, ...] = (
         "GET /v1/organizers/{organizer_id} user",
         organizers.read,
         told.Organizer,
-        f"404 not_found {_STORED}",
+        f"403 passkey_required 404 not_found {_STORED}",
     ),
     _route(
         "PATCH /v1/organizers/{organizer_id} organizer",

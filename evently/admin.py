@@ -15,12 +15,14 @@ from collections.abc import AsyncIterator
 import asyncpg
 import structlog
 
+from engine.ids import is_id
 from evently.embedded import ServerError
 from evently.operators import operator
 from evently.settings import Settings
 from store import acts, operators, users, ways_in
 from store.operators import Outcome, Role
 from store.pool import connect
+from store.sql import Executor
 from store.tenants import accounts
 from usecases.denials import Denied
 from usecases.passwords import hash_now
@@ -45,6 +47,9 @@ async def ensure_admin(settings: Settings) -> str | None:
     """
     Make the admin account `settings.admin_email` unless there is an admin.
 
+    The address counts as proved, by the word of who has set it: a stranger who has registered it
+    only claims it from then on. If somebody has proved that it is theirs, nothing is made.
+
     Returns:
         The new account's password, or None if nothing was made.
     """
@@ -53,17 +58,31 @@ async def ensure_admin(settings: Settings) -> str | None:
         await connection.execute("LOCK TABLE organizers IN SHARE ROW EXCLUSIVE MODE")
         if await users.admin_exists(connection):
             return None
-        password = secrets.token_urlsafe(PASSWORD_BYTES)
+        password, email = (
+            secrets.token_urlsafe(PASSWORD_BYTES),
+            email_forms(settings.admin_email)[0],
+        )
+        holder = await _of_address(connection, email)
+        if holder is not None and holder.email_verified_at is not None:
+            log.error(
+                "there is no admin, and EVENTLY_ADMIN_EMAIL is somebody's address: make one by "
+                "`evently admin add`",
+                action="admin_not_made",
+            )
+            return None
+        await users.give_up_email(connection, email)
         user_id = await users.add(
             connection,
-            email=email_forms(settings.admin_email)[0],
+            email=email,
             name="Admin",
             password_hash=hash_now(password),
             role="admin",
             organizer_id=await users.add_organizer(connection, ORGANIZER_NAME),
         )
+        if user_id is None or not await users.prove_email(connection, user_id, email):
+            raise ServerError("somebody is registering EVENTLY_ADMIN_EMAIL: start again")
         after = {"role": "admin"}
-        await acts.add(connection, operator(), "account.create", user_id or "", after=after)
+        await acts.add(connection, operator(), "account.create", user_id, after=after)
         return password
 
 
@@ -119,18 +138,23 @@ async def forget_passkeys(settings: Settings, email: str) -> int:
 
 
 async def add_account(
-    settings: Settings, email: str, *, name: str, role: Role, organizer_id: str
+    settings: Settings, email: str, *, name: str, role: Role, organizer_id: str, anew: bool = False
 ) -> tuple[str, str | None]:
     """
-    Give an address an account of a role; an account that is there gets the role.
+    Give an address an account of a role; an account that has proved the address gets the role.
 
-    Its address counts as verified: the operator's word is as good as a letter.
+    Of a new account the address counts as proved: the operator's word is as good as a letter.
+
+    Args:
+        anew: Make a new account if one that is there has not proved the address, which it only
+            claims from then on; else that is refused, since anybody may have registered it.
 
     Returns:
         The account's id, and its password if it is new.
 
     Raises:
-        ServerError: the address is none, or the role cannot be given; then nothing is made.
+        ServerError: the address is none or not proved, or the role cannot be given; then nothing
+            is made.
     """
     try:
         address = tidy_address("EMAIL", email)
@@ -138,8 +162,13 @@ async def add_account(
         raise ServerError(f"{email}: {denied.errors[0][1]}") from denied
     password = None
     async with _connected(settings) as connection, connection.transaction():
-        user_id = await operators.of_address(connection, email_forms(address))
-        if user_id is None:
+        account = await _of_address(connection, address)
+        if account is not None and account.email_verified_at is None and anew:
+            await users.give_up_email(connection, account.email)
+            account = None
+        if account is not None:
+            user_id = _proved(account)
+        else:
             password = secrets.token_urlsafe(PASSWORD_BYTES)
             async with accounts(connection):
                 user_id = await operators.add_account(
@@ -156,13 +185,13 @@ async def add_account(
 
 async def set_role(settings: Settings, who: str, *, role: Role, organizer_id: str) -> str:
     """
-    Give an account, by its id or address, another role; return its id.
+    Give an account, by its id or the address that it has proved, another role; return its id.
 
     Raises:
         ServerError: there is no such account or organizer, or it is the last admin or owner.
     """
     async with _connected(settings) as connection:
-        user_id = await _find(connection, who)
+        user_id = await account_id(connection, who, may_claim=role == "user")
         await _set_role(connection, user_id, role, organizer_id)
     log.warning("role changed", action="admin_role", user=user_id, role=role, by_uid=os.getuid())
     return user_id
@@ -171,7 +200,7 @@ async def set_role(settings: Settings, who: str, *, role: Role, organizer_id: st
 async def set_disabled(settings: Settings, who: str, *, is_disabled: bool) -> str:
     """Keep an account out, or let it in again; return its id. Raises as `set_role` does."""
     async with _connected(settings) as connection:
-        user_id = await _find(connection, who)
+        user_id = await account_id(connection, who, may_claim=True)
         _require(
             await operators.set_disabled(connection, operator(), user_id, is_disabled=is_disabled)
         )
@@ -185,10 +214,10 @@ async def add_organizer(settings: Settings, name: str, owner: str) -> str:
     Add an organizer; return its id.
 
     Args:
-        owner: Id or address of the account that owns it; none if it is empty.
+        owner: Id of the account that owns it, or the address that it has proved; empty: none.
     """
     async with _connected(settings) as connection:
-        owner_id = await _find(connection, owner) if owner else None
+        owner_id = await account_id(connection, owner) if owner else None
         made = await operators.add_organizer(connection, operator(), name, owner_id)
     assert made is not None, "the owner was found"
     log.warning("organizer added", action="admin_organizer", organizer=made.id, by_uid=os.getuid())
@@ -216,11 +245,40 @@ async def _opened(settings: Settings, url: str) -> AsyncIterator[asyncpg.Connect
         await connection.close()
 
 
-async def _find(connection: asyncpg.Connection, who: str) -> str:
-    user_id = await operators.of_address(connection, email_forms(who)) if "@" in who else who
-    if user_id is None:
-        raise ServerError(f"{who}: {_REFUSED[Outcome.NOT_FOUND]}")
-    return user_id
+async def account_id(database: Executor, who: str, *, may_claim: bool = False) -> str:
+    """
+    Return the id of the account that an operator means: by its id, or by an address.
+
+    Args:
+        may_claim: Whether an account will do that has not proved its address. Anybody may have
+            registered it, so it must not be taken for its owner's by the address alone.
+
+    Raises:
+        ServerError: there is none, or it has not proved the address.
+    """
+    if "@" not in who:
+        if not is_id("usr", who):
+            raise ServerError(f"{who}: {_REFUSED[Outcome.NOT_FOUND]}")
+        return who
+    account = await _of_address(database, who)
+    if account is None:
+        raise ServerError("there is no account with this address")
+    return account.id if may_claim else _proved(account)
+
+
+async def _of_address(database: Executor, address: str) -> operators.Account | None:
+    user_id = await operators.of_address(database, email_forms(address))
+    return None if user_id is None else await operators.by_id(database, user_id)
+
+
+def _proved(account: operators.Account) -> str:
+    if account.email_verified_at is None:
+        raise ServerError(
+            f"{account.id} has not proved this address, and may be anybody's: let them open their "
+            "letter; or name the account by its id, if you know whose it is; or give the address "
+            "to a new one, `evently admin add ADDRESS --new`"
+        )
+    return account.id
 
 
 async def _set_role(

@@ -7,7 +7,10 @@ Owns names, options and what is printed; leaves the work to `evently.admin`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -30,16 +33,22 @@ def add(
     role: Annotated[_Role, typer.Option(help="What the account is to be.")] = "admin",
     organizer_id: _Organizer = "",
     name: Annotated[str, typer.Option(help="What the person is called.")] = "Admin",
+    *,
+    anew: Annotated[
+        bool, typer.Option("--new", help="Even if an account has it that has not proved it.")
+    ] = False,
 ) -> None:
-    """Give an address an account of a role; if there is one, it gets the role."""
+    """Give an address an account of a role; one that has proved the address gets the role."""
     from evently.admin import add_account  # noqa: PLC0415
 
+    settings = _settings()
+    path = _password_path(settings)
     user_id, password = asyncio.run(
-        add_account(_settings(), email, name=name, role=role, organizer_id=organizer_id)
+        add_account(settings, email, name=name, role=role, organizer_id=organizer_id, anew=anew)
     )
     typer.echo(f"{email}  {role}  {user_id}")
     if password is not None:
-        _tell(email, password)
+        _tell(email, password, path)
 
 
 @admin.command("role")
@@ -93,11 +102,12 @@ def list_accounts(
             one.name,
             one.role,
             one.organizer_id or "",
+            "" if one.email_verified_at else "not proved",
             "disabled" if one.disabled_at else "",
         )
         for one in asyncio.run(listed(_settings(), text, role))
     ]
-    headings = ("id", "address", "name", "role", "organizer", "")
+    headings = ("id", "address", "name", "role", "organizer", "its address", "")
     typer.echo("\n".join(table(headings, rows, width=None)))
 
 
@@ -110,7 +120,8 @@ def reset(
 
     settings = _settings()
     email = email or settings.admin_email
-    _tell(email, asyncio.run(reset_admin(settings, email)))
+    path = _password_path(settings)
+    _tell(email, asyncio.run(reset_admin(settings, email)), path)
 
 
 def _set_disabled(who: str, *, is_disabled: bool) -> None:
@@ -127,16 +138,31 @@ def _settings() -> Settings:
     return Settings.load().require("database_url")
 
 
-def _tell(email: str, password: str) -> None:
-    """Show a new password once to who sits at a terminal; else write it into a file of theirs."""
-    from evently.embedded.place import write_atomically  # noqa: PLC0415
+def _password_path(settings: Settings) -> Path | None:
+    """
+    Return the file that a new password goes into; None if somebody sits at a terminal.
+
+    Asked before there is one, so that none is made and then lost.
+    """
+    from evently.embedded.errors import ServerError  # noqa: PLC0415
     from evently.up import ADMIN_FILE  # noqa: PLC0415
 
     if sys.stdout.isatty():
+        return None
+    folder = settings.data_path
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise ServerError(f"a password cannot be left in {folder}: do this on a terminal")
+    return folder / ADMIN_FILE
+
+
+def _tell(email: str, password: str, path: Path | None) -> None:
+    """Show a new password once to who sits at a terminal; else write it into a file of theirs."""
+    from evently.embedded.place import write_atomically  # noqa: PLC0415
+
+    if path is None:
         typer.echo(f"{email}  password {password} (shown this once)")
         return
-    settings = Settings.load()
-    settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = settings.data_path / ADMIN_FILE
     write_atomically(path, f"{password}\n".encode())
     typer.echo(f"{email}  password in {path}; remove the file when you have read it")

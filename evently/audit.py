@@ -107,14 +107,14 @@ def seal() -> None:
 
 
 def asked(ask: Callable[[asyncpg.Connection], Awaitable[Done]]) -> Done:
-    """Ask PostgreSQL over one connection."""
+    """Ask PostgreSQL over one connection, as the API does."""
     from store.pool import connect  # noqa: PLC0415 - so that `--help` is quick
 
     settings = Settings.load().require("database_url")
 
     async def run() -> Done:
         timeout_ms = settings.database_timeout_ms
-        database = await connect(settings.database_url, timeout_ms=timeout_ms)
+        database = await connect(settings.database_url_as("api"), timeout_ms=timeout_ms)
         try:
             return await ask(database)
         finally:

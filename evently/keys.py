@@ -25,6 +25,7 @@ from evently.settings import Settings
 from store import acts, keys
 from store.keys import NewKey, SigningKey
 from store.pool import connect
+from usecases.flows import TTL_S as FLOW_TTL_S
 from usecases.keyring import LEAD_S, PURPOSES, Purpose, Settled, seal
 from usecases.ticket_codes import ticket_key_id, ticket_public_key
 from usecases.tokens import LEEWAY_S
@@ -91,7 +92,9 @@ async def rotate(settings: Settings, purpose: Purpose) -> ListedKey:
         await keys.note_setting(connection, _setting_key(settings, purpose))
         kid = await _add(connection, settings, purpose)
         if purpose == "tokens":
-            after_s = settings.access_token_ttl_s + LEEWAY_S + SLACK_S
+            # So that no sign-in under way has to be begun anew either.
+            lives_s = max(settings.access_token_ttl_s, FLOW_TTL_S)
+            after_s = lives_s + LEEWAY_S + SLACK_S
             await keys.end_others(connection, purpose, kid, after_s=after_s)
         await keys.forget_retired(connection)
         after = {"purpose": purpose}

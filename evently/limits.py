@@ -39,7 +39,8 @@ async def lift(settings: Settings, *, email: str, address: str) -> int:
     origin = Addresses(secret=settings.jwt_secret).word(address) if address else ""
     if address and not origin:
         raise ServerError(f"{address} is no IPv4 or IPv6 address")
-    connection = await connect(settings.database_url, timeout_ms=settings.database_timeout_ms)
+    url = settings.database_url_as("api")
+    connection = await connect(url, timeout_ms=settings.database_timeout_ms)
     try:
         account = user_id = ""
         if email:

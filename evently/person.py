@@ -6,25 +6,14 @@ import asyncio
 import datetime as dt
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-import msgspec
 import typer
 
-from evently.embedded.errors import ServerError
 from evently.settings import Settings
 
-if TYPE_CHECKING:
-    from usecases.services import Services
-
 app = typer.Typer(help="All data of a person, and its end.", no_args_is_help=True)
-
-#: Time in which the shards must be open, in seconds.
-OPEN_WAIT_S = 30
-_POLL_S = 0.05
 
 Who = Annotated[str, typer.Argument(help="Address or id of the account.")]
 
@@ -69,16 +58,16 @@ def erase(
 
 
 async def _export(settings: Settings, person: str, file: Path | None, why: str) -> None:
-    from evently.operators import operator  # noqa: PLC0415 - so that `--help` is quick
+    from evently.admin import account_id  # noqa: PLC0415 - so that `--help` is quick
+    from evently.operators import operator  # noqa: PLC0415 - the same
     from store import acts, privacy, users  # noqa: PLC0415 - the same
     from store.pool import create_pool  # noqa: PLC0415 - the same
     from usecases.privacy import document  # noqa: PLC0415 - the same
 
-    pool = await create_pool(
-        settings.database_url, connections_max=1, timeout_ms=settings.database_timeout_ms
-    )
+    url = settings.database_url_as("api")
+    pool = await create_pool(url, connections_max=1, timeout_ms=settings.database_timeout_ms)
     try:
-        user_id = await _find(pool, person)
+        user_id = await account_id(pool, person)
         user = await users.by_id(pool, user_id)
         # Of an account that is erased there may be something left to tell.
         since = user.created_at if user else dt.datetime(1970, 1, 2, tzinfo=dt.UTC)
@@ -102,13 +91,15 @@ async def _erase(
     settings: Settings, person: str, fate: Literal["keep", "cancel"] | None, why: str
 ) -> str:
     """Do it; return what stands in the way, as a line."""
-    from evently.operators import operator  # noqa: PLC0415 - so that `--help` is quick
+    from evently.admin import account_id  # noqa: PLC0415 - so that `--help` is quick
+    from evently.operators import operator  # noqa: PLC0415 - the same
+    from evently.options import services_of  # noqa: PLC0415 - the same
     from usecases.denials import Denied  # noqa: PLC0415 - the same
     from usecases.privacy import erased  # noqa: PLC0415 - the same
     from usecases.tokens import Principal  # noqa: PLC0415 - the same
 
-    async with _opened(settings) as services:
-        user_id = await _find(services.pools.sign_in, person)
+    async with services_of(settings) as services:
+        user_id = await account_id(services.pools.sign_in, person)
         by = Principal(operator().id, "operator", None)
         try:
             done = await erased(services, by, user_id, fate, why=why)
@@ -118,39 +109,3 @@ async def _erase(
             return f"{user_id}: {denied.why} {said} {figures}".rstrip()
         typer.echo(f"{user_id}: erased; {done.bookings_kept} bookings stay good")
         return ""
-
-
-async def _find(database: object, person: str) -> str:
-    from engine.ids import is_id  # noqa: PLC0415 - so that `--help` is quick
-    from store import users  # noqa: PLC0415 - the same
-    from usecases.text import email_forms  # noqa: PLC0415 - the same
-
-    if is_id("usr", person):
-        return person
-    found = await users.by_email(database, email_forms(person))  # type: ignore[arg-type]
-    if found is None:
-        raise ServerError("there is no account with this address")
-    return found.id
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Services]:
-    """Open what use cases work with, as an API process does, and wait until shards are open."""
-    from evently.operators import operator  # noqa: PLC0415 - the same
-    from usecases.acts import ASKING, Asking  # noqa: PLC0415 - so that `--help` is quick
-    from usecases.wiring import Options, opened  # noqa: PLC0415 - the same
-
-    fields = msgspec.structs.asdict(settings) | {
-        "redis_servers": settings.redis_servers_as("api"),
-        "database_url": settings.database_url_as("api"),
-    }
-    options = Options(**{name: fields[name] for name in Options.__slots__})
-    ASKING.set(lambda: Asking(operator().origin))
-    async with opened(options) as services:
-        try:
-            async with asyncio.timeout(OPEN_WAIT_S):
-                while not services.engine.is_open:  # noqa: ASYNC110 - it has no event for that
-                    await asyncio.sleep(_POLL_S)
-        except TimeoutError as error:
-            raise ServerError("not all shards are open: see `evently shards list`") from error
-        yield services

@@ -115,7 +115,7 @@ async def run(
             applies=applies,
             tell=tell,
         )
-        for step in (_words, _quarantine, _outbox, _acts):
+        for step in (_words, _quarantine, _outbox, _invitations, _acts):
             await step(one)
         if applies:
             await acts.add(database, operator(), "retention.run", "", after=one.gone)
@@ -170,6 +170,14 @@ async def _outbox(one: Run) -> None:
         one.count("outbox", await retention.count_outbox(one.database, older_than))
         return
     await _repeat(one, "outbox", lambda: retention.prune_outbox(one.database, older_than))
+
+
+async def _invitations(one: Run) -> None:
+    """Those that have ended: they have the address of somebody who may have no account."""
+    if not one.applies:
+        one.count("invitations", await retention.count_invitations(one.database, one.now))
+        return
+    await _repeat(one, "invitations", lambda: retention.prune_invitations(one.database, one.now))
 
 
 async def _acts(one: Run) -> None:

@@ -300,7 +300,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     retention_texts_days: Annotated[int, Meta(ge=0, le=36_500)] = 90
     #: Days for which acts of staff, organizers, admins and operators are kept; 0: for ever.
     retention_acts_days: Annotated[int, Meta(ge=0, le=36_500)] = 1_095
-    #: Days for which messages that were sent are kept; 0: for ever.
+    #: Days for which messages are kept after they were sent, or written and not sent; 0: for ever.
     retention_outbox_days: Annotated[int, Meta(ge=0, le=36_500)] = 30
     #: Days for which records in quarantine are kept after they were resolved; 0: for ever.
     retention_quarantine_days: Annotated[int, Meta(ge=0, le=36_500)] = 365

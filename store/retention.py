@@ -15,14 +15,25 @@ async def events_over(database: Executor, before: dt.datetime) -> set[str]:
 
 
 async def count_outbox(database: Executor, before: dt.datetime) -> int:
-    """Return how many messages were sent before a moment."""
+    """Return how many messages were sent before a moment, or written and never sent."""
     count: int = await database.fetchval(query("count_outbox"), before)
     return count
 
 
 async def prune_outbox(database: Executor, before: dt.datetime) -> int:
-    """Delete some messages that were sent before a moment; return how many."""
+    """Delete some messages that were sent before a moment, or written and not; return how many."""
     return _count(await database.execute(query("prune_outbox"), before, ROWS_PER_STEP))
+
+
+async def count_invitations(database: Executor, before: dt.datetime) -> int:
+    """Return how many invitations to teams had ended before a moment."""
+    count: int = await database.fetchval(query("count_invitations"), before)
+    return count
+
+
+async def prune_invitations(database: Executor, before: dt.datetime) -> int:
+    """Delete some invitations to teams that had ended before a moment; return how many."""
+    return _count(await database.execute(query("prune_invitations"), before, ROWS_PER_STEP))
 
 
 async def last_day_of_acts(database: Executor, before: dt.datetime) -> dt.date | None:

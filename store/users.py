@@ -33,6 +33,8 @@ class User(NamedTuple):
     is_claim: bool = False
     #: BCP 47.
     language: str | None = None
+    #: Whether anybody knows its password: who came by a provider has none.
+    has_password: bool = True
 
 
 #: How often it is tried to register: the address may become another's at the same moment.
@@ -180,6 +182,11 @@ async def prove_email(connection: InTransaction, user_id: str, email: str) -> bo
         return False
     await links.drop_all(connection, user_id)
     return True
+
+
+async def give_up_email(connection: InTransaction, email: str) -> None:
+    """Let who has an address without a proof only claim it from now on."""
+    await connection.execute(query("give_up_email"), email, "")
 
 
 async def admin_exists(database: Executor) -> bool:

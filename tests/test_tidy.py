@@ -401,7 +401,7 @@ def test_built_sql_is_seen(code: str, expected: list[int]) -> None:
     assert expected == list(built_sql(ast.parse(code)))
 
 
-def test_no_sql_is_built() -> None:
+def test_s25_no_sql_is_built() -> None:
     """SQL takes parameters; no statement is put together from text."""
     built = [f"{name_of(path)}:{line}" for path in sources() for line in built_sql(tree(path))]
     assert [] == built

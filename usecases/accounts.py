@@ -12,7 +12,7 @@ import secrets
 
 from store import proofs, users
 from store.links import Link
-from usecases import acts, sessions, text, told
+from usecases import acts, sessions, stepup, text, told
 from usecases.asked import (
     Address,
     LetterToken,
@@ -23,7 +23,7 @@ from usecases.asked import (
     PasswordChange,
     Register,
 )
-from usecases.denials import Denied, Why, as_value, not_found
+from usecases.denials import Denied, Why, as_value, invalid, not_found
 from usecases.passwords import Match
 from usecases.services import Services
 from usecases.tokens import Principal
@@ -124,10 +124,13 @@ async def change_password(
     """
     Give the person a new password and a new session; all others are over, and all access tokens.
 
-    Who has forgotten the old one asks for a letter (`forget_password`).
+    Who has none yet gets the first soon after a sign-in; who has forgotten the old one asks for a
+    letter (`forget_password`).
     """
     pointer = "/current_password"
-    user = await check_password(services, person, asked.current_password, pointer, origin)
+    user = await prove_oneself(services, person, asked.current_password, pointer, origin)
+    if asked.current_password is None and user.has_password:
+        raise invalid(pointer, "is needed: the account has a password")
     password_hash = await services.passwords.hash(asked.new_password)
     return await sessions.renew(
         services, user, password_hash=password_hash, method=METHOD, device=device
@@ -183,7 +186,7 @@ async def change_email(
 
     It is not told whether somebody has it; if so, the letter says that (S7).
     """
-    user = await check_password(services, person, asked.password, "/password", origin)
+    user = await prove_oneself(services, person, asked.password, "/password", origin)
     await services.attempts.write(origin)
     await proofs.ask(services.pools.sign_in, user.id, _link("email", asked.email))
 
@@ -208,14 +211,26 @@ async def _need(services: Services, person: Principal) -> users.User:
     return user
 
 
-async def check_password(
-    services: Services, person: Principal, password: str, pointer: str, origin: str
+async def prove_oneself(
+    services: Services, person: Principal, password: str | None, pointer: str, origin: str
 ) -> users.User:
     """
-    Return the person's account; deny whoever does not know its password.
+    Return the person's account, once more proved to be theirs: a token alone is not enough.
+
+    By the password, or without one by a recent sign-in (`stepup`): an account may have none. Who
+    must sign in by a passkey has done so, either way.
 
     Who has a token guesses no more passwords than who signs in: the same attempts count.
+
+    Args:
+        pointer: Where the password stands in what was sent.
+
+        origin: A word for the network address that it is asked from.
     """
+    if password is None:
+        await stepup.prove(services, person)
+        return await _need(services, person)
+    await stepup.prove_by_passkey(services, person)
     user = await _need(services, person)
     tried = await services.attempts.begin(user.email, origin)
     match = await services.passwords.verify(_forms(password), user.password_hash)
@@ -234,6 +249,7 @@ def _view(user: users.User) -> told.Me:
         id=user.id,
         email=user.email,
         email_verified=user.email_verified_at is not None,
+        has_password=user.has_password,
         name=user.name,
         language=user.language,
         role=user.role,  # type: ignore[arg-type]  # The database's enum has the same values.

@@ -109,7 +109,8 @@ class MeChange(Asked, frozen=True, kw_only=True):
 class PasswordChange(Asked, frozen=True, kw_only=True):
     """The password that one has, and the one that one wants."""
 
-    current_password: Annotated[str, _text(Kind.WORD, 1024, least=1)]
+    #: Left out by who has none, and has signed in a moment ago.
+    current_password: Annotated[str, _text(Kind.WORD, 1024, least=1)] | None = None
     new_password: Annotated[str, _text(Kind.PASSWORD, 1024, least=8)]
 
 
@@ -130,7 +131,9 @@ class NewEmail(Asked, frozen=True, kw_only=True):
     """The address that one wants, and one's password."""
 
     email: Annotated[str, _text(Kind.EMAIL, 254, least=3)]
-    password: Annotated[str, _text(Kind.WORD, 1024, least=1)]
+    #: Once more: a token that was left lying about is not enough. Without it the sign-in must be
+    #: recent: an account may have no password.
+    password: Annotated[str, _text(Kind.WORD, 1024, least=1)] | None = None
 
 
 class LetterToken(Asked, frozen=True, kw_only=True):

@@ -135,7 +135,7 @@ async def read(
     rows = (await events.tiers_of(services.pools.events, [event.id])).get(event.id, [])
     event, tiers = await as_sold(services.engine, event, rows)
     if event.status == "draft" and code != ALL_TIERS:
-        raise not_found()
+        raise await rights.unseen(services.standings, person)
     if code != ALL_TIERS:
         promos = await events.promos_of(services.pools.events, event.id) if code else []
         tiers = shown(tiers, {no for one in promos if one.code == code for no in one.tier_nos})

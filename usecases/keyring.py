@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from store import keys
 from store.keys import SigningKey
 from store.pool import UNANSWERED, Pool
+from usecases.flows import Flows
 from usecases.receipts import Receipts
 from usecases.ticket_codes import TicketCodes, ticket_key_id
 from usecases.tokens import Tokens, setting_key_id
@@ -166,6 +167,8 @@ class Keyring:
         self._database = database
         self._settled = Settled({"tokens": jwt_secret, "tickets": ticket_signing_key})
         self.tokens = Tokens(jwt_secret, ttl_s=token_ttl_s, passkey_roles=passkey_roles)
+        #: Sign-ins under way go by the keys of tokens.
+        self.flows = Flows(jwt_secret)
         self.ticket_codes = TicketCodes(ticket_signing_key)
         self.receipts = Receipts(ticket_signing_key) if makes_receipts else None
         self._look: asyncio.Task[None] | None = None
@@ -216,6 +219,7 @@ class Keyring:
         settled = self._settled
         there, signing = settled.secrets_of(rows, "tokens"), settled.signing(rows, "tokens")
         self.tokens.use(there, signing, fresh_until_s=fresh_until_s)
+        self.flows.use(there, signing, fresh_until_s=fresh_until_s)
         texts = {kid: raw.decode() for kid, raw in settled.secrets_of(rows, "tickets").items()}
         kid = settled.signing(rows, "tickets")
         told = [texts.pop(kid)] if kid is not None else []

@@ -19,7 +19,7 @@ import structlog
 from store import operators, privacy, users
 from store.operators import Outcome
 from store.tenants import Connection
-from usecases import accounts, acts, bookings, gifts, stepup, told, waitlist
+from usecases import accounts, acts, bookings, gifts, told, waitlist
 from usecases.asked import Erase
 from usecases.attempts import EXPORTS
 from usecases.buckets import Rate
@@ -67,10 +67,7 @@ async def erase(
     Args:
         origin: A word for the network address that it is asked from.
     """
-    if asked.password is None:
-        await stepup.prove(services, person)
-    else:
-        await accounts.check_password(services, person, asked.password, "/password", origin)
+    await accounts.prove_oneself(services, person, asked.password, "/password", origin)
     return await erased(services, person, person.user_id, asked.bookings)
 
 

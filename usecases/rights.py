@@ -100,7 +100,7 @@ class Standings:
 
     async def needs_passkey(self, person: Principal) -> bool:
         """Tell whether what a person is has its rights by a passkey alone."""
-        return self._is_locked(await self._read(person.user_id))
+        return self._wants_passkey("admin") and self._is_locked(await self._read(person.user_id))
 
     async def _read(self, user_id: str) -> Standing:
         known = self._known.get(user_id)
@@ -188,12 +188,19 @@ def judge(standing: Standing, act: Act, organizer_id: str, event_id: str | None 
         raise not_found()
     if may(standing, act, organizer_id, event_id):
         return
-    if standing.lacks_passkey:
-        raise Denied(Why.PASSKEY_REQUIRED)
     place = standing.places.get(organizer_id)
     if place is None or (event_id is not None and not covers(place, event_id)):
-        raise not_found()
+        raise outsider(standing)
     raise Denied(Why.FORBIDDEN, detail=f"Your place on the team is {place.role}.")
+
+
+def outsider(standing: Standing) -> Denied:
+    """
+    Return what somebody is told of a thing that is no concern of theirs: that it is not there.
+
+    Whose rights wait for a passkey is told that instead, of what there is as of what there is not.
+    """
+    return Denied(Why.PASSKEY_REQUIRED) if standing.lacks_passkey else not_found()
 
 
 async def require(
@@ -214,3 +221,8 @@ async def sees(
     if person is None:
         return False
     return may(await standings.of(person), Act.SEE, organizer_id, event_id)
+
+
+async def unseen(standings: Standings, person: Principal | None) -> Denied:
+    """Return what a person is told of a draft that they do not see, as `outsider` does."""
+    return not_found() if person is None else outsider(await standings.of(person))

@@ -48,8 +48,10 @@ async def read(services: Services, person: Principal, organizer_id: str) -> told
 async def _read(services: Services, person: Principal, organizer_id: str) -> told.Organizer:
     standing = await services.standings.of(person)
     place = standing.places.get(organizer_id)
-    if not is_id("org", organizer_id) or (place is None and not standing.is_admin):
+    if not is_id("org", organizer_id):
         raise not_found()
+    if place is None and not standing.is_admin:
+        raise rights.outsider(standing)
     async with tenants.rows_of(services.pools.organizers, organizer_id) as connection:
         found = await organizers.by_id(connection, organizer_id)
     if found is None:

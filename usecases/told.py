@@ -42,6 +42,8 @@ class Me(Told, frozen=True, kw_only=True):
     email: str
     #: Whether it is proved that letters to the address come to the caller.
     email_verified: bool
+    #: Whether a password signs in; who has none may choose one soon after signing in.
+    has_password: bool
     name: str
     #: BCP 47; null: not told.
     language: str | None

@@ -39,7 +39,6 @@ from usecases.attempts import REGISTRATIONS, REQUESTS, SIGN_IN, Attempts
 from usecases.bearers import Bearers
 from usecases.buckets import Buckets, Rate
 from usecases.catalog import Catalog
-from usecases.flows import Flows
 from usecases.keyring import Keyring
 from usecases.openid_provider import Provider, Registration
 from usecases.outside import Fetch, nobody
@@ -153,7 +152,7 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
         revocations=_revocations(options, pools, engine),
         session_life=Life(options.session_idle_s, options.session_life_max_s),
         passwords=passwords,
-        flows=Flows(options.jwt_secret),
+        flows=keyring.flows,
         openid=_providers(options, fetch),
         passkey_site=_passkey_site(options),
         ticket_codes=keyring.ticket_codes,

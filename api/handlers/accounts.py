@@ -77,8 +77,8 @@ async def change_password(request: web.Request) -> web.StreamResponse | Problem:
     """
     Choose another password.
 
-    All sessions and access tokens are over by that, also the one of the request: the answer has a
-    new session.
+    Who has none yet leaves the current one out, and has signed in within ten minutes. All sessions
+    and access tokens are over by that, also the one of the request: the answer has a new session.
     """
     asked = await read_body(request, _PASSWORD_CHANGE)
     services, person = request.app[SERVICES], request[PRINCIPAL]
@@ -118,7 +118,8 @@ async def change_email(request: web.Request) -> web.StreamResponse | Problem:
     """
     Ask for a letter to another address, which is one's own once its token is sent.
 
-    The answer does not tell whether the address has an account.
+    Bring the password, or sign in anew and ask within ten minutes. The answer does not tell whether
+    the address has an account.
     """
     asked = await read_body(request, _NEW_EMAIL)
     services, person = request.app[SERVICES], request[PRINCIPAL]

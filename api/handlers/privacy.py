@@ -43,10 +43,10 @@ async def erase(request: web.Request) -> web.StreamResponse | Problem:
     Forget the caller: name, address and password are gone, the address is free; sessions, API keys
     and places on teams end.
 
-    Needs the password once more. While there are live bookings of events to come it must be said
-    whether they are given back or stay good. What remains is told in docs/PRIVACY.md: bookings of
-    an id that leads to nobody. What one wrote beside orders is taken out of the ledger's texts
-    within days.
+    Needs the password once more, or a sign-in within ten minutes. While there are live bookings of
+    events to come it must be said whether they are given back or stay good. What remains is told in
+    docs/PRIVACY.md: bookings of an id that leads to nobody. What one wrote beside orders is taken
+    out of the ledger's texts within days.
     """
     asked = await read_body(request, _ERASE)
     services, person = request.app[SERVICES], request[PRINCIPAL]

@@ -300,11 +300,20 @@ SELECT id FROM events
 WHERE (CASE WHEN ends_at > starts_at THEN ends_at ELSE starts_at + interval '1 day' END) < $1;
 
 -- count_outbox --
-SELECT count(*) FROM outbox WHERE sent_at < $1;
+SELECT count(*) FROM outbox WHERE coalesce(sent_at, written_at) < $1;
 
 -- prune_outbox --
+-- What nobody has sent goes as well: an address is not kept for want of somebody who sends.
 DELETE FROM outbox WHERE id IN (
-    SELECT id FROM outbox WHERE sent_at < $1 ORDER BY id LIMIT $2);
+    SELECT id FROM outbox WHERE coalesce(sent_at, written_at) < $1 ORDER BY id LIMIT $2);
+
+-- count_invitations --
+SELECT count(*) FROM team_invitations WHERE expires_at < $1;
+
+-- prune_invitations --
+-- Of organizers who never invite again: the next invitation takes those of its own that have ended.
+DELETE FROM team_invitations WHERE id IN (
+    SELECT id FROM team_invitations WHERE expires_at < $1 ORDER BY id LIMIT $2);
 
 -- last_day_of_acts --
 -- The last day of acts that is sealed and older than a moment; only whole days go.

@@ -20,7 +20,7 @@ RETURNING id;
 -- user_by_email --
 -- Whose the address is; where nobody has it, who was the last to claim it.
 SELECT id, email, name, password_hash, role::text AS role, organizer_id, created_at,
-       token_version, email_verified_at, is_claim, language, disabled_at
+       token_version, email_verified_at, is_claim, language, disabled_at, has_password
 FROM users
 WHERE erased_at IS NULL
   AND (account_key = ANY (SELECT account_key(form) FROM unnest($1::text[]) AS given (form))
@@ -37,7 +37,7 @@ LIMIT 1;
 -- user_by_claim --
 -- Who was the last to claim an address, in its normal form, that may be another's.
 SELECT id, email, name, password_hash, role::text AS role, organizer_id, created_at,
-       token_version, email_verified_at, is_claim, language, disabled_at
+       token_version, email_verified_at, is_claim, language, disabled_at, has_password
 FROM users
 WHERE account_key(email) = account_key($1::text) AND is_claim
 ORDER BY created_at DESC, id DESC
@@ -45,12 +45,12 @@ LIMIT 1;
 
 -- user_by_id --
 SELECT id, email, name, password_hash, role::text AS role, organizer_id, created_at,
-       token_version, email_verified_at, is_claim, language, disabled_at
+       token_version, email_verified_at, is_claim, language, disabled_at, has_password
 FROM users WHERE id = $1 AND erased_at IS NULL;
 
 -- user_for_update --
 SELECT id, email, name, password_hash, role::text AS role, organizer_id, created_at,
-       token_version, email_verified_at, is_claim, language, disabled_at
+       token_version, email_verified_at, is_claim, language, disabled_at, has_password
 FROM users WHERE id = $1 AND erased_at IS NULL
 FOR UPDATE;
 

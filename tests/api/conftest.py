@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -31,6 +32,7 @@ from persister import persister
 from store import redo, roles
 from store.pool import create_pool
 from tests.api.authenticator import ORIGIN, RP_ID
+from tests.api.provider import TwistedProvider
 from tests.api.world import (
     JWT_SECRET,
     SHARD,
@@ -222,6 +224,17 @@ def serve(world: World, options: Options) -> Serve:
             yield other
 
     return serving
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[TwistedProvider]:
+    """Run a provider that knows somebody with a verified address."""
+    provider = TwistedProvider()
+    own = secrets.token_hex(8)
+    provider.claims = {"sub": own, "email": f"{own}@example.org", "email_verified": True}
+    await provider.start()
+    yield provider
+    await provider.stop()
 
 
 @pytest.fixture

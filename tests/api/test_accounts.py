@@ -50,7 +50,8 @@ async def test_register_login_me(world: World) -> None:
             me.body[name] for name in ("email", "name", "role")
         )
         assert {
-            "id", "email", "email_verified", "name", "language", "role", "created_at",
+            "id", "email", "email_verified", "has_password", "name", "language", "role",
+            "created_at",
         } == set(me.body)  # fmt: skip
         assert (False, None) == (me.body["email_verified"], me.body["language"])
 
@@ -229,7 +230,7 @@ async def test_s7_wrong_password_and_unknown_address_look_the_same(world: World)
         ({"id": "usr_1"}, "/id"),
     ],
 )
-async def test_bad_account(world: World, change: dict[str, Any], pointer: str) -> None:
+async def test_s10_s18_bad_accounts(world: World, change: dict[str, Any], pointer: str) -> None:
     """S10, S18: an account that cannot be is refused by its field; nobody makes himself admin."""
     before = await world.state()
     answer = await world.call("POST", "/v1/auth/register", json=account(**change))
@@ -237,7 +238,7 @@ async def test_bad_account(world: World, change: dict[str, Any], pointer: str) -
     assert before == await world.state()
 
 
-async def test_password_hashes(world: World) -> None:
+async def test_s6_password_hashes(world: World) -> None:
     """S6: passwords are kept as Argon2id with at least OWASP's parameters, salted each."""
     bodies = [account(), account()]
     for body in bodies:

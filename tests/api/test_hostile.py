@@ -262,7 +262,7 @@ def test_s34_path_that_is_no_text(process: Process) -> None:
     assert heard.code
 
 
-def test_tokens_stay_out_of_the_log(process: Process) -> None:
+def test_s28_tokens_stay_out_of_the_log(process: Process) -> None:
     """S28: a ticket's code in a path is not logged when what is below fails."""
     staff = Principal("usr_s", "staff", "org_x")
     from tests.api.world import JWT_SECRET  # noqa: PLC0415

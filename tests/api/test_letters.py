@@ -9,6 +9,7 @@ import pytest
 
 from store import links, revocations, users
 from tests.api.test_accounts import PASSWORD, account
+from tests.api.test_passkeys import old
 from tests.api.test_sessions import is_let_in, is_over_everywhere, logged_in, refresh, signed_up
 from tests.api.world import Answer, Event, World, check_problem
 
@@ -179,6 +180,36 @@ async def test_another_address(world: World) -> None:
     for email, status in ((session["email"], 401), (new, 200)):
         login = {"email": email, "password": PASSWORD}
         assert status == (await world.call("POST", "/v1/auth/login", json=login)).status
+
+
+async def test_who_has_no_password(world: World) -> None:
+    """Who has none changes their address, and gets a password, soon after a sign-in alone."""
+    session = await signed_up(world)
+    await world.database.execute(
+        "UPDATE users SET has_password = false WHERE id = $1", session["user_id"]
+    )
+    new = f"{secrets.token_hex(6)}@example.org"
+    late, own = await old(world, session["access_token"]), session["access_token"]
+    for path, wish in (
+        ("/v1/me/email", {"email": new}),
+        ("/v1/me/password", {"new_password": OTHER}),
+    ):
+        answer = await world.call("POST", path, token=late, json=wish)
+        check_problem(answer, 403, "sign_in_again")
+    me = (await world.call("GET", "/v1/me", token=own)).body
+    assert (session["email"], False) == (me["email"], me["has_password"])
+    assert 202 == (await world.call("POST", "/v1/me/email", token=own, json={"email": new})).status
+    assert new == (await prove(world, session, await world.letter(new, EMAIL))).body["email"]
+    wish = {"new_password": OTHER}
+    made = await world.call("POST", "/v1/me/password", token=own, json=wish)
+    assert 200 == made.status, made.text
+    own = made.body["access_token"]
+    assert (await world.call("GET", "/v1/me", token=own)).body["has_password"]
+    # From then on nobody changes it who does not know it.
+    answer = await world.call("POST", "/v1/me/password", token=own, json=wish)
+    check_problem(answer, 422, "invalid", "/current_password")
+    login = {"email": new, "password": OTHER}
+    assert 200 == (await world.call("POST", "/v1/auth/login", json=login)).status
 
 
 async def test_s7_another_address_that_is_taken(world: World) -> None:

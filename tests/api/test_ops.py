@@ -119,7 +119,7 @@ def _json_logs() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_json_logs")
-async def test_no_secret_in_logs(
+async def test_s28_no_secret_in_logs(
     world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """S28: neither password nor token nor signing key is logged or told, whatever fails."""
@@ -166,7 +166,7 @@ except RuntimeError as error:
 """
 
 
-def test_no_secret_in_logs_on_a_terminal() -> None:
+def test_s28_no_secret_in_logs_on_a_terminal() -> None:
     """S28: a traceback on a terminal shows no local variables, since these are bodies."""
     done = subprocess.run(
         [sys.executable, "-c", TERMINAL], capture_output=True, text=True, check=True

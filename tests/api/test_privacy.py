@@ -604,19 +604,37 @@ async def test_s43_texts_go_after_their_period(world: World, swept: Shard) -> No
 
 
 async def test_s43_other_periods(world: World) -> None:
-    """S43: sent messages, resolved records and acts go when their time is over, and no sooner."""
+    """S43: messages, invitations and resolved records go when their time is over, and no sooner."""
     one = await somebody(world)
     event = await world.event(5)
     await plant(world, one, event)
-    # The letter to a new account waits to be sent.
+    boss = await world.organizer()
+    mine = (await world.call("GET", "/v1/organizers", token=boss)).body["data"][0]["id"]
+    asked = {"email": f"{secrets.token_hex(6)}@example.org", "role": "gate"}
+    path = f"/v1/organizers/{mine}/invitations"
+    assert 201 == (await world.call("POST", path, token=boss, json=asked)).status
+    invited = "SELECT count(*) FROM team_invitations WHERE organizer_id = $1"
+    # The letters to a new account wait to be sent, and nobody sends them.
+    letters = (
+        "SELECT count(*) FROM outbox WHERE user_id = $1 AND sent_at IS NULL AND payload ? 'to'"
+    )
     count = "SELECT count(*) FROM outbox WHERE user_id = $1 AND kind = 'booking.confirmed'"
     bytes_of = "SELECT octet_length(record) FROM quarantine ORDER BY changed_at DESC LIMIT 1"
     now = dt.datetime.now(dt.UTC)
     with settings_of(world) as settings:
-        await run(settings, applies=True, now=now + dt.timedelta(days=29))
+        await run(settings, applies=True, now=now + dt.timedelta(days=13))
+        assert 1 == await world.database.fetchval(invited, mine)
+        would_go = await run(settings, applies=False, now=now + dt.timedelta(days=29))
+        gone = await run(settings, applies=True, now=now + dt.timedelta(days=29))
+        assert 1 <= would_go["invitations"] == gone["invitations"]
+        assert 0 == await world.database.fetchval(invited, mine)
         assert 1 == await world.database.fetchval(count, one.id)
-        await run(settings, applies=True, now=now + dt.timedelta(days=31))
+        assert 1 <= await world.database.fetchval(letters, one.id)
+        would_go = await run(settings, applies=False, now=now + dt.timedelta(days=31))
+        gone = await run(settings, applies=True, now=now + dt.timedelta(days=31))
+        assert 2 <= would_go["outbox"] == gone["outbox"]
         assert 0 == await world.database.fetchval(count, one.id)
+        assert 0 == await world.database.fetchval(letters, one.id)
         assert await world.database.fetchval(bytes_of) > 0
         await run(settings, applies=True, now=now + dt.timedelta(days=366))
         assert 0 == await world.database.fetchval(bytes_of)

@@ -146,7 +146,7 @@ async def test_unknown_path_and_method(world: World) -> None:
     assert "GET, HEAD, OPTIONS, POST" == answer.headers["Allow"]
 
 
-async def test_unforeseen_error_tells_nothing(
+async def test_s28_unforeseen_error_tells_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """S28: a bug is answered as 500 without a word about the inside."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from api.http import SERVICES
+from engine.ids import new_id
 from evently.operators import operator
 from store import operators, ways_in
 from tests.api.authenticator import Authenticator
@@ -25,17 +26,6 @@ from tests.api.world import Answer, Serve, World, check_problem, new_event
 
 IDENTITIES = "/v1/me/identities"
 ISSUER = "https://id.example"
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[TwistedProvider]:
-    """Run a provider that knows somebody with a verified address."""
-    provider = TwistedProvider()
-    own = secrets.token_hex(8)
-    provider.claims = {"sub": own, "email": f"{own}@example.org", "email_verified": True}
-    await provider.start()
-    yield provider
-    await provider.stop()
 
 
 @pytest.fixture
@@ -377,9 +367,14 @@ async def test_s39_an_admin_by_the_row_needs_the_passkey(serve: Serve) -> None:
         )
         world.client.app[SERVICES].standings.forget(session["user_id"])
         team = f"/v1/organizers/{organizer_id}"
+        made = await world.call("POST", f"{team}/events", token=by_device, json=new_event())
+        draft = f"/v1/events/{made.body['id']}"
         for method, path, body in (
             ("GET", "/v1/admin/users", None),
             ("POST", "/v1/events", new_event()),
+            ("GET", team, None),
+            ("GET", f"/v1/organizers/{new_id('org')}", None),
+            ("GET", draft, None),
             ("GET", f"{team}/events", None),
             ("GET", f"{team}/members", None),
             ("PATCH", team, {"name": "Other"}),
@@ -387,6 +382,9 @@ async def test_s39_an_admin_by_the_row_needs_the_passkey(serve: Serve) -> None:
         ):
             answer = await world.call(method, path, token=token, json=body)
             check_problem(answer, 403, "passkey_required")
+        for path in (team, draft):
+            assert 200 == (await world.call("GET", path, token=by_device)).status
+            check_problem(await world.call("GET", path, token=world.token()), 404, "not_found")
         [own] = (await world.call("GET", MINE, token=token)).body["data"]
         assert 200 == (await world.call("GET", "/v1/admin/users", token=by_device)).status
         renamed = await world.call("PATCH", team, token=by_device, json={"name": "Other"})
@@ -394,6 +392,31 @@ async def test_s39_an_admin_by_the_row_needs_the_passkey(serve: Serve) -> None:
         # The last one stays, though the token of before it says that a buyer asks.
         removal = await world.call("DELETE", f"{MINE}/{own['id']}", token=by_device)
         check_problem(removal, 409, "last_way_in")
+
+
+async def test_s39_a_password_alone_takes_no_admin_s_account(serve: Serve) -> None:
+    """S39: nor does who knows the password change an account that must sign in by a passkey."""
+    async with serve(admin_passkeys="required") as world:
+        session, device = await signed_up(world), Authenticator()
+        assert 201 == (await added(world, session["access_token"], device)).status
+        await world.database.execute(
+            "UPDATE users SET role = 'admin' WHERE id = $1", session["user_id"]
+        )
+        world.client.app[SERVICES].standings.forget(session["user_id"])
+        token = (await logged_in(world, session))["access_token"]
+        before = await world.state()
+        for method, path, body in (
+            ("POST", "/v1/me/email", {"email": "thief@example.org", "password": PASSWORD}),
+            ("POST", "/v1/me/password", {"current_password": PASSWORD, "new_password": "x" * 9}),
+            ("DELETE", "/v1/me", {"password": PASSWORD}),
+        ):
+            answer = await world.call(method, path, token=token, json=body)
+            check_problem(answer, 403, "passkey_required")
+        assert before == await world.state()
+        token = (await by_passkey(world, device)).body["access_token"]
+        wish = {"email": f"{secrets.token_hex(6)}@example.org"}
+        answer = await world.call("POST", "/v1/me/email", token=token, json=wish)
+        assert 202 == answer.status, answer.text
 
 
 async def test_s39_teams_need_no_passkey(serve: Serve) -> None:

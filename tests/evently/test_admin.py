@@ -37,6 +37,17 @@ def address() -> str:
     return f"{secrets.token_hex(8)}@example.org"
 
 
+async def registered(
+    database: asyncpg.Pool | asyncpg.Connection, email: str = "", *, is_proved: bool = True
+) -> str:
+    """Make an account as somebody does who registers; return its id."""
+    user_id = await users.add(database, email=email or address(), name="N", password_hash="kept")
+    assert user_id is not None
+    if is_proved:
+        await database.execute("UPDATE users SET email_verified_at = now() WHERE id = $1", user_id)
+    return user_id
+
+
 async def said(database: asyncpg.Pool | asyncpg.Connection, email: str) -> tuple[Any, ...]:
     """Return role, organizer and whether it is disabled, of an account."""
     row = await database.fetchrow(SAID, email)
@@ -72,7 +83,7 @@ async def test_operator_makes_each_kind_of_account(
 async def test_roles_are_given_and_taken(servers: dict[str, str], database: asyncpg.Pool) -> None:
     """Each role, by one command; the last is as if there had been none."""
     settings, email = of(servers), address()
-    user_id = await users.add(database, email=email, name="N", password_hash="x")
+    user_id = await registered(database, email)
     house = await admin.add_organizer(settings, "House", "")
     roles: tuple[tuple[Role, str | None], ...] = (
         ("staff", house),
@@ -93,7 +104,7 @@ async def test_account_that_is_there_keeps_its_password(
 ) -> None:
     """Whoever has an account becomes admin with it; the command may be repeated."""
     email = address()
-    await users.add(database, email=email, name="N", password_hash="kept")
+    await registered(database, email)
     for _ in range(2):
         assert 0 == (await evently("admin", "add", email, **servers))[0]
     user = await users.by_email(database, [email])
@@ -105,8 +116,7 @@ async def test_account_that_is_there_keeps_its_password(
 async def test_disabled(servers: dict[str, str], database: asyncpg.Pool) -> None:
     """An account is kept out and let in again, by its address or its id."""
     email = address()
-    user_id = await users.add(database, email=email, name="N", password_hash="x")
-    assert user_id is not None
+    user_id = await registered(database, email, is_proved=False)
     assert 0 == (await evently("admin", "disable", email, **servers))[0]
     assert ("user", None, True) == await said(database, email)
     assert 0 == (await evently("admin", "enable", user_id, **servers))[0]
@@ -116,8 +126,7 @@ async def test_disabled(servers: dict[str, str], database: asyncpg.Pool) -> None
 async def test_what_cannot_be_is_one_line(servers: dict[str, str], database: asyncpg.Pool) -> None:
     """A wrong address, organizer or account, and the last owner: said in a line, nothing made."""
     email, other = address(), address()
-    user_id = await users.add(database, email=email, name="N", password_hash="x")
-    assert user_id is not None
+    await registered(database, email)
     house = (await evently("admin", "organizer", "H", "--owner", email, **servers))[1].strip()
     code, text, log = await evently("admin", "role", email, "user", **servers)
     assert (2, "", 1) == (code, text, len(log.splitlines())), log
@@ -138,6 +147,67 @@ async def test_what_cannot_be_is_one_line(servers: dict[str, str], database: asy
             await refused
     assert ("organizer", house, False) == await said(database, email)
     assert await users.by_email(database, [other]) is None
+
+
+async def test_s7_nobody_gets_rights_by_an_address_that_they_have_not_proved(
+    servers: dict[str, str], database: asyncpg.Pool
+) -> None:
+    """S7: who has registered another's address is not taken for them by an operator either."""
+    settings, email = of(servers), address()
+    squatter = await registered(database, email, is_proved=False)
+    house = await admin.add_organizer(settings, "House", "")
+    for words in (
+        ("admin", "add", email),
+        ("admin", "role", email, "staff", "--organizer", house),
+        ("admin", "organizer", "New", "--owner", email),
+        ("person", "export", email),
+    ):
+        code, text, log = await evently(*words, **servers)
+        assert (2, "", 1) == (code, text, len(log.splitlines())), log
+        assert (True, False) == (squatter in log, email in log)
+    assert ("user", None, False) == await said(database, email)
+    assert "not proved" in (await evently("admin", "list", email, **servers))[1]
+    # Rights are taken by it; and who is meant by their id is meant.
+    assert squatter == await admin.set_role(settings, email, role="user", organizer_id="")
+    assert squatter == await admin.set_role(settings, squatter, role="staff", organizer_id=house)
+    await admin.set_role(settings, squatter, role="user", organizer_id="")
+    # The operator's word gives the address to a new account; the other only claims it.
+    code, text, log = await evently("admin", "add", email, "--new", **servers)
+    assert 0 == code, log
+    own = await users.by_email(database, [email])
+    assert own is not None
+    assert ("admin", False, True) == (own.role, own.is_claim, own.email_verified_at is not None)
+    claim = await users.by_claim(database, email)
+    assert claim is not None
+    assert (squatter, "user") == (claim.id, claim.role)
+    assert (
+        own.id
+        == (
+            await admin.add_account(
+                settings, email, name="N", role="admin", organizer_id="", anew=True
+            )
+        )[0]
+    ), "who has proved it keeps it"
+
+
+async def test_first_admin_has_its_address(
+    postgres: PostgresServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first admin's address is proved by the settings, unless somebody else has proved it."""
+    url, email = migrated_database_of(postgres), address()
+    settings = Settings(database_url=url, admin_email=email, environment="test")
+    connection = await asyncpg.connect(url)
+    squatter = await registered(connection, email)
+    assert await admin.ensure_admin(settings) is None
+    assert "admin_not_made" in capsys.readouterr().out
+    await connection.execute("UPDATE users SET email_verified_at = NULL WHERE id = $1", squatter)
+    assert await admin.ensure_admin(settings)
+    own = await users.by_email(connection, [email])
+    assert own is not None
+    assert ("admin", True) == (own.role, own.email_verified_at is not None)
+    assert squatter != own.id
+    assert await admin.ensure_admin(settings) is None, "there is one"
+    await connection.close()
 
 
 def of(servers: dict[str, str]) -> Settings:

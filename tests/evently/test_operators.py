@@ -237,6 +237,7 @@ async def test_s43_person_export_by_an_operator(owner: Any, tmp_path: Path) -> N
     own_id = await users.add(
         database, email="ann@example.org", name="Ann", password_hash=hash_now("x")
     )
+    await database.execute("UPDATE users SET email_verified_at = now()")
     file = tmp_path / "ann.json"
     done = await evently("person", "export", "Ann@Example.org", "--file", str(file), **settings)
     assert (0, 0o600) == (done[0], file.stat().st_mode & 0o777)

@@ -238,7 +238,7 @@ def test_passkeys_are_of_their_site(rp_id: str, origin: str, is_good: bool) -> N
     assert (origin,) == settings.passkey_sites
 
 
-def test_the_api_alone_has_the_secrets_of_providers() -> None:
+def test_s36_the_api_alone_has_the_secrets_of_providers() -> None:
     """S25: no other part is given what proves us to a provider."""
     settings = Settings(**OPENID)  # type: ignore[arg-type]
     for kind in SECRETS_OF:
@@ -246,7 +246,7 @@ def test_the_api_alone_has_the_secrets_of_providers() -> None:
         assert bool(own) == (kind == "api")
 
 
-def test_secrets_are_masked() -> None:
+def test_s28_secrets_are_masked() -> None:
     """Neither `repr` nor `masked` shows a key or a password."""
     settings = Settings(
         jwt_secret="top-secret-" * 4,
