@@ -15,6 +15,9 @@ from evently.settings import Settings
 
 app = typer.Typer(help="All data of a person, and its end.", no_args_is_help=True)
 
+#: How long an erasure waits for PostgreSQL to have all that Redis has, in ms: nobody is in a hurry.
+CATCH_UP_MS = 30_000
+
 Who = Annotated[str, typer.Argument(help="Address or id of the account.")]
 
 
@@ -98,7 +101,7 @@ async def _erase(
     from usecases.privacy import erased  # noqa: PLC0415 - the same
     from usecases.tokens import Principal  # noqa: PLC0415 - the same
 
-    async with services_of(settings) as services:
+    async with services_of(settings, catch_up_timeout_ms=CATCH_UP_MS) as services:
         user_id = await account_id(services.pools.sign_in, person)
         by = Principal(operator().id, "operator", None)
         try:

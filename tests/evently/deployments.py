@@ -32,7 +32,7 @@ from loadtests.server import LOOPBACK, free_port, running
 from tests.evently.test_cli import run
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_TIMEOUT_S = 120.0
+READY_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 60.0
 #: What Compose fills in: `${NAME}`, `${NAME:-otherwise}`, `${NAME:?what to say}`.
 _VARIABLE = re.compile(r"\$\{(\w+)(?::[-?][^}]*)?\}")

@@ -24,7 +24,7 @@ from evently import operators
 from tests.api.world import new_event
 from tests.evently.deployments import ROOT, Deployment, under_compose, under_up
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(1800)]
 
 BOSS, ANN, BOB = (f"{name}@example.org" for name in ("boss", "ann", "bob"))
 PASSWORD = "correct horse battery"
@@ -149,7 +149,7 @@ def test_the_table_is_read() -> None:
         assert name in operators.COMMANDS, way.words
 
 
-@pytest.mark.parametrize("deployed", [under_up, under_compose])
+@pytest.mark.parametrize("deployed", [under_compose, under_up])
 async def test_s36_s42_s43_an_operator_s_day(
     folder: Path, deployed: Callable[[Path], AbstractAsyncContextManager[Deployment]]
 ) -> None:
