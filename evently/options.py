@@ -13,9 +13,11 @@ from typing import Any
 
 import msgspec
 
+from engine.redis_client import connect as connect_redis
 from evently.embedded.errors import ServerError
 from evently.operators import operator
 from evently.settings import Settings
+from store.pool import connect
 from usecases.acts import ASKING, Asking
 from usecases.services import Services
 from usecases.wiring import Options, opened
@@ -36,6 +38,20 @@ def options_of(settings: Settings) -> Options:
     return Options(**{name: fields[name] for name in Options.__slots__})
 
 
+async def _knock(settings: Settings) -> None:
+    """Ask each server for an answer: one that is away is told of in a line, and at once."""
+    database = await connect(
+        settings.database_url_as("api"), timeout_ms=settings.database_timeout_ms
+    )
+    await database.close()
+    for url in settings.redis_servers_as("api").values():
+        redis = connect_redis(url, timeout_ms=settings.redis_timeout_ms)
+        try:
+            await redis.ping()
+        finally:
+            await redis.aclose()
+
+
 @contextlib.asynccontextmanager
 async def services_of(settings: Settings, **changes: Any) -> AsyncIterator[Services]:
     """
@@ -48,6 +64,7 @@ async def services_of(settings: Settings, **changes: Any) -> AsyncIterator[Servi
         ServerError: not all shards are open.
     """
     ASKING.set(lambda: Asking(operator().origin))
+    await _knock(settings)
     async with opened(dataclasses.replace(options_of(settings), **changes)) as services:
         try:
             async with asyncio.timeout(OPEN_WAIT_S):

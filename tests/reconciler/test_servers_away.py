@@ -55,7 +55,7 @@ EXTRA = {
     "evently events import": ["--format", "csv"],
 }
 #: What cannot be any word: by the parameter's name.
-GIVEN = {"email": EMAIL, "role": "user"}
+GIVEN = {"email": EMAIL, "person": EMAIL, "who": EMAIL, "role": "user"}
 #: Each server that is away is a line of theirs.
 TELL_EACH = {"evently doctor"}
 
