@@ -310,11 +310,16 @@ async def test_f5_f10_redo_is_written_on_fence(
     await database.execute("DELETE FROM redo WHERE shard = $1", SHARD)
 
 
+@pytest.fixture
+def never_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers that start from here on keep what they witness until their door shuts."""
+    monkeypatch.setattr(redo, "LOOK_INTERVAL_S", 3_600)
+
+
 async def test_f4_nothing_is_written_of_what_recovery_drained(
-    world: World, event: Event, user: str, database: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+    never_looks: None, world: World, event: Event, user: str, database: asyncpg.Pool
 ) -> None:
     """F4: a worker that hears of a fence late looks into the journal, and has nothing to add."""
-    monkeypatch.setattr(redo, "LOOK_INTERVAL_S", 3_600)  # Until the door shuts.
     buffer = world.client.app[SERVICES].engine.shards[SHARD]._redo
     assert buffer is not None
     epoch = world.client.app[SERVICES].engine.reign(SHARD).epoch
