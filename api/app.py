@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import cast
 
@@ -56,9 +57,15 @@ def create_app(
     app[ADDRESSES] = Addresses(trusted_proxies, secret=options.jwt_secret)
     app[CORS] = Cors(cors_origins)
     app[LEFTOVERS] = Leftovers(age_ms_max=availability_age_ms_max)
-    app[OPENAPI] = describe(ROUTES)
+    app[OPENAPI] = _document()
     add_routes(app)
     return app
+
+
+@functools.cache
+def _document() -> bytes:
+    """Return the OpenAPI document, which is the same for each application of a process."""
+    return describe(ROUTES)
 
 
 def add_routes(app: web.Application) -> None:
