@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import cast
 
@@ -75,10 +76,16 @@ def create_app(
     app[DRAINING] = Draining()
     app[LEFTOVERS] = Leftovers(age_ms_max=availability_age_ms_max)
     app[MAPS] = Leftovers(age_ms_max=availability_age_ms_max, most=MAPS_MAX)
-    app[OPENAPI] = describe(ROUTES)
+    app[OPENAPI] = _document()
     app[READINESS], app[EXPOSITION] = Together(), Together()
     add_routes(app)
     return app
+
+
+@functools.cache
+def _document() -> bytes:
+    """Return the OpenAPI document, which is the same for each application of a process."""
+    return describe(ROUTES)
 
 
 def add_routes(app: web.Application) -> None:
