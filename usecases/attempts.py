@@ -24,6 +24,8 @@ from usecases.text import email_forms
 
 #: Buckets that are known to be empty; at about 150 bytes each.
 EMPTY_MAX = 10_000
+#: How long a process believes that a bucket is empty, in seconds: an operator may lift limits.
+BELIEVED_S = 1.0
 #: Share that the last work has in what work usually takes.
 _NEWEST = 0.1
 
@@ -84,8 +86,8 @@ class Attempts:
         self._told = sign_in if sign_in.attempts_max else sign_in_of_all
         self._registrations = registrations
         self._now_s = now_s
-        #: Until when buckets are known to be empty, so that who knocks on costs little.
-        self._empty_until_s: dict[str, float] = {}
+        #: Until when buckets are empty, and until when that is believed: knocking on costs little.
+        self._empty_until_s: dict[str, tuple[float, float]] = {}
         #: How long it takes to compare a password, in s; 0 while none was.
         self._usual_s = 0.0
 
@@ -139,7 +141,7 @@ class Attempts:
             return Try("", origin, began_s)
         account = await limits.account_word(self._pool, email_forms(email)[0])
         tried = Try(account, origin, began_s)
-        wait_ms = self._known_wait_ms(self._buckets(tried))
+        wait_ms = await self._wait_ms(self._buckets(tried))
         if wait_ms and not await self._is_at_home(tried):
             await asyncio.sleep(self._usual_s)
             self._deny(self._told, wait_ms)
@@ -159,7 +161,7 @@ class Attempts:
             Denied: too much was missed from there, and the account is not at home there.
         """
         tried = Try("", origin, self._now_s())
-        wait_ms = self._known_wait_ms(self._of_origin(tried))
+        wait_ms = await self._wait_ms(self._of_origin(tried))
         if wait_ms and not (email and await self._is_at_home(await self._named(tried, email))):
             self._deny(self._sign_in, wait_ms)
         return tried
@@ -256,18 +258,28 @@ class Attempts:
         return is_familiar and not any(waits_ms)
 
     def _known_wait_ms(self, buckets: Sequence[Counted]) -> int:
-        """Return how long buckets are known to be empty, in ms; 0 if none is."""
+        """Return how long buckets are believed to be empty, in ms; 0 if none is."""
         now_s = self._now_s()
-        until_s = max((self._empty_until_s.get(one.name, 0) for one in buckets), default=0)
+        known = (self._empty_until_s.get(one.name, (0.0, 0.0)) for one in buckets)
+        until_s = max((until_s for until_s, believed_s in known if now_s < believed_s), default=0)
         return max(0, round((until_s - now_s) * 1000))
+
+    async def _wait_ms(self, buckets: Sequence[Counted]) -> int:
+        """Return the same; where what is known is old it is looked up, which costs no hash."""
+        wait_ms = self._known_wait_ms(buckets)
+        if wait_ms or not any(one.name in self._empty_until_s for one in buckets):
+            return wait_ms
+        return self._note_waits(buckets, await limits.look(self._pool, buckets))
 
     def _note_waits(self, buckets: Sequence[Counted], waits_ms: Sequence[int]) -> int:
         """Note which buckets are empty, and until when; return the longest wait, in ms."""
         now_s = self._now_s()
         for one, wait_ms in zip(buckets, waits_ms, strict=True):
             if wait_ms:
-                until_s = now_s + wait_ms / 1000
-                remember(self._empty_until_s, one.name, until_s, most=EMPTY_MAX)
+                until = now_s + wait_ms / 1000, now_s + BELIEVED_S
+                remember(self._empty_until_s, one.name, until, most=EMPTY_MAX)
+            else:
+                self._empty_until_s.pop(one.name, None)
         return max(waits_ms, default=0)
 
     def _deny(self, rate: Rate, wait_ms: int) -> None:

@@ -220,7 +220,7 @@ async def keep_out(operator: Operator) -> None:
     await operator.log_in(BOB)
     wrong = LOGIN | {"password": "wrong password"}
     tried = [(await operator.call("POST", "/v1/auth/login", body=wrong))[0] for _ in range(8)]
-    assert (401, 429) == (tried[0], tried[-1])
+    assert (401, 429) == (tried[0], tried[-1]), tried
     await operator.do("lift somebody's limits", E=BOB, A="127.0.0.1")
     await operator.log_in(BOB)
 
