@@ -10,6 +10,7 @@ import msgspec
 import uvloop
 
 from api.addresses import networks
+from api.admission import Work
 from api.app import create_app
 from api.files import connections_max, raise_file_limit
 from api.lane import LaneRunner
@@ -25,10 +26,12 @@ GARBAGE_OBJECTS = 50_000
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests under way."""
+    """Serve until SIGTERM or SIGINT; then say so, and finish the requests under way."""
     fields = msgspec.structs.asdict(settings) | {
         "redis_servers": settings.redis_servers_as("api"),
         "database_url": settings.database_url_as("api"),
+        "openid_providers": settings.openid_providers,
+        "passkey_origins": settings.passkey_sites,
     }
     options = Options(**{name: fields[name] for name in Options.__slots__})
     # No access log: it costs more than half the throughput. Metrics count instead.
@@ -39,6 +42,15 @@ async def serve(settings: Settings) -> None:
             availability_age_ms_max=settings.availability_age_ms_max,
             trusted_proxies=networks(settings.trusted_proxies),
             cors_origins=settings.cors_allowed,
+            openid_hosts=settings.openid_hosts_allowed,
+            under_way_max={
+                Work.SALES: settings.sales_under_way_max,
+                Work.LOOKS: settings.looks_under_way_max,
+                Work.LISTS: settings.lists_under_way_max,
+                Work.OWN: settings.own_under_way_max,
+                Work.SIGN_INS: settings.sign_ins_under_way_max,
+                Work.CHANGES: settings.changes_under_way_max,
+            },
         ),
         limits=Limits(
             head_s=settings.head_timeout_s,
@@ -66,6 +78,8 @@ async def serve(settings: Settings) -> None:
         await listener.start()
         _spare_the_collector()
         await stopping.wait()
+        runner.begin_to_drain()
+        await asyncio.sleep(settings.drain_notice_s)
     finally:
         await runner.cleanup()
 

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 from aiohttp import HttpVersion11, hdrs, web
 
 from api import metrics
 from api.addresses import ADDRESSES, Addresses, Network
+from api.admission import ADMISSION, Admission, Work, work_of
 from api.cors import CORS, Cors
-from api.handlers.ops import OPENAPI
+from api.draining import DRAINING, Draining
+from api.handlers.ops import EXPOSITION, OPENAPI, READINESS, Together
 from api.http import SERVICES
 from api.lane import HOT_ROUTES, HotRoute, hot_route
-from api.leftovers import LEFTOVERS, Leftovers
+from api.leftovers import LEFTOVERS, MAPS, MAPS_MAX, Leftovers
 from api.malformed import expects_nothing_else, objection
 from api.middleware import middleware
 from api.openapi import describe
+from api.outgoing import Outgoing
 from api.policy import enforce
 from api.routes import ROUTES
+from api.scopes import opening
 from usecases.wiring import Options, opened
 
 WebHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -33,6 +37,8 @@ def create_app(
     availability_age_ms_max: int,
     trusted_proxies: Sequence[Network] = (),
     cors_origins: Iterable[str] = (),
+    openid_hosts: Iterable[str] = (),
+    under_way_max: Mapping[Work, int] | None = None,
 ) -> web.Application:
     """
     Make the application; connections open when it starts and close when it stops.
@@ -43,12 +49,22 @@ def create_app(
         availability_age_ms_max: How old may be what is told of what is left, in ms.
 
         trusted_proxies: Networks of proxies that are believed whom they speak for.
+
         cors_origins: Sites whose pages may use the API from a browser.
+
+        openid_hosts: Hosts that may be asked beside those of the issuers.
+
+        under_way_max: Requests under way at a time by kind of work; what is not named has no bound.
     """
     app = web.Application(middlewares=[middleware], client_max_size=body_bytes_max)
 
     async def services(app: web.Application) -> AsyncIterator[None]:
-        async with opened(options) as app[SERVICES]:
+        issuers = [issuer for issuer, _, _ in options.openid_providers.values()]
+        hosts = [f"https://{host}" for host in openid_hosts]
+        async with (
+            Outgoing([*issuers, *hosts]) as outgoing,
+            opened(options, outgoing.fetch) as app[SERVICES],
+        ):
             flushing = asyncio.create_task(metrics.keep_flushing())
             yield
             flushing.cancel()
@@ -56,8 +72,12 @@ def create_app(
     app.cleanup_ctx.append(services)
     app[ADDRESSES] = Addresses(trusted_proxies, secret=options.jwt_secret)
     app[CORS] = Cors(cors_origins)
+    app[ADMISSION] = Admission(under_way_max or {})
+    app[DRAINING] = Draining()
     app[LEFTOVERS] = Leftovers(age_ms_max=availability_age_ms_max)
+    app[MAPS] = Leftovers(age_ms_max=availability_age_ms_max, most=MAPS_MAX)
     app[OPENAPI] = _document()
+    app[READINESS], app[EXPOSITION] = Together(), Together()
     add_routes(app)
     return app
 
@@ -72,7 +92,10 @@ def add_routes(app: web.Application) -> None:
     """Put every route behind its policy, each GET as HEAD too, and hot ones onto the fast lane."""
     hot: list[HotRoute] = []
     for route in ROUTES:
-        handler = enforce(route.policy, route.handler)
+        work = work_of(route.method, route.path, route.policy)
+        admitted = app[ADMISSION].admit(work, route.handler)
+        scopes = opening(route.method, route.path)
+        handler = enforce(route.policy, admitted, scopes=scopes)
         # The middleware turns problems that are returned into responses.
         methods = [route.method] + [hdrs.METH_HEAD] * (route.method == hdrs.METH_GET)
         for method in methods:

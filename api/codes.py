@@ -97,6 +97,10 @@ wrong_event 409 The ticket is for another event.
 The code is good, but not at the door of the event that the scan names; nothing was done with it.
 Send the guest to the event of the ticket; if the gate is there, name that event.
 
+not_a_draft 409 The event is no draft any more.
+Its publishing has begun, so places of it may be sold; only what nobody could buy can be taken away.
+Cancel the event instead: then all who have places get them back.
+
 not_checked_in 409 Nobody is in on this ticket.
 There is no check-in that could be undone.
 Nothing is left to do.
@@ -174,8 +178,8 @@ You, or the address that you come from, have as many holds of this event open as
 Confirm or release one, or try again after `Retry-After`, when the next one runs out.
 
 rate_limited 429 That is more than one may try at a time.
-You tried to get places, or accounts were made from your address, more often than the limit allows.
-Wait as long as `Retry-After` says; the field `RateLimit` tells how many attempts are left.
+You tried to get places, missed a password, made accounts or sent requests more often than may be.
+Wait as long as `Retry-After` says; `RateLimit-Policy` names the limit.
 
 backpressure 503 Too much is waiting; try again shortly.
 So many requests wait, or so many sales wait to be stored, that more would only make it worse.
@@ -230,20 +234,104 @@ The request is not good HTTP, or asks for something this server does not do; `ti
 Mend the client; a person with a browser should not see this.
 
 unauthorized 401 The request is not authorized.
-There is no access token, or it has run out, or it is not one of this server.
-Log in and send the new token as `Authorization: Bearer <token>`.
+There is no access token, or it has run out or was ended, or it is not one of this server.
+Get another by `POST /v1/auth/refresh`, or log in; send it as `Authorization: Bearer <token>`.
 
 wrong_credentials 401 Address or password is wrong.
 There is no account with this address and this password.
 Check both and try again.
 
+sign_in_over 401 The sign-in is over, or was not begun here.
+It was begun too long ago, or by somebody else, or it has been used: each ends once.
+Begin anew, and bring back the `flow` that you get then.
+
+sign_in_refused 401 The sign-in could not be proved.
+What the provider or the passkey says is not proved, or not of this sign-in; or it was broken off.
+Begin anew; if it happens again, sign in another way, and tell the operator the `request_id`.
+
+provider_unavailable 503 The provider does not answer.
+The provider that you sign in by cannot be asked right now; all else goes on.
+Try again after the time in `Retry-After`, or take another way to sign in.
+
+address_unverified 409 The provider does not vouch for an address.
+There is no account for you yet, and one is made only with an address that it has verified.
+Verify your address there and sign in again; or register here, and join the provider to that.
+
+link_needed 409 There is an account with this address.
+Its owner joins the provider to it; by itself that is done if both sides verified the address.
+Sign in to it as usual (or reset its password), and join the provider there: `/v1/me/identities`.
+
+identity_taken 409 This identity belongs to another account.
+Somebody joined it to their account before, perhaps you to another one of yours.
+Sign in by it, and take it from that account first.
+
+passkey_known 409 This passkey is registered already.
+A passkey belongs to one account.
+Use it to sign in, or make another one.
+
+passkeys_off 404 There are no passkeys here.
+The operator has not named the site for which passkeys are.
+Sign in another way; the operator sets `EVENTLY_PASSKEY_RP_ID` and `EVENTLY_PASSKEY_ORIGINS`.
+
+too_many_ways_in 409 The account has as many as it may.
+An account has a bounded number of passkeys, and of identities at providers.
+Remove one that you do not use first.
+
+last_way_in 409 Without it nobody could sign in.
+It is the account's last way in, or the last passkey of a role that must have one.
+Add another one first, or set a password.
+
+sign_in_again 403 Sign in again for this.
+Ways into the account change only soon after a sign-in, so that a stolen token does not do it.
+Sign in again, by any way that you have, and repeat it within ten minutes.
+
+passkey_required 403 The role asks for a passkey.
+The rights of your role are there for who signed in by a passkey alone.
+Sign in by your passkey; if you have none yet, make it at `/v1/me/passkeys`, and then sign in by it.
+
 forbidden 403 The account may not do this.
 You are logged in, but your role does not reach that far.
 Use an account of the organizer or of an admin.
 
-email_taken 409 There is an account with this address.
-Somebody registered with this address before, perhaps you.
-Log in, or register with another address.
+bookings_open 409 There are live bookings, or tickets, of events to come.
+An account that is erased cannot give anything back any more, nor be told of changes.
+Say in `bookings` what becomes of them: `cancel` gives them back, `keep` leaves them good.
+
+account_disabled 403 The account is kept out.
+You are who you say, but an operator has disabled the account.
+Ask the operator of the service why, and to enable it.
+
+last_owner 409 The organizer must keep an owner.
+Without this account nobody would own the organizer.
+Make somebody else on the team an owner first.
+
+last_admin 409 The service must keep an admin.
+Without this account there would be no admin who can log in.
+Make somebody else an admin first.
+
+already_member 409 You are on this team already.
+The invitation is to a team that you are on; your place there stays as it is.
+Ask an owner of the organizer for another place, and decline the invitation.
+
+team_full 409 The team is full.
+A team has so many members, and so many open invitations, and no more.
+Remove somebody, or withdraw an invitation.
+
+session_over 401 The session is over.
+The refresh token is not known: it was used before, has run out, or its session was ended.
+Log in again; if you did not end the session, look at `GET /v1/me/sessions` and change the password.
+
+link_over 410 The link was used before, or is too old.
+The token of a letter opens something once, within its time, and only from the account it is for.
+Ask for another letter; to prove an address, be logged in with the account that asked for it.
+
+insufficient_scope 403 The key was not made for this.
+The API key or device token is good, and what it was made for does not reach that far.
+Ask with a key that has one of the scopes in `WWW-Authenticate`, if any; else as a person.
+
+too_many_keys 409 There are as many keys as there may be.
+The organizer has the most API keys, or the event the most devices, that one may have: `keys_max`.
+Revoke what nobody uses any more; `last_used_at` says which those are.
 
 idempotency_key_missing 400 The request needs an Idempotency-Key.
 Orders carry a key, so that repeating one never books twice.

@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 
 import aiohttp
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from multidict import istr
 
 from api.answers import problem_of
@@ -106,6 +106,11 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[Body]) -> Body:
     if problem is not None:
         raise problem
     return body
+
+
+def device_of(request: web.Request) -> str:
+    """Return what the caller's device says of itself."""
+    return request.headers.get(hdrs.USER_AGENT, "")
 
 
 def idempotency_key(request: web.Request) -> str:

@@ -27,6 +27,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from multidict import CIMultiDictProxy, MultiDict, MultiDictProxy, istr
 
+from api.draining import DRAINING, Draining
 from api.lean import LeanAnswer
 from api.malformed import (
     HEAD_BYTES_MAX,
@@ -54,6 +55,8 @@ READING: dict[str, Any] = {
     # After an answer to what had not arrived whole, in seconds.
     "lingering_time": 2.0,
 }
+#: Says that a connection ends with an answer.
+CLOSE = "Connection: close\r\n"
 _EXPECT = istr("Expect")
 _CONTENT_ENCODING = istr("Content-Encoding")
 _HOST = istr("Host")
@@ -113,6 +116,7 @@ class Lane(RequestHandler):
     __slots__ = (
         "_app",
         "_body_bytes_max",
+        "_draining",
         "_head_bytes",
         "_head_of",
         "_lane_task",
@@ -126,6 +130,7 @@ class Lane(RequestHandler):
         app: web.Application,
         routes: Sequence[HotRoute],
         body_bytes_max: int,
+        draining: Draining,
         manager: web.Server,
         **kwargs: Any,
     ) -> None:
@@ -133,6 +138,7 @@ class Lane(RequestHandler):
         self._app = app
         self._routes = routes
         self._body_bytes_max = body_bytes_max
+        self._draining = draining
         #: The request that is on the lane.
         self._lane_task: asyncio.Task[web.StreamResponse] | None = None
         #: Number of the request of which a part of the head has come, and the part's bytes.
@@ -212,7 +218,7 @@ class Lane(RequestHandler):
     def dismiss(self, problem: Problem) -> None:
         """Answer what is not even a request, and hang up."""
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(refuse(problem).text("Connection: close\r\n"))
+            self.transport.write(refuse(problem).text(CLOSE))
         self.force_close()
 
     def handle_error(
@@ -237,6 +243,11 @@ class Lane(RequestHandler):
         """Send an answer; aiohttp's own refusals in our form."""
         if isinstance(resp, web.HTTPException):
             resp = refuse_http(resp)
+        if self._draining.is_on:
+            if isinstance(resp, LeanAnswer):
+                resp.closes = True
+            else:
+                resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
@@ -301,8 +312,11 @@ class Lane(RequestHandler):
             return
         answer = task.result()
         assert isinstance(answer, LeanAnswer), "a hot route answers with a lean answer"
+        is_last = answer.closes or self._draining.is_on
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(answer.text())
+            self.transport.write(answer.text(CLOSE if is_last else ""))
+        if is_last:
+            self.force_close()
         if self._waiter is not None:
             self._next(self._waiter)
 
@@ -333,7 +347,9 @@ class LaneServer(web.Server):
         super().__init__(
             handler, request_factory=factory, handler_cancellation=cancels, loop=loop, **kwargs
         )
-        self._of = (app, routes, body_bytes_max)
+        #: Whether the process is to stop.
+        self.draining = app.get(DRAINING) or Draining()
+        self._of = (app, routes, body_bytes_max, self.draining)
 
     def __call__(self) -> Lane:
         return Lane(*self._of, self, loop=self._loop, **self._kwargs)
@@ -359,6 +375,16 @@ class LaneRunner(web.AppRunner):
         made = LaneServer(server, app, app[HOT_ROUTES], app._client_max_size)  # noqa: SLF001
         self._watch = asyncio.create_task(keep_watching(made, self._limits))
         return made
+
+    def begin_to_drain(self) -> None:
+        """Say that the process is to stop; from now on each answer is its connection's last."""
+        if isinstance(self.server, LaneServer):
+            self.server.draining.is_on = True
+
+    async def cleanup(self) -> None:
+        """See aiohttp."""
+        self.begin_to_drain()
+        await super().cleanup()
 
     async def _cleanup_server(self) -> None:
         if self._watch is not None:

@@ -15,12 +15,14 @@ from aiohttp.helpers import rfc822_formatted_time
 from multidict import CIMultiDict
 
 JSON = "application/json"
-#: What every answer says: who answers, without a version, and that it is no page to be run.
+#: What every answer says: who answers, without a version, that it is no page to be run, and to come
+#: by TLS from now on, which browsers heed only where they came by it (RFC 6797, section 8.1).
 COMMON = {
     "Server": "Evently",
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=31536000",
 }
 _COMMON_LINES = "".join([f"{name}: {value}\r\n" for name, value in COMMON.items()])
 

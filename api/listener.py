@@ -19,7 +19,7 @@ import structlog
 from aiohttp import web
 
 from api.addresses import Network
-from api.lane import LaneRunner, LaneServer
+from api.lane import CLOSE, LaneRunner, LaneServer
 from api.malformed import too_many_connections
 from api.middleware import refuse
 from engine.lasting import Lasting
@@ -31,6 +31,8 @@ LOOPBACK = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128")))
 #: Connections taken in one go, so that those that are there are served meanwhile: while ten
 #: thousand came, a request waited up to 280 ms with 64, and 100 ms with 8 (`make bench ONLY=P7`).
 ACCEPTED_AT_ONCE = 8
+#: How long those who are there may still say something when the process stops.
+LAST_WORDS_S = 0.25
 #: How long nothing is taken after the system had no room for one more.
 PAUSE_S = 1.0
 #: Of an IPv6 address, the part that is one customer's.
@@ -96,10 +98,21 @@ class Listener(web.BaseSite):
         self._resume()
 
     async def stop(self) -> None:
-        """Take no more; those that are there stay."""
+        """
+        Take no more; what the kernel has taken for us already is served first.
+
+        Who has connected a moment ago, or is about to send on a connection that was kept, is heard
+        and answered.
+        """
+        for one in self.sockets:
+            while self._is_taking and self._take(one):  # noqa: ASYNC110
+                await asyncio.sleep(0)
         self._pause()
         for one in self.sockets:
             one.close()
+        end_s = self._loop.time() + LAST_WORDS_S
+        while self._open and self._loop.time() < end_s:  # noqa: ASYNC110
+            await asyncio.sleep(LAST_WORDS_S / 10)
         await super().stop()
 
     def _resume(self) -> None:
@@ -116,25 +129,26 @@ class Listener(web.BaseSite):
         for one in self.sockets:
             self._loop.remove_reader(one)
 
-    def _take(self, listener: socket.socket) -> None:
-        """Take what waits, as far as there is room."""
+    def _take(self, listener: socket.socket) -> bool:
+        """Take what waits, as far as there is room; tell whether more may wait."""
         for _ in range(ACCEPTED_AT_ONCE):
             if self._open >= self._connections_max:
                 self._pause()  # Until one ends.
-                return
+                return False
             try:
                 connection, peer = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                return False
             except OSError as error:  # The system has no file or memory left.
                 if self._trouble.is_news(repr(error)):
                     log.warning("accepting pauses", action="accept_paused", error=repr(error))
                 self._pause()
                 self._loop.call_later(PAUSE_S, self._resume)
-                return
+                return False
             if self._trouble.end():
                 log.info("accepting goes on", action="accept_goes_on")
             self._begin(connection, peer)
+        return True
 
     def _begin(self, connection: socket.socket, peer: object) -> None:
         """Serve a connection, or let it go if its address has enough of them."""
@@ -144,7 +158,7 @@ class Listener(web.BaseSite):
             key = _customer(address)
             number = self._by_address.get(key, 0)
             if number >= self._per_address_max:
-                _let_go(connection)
+                _let_go(connection, self._per_address_max)
                 return
             self._by_address[key] = number + 1
         self._open += 1
@@ -192,11 +206,11 @@ def _customer(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     return str(ipaddress.ip_network((address, CUSTOMER_BITS), strict=False))
 
 
-def _let_go(connection: socket.socket) -> None:
+def _let_go(connection: socket.socket, most: int) -> None:
     """Say why, if it can be said at once, and hang up."""
     connection.setblocking(False)
     try:
-        connection.send(refuse(too_many_connections()).text("Connection: close\r\n"))
+        connection.send(refuse(too_many_connections(most)).text(CLOSE))
     except OSError:
         pass
     finally:

@@ -20,7 +20,7 @@ from aiohttp.http_exceptions import (
 )
 from multidict import istr
 
-from api.problems import Problem
+from api.problems import Problem, rate_limit_headers
 from usecases.memory import remember
 
 #: Longest target of a request, and longest header; by the number the parser tells which it was.
@@ -129,13 +129,13 @@ def too_slow(what: str) -> Problem:
     )
 
 
-def too_many_connections() -> Problem:
-    """Return the answer to one more connection than an address may have."""
+def too_many_connections(most: int) -> Problem:
+    """Return the answer to one more connection than the *most* that an address may have."""
     return Problem(
         429,
         "too_many_connections",
         "There are too many connections from this address.",
-        headers={"Retry-After": "5"},
+        headers=rate_limit_headers(most, more_after_ms=5_000, name="connections"),
         closes=True,
     )
 

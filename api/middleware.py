@@ -22,15 +22,19 @@ from multidict import istr
 from redis.exceptions import RedisError
 
 from api import metrics
+from api.addresses import network_of
 from api.cors import CORS
 from api.http import ClientGone
 from api.lean import COMMON, LeanAnswer
 from api.malformed import not_http, objection, too_large
 from api.policy import Handler
 from api.problems import Problem, unavailable
+from api.quota import over_quota
 from engine.errors import EventRecovering, OutcomeUnknown, Overloaded, ShardUnavailable
 from engine.lasting import Seldom
 from store.pool import UNANSWERED, Busy
+from usecases.acts import ASKING, Asking
+from usecases.tokens import KeysUnknown
 
 log = structlog.get_logger()
 
@@ -55,20 +59,35 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
     problem = objection(request, request.app._client_max_size)  # noqa: SLF001
     if problem is not None:
 
-        async def object_(_: web.Request) -> Problem:
-            return problem
+        async def object_(request: web.Request) -> Problem:
+            over = over_quota(request, None)
+            if over is not None:
+                over.closes = problem.closes
+            return over or problem
 
         handler = object_
     elif request.method == hdrs.METH_OPTIONS:
-        handler = _tell_methods
-    return await respond(request, handler, resource.canonical if resource else NO_ROUTE)
+        handler = _counted(_tell_methods)
+    elif resource is None:
+        handler = _counted(handler)
+    request_id = _name_of(request)
+    # Whoever notes an act asks; no hot route has one.
+    context = ASKING.set(lambda: Asking(network_of(request), request_id))
+    try:
+        route = resource.canonical if resource else NO_ROUTE
+        return await respond(request, handler, route, request_id)
+    finally:
+        ASKING.reset(context)
 
 
-async def respond(request: web.Request, handler: Handler, route: str) -> web.StreamResponse:
+async def respond(
+    request: web.Request, handler: Handler, route: str, request_id: str = ""
+) -> web.StreamResponse:
     """Answer *request*, whatever happens, and count it under *route*."""
     started_s = time.perf_counter()
-    given = request.headers.get(_X_REQUEST_ID)
-    request_id = given if given and _REQUEST_ID.fullmatch(given) else new_request_id()
+    if not request_id:  # A hot route's: not worth a call.
+        given = request.headers.get(_X_REQUEST_ID)
+        request_id = given if given and _REQUEST_ID.fullmatch(given) else new_request_id()
     response: web.StreamResponse | Problem
     status = 0
     try:
@@ -99,6 +118,12 @@ async def respond(request: web.Request, handler: Handler, route: str) -> web.Str
     return response
 
 
+def _name_of(request: web.Request) -> str:
+    """Return the name that a request brings, or a new one."""
+    given = request.headers.get(_X_REQUEST_ID)
+    return given if given and _REQUEST_ID.fullmatch(given) else new_request_id()
+
+
 def new_request_id() -> str:
     """Name a request that brings no name of its own."""
     return f"{_PROCESS}-{next(_COUNT)}"
@@ -119,6 +144,15 @@ def refuse_http(error: web.HTTPException) -> LeanAnswer:
     problem = _of_http(error)
     problem.closes = True
     return refuse(problem)
+
+
+def _counted(handler: Handler) -> Handler:
+    """Return what is no route's, and stands behind no policy, behind the quota."""
+
+    async def counted(request: web.Request) -> web.StreamResponse | Problem:
+        return over_quota(request, None) or await handler(request)
+
+    return counted
 
 
 async def _tell_methods(request: web.Request) -> web.StreamResponse:
@@ -192,6 +226,8 @@ def _of_failure(error: Exception, route: str, request_id: str) -> Problem:
             return unavailable("event_recovering")
         case ShardUnavailable():
             return unavailable("shard_recovering")
+        case KeysUnknown():
+            return unavailable("database_unavailable", "Which keys sign is not known for now.")
         case RedisError():
             return warned("redis failed", "redis_failed", "redis_unavailable")
         case Busy():

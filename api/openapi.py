@@ -11,15 +11,16 @@ import msgspec
 
 from api import VERSION
 from api.http import PAGE_LIMIT_MAX
-from api.policy import Policy
+from api.policy import OF_STANDING, Policy
 from api.problems import CONTENT_TYPE
 from api.routes import Route
 from api.schemas import ProblemDetails
+from api.scopes import opening
 from usecases.told import Booking
 
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
 _REF = "#/components/schemas/{name}"
-_WITH_TOKEN = {Policy.USER, Policy.STAFF, Policy.ORGANIZER}
+_WITH_TOKEN = {Policy.USER, *OF_STANDING}
 _QUERY_SCHEMAS: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT_MAX},
     "from": {"type": "string", "format": "date-time"},
@@ -50,7 +51,12 @@ def describe(routes: Iterable[Route]) -> bytes:
             "components": {
                 "schemas": components,
                 "securitySchemes": {
-                    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+                    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                    "key": {
+                        "type": "http",
+                        "scheme": "bearer",
+                        "bearerFormat": "evk_..., an API key; evd_..., a device's token",
+                    },
                 },
             },
         }
@@ -69,12 +75,22 @@ def _operation(row: Route) -> dict[str, Any]:
     }
     if row.policy in _WITH_TOKEN:
         operation["security"] = [{"token": []}]
+        opened_by = opening(row.method, row.path)
+        if opened_by:
+            operation["security"].append({"key": []})
+            operation["description"] = _scoped(operation["description"], opened_by)
     if row.body is not None:
         operation["requestBody"] = {
             "required": not row.may_be_bare,
             "content": {"application/json": {"schema": _reference(row.body)}},
         }
     return operation
+
+
+def _scoped(description: str, scopes: frozenset[str]) -> str:
+    """Return a description that names the scopes that open the route."""
+    names = " or ".join(f"`{scope}`" for scope in sorted(scopes))
+    return f"{description}\n\nOpen to API keys and devices with {names}.".strip()
 
 
 def _parameters(row: Route) -> list[dict[str, Any]]:
@@ -141,10 +157,16 @@ def _codes(row: Route) -> list[tuple[int, str]]:
         codes.append((415, "unsupported_encoding"))
     if row.body is not None or row.query:
         codes.append((422, "invalid"))
+    if row.policy is not Policy.OPS:
+        codes += [(429, "rate_limited"), (503, "backpressure")]
     if row.policy in _WITH_TOKEN:
         codes.append((401, "unauthorized"))
-    if row.policy in _WITH_TOKEN - {Policy.USER}:
-        codes.append((403, "forbidden"))
+    if row.policy in OF_STANDING:
+        codes += [(403, "forbidden"), (503, "database_busy"), (503, "database_unavailable")]
+    if row.policy in _WITH_TOKEN:
+        codes.append((403, "insufficient_scope"))
+    if (403, "forbidden") in codes:
+        codes.append((403, "passkey_required"))
     return list(dict.fromkeys(codes))
 
 

@@ -26,6 +26,11 @@ CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "/problems/"
 
 
+#: A cache may keep a 404 or 410 by itself (RFC 9111, section 4.2.2), and what is not there now may
+#: be a moment later.
+_KEPT_BY_NOBODY = {"Cache-Control": "no-store"}
+
+
 class Problem(Exception):
     """An answer other than success; raised by handlers, rendered by the middleware."""
 
@@ -84,7 +89,8 @@ class Problem(Exception):
     def _render(self) -> tuple[bytes, str]:
         """Return what is alike for all who are told: the body but for its end, and headers."""
         text = orjson.dumps(self.about(), option=orjson.OPT_UTC_Z)
-        lines = [f"{name}: {value}\r\n" for name, value in self.headers.items()]
+        headers = _KEPT_BY_NOBODY | self.headers
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
         return text[:-1], "".join(lines)
 
     def about(self) -> dict[str, Any]:
@@ -137,9 +143,12 @@ def refusal(refused: Refused) -> Problem:
         headers |= rate_limit_headers(
             int(members.pop("attempts_max")),
             int(members.pop("window_ms")),
-            left=0,
             more_after_ms=int(members["retry_after_ms"]),
             name=str(members.pop("limit", "bookings")),
+        )
+    elif refused.status is Status.TOO_MANY_HOLDS:
+        headers |= rate_limit_headers(
+            int(members["max"]), more_after_ms=int(members.get("retry_after_ms", 0)), name="holds"
         )
     if "retry_after_ms" in members:
         headers["Retry-After"] = str(math.ceil(int(members["retry_after_ms"]) / 1000))
@@ -149,24 +158,26 @@ def refusal(refused: Refused) -> Problem:
 
 
 def rate_limit_headers(
-    attempts_max: int, window_ms: int, *, left: int, more_after_ms: int, name: str
+    attempts_max: int, window_ms: int = 0, *, more_after_ms: int, name: str
 ) -> dict[str, str]:
     """
-    Return the fields that tell of a limit (draft-ietf-httpapi-ratelimit-headers-11).
+    Return the fields that tell of a limit that is reached (draft-ietf-httpapi-ratelimit-headers).
 
     Args:
-        attempts_max, window_ms: The limit.
+        attempts_max: How many there may be.
 
-        left: Attempts that may be made at once.
+        window_ms: Within what time; 0: at a time.
 
-        more_after_ms: Time after which there is one more.
+        more_after_ms: Time after which there may be one more, also told as `Retry-After`.
 
         name: What is limited.
     """
-    window_s, more_after_s = math.ceil(window_ms / 1000), math.ceil(more_after_ms / 1000)
+    within = f"w={math.ceil(window_ms / 1000)}" if window_ms else 'qu="concurrent-requests"'
+    more_after_s = max(1, math.ceil(more_after_ms / 1000))
     return {
-        "RateLimit-Policy": f'"{name}";q={attempts_max};w={window_s}',
-        "RateLimit": f'"{name}";r={left};t={more_after_s}',
+        "RateLimit-Policy": f'"{name}";q={attempts_max};{within}',
+        "RateLimit": f'"{name}";r=0;t={more_after_s}',
+        "Retry-After": str(more_after_s),
     }
 
 

@@ -14,14 +14,24 @@ from api.handlers import (
     accounts,
     availability,
     bookings,
+    catalogue,
     changes,
+    devices,
     events,
     gate,
+    gifts,
     holds,
+    keys,
+    openid,
+    operators,
     ops,
+    organizers,
+    passkeys,
+    privacy,
     problems,
     receipts,
     seats,
+    sessions,
     waitlist,
 )
 from api.policy import Handler, Policy
@@ -91,6 +101,9 @@ def _route(
 
 
 _STORED = "503 database_busy 503 database_unavailable"
+_SIGN_IN = f"503 backpressure {_STORED}"
+_ME = f"404 not_found {_STORED}"
+_PASSWORD = f"401 wrong_credentials 403 sign_in_again 403 passkey_required 503 backpressure {_ME}"
 _SHUT = f"503 shard_recovering 503 event_recovering 503 outcome_unknown 503 backpressure {_STORED}"
 _READ = f"404 not_found 503 shard_recovering 503 event_recovering 503 redis_unavailable {_STORED}"
 _LOOK = f"404 not_found {_SHUT}"
@@ -137,10 +150,15 @@ _UNDO = f"409 not_checked_in {_SCAN}"
 _CLOSE = f"409 not_on_sale {_LOOK}"
 _REOPEN = f"409 event_cancelled 409 event_ended 409 sale_closed {_CLOSE}"
 _SEATS = f"409 seat_taken {_CLOSE}"
+_RETURNED = f"401 sign_in_over 401 sign_in_refused 404 not_found 503 provider_unavailable {_STORED}"
+_PROVE = f"403 sign_in_again 403 passkey_required {_STORED}"
 _CHANGE = (
     "409 capacity_below_taken 409 tier_has_seats 409 event_ended 409 event_cancelled "
     f"409 sale_closed 412 precondition_failed 428 precondition_required {_CLOSE}"
 )
+
+_TEAM = f"403 forbidden 404 not_found {_STORED}"
+_ACCOUNT = f"404 not_found 409 last_admin {_STORED}"
 
 ROUTES: tuple[Route, ...] = (
     # The hot path stands first: the router tries routes in order.
@@ -174,14 +192,14 @@ ROUTES: tuple[Route, ...] = (
         "GET /v1/events/{event_id}/seats?since,promo_code public", seats.read, told.SeatMap, _SEE
     ),
     _route(
-        "POST /v1/events/{event_id}/seats/block organizer",
+        "POST /v1/events/{event_id}/seats/block staff",
         seats.block,
         told.SeatsShifted,
         _SEATS,
         body=asked.SeatIds,
     ),
     _route(
-        "POST /v1/events/{event_id}/seats/unblock organizer",
+        "POST /v1/events/{event_id}/seats/unblock staff",
         seats.unblock,
         told.SeatsShifted,
         _SEATS,
@@ -190,28 +208,211 @@ ROUTES: tuple[Route, ...] = (
     _route(
         "POST /v1/auth/register public 201",
         accounts.register,
-        schemas.Token,
-        f"409 email_taken 429 rate_limited 503 backpressure {_STORED}",
+        told.Session,
+        f"401 wrong_credentials 429 rate_limited {_SIGN_IN}",
         body=asked.Register,
     ),
     _route(
         "POST /v1/auth/login public",
         accounts.login,
-        schemas.Token,
-        f"401 wrong_credentials 503 backpressure {_STORED}",
+        told.Session,
+        f"401 wrong_credentials 403 account_disabled 429 rate_limited {_SIGN_IN}",
         body=asked.Login,
     ),
-    _route("GET /v1/me user", accounts.me, told.Me, f"404 not_found {_STORED}"),
+    _route("GET /v1/auth/openid public", openid.providers, schemas.OpenIdProviders),
+    _route(
+        "POST /v1/auth/openid/{provider}/begin public",
+        openid.begin,
+        told.OpenIdFlow,
+        "404 not_found 503 backpressure 503 provider_unavailable",
+    ),
+    _route(
+        "POST /v1/auth/openid/{provider}/finish public",
+        openid.finish,
+        told.Session,
+        f"409 address_unverified 409 link_needed 429 rate_limited 503 backpressure "
+        f"401 wrong_credentials 403 account_disabled {_RETURNED}",
+        body=asked.OpenIdReturn,
+    ),
+    _route(
+        "POST /v1/auth/passkeys/begin public", passkeys.begin, told.PasskeyFlow, "404 passkeys_off"
+    ),
+    _route(
+        "POST /v1/auth/passkeys/finish public",
+        passkeys.finish,
+        told.Session,
+        "401 sign_in_over 401 sign_in_refused 401 wrong_credentials 403 account_disabled "
+        f"404 passkeys_off {_STORED}",
+        body=asked.PasskeySignIn,
+    ),
+    _route("GET /v1/me/identities user", openid.listing, schemas.Identities, _STORED),
+    _route(
+        "POST /v1/me/identities/{provider}/begin user",
+        openid.begin_link,
+        told.OpenIdFlow,
+        f"404 not_found 503 backpressure 503 provider_unavailable {_PROVE}",
+    ),
+    _route(
+        "POST /v1/me/identities/{provider}/finish user 201",
+        openid.finish_link,
+        told.Identity,
+        "403 passkey_required 409 identity_taken 409 too_many_ways_in 503 backpressure "
+        f"{_RETURNED}",
+        body=asked.OpenIdReturn,
+    ),
+    _route(
+        "DELETE /v1/me/identities/{identity_id} user 204",
+        openid.unlink,
+        None,
+        f"404 not_found 409 last_way_in {_PROVE}",
+    ),
+    _route("GET /v1/me/passkeys user", passkeys.listing, schemas.Passkeys, _STORED),
+    _route(
+        "POST /v1/me/passkeys/begin user",
+        passkeys.begin_adding,
+        told.NewPasskeyFlow,
+        f"404 not_found 404 passkeys_off {_PROVE}",
+    ),
+    _route(
+        "POST /v1/me/passkeys user 201",
+        passkeys.add,
+        told.Passkey,
+        "401 sign_in_over 401 sign_in_refused 403 passkey_required 404 passkeys_off "
+        f"409 passkey_known 409 too_many_ways_in {_STORED}",
+        body=asked.NewPasskey,
+    ),
+    _route(
+        "PATCH /v1/me/passkeys/{passkey_id} user",
+        passkeys.rename,
+        told.Passkey,
+        f"404 not_found {_STORED}",
+        body=asked.PasskeyName,
+    ),
+    _route(
+        "DELETE /v1/me/passkeys/{passkey_id} user 204",
+        passkeys.remove,
+        None,
+        f"404 not_found 409 last_way_in {_PROVE}",
+    ),
+    _route(
+        "POST /v1/auth/refresh public",
+        sessions.refresh,
+        told.Session,
+        f"400 idempotency_key_malformed 401 session_over {_STORED}",
+        body=asked.Refresh,
+    ),
+    _route(
+        "POST /v1/auth/logout public 204 bare",
+        sessions.log_out,
+        None,
+        f"401 session_over {_STORED}",
+        body=asked.Logout,
+    ),
+    _route(
+        "POST /v1/auth/password/forgot public 202",
+        accounts.forget_password,
+        None,
+        _STORED,
+        body=asked.Address,
+    ),
+    _route(
+        "POST /v1/auth/password/reset public 204",
+        accounts.reset_password,
+        None,
+        f"410 link_over {_SIGN_IN}",
+        body=asked.NewPassword,
+    ),
+    _route("GET /v1/me user", accounts.me, told.Me, _ME),
+    _route("PATCH /v1/me user", accounts.change, told.Me, _ME, body=asked.MeChange),
+    _route(
+        "POST /v1/me/password user",
+        accounts.change_password,
+        told.Session,
+        _PASSWORD,
+        body=asked.PasswordChange,
+    ),
+    _route(
+        "POST /v1/me/email user 202", accounts.change_email, None, _PASSWORD, body=asked.NewEmail
+    ),
+    _route("POST /v1/me/email/verification user 202", accounts.ask_for_proof, None, _ME),
+    _route(
+        "POST /v1/me/email/verify user",
+        accounts.prove,
+        told.Me,
+        f"410 link_over {_ME}",
+        body=asked.LetterToken,
+    ),
+    _route("GET /v1/me/sessions user", sessions.listing, schemas.SignedInList, _STORED),
+    _route("DELETE /v1/me/sessions user 204", sessions.end_others, None, _STORED),
+    _route("DELETE /v1/me/sessions/{id} user 204", sessions.end, None, _ME),
+    _route(
+        "GET /v1/me/export user",
+        privacy.export,
+        schemas.Export,
+        f"404 not_found 429 rate_limited 503 catching_up {_STORED}",
+    ),
+    _route(
+        "DELETE /v1/me user",
+        privacy.erase,
+        told.Erasure,
+        "401 wrong_credentials 404 not_found 409 bookings_open 409 last_admin 409 last_owner "
+        f"403 sign_in_again 403 passkey_required 503 catching_up 503 redis_unavailable {_SHUT}",
+        body=asked.Erase,
+    ),
+    _route(
+        "GET /v1/admin/audit?actor,subject,act,limit,after admin",
+        privacy.audit,
+        schemas.ActPage,
+        _STORED,
+    ),
     _route(
         "POST /v1/events organizer 201", events.create, told.Event, _STORED, body=asked.NewEvent
     ),
     _route(
-        "GET /v1/events?q,category,from,to,limit,after public",
+        "GET /v1/events?q,category,place,from,to,limit,after public",
         events.listing,
         schemas.EventPage,
         _STORED,
     ),
-    _route("GET /v1/events/{event_id}?promo_code public", events.read, told.Event, _LOOK),
+    _route(
+        "POST /v1/events/import organizer",
+        catalogue.import_,
+        told.Imported,
+        f"404 not_found 503 shard_recovering {_STORED}",
+        body=asked.EventImport,
+    ),
+    _route(
+        "GET /v1/events/export?organizer_id,format,limit,after staff",
+        catalogue.export,
+        None,
+        f"404 not_found {_STORED}",
+    ),
+    _route(
+        "POST /v1/events/{event_id}/duplicate organizer 201 bare",
+        catalogue.duplicate,
+        told.Event,
+        _LOOK,
+        body=asked.Copy,
+    ),
+    _route(
+        "POST /v1/events/{event_id}/series organizer 201",
+        catalogue.series,
+        schemas.Events,
+        _LOOK,
+        body=asked.Series,
+    ),
+    _route(
+        "DELETE /v1/events/{event_id} organizer 204",
+        catalogue.delete,
+        None,
+        f"404 not_found 409 not_a_draft {_STORED}",
+    ),
+    _route(
+        "GET /v1/events/{event_id}?promo_code public",
+        events.read,
+        told.Event,
+        f"403 passkey_required {_LOOK}",
+    ),
     _route(
         "POST /v1/events/{event_id}/publish organizer",
         events.publish,
@@ -271,17 +472,25 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route(
         "POST /v1/tickets/{ticket_id}/transfer user",
-        gate.transfer,
+        gifts.transfer,
         told.Transferred,
         _RETURN,
         body=asked.Transfer,
     ),
     _route(
         "POST /v1/tickets/{ticket_id}/return user",
-        gate.give_back,
+        gifts.give_back,
         told.Transferred,
         f"422 invalid {_RETURN}",
     ),
+    _route("GET /v1/gifts?limit,after user", gifts.listing, schemas.GiftPage, _STORED),
+    _route(
+        "POST /v1/gifts/{gift_id}/accept user",
+        gifts.accept,
+        told.Transferred,
+        f"409 no_transfers {_TICKET}",
+    ),
+    _route("DELETE /v1/gifts/{gift_id} user 204", gifts.end, None, _ME),
     _route(
         "PATCH /v1/events/{event_id} organizer",
         changes.change,
@@ -305,6 +514,176 @@ ROUTES: tuple[Route, ...] = (
         changes.cancellation,
         told.Cancellation,
         _CLOSE,
+    ),
+    _route("GET /v1/organizers user", organizers.mine, told.Organizers, _STORED),
+    _route(
+        "GET /v1/organizers/{organizer_id} user",
+        organizers.read,
+        told.Organizer,
+        f"403 passkey_required 404 not_found {_STORED}",
+    ),
+    _route(
+        "PATCH /v1/organizers/{organizer_id} organizer",
+        organizers.rename,
+        told.Organizer,
+        _TEAM,
+        body=asked.OrganizerName,
+    ),
+    _route(
+        "GET /v1/organizers/{organizer_id}/events?status,limit,after staff",
+        organizers.list_events,
+        schemas.EventPage,
+        _TEAM,
+    ),
+    _route(
+        "POST /v1/organizers/{organizer_id}/events organizer 201",
+        organizers.create_event,
+        told.Event,
+        f"503 shard_recovering {_TEAM}",
+        body=asked.NewEvent,
+    ),
+    _route(
+        "GET /v1/organizers/{organizer_id}/members?limit,after organizer",
+        organizers.members,
+        schemas.MemberPage,
+        _TEAM,
+    ),
+    _route(
+        "PUT /v1/organizers/{organizer_id}/members/{user_id} organizer",
+        organizers.change_member,
+        told.Member,
+        f"409 last_owner {_TEAM}",
+        body=asked.TeamPlace,
+    ),
+    _route(
+        "DELETE /v1/organizers/{organizer_id}/members/{user_id} staff 204",
+        organizers.remove_member,
+        None,
+        f"409 last_owner {_TEAM}",
+    ),
+    _route(
+        "GET /v1/organizers/{organizer_id}/invitations?limit,after organizer",
+        organizers.invitations,
+        schemas.InvitationPage,
+        _TEAM,
+    ),
+    _route(
+        "POST /v1/organizers/{organizer_id}/invitations organizer 201",
+        organizers.invite,
+        told.Invitation,
+        f"409 team_full {_TEAM}",
+        body=asked.Invite,
+    ),
+    _route(
+        "DELETE /v1/organizers/{organizer_id}/invitations/{invitation_id} organizer 204",
+        organizers.withdraw,
+        None,
+        _TEAM,
+    ),
+    _route("GET /v1/invitations user", organizers.invitations_to, told.Invitations, _STORED),
+    _route(
+        "POST /v1/invitations/{invitation_id}/accept user",
+        organizers.accept,
+        told.Organizer,
+        f"404 not_found 409 already_member 409 team_full {_STORED}",
+    ),
+    _route(
+        "POST /v1/invitations/{invitation_id}/decline user 204",
+        organizers.decline,
+        None,
+        f"404 not_found {_STORED}",
+    ),
+    _route(
+        "GET /v1/admin/users?q,role,limit,after admin",
+        operators.search,
+        schemas.AccountPage,
+        _STORED,
+    ),
+    _route(
+        "GET /v1/admin/users/{user_id} admin",
+        operators.read,
+        told.Account,
+        f"404 not_found {_STORED}",
+    ),
+    _route(
+        "PATCH /v1/admin/users/{user_id} admin",
+        operators.change,
+        told.Account,
+        f"409 last_owner {_ACCOUNT}",
+        body=asked.AccountChange,
+    ),
+    _route(
+        "POST /v1/admin/users/{user_id}/disable admin", operators.disable, told.Account, _ACCOUNT
+    ),
+    _route(
+        "POST /v1/admin/users/{user_id}/enable admin",
+        operators.enable,
+        told.Account,
+        f"404 not_found {_STORED}",
+    ),
+    _route(
+        "GET /v1/admin/organizers?q,limit,after admin",
+        operators.find_organizers,
+        schemas.OrganizerPage,
+        _STORED,
+    ),
+    _route(
+        "POST /v1/admin/organizers admin 201",
+        operators.add_organizer,
+        told.Organizer,
+        _STORED,
+        body=asked.NewOrganizer,
+    ),
+    _route(
+        "POST /v1/api-keys organizer 201",
+        keys.make,
+        told.ApiKeyMade,
+        f"404 not_found 409 too_many_keys {_STORED}",
+        body=asked.NewApiKey,
+    ),
+    _route(
+        "GET /v1/api-keys?organizer_id,limit,after organizer",
+        keys.listing,
+        schemas.ApiKeyPage,
+        f"404 not_found {_STORED}",
+    ),
+    _route(
+        "DELETE /v1/api-keys/{key_id} organizer 204", keys.revoke, None, f"404 not_found {_STORED}"
+    ),
+    _route(
+        "POST /v1/events/{event_id}/devices staff 201",
+        devices.make,
+        told.DeviceMade,
+        f"404 not_found 409 too_many_keys {_STORED}",
+        body=asked.NewDevice,
+    ),
+    _route(
+        "GET /v1/events/{event_id}/devices?limit,after staff",
+        devices.listing,
+        schemas.DevicePage,
+        f"404 not_found {_STORED}",
+    ),
+    _route(
+        "DELETE /v1/devices/{device_id} staff 204", devices.revoke, None, f"404 not_found {_STORED}"
+    ),
+    _route(
+        "POST /v1/devices/enroll public 201",
+        devices.enroll,
+        told.DeviceEnrolled,
+        f"429 rate_limited {_STORED}",
+        body=asked.Enrolment,
+    ),
+    _route(
+        "GET /v1/events/{event_id}/gate-list?only,limit,after staff",
+        devices.gate_list,
+        schemas.GateList,
+        f"404 not_found {_STORED}",
+    ),
+    _route(
+        "GET /v1/events/{event_id}/orders?limit,after organizer",
+        devices.orders,
+        schemas.EventOrderPage,
+        f"404 not_found {_STORED}",
     ),
     _route("GET /healthz ops", ops.healthz, schemas.Health),
     _route("GET /readyz ops", ops.readyz, schemas.Health),

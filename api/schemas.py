@@ -7,20 +7,65 @@ validation, encoding and OpenAPI come from these types.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, Literal
 
 import msgspec
 
-from usecases.told import Booking, Event, Scanned, Ticket, Told, WaitlistEntry
+from usecases.told import (
+    Account,
+    ApiKey,
+    Booking,
+    Device,
+    Event,
+    EventOrder,
+    Gift,
+    Identity,
+    Invitation,
+    ListedTicket,
+    Member,
+    NotedAct,
+    OpenIdProvider,
+    Organizer,
+    Passkey,
+    Scanned,
+    SignedIn,
+    Ticket,
+    Told,
+    WaitlistEntry,
+)
 
 
-class Token(Told, frozen=True, kw_only=True):
-    """An access token, to be sent as `Authorization: Bearer ...`."""
+class SignedInList(Told, frozen=True, kw_only=True):
+    """Where one is signed in, the last used first; there is a bound to them, and no pages."""
 
-    access_token: str
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme
-    #: Seconds until it expires.
-    expires_in: int
+    data: list[SignedIn]
+
+
+class GiftPage(Told, frozen=True, kw_only=True):
+    """One page of tickets that one offers, or is offered, the latest first."""
+
+    data: list[Gift]
+    has_more: bool
+    next_cursor: str | None
+
+
+class OpenIdProviders(Told, frozen=True, kw_only=True):
+    """All providers that one can sign in by."""
+
+    data: list[OpenIdProvider]
+
+
+class Identities(Told, frozen=True, kw_only=True):
+    """All identities of the caller at providers, the oldest first."""
+
+    data: list[Identity]
+
+
+class Passkeys(Told, frozen=True, kw_only=True):
+    """All passkeys of the caller, the oldest first."""
+
+    data: list[Passkey]
 
 
 class TicketPage(Told, frozen=True, kw_only=True):
@@ -92,10 +137,84 @@ class BookingPage(Told, frozen=True, kw_only=True):
     up_to_date: bool
 
 
+class ApiKeyPage(Told, frozen=True, kw_only=True):
+    """One page of an organizer's API keys, newest first; revoked ones as well."""
+
+    data: list[ApiKey]
+    has_more: bool
+    next_cursor: str | None
+
+
+class DevicePage(Told, frozen=True, kw_only=True):
+    """One page of an event's devices, newest first; revoked ones as well."""
+
+    data: list[Device]
+    has_more: bool
+    next_cursor: str | None
+
+
+class GateList(Told, frozen=True, kw_only=True):
+    """One page of an event's tickets as its gates must know them, by id."""
+
+    data: list[ListedTicket]
+    has_more: bool
+    next_cursor: str | None
+    #: False if PostgreSQL is behind and the newest changes may be missing here.
+    up_to_date: bool
+
+
+class EventOrderPage(Told, frozen=True, kw_only=True):
+    """One page of an event's bookings, by id."""
+
+    data: list[EventOrder]
+    has_more: bool
+    next_cursor: str | None
+    #: False if PostgreSQL is behind and the newest bookings may be missing here.
+    up_to_date: bool
+
+
 class EventPage(Told, frozen=True, kw_only=True):
     """One page of events, by start."""
 
     data: list[Event]
+    has_more: bool
+    next_cursor: str | None
+
+
+class Events(Told, frozen=True, kw_only=True):
+    """Events that were made together, in the order in which they were asked for."""
+
+    data: list[Event]
+
+
+class MemberPage(Told, frozen=True, kw_only=True):
+    """One page of a team, the longest there first."""
+
+    data: list[Member]
+    has_more: bool
+    next_cursor: str | None
+
+
+class InvitationPage(Told, frozen=True, kw_only=True):
+    """One page of an organizer's open invitations, newest first."""
+
+    data: list[Invitation]
+    has_more: bool
+    next_cursor: str | None
+
+
+class AccountPage(Told, frozen=True, kw_only=True):
+    """One page of accounts, those made first first."""
+
+    data: list[Account]
+    has_more: bool
+    next_cursor: str | None
+
+
+class OrganizerPage(Told, frozen=True, kw_only=True):
+    """One page of organizers, those made first first."""
+
+    data: list[Organizer]
     has_more: bool
     next_cursor: str | None
 
@@ -108,6 +227,24 @@ class WaitlistPage(Told, frozen=True, kw_only=True):
     next_cursor: str | None
     #: False if PostgreSQL is behind and the newest entries may be missing here.
     up_to_date: bool
+
+
+class ActPage(Told, frozen=True, kw_only=True):
+    """One page of the log of acts, newest first."""
+
+    data: list[NotedAct]
+    has_more: bool
+    next_cursor: str | None
+
+
+class Export(Told, frozen=True, kw_only=True):
+    """All that is kept of a person, with the columns of the tables; ids of others are left out."""
+
+    format: Literal["evently-export-1"]
+    person_id: str
+    made_at: dt.datetime
+    #: By name of the table; `journal` has the records themselves, as they were made.
+    tables: dict[str, list[dict[str, Any]]]
 
 
 class Health(Told, frozen=True, kw_only=True):

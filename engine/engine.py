@@ -35,7 +35,7 @@ from engine.commands import (
 )
 from engine.door import ReadReign, Reign, ReportSeen
 from engine.durability import Durability
-from engine.errors import EventRecovering, ShardRecovering
+from engine.errors import EngineError, EventRecovering, ShardRecovering
 from engine.guard import Facts
 from engine.homes import Published
 from engine.outcomes import (
@@ -414,6 +414,22 @@ class Engine:
             ShardUnavailable: nobody knows now; a Redis that is not in the reign cannot tell.
         """
         return await self._shard(shard).last()
+
+    async def persisted(self) -> dict[int, int]:
+        """
+        Return up to which record PostgreSQL has each shard, as the persisters have noted in Redis.
+
+        Shards that cannot tell are left out: PostgreSQL is not asked.
+        """
+
+        async def one(number: int, shard: Shard) -> tuple[int, int] | None:
+            try:
+                return number, await shard.persisted()
+            except EngineError:
+                return None
+
+        found = await asyncio.gather(*(one(*pair) for pair in list(self._shards.items())))
+        return dict(pair for pair in found if pair is not None)
 
     def _standing(self, shard: int) -> Standing:
         reign = self.reign(shard)

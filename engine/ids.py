@@ -22,13 +22,18 @@ ID_CHARS = 26
 #: Characters of an id that carry its time: 50 bits, of which 48 are the ms.
 TIME_CHARS = 10
 IDEMPOTENCY_KEY_CHARS_MAX = 255
+#: Characters of what names a key that signs tokens.
+KEY_NAME_CHARS = 10
 #: Places of one order, and so the highest number that a ticket has within its booking.
 ORDER_PLACES_MAX = 10
 
 _EVENT_PREFIX = "evt_"
 _IDS = {
     prefix: re.compile(rf"{prefix}_[0-9a-v]{{{ID_CHARS}}}")
-    for prefix in ("evt", "tier", "bk", "hold", "usr", "org", "wl", "offer")
+    for prefix in (
+        *("evt", "tier", "bk", "hold", "usr", "org", "inv", "wl", "offer", "ses", "gift"),
+        *("key", "dev"),
+    )
 }
 
 
@@ -37,7 +42,7 @@ def new_id(prefix: str, *, at_ms: int | None = None) -> str:
     Draw a new id: 48 bits of time, 80 random bits.
 
     Args:
-        prefix: `evt`, `tier`, `usr` or `org`.
+        prefix: `evt`, `tier`, `usr`, `org`, `inv`, `ses`, `gift`, `key`, `dev`, `idn` or `pky`.
 
         at_ms: Unix time in ms that the id sorts by; now if not given.
     """
@@ -108,8 +113,13 @@ def event_id_range(own_id: str) -> tuple[str, str]:
     return f"{_EVENT_PREFIX}{moment}{'0' * rest}", f"{_EVENT_PREFIX}{moment}{'v' * rest}"
 
 
+def key_name(raw: bytes, *, chars: int = KEY_NAME_CHARS) -> str:
+    """Return the first characters of *raw* in the alphabet of ids: what names a key."""
+    return b32hexencode(raw)[:chars].decode().lower()
+
+
 def _base32(raw: bytes) -> str:
-    return b32hexencode(raw)[:ID_CHARS].decode().lower()
+    return key_name(raw, chars=ID_CHARS)
 
 
 #: Ten bits as two characters: a booking's id is made for every request, and the library's encoder

@@ -75,6 +75,8 @@ class Signed(NamedTuple):
     #: The way of each leaf to the root.
     paths: list[bytes]
     signature: bytes
+    #: What names the key that signed.
+    key_id: bytes
     #: Where the booking of an id stands.
     index_of: dict[str, int]
 
@@ -102,7 +104,8 @@ class Sealer:
         if signed is None:
             signed = batch.sealed = self._seal(batch)
         index = signed.index_of[booking_id]
-        proof = _PROOF.pack(VERSION, self._key_id, index, len(signed.leaves), signed.signature)
+        # Of the key that signed: another may sign by now.
+        proof = _PROOF.pack(VERSION, signed.key_id, index, len(signed.leaves), signed.signature)
         return f"{_text(signed.leaves[index])}.{_text(proof + signed.paths[index])}"
 
     def _seal(self, batch: Batch) -> Signed:
@@ -115,7 +118,7 @@ class Sealer:
                 leaves.append(_leaf(batch.shard, own, told))
         levels = _tree([leaf_hash(leaf) for leaf in leaves])
         signature = self._sign(_message(len(leaves), levels[-1][0]))
-        return Signed(leaves, _paths(levels), signature, index_of)
+        return Signed(leaves, _paths(levels), signature, self._key_id, index_of)
 
 
 def booked_id(told: Told) -> str:

@@ -168,6 +168,11 @@ class Shard:
         reign = self.door.reign()
         return reign.epoch, (await self._ask_surely(reign, ()))[1]
 
+    async def persisted(self) -> int:
+        """Return up to which record its persister has noted that PostgreSQL has it; as `ask`."""
+        [[seq]] = await self.ask(("HMGET", keys.meta(self.number), "persisted_seq"))
+        return int(seq or 0)
+
     async def _ask(self, reign: Reign, commands: Sequence[Words]) -> list[Any]:
         try:
             return await reads.ask(self._homes[reign.home].client, *commands, reign=reign)

@@ -9,16 +9,19 @@ how one ends that could not do it to `command.py`.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import os
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from engine.printable import printable, table
+from evently import audit, person
+from evently.admin_commands import admin
 from evently.command import Group
 from evently.embedded.errors import ServerError
 from evently.settings import ENV_PREFIX, REDIS_PASSWORDS, Settings, SettingsError, environment
@@ -35,10 +38,19 @@ config = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(config, name="config")
 redis_log = typer.Typer(help="The append-only log of Redis.", no_args_is_help=True)
 app.add_typer(redis_log, name="redis-log")
-admin = typer.Typer(help="The admin's account.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
+app.add_typer(audit.app, name="audit")
+app.add_typer(person.app, name="person")
 shards = typer.Typer(help="The shards, and the servers they live on.", no_args_is_help=True)
 app.add_typer(shards, name="shards")
+events = typer.Typer(help="The catalogue: events in and out as files.", no_args_is_help=True)
+app.add_typer(events, name="events")
+keys = typer.Typer(help="The keys that sign tokens and tickets.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+#: Settings that `evently keys` seals new keys with.
+SEALED_WITH = ("database_url", "jwt_secret", "ticket_signing_key")
+limits = typer.Typer(help="Limits of how much somebody may try.", no_args_is_help=True)
+app.add_typer(limits, name="limits")
 
 
 def main() -> None:
@@ -145,27 +157,51 @@ def seed(
     asyncio.run(seed_users(settings, users=users, tokens=tokens))
 
 
-@admin.command()
-def reset(
+@app.command()
+def retention(
+    *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False
+) -> None:
+    """Take what was kept long enough, and what erased persons wrote; once a day is good."""
+    from evently.retention import run  # noqa: PLC0415 - so that `--help` is quick
+
+    settings = Settings.load().require("database_url")
+    gone = asyncio.run(
+        run(settings, applies=not dry_run, tell=lambda text: typer.echo(text, err=True))
+    )
+    for kind, rows in gone.items():
+        typer.echo(f"{kind}: {rows} {'would go' if dry_run else 'gone'}")
+
+
+@limits.command("lift")
+def lift_limits(
+    email: Annotated[str, typer.Option(help="Address of an account.")] = "",
+    address: Annotated[str, typer.Option(help="Network address, IPv4 or IPv6.")] = "",
+) -> None:
+    """Give an account or a network address all its attempts again."""
+    from evently import logs  # noqa: PLC0415
+    from evently.limits import lift  # noqa: PLC0415
+
+    settings = Settings.load().require("database_url", "jwt_secret")
+    if not (email or address):
+        raise SettingsError("whose limits? name --email or --address")
+    logs.to_stderr()
+    number = asyncio.run(lift(settings, email=email, address=address))
+    typer.echo(f"{number} limits lifted")
+
+
+@admin.command("forget-passkeys")
+def forget_passkeys(
     email: Annotated[str, typer.Option(help="The admin's address, if it is another.")] = "",
 ) -> None:
-    """Give the admin a new password: shown once on a terminal, else written into a file."""
+    """Delete the admin's passkeys, whose devices are lost; new ones are made after the password."""
+    from evently import admin as practice  # noqa: PLC0415
     from evently import logs  # noqa: PLC0415
-    from evently.admin import reset_admin  # noqa: PLC0415
-    from evently.embedded.place import write_atomically  # noqa: PLC0415
-    from evently.up import ADMIN_FILE  # noqa: PLC0415
 
     settings = Settings.load().require("database_url")
     logs.to_stderr()
     email = email or settings.admin_email
-    password = asyncio.run(reset_admin(settings, email))
-    if sys.stdout.isatty():
-        typer.echo(f"{email}  password {password} (shown this once)")
-        return
-    settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = settings.data_path / ADMIN_FILE
-    write_atomically(path, f"{password}\n".encode())
-    typer.echo(f"{email}  password in {path}; remove the file when you have read it")
+    count = asyncio.run(practice.forget_passkeys(settings, email))
+    typer.echo(f"{email}  {count} passkeys deleted")
 
 
 @redis_log.command("check")
@@ -252,6 +288,97 @@ def move_shard(
     """Move a shard to another server, as `reconciler move` does."""
     gone = ("--old-home-is-gone", old_home_is_gone) if old_home_is_gone else ()
     _become("reconciler", "move", str(shard), "--to", to, *gone)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """Show which keys count, which of them sign, and until when the others verify."""
+    from evently import keys as ring  # noqa: PLC0415
+
+    found = asyncio.run(ring.listed(Settings.load().require(*SEALED_WITH)))
+    rows = [
+        (one.kid, one.purpose, one.state, _time(one.signs_at), _time(one.retires_at))
+        for one in found
+    ]
+    _print_table(("key", "signs what", "state", "signs from", "verifies until"), rows)
+
+
+@keys.command()
+def rotate(
+    what: Annotated[
+        Literal["tokens", "tickets"], typer.Argument(help="Whose key is to be new.")
+    ] = "tokens",
+) -> None:
+    """Make a new key: it verifies everywhere at once, and signs a little later."""
+    from evently import keys as ring  # noqa: PLC0415
+    from evently import logs  # noqa: PLC0415
+
+    settings = Settings.load().require(*SEALED_WITH)
+    logs.to_stderr()
+    made = asyncio.run(ring.rotate(settings, what))
+    typer.echo(f"{made.kid}: signs {what} from {_time(made.signs_at)}")
+
+
+@keys.command()
+def retire(
+    key: Annotated[str, typer.Argument(help="Its name, as `evently keys list` shows it.")],
+) -> None:
+    """End a key now: what it signed lets nobody in any more."""
+    from evently import keys as ring  # noqa: PLC0415
+    from evently import logs  # noqa: PLC0415
+
+    settings = Settings.load().require(*SEALED_WITH)
+    logs.to_stderr()
+    what = asyncio.run(ring.retire(settings, key))
+    typer.echo(f"{key}: retired; {what} that it signed end within a second")
+
+
+def _time(moment: dt.datetime | None) -> str:
+    return "-" if moment is None else f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+@events.command("import")
+def import_events(
+    file: Annotated[Path, typer.Argument(help="CSV, or events of schema.org as JSON; - is stdin.")],
+    organizer: Annotated[str, typer.Option(help="Id; may be left out if there is one.")] = "",
+    form: Annotated[str, typer.Option("--format", help="csv, jsonld or jsonl; by the name.")] = "",
+    timezone: Annotated[str, typer.Option(help="Zone of rows that name none.")] = "UTC",
+    capacity: Annotated[
+        int, typer.Option(min=-1, max=10_000_000, help="Places of rows that name none.")
+    ] = -1,
+    currency: Annotated[str, typer.Option(help="Currency of rows that name none.")] = "",
+    weeks_later: Annotated[
+        int, typer.Option(min=0, max=2_000, help="Move all times: a sample of an old catalogue.")
+    ] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Make nothing, say all.")] = False,
+) -> None:
+    """Make drafts of a catalogue: 0 all were taken, 1 not all, 2 it could not be done."""
+    from evently import catalogue  # noqa: PLC0415
+
+    settings = Settings.load().require("database_url")
+    defaults = catalogue.Defaults(
+        timezone, None if capacity < 0 else capacity, currency.strip().upper(), weeks_later
+    )
+    done = asyncio.run(
+        catalogue.import_file(
+            settings, file, organizer=organizer, form=form, defaults=defaults, is_dry_run=dry_run
+        )
+    )
+    raise typer.Exit(1 if done.refused else 0)
+
+
+@events.command("export")
+def export_events(
+    file: Annotated[Path, typer.Argument(help="Where to; - is stdout.")],
+    organizer: Annotated[str, typer.Option(help="Id; may be left out if there is one.")] = "",
+    form: Annotated[str, typer.Option("--format", help="csv, jsonld or jsonl; by the name.")] = "",
+) -> None:
+    """Write an organizer's events as a table, or as objects of schema.org."""
+    from evently import catalogue  # noqa: PLC0415
+
+    settings = Settings.load().require("database_url")
+    count = asyncio.run(catalogue.export_file(settings, file, organizer=organizer, form=form))
+    typer.echo(f"EXPORT events={count}", err=True)
 
 
 def _examine_log(*, fix: bool) -> None:

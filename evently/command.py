@@ -1,5 +1,6 @@
 """
-How a command ends that could not do its work: one line on stderr and exit code 2, no traceback.
+How a command ends that could not do its work: one line on stderr and exit code 2, no traceback;
+and the note of those that act (`operators.py`).
 
 For every command of `evently` and `reconciler`, whatever it is about: a server that is away, a
 setting that is missing, a thing that is not there. What nobody foresaw keeps its traceback.
@@ -16,6 +17,7 @@ from typer.core import TyperGroup
 
 from engine.printable import printable
 from evently.embedded.errors import ServerError
+from evently.operators import noting
 from evently.settings import SettingsError
 
 COULD_NOT = 2
@@ -26,8 +28,11 @@ class Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
+        # The whole line, before it is read.
+        words = [*ctx._protected_args, *ctx.args]  # noqa: SLF001
         try:
-            return super().invoke(ctx)
+            with noting(self.name or "", words):
+                return super().invoke(ctx)
         except typer.BadParameter as error:
             if error.param is not None:
                 raise  # A wrong option: how it is used is told as well.

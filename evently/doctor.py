@@ -27,7 +27,7 @@ from engine.durability import Durability
 from engine.guard import Facts
 from engine.printable import printable, table
 from engine.redis_client import connect
-from evently import canary
+from evently import canary, upkeep
 from evently.embedded import ServerError
 from evently.embedded.binaries import find_valkey
 from evently.settings import Settings
@@ -110,6 +110,7 @@ async def examine(settings: Settings) -> Report:
         await _look_at_damage(report, database)
         await _look_at_checkpoints(report, database)
         await _look_at_drift(report, database)
+        report.rows += await upkeep.rows(database, _row)
     except UNANSWERED as error:
         report.errors.append(f"PostgreSQL: {error!r}")
     for name, url in settings.redis_servers_as(acl.COORDINATOR).items():

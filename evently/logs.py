@@ -20,6 +20,7 @@ import structlog
 from structlog.typing import Processor
 
 from engine.printable import printable
+from store.private import scrubbed
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -39,33 +40,42 @@ def configure(level: str, service: str) -> None:
         service: Name of the process in every line, such as `api` or `persister`.
     """
     is_terminal = sys.stdout.isatty()
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
     final: list[Processor] = (
         [
             _spell_out,
             structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
         ]
         if is_terminal
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
+        else [structlog.processors.JSONRenderer(_dumps)]
     )
+    final = [*PLAIN, *final]
     structlog.configure(
-        processors=[*shared, *final],
+        processors=[*SHARED, *final],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
     atexit.register(_let_go)
     structlog.contextvars.bind_contextvars(service=service)
-    _configure_libraries(shared, final, service=service, level=LEVELS[level])
+    _configure_libraries(SHARED, final, service=service, level=LEVELS[level])
 
 
 def to_stderr() -> None:
     """Let the lines of a one-shot command go to stderr: stdout is its answer's."""
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+    structlog.configure(
+        processors=[*SHARED, *PLAIN, _spell_out, renderer],
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+    )
+
+
+def _leave_out(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Leave out what errors quote of people and secrets (S28), traces included."""
+    return {
+        name: scrubbed(value) if isinstance(value, str) else value for name, value in event.items()
+    }
 
 
 def _spell_out(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -74,6 +84,15 @@ def _spell_out(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.
         name: printable(value) if isinstance(value, str) and name != "exception" else value
         for name, value in event.items()
     }
+
+
+#: What every line begins with, and what is done with its words before it is written.
+SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+PLAIN: list[Processor] = [structlog.processors.format_exc_info, _leave_out]
 
 
 class _Lines:

@@ -10,10 +10,14 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+import asyncpg
+
 from evently.embedded.place import write_atomically
 from evently.settings import Settings
+from store import keys
 from store import users as accounts
 from store.pool import connect
+from usecases.keyring import use_for_tokens
 from usecases.passwords import hash_now
 from usecases.tokens import Principal, Tokens
 
@@ -29,7 +33,6 @@ async def seed_users(settings: Settings, *, users: int, tokens: Path) -> None:
 
 async def seed_tokens(settings: Settings, *, count: int) -> list[str]:
     """Make sure that *count* seed accounts exist; return an access token for each."""
-    signer = Tokens(settings.jwt_secret, ttl_s=settings.access_token_ttl_s)
     emails = [f"buyer-{number}@{EMAIL_DOMAIN}" for number in range(1, count + 1)]
     password_hash = hash_now(secrets.token_urlsafe(32))
     ids: list[str] = []
@@ -38,9 +41,17 @@ async def seed_tokens(settings: Settings, *, count: int) -> list[str]:
         for start in range(0, count, ACCOUNTS_PER_STATEMENT):
             part = emails[start : start + ACCOUNTS_PER_STATEMENT]
             ids += await accounts.ensure_many(connection, part, password_hash=password_hash)
+        signer = await signer_of(settings, connection)
     finally:
         await connection.close()
     return [signer.issue(Principal(user_id, "user", None)) for user_id in ids]
+
+
+async def signer_of(settings: Settings, connection: asyncpg.Connection) -> Tokens:
+    """Return what signs tokens as the API does, by the keys that count now."""
+    signer = Tokens(settings.jwt_secret, ttl_s=settings.access_token_ttl_s)
+    use_for_tokens(signer, settings.jwt_secret, await keys.read(connection))
+    return signer
 
 
 def _write(path: Path, tokens: list[str]) -> None:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from dotenv.parser import parse_stream
@@ -34,14 +34,24 @@ DATABASE_PASSWORDS = (
     *(f"database_{role}_password" for role in DATABASE_ROLES),
 )
 #: Settings that are secret as a whole, and those with a password in a URL.
-_KEYS = frozenset({"jwt_secret", "ticket_signing_key", *REDIS_PASSWORDS, *DATABASE_PASSWORDS})
+_KEYS = frozenset(
+    {
+        "jwt_secret",
+        "ticket_signing_key",
+        "openid_client_secrets",
+        *REDIS_PASSWORDS,
+        *DATABASE_PASSWORDS,
+    }
+)
 SECRET_FIELDS = _KEYS | {"redis_url", "database_url"}
 JWT_SECRET_BYTES_MIN = 32
 #: Names the part of `evently up` that a process is: it has its secrets, and looks for no others.
 PART = "EVENTLY_PART"
 #: The secrets of each kind of part; all parts have the servers' addresses.
 SECRETS_OF: Mapping[str, frozenset[str]] = {
-    "api": frozenset({"jwt_secret", "ticket_signing_key", "redis_api_password"}),
+    "api": frozenset(
+        {"jwt_secret", "ticket_signing_key", "openid_client_secrets", "redis_api_password"}
+    ),
     "persister": frozenset({"redis_persister_password"}),
     "sweeper": frozenset({"redis_sweeper_password"}),
     "coordinator": frozenset({"redis_coordinator_password"}),
@@ -54,6 +64,13 @@ RUNNING_FILE = "running.json"
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 _TICKET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=?")
 
+#: An issuer: over TLS, or on this very machine, for trials; no query, no user.
+_ISSUER = re.compile(
+    r"https://[a-z0-9.-]+(:[0-9]{1,5})?(/[^?#\s]*)?"
+    r"|http://(127\.0\.0\.1|\[::1\]|localhost)(:[0-9]{1,5})?(/[^?#\s]*)?"
+)
+_HOST = re.compile(r"[a-z0-9.-]+(:[0-9]{1,5})?")
+_NAMED_VALUE = re.compile(r"([a-z0-9][a-z0-9_-]{0,31})=(.+)")
 #: Name of a server that has none.
 ONLY_SERVER = "0"
 #: A server with its name: `a=redis://host`.
@@ -122,23 +139,60 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     reader_bytes_per_s_min: Annotated[int, Meta(ge=0, le=1_048_576)] = 4_096
     #: Connections of one address to an API process at a time; 0: any number.
     connections_per_address_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 2_000
+    #: Requests under way at a time, per API process, that take places or give them back; one more
+    #: is told to come back, and so below.
+    sales_under_way_max: Positive = 8_192
+    #: Requests under way that look at one event.
+    looks_under_way_max: Positive = 2_048
+    #: Requests under way for lists of events and whatever else is everybody's.
+    lists_under_way_max: Positive = 512
+    #: Requests under way for one's own bookings, tickets and waitlist entries.
+    own_under_way_max: Positive = 1_024
+    #: Requests under way for accounts: registering, signing in, oneself.
+    sign_ins_under_way_max: Positive = 256
+    #: Requests under way of organizers and gates.
+    changes_under_way_max: Positive = 512
     #: Networks of the proxies that tell whom they speak for, comma-separated. Empty: none does.
     trusted_proxies: str = ""
+    #: Seconds in which a stopping process says that it is not ready and serves all the same, so
+    #: that a balancer in front sends nothing more.
+    drain_notice_s: Annotated[int, Meta(ge=0, le=300)] = 0
     #: Seconds that a stopping process may take to finish requests under way.
     drain_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 10
 
-    #: Key that signs access tokens (HS256), at least 32 bytes. Empty: made by `evently up`.
+    #: First key of access tokens, which seals later ones; at least 32 bytes. Empty: made by `up`.
     jwt_secret: str = ""
-    #: Key that signs tickets (Ed25519), 32 bytes in base64url. Empty: made by `evently up`.
+    #: First key of tickets, which seals later ones; 32 bytes in base64url. Empty: made by `up`.
     ticket_signing_key: str = ""
     #: Life of an access token, in seconds.
     access_token_ttl_s: Annotated[int, Meta(ge=60, le=604_800)] = 3_600
+    #: How long a session lasts without being used, in seconds.
+    session_idle_s: Annotated[int, Meta(ge=60, le=31_536_000)] = 2_592_000
+    #: How long a session lasts at all, in seconds.
+    session_life_max_s: Annotated[int, Meta(ge=60, le=63_072_000)] = 15_552_000
     #: Password hashes computed at the same time, per API process; more wait.
     password_hashes_max: Annotated[int, Meta(ge=1, le=64)] = 2
     #: How many may wait for that; the next is told to come back.
     passwords_waiting_max: Annotated[int, Meta(ge=0, le=10_000)] = 64
     #: Address of the admin account that the first start makes.
     admin_email: str = "admin@evently.localhost"
+
+    #: OpenID providers to sign in by: `name=issuer` for each, comma-separated. Empty: none.
+    openid_issuers: str = ""
+    #: What this service is called there: `name=client_id` for each.
+    openid_client_ids: str = ""
+    #: What it proves that with: `name=secret` for each that has one.
+    openid_client_secrets: str = ""
+    #: Address of the page that providers lead back to, as registered there.
+    openid_redirect_url: str = ""
+    #: Hosts that providers name for tokens and keys beside their issuer's, comma-separated.
+    openid_hosts: str = ""
+    #: Domain that passkeys are good on, such as `example.org`. Empty: there are no passkeys.
+    passkey_rp_id: str = ""
+    #: Where pages use them, comma-separated, as `https://tickets.example.org`.
+    passkey_origins: str = ""
+    #: Whether an admin's rights come by a passkey alone: optional or required.
+    admin_passkeys: Literal["optional", "required"] = "optional"
 
     #: Number of shards that a new deployment begins with; `evently shards add` makes more.
     shards: Annotated[int, Meta(ge=1, le=4096)] = 1
@@ -166,10 +220,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     hold_scarce_percent: Annotated[int, Meta(ge=0, le=100)] = 10
     #: How short they may get, in milliseconds.
     hold_ttl_min_ms: Annotated[int, Meta(ge=1_000, le=7_200_000)] = 120_000
-    #: Accounts that may be made from one address, per process, within the window; 0: any number.
+    #: Accounts that may be made from one address within the window; 0: any number.
     registration_limit_attempts: Annotated[int, Meta(ge=0, le=100_000)] = 20
     #: Time in which all those attempts come back, at a steady rate, in milliseconds.
     registration_limit_window_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 3_600_000
+    #: Passwords that may be missed of one account, and from one address, within the window; 0: any.
+    sign_in_limit_failures: Annotated[int, Meta(ge=0, le=100_000)] = 5
+    #: Passwords that may be missed of all accounts together within it; 0: any number.
+    sign_in_limit_failures_of_all: Annotated[int, Meta(ge=0, le=100_000_000)] = 10_000
+    #: Time in which all those attempts come back, at a steady rate, in milliseconds.
+    sign_in_limit_window_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 900_000
+    #: Requests of any kind that an account, or an address without one, may send within the window;
+    #: 0: any number.
+    request_limit_attempts: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 1_000
+    #: The same of accounts that work for an organizer: gates and boxes ask more often.
+    request_limit_staff_attempts: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 10_000
+    #: Time in which all those requests come back, at a steady rate, in milliseconds.
+    request_limit_window_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 900_000
     #: Least time that an offer of returned places lasts, unless its event says it, in milliseconds.
     offer_ttl_ms: Annotated[int, Meta(ge=1_000, le=604_800_000)] = 900_000
     #: Entries that the waitlist of one tier may have.
@@ -212,7 +279,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     reconciler_watch_s: Annotated[int, Meta(ge=0, le=3_600)] = 5
     #: Time a read waits for PostgreSQL to catch up with Redis, in milliseconds.
     catch_up_timeout_ms: Annotated[int, Meta(ge=0, le=60_000)] = 3_000
-    #: How old the answer to what is left of an event may be, in milliseconds; 0 asks Redis always.
+    #: How old the answer to what is left of an event, or its seat map, may be, in milliseconds; 0
+    #: asks Redis always.
     availability_age_ms_max: Annotated[int, Meta(ge=0, le=10_000)] = 100
 
     #: What every answer of a booking promises; a request may ask for more, never for less.
@@ -227,6 +295,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     redo_bytes_max: Annotated[int, Meta(ge=1_048_576)] = 67_108_864
     #: Whether the answer of a booking carries a signed receipt.
     receipts: Literal["on", "off"] = "on"
+
+    #: Days after an event's end for which what buyers wrote beside orders is kept; 0: for ever.
+    retention_texts_days: Annotated[int, Meta(ge=0, le=36_500)] = 90
+    #: Days for which acts of staff, organizers, admins and operators are kept; 0: for ever.
+    retention_acts_days: Annotated[int, Meta(ge=0, le=36_500)] = 1_095
+    #: Days for which messages are kept after they were sent, or written and not sent; 0: for ever.
+    retention_outbox_days: Annotated[int, Meta(ge=0, le=36_500)] = 30
+    #: Days for which records in quarantine are kept after they were resolved; 0: for ever.
+    retention_quarantine_days: Annotated[int, Meta(ge=0, le=36_500)] = 365
 
     #: Least severe level that is logged.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -245,6 +322,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
                 ipaddress.ip_network(network)
             except ValueError as error:
                 raise ValueError(f"EVENTLY_TRUSTED_PROXIES: {error}") from error
+        self._check_openid()
+        self._check_passkeys()
         for origin in self.cors_allowed:
             if _ORIGIN.fullmatch(origin) is None:
                 raise ValueError(f"EVENTLY_CORS_ORIGINS: {origin} is not like https://example.org")
@@ -254,6 +333,48 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             raise ValueError(
                 "EVENTLY_PERSIST_RECORDS_MAX is above EVENTLY_JOURNAL_BACKLOG_RECORDS_MAX"
             )
+
+    def _check_openid(self) -> None:
+        issuers = _named("EVENTLY_OPENID_ISSUERS", self.openid_issuers)
+        for issuer in issuers.values():
+            if _ISSUER.fullmatch(issuer) is None:
+                raise ValueError(
+                    f"EVENTLY_OPENID_ISSUERS: {issuer} is not like https://accounts.example.org"
+                )
+        if len(set(issuers.values())) < len(issuers):
+            raise ValueError("EVENTLY_OPENID_ISSUERS names an issuer twice")
+        clients = _named("EVENTLY_OPENID_CLIENT_IDS", self.openid_client_ids)
+        if clients.keys() != issuers.keys():
+            raise ValueError("EVENTLY_OPENID_CLIENT_IDS does not name those of the issuers")
+        secrets = _named("EVENTLY_OPENID_CLIENT_SECRETS", self.openid_client_secrets)
+        # A part that has no secrets is given none: `of_part`.
+        if secrets.keys() - issuers.keys():
+            raise ValueError("EVENTLY_OPENID_CLIENT_SECRETS names one that is no issuer")
+        for host in self.openid_hosts_allowed:
+            if _HOST.fullmatch(host) is None:
+                raise ValueError(f"EVENTLY_OPENID_HOSTS: {host} is not like keys.example.org")
+        if issuers and _ISSUER.fullmatch(self.openid_redirect_url) is None:
+            raise ValueError(
+                "EVENTLY_OPENID_REDIRECT_URL is not like https://tickets.example.org/sign-in"
+            )
+
+    def _check_passkeys(self) -> None:
+        if self.admin_passkeys == "required" and not self.passkey_rp_id:
+            raise ValueError(
+                "EVENTLY_ADMIN_PASSKEYS is required, but EVENTLY_PASSKEY_RP_ID is empty"
+            )
+        if bool(self.passkey_rp_id) != bool(self.passkey_sites):
+            raise ValueError("EVENTLY_PASSKEY_RP_ID and EVENTLY_PASSKEY_ORIGINS are set together")
+        for origin in self.passkey_sites:
+            host = urlsplit(origin).hostname or ""
+            is_below = host == self.passkey_rp_id or host.endswith(f".{self.passkey_rp_id}")
+            if _ORIGIN.fullmatch(origin) is None or not is_below:
+                raise ValueError(
+                    f"EVENTLY_PASSKEY_ORIGINS: {origin} is not like https://{self.passkey_rp_id}"
+                )
+            # Browsers have WebAuthn in secure contexts alone: TLS, or this very machine.
+            if not origin.startswith("https:") and not f".{host}".endswith(".localhost"):
+                raise ValueError(f"EVENTLY_PASSKEY_ORIGINS: {origin} is not over https")
 
     @property
     def redis_servers(self) -> dict[str, str]:
@@ -269,6 +390,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     def cors_allowed(self) -> tuple[str, ...]:
         """Sites whose pages may use the API."""
         return _listed(self.cors_origins)
+
+    @property
+    def openid_providers(self) -> dict[str, tuple[str, str, str]]:
+        """Issuer, client id and secret of each provider by its name; the secret may be empty."""
+        clients = _named("EVENTLY_OPENID_CLIENT_IDS", self.openid_client_ids)
+        secrets = _named("EVENTLY_OPENID_CLIENT_SECRETS", self.openid_client_secrets)
+        issuers = _named("EVENTLY_OPENID_ISSUERS", self.openid_issuers)
+        return {
+            name: (issuer, clients[name], secrets.get(name, "")) for name, issuer in issuers.items()
+        }
+
+    @property
+    def openid_hosts_allowed(self) -> tuple[str, ...]:
+        """Hosts that may be asked beside the issuers' own."""
+        return _listed(self.openid_hosts)
+
+    @property
+    def passkey_sites(self) -> tuple[str, ...]:
+        """Origins of pages that may use passkeys."""
+        return _listed(self.passkey_origins)
 
     def redis_servers_as(self, role: str) -> dict[str, str]:
         """Return the URLs with *role* logged in, unless it has no password or the URL names who."""
@@ -441,6 +582,17 @@ def read_env_file(named: str) -> dict[str, str]:
 def _listed(text: str) -> tuple[str, ...]:
     """Return what stands between the commas of a setting."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _named(variable: str, text: str) -> dict[str, str]:
+    """Return the values of `name=value,...` by name; raises `ValueError`, telling no value."""
+    found: dict[str, str] = {}
+    for number, part in enumerate(_listed(text)):
+        match = _NAMED_VALUE.fullmatch(part)
+        if match is None or match[1] in found:
+            raise ValueError(f"{variable}: number {number} is not of the form name=value, once")
+        found[match[1]] = match[2]
+    return found
 
 
 def _servers(text: str) -> dict[str, str]:

@@ -1,4 +1,8 @@
-"""`evently sweeper`: one process that ends overdue holds on all shards."""
+"""
+`evently sweeper`: one process that ends overdue holds on all shards.
+
+It also tends the list that visitors search.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,28 @@ import asyncio
 import contextlib
 import signal
 
+import structlog
+
 from engine.engine import Engine
 from engine.redis_client import connect
 from engine.sweeper import Sweeper
 from engine.watcher import WATCH_INTERVAL_S
 from evently.settings import Settings
-from store.pool import create_pool
+from store import search
+from store.pool import UNANSWERED, Pool, create_pool
 from usecases.wiring import reign_reader, seen_reporter, shards_reader
+
+log = structlog.get_logger()
+
+#: How often a step is done: a hundredth of a core, and 50 events a second.
+TEND_INTERVAL_S = 10.0
 
 
 async def sweep(settings: Settings) -> None:
     """Sweep until SIGTERM or SIGINT."""
     pool = await create_pool(
         settings.database_url_as("sweeper"),
-        connections_max=1,
+        connections_max=2,
         timeout_ms=settings.database_timeout_ms,
     )
     engine = Engine(
@@ -38,10 +50,32 @@ async def sweep(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     try:
-        await _sweep_all(engine, stopping)
+        async with asyncio.TaskGroup() as tasks:
+            tending = tasks.create_task(_tend_list(pool))
+            await _sweep_all(engine, stopping)
+            tending.cancel()
     finally:
         await engine.stop(timeout_s=settings.drain_timeout_s)
         await pool.close()
+
+
+async def _tend_list(pool: Pool) -> None:
+    """
+    Keep the list that visitors search, for ever; while PostgreSQL is away, later.
+
+    Takes out what is over, and looks at some events after the others whether they stand there as
+    they are: whatever a hand or a restore has done is mended in a round.
+    """
+    after_id: str | None = ""
+    while True:
+        try:
+            await search.forget_over(pool)
+            after_id, mended = await search.mend(pool, after_id or "")
+            if mended:
+                log.warning("list mended", action="mend_list", events=mended, up_to=after_id)
+        except UNANSWERED as error:
+            log.info("list not tended", action="tend_list", error=type(error).__name__)
+        await asyncio.sleep(TEND_INTERVAL_S)
 
 
 async def _sweep_all(engine: Engine, stopping: asyncio.Event) -> None:

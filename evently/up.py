@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,7 @@ from rich.markup import escape
 from evently.embedded import DataLock, PostgresServer, ServerError, ValkeyServer
 from evently.embedded.place import make_private, write_atomically
 from evently.ready import wait_until_ready
+from evently.retention import every_day
 from evently.settings import (
     DATABASE_PASSWORDS,
     ENV_PREFIX,
@@ -98,7 +100,8 @@ class _Run:
         self._lock = lock
         self._metrics_path: Path | None = None
         self._supervisor = Supervisor(
-            drain_timeout_s=settings.drain_timeout_s, on_part_death=self._forget_gauges
+            drain_timeout_s=settings.drain_notice_s + settings.drain_timeout_s,
+            on_part_death=self._forget_gauges,
         )
         self._console = Console(stderr=True)
         self._valkey: ValkeyServer | None = None
@@ -131,6 +134,8 @@ class _Run:
         await insist("make the database ready", self._prepare_database)
         await insist("start the parts", self._start_parts)
         self._supervisor.watch("look for added shards", self._look_for_shards)
+        retain = partial(every_day, self._settings, self._environ)
+        self._supervisor.watch("take what was kept long enough", retain)
         await insist("wait for the API", self._wait_until_ready)
         await insist("say where it is", self._print_banner)
 
@@ -235,8 +240,10 @@ class _Run:
         The API processes share the port by SO_REUSEPORT. Without this check they would share it
         with another run of ours as well, and customers would be told of two different stocks.
         """
-        host, port = self._settings.http_host, self._settings.http_port
-        deadline_s = time.monotonic() + self._settings.drain_timeout_s + 1
+        settings = self._settings
+        host, port = settings.http_host, settings.http_port
+        drain_s = settings.drain_notice_s + settings.drain_timeout_s
+        deadline_s = time.monotonic() + drain_s + 1
         while not port_is_free(host, port):
             if time.monotonic() >= deadline_s:
                 raise ServerError(

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from engine import keys
 from engine.redis_client import connect as connect_redis
-from evently.seed import seed_tokens
+from evently.seed import seed_tokens, signer_of
 from evently.settings import Settings
 from loadtests.chaos.checkers import Booking, Ledger
 from loadtests.chaos.history import Call
@@ -31,9 +31,11 @@ from loadtests.verdict import Verdict, compare
 from store import redo, reigns
 from store.pool import connect
 from store.sql import query
-from usecases.tokens import Principal, Tokens
+from usecases.tokens import Principal
 
-_ADMIN = "SELECT id, organizer_id FROM users WHERE role = 'admin' ORDER BY id LIMIT 1"
+_ADMIN = """
+SELECT id, organizer_id, token_version FROM users WHERE role = 'admin' ORDER BY id LIMIT 1
+"""
 _PLACES = "SELECT coalesce(sum(quantity), 0)::bigint FROM items WHERE event_id = $1"
 
 _BOOKINGS = """
@@ -84,8 +86,11 @@ class Backstage:
         """Return an access token of the first admin."""
         row = await self.database.fetchrow(_ADMIN)
         assert row is not None, "every Evently that was started has an admin"
-        signer = Tokens(self.settings.jwt_secret, ttl_s=self.settings.access_token_ttl_s)
-        return signer.issue(Principal(row["id"], "admin", row["organizer_id"]))
+        signer = await signer_of(self.settings, self.database)
+        version = row["token_version"]
+        return signer.issue(
+            Principal(row["id"], "admin", row["organizer_id"], token_version=version)
+        )
 
     async def people(self, count: int) -> list[Person]:
         """Return *count* seed accounts, with access tokens."""

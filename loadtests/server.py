@@ -29,6 +29,9 @@ POLL_INTERVAL_S = 0.05
 LOOPBACK = "127.0.0.1"
 #: A crowd's connections are opened before the first of them says something.
 PATIENT = {"head_timeout_s": 60, "idle_timeout_s": 75}
+#: Who loads or hurts a server stands for many: requests are counted as always, and never refused.
+UNREACHED = 1_000_000_000
+UNREFUSED = {"request_limit_attempts": UNREACHED, "request_limit_staff_attempts": UNREACHED}
 #: How each kind of process is found among the supervisor's descendants.
 PROCESSES = {
     "api": "-m api",
@@ -57,8 +60,7 @@ class Server:
         self.port = free_port()
         self.base_url = f"http://{LOOPBACK}:{self.port}"
         self.log_path = data_path.with_name(data_path.name + ".log")
-        # Another checkout may not have these settings.
-        settings = (PATIENT if tree is None else {}) | settings
+        settings = _known(PATIENT | UNREFUSED, tree) | settings
         self._settings = {name: str(value) for name, value in settings.items()}
         self._tree = tree
         self.process: subprocess.Popen[bytes] | None = None
@@ -160,6 +162,14 @@ class Server:
         if self._tree is None:  # Another checkout may not know it.
             own["env_file"] = os.devnull
         return plain | {f"EVENTLY_{name.upper()}": value for name, value in own.items()}
+
+
+def _known(settings: dict[str, int], tree: Path | None) -> dict[str, int]:
+    """Return those settings that a checkout has: an older one may not have them all."""
+    if tree is None:
+        return settings
+    text = (tree / ".env.example").read_text()
+    return {name: value for name, value in settings.items() if f"EVENTLY_{name.upper()}=" in text}
 
 
 @contextlib.contextmanager

@@ -87,11 +87,15 @@ def _settings(*needed: str) -> Settings:
     return Settings.load().require(*needed)
 
 
-def _own_key() -> str:
-    return _settings().ticket_signing_key
+def _own_keys() -> list[bytes]:
+    settings = _settings()
+    url = settings.database_url and settings.database_url_as("coordinator")
+    return commands_receipts.own_keys(
+        settings.ticket_signing_key, url, settings.database_timeout_ms
+    )
 
 
-commands_receipts.register(app, _own_key, _servers)
+commands_receipts.register(app, _own_keys, _servers)
 
 
 @app.command()
@@ -150,7 +154,7 @@ def recover(
         logs.to_stderr()
     from reconciler.recover import keeper  # noqa: PLC0415  `check` needs none of it.
 
-    more_records = None if receipts is None else commands_receipts.read(receipts, _own_key)
+    more_records = None if receipts is None else commands_receipts.read(receipts, _own_keys)
     for number in range(THAW_TRIES if rebuild or receipts else 1):
         if thaw is not None and not _thawed(settings, thaw) and not number:
             if receipts is None:
@@ -173,7 +177,7 @@ def recover(
         time.sleep(THAW_PAUSE_S)  # A running coordinator took it first, and has frozen it again.
     if receipts is not None:
         # Whether a shard was opened with them, or had opened by itself before.
-        code = max(code, commands_receipts.redeem_file(_servers_of(settings), receipts, _own_key))
+        code = max(code, commands_receipts.redeem_file(_servers_of(settings), receipts, _own_keys))
     raise typer.Exit(code)
 
 

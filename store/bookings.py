@@ -54,6 +54,14 @@ async def of_user(
     return [Booking(**row) for row in rows]
 
 
+async def of_event(
+    database: Executor, event_id: str, *, after_id: str, limit: int
+) -> list[Booking]:
+    """Return a page of an event's bookings by id."""
+    rows = await database.fetch(query("bookings_of_event"), event_id, after_id, limit)
+    return [Booking(**row) for row in rows]
+
+
 async def details(database: Executor, events: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Return what buyers wrote beside some bookings, given with their events; as text and JSON."""
     rows = await database.fetch(query("booking_details"), list(events.values()), list(events))

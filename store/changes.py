@@ -2,45 +2,75 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from typing import NamedTuple
 
-import asyncpg
-from asyncpg.pool import PoolConnectionProxy
+from store.sql import query
+from store.tenants import Connection
 
-from store.sql import Executor, query
+#: What of an event is text, and may be changed at any time.
+TEXTS = (
+    "name",
+    "description",
+    "category",
+    "venue",
+    "slug",
+    "summary",
+    "image",
+    "image_alt",
+    "address",
+    "place",
+    "access_notes",
+    "languages",
+)
 
-Connection = asyncpg.Connection | PoolConnectionProxy
 
-
-@contextlib.asynccontextmanager
-async def alone(pool: asyncpg.Pool, event_id: str) -> AsyncIterator[Connection]:
+async def alone(connection: Connection, event_id: str) -> None:
     """
-    Begin a transaction in which nobody else changes the event by `change`.
+    Let nobody else change the event by `change` until the transaction ends.
 
-    What is read in it holds until its end, but for what comes from the journal. No row is locked:
-    the ledger writer waits for nobody, even if the caller asks Redis meanwhile.
+    What is read in it from now on holds until its end, but for what comes from the journal. No row
+    is locked: the ledger writer waits for nobody, even if the caller asks Redis meanwhile.
     """
-    async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(query("lock_event"), event_id)
-        yield connection
+    await connection.execute(query("lock_event"), event_id)
+
+
+class Times(NamedTuple):
+    """The times of a draft."""
+
+    timezone: str
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+    doors_at: dt.datetime | None
+    sale_opens_at: dt.datetime
+    sale_closes_at: dt.datetime
+
+
+class Doors(NamedTuple):
+    """When the doors are to open from now on; None: that is not told."""
+
+    at: dt.datetime | None
 
 
 async def change(
     connection: Connection,
+    organizer_id: str,
     event_id: str,
     *,
     texts: Mapping[str, str | None],
+    doors: Doors | None = None,
     is_draft: bool,
     draft_closes_at: dt.datetime | None = None,
     draft_capacities: Mapping[int, int] | None = None,
 ) -> bool:
     """
-    Change an event, within the transaction of `alone`.
+    Change an event of an organizer, within the transaction of `alone`.
 
     Args:
-        texts: New name, description, category and venue; None leaves one as it is.
+        texts: New texts by the names of `TEXTS`; None, or a name left out, leaves one as it is.
+
+        doors: Left as they are if None.
 
         is_draft: Whether it must be a draft that nobody has begun to publish.
 
@@ -49,9 +79,15 @@ async def change(
     Returns:
         False if the event is no such draft any more; then nothing is changed.
     """
-    words = (texts["name"], texts["description"], texts["category"], texts["venue"])
     changed = await connection.fetchval(
-        query("change_event"), event_id, *words, draft_closes_at, is_draft
+        query("change_event"),
+        event_id,
+        draft_closes_at,
+        is_draft,
+        doors is not None,
+        doors and doors.at,
+        *(texts.get(name) for name in TEXTS),
+        organizer_id,
     )
     if changed is None:
         return False
@@ -61,15 +97,23 @@ async def change(
             event_id,
             list(draft_capacities),
             list(draft_capacities.values()),
+            organizer_id,
         )
     return True
 
 
-async def begin_publishing(database: Executor, event_id: str) -> None:
+async def move_draft(
+    connection: Connection, organizer_id: str, event_id: str, times: Times
+) -> None:
+    """Change the times of a draft that nobody has begun to publish, within that transaction."""
+    await connection.execute(query("move_draft"), event_id, *times, organizer_id)
+
+
+async def begin_publishing(connection: Connection, organizer_id: str, event_id: str) -> None:
     """
     Note that a draft is being published: from now on nobody changes what will be loaded.
 
     May be repeated. To be called before the draft is read for the script, which may load it at any
-    time afterwards, whatever becomes of the caller.
+    time after the transaction, whatever becomes of the caller.
     """
-    await database.execute(query("begin_publishing"), event_id)
+    await connection.execute(query("begin_publishing"), event_id, organizer_id)

@@ -51,6 +51,8 @@ class Changes:
     #: ticket_id -> its last record, which tells all that it remembers of its scans.
     remembered: dict[str, TicketChange] = field(default_factory=dict)
     scans: list[tuple[int, TicketChange]] = field(default_factory=list)
+    #: Every change of a ticket, with its seq.
+    of_tickets: list[tuple[int, TicketChange]] = field(default_factory=list)
     sales: list[SaleChange] = field(default_factory=list)
 
     def add(self, seq: int, record: ItemCancelled | TicketChange | SaleChange) -> None:
@@ -62,6 +64,7 @@ class Changes:
             }
         elif isinstance(record, TicketChange):
             self.remembered[record.ticket_id] = record
+            self.of_tickets.append((seq, record))
             if not isinstance(record, ScanRefused):
                 self.tickets[record.ticket_id] = (seq, record)
             if record.scan_id:

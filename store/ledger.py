@@ -386,7 +386,7 @@ class _Writer:
                         query("freeze_open"),
                         self._shard,
                         self._epoch,
-                        quarantine.clean(reason + first.reason),
+                        quarantine.said(reason + first.reason),
                     )
                 is_frozen = True
             return await self._finish(entries, is_frozen=is_frozen)

@@ -1,5 +1,5 @@
 """
-Notices: hears from PostgreSQL that a reign has changed, so that nobody waits for the next look.
+Notices: hears from PostgreSQL that something has changed, so that nobody waits for the next look.
 
 An extra alone: who hears nothing, say behind a pooler that knows no LISTEN, looks once a second.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -16,7 +16,9 @@ from store.pool import UNANSWERED, connect
 
 log = structlog.get_logger()
 
-CHANNEL = "evently_reigns"
+#: Channels: of reigns of shards, and of access tokens that are over.
+REIGNS = "evently_reigns"
+REVOCATIONS = "evently_revocations"
 #: Pause before the next attempt to connect, in seconds.
 RETRY_INTERVAL_S = 1.0
 #: How often a quiet connection is asked whether it is one still, in seconds.
@@ -26,15 +28,18 @@ PROBE_INTERVAL_S = 15.0
 class Notices:
     """Listens over a connection of its own until closed."""
 
-    def __init__(self, database_url: str, hear: Callable[[], None], *, timeout_ms: int) -> None:
+    def __init__(
+        self, database_url: str, hears: Mapping[str, Callable[[], None]], *, timeout_ms: int
+    ) -> None:
         """
         Args:
-            hear: Called at each notice, and whenever some may have been missed.
+            hears: By channel, what is called at each notice, and whenever some may have been
+                missed.
 
             timeout_ms: Time one statement may take.
         """
         self._database_url = database_url
-        self._hear = hear
+        self._hears = dict(hears)
         self._timeout_ms = timeout_ms
         self._task: asyncio.Task[None] | None = None
 
@@ -55,10 +60,12 @@ class Notices:
             try:
                 connection = await connect(self._database_url, timeout_ms=self._timeout_ms)
                 try:
-                    await connection.add_listener(CHANNEL, lambda *_: self._hear())
+                    for channel in self._hears:
+                        await connection.add_listener(channel, self._heard)
                     failure = ""
                     while True:
-                        self._hear()
+                        for hear in self._hears.values():
+                            hear()
                         await asyncio.sleep(PROBE_INTERVAL_S)
                         await connection.execute("SELECT 1")
                 finally:
@@ -68,3 +75,7 @@ class Notices:
                     failure = repr(error)
                     log.info("no notices", action="notices_failed", error=failure)
                 await asyncio.sleep(RETRY_INTERVAL_S)
+
+    def _heard(self, *notice: object) -> None:
+        """Take a notice: connection, process, channel, payload."""
+        self._hears[str(notice[2])]()

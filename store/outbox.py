@@ -4,15 +4,19 @@ The outbox: what is to be told to people, and since when it is true (I19, F44).
 The journal's archive is the outbox: a batch of it is written in the transaction that makes its
 records true, in order and once, so whoever tells people follows it with a cursor of their own and
 needs no second row per booking (docs/decisions/0016). A message then never speaks of a booking that
-a fault took back. Only what comes into the archive behind such a cursor, the mended record of a
-quarantine, stands in a row of the table `outbox`.
+a fault took back. What has no record stands in a row of the table `outbox`: what accounts are told,
+written with the fact; and what comes into the archive behind such a cursor, the mended record of a
+quarantine.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import asyncpg
+import msgspec
 
 from engine.ids import entry_of_offer, ticket_id
 from engine.records import (
@@ -29,7 +33,7 @@ from engine.records import (
     Transferred,
     examine,
 )
-from store.sql import Executor, query
+from store.sql import Executor, InTransaction, query
 
 BATCHES_MAX = 100
 
@@ -88,6 +92,33 @@ async def put(connection: asyncpg.Connection, shard: int, epoch: int, entry: Ent
     """Write what a record gives to tell that came into the archive behind its readers."""
     for notice in notices_of(entry.seq, entry.record):
         await connection.execute(query("insert_outbox"), *notice[:4], shard, epoch, notice.seq)
+
+
+async def account_message(
+    connection: InTransaction,
+    kind: str,
+    user_id: str,
+    payload: Mapping[str, str],
+    *,
+    secret_until: dt.datetime | None = None,
+) -> None:
+    """
+    Write what an account is to be told, with the fact itself.
+
+    Args:
+        kind: `account.verify` and the like (docs/DATA.md).
+
+        user_id: Whom it is about.
+
+        payload: What the letter says; `to` is the address that it goes to, if that is not the
+            account's; `token` is a secret.
+
+        secret_until: Until when the secret opens anything: then it is taken out of the row.
+
+    Atomicity: within the caller's transaction.
+    """
+    text = msgspec.json.encode(dict(payload)).decode()
+    await connection.execute(query("insert_account_message"), kind, user_id, text, secret_until)
 
 
 def notices_of(seq: int, record: Record) -> list[Notice]:

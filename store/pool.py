@@ -145,7 +145,9 @@ def _failed(task: asyncio.Task[None]) -> bool:
     return task.cancelled() or task.exception() is not None
 
 
-async def create_pool(url: str, *, connections_max: int, timeout_ms: int) -> Pool:
+async def create_pool(
+    url: str, *, connections_max: int, timeout_ms: int, plans_anew: bool = False
+) -> Pool:
     """
     Make a pool that opens its connections when first needed.
 
@@ -155,7 +157,18 @@ async def create_pool(url: str, *, connections_max: int, timeout_ms: int) -> Poo
 
     Args:
         timeout_ms: Longest time of a statement, and of the wait for a connection, in ms.
+
+        plans_anew: Plan each statement for the values it has: one plan for all searches is none
+            of them's best. And by an index, in one process: a page is short, whatever PostgreSQL
+            believes of how many fit.
     """
+    settings = server_settings(timeout_ms)
+    if plans_anew:
+        settings |= {
+            "plan_cache_mode": "force_custom_plan",
+            "enable_seqscan": "off",
+            "max_parallel_workers_per_gather": "0",
+        }
 
     async def knock() -> None:
         connection = await connect(url, timeout_ms=timeout_ms)
@@ -175,7 +188,7 @@ async def create_pool(url: str, *, connections_max: int, timeout_ms: int) -> Poo
         wait_max_s=timeout_ms / 1000,
         timeout=timeout_ms / 1000,
         command_timeout=2 * timeout_ms / 1000,
-        server_settings=server_settings(timeout_ms),
+        server_settings=settings,
     )
 
 

@@ -31,6 +31,7 @@ from engine.records import (
     decode,
 )
 from store import audit, outbox, rows
+from store.private import scrubbed
 from store.sql import Executor, query
 from store.waitlist import change_of
 
@@ -100,7 +101,7 @@ async def park(
             epoch,
             [one.seq for one in held],
             [one.raw for one in held],
-            [clean(one.reason) for one in held],
+            [said(one.reason) for one in held],
         )
     rivals = [one for one in parked if one.is_conflict]
     if rivals:
@@ -110,7 +111,7 @@ async def park(
             [epoch] * len(rivals),
             [one.seq for one in rivals],
             [clean(one.raw.decode(errors="replace"), len(one.raw)) for one in rivals],
-            [clean(one.reason) for one in rivals],
+            [said(one.reason) for one in rivals],
         )
 
 
@@ -137,6 +138,11 @@ async def held(database: Executor, shard: int) -> int:
 def clean(text: str, chars_max: int = REASON_CHARS_MAX) -> str:
     """Return *text* as PostgreSQL can keep it."""
     return text[:chars_max].replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def said(reason: str) -> str:
+    """Return a reason as it is kept for operators: without what it quotes of people."""
+    return clean(scrubbed(reason))
 
 
 async def replay(

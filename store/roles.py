@@ -4,6 +4,10 @@ Roles of PostgreSQL: who of us may do what, given anew by every migration.
 One role for each part of the service and one for people who only look; the owner, who makes tables,
 is nobody's but the migration's. Rights are given to what is there, whichever file made it, so that
 a new table is read by all who may read, and written by none until it is named here.
+
+Two roles nobody logs in as: `organizer`, in which the rows of one organizer alone are there (row
+security, `store.tenants`), and `operator`, which changes what accounts may do. The API's role may
+take them on for a transaction, and has none of their rights before.
 """
 
 from __future__ import annotations
@@ -13,36 +17,122 @@ from collections.abc import Mapping
 import asyncpg
 
 ROLES = ("api", "persister", "sweeper", "coordinator", "reader")
+#: Taken on for a transaction: by `api`, and by the owner.
+ASSUMED = ("organizer", "operator")
+#: Tables whose rows belong to an organizer each, and the column that says to which.
+TENANT_TABLES: Mapping[str, str] = {
+    "organizers": "id",
+    "team_members": "organizer_id",
+    "team_invitations": "organizer_id",
+    "events": "organizer_id",
+    "tiers": "organizer_id",
+    "sections": "organizer_id",
+    "promos": "organizer_id",
+    # An organizer's transaction has no right to these at all; the day it has, it sees its own.
+    "api_keys": "organizer_id",
+    "devices": "organizer_id",
+}
+#: For whom all rows of those are there: who sells, keeps the books, or looks after accounts.
+_SEE_ALL = (*ROLES, "operator")
 #: Rights by role, after all were taken; `reign` is what whoever sees a fault may note of it.
 _REIGN = "UPDATE (seen_seq, state, lease_until, reason, changed_at) ON shard_epoch"
+#: To note an act, and to know the note by its number.
+_NOTE = "INSERT, SELECT (id) ON acts"
 _GRANTS = {
     "api": (
         "SELECT ON ALL TABLES IN SCHEMA public",
-        "INSERT ON users, events, tiers, sections, promos, redo",
+        "INSERT ON users, redo, acts, act_days, erasures",
+        # Of the version before, which knows no role `organizer`; to be taken with the next.
+        "INSERT ON events, tiers, sections, promos",
         "UPDATE ON events, tiers",
+        # Neither role nor organizer: what an erasure takes of those, its trigger does.
+        "UPDATE (name, language, email, email_verified_at, is_claim, password_hash, token_version,"
+        " has_password, erased_at) ON users",
+        "INSERT, UPDATE, DELETE ON sessions, account_tokens, gifts",
+        "INSERT, DELETE ON identities, passkeys, spent_flows",
+        "UPDATE ON spent_flows",  # To lock what is cleared away.
+        "UPDATE (used_at) ON identities",
+        "UPDATE (sign_count, is_synced, used_at, name) ON passkeys",
+        "INSERT ON outbox",
+        "UPDATE (payload, secret_until) ON outbox",
+        "DELETE ON revocations",
+        "INSERT, UPDATE ON signing_keys",
+        # Keys and devices are made in their organizer's role; here they are used, enrolled, erased.
+        "UPDATE (last_used_at, revoked_at, hash) ON api_keys",
+        "UPDATE (code_hash, prefix, hash, enrolled_at, last_used_at) ON devices",
+        "INSERT, UPDATE, DELETE ON buckets, familiar_origins",
         _REIGN,
+    ),
+    "organizer": (
+        "SELECT ON organizers, team_members, team_invitations, events, tiers, sections, promos",
+        "INSERT ON events, tiers, sections, promos",
+        "INSERT, UPDATE, DELETE ON team_members, team_invitations",
+        "UPDATE (name) ON organizers",
+        "UPDATE (name, description, category, venue, slug, summary, image, image_alt, address,"
+        " place, access_notes, languages, timezone, starts_at, ends_at, doors_at, sale_opens_at,"
+        " sale_closes_at, publishing_at, version, source_print) ON events",
+        "UPDATE (capacity) ON tiers",
+        "EXECUTE ON FUNCTION delete_draft",
+        "INSERT ON outbox",
+        "SELECT (id, organizer_id, made_by, name, scopes, prefix, created_at, expires_at,"
+        " last_used_at, revoked_at), INSERT, UPDATE (revoked_at) ON api_keys",
+        "SELECT (id, event_id, organizer_id, gate, made_by, prefix, created_at, code_expires_at,"
+        " enrolled_at, last_used_at, revoked_at),"
+        " INSERT, UPDATE (revoked_at, code_hash) ON devices",
+        _NOTE,
+    ),
+    "operator": (
+        "SELECT (id, email, name, role, organizer_id, created_at, account_key, disabled_at,"
+        " email_verified_at, token_version, is_claim, erased_at) ON users",
+        "INSERT ON users, organizers",
+        "UPDATE (role, organizer_id, disabled_at, token_version, password_hash,"
+        " email_verified_at) ON users",
+        "SELECT (id, user_id), DELETE ON sessions",
+        "SELECT ON organizers, team_members",
+        "UPDATE (name) ON organizers",
+        "INSERT, UPDATE, DELETE ON team_members",
+        _NOTE,
     ),
     "persister": (
         "SELECT ON ALL TABLES IN SCHEMA public",
         "INSERT, UPDATE ON bookings, items, tickets, scans, waitlist_entries, blocked_seats",
         "DELETE ON items, blocked_seats",
         "INSERT, UPDATE ON shard_checkpoint",
-        "INSERT ON journal, quarantine, conflicts, damaged_events",
+        "INSERT ON journal, quarantine, conflicts, damaged_events, acts",
         "UPDATE ON events, tiers",
         "UPDATE (state, reason, changed_at) ON shard_epoch",
     ),
-    "sweeper": ("SELECT ON shard_epoch", "SELECT (shard) ON redo", _REIGN),
+    "sweeper": (
+        "SELECT ON shard_epoch",
+        "SELECT (shard) ON redo",
+        _REIGN,
+        "SELECT, DELETE ON event_search",
+        "EXECUTE ON FUNCTION mend_event_search",
+    ),
     "coordinator": ("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public",),
     "reader": ("SELECT ON ALL TABLES IN SCHEMA public",),
 }
-#: Taken back: accounts are the API's, and a reader learns no hash of a password.
+#: Taken back: accounts are the API's, and a reader learns no hash of a password and no link.
 _REVOKES = (
-    "ALL ON users FROM evently_persister, evently_coordinator, evently_reader",
-    "INSERT, UPDATE, DELETE ON organizers, migrations FROM evently_coordinator",
+    "ALL ON users, team_invitations, sessions, account_tokens, outbox, signing_keys, api_keys,"
+    " devices FROM evently_persister, evently_coordinator, evently_reader",
+    "ALL ON identities, passkeys, spent_flows FROM evently_persister, evently_coordinator",
+    "INSERT, UPDATE, DELETE ON organizers, team_members, migrations, revocations, gifts, erasures"
+    " FROM evently_coordinator",
+    # Who can act can note it, and nobody can take it back.
+    "UPDATE, DELETE ON acts, act_days FROM evently_coordinator",
+    "INSERT ON act_days FROM evently_coordinator",
 )
-_READER_OF_USERS = "SELECT (id, email, name, role, organizer_id, created_at) ON users"
+_READER_OF_USERS = "SELECT (id, email, name, role, organizer_id, created_at, erased_at) ON users"
 #: The check asks whether an account is there, and nothing else of it.
 _COORDINATOR_OF_USERS = "SELECT (id) ON users"
+#: Messages without what is secret in them.
+_OF_MESSAGES = (
+    "SELECT (id, kind, event_id, user_id, subject_id, shard, epoch, seq, written_at, sent_at)"
+    " ON outbox"
+)
+#: Receipts are verified by public keys.
+_COORDINATOR_OF_KEYS = "SELECT (receipt_key, retires_at) ON signing_keys"
 
 
 def user(role: str) -> str:
@@ -55,13 +145,14 @@ async def grant(connection: asyncpg.Connection, passwords: Mapping[str, str]) ->
     Make the roles and give them their rights, and to those with a password the right to log in.
 
     Returns:
-        False if the owner may not make roles and they are not there: then all is the owner's.
+        False if the owner may not make roles and they are not there: then all is the owner's, and
+        there is no row security.
     """
     try:
         await _make_roles(connection)
     except asyncpg.InsufficientPrivilegeError:
         return False
-    everybody = ", ".join(map(user, ROLES))
+    everybody = ", ".join(map(user, (*ROLES, *ASSUMED)))
     async with connection.transaction():
         await connection.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {everybody}")
         for role, rights in _GRANTS.items():
@@ -70,7 +161,13 @@ async def grant(connection: asyncpg.Connection, passwords: Mapping[str, str]) ->
         for right in _REVOKES:
             await connection.execute(f"REVOKE {right}")
         await connection.execute(f"GRANT {_READER_OF_USERS} TO {user('reader')}")
-        await connection.execute(f"GRANT {_COORDINATOR_OF_USERS} TO {user('coordinator')}")
+        for right in (_COORDINATOR_OF_USERS, _COORDINATOR_OF_KEYS):
+            await connection.execute(f"GRANT {right} TO {user('coordinator')}")
+        await _guard_rows(connection)
+        # A mended record is told by the coordinator's command.
+        await connection.execute(f"GRANT INSERT ON outbox TO {user('coordinator')}")
+        for role in ("coordinator", "reader"):
+            await connection.execute(f"GRANT {_OF_MESSAGES} TO {user(role)}")
     for role, password in passwords.items():
         statement: str = await connection.fetchval(
             "SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)",
@@ -81,14 +178,70 @@ async def grant(connection: asyncpg.Connection, passwords: Mapping[str, str]) ->
     return True
 
 
+async def _guard_rows(connection: asyncpg.Connection) -> None:
+    """
+    Let each row of an organizer be there for its own transactions alone, in the role `organizer`.
+
+    To the other roles all rows are there; that is a constant, which the planner drops. What stands
+    already is left: a policy that is made anew waits for whoever reads the table.
+    """
+    known = await connection.fetch(
+        "SELECT tablename, policyname, cardinality(roles) AS roles FROM pg_policies"
+        " WHERE schemaname = 'public'"
+    )
+    policies = {(row["tablename"], row["policyname"]): row["roles"] for row in known}
+    others = ", ".join(map(user, _SEE_ALL))
+    is_own = "%I = current_setting('evently.organizer', true)"
+    own_rows = f"CREATE POLICY own_rows ON %I TO %I USING ({is_own}) WITH CHECK ({is_own})"
+    all_rows = f"CREATE POLICY all_rows ON %I TO {others} USING (true) WITH CHECK (true)"
+    guarded = "SELECT relrowsecurity FROM pg_class WHERE oid = $1::regclass"
+    for table, column in TENANT_TABLES.items():
+        if (table, "own_rows") not in policies:
+            await _do(connection, own_rows, table, user("organizer"), column, column)
+        if (table, "all_rows") not in policies:
+            await _do(connection, all_rows, table)
+        elif policies[table, "all_rows"] != len(_SEE_ALL):
+            await _do(connection, f"ALTER POLICY all_rows ON %I TO {others}", table)
+        if not await connection.fetchval(guarded, table):
+            await _do(connection, "ALTER TABLE %I ENABLE ROW LEVEL SECURITY", table)
+
+
 async def _make_roles(connection: asyncpg.Connection) -> None:
-    for role in ROLES:
+    for role in (*ROLES, *ASSUMED):
         if await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", user(role)):
             continue
-        try:
-            statement: str = await connection.fetchval(
-                "SELECT format('CREATE ROLE %I NOLOGIN', $1::text)", user(role)
-            )
-            await connection.execute(statement)
-        except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
-            continue  # Another database of the server is migrated at the same time.
+        await _once(connection, "CREATE ROLE %I NOLOGIN", user(role))
+    # Else it would have the rights of those that it may take on, all the time.
+    inherits = "SELECT rolinherit FROM pg_roles WHERE rolname = $1"
+    if await connection.fetchval(inherits, user("api")):
+        await _once(connection, "ALTER ROLE %I NOINHERIT", user("api"))
+    owner = await connection.fetchval("SELECT current_user::text")
+    is_member = (
+        "SELECT rolsuper OR EXISTS (SELECT FROM pg_auth_members JOIN pg_roles AS assumed"
+        " ON assumed.oid = roleid WHERE member = own.oid AND assumed.rolname = $2)"
+        " FROM pg_roles AS own WHERE own.rolname = $1"
+    )
+    for role in ASSUMED:
+        for member in (user("api"), owner):
+            if not await connection.fetchval(is_member, member, user(role)):
+                await _once(connection, "GRANT %I TO %I", user(role), member)
+
+
+async def _do(connection: asyncpg.Connection, statement: str, *names: str) -> None:
+    """Run a statement that takes names in place of `%I`, and no parameters."""
+    text: str = await connection.fetchval(
+        "SELECT format($1::text, VARIADIC $2::text[])", statement, list(names)
+    )
+    await connection.execute(text)
+
+
+async def _once(connection: asyncpg.Connection, statement: str, *names: str) -> None:
+    """Change roles, which all databases of the server share; another may do it at this moment."""
+    try:
+        await _do(connection, statement, *names)
+    except (
+        asyncpg.DuplicateObjectError,
+        asyncpg.UniqueViolationError,
+        asyncpg.InternalServerError,  # "tuple concurrently updated"
+    ):
+        return  # It is done.

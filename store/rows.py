@@ -45,7 +45,7 @@ from engine.records import (
     Transferred,
     Unblocked,
 )
-from store import gate, seats, waitlist
+from store import acts, gate, seats, waitlist
 from store.sql import columns, moment, query
 
 BOOKING_COLUMNS = (
@@ -150,6 +150,8 @@ async def write(
     if batch.of_waitlist:
         await waitlist.write(connection, shard, epoch, batch.of_waitlist)
     await gate.change_tickets(connection, epoch, batch.changes)
+    if batch.changes.of_tickets:
+        await acts.add_scans(connection, shard, epoch, batch.changes.of_tickets)
 
 
 def _sort(entries: Sequence[Entry]) -> _Batch:

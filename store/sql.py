@@ -19,6 +19,8 @@ from asyncpg.pool import PoolConnectionProxy
 
 #: What a query is asked of.
 Executor = asyncpg.Connection | asyncpg.Pool | PoolConnectionProxy
+#: A connection whose caller has begun a transaction, and ends it.
+InTransaction = asyncpg.Connection | PoolConnectionProxy
 
 _UNIX_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _SECTION = re.compile(r"^-- ([a-z_]+) --$", re.MULTILINE)

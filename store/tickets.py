@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -63,28 +63,40 @@ async def given_to(
     return [by_id[row["id"]] for row in rows if row["id"] in by_id]
 
 
+async def of_event(
+    database: Executor, event_id: str, *, after_id: str, limit: int, changed_alone: bool
+) -> list[Ticket]:
+    """Return a page of an event's tickets by id; or of those that something became of, or may."""
+    rows = await database.fetch(query("tickets_of_event"), event_id, after_id, limit, changed_alone)
+    return [_ticket(row, _number(row), tickets_gone(row["cuts"])) for row in rows]
+
+
 def _tickets(rows: Sequence[asyncpg.Record]) -> list[Ticket]:
     """Make the tickets of one booking; those that its cuts took are cancelled."""
     gone = tickets_gone(rows[0]["cuts"])
-    tickets = []
-    for number, row in sorted((int(row["id"].rpartition("_")[2]), row) for row in rows):
-        lives = row["booking_status"] == "confirmed" and number not in gone
-        tickets.append(
-            Ticket(
-                event_id=row["event_id"],
-                id=row["id"],
-                booking_id=row["booking_id"],
-                number=number,
-                tier_no=row["tier_no"],
-                status=row["status"] if lives else "cancelled",
-                version=row["version"],
-                owner_id=row["owner_id"],
-                holder_id=row["holder_id"] or row["owner_id"],
-                changed_at=row["changed_at"],
-                gate=row["gate"],
-                changed_by=row["changed_by"],
-                was_used=row["status"] == "checked_in",
-                seat_id=row["seat_id"],
-            )
-        )
-    return tickets
+    numbered = sorted((_number(row), row) for row in rows)
+    return [_ticket(row, number, gone) for number, row in numbered]
+
+
+def _number(row: asyncpg.Record) -> int:
+    return int(row["id"].rpartition("_")[2])
+
+
+def _ticket(row: asyncpg.Record, number: int, gone: Collection[int]) -> Ticket:
+    lives = row["booking_status"] == "confirmed" and number not in gone
+    return Ticket(
+        event_id=row["event_id"],
+        id=row["id"],
+        booking_id=row["booking_id"],
+        number=number,
+        tier_no=row["tier_no"],
+        status=row["status"] if lives else "cancelled",
+        version=row["version"],
+        owner_id=row["owner_id"],
+        holder_id=row["holder_id"] or row["owner_id"],
+        changed_at=row["changed_at"],
+        gate=row["gate"],
+        changed_by=row["changed_by"],
+        was_used=row["status"] == "checked_in",
+        seat_id=row["seat_id"],
+    )

@@ -1,4 +1,4 @@
-"""The table of faults in docs/RELIABILITY.md, held against the tests that there are."""
+"""Faults in docs/RELIABILITY.md and promises in SECURITY.md, held against the tests there are."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 #: F39 comes with the cluster, F44 with the notifier.
-NUMBERS = (*range(1, 48), *range(50, 71))
+NUMBERS = (*range(1, 48), *range(50, 80))
 FAULTS = [f"F{number}" for number in NUMBERS if number not in {39, 44}]
 
 _ROW = re.compile(r"^\| (F\d+) \| (.+) \| (.+) \| (.+) \|$", re.MULTILINE)
 _TEST = re.compile(r"`(test_\w+)`")
+_PROMISE = re.compile(r"^\| S(\d+) \| (.+) \|$", re.MULTILINE)
+_PROMISED = re.compile(r"_s(\d+)(?=_)")
 _NUMBER = re.compile(r"_f(\d+)(?=_)")
 
 
@@ -63,3 +65,11 @@ def test_tests_bear_numbers_of_rows() -> None:
     """No test is named after a fault that the table does not have."""
     known = {fault[1:] for fault, _, _, _ in rows()}
     assert [] == sorted(name for name in names_of_tests() if set(_NUMBER.findall(name)) - known)
+
+
+def test_every_promise_has_tests() -> None:
+    """Each promise of SECURITY.md is borne by some test's name, and no test bears another."""
+    promised = [number for number, _ in _PROMISE.findall((ROOT / "SECURITY.md").read_text())]
+    assert promised == sorted(set(promised), key=int)
+    borne = {number for name in names_of_tests() for number in _PROMISED.findall(name)}
+    assert borne == set(promised)

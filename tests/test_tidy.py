@@ -83,7 +83,7 @@ _SQL = re.compile(
     r"(CREATE|ALTER|DROP|TRUNCATE)\s+(TABLE|INDEX|DATABASE|SCHEMA|ROLE|USER|VIEW|TYPE)\s)",
     re.IGNORECASE,
 )
-_INDEX_HOSTS = re.compile(
+INDEX_HOSTS = re.compile(
     r"--(extra-)?index-url|--find-links|--trusted-host|files\.pythonhosted\.org|"
     r"pypi\.org/(simple|packages)|/artifactory/|/simple/",
     re.IGNORECASE,
@@ -401,7 +401,7 @@ def test_built_sql_is_seen(code: str, expected: list[int]) -> None:
     assert expected == list(built_sql(ast.parse(code)))
 
 
-def test_no_sql_is_built() -> None:
+def test_s25_no_sql_is_built() -> None:
     """SQL takes parameters; no statement is put together from text."""
     built = [f"{name_of(path)}:{line}" for path in sources() for line in built_sql(tree(path))]
     assert [] == built
@@ -461,6 +461,6 @@ def test_nothing_of_one_machine() -> None:
         for path in files()
         if path != Path(__file__) and path.stat().st_size <= FILE_BYTES_MAX
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1)
-        if _INDEX_HOSTS.search(line) or _MACHINE_PATHS.search(line)
+        if INDEX_HOSTS.search(line) or _MACHINE_PATHS.search(line)
     ]
     assert [] == found

@@ -20,6 +20,8 @@ from usecases.text import DECLARED_AS, Kind
 Moment = Annotated[dt.datetime, Meta(tz=True)]
 #: Scans that one upload may have.
 SCANS_MAX = 100
+#: Dates of a series that are made at once.
+SERIES_DATES_MAX = 100
 
 
 def _text(kind: Kind, most: int, *, least: int = 0, **schema: str) -> Meta:
@@ -39,6 +41,14 @@ Name = Annotated[str, _text(Kind.LINE, 100, least=1)]
 OptionalLine = Annotated[str, _text(Kind.LINE, 200)]
 Category = Annotated[str, _text(Kind.LINE, 100)]
 Description = Annotated[str, _text(Kind.LINES, 10_000)]
+Slug = Annotated[str, _text(Kind.SLUG, 200)]
+Summary = Annotated[str, _text(Kind.LINE, 300)]
+WebAddress = Annotated[str, _text(Kind.URL, 2_000, description="http or https")]
+PostalAddress = Annotated[str, _text(Kind.LINES, 500)]
+AccessNotes = Annotated[str, _text(Kind.LINES, 2_000)]
+#: A tag of BCP 47.
+Language = Annotated[str, _text(Kind.LANGUAGE, 35, least=2, description="as `en`, `pt-BR`")]
+Languages = Annotated[list[Language], Meta(max_length=20)]
 #: An address that is looked up: one that is none is nobody's.
 AddressOf = Annotated[str, _text(Kind.WORD, 254, least=3)]
 Id = Annotated[str, _text(Kind.WORD, 64)]
@@ -71,6 +81,173 @@ class Login(Asked, frozen=True, kw_only=True):
 
     email: AddressOf
     password: Annotated[str, _text(Kind.WORD, 1024, least=1)]
+
+
+#: What a letter carries that opens something once.
+LetterTokenText = Annotated[str, _text(Kind.WORD, 100, least=1)]
+
+
+class Refresh(Asked, frozen=True, kw_only=True):
+    """A refresh token, to be exchanged."""
+
+    refresh_token: Annotated[str, _text(Kind.WORD, 100, least=1)]
+
+
+class Logout(Asked, frozen=True, kw_only=True):
+    """Which session to end; without a token, that of the access token."""
+
+    refresh_token: Annotated[str, _text(Kind.WORD, 100, least=1)] | None = None
+
+
+class MeChange(Asked, frozen=True, kw_only=True):
+    """What is to change of one's account; what is not named stays."""
+
+    name: ShortText | None = None
+    language: Language | None = None
+
+
+class PasswordChange(Asked, frozen=True, kw_only=True):
+    """The password that one has, and the one that one wants."""
+
+    #: Left out by who has none, and has signed in a moment ago.
+    current_password: Annotated[str, _text(Kind.WORD, 1024, least=1)] | None = None
+    new_password: Annotated[str, _text(Kind.PASSWORD, 1024, least=8)]
+
+
+class Address(Asked, frozen=True, kw_only=True):
+    """An address, whose account has forgotten its password."""
+
+    email: AddressOf
+
+
+class NewPassword(Asked, frozen=True, kw_only=True):
+    """The token of a letter, and the password that one wants."""
+
+    token: LetterTokenText
+    password: Annotated[str, _text(Kind.PASSWORD, 1024, least=8)]
+
+
+class NewEmail(Asked, frozen=True, kw_only=True):
+    """The address that one wants, and one's password."""
+
+    email: Annotated[str, _text(Kind.EMAIL, 254, least=3)]
+    #: Once more: a token that was left lying about is not enough. Without it the sign-in must be
+    #: recent: an account may have no password.
+    password: Annotated[str, _text(Kind.WORD, 1024, least=1)] | None = None
+
+
+class LetterToken(Asked, frozen=True, kw_only=True):
+    """The token of a letter to an address, which proves whose that is."""
+
+    token: LetterTokenText
+
+
+#: The token of a sign-in under way.
+FlowToken = Annotated[str, _text(Kind.WORD, 1_024, least=1)]
+
+
+class OpenIdReturn(Asked, frozen=True, kw_only=True):
+    """What came back from a provider, and the token with which one was sent there."""
+
+    flow: FlowToken
+    state: Annotated[str, _text(Kind.WORD, 128, least=1)]
+    code: Annotated[str, _text(Kind.WORD, 4_096)] = ""
+    #: Who answers, if the provider says it (RFC 9207).
+    iss: Annotated[str, _text(Kind.WORD, 500)] = ""
+    #: Instead of a code, if nothing came of it: `access_denied`.
+    error: Annotated[str, _text(Kind.WORD, 64)] = ""
+
+
+def _bytes(most: int) -> Meta:
+    """Declare bytes in base64url, without padding, as WebAuthn writes them."""
+    return Meta(pattern=rf"^[A-Za-z0-9_-]{{1,{most}}}\Z", extra={DECLARED_AS: Kind.WORD})
+
+
+_CredentialId = Annotated[str, _bytes(1_364)]
+_ClientData = Annotated[str, _bytes(8_192)]
+_CredentialType = Literal["public-key"]
+
+
+class Attestation(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"client_data_json": "clientDataJSON", "attestation_object": "attestationObject"},
+):
+    """What a device says of a new credential; browsers may send more, which is not looked at."""
+
+    client_data_json: _ClientData
+    attestation_object: Annotated[str, _bytes(32_768)]
+    transports: Annotated[list[Annotated[str, _text(Kind.WORD, 32)]], Meta(max_length=16)] = []
+
+
+class Assertion(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "client_data_json": "clientDataJSON",
+        "authenticator_data": "authenticatorData",
+        "user_handle": "userHandle",
+    },
+):
+    """What a device has signed; browsers may send more, which is not looked at."""
+
+    client_data_json: _ClientData
+    authenticator_data: Annotated[str, _bytes(4_096)]
+    signature: Annotated[str, _bytes(2_048)]
+    #: Whose it is: a passkey that is found without a name tells it.
+    user_handle: Annotated[str, _bytes(88)]
+
+
+class NewCredential(msgspec.Struct, frozen=True, kw_only=True, rename={"raw_id": "rawId"}):
+    """`PublicKeyCredential.toJSON()` of a new passkey."""
+
+    id: _CredentialId
+    raw_id: _CredentialId
+    type: _CredentialType
+    response: Attestation
+
+
+class UsedCredential(msgspec.Struct, frozen=True, kw_only=True, rename={"raw_id": "rawId"}):
+    """`PublicKeyCredential.toJSON()` of a passkey that has signed."""
+
+    id: _CredentialId
+    raw_id: _CredentialId
+    type: _CredentialType
+    response: Assertion
+
+
+class PasskeySignIn(Asked, frozen=True, kw_only=True):
+    """The end of a sign-in by a passkey."""
+
+    flow: FlowToken
+    credential: UsedCredential
+
+
+class NewPasskey(Asked, frozen=True, kw_only=True):
+    """A passkey that was made, and what to call it."""
+
+    flow: FlowToken
+    name: Name
+    credential: NewCredential
+
+
+class PasskeyName(Asked, frozen=True, kw_only=True):
+    """What to call a passkey."""
+
+    name: Name
+
+
+class Erase(Asked, frozen=True, kw_only=True):
+    """The wish to be forgotten."""
+
+    #: Once more: a token that was left lying about is not enough. Without it the sign-in must be
+    #: recent: an account may have no password.
+    password: Annotated[str, _text(Kind.WORD, 1024, least=1)] | None = None
+    #: What becomes of live bookings of events to come, and of tickets that others gave: they stay
+    #: good, or are given back.
+    bookings: Literal["keep", "cancel"] | None = None
 
 
 class NewTier(Asked, frozen=True, kw_only=True):
@@ -146,10 +323,27 @@ class NewEvent(Asked, frozen=True, kw_only=True):
     description: Description = ""
     category: Category = ""
     venue: OptionalLine = ""
+    #: How it is named in the address of its page; after its name if left out.
+    slug: Slug = ""
+    #: What stands in a list.
+    summary: Summary = ""
+    #: Web address of a picture, and what it shows to who cannot see it.
+    image: WebAddress = ""
+    image_alt: Summary = ""
+    #: Of the venue, in lines as on a letter.
+    address: PostalAddress = ""
+    #: Town or district, by which it is found.
+    place: Category = ""
+    #: What people with disabilities want to know before they come.
+    access_notes: AccessNotes = ""
+    #: That the texts are in.
+    languages: Languages = []
     #: IANA name of the venue's zone.
     timezone: Id = "UTC"
     #: In the future.
     starts_at: Moment
+    #: Not after the start.
+    doors_at: Moment | None = None
     #: Nothing is sold from then on, but by tiers that say so. Without it: a day after the start.
     ends_at: Moment | None = None
     sale_opens_at: Moment | None = None
@@ -257,8 +451,37 @@ class PastScans(Asked, frozen=True, kw_only=True):
     scans: Annotated[list[PastScan], Meta(min_length=1, max_length=SCANS_MAX)]
 
 
+#: What an API key may be made for; which routes each opens, the face says.
+Scope = Literal["events:read", "events:write", "orders:read", "sell", "check_in"]
+
+
+class NewApiKey(Asked, frozen=True, kw_only=True):
+    """An API key for an integration."""
+
+    #: By which people know it again.
+    name: Name
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=10)]
+    #: Null: until it is revoked.
+    expires_at: Moment | None = None
+    #: Whose events it is for; an admin may name any organizer, others have their own.
+    organizer_id: Id | None = None
+
+
+class NewDevice(Asked, frozen=True, kw_only=True):
+    """A device at a gate of an event."""
+
+    #: The gate that it stands at, under which all its scans are noted.
+    gate: GateName
+
+
+class Enrolment(Asked, frozen=True, kw_only=True):
+    """The code that makes a device what it was announced as."""
+
+    code: Annotated[str, _text(Kind.WORD, 64, least=1)]
+
+
 class Transfer(Asked, frozen=True, kw_only=True):
-    """Who gets a ticket: one of the two."""
+    """Who gets a ticket, one of the two: whoever proves an address, or an account at once."""
 
     email: AddressOf | None = None
     user_id: Id | None = None
@@ -278,8 +501,59 @@ class EventChange(Asked, frozen=True, kw_only=True):
     description: Description | None = None
     category: Category | None = None
     venue: OptionalLine | None = None
+    slug: Slug | None = None
+    summary: Summary | None = None
+    image: WebAddress | None = None
+    image_alt: Summary | None = None
+    address: PostalAddress | None = None
+    place: Category | None = None
+    access_notes: AccessNotes | None = None
+    languages: Languages | None = None
+    #: These four of a draft alone. With its start move end and doors, and the end of a sale that
+    #: ends with it, unless they are given as well.
+    timezone: Id | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+    sale_opens_at: Moment | None = None
+    #: Null: it is not told any more.
+    doors_at: Moment | msgspec.UnsetType | None = msgspec.UNSET
     sale_closes_at: Moment | None = None
     tiers: Annotated[list[TierChange], Meta(max_length=100)] = []
+
+
+class Copy(Asked, frozen=True, kw_only=True):
+    """A copy of an event, which is a draft; all its times move with its start."""
+
+    #: In the future; as that of the event if left out.
+    starts_at: Moment | None = None
+    name: ShortText | None = None
+
+
+class Series(Asked, frozen=True, kw_only=True):
+    """Further dates of an event: a draft for each, alike but for its times."""
+
+    #: In the future, each once.
+    starts: Annotated[list[Moment], Meta(min_length=1, max_length=SERIES_DATES_MAX)]
+
+
+class EventImport(Asked, frozen=True, kw_only=True):
+    """Events of another catalogue, as text of a file, and what is missing in it."""
+
+    #: Whose the events become; may be left out by who makes events for one organizer alone.
+    organizer_id: Id | None = None
+    #: `jsonl`: one object of schema.org a line; `jsonld`: one, an array, or a `@graph` of them.
+    format: Literal["csv", "jsonld", "jsonl"]
+    text: Annotated[str, Meta(min_length=1, max_length=4_000_000, extra={DECLARED_AS: Kind.WORD})]
+    #: Say what would become of each event, and make none.
+    dry_run: bool = False
+    #: Zone of those that name none.
+    timezone: Id = "UTC"
+    #: Places of those that do not say how many they have; without it they are refused.
+    capacity: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
+    #: Of prices that name none, ISO 4217.
+    currency: Annotated[str, _text(Kind.CURRENCY, 8)] = ""
+    #: All times are later by so many weeks: an old catalogue may serve as a sample.
+    weeks_later: Annotated[int, Meta(ge=0, le=2_000)] = 0
 
 
 class Reopening(Asked, frozen=True, kw_only=True):
@@ -301,3 +575,48 @@ class Join(Asked, frozen=True, kw_only=True):
     quantity: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)]
     #: A hold of one's own that expired: gives the first place, once.
     after_hold: Id | None = None
+
+
+#: What somebody is on a team: see docs/TEAMS.md.
+TeamRoleName = Literal["owner", "manager", "box_office", "gate"]
+#: Events that a place on a team is for.
+EventIds = Annotated[list[Id], Meta(min_length=1, max_length=100)]
+
+
+class TeamPlace(Asked, frozen=True, kw_only=True):
+    """What somebody is on a team, and for which events; for all without `event_ids`."""
+
+    role: TeamRoleName
+    event_ids: EventIds | None = None
+
+
+class Invite(TeamPlace, frozen=True, kw_only=True):
+    """An address that is asked to join a team."""
+
+    email: Annotated[str, _text(Kind.EMAIL, 254, least=3)]
+
+
+class OrganizerName(Asked, frozen=True, kw_only=True):
+    """What an organizer is called."""
+
+    name: ShortText
+
+
+class NewOrganizer(Asked, frozen=True, kw_only=True):
+    """A new organizer."""
+
+    name: ShortText
+    #: The account that owns it.
+    owner_id: Id | None = None
+
+
+class AccountChange(Asked, frozen=True, kw_only=True):
+    """
+    What an account is to be.
+
+    Staff is on the team of `organizer_id` for the gate, an organizer owns it; a user leaves all
+    teams, an admin stays on theirs.
+    """
+
+    role: Literal["user", "staff", "organizer", "admin"]
+    organizer_id: Id | None = None

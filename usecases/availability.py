@@ -6,7 +6,7 @@ from typing import Literal
 
 from usecases import told
 from usecases.denials import as_value, granted
-from usecases.events import unlocking
+from usecases.events import leads, unlocking
 from usecases.moments import moment_of
 from usecases.services import Services
 from usecases.tokens import Principal
@@ -22,7 +22,9 @@ async def read(
     Hidden tiers are told to the event's organizer, and those that *promo_code* unlocks.
     """
     known = services.catalog.get(event_id) or await services.catalog.need(event_id, person=person)
-    code = unlocking(person, known, promo_code)
+    code = promo_code
+    if leads(person):
+        code = await unlocking(services, person, known, event_id, promo_code)
     outcome = granted(await services.engine.availability(known.shard, event_id, promo_code=code))
     tiers = [
         _tier(tier_id, tier_no, outcome.stock)

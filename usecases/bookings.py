@@ -106,7 +106,7 @@ async def mine(
     )
     page = found[:limit]
     last = (page[-1].created_at, page[-1].id) if len(found) > limit else None
-    return told.Page(await _views(services, page), last, up_to_date)
+    return told.Page(await views_of(services, page), last, up_to_date)
 
 
 @as_value
@@ -220,13 +220,14 @@ async def _own(services: Services, person: Principal, own_id: str) -> bookings.B
 
 
 async def _with_tickets(services: Services, row: bookings.Booking) -> told.Booking:
-    [view] = await _views(services, [row])
+    [view] = await views_of(services, [row])
     found = await tickets.of_bookings(services.pools.own, [(row.event_id, row.id)])
     shown = await ticket_views(services, found.get(row.id, []), row.user_id)
     return msgspec.structs.replace(view, tickets=shown)
 
 
-async def _views(services: Services, rows: list[bookings.Booking]) -> list[told.Booking]:
+async def views_of(services: Services, rows: list[bookings.Booking]) -> list[told.Booking]:
+    """Return bookings as they are told, without their tickets."""
     items = await bookings.items_of(services.pools.own, rows)
     views = []
     for row in rows:

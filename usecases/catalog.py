@@ -61,26 +61,25 @@ class Known:
     poster: events.Poster | None = None
 
 
-def owns(person: Principal | None, organizer_id: str) -> bool:
-    """Tell whether an organizer's events are the person's to change."""
-    if person is None:
-        return False
-    return person.role == "admin" or (
-        person.role == "organizer" and person.organizer_id == organizer_id
-    )
-
-
 class Catalog:
     """A bounded memory of events, filled from PostgreSQL on first use."""
 
-    def __init__(self, pool: Pool, is_loaded: Callable[[int, str], Awaitable[bool]]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        is_loaded: Callable[[int, str], Awaitable[bool]],
+        sees: Callable[[Principal | None, str, str], Awaitable[bool]],
+    ) -> None:
         """
         Args:
             is_loaded: Tells whether the stock of an event is loaded on a shard; asked of those
                 whose publishing has begun and has not come to PostgreSQL yet.
+
+            sees: Tells whether a draft of an organizer is there for a person (`usecases.rights`).
         """
         self._pool = pool
         self._is_loaded = is_loaded
+        self._sees = sees
         self._known: dict[str, Known] = {}
         self._missing: dict[str, float] = {}
         self._posters: dict[str, tuple[events.Poster, float]] = {}
@@ -128,14 +127,16 @@ class Catalog:
         """
         Return the event as `find` does; deny one that is not there.
 
-        A draft is there for who may change it alone, and is not on sale for them either (S8).
+        A draft is there for who may see it alone, and is not on sale for them either (S8).
         """
         if not is_id("evt", event_id):
             raise not_found()
         known = await self.find(event_id, wanted_tier_ids=wanted_tier_ids)
-        if known is None or (known.is_draft and not owns(person, known.organizer_id)):
+        if known is None:
             raise not_found()
         if known.is_draft:
+            if not await self._sees(person, known.organizer_id, event_id):
+                raise not_found()
             raise Denied(Status.NOT_ON_SALE)
         return known
 

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
 
 from engine.commands import Reopen, SetCapacity
 from engine.emptier import Emptier
 from engine.engine import ALL_TIERS
 from engine.outcomes import Applied, Refused
 from engine.status import Status
-from store import changes, events, seats
-from usecases import told
+from store import changes, events, seats, tenants
+from usecases import acts, draft_times, told
 from usecases.asked import EventChange
 from usecases.denials import Denied, Why, as_value, granted, invalid, not_found
-from usecases.events import as_loaded, not_its_seats, over_at, own, seats_of_tiers, view, view_of
-from usecases.moments import in_utc, moment_of, ms_of
+from usecases.drafts import doors_before, tags
+from usecases.events import again, as_loaded, not_its_seats, own, seats_of_tiers, view, view_of
+from usecases.moments import in_utc, moment_of, ms_of, over_at
 from usecases.present import as_sold, is_untouched
+from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal
 
 _AFTER_END = "is after the event's end"
-_TEXTS = ("name", "description", "category", "venue")
 _HALF_PUBLISHED = "Its publishing has begun and is not through: publish it again, then change it."
 
 
@@ -41,41 +47,118 @@ async def change(
     closes_at = (
         None if asked.sale_closes_at is None else in_utc("sale_closes_at", asked.sale_closes_at)
     )
+    # Of a stranger's wish nothing is noted.
+    event = await own(services, person, event_id, Act.EDIT)
+    if edition is None:
+        raise Denied(Why.VERSION_WANTED)
+    wish = _wish(asked, closes_at)
+    pool = services.pools.organizers
+    async with acts.intended(pool, person, "event.change", event.id, after=wish) as act:
+        outcome = await _changed(services, event, edition, asked, closes_at, act)
+    if outcome is not None:
+        await services.settle(event.shard, outcome)
+    return await view_of(services, event)
+
+
+async def _changed(
+    services: Services,
+    event: events.Event,
+    edition: str,
+    asked: EventChange,
+    closes_at: dt.datetime | None,
+    act: acts.Intent,
+) -> Applied | None:
+    """Do what is asked for, and note it in the same transaction; return what the script did."""
     outcome = None
-    async with changes.alone(services.pools.organizers, event_id) as connection:
-        event = await own(services, person, event_id, connection)
-        if edition is None:
-            raise Denied(Why.VERSION_WANTED)
+    async with tenants.rows_of(services.pools.organizers, event.organizer_id) as connection:
+        await changes.alone(connection, event.id)
+        event = await again(connection, event)
         rows = (await events.tiers_of(connection, [event.id]))[event.id]
         now, tiers = await as_sold(services.engine, event, rows)
         if edition != "*" and not told.shows(edition, view(now, tiers)):
             raise Denied(Why.VERSION_PASSED)
+        act.before = _before(now, tiers, asked)
         seated = seats_of_tiers(map(as_loaded, await seats.of_event(connection, event.id)))
         capacities = _capacities(rows, seated, asked)
-        if closes_at is not None and ms_of(closes_at) <= ms_of(event.sale_opens_at):
+        opens_at = asked.sale_opens_at or event.sale_opens_at
+        if closes_at is not None and ms_of(closes_at) <= ms_of(in_utc("sale_opens_at", opens_at)):
             raise invalid("/sale_closes_at", "is not after sale_opens_at")
         is_draft = is_untouched(event)
-        if closes_at is not None and is_draft:
+        times = _draft_times(event, rows, asked, is_draft=is_draft)
+        if closes_at is not None and is_draft and times is None:
             _require_within(event, rows, closes_at)
+        texts, doors = _texts(asked), None if times else _doors(event, asked)
         if not is_draft:
             # A seated tier has the capacity that it was asked to have.
             free = {no: places for no, places in capacities.items() if no not in seated}
             outcome = await _change_sale(services, event, free, closes_at)
-        texts = {name: getattr(asked, name) for name in _TEXTS}
-        if is_draft or any(text is not None for text in texts.values()):
+        if times is not None:
+            await changes.move_draft(connection, event.organizer_id, event.id, times)
+        if is_draft or doors or any(text is not None for text in texts.values()):
             is_changed = await changes.change(
                 connection,
+                event.organizer_id,
                 event.id,
                 texts=texts,
+                doors=doors,
                 is_draft=is_draft,
                 draft_closes_at=closes_at if is_draft else None,
                 draft_capacities=capacities if is_draft else None,
             )
             if not is_changed:  # Its publishing has begun meanwhile.
                 raise Denied(Why.VERSION_PASSED)
-    if outcome is not None:
-        await services.settle(event.shard, outcome)
-    return await view_of(services, event.id)
+        await act.done(connection)
+    return outcome
+
+
+def _wish(asked: EventChange, closes_at: dt.datetime | None) -> dict[str, Any]:
+    """Return what is to change, by name."""
+    wish: dict[str, Any] = {
+        name: getattr(asked, name) for name in changes.TEXTS if getattr(asked, name) is not None
+    }
+    if closes_at is not None:
+        wish["sale_closes_at"] = closes_at
+    if asked.tiers:
+        wish["capacities"] = {tier.id: tier.capacity for tier in asked.tiers}
+    return wish
+
+
+def _before(now: events.Event, tiers: Sequence[events.Tier], asked: EventChange) -> dict[str, Any]:
+    """Return what stands now where something is to change."""
+    before = {
+        name: getattr(now, name) for name in changes.TEXTS if getattr(asked, name) is not None
+    }
+    if asked.sale_closes_at is not None:
+        before["sale_closes_at"] = now.sale_closes_at
+    if asked.tiers:
+        wanted = {tier.id for tier in asked.tiers}
+        before["capacities"] = {tier.id: tier.capacity for tier in tiers if tier.id in wanted}
+    return before
+
+
+def _draft_times(
+    event: events.Event, rows: list[events.Tier], asked: EventChange, *, is_draft: bool
+) -> changes.Times | None:
+    """Return the times that a draft is to have; None if they stay; deny others than drafts."""
+    name = draft_times.first_of_drafts(asked)
+    if name is None:
+        return None
+    if not is_draft:
+        raise invalid(f"/{name}", "is that of a sale that has begun: only a draft's can be changed")
+    return draft_times.changed(event, rows, asked)
+
+
+def _texts(asked: EventChange) -> dict[str, str | None]:
+    """Return the texts that are to change; None for those that stay."""
+    texts = {name: getattr(asked, name) for name in changes.TEXTS}
+    return texts | {"languages": None if asked.languages is None else tags(asked.languages)}
+
+
+def _doors(event: events.Event, asked: EventChange) -> changes.Doors | None:
+    """Return when the doors are to open from now on; None leaves them as they are."""
+    if isinstance(asked.doors_at, msgspec.UnsetType):
+        return None
+    return changes.Doors(doors_before(event.starts_at, asked.doors_at))
 
 
 async def _change_sale(
@@ -102,9 +185,11 @@ async def _change_sale(
 @as_value
 async def close(services: Services, person: Principal, event_id: str) -> told.Event:
     """End the sale now; live holds may still be confirmed. May be repeated."""
-    event = await own(services, person, event_id)
-    await _settle(services, event, await services.engine.close(event.shard, event.id))
-    return await view_of(services, event.id)
+    event = await own(services, person, event_id, Act.CLOSE)
+    async with _noted(services, person, "event.close", event) as act:
+        await _settle(services, event, await services.engine.close(event.shard, event.id))
+        act.after = {"status": "closed"}
+    return await view_of(services, event)
 
 
 @as_value
@@ -112,10 +197,13 @@ async def reopen(
     services: Services, person: Principal, event_id: str, closes_at: dt.datetime
 ) -> told.Event:
     """Sell on until a later time. May be repeated."""
-    event = await own(services, person, event_id)
-    command = Reopen(event.id, ms_of(in_utc("sale_closes_at", closes_at)))
-    await _settle(services, event, _named(await services.engine.reopen(event.shard, command)))
-    return await view_of(services, event.id)
+    event = await own(services, person, event_id, Act.CLOSE)
+    closes_at = in_utc("sale_closes_at", closes_at)
+    command = Reopen(event.id, ms_of(closes_at))
+    async with _noted(services, person, "event.reopen", event) as act:
+        act.after = {"status": "published", "sale_closes_at": closes_at}
+        await _settle(services, event, _named(await services.engine.reopen(event.shard, command)))
+    return await view_of(services, event)
 
 
 @as_value
@@ -126,8 +214,10 @@ async def cancel(services: Services, person: Principal, event_id: str) -> told.C
     All holds and bookings end in bounded steps: those of a small event before this returns, the
     others afterwards, even if this process ends. May be repeated.
     """
-    event = await own(services, person, event_id)
-    await _settle(services, event, await services.engine.cancel_event(event.shard, event.id))
+    event = await own(services, person, event_id, Act.CANCEL)
+    async with _noted(services, person, "event.cancel", event) as act:
+        await _settle(services, event, await services.engine.cancel_event(event.shard, event.id))
+        act.after = {"status": "cancelled"}
     await Emptier(services.engine.shards[event.shard]).empty(event.id)
     return await _progress(services, event)
 
@@ -135,8 +225,16 @@ async def cancel(services: Services, person: Principal, event_id: str) -> told.C
 @as_value
 async def cancellation(services: Services, person: Principal, event_id: str) -> told.Cancellation:
     """Tell how many places of a cancelled event are still to be given back."""
-    event = await own(services, person, event_id)
+    event = await own(services, person, event_id, Act.SEE)
     return await _progress(services, event)
+
+
+def _noted(
+    services: Services, person: Principal, act: str, event: events.Event
+) -> contextlib.AbstractAsyncContextManager[acts.Intent]:
+    """Note an act on the sale of an event, with what PostgreSQL knows of it before."""
+    before = {"status": event.status, "sale_closes_at": event.sale_closes_at}
+    return acts.intended(services.pools.organizers, person, act, event.id, before=before)
 
 
 async def _progress(services: Services, event: events.Event) -> told.Cancellation:

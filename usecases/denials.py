@@ -25,13 +25,49 @@ class Why(StrEnum):
 
     INVALID = "invalid"
     FORBIDDEN = "forbidden"
-    EMAIL_TAKEN = "email_taken"
     WRONG_CREDENTIALS = "wrong_credentials"
+    #: It must be said what becomes of live bookings.
+    BOOKINGS_OPEN = "bookings_open"
+    #: The account is kept out, which who has proved that it is theirs is told.
+    ACCOUNT_DISABLED = "account_disabled"
+    #: There must be an owner of each team, and an admin.
+    LAST_OWNER = "last_owner"
+    LAST_ADMIN = "last_admin"
+    ALREADY_MEMBER = "already_member"
+    TEAM_FULL = "team_full"
+    #: The refresh token is not good, or no longer.
+    SESSION_OVER = "session_over"
+    #: The token of a letter is not good, or no longer.
+    LINK_OVER = "link_over"
+    #: A flow that is not ours, of another, too old, or ended before.
+    SIGN_IN_OVER = "sign_in_over"
+    #: The provider's word, or what a passkey signed, is not proved.
+    SIGN_IN_REFUSED = "sign_in_refused"
+    PROVIDER_AWAY = "provider_unavailable"
+    #: The provider vouches for no address, so no account can be made by its word.
+    ADDRESS_UNVERIFIED = "address_unverified"
+    #: The address has an account, to which the identity is joined by who is signed in alone.
+    LINK_NEEDED = "link_needed"
+    #: The identity, or the passkey, is joined to an account.
+    IDENTITY_TAKEN = "identity_taken"
+    PASSKEY_KNOWN = "passkey_known"
+    PASSKEYS_OFF = "passkeys_off"
+    TOO_MANY_WAYS_IN = "too_many_ways_in"
+    #: Without it nobody could sign in to the account, or not as its role asks for.
+    LAST_WAY_IN = "last_way_in"
+    #: The last sign-in is too long ago for this.
+    SIGN_IN_AGAIN = "sign_in_again"
+    #: The role's rights come by a passkey alone.
+    PASSKEY_REQUIRED = "passkey_required"
     #: The caller must say which version they have seen; or it is no longer that.
     VERSION_WANTED = "precondition_required"
     VERSION_PASSED = "precondition_failed"
     #: The ticket is for another event than the gate's.
     WRONG_EVENT = "wrong_event"
+    #: Only a draft can be taken away.
+    NO_DRAFT = "not_a_draft"
+    #: An organizer's API keys, or an event's devices, are as many as they may be.
+    KEYS_FULL = "too_many_keys"
     #: PostgreSQL is behind Redis, or a level of durability was not reached in time.
     CATCHING_UP = "catching_up"
     OUTCOME_UNKNOWN = "outcome_unknown"

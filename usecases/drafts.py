@@ -13,32 +13,108 @@ import msgspec
 from engine.errors import ShardRecovering
 from engine.ids import new_id
 from engine.seats import ACCESSIBLE, AISLE, RESTRICTED_VIEW, SECTION_SEATS_MAX
-from store import events
+from store import events, organizers, tenants
 from store.seats import Section
-from usecases import told
+from store.tenants import Connection
+from usecases import acts, rights, told
 from usecases.asked import NewEvent, NewRow, NewSeat, NewSection, NewTier
-from usecases.denials import Denied, Why, as_value, invalid
-from usecases.events import as_loaded, not_its_seats, over_at, seats_of_tiers, view_of
+from usecases.denials import Denied, Why, as_value, invalid, not_found
+from usecases.events import as_loaded, not_its_seats, seats_of_tiers, view_of
 from usecases.labels import require_distinct
 from usecases.moments import in_utc as _utc
+from usecases.moments import over_at
+from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal
 
 
 @as_value
 async def create(services: Services, person: Principal, asked: NewEvent) -> told.Event:
-    """Make a draft of the person's organizer."""
-    if person.organizer_id is None:
-        raise Denied(Why.FORBIDDEN, detail="The account belongs to no organizer.")
-    sections = _sections(asked)
+    """Make a draft of the one organizer that the person makes events for."""
+    return await _create(services, person, await organizer_of(services, person, Act.CREATE), asked)
+
+
+@as_value
+async def create_of(
+    services: Services, person: Principal, organizer_id: str, asked: NewEvent
+) -> told.Event:
+    """Make a draft of an organizer."""
+    whose = await organizer_of(services, person, Act.CREATE, named=organizer_id)
+    return await _create(services, person, whose, asked)
+
+
+async def _create(
+    services: Services, person: Principal, organizer_id: str, asked: NewEvent
+) -> told.Event:
+    draft = rows_of(asked, organizer_id, shards_of(services))
+    await add(services, person, organizer_id, [draft])
+    return await view_of(services, draft.event)
+
+
+async def organizer_of(
+    services: Services, person: Principal, *wanted: Act, named: str | None = None
+) -> str:
+    """
+    Return the organizer for which a person does some acts: the one named, or else the only one.
+
+    Raises:
+        Denied: it is not there for the person, who may not do them, or there are none or several.
+    """
+    standing = await services.standings.of(person)
+    if named is None:
+        found = [
+            one for one in standing.places if all(rights.may(standing, act, one) for act in wanted)
+        ]
+        if len(found) == 1:
+            return found[0]
+        what = "several organizers: name one" if found else "no organizer"
+        raise Denied(Why.FORBIDDEN, detail=f"The account does this for {what}.")
+    for act in wanted:
+        rights.judge(standing, act, named)
+    if named not in standing.places:  # An admin may name any, also one that there is not.
+        async with tenants.rows_of(services.pools.organizers, named) as connection:
+            if await organizers.by_id(connection, named) is None:
+                raise not_found()
+    return named
+
+
+async def add(
+    services: Services, person: Principal, organizer_id: str, drafts: Sequence[events.Draft]
+) -> None:
+    """Add drafts of an organizer that a person makes: all of them or none."""
+    async with tenants.rows_of(services.pools.organizers, organizer_id) as connection:
+        await events.add(connection, drafts)
+        await note_made(connection, person, drafts)
+
+
+async def note_made(
+    connection: Connection, person: Principal, drafts: Sequence[events.Draft]
+) -> None:
+    """Note that a person has made some drafts, within the transaction that adds them."""
+    for event, tiers, _, _ in drafts:
+        made = {
+            "name": event.name,
+            "starts_at": event.starts_at,
+            "tiers": {tier.id: tier.capacity for tier in tiers},
+        }
+        await acts.note(connection, person, "event.create", event.id, after=made)
+
+
+def shards_of(services: Services) -> Sequence[int]:
+    """Return the shards that new events are spread over."""
     shards = services.engine.shards_for_events
     if not shards:
         raise ShardRecovering
-    event, tiers = _draft(asked, _capacities(asked, sections), person.organizer_id, shards)
+    return shards
+
+
+def rows_of(asked: NewEvent, organizer_id: str, shards: Sequence[int]) -> events.Draft:
+    """Turn what an organizer asks for into rows; raise the problem of the first bad field."""
+    sections = _sections(asked)
+    event, tiers = _draft(asked, _capacities(asked, sections), organizer_id, shards)
     _require_labels(asked)
     rows = [section._replace(event_id=event.id) for section in sections]
-    await events.add(services.pools.organizers, event, tiers, rows, _promos(asked))
-    return await view_of(services, event.id)
+    return events.Draft(event, tiers, rows, _promos(asked))
 
 
 def _require_labels(body: NewEvent) -> None:
@@ -61,10 +137,7 @@ def _draft(
     body: NewEvent, places: list[int], organizer_id: str, shards: Sequence[int]
 ) -> tuple[events.Event, list[events.Tier]]:
     """Turn a valid request into rows; raise the problem of the first field that is not."""
-    try:
-        zoneinfo.ZoneInfo(body.timezone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise invalid("/timezone", "is not an IANA time zone") from error
+    zone_name(body.timezone)
     now = dt.datetime.now(dt.UTC)
     starts_at, ends_at, opens_at, closes_at = _times(body, now)
     currency = body.tiers[0].price.currency
@@ -87,7 +160,7 @@ def _draft(
     event = events.Event(
         id=event_id,
         organizer_id=organizer_id,
-        shard=_shard_of(event_id, shards),
+        shard=shard_of(event_id, shards),
         status="draft",
         name=body.name,
         description=body.description,
@@ -107,8 +180,41 @@ def _draft(
         waitlist_patience_ms=body.waitlist_patience_s * 1000,
         transfers=body.transfers,
         offer_ttl_ms=(body.offer_ttl_s or 0) * 1000,
+        slug=body.slug,
+        summary=body.summary,
+        image=body.image,
+        image_alt=body.image_alt,
+        address=body.address,
+        place=body.place,
+        doors_at=doors_before(starts_at, body.doors_at),
+        access_notes=body.access_notes,
+        languages=tags(body.languages),
     )
     return event, tiers
+
+
+def zone_name(name: str) -> str:
+    """Return the name of a time zone; deny one that there is not."""
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise invalid("/timezone", "is not an IANA time zone") from error
+    return name
+
+
+def doors_before(starts_at: dt.datetime, doors_at: dt.datetime | None) -> dt.datetime | None:
+    """Return when the doors open, in UTC; deny a time after the start."""
+    if doors_at is None:
+        return None
+    doors_at = _utc("doors_at", doors_at)
+    if doors_at > starts_at:
+        raise invalid("/doors_at", "is after starts_at")
+    return doors_at
+
+
+def tags(languages: Iterable[str]) -> str:
+    """Return tags of languages as a row has them, each once."""
+    return " ".join(dict.fromkeys(languages))
 
 
 def _times(
@@ -269,6 +375,6 @@ def _row(pointer: str, row: NewRow) -> dict[str, Any]:
     return {"name": row.name, "labels": labels}
 
 
-def _shard_of(event_id: str, shards: Sequence[int]) -> int:
+def shard_of(event_id: str, shards: Sequence[int]) -> int:
     """Choose an event's shard, once and for life."""
     return shards[int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest()) % len(shards)]

@@ -1,9 +1,7 @@
-"""Events as they are found and shown, and their publication."""
+"""Events as they are shown, and their publication."""
 
 from __future__ import annotations
 
-import asyncio
-import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
 from hashlib import blake2b
 
@@ -11,25 +9,24 @@ import msgspec
 
 from engine.commands import Promo, Publish, TierStock
 from engine.engine import ALL_TIERS
-from engine.errors import OutcomeUnknown, ShardUnavailable
 from engine.ids import is_id
 from engine.outcomes import Applied, Refused
 from engine.records import Rules
 from engine.seats import Section
 from engine.status import Status
-from store import changes, events, seats
+from store import changes, events, seats, tenants
 from store.pool import Database
-from usecases import told
+from store.tenants import Connection
+from usecases import acts, rights, told
 from usecases.asked import Money
-from usecases.catalog import Known, owns
+from usecases.catalog import Known
 from usecases.denials import as_value, granted, invalid, not_found
-from usecases.moments import ms_of
+from usecases.links import slug_of
+from usecases.moments import ms_of, over_at
 from usecases.present import as_sold
+from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal
-
-#: An event whose end nobody has told is over that long after its start.
-END_AFTER = dt.timedelta(days=1)
 
 
 @as_value
@@ -40,19 +37,24 @@ async def publish(services: Services, person: Principal, event_id: str) -> told.
     Idempotency: the event is published once. Returns when PostgreSQL has it, too. From its first
     call on the draft is what will be loaded: nobody changes it as a draft any more.
     """
-    event = await own(services, person, event_id)
+    event = await own(services, person, event_id, Act.PUBLISH)
     if event.status != "draft":
         # Capacities may have changed since: it is no longer what was published.
-        return await view_of(services, event.id)
-    await _content(services, event)  # What cannot be loaded stays a draft.
-    await changes.begin_publishing(services.pools.organizers, event.id)
-    event = await find(services.pools.organizers, event.id)
-    content, sections = await _content(services, event)
-    outcome = await _load(services, event.shard, content, sections)
-    # With other content than this it was loaded before: what is on sale is what is shown.
-    if not (isinstance(outcome, Refused) and outcome.status is Status.IDEMPOTENCY_KEY_REUSED):
-        await services.settle(event.shard, granted(outcome))
-    return await view_of(services, event.id)
+        return await view_of(services, event)
+    pool = services.pools.organizers
+    async with tenants.rows_of(pool, event.organizer_id) as connection:
+        await _content(connection, event)  # What cannot be loaded stays a draft.
+    async with acts.intended(pool, person, "event.publish", event.id) as act:
+        act.before, act.after = {"status": event.status}, {"status": "published"}
+        async with tenants.rows_of(pool, event.organizer_id) as connection:
+            await changes.begin_publishing(connection, event.organizer_id, event.id)
+            event = await again(connection, event)
+            content, sections = await _content(connection, event)
+        outcome = await _load(services, event.shard, content, sections)
+        # With other content than this it was loaded before: what is on sale is what is shown.
+        if not (isinstance(outcome, Refused) and outcome.status is Status.IDEMPOTENCY_KEY_REUSED):
+            await services.settle(event.shard, granted(outcome))
+    return await view_of(services, event)
 
 
 async def _load(
@@ -65,11 +67,10 @@ async def _load(
     return await services.engine.publish(shard, content)
 
 
-async def _content(services: Services, event: events.Event) -> tuple[Publish, list[Section]]:
+async def _content(connection: Connection, event: events.Event) -> tuple[Publish, list[Section]]:
     """Return what is loaded of an event; deny what the script would not take."""
-    pool = services.pools.organizers
-    tiers = (await events.tiers_of(pool, [event.id]))[event.id]
-    sections = [as_loaded(row) for row in await seats.of_event(pool, event.id)]
+    tiers = (await events.tiers_of(connection, [event.id]))[event.id]
+    sections = [as_loaded(row) for row in await seats.of_event(connection, event.id)]
     _require_loadable(event, tiers, sections)
     content = Publish(
         event_id=event.id,
@@ -79,7 +80,7 @@ async def _content(services: Services, event: events.Event) -> tuple[Publish, li
         person_max=event.person_max,
         tiers=tuple(map(_stock, tiers)),
         section_count=len(sections),
-        promos=tuple(Promo(*promo) for promo in await events.promos_of(pool, event.id)),
+        promos=tuple(Promo(*promo) for promo in await events.promos_of(connection, event.id)),
         rules=_rules(event, tiers),
     )
     # As before there were rules, where there are none: a publishing may be repeated by newer code.
@@ -119,71 +120,39 @@ def not_its_seats(count: int) -> str:
     return f"is not its number of seats, {count}; to sell fewer, block some"
 
 
-async def published(
-    services: Services,
-    *,
-    after: tuple[dt.datetime, str],
-    limit: int,
-    text: str | None,
-    category: str | None,
-    starts_from: dt.datetime | None,
-    starts_before: dt.datetime | None,
-) -> told.Page[told.Event]:
-    """Return a page of published events by start, of those that match."""
-    pool = services.pools.search
-    found = await events.published(
-        pool,
-        after=after,
-        text=text,
-        category=category,
-        starts_from=starts_from,
-        starts_before=starts_before,
-        limit=limit + 1,
-    )
-    page = found[:limit]
-    tiers = await events.tiers_of(pool, [event.id for event in page])
-    rows = await asyncio.gather(*(_on_sale(services, one, tiers.get(one.id, [])) for one in page))
-    views = [view(event, _shown(its)) for event, its in rows if event.status != "draft"]
-    last = (page[-1].starts_at, page[-1].id) if len(found) > limit else None
-    return told.Page(views, last)
-
-
 @as_value
 async def read(
     services: Services, person: Principal | None, event_id: str, promo_code: str
 ) -> told.Seen[told.Event]:
     """
-    Return an event; a draft only to its organizer.
+    Return an event; a draft only to its organizer's team.
 
-    Hidden tiers are shown to its organizer, and those that *promo_code* unlocks.
+    Hidden tiers are shown to those, and what *promo_code* unlocks of them to all.
     """
     event = await find(services.pools.events, event_id)
-    code = unlocking(person, event, promo_code)
+    is_leading = leads(person) or event.status == "draft"
+    code = await unlocking(services, person if is_leading else None, event, event_id, promo_code)
     rows = (await events.tiers_of(services.pools.events, [event.id])).get(event.id, [])
     event, tiers = await as_sold(services.engine, event, rows)
     if event.status == "draft" and code != ALL_TIERS:
-        raise not_found()
+        raise await rights.unseen(services.standings, person)
     if code != ALL_TIERS:
         promos = await events.promos_of(services.pools.events, event.id) if code else []
-        tiers = _shown(tiers, {no for one in promos if one.code == code for no in one.tier_nos})
+        tiers = shown(tiers, {no for one in promos if one.code == code for no in one.tier_nos})
     return told.Seen(view(event, tiers), bool(code))
 
 
-async def _on_sale(
-    services: Services, event: events.Event, tiers: Sequence[events.Tier]
-) -> tuple[events.Event, Sequence[events.Tier]]:
-    """Return an event of a list; one that PostgreSQL takes for a draft as Redis has it."""
-    if event.status == "draft":
-        try:
-            return await as_sold(services.engine, event, tiers)
-        except (ShardUnavailable, OutcomeUnknown):
-            pass  # Nobody can tell: the list goes on without it.
-    return event, tiers
-
-
-def unlocking(person: Principal | None, event: events.Event | Known, promo_code: str) -> str:
-    """Return what unlocks hidden tiers of *event* for a person: a code, or being organizer."""
-    return ALL_TIERS if _is_own(person, event) else promo_code
+async def unlocking(
+    services: Services,
+    person: Principal | None,
+    event: events.Event | Known,
+    event_id: str,
+    promo_code: str,
+) -> str:
+    """Return what unlocks hidden tiers of *event* for a person: a code, or their place."""
+    if await rights.sees(services.standings, person, event.organizer_id, event_id):
+        return ALL_TIERS
+    return promo_code
 
 
 async def find(database: Database, event_id: str) -> events.Event:
@@ -194,21 +163,26 @@ async def find(database: Database, event_id: str) -> events.Event:
     return event
 
 
-async def own(
-    services: Services, person: Principal, event_id: str, database: Database | None = None
-) -> events.Event:
-    """Return the event's row if the person may change it; else it is not there (S8)."""
-    event = await find(database or services.pools.organizers, event_id)
-    if not _is_own(person, event):
-        raise not_found()
+async def own(services: Services, person: Principal, event_id: str, act: Act) -> events.Event:
+    """Return the event's row if the person may do *act* to it (`usecases.rights`)."""
+    event = await find(services.pools.organizers, event_id)
+    await rights.require(services.standings, person, act, event.organizer_id, event_id)
     return event
 
 
-async def view_of(services: Services, event_id: str) -> told.Event:
-    """Return an event as its organizer sees it."""
-    pool = services.pools.organizers
-    event = await find(pool, event_id)
-    tiers = (await events.tiers_of(pool, [event_id]))[event_id]
+async def again(connection: Connection, event: events.Event) -> events.Event:
+    """Return the event's row as it is now, within its organizer's transaction."""
+    found = await events.own(connection, event.organizer_id, event.id)
+    if found is None:
+        raise not_found()
+    return found
+
+
+async def view_of(services: Services, event: events.Event) -> told.Event:
+    """Return an event as its organizer sees it now."""
+    async with tenants.rows_of(services.pools.organizers, event.organizer_id) as connection:
+        event = await again(connection, event)
+        tiers = (await events.tiers_of(connection, [event.id]))[event.id]
     return view(*await as_sold(services.engine, event, tiers))
 
 
@@ -216,11 +190,6 @@ def as_loaded(section: seats.Section) -> Section:
     """Return a section as the engine loads it."""
     rows = tuple(map(int, section.row_seats.split(",")))
     return Section(section.section_no, section.tier_no, rows, section.kinds)
-
-
-def over_at(starts_at: dt.datetime, ends_at: dt.datetime) -> dt.datetime:
-    """Return when an event is over: at its end, or a day after its start if nobody told its end."""
-    return ends_at if ends_at > starts_at else starts_at + END_AFTER
 
 
 def _rules(event: events.Event, tiers: list[events.Tier]) -> Rules:
@@ -251,15 +220,11 @@ def _stock(tier: events.Tier) -> TierStock:
 
 
 def leads(person: Principal | None) -> bool:
-    """Tell whether there may be events that are the person's own."""
-    return person is not None and person.role in {"admin", "organizer"}
+    """Tell whether there may be events of which a person sees more, as the token has it."""
+    return person is not None and person.role in {"admin", "organizer", "staff"}
 
 
-def _is_own(person: Principal | None, event: events.Event | Known) -> bool:
-    return owns(person, event.organizer_id)
-
-
-def _shown(tiers: Sequence[events.Tier], unlocked: Collection[int] = ()) -> list[events.Tier]:
+def shown(tiers: Sequence[events.Tier], unlocked: Collection[int] = ()) -> list[events.Tier]:
     """Leave out the hidden tiers that are not unlocked."""
     return [tier for tier in tiers if not tier.is_hidden or tier.tier_no in unlocked]
 
@@ -274,9 +239,18 @@ def view(event: events.Event, tiers: Sequence[events.Tier]) -> told.Event:
         description=event.description,
         category=event.category,
         venue=event.venue,
+        slug=event.slug or slug_of(event.name) or "event",
+        summary=event.summary,
+        image=event.image,
+        image_alt=event.image_alt,
+        address=event.address,
+        place=event.place,
+        access_notes=event.access_notes,
+        languages=event.languages.split(),
         timezone=event.timezone,
         starts_at=event.starts_at,
         ends_at=event.ends_at,
+        doors_at=event.doors_at,
         sale_opens_at=event.sale_opens_at,
         sale_closes_at=event.sale_closes_at,
         max_per_user=event.person_max,

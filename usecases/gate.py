@@ -1,4 +1,4 @@
-"""What becomes of tickets: check-in and its undoing, and giving them away."""
+"""What becomes of tickets at the gate: check-in and its undoing."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from hashlib import sha256
 from typing import Literal, NamedTuple
 
 from engine import commands
-from engine.ids import is_id, new_id
+from engine.ids import new_id
 from engine.outcomes import Refused
-from store import tickets, users
-from usecases import bookings, told
-from usecases.asked import PastScans, Scan, Transfer
+from usecases import rights, told
+from usecases.asked import PastScans, Scan
 from usecases.catalog import Known
-from usecases.denials import Denied, Done, Why, as_value, granted, invalid, not_found
+from usecases.denials import Denied, Done, Why, as_value, invalid, not_found
 from usecases.faces import Face, at_gate
 from usecases.moments import moment_of, moment_text, ms_of
+from usecases.rights import Act
 from usecases.services import Services
-from usecases.text import email_forms
 from usecases.ticket_codes import InvalidCode, TicketCode
-from usecases.tickets import NO_GATE, gate_of, gate_shown, parse_ticket
+from usecases.tickets import NO_GATE, gate_of, gate_shown
 from usecases.tokens import Principal
 
 #: How long ago a scan may have been made, and how far ahead a gate's clock may be.
@@ -49,10 +48,10 @@ async def scan(
     """
     Let the bearer of a ticket in, once; or take that back, so that the ticket passes again.
 
-    Only the event's organizer and its staff may; to others there is no such ticket (S8).
+    Only who works at the event's gate may; to others there is no such ticket (S8).
     Idempotency: the same scan, by its id or the key, gets its first answer again.
     """
-    known = await _own_door(services, person, asked.event_id)
+    known = await own_door(services, person, asked.event_id)
     scan_id = asked.scan_id or (_id_of_key(person, key) if key else new_id("scan"))
     ready = await _ready(services, person, known, ticket_code, asked, scan_id)
     return await _apply(services, ready, wanted)
@@ -67,7 +66,7 @@ async def upload(
 
     Idempotency: by the scans' ids, so that an upload may be sent again, whole or in part.
     """
-    known = await _own_door(services, person, event_id)
+    known = await own_door(services, person, event_id)
     ready = as_value(_ready)
     wishes = [
         Scan(event_id=event_id, gate=asked.gate, scan_id=past.scan_id, scanned_at=past.scanned_at)
@@ -87,16 +86,19 @@ async def upload(
     return list(await asyncio.gather(*map(one, made_ready)))
 
 
-async def _own_door(services: Services, person: Principal, event_id: str) -> Known:
+async def own_door(services: Services, person: Principal, event_id: str) -> Known:
     """Return the event whose door it is; deny who does not work there."""
     known = await services.catalog.need(event_id)
-    if not _works_at(person, known):
-        raise not_found()
+    standing = await services.standings.at_gate(person)
+    rights.judge(standing, Act.CHECK_IN, known.organizer_id, event_id)
     return known
 
 
-def _works_at(person: Principal, known: Known) -> bool:
-    return person.role == "admin" or person.organizer_id == known.organizer_id
+def _gate_at(person: Principal, asked: Scan) -> str:
+    """Return the gate of a scan: a device's is its own, whatever it says."""
+    if person.gate is not None and asked.gate not in {None, person.gate}:
+        raise invalid("/gate", "is not the gate of this device")
+    return person.gate or asked.gate or NO_GATE
 
 
 async def _ready(
@@ -115,7 +117,7 @@ async def _ready(
         code.booking_id,
         code.number,
         code.version,
-        asked.gate or NO_GATE,
+        _gate_at(person, asked),
         person.user_id,
         scan_id,
         _scanned_at_ms(asked.scanned_at),
@@ -126,7 +128,8 @@ async def _ready(
 async def _wrong_event(services: Services, person: Principal, code: TicketCode) -> Denied:
     """Return the denial of another event's ticket; it names that to who may see both."""
     other = await services.catalog.find(code.event_id)
-    if other is None or not _works_at(person, other):
+    standing = await services.standings.at_gate(person)
+    if other is None or not rights.may(standing, Act.CHECK_IN, other.organizer_id, code.event_id):
         return Denied(Why.WRONG_EVENT)
     poster = await services.catalog.poster(code.event_id, other)
     return Denied(
@@ -184,78 +187,3 @@ def _scanned_at_ms(at: dt.datetime | None) -> int:
     if not -CLOCK_AHEAD_MAX <= age <= SCAN_AGE_MAX:
         raise invalid("/scanned_at", "must be within the last year, by a clock that is right")
     return ms_of(at)
-
-
-@as_value
-async def transfer(
-    services: Services, person: Principal, ticket_id: str, asked: Transfer
-) -> Done[told.Transferred]:
-    """
-    Give a ticket to another person, who must have an account.
-
-    From then on only the new holder sees its code; the old one no longer passes. The event's
-    policy says whether who booked it may still cancel it; the place counts against their limit all
-    the same.
-    """
-    if (asked.email is None) == (asked.user_id is None):
-        raise invalid("", "must have either email or user_id")
-    if asked.email is not None:
-        receiver = await users.by_email(services.pools.sign_in, email_forms(asked.email))
-    else:
-        named = asked.user_id or ""
-        is_named = is_id("usr", named)
-        receiver = await users.by_id(services.pools.sign_in, named) if is_named else None
-    # A stranger does not learn from the error who has an account.
-    ticket, shard = await _concerning(services, person, ticket_id)
-    pointer = "/email" if asked.email is not None else "/user_id"
-    if receiver is None:
-        raise invalid(pointer, "has no account")
-    if receiver.id == person.user_id:
-        raise invalid(pointer, "is yourself")
-    return await _give(services, person, ticket, shard, receiver.id)
-
-
-@as_value
-async def give_back(
-    services: Services, person: Principal, ticket_id: str
-) -> Done[told.Transferred]:
-    """Give a ticket back to who booked it, for whom it then counts as never given away."""
-    ticket, shard = await _concerning(services, person, ticket_id)
-    if ticket.owner_id == person.user_id:
-        raise invalid("", "the ticket is of your own booking: cancel it there")
-    return await _give(services, person, ticket, shard, ticket.owner_id)
-
-
-async def _give(
-    services: Services, person: Principal, ticket: tickets.Ticket, shard: int, to_user_id: str
-) -> Done[told.Transferred]:
-    command = commands.Transfer(
-        ticket.event_id, ticket.booking_id, ticket.number, person.user_id, to_user_id
-    )
-    outcome = granted(gate_shown(await services.engine.transfer(shard, command)))
-    await services.settle(shard, outcome)
-    view = told.Transferred(id=ticket.id, transferred_at=moment_of(outcome.at_ms))
-    return Done(view, outcome.is_replay)
-
-
-async def _concerning(
-    services: Services, person: Principal, ticket_id: str
-) -> tuple[tickets.Ticket, int]:
-    """
-    Return a ticket, and the shard of its event; deny it to whom it does not concern (S8).
-
-    It concerns who booked it, who has it, and who gave it away last and may ask again.
-    """
-    parsed = parse_ticket(ticket_id)
-    if parsed is None:
-        raise not_found()
-    row = await bookings.find(services, parsed[0])
-    held = (await tickets.of_bookings(services.pools.own, [(row.event_id, row.id)])).get(row.id, [])
-    ticket = {ticket.number: ticket for ticket in held}.get(parsed[1])
-    if ticket is None or person.user_id not in {
-        ticket.owner_id,
-        ticket.holder_id,
-        ticket.changed_by,
-    }:
-        raise not_found()
-    return ticket, row.shard

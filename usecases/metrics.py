@@ -19,6 +19,7 @@ BOOKINGS = Counter("evently_booking_outcomes_total", "Booking attempts by outcom
 HOLDS = Counter("evently_hold_outcomes_total", "Hold attempts by outcome", ["outcome"])
 WAITLIST = Counter("evently_waitlist_total", "Waitlist requests by outcome", ["outcome"])
 ACKS = Counter("evently_durability_total", "Levels waited for", ["level", "result"])
+LIMITED = Counter("evently_limited_total", "Requests refused by a limit", ["limit"])
 REDO_DROPPED = Counter(
     "evently_redo_dropped_total", "Acknowledged records that a worker could not keep", ["shard"]
 )
@@ -68,6 +69,17 @@ def holds_of(outcome: str) -> Counter:
 def waitlist_of(outcome: str) -> Counter:
     """Return the counter of one waitlist outcome."""
     return WAITLIST.labels(outcome)
+
+
+def count_limited(limit: str) -> None:
+    """Count a request that a limit has refused."""
+    count(limited_of(limit))
+
+
+@cache
+def limited_of(limit: str) -> Counter:
+    """Return the counter of what one limit has refused."""
+    return LIMITED.labels(limit)
 
 
 @cache

@@ -10,6 +10,8 @@ from usecases.denials import invalid
 #: Years that an event and its sale may lie in.
 YEAR_MIN = 2000
 YEAR_MAX = 2999
+#: When an event is over whose end nobody told, after its start.
+END_AFTER = dt.timedelta(days=1)
 _UNIX_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MS = dt.timedelta(milliseconds=1)
 
@@ -39,3 +41,8 @@ def in_utc(name: str, moment: dt.datetime) -> dt.datetime:
 def moment_text(at_ms: int) -> str:
     """Return a Unix time in ms as RFC 3339; those who are booked together have the same."""
     return moment_of(at_ms).isoformat().removesuffix("+00:00") + "Z"
+
+
+def over_at(starts_at: dt.datetime, ends_at: dt.datetime) -> dt.datetime:
+    """Return when an event is over: at its end, or a day after its start if nobody told its end."""
+    return ends_at if ends_at > starts_at else starts_at + END_AFTER

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar, TypeVarTuple
+from typing import NamedTuple, TypeVar, TypeVarTuple
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -25,6 +25,15 @@ Result = TypeVar("Result")
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 #: Hash of no password: compared against when there is no account.
 _NOBODY = _HASHER.hash("there is no such account")
+
+
+class Match(NamedTuple):
+    """Which of some hashes a password is of."""
+
+    #: Its place among them.
+    number: int
+    #: Whether it is of older parameters, or of the password as it was typed: to be made anew.
+    is_stale: bool
 
 
 def hash_now(password: str) -> str:
@@ -50,14 +59,19 @@ class Passwords:
         """Hash a new password; about 25 ms of one thread. Raises `Overloaded`."""
         return await self._in_thread(_HASHER.hash, password)
 
-    async def verify(self, forms: Sequence[str], password_hash: str | None) -> bool:
+    async def verify(self, forms: Sequence[str], *hashes: str | None) -> Match | None:
         """
-        Compare the forms of one password; with no hash to compare to, take the same time, say no.
+        Tell which of *hashes* a password is of, the first if of several; None if of none.
+
+        What is no hash takes the same time as one that does not fit.
+
+        Args:
+            forms: The password as it is hashed now, then as older code did.
 
         Raises:
             Overloaded: too many wait already.
         """
-        return await self._in_thread(_verify, forms, password_hash)
+        return await self._in_thread(_verify, forms, hashes)
 
     def close(self) -> None:
         """Give the threads back; what is under way is finished."""
@@ -73,10 +87,12 @@ class Passwords:
             self._asked -= 1
 
 
-def _verify(forms: Sequence[str], password_hash: str | None) -> bool:
-    return any(_is_of(form, password_hash or _NOBODY) for form in forms) and (
-        password_hash is not None
-    )
+def _verify(forms: Sequence[str], hashes: Sequence[str | None]) -> Match | None:
+    for number, text in enumerate(hashes):
+        for form in forms:
+            if _is_of(form, text or _NOBODY) and text is not None:
+                return Match(number, form != forms[0] or _HASHER.check_needs_rehash(text))
+    return None
 
 
 def _is_of(password: str, password_hash: str) -> bool:

@@ -1,5 +1,5 @@
 """
-The API's receipts: one key, derived from the one that signs tickets, and how it is published.
+The API's receipts: keys derived from those that sign tickets, and how they are published.
 
 What a receipt is stands in `engine.receipts` and docs/RECEIPTS.md; here is only who signs.
 """
@@ -7,6 +7,7 @@ What a receipt is stands in `engine.receipts` and docs/RECEIPTS.md; here is only
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 from engine.outcomes import Booked
 from engine.receipts import Sealer, derive_key, key_id
@@ -23,19 +24,21 @@ class Receipts:
         Raises:
             ValueError: it is not that.
         """
-        key = derive_key(ticket_signing_key)
-        self._public = key.public_key().public_bytes_raw()
-        self._sealer = Sealer(key.sign, self._public)
+        self.use([ticket_signing_key])
+
+    def use(self, ticket_signing_keys: Sequence[str]) -> None:
+        """Sign from now on with the key of the first of these, and publish all of them."""
+        keys = [derive_key(text) for text in ticket_signing_keys]
+        self._public = [key.public_key().public_bytes_raw() for key in keys]
+        self._sealer = Sealer(keys[0].sign, self._public[0])
 
     @property
-    def key_id(self) -> str:
-        """What names the key in a receipt, as hex."""
-        return key_id(self._public).hex()
-
-    @property
-    def public_key(self) -> str:
-        """The 32 bytes that verify a receipt, in base64url."""
-        return base64.urlsafe_b64encode(self._public).decode().rstrip("=")
+    def public_keys(self) -> dict[str, str]:
+        """The 32 bytes that verify receipts, in base64url, by what names the key, as hex."""
+        return {
+            key_id(raw).hex(): base64.urlsafe_b64encode(raw).decode().rstrip("=")
+            for raw in self._public
+        }
 
     def of(self, outcome: Booked, booking_id: str) -> str | None:
         """Return the receipt of a booking as the script told of it."""

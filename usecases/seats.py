@@ -10,8 +10,9 @@ from engine import outcomes
 from engine.commands import ShiftSeats
 from engine.seats import parse_seat_id
 from store.seats import Section
-from usecases import events, told
+from usecases import acts, events, told
 from usecases.denials import Denied, Done, as_value, granted, invalid
+from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal
 
@@ -29,7 +30,9 @@ async def read(
     known = services.catalog.get(event_id) or await services.catalog.need(event_id, person=person)
     if not known.section_tiers:
         return told.Seen(told.SeatMap(event_id=event_id, version=0, sections=[]))
-    code = events.unlocking(person, known, promo_code)
+    code = promo_code
+    if events.leads(person):
+        code = await events.unlocking(services, person, known, event_id, promo_code)
     found = await services.engine.seats(known.shard, event_id, since=since, promo_code=code)
     if isinstance(found, outcomes.Refused):
         raise Denied(found.status, fields=found.fields)
@@ -59,15 +62,19 @@ async def shift(
     seat_ids: list[str],
 ) -> Done[told.SeatsShifted]:
     """Take free seats out of sale, or put blocked ones back: all or none. May be repeated."""
-    event = await events.own(services, person, event_id)
+    event = await events.own(services, person, event_id, Act.DESK)
     for number, seat_id in enumerate(seat_ids):
         if parse_seat_id(seat_id) is None:
             raise invalid(f"/seat_ids/{number}", "is not a seat of this event")
         if seat_id in seat_ids[:number]:
             raise invalid(f"/seat_ids/{number}", "is named twice")
     verb = services.engine.block if status == "blocked" else services.engine.unblock
-    outcome = await verb(event.shard, ShiftSeats(event.id, tuple(seat_ids)))
-    done = granted(outcome, "/seat_ids/{}")
+    what = "seats.block" if status == "blocked" else "seats.unblock"
+    wish = {"seat_ids": seat_ids, "status": status}
+    async with acts.intended(services.pools.organizers, person, what, event.id, after=wish) as act:
+        outcome = await verb(event.shard, ShiftSeats(event.id, tuple(seat_ids)))
+        done = granted(outcome, "/seat_ids/{}")
+        act.before = {"status": "free" if status == "blocked" else "blocked"}
     view = told.SeatsShifted(event_id=event.id, status=status, seat_ids=seat_ids, seq=done.seq)
     return Done(view, done.is_replay)
 

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.engine import Engine
 from engine.errors import EngineError
 from engine.outcomes import Applied
 from store.pool import Pool
+from store.sessions import Life
 from store.watermark import Watermark
 from usecases.acks import Acks
+from usecases.attempts import Attempts
+from usecases.bearers import Bearers
 from usecases.buckets import Buckets
 from usecases.catalog import Catalog
+from usecases.flows import Flows
+from usecases.keyring import Keyring
+from usecases.openid_provider import Provider
 from usecases.passwords import Passwords
+from usecases.quotas import Quotas
 from usecases.receipts import Receipts
+from usecases.revocations import Revocations
+from usecases.rights import Standings
 from usecases.ticket_codes import TicketCodes
 from usecases.tokens import Tokens
 
@@ -33,14 +43,25 @@ class Pools:
     engine: Pool
     #: Single events, and the catalog of the booking path.
     events: Pool
-    #: Accounts: register, log in, see oneself, find whom to give a ticket.
+    #: Accounts and sessions: register, sign in, see oneself, find whom to give a ticket.
     sign_in: Pool
     #: What one has: bookings, tickets, waitlist entries.
     own: Pool
-    #: What organizers do to their events.
+    #: What organizers and admins do, and what people are on teams.
     organizers: Pool
     #: Lists of events, which anybody may ask for.
     search: Pool
+    #: Who calls: which keys sign, and what API keys and devices may do.
+    callers: Pool
+
+
+class PasskeySite(NamedTuple):
+    """For which site passkeys are."""
+
+    #: A domain: passkeys are good on it and below it.
+    rp_id: str
+    #: Where pages may use them, as `https://example.org`.
+    origins: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,8 +73,23 @@ class Services:
     watermark: Watermark
     acks: Acks
     catalog: Catalog
+    standings: Standings
     tokens: Tokens
+    revocations: Revocations
+    #: How long a session lasts.
+    session_life: Life
+    keyring: Keyring
+    #: API keys and devices.
+    bearers: Bearers
+    #: How often codes of devices may be tried from one address.
+    enrolments: Buckets
     passwords: Passwords
+    #: Sign-ins under way, by other means than a password.
+    flows: Flows
+    #: Providers that one can sign in by, by their names here.
+    openid: Mapping[str, Provider]
+    #: None while nobody can have a passkey.
+    passkey_site: PasskeySite | None
     ticket_codes: TicketCodes
     #: None while bookings are answered without a receipt.
     receipts: Receipts | None
@@ -63,8 +99,10 @@ class Services:
     #: Below what share of a tier, in percent, it is shorter, and how short it may get, in ms.
     hold_scarce_percent: int
     hold_ttl_min_ms: int
-    #: How often accounts may be made from one address; None for as often as anybody likes.
-    registrations: Buckets | None
+    #: What strangers may try: passwords, and accounts.
+    attempts: Attempts
+    #: How much anybody may ask for.
+    quotas: Quotas
     #: How long an offer lasts, in ms, and how many may wait for one tier.
     offer_ttl_ms: int
     waitlist_entries_max: int

@@ -24,6 +24,7 @@ from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
 from usecases.currencies import DIGITS
 from usecases.denials import invalid
+from usecases.links import language, slug, url
 
 
 class Kind(StrEnum):
@@ -43,6 +44,12 @@ class Kind(StrEnum):
     GATE = "gate"
     #: Code of a currency.
     CURRENCY = "currency"
+    #: A web address, http or https alone.
+    URL = "url"
+    #: How something is named in the address of its page.
+    SLUG = "slug"
+    #: Tag of a language.
+    LANGUAGE = "language"
     #: Named values for machines: kept as they are.
     DATA = "data"
     #: An id or another word that is looked up, or compared with words of ours, as it stands.
@@ -383,6 +390,9 @@ def _cleaner_of(kind: Kind, info: shapes.Type) -> Clean | None:
         Kind.CODE: code,
         Kind.GATE: gate,
         Kind.CURRENCY: currency,
+        Kind.URL: lambda at, given: url(at, given, chars_max=most),
+        Kind.SLUG: slug,
+        Kind.LANGUAGE: language,
     }
     return rules.get(kind)
 

@@ -12,19 +12,24 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import struct
+import time
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from engine.ids import ID_CHARS, TIME_CHARS, ticket_id
 from engine.receipts import signing_seed
+from usecases.tokens import KeysUnknown
 
 FORMAT = 1
 _HEAD = struct.Struct(">B4s17s10sBBH")
 _SIGNATURE_BYTES = 64
+_KEY_ID_BYTES = 4
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 
 
@@ -50,29 +55,40 @@ class TicketCode(NamedTuple):
 
 
 class TicketCodes:
-    """Signs and reads codes with one key."""
+    """Signs codes with one key, and reads those that any of some keys has signed."""
 
     def __init__(self, signing_key: str) -> None:
         """
         Args:
-            signing_key: 32 bytes in base64url, the seed of an Ed25519 key.
+            signing_key: 32 bytes in base64url, the seed of an Ed25519 key; the only one until
+                `use` tells others.
 
         Raises:
             ValueError: it is not that.
         """
-        self._key = Ed25519PrivateKey.from_private_bytes(signing_seed(signing_key))
-        self._public = self._key.public_key()
-        self._key_id = sha256(self._public.public_bytes_raw()).digest()[:4]
+        #: Until when, by the monotonic clock, a key that is not here is known not to be ours.
+        self.fresh_until_s = math.inf
+        self.use([signing_key])
+
+    def use(self, signing_keys: Sequence[str]) -> None:
+        """
+        Sign with the first of these keys from now on, and read what any of them signed.
+
+        Raises:
+            ValueError: one is none.
+        """
+        made = [_private(text) for text in signing_keys]
+        self._key = made[0]
+        self._public = {_key_id(key): key.public_key() for key in made}
+        self._key_id = _key_id(self._key)
 
     @property
-    def key_id(self) -> str:
-        """What names the key in a code, as hex."""
-        return self._key_id.hex()
-
-    @property
-    def public_key(self) -> str:
-        """The 32 bytes that verify a code, in base64url."""
-        return _text(self._public.public_bytes_raw())
+    def public_keys(self) -> dict[str, str]:
+        """The 32 bytes that verify codes, in base64url, by what names the key in them, as hex."""
+        return {
+            key_id.hex(): _text(public.public_bytes_raw())
+            for key_id, public in self._public.items()
+        }
 
     def issue(self, ticket: TicketCode) -> str:
         """Return the code of *ticket*."""
@@ -93,6 +109,8 @@ class TicketCodes:
 
         Raises:
             InvalidCode: it is malformed, or not signed by us.
+
+            KeysUnknown: it is of no key that we know, and there may be others.
         """
         try:
             raw = base64.b64decode(code + "=" * (-len(code) % 4), altchars=b"-_", validate=True)
@@ -103,15 +121,41 @@ class TicketCodes:
             raise InvalidCode("another length or spelling")
         head = raw[: _HEAD.size]
         kind, key_id, booking, event, number, tier_no, version = _HEAD.unpack(head)
-        if kind != FORMAT or key_id != self._key_id:
-            raise InvalidCode("another format or key")
+        if kind != FORMAT:
+            raise InvalidCode("another format")
         try:
-            self._public.verify(raw[_HEAD.size :], head)
+            self._public_key(key_id).verify(raw[_HEAD.size :], head)
         except InvalidSignature as error:
             raise InvalidCode("the signature is wrong") from error
         own = _digits(int.from_bytes(booking, "big"), ID_CHARS)
         tail = _digits(int.from_bytes(event, "big"), ID_CHARS - TIME_CHARS)
         return TicketCode(f"evt_{own[:TIME_CHARS]}{tail}", f"bk_{own}", number, tier_no, version)
+
+    def _public_key(self, key_id: bytes) -> Ed25519PublicKey:
+        found = self._public.get(key_id)
+        if found is None:
+            if time.monotonic() > self.fresh_until_s:
+                raise KeysUnknown
+            raise InvalidCode("of no key of ours")
+        return found
+
+
+def ticket_key_id(signing_key: str) -> str:
+    """Return what names a key in its codes, as hex; `ValueError` if it is none."""
+    return _key_id(_private(signing_key)).hex()
+
+
+def ticket_public_key(signing_key: str) -> bytes:
+    """Return the 32 bytes that verify the codes of a key; `ValueError` if it is none."""
+    return _private(signing_key).public_key().public_bytes_raw()
+
+
+def _private(signing_key: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(signing_seed(signing_key))
+
+
+def _key_id(key: Ed25519PrivateKey) -> bytes:
+    return sha256(key.public_key().public_bytes_raw()).digest()[:_KEY_ID_BYTES]
 
 
 def _text(raw: bytes) -> str:

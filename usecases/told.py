@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from hashlib import blake2b
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from engine.durability import Durability
-from usecases.asked import Money, Scalar
+from usecases.asked import Money, Scalar, TeamRoleName
 
 View = TypeVar("View")
 
@@ -40,9 +40,207 @@ class Me(Told, frozen=True, kw_only=True):
 
     id: str
     email: str
+    #: Whether it is proved that letters to the address come to the caller.
+    email_verified: bool
+    #: Whether a password signs in; who has none may choose one soon after signing in.
+    has_password: bool
     name: str
+    #: BCP 47; null: not told.
+    language: str | None
     role: Literal["user", "staff", "organizer", "admin"]
     created_at: dt.datetime
+
+
+class Session(Told, frozen=True, kw_only=True):
+    """A session that begins, or goes on."""
+
+    session_id: str
+    #: To be sent as `Authorization: Bearer ...`.
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme
+    #: Seconds until it expires.
+    expires_in: int
+    #: Good once, for the next two: `POST /v1/auth/refresh`.
+    refresh_token: str
+    #: Seconds until it expires unless it is used.
+    refresh_expires_in: int
+
+
+class SignedIn(Told, frozen=True, kw_only=True):
+    """Where one is signed in."""
+
+    id: str
+    #: How: `password`, `openid`, `passkey`.
+    method: str
+    #: As the device named itself.
+    device: str
+    opened_at: dt.datetime
+    #: When its refresh token was last exchanged.
+    used_at: dt.datetime
+    expires_at: dt.datetime
+    #: Whether the request is of this one.
+    is_current: bool
+
+
+class Erasure(Told, frozen=True, kw_only=True):
+    """An account that is nobody's any more."""
+
+    id: str
+    #: Live bookings that stay good for whoever has their tickets' codes.
+    bookings_kept: int
+
+
+class NotedAct(Told, frozen=True, kw_only=True):
+    """What one of the staff, an organizer, an admin or an operator did."""
+
+    id: int
+    at: dt.datetime
+    #: Id of an account, or `operator:<name>`.
+    actor: str
+    role: str
+    organizer_id: str | None
+    #: As `event.close`.
+    act: str
+    #: Id of what it was done to.
+    subject: str
+    #: `intended` was noted before the act: another row names it as `intent_id` and says how it
+    #: ended. Without one it was cut off, and the journal says whether it was done.
+    outcome: Literal["intended", "done", "refused", "unknown"]
+    intent_id: int | None
+    before: Any
+    after: Any
+    why: str
+    #: The network that the request came from, the gate, or the operator's machine.
+    origin: str
+    request_id: str
+
+
+class OpenIdProvider(Told, frozen=True, kw_only=True):
+    """A provider that one can sign in by."""
+
+    #: As it stands in addresses here.
+    name: str
+    issuer: str
+
+
+class OpenIdFlow(Told, frozen=True, kw_only=True):
+    """A sign-in by a provider that has begun."""
+
+    #: Keep it where the page that the provider leads back to finds it, and nobody else.
+    flow: str
+    #: Where to send the person.
+    authorization_url: str
+    #: Seconds until it is over.
+    expires_in: int
+
+
+class Identity(Told, frozen=True, kw_only=True):
+    """Who the caller is at a provider."""
+
+    id: str
+    #: Null if one cannot sign in by it any more.
+    provider: str | None
+    issuer: str
+    #: As the provider told it; null if it did not.
+    email: str | None
+    created_at: dt.datetime
+    used_at: dt.datetime
+
+
+class Passkey(Told, frozen=True, kw_only=True):
+    """A passkey of the caller."""
+
+    id: str
+    name: str
+    #: Whether its maker keeps copies of it elsewhere.
+    is_synced: bool
+    created_at: dt.datetime
+    #: Null until it is first used.
+    used_at: dt.datetime | None
+
+
+class PasskeyRequest(Told, frozen=True, kw_only=True, rename="camel"):
+    """For `navigator.credentials.get`, by `parseRequestOptionsFromJSON`."""
+
+    #: 32 bytes in base64url, as all bytes here.
+    challenge: str
+    rp_id: str
+    #: In ms.
+    timeout: int
+    user_verification: Literal["required"] = "required"
+
+
+class PasskeyRp(Told, frozen=True, kw_only=True):
+    """For which site a passkey is."""
+
+    id: str
+    name: str
+
+
+class PasskeyUser(Told, frozen=True, kw_only=True, rename="camel"):
+    """For whom a passkey is."""
+
+    id: str
+    name: str
+    display_name: str
+
+
+class PasskeyAlgorithm(Told, frozen=True, kw_only=True):
+    """A kind of signature that is taken."""
+
+    type: Literal["public-key"] = "public-key"
+    #: In COSE's numbers.
+    alg: int
+
+
+class PasskeyDescriptor(Told, frozen=True, kw_only=True):
+    """A passkey that is there already."""
+
+    type: Literal["public-key"] = "public-key"
+    id: str
+    transports: list[str]
+
+
+class PasskeySelection(Told, frozen=True, kw_only=True, rename="camel"):
+    """What the device must be able to do."""
+
+    resident_key: Literal["required"] = "required"
+    require_resident_key: bool = True
+    user_verification: Literal["required"] = "required"
+
+
+class PasskeyCreation(Told, frozen=True, kw_only=True, rename="camel"):
+    """For `navigator.credentials.create`, by `parseCreationOptionsFromJSON`."""
+
+    challenge: str
+    rp: PasskeyRp
+    user: PasskeyUser
+    pub_key_cred_params: list[PasskeyAlgorithm]
+    exclude_credentials: list[PasskeyDescriptor]
+    authenticator_selection: PasskeySelection = PasskeySelection()
+    attestation: Literal["none"] = "none"
+    #: In ms.
+    timeout: int
+
+
+class PasskeyFlow(Told, frozen=True, kw_only=True):
+    """A sign-in by a passkey that has begun."""
+
+    #: To be brought back with what the passkey signs.
+    flow: str
+    options: PasskeyRequest
+    #: Seconds until it is over.
+    expires_in: int
+
+
+class NewPasskeyFlow(Told, frozen=True, kw_only=True):
+    """The making of a passkey that has begun."""
+
+    #: To be brought back with the passkey.
+    flow: str
+    options: PasskeyCreation
+    #: Seconds until it is over.
+    expires_in: int
 
 
 class Tier(Told, frozen=True, kw_only=True):
@@ -73,9 +271,20 @@ class Event(Told, frozen=True, kw_only=True):
     description: str
     category: str
     venue: str
+    #: Never empty: after the name if the event has none of its own.
+    slug: str
+    summary: str
+    image: str
+    image_alt: str
+    address: str
+    place: str
+    access_notes: str
+    #: Tags of BCP 47.
+    languages: list[str]
     timezone: str
     starts_at: dt.datetime
     ends_at: dt.datetime
+    doors_at: dt.datetime | None
     sale_opens_at: dt.datetime
     sale_closes_at: dt.datetime
     max_per_user: int
@@ -90,6 +299,34 @@ class Event(Told, frozen=True, kw_only=True):
     #: Null: a hundredth of the time until the sale ends, 24 hours at most, 15 minutes at least.
     offer_ttl_s: int | None
     tiers: list[Tier]
+
+
+class RowProblem(Told, frozen=True, kw_only=True):
+    """What is wrong with one row of an import."""
+
+    #: From 1: of a table the line as spreadsheets number it, else the object.
+    row: int
+    #: As the file names it; empty if it is the whole row.
+    field: str
+    detail: str
+    #: Whether the row is not taken; else the event is, without what is named.
+    is_refused: bool
+
+
+class Imported(Told, frozen=True, kw_only=True):
+    """What became of the rows of an import, or would become of them."""
+
+    is_dry_run: bool
+    #: Rows of the file, and events in them; what is none (a place, an organizer) is passed over.
+    rows: int
+    events: int
+    #: Drafts that were made; events that the source has changed; that were there as they are.
+    made: int
+    changed: int
+    unchanged: int
+    #: Rows that were not taken, and why.
+    refused: int
+    problems: list[RowProblem]
 
 
 def edition(event: Event) -> str:
@@ -217,11 +454,115 @@ class Scanned(_Shown, frozen=True, kw_only=True):
     scanned_at: dt.datetime | None
 
 
-class Transferred(Told, frozen=True, kw_only=True):
-    """A ticket that was given away."""
+class Gift(Told, frozen=True, kw_only=True):
+    """A ticket that waits for who has proved an address; until then it is its giver's."""
 
     id: str
-    transferred_at: dt.datetime
+    ticket_id: str
+    event_id: str
+    event_name: str
+    starts_at: dt.datetime
+    #: IANA name of the venue's zone.
+    timezone: str
+    venue: str
+    #: Whether the caller gives it, or is offered it.
+    direction: Literal["given", "offered"]
+    #: That it waits for.
+    email: str
+    #: Null of one's own.
+    giver_name: str | None
+    made_at: dt.datetime
+    expires_at: dt.datetime
+
+
+class ListedTicket(Told, frozen=True, kw_only=True):
+    """A ticket of an event as its gates must know it; nothing of whose it is."""
+
+    id: str
+    booking_id: str
+    tier_id: str
+    #: Null where the tier has no seats.
+    seat_id: str | None
+    #: Of its code: one with a lower version was given away, and lets nobody in.
+    version: int
+    status: Literal["valid", "checked_in", "cancelled"]
+    checked_in_at: dt.datetime | None
+    gate: str | None
+
+
+class EventOrder(Told, frozen=True, kw_only=True):
+    """A booking of an event, as its organizer sees it."""
+
+    #: Who booked: an account, or an API key.
+    user_id: str
+    booking: Booking
+
+
+class ApiKey(Told, frozen=True, kw_only=True):
+    """An API key, without what is secret of it."""
+
+    id: str
+    organizer_id: str
+    name: str
+    #: How the key begins, by which it is known again.
+    prefix: str
+    scopes: list[str]
+    #: The account that made it, and without which it may do nothing.
+    made_by: str
+    created_at: dt.datetime
+    expires_at: dt.datetime | None
+    #: To the minute.
+    last_used_at: dt.datetime | None
+    revoked_at: dt.datetime | None
+
+
+class ApiKeyMade(Told, frozen=True, kw_only=True):
+    """A new API key; the key itself is told this once."""
+
+    key: str
+    api_key: ApiKey
+
+
+class Device(Told, frozen=True, kw_only=True):
+    """A device at a gate; it is good until a day after its event."""
+
+    id: str
+    event_id: str
+    gate: str
+    #: `announced`: its code has not been used.
+    status: Literal["announced", "enrolled", "revoked"]
+    made_by: str
+    created_at: dt.datetime
+    enrolled_at: dt.datetime | None
+    #: To the minute.
+    last_used_at: dt.datetime | None
+    revoked_at: dt.datetime | None
+
+
+class DeviceMade(Told, frozen=True, kw_only=True):
+    """A device that was announced; its code is told this once, and good once."""
+
+    code: str
+    code_expires_at: dt.datetime
+    device: Device
+
+
+class DeviceEnrolled(Told, frozen=True, kw_only=True):
+    """A device that is enrolled; its token is told this once."""
+
+    token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme
+    device: Device
+
+
+class Transferred(Told, frozen=True, kw_only=True):
+    """A ticket that was given away, or is offered."""
+
+    id: str
+    #: Null while it waits.
+    transferred_at: dt.datetime | None
+    #: Of a ticket that was offered to an address.
+    gift: Gift | None = None
 
 
 class Cancellation(Told, frozen=True, kw_only=True):
@@ -344,3 +685,72 @@ class WaitlistEntry(Told, frozen=True, kw_only=True):
     booking_status: Literal["confirmed", "cancelled"] | None = None
     #: Place in the shard's journal.
     seq: int
+
+
+class Organizer(Told, frozen=True, kw_only=True):
+    """Who makes events."""
+
+    id: str
+    name: str
+    created_at: dt.datetime
+    #: The caller's place on the team; null if they are not on it.
+    role: TeamRoleName | None
+    #: Events that the place is for; null: all.
+    event_ids: list[str] | None
+
+
+class Organizers(Told, frozen=True, kw_only=True):
+    """The organizers on whose teams one is."""
+
+    data: list[Organizer]
+
+
+class Member(Told, frozen=True, kw_only=True):
+    """Somebody on a team."""
+
+    user_id: str
+    email: str
+    name: str
+    role: TeamRoleName
+    event_ids: list[str] | None
+    added_at: dt.datetime
+
+
+class Invitation(Told, frozen=True, kw_only=True):
+    """An address that is asked to join a team."""
+
+    id: str
+    organizer_id: str
+    organizer_name: str
+    email: str
+    role: TeamRoleName
+    event_ids: list[str] | None
+    created_at: dt.datetime
+    expires_at: dt.datetime
+
+
+class Invitations(Told, frozen=True, kw_only=True):
+    """Open invitations to one's own address."""
+
+    data: list[Invitation]
+
+
+class Membership(Told, frozen=True, kw_only=True):
+    """A team that an account is on."""
+
+    organizer_id: str
+    role: TeamRoleName
+    event_ids: list[str] | None
+
+
+class Account(Told, frozen=True, kw_only=True):
+    """An account as admins see it; `teams` where it is read alone."""
+
+    id: str
+    email: str
+    name: str
+    role: Literal["user", "staff", "organizer", "admin"]
+    created_at: dt.datetime
+    disabled_at: dt.datetime | None
+    email_verified_at: dt.datetime | None
+    teams: list[Membership]

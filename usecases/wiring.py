@@ -28,25 +28,36 @@ from engine.redis_client import connect
 from engine.redo import Horizon, Redo, RedoBuffer
 from engine.replicas import ROUND_MS, GroupWaiter
 from engine.watcher import ReadShards
-from store import journal, redo, reigns
-from store.notices import Notices
+from store import journal, redo, reigns, revocations
+from store.notices import REIGNS, REVOCATIONS, Notices
 from store.pool import Database, Pool, create_pool
+from store.sessions import Life
 from store.watermark import Watermark
-from usecases import metrics
+from usecases import metrics, rights
 from usecases.acks import Acks
-from usecases.buckets import Buckets
+from usecases.attempts import REGISTRATIONS, REQUESTS, SIGN_IN, Attempts
+from usecases.bearers import Bearers
+from usecases.buckets import Buckets, Rate
 from usecases.catalog import Catalog
+from usecases.keyring import Keyring
+from usecases.openid_provider import Provider, Registration
+from usecases.outside import Fetch, nobody
 from usecases.passwords import Passwords
 from usecases.present import is_loaded
-from usecases.receipts import Receipts
-from usecases.services import Pools, Services
-from usecases.ticket_codes import TicketCodes
-from usecases.tokens import Tokens
+from usecases.quotas import Quotas
+from usecases.revocations import Revocations
+from usecases.sealing import Sealing
+from usecases.services import PasskeySite, Pools, Services
 
 log = structlog.get_logger()
 
 #: Connections for what selling and recovery stand on: short statements, one at a time each.
 ENGINE_CONNECTIONS_MAX = 3
+#: Connections for who calls: short statements as well.
+CALLERS_CONNECTIONS_MAX = 2
+#: Codes of devices that may be tried from one address, and the time in which they come back.
+ENROLMENTS_MAX = 200
+ENROLMENTS_WINDOW_MS = 600_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +69,8 @@ class Options:
     jwt_secret: str
     ticket_signing_key: str
     access_token_ttl_s: int
+    session_idle_s: int
+    session_life_max_s: int
     password_hashes_max: int
     passwords_waiting_max: int
     redis_timeout_ms: int
@@ -85,6 +98,12 @@ class Options:
     holds_per_address_max: int
     registration_limit_attempts: int
     registration_limit_window_ms: int
+    sign_in_limit_failures: int
+    sign_in_limit_failures_of_all: int
+    sign_in_limit_window_ms: int
+    request_limit_attempts: int
+    request_limit_staff_attempts: int
+    request_limit_window_ms: int
     offer_ttl_ms: int
     waitlist_entries_max: int
     drain_timeout_s: int
@@ -94,15 +113,89 @@ class Options:
     redo_records_max: int
     redo_bytes_max: int
     receipts: Literal["on", "off"]
+    #: Issuer, id and secret as a client of each provider that one can sign in by, by its name here.
+    openid_providers: Mapping[str, tuple[str, str, str]]
+    openid_redirect_url: str
+    #: Empty: nobody can have a passkey.
+    passkey_rp_id: str
+    passkey_origins: tuple[str, ...]
+    admin_passkeys: Literal["optional", "required"]
 
 
 @contextlib.asynccontextmanager
-async def opened(options: Options) -> AsyncIterator[Services]:
-    """Open what use cases work with, and close it again; the servers may be away."""
+async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Services]:
+    """
+    Open what use cases work with, and close it again; the servers may be away.
+
+    Args:
+        fetch: Asks servers outside; nobody is asked without it.
+    """
     pools = await _pools(options)
     pool = pools.engine
-    attempts_max, window_ms = options.booking_limit_attempts, options.booking_limit_window_ms
-    engine = Engine(
+    engine = _engine(options, pool)
+    watermark = Watermark(pool)
+    acks = _acks(options, engine, watermark)
+    passwords = _passwords(options)
+    keyring = _keyring(options, pools.callers)
+    standings = rights.Standings(pools.organizers, keyring.tokens.wants_passkey)
+    services = Services(
+        engine=engine,
+        pools=pools,
+        watermark=watermark,
+        acks=acks,
+        catalog=_catalog(pools, engine, standings),
+        standings=standings,
+        tokens=keyring.tokens,
+        keyring=keyring,
+        bearers=Bearers(pools.callers),
+        enrolments=Buckets(Rate("enrolments", ENROLMENTS_MAX, ENROLMENTS_WINDOW_MS)),
+        revocations=_revocations(options, pools, engine),
+        session_life=Life(options.session_idle_s, options.session_life_max_s),
+        passwords=passwords,
+        flows=keyring.flows,
+        openid=_providers(options, fetch),
+        passkey_site=_passkey_site(options),
+        ticket_codes=keyring.ticket_codes,
+        receipts=keyring.receipts,
+        hold_ttl_ms=options.hold_ttl_ms,
+        hold_life_max_ms=options.hold_life_max_ms,
+        hold_scarce_percent=options.hold_scarce_percent,
+        hold_ttl_min_ms=options.hold_ttl_min_ms,
+        attempts=_attempts(pools.sign_in, options),
+        quotas=_quotas(pools.sign_in, options),
+        offer_ttl_ms=options.offer_ttl_ms,
+        waitlist_entries_max=options.waitlist_entries_max,
+        catch_up_timeout_ms=options.catch_up_timeout_ms,
+    )
+    engine.start()
+    await keyring.start()
+    hears = {REIGNS: engine.wake, REVOCATIONS: services.revocations.wake}
+    notices = Notices(options.database_url, hears, timeout_ms=options.database_timeout_ms)
+    notices.start()
+    services.quotas.start()
+    sealing = Sealing(pools.organizers)
+    sealing.start()
+    try:
+        await services.revocations.start()
+        yield services
+    finally:
+        for part in (
+            *(sealing, services.quotas, notices, services.revocations, keyring),
+            *(services.bearers, acks),
+        ):
+            await part.close()
+        await engine.stop(timeout_s=options.drain_timeout_s)
+        passwords.close()
+        for one in (getattr(pools, name) for name in Pools.__slots__):
+            await one.close()
+
+
+def _catalog(pools: Pools, engine: Engine, standings: rights.Standings) -> Catalog:
+    return Catalog(pools.events, partial(is_loaded, engine), partial(rights.sees, standings))
+
+
+def _engine(options: Options, pool: Pool) -> Engine:
+    return Engine(
         {
             name: connect(url, timeout_ms=options.redis_timeout_ms)
             for name, url in options.redis_servers.items()
@@ -115,17 +208,13 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         waiting_max=options.commands_waiting_max,
         durability=options.durability,
         make_redo=redo_maker(pool, options.redo_records_max, options.redo_bytes_max),
-        booking_limit=Limit(attempts_max, window_ms) if attempts_max else None,
-        hold_bounds=Bounds(
-            options.holds_per_person_max,
-            options.holds_per_address_max,
-            options.hold_life_max_ms,
-            options.hold_scarce_percent,
-            options.hold_ttl_min_ms,
-        ),
+        booking_limit=_booking_limit(options),
+        hold_bounds=_hold_bounds(options),
     )
-    watermark = Watermark(pool)
-    acks = Acks(
+
+
+def _acks(options: Options, engine: Engine, watermark: Watermark) -> Acks:
+    return Acks(
         floor=options.durability,
         replicas_min=options.replicas_min,
         timeout_ms=options.durability_timeout_ms,
@@ -133,48 +222,38 @@ async def opened(options: Options) -> AsyncIterator[Services]:
         watermark=watermark,
         waiters=_group_waiters(engine, options),
     )
-    passwords = Passwords(
-        at_once_max=options.password_hashes_max, waiting_max=options.passwords_waiting_max
+
+
+def _hold_bounds(options: Options) -> Bounds:
+    return Bounds(
+        options.holds_per_person_max,
+        options.holds_per_address_max,
+        options.hold_life_max_ms,
+        options.hold_scarce_percent,
+        options.hold_ttl_min_ms,
     )
-    services = Services(
-        engine=engine,
-        pools=pools,
-        watermark=watermark,
-        acks=acks,
-        catalog=Catalog(pools.events, partial(is_loaded, engine)),
-        tokens=Tokens(options.jwt_secret, ttl_s=options.access_token_ttl_s),
-        passwords=passwords,
-        ticket_codes=TicketCodes(options.ticket_signing_key),
-        receipts=Receipts(options.ticket_signing_key) if options.receipts == "on" else None,
-        hold_ttl_ms=options.hold_ttl_ms,
-        hold_life_max_ms=options.hold_life_max_ms,
-        hold_scarce_percent=options.hold_scarce_percent,
-        hold_ttl_min_ms=options.hold_ttl_min_ms,
-        registrations=_registrations(options),
-        offer_ttl_ms=options.offer_ttl_ms,
-        waitlist_entries_max=options.waitlist_entries_max,
-        catch_up_timeout_ms=options.catch_up_timeout_ms,
+
+
+def _keyring(options: Options, pool: Pool) -> Keyring:
+    return Keyring(
+        pool,
+        jwt_secret=options.jwt_secret,
+        ticket_signing_key=options.ticket_signing_key,
+        token_ttl_s=options.access_token_ttl_s,
+        makes_receipts=options.receipts == "on",
+        passkey_roles={"admin"} if options.admin_passkeys == "required" else frozenset(),
     )
-    engine.start()
-    notices = Notices(options.database_url, engine.wake, timeout_ms=options.database_timeout_ms)
-    notices.start()
-    try:
-        yield services
-    finally:
-        await notices.close()
-        await acks.close()
-        await engine.stop(timeout_s=options.drain_timeout_s)
-        passwords.close()
-        for one in (getattr(pools, name) for name in Pools.__slots__):
-            await one.close()
 
 
 async def _pools(options: Options) -> Pools:
     """Return the connections, none of which is open yet."""
 
-    async def make(connections_max: int, timeout_ms: int) -> Pool:
+    async def make(connections_max: int, timeout_ms: int, *, plans_anew: bool = False) -> Pool:
         return await create_pool(
-            options.database_url, connections_max=connections_max, timeout_ms=timeout_ms
+            options.database_url,
+            connections_max=connections_max,
+            timeout_ms=timeout_ms,
+            plans_anew=plans_anew,
         )
 
     return Pools(
@@ -185,13 +264,68 @@ async def _pools(options: Options) -> Pools:
         organizers=await make(
             options.database_organizers_pool_max, options.database_organizers_timeout_ms
         ),
-        search=await make(options.database_search_pool_max, options.database_search_timeout_ms),
+        search=await make(
+            options.database_search_pool_max, options.database_search_timeout_ms, plans_anew=True
+        ),
+        callers=await make(CALLERS_CONNECTIONS_MAX, options.database_sign_in_timeout_ms),
     )
 
 
-def _registrations(options: Options) -> Buckets | None:
-    attempts_max = options.registration_limit_attempts
-    return Buckets(attempts_max, options.registration_limit_window_ms) if attempts_max else None
+def _booking_limit(options: Options) -> Limit | None:
+    attempts_max, window_ms = options.booking_limit_attempts, options.booking_limit_window_ms
+    return Limit(attempts_max, window_ms) if attempts_max else None
+
+
+def _passwords(options: Options) -> Passwords:
+    return Passwords(
+        at_once_max=options.password_hashes_max, waiting_max=options.passwords_waiting_max
+    )
+
+
+def _revocations(options: Options, pools: Pools, engine: Engine) -> Revocations:
+    async def read(xmin: int, age_s: int) -> tuple[int, Sequence[revocations.Over]]:
+        return await revocations.since(pools.engine, xmin, age_s=age_s)
+
+    async def tidy(age_s: int) -> None:
+        await revocations.tidy(pools.sign_in, age_s=age_s)
+
+    return Revocations(read, engine.persisted, tidy, ttl_s=options.access_token_ttl_s)
+
+
+def _attempts(pool: Pool, options: Options) -> Attempts:
+    window_ms = options.sign_in_limit_window_ms
+    return Attempts(
+        pool,
+        sign_in=Rate(SIGN_IN, options.sign_in_limit_failures, window_ms),
+        sign_in_of_all=Rate(SIGN_IN, options.sign_in_limit_failures_of_all, window_ms),
+        registrations=Rate(
+            REGISTRATIONS, options.registration_limit_attempts, options.registration_limit_window_ms
+        ),
+    )
+
+
+def _quotas(pool: Pool, options: Options) -> Quotas:
+    window_ms = options.request_limit_window_ms
+    return Quotas(
+        pool,
+        people=Rate(REQUESTS, options.request_limit_attempts, window_ms),
+        staff=Rate(REQUESTS, options.request_limit_staff_attempts, window_ms),
+    )
+
+
+def _providers(options: Options, fetch: Fetch) -> dict[str, Provider]:
+    return {
+        name: Provider(
+            Registration(name, *own), redirect_url=options.openid_redirect_url, fetch=fetch
+        )
+        for name, own in options.openid_providers.items()
+    }
+
+
+def _passkey_site(options: Options) -> PasskeySite | None:
+    if not options.passkey_rp_id:
+        return None
+    return PasskeySite(options.passkey_rp_id, options.passkey_origins)
 
 
 def redo_maker(pool: Pool, records_max: int, bytes_max: int) -> Callable[[int], RedoBuffer] | None:

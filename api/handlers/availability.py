@@ -5,18 +5,16 @@ from __future__ import annotations
 import time
 
 from aiohttp import web
-from multidict import istr
 
 from api.answers import PERSONAL, PUBLIC, VARY, encode, problem_of
 from api.http import PRINCIPAL, SERVICES, promo_code
 from api.lean import LeanAnswer
-from api.leftovers import LEFTOVERS
+from api.leftovers import LEFTOVERS, wants_news
 from api.problems import Problem
 from usecases import availability
 from usecases.denials import Denied
 from usecases.events import leads
 
-_CACHE_CONTROL = istr("Cache-Control")
 _PRIVATE_LINE, _PUBLIC_LINE = (
     f"Cache-Control: {one['Cache-Control']}\r\nVary: {VARY['Vary']}\r\n"
     for one in (PERSONAL, PUBLIC)
@@ -33,7 +31,7 @@ async def read(request: web.Request) -> web.StreamResponse | Problem:
     """
     event_id, leftovers = request.match_info["event_id"], request.app[LEFTOVERS]
     person, code = request.get(PRINCIPAL), promo_code(request)
-    if not code and not leads(person) and not _wants_news(request):
+    if not code and not leads(person) and not wants_news(request):
         body = leftovers.get(event_id)
         if body is not None:
             return LeanAnswer(200, body, _PUBLIC_LINE)
@@ -46,8 +44,3 @@ async def read(request: web.Request) -> web.StreamResponse | Problem:
         return LeanAnswer(200, body, _PRIVATE_LINE)
     leftovers.keep(event_id, asked_at_s, body)
     return LeanAnswer(200, body, _PUBLIC_LINE)
-
-
-def _wants_news(request: web.Request) -> bool:
-    # Names of directives have no case.
-    return "no-cache" in request.headers.get(_CACHE_CONTROL, "").lower()

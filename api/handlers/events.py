@@ -22,7 +22,7 @@ from api.http import (
 )
 from api.problems import Problem
 from api.schemas import EventPage
-from usecases import drafts, events, told
+from usecases import discovery, drafts, events, told
 from usecases.asked import NewEvent
 from usecases.denials import Denied
 from usecases.services import Services
@@ -52,13 +52,20 @@ async def publish(request: web.Request) -> web.StreamResponse | Problem:
 
 
 async def listing(request: web.Request) -> web.StreamResponse | Problem:
-    """List published events by start; filter by text, category and time."""
-    page = await events.published(
+    """
+    List published events that are not over, by start; filter by text, category, place and time.
+
+    `q` finds words of name, venue, category, place, summary and the beginning of the description,
+    in any script and case, with or without accents. All of them must be there; the last may be the
+    beginning of a word.
+    """
+    page = await discovery.published(
         request.app[SERVICES],
         limit=page_limit(request),
         after=page_start(request, _LONG_AGO),
-        text=query_text(request, "q"),
-        category=query_line(request, "category"),
+        text=query_text(request, "q") or None,
+        category=query_line(request, "category") or None,
+        place=query_line(request, "place") or None,
         starts_from=query_moment(request, "from"),
         starts_before=query_moment(request, "to"),
     )

@@ -1,4 +1,4 @@
-"""Tickets: the key that verifies them, check-in and its undoing, and giving them away."""
+"""Tickets: the key that verifies them, check-in and its undoing, and those from others."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from api.http import PRINCIPAL, SERVICES, optional_key, page_limit, page_start, 
 from api.problems import Problem
 from api.schemas import ScanAnswer, ScanAnswers, TicketKey, TicketKeys, TicketPage
 from usecases import gate, tickets, told
-from usecases.asked import PastScans, Scan, Transfer
+from usecases.asked import PastScans, Scan
 from usecases.denials import Denied, Done
 
 _SCAN = msgspec.json.Decoder(Scan)
 _PAST_SCANS = msgspec.json.Decoder(PastScans)
-_TRANSFER = msgspec.json.Decoder(Transfer)
 _PUBLIC = {"Cache-Control": "public, max-age=300"}
 
 
 async def keys(request: web.Request) -> web.StreamResponse | Problem:
     """Return the keys that verify ticket codes, also without a network."""
     codes = request.app[SERVICES].ticket_codes
-    body = TicketKeys(data=[TicketKey(key_id=codes.key_id, public_key=codes.public_key)])
-    return answer(body, headers=_PUBLIC)
+    found = codes.public_keys.items()
+    data = [TicketKey(key_id=key_id, public_key=public_key) for key_id, public_key in found]
+    return answer(TicketKeys(data=data), headers=_PUBLIC)
 
 
 async def check_in(request: web.Request) -> web.StreamResponse | Problem:
@@ -63,32 +63,6 @@ async def upload(request: web.Request) -> web.StreamResponse | Problem:
     pairs = zip(asked.scans, done, strict=True)
     rows = [_answer_of(past.scan_id, one) for past, one in pairs]
     return answer(ScanAnswers(data=rows), headers=PERSONAL)
-
-
-async def transfer(request: web.Request) -> web.StreamResponse | Problem:
-    """
-    Give a ticket to another person, who must have an account.
-
-    From then on only the new holder sees its code; the old one no longer passes. The event's
-    `transfers` say whether whoever booked it may still cancel it; the place counts against their
-    limit all the same.
-    """
-    asked = await read_body(request, _TRANSFER)
-    ticket_id = request.match_info["ticket_id"]
-    done = await gate.transfer(request.app[SERVICES], request[PRINCIPAL], ticket_id, asked)
-    return answer(done, headers=PERSONAL)
-
-
-async def give_back(request: web.Request) -> web.StreamResponse | Problem:
-    """
-    Give a ticket that one was given back to who booked it. May be repeated.
-
-    It is then theirs as if it had never been given away: only they see its code, and they may
-    cancel it.
-    """
-    ticket_id = request.match_info["ticket_id"]
-    done = await gate.give_back(request.app[SERVICES], request[PRINCIPAL], ticket_id)
-    return answer(done, headers=PERSONAL)
 
 
 async def listing(request: web.Request) -> web.StreamResponse | Problem:

@@ -1,4 +1,4 @@
-"""Receipts: the key that verifies them."""
+"""Receipts: the keys that verify them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from api.schemas import ReceiptKey, ReceiptKeys
 
 
 async def keys(request: web.Request) -> web.StreamResponse | Problem:
-    """Tell the key that verifies receipts; none while the server makes none."""
+    """Tell the keys that verify receipts; none while the server makes none."""
     receipts = request.app[SERVICES].receipts
-    found = [] if receipts is None else [receipts]
-    data = [ReceiptKey(key_id=one.key_id, public_key=one.public_key) for one in found]
-    return answer(ReceiptKeys(data=data), headers={"Cache-Control": "public, max-age=3600"})
+    found = {} if receipts is None else receipts.public_keys
+    data = [ReceiptKey(key_id=key_id, public_key=key) for key_id, key in found.items()]
+    return answer(ReceiptKeys(data=data), headers={"Cache-Control": "public, max-age=300"})

@@ -4,7 +4,7 @@
 `--only P1,P4` makes some, `--compare FILE` says better, same or worse than an earlier document
 (and ends with 1 if anything is worse), `--quick` tries everything in small. `--against FOLDER`
 measures P1, P2 and P5 of this checkout and of another one in turns. `growth` instead of measures
-makes the page on how costs grow.
+makes the page on how costs grow; `search` (P15) and `import` print what a catalogue takes.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from loadtests.bench import (
     contract,
     crowd,
     growth,
+    intake,
     memory,
     persister,
     rebuild,
@@ -39,6 +40,7 @@ from loadtests.bench import (
     rivals,
     scale,
     script,
+    search,
 )
 from loadtests.bench.compare import compare, has_regressed
 from loadtests.bench.contract import TARGETS, Result
@@ -65,7 +67,8 @@ MEASURES: dict[str, Callable[[Stage], Awaitable[Result]]] = {
 def main() -> None:
     """Read the arguments, measure, report."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("measures", "growth"), default="measures")
+    whats = ("measures", "growth", "search", "import")
+    parser.add_argument("what", nargs="?", choices=whats, default="measures")
     parser.add_argument("--only", default=",".join(TARGETS), help="measures, such as P1,P4")
     parser.add_argument("--quick", action="store_true", help="small and short, for trying")
     parser.add_argument("--compare", type=Path, help="an earlier document to compare with")
@@ -85,6 +88,9 @@ def main() -> None:
     sizes = QUICK if arguments.quick else FULL
     if arguments.what == "growth":
         _grow(sizes)
+    elif arguments.what in {"search", "import"}:
+        bench = search if arguments.what == "search" else intake
+        sys.exit(0 if _run(bench.measure(is_quick=arguments.quick)) else 1)
     elif arguments.against:
         lines = _run(against.measure(sizes, arguments.against, names))
         against.show(lines, arguments.against, _console())

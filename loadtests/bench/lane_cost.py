@@ -20,7 +20,10 @@ from typing import Any, cast
 import uvloop
 from aiohttp import web
 
+from api.addresses import ADDRESSES, Addresses
+from api.admission import ADMISSION, Admission, Work
 from api.app import add_routes
+from api.cors import CORS, Cors
 from api.http import SERVICES
 from api.lane import HOT_ROUTES, LaneRunner, hot_route
 from api.lean import LeanAnswer
@@ -33,11 +36,16 @@ from engine.redis_client import connect
 from engine.scripts import shas
 from loadtests.bench import bare
 from usecases.acks import Acks
+from usecases.buckets import Rate
 from usecases.catalog import Catalog, Known
+from usecases.quotas import Quotas
 from usecases.receipts import Receipts
+from usecases.revocations import Revocations
 from usecases.services import Services
 from usecases.tokens import Principal, Tokens
 
+#: Counted as always, and never reached.
+UNREACHED = Rate("requests", 1_000_000_000, 900_000)
 REQUESTS = 64
 ROUNDS = 300
 EVENT, TIER = new_id("evt"), new_id("tier")
@@ -96,6 +104,19 @@ def stock(_: Sequence[Any]) -> list[Any]:
     return [[b"STOCK", 1, AT_MS, *fields]]
 
 
+def nobody_over(ttl_s: int) -> Revocations:
+    """Return revocations as a process has them: of others, and looked at just now."""
+
+    async def unread(*_: Any) -> Any:
+        raise AssertionError("it never looks")
+
+    known = Revocations(unread, unread, unread, ttl_s=ttl_s)
+    for _ in range(1_000):
+        known.note(new_id("ses"))
+    known.is_shut = False
+    return known
+
+
 def make_app(reply: Reply, tokens: Tokens) -> web.Application:
     """Make the application with all but its stores."""
 
@@ -116,7 +137,7 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
 
     shard.wire.call = call
     shard.wire.open = opened
-    catalog = Catalog(cast("Any", None), cast("Any", None))
+    catalog = Catalog(*cast("tuple[Any, Any, Any]", (None, None, None)))
     catalog._known[EVENT] = Known(  # noqa: SLF001
         0, "org", "EUR", {TIER: 1}, {1: TIER}, {}, time.monotonic()
     )
@@ -128,7 +149,13 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         pools=nothing,
         watermark=nothing,
         catalog=catalog,
+        standings=nothing,
         tokens=tokens,
+        revocations=nobody_over(tokens.ttl_s),
+        session_life=nothing,
+        keyring=nothing,
+        bearers=nothing,
+        enrolments=nothing,
         acks=Acks(
             floor="fsync",
             replicas_min=0,
@@ -138,18 +165,24 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
             waiters={},
         ),
         passwords=nothing,
+        flows=nothing,
+        openid={},
+        passkey_site=None,
         ticket_codes=nothing,
         receipts=Receipts(key),
         hold_ttl_ms=1,
         hold_life_max_ms=1,
         hold_scarce_percent=0,
         hold_ttl_min_ms=1,
-        registrations=None,
+        attempts=nothing,
+        quotas=Quotas(nothing, people=UNREACHED, staff=UNREACHED),
         offer_ttl_ms=1,
         waitlist_entries_max=1,
         catch_up_timeout_ms=1,
     )
     app[LEFTOVERS] = Leftovers(age_ms_max=100)
+    app[ADDRESSES], app[CORS] = Addresses(), Cors()
+    app[ADMISSION] = Admission(dict.fromkeys(Work, 1_000_000))
     add_routes(app)
     return app
 

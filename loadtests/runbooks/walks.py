@@ -315,6 +315,23 @@ async def admin_reset(scene: Scene) -> None:
     await scene.judge()
 
 
+async def admin_add(scene: Scene) -> None:
+    """The new account logs in, and may do what admins do."""
+    email = "operator@evently.localhost"
+    scene.values["EMAIL"] = email
+    await scene.do_next()
+    password = (scene.server.data_path / "admin.password").read_text().strip()
+    words = {"email": email, "password": password}
+    async with aiohttp.ClientSession(scene.server.base_url) as session:
+        async with session.post("/v1/auth/login", json=words) as response:
+            token = (await response.json()).get("access_token")
+        headers = {"Authorization": f"Bearer {token}"}
+        async with session.get("/v1/admin/users", headers=headers) as response:
+            if response.status != 200:
+                raise WalkFailed(f"the new admin gets {response.status}")
+    await scene.judge()
+
+
 @asynccontextmanager
 async def staged(walk: Walk, folder: Path, blocks: list[Block]) -> AsyncIterator[Scene]:
     """Open the scene of a walk, and take all of it down in the end."""
@@ -359,5 +376,6 @@ WALKS = (
     Walk("move", "A shard moves", servers.move, has_own_servers=True),
     Walk("shards-add", "A shard moves", servers.shards_add, has_own_servers=True),
     Walk("server-gone", "A shard moves", servers.server_gone, has_own_servers=True),
+    Walk("admin-add", "There is no admin", admin_add),
     Walk("admin-reset", "The admin's password is lost", admin_reset),
 )

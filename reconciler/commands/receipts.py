@@ -25,9 +25,10 @@ from engine.receipts import InvalidReceipt, derive_key, key_id, verify
 from reconciler.recover.receipts import provider, read_lines
 from reconciler.recover.redeem import Redeemed, redeem_all
 from reconciler.servers import Load, Servers
-from store import redo
+from store import keys, redo
+from store.pool import UNANSWERED, connect
 
-ReadKey = Callable[[], str]
+ReadKeys = Callable[[], Sequence[bytes]]
 
 HONOURED, LEFT, AWAY = 0, 1, 2
 #: What became of receipts, in the words of the last line.
@@ -41,15 +42,14 @@ _COUNTED = {
 }
 
 
-def register(app: typer.Typer, read_signing_key: ReadKey, load: Load) -> None:
+def register(app: typer.Typer, read_own_keys: ReadKeys, load: Load) -> None:
     """
     Add the commands to *app*.
 
     Args:
         load: Reads where the servers are.
 
-        read_signing_key: Returns the key that signs tickets, or empty text; receipts' keys are
-            derived from it.
+        read_own_keys: Returns the public keys of this deployment's receipts, those that are known.
     """
 
     @app.command("verify-receipt")
@@ -63,9 +63,9 @@ def register(app: typer.Typer, read_signing_key: ReadKey, load: Load) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     ) -> None:
         """Verify receipts; exit code 0: all are valid, 1: at least one is not, 2: no key."""
-        keys = public_keys(key or [], read_signing_key)
+        known = public_keys(key or [], read_own_keys)
         texts = sys.stdin if receipt == "-" else [receipt]
-        lines = [_judged(text.strip(), keys) for text in texts if text.strip()]
+        lines = [_judged(text.strip(), known) for text in texts if text.strip()]
         for line in lines:
             sys.stdout.write((json.dumps(line) if as_json else printable(_sentence(line))) + "\n")
         raise typer.Exit(0 if lines and all(line["valid"] for line in lines) else 1)
@@ -86,11 +86,11 @@ def register(app: typer.Typer, read_signing_key: ReadKey, load: Load) -> None:
 
         Exit code 0: all honoured, 1: something is left for people, 2: something to be tried again.
         """
-        raise typer.Exit(redeem_file(load(), file, read_signing_key, as_json=as_json))
+        raise typer.Exit(redeem_file(load(), file, read_own_keys, as_json=as_json))
 
 
 def redeem_file(
-    servers: Servers, path: Path, read_signing_key: ReadKey, *, as_json: bool = False
+    servers: Servers, path: Path, read_own_keys: ReadKeys, *, as_json: bool = False
 ) -> int:
     """
     Redeem the receipts of a file, and say of each what became of it.
@@ -101,7 +101,7 @@ def redeem_file(
     Raises:
         typer.BadParameter: the file cannot be read, or there is no key.
     """
-    keys = public_keys([], read_signing_key)
+    known = public_keys([], read_own_keys)
     counts: Counter[str] = Counter()
 
     def tell(one: Redeemed) -> None:
@@ -111,7 +111,7 @@ def redeem_file(
         typer.echo(json.dumps(one._asdict()) if as_json else printable(text))
 
     async def run() -> None:
-        async for one in redeem_all(servers, read_lines(path, keys)):
+        async for one in redeem_all(servers, read_lines(path, known)):
             tell(one)
 
     asyncio.run(run())
@@ -123,21 +123,21 @@ def redeem_file(
     return HONOURED if counts.total() == counts["there"] + counts["booked"] else LEFT
 
 
-def read(path: Path, read_signing_key: ReadKey) -> Callable[[int], Awaitable[Sequence[redo.Row]]]:
+def read(path: Path, read_own_keys: ReadKeys) -> Callable[[int], Awaitable[Sequence[redo.Row]]]:
     """
     Read a file of receipts for a recovery; what is not taken is told when they are redeemed.
 
     Raises:
         typer.BadParameter: the file cannot be read, or there is no key.
     """
-    keys = public_keys([], read_signing_key)
+    known = public_keys([], read_own_keys)
     try:
-        return provider(path, keys, lambda _number, _why: None)
+        return provider(path, known, lambda _number, _why: None)
     except OSError as error:
         raise typer.BadParameter(f"cannot read the receipts: {error}") from error
 
 
-def public_keys(texts: Sequence[str], read_signing_key: ReadKey) -> dict[bytes, bytes]:
+def public_keys(texts: Sequence[str], read_own_keys: ReadKeys) -> dict[bytes, bytes]:
     """
     Return the keys to verify by, by what names them: those given, else this deployment's own.
 
@@ -154,13 +154,40 @@ def public_keys(texts: Sequence[str], read_signing_key: ReadKey) -> dict[bytes, 
             raise typer.BadParameter(f"{text!r} is not 32 bytes in base64url")
         found.append(raw)
     if not found:
-        signing_key = read_signing_key()
-        if not signing_key:
+        found += read_own_keys()
+        if not found:
             raise typer.BadParameter(
                 "no key: give --key, set EVENTLY_TICKET_SIGNING_KEY, or start `evently up`"
             )
-        found.append(derive_key(signing_key).public_key().public_bytes_raw())
     return {key_id(raw): raw for raw in found}
+
+
+def own_keys(ticket_signing_key: str, database_url: str, timeout_ms: int) -> list[bytes]:
+    """
+    Return the public keys of a deployment's receipts: the setting's, and those made since.
+
+    Args:
+        database_url: Where the others are told; empty if that is not known.
+    """
+    found: dict[bytes, bool] = {}
+    if ticket_signing_key:
+        found[derive_key(ticket_signing_key).public_key().public_bytes_raw()] = True
+    if database_url:
+        try:
+            # That of the setting as well, which may have been retired.
+            found |= asyncio.run(_told_keys(database_url, timeout_ms))
+        except UNANSWERED as error:
+            text = f"PostgreSQL does not tell which keys were made since: {error}"
+            typer.echo(printable(text), err=True)
+    return [key for key, counts in found.items() if counts]
+
+
+async def _told_keys(database_url: str, timeout_ms: int) -> dict[bytes, bool]:
+    connection = await connect(database_url, timeout_ms=timeout_ms)
+    try:
+        return await keys.receipt_keys(connection)
+    finally:
+        await connection.close(timeout=timeout_ms / 1000)
 
 
 def _judged(text: str, keys: dict[bytes, bytes]) -> dict[str, Any]:

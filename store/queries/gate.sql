@@ -65,24 +65,36 @@ WHERE events.id = new.id;
 SELECT pg_advisory_xact_lock(1163282297, hashtext($1));
 
 -- change_event --
--- An organizer's change of what is PostgreSQL's own; of a draft alone ($7) the sale's end as well.
+-- An organizer's change of what is PostgreSQL's own; of a draft alone ($3) the sale's end as well.
 UPDATE events
 SET version = version + 1,
-    name = coalesce($2, name), description = coalesce($3, description),
-    category = coalesce($4, category), venue = coalesce($5, venue),
-    sale_closes_at = coalesce($6, sale_closes_at)
-WHERE id = $1 AND (NOT $7::boolean OR (status = 'draft' AND publishing_at IS NULL))
+    sale_closes_at = coalesce($2, sale_closes_at),
+    doors_at = CASE WHEN $4 THEN $5 ELSE doors_at END,
+    name = coalesce($6, name), description = coalesce($7, description),
+    category = coalesce($8, category), venue = coalesce($9, venue), slug = coalesce($10, slug),
+    summary = coalesce($11, summary), image = coalesce($12, image),
+    image_alt = coalesce($13, image_alt), address = coalesce($14, address),
+    place = coalesce($15, place), access_notes = coalesce($16, access_notes),
+    languages = coalesce($17, languages)
+WHERE id = $1 AND organizer_id = $18
+  AND (NOT $3::boolean OR (status = 'draft' AND publishing_at IS NULL))
 RETURNING version;
+
+-- move_draft --
+UPDATE events
+SET timezone = $2, starts_at = $3, ends_at = $4, doors_at = $5, sale_opens_at = $6,
+    sale_closes_at = $7
+WHERE id = $1 AND organizer_id = $8 AND status = 'draft' AND publishing_at IS NULL;
 
 -- change_draft_tiers --
 UPDATE tiers SET capacity = new.capacity
 FROM unnest($2::smallint[], $3::integer[]) AS new (tier_no, capacity)
-WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no;
+WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no AND tiers.organizer_id = $4;
 
 -- begin_publishing --
 -- Waits for a change of the draft that is under way; none begins afterwards.
 UPDATE events SET publishing_at = now()
-WHERE id = $1 AND status = 'draft' AND publishing_at IS NULL;
+WHERE id = $1 AND organizer_id = $2 AND status = 'draft' AND publishing_at IS NULL;
 
 -- restate_event --
 -- The rows of a sale as its records have it; for repairs.
@@ -120,6 +132,18 @@ SELECT tickets.event_id, tickets.id, tickets.booking_id, tickets.tier_no, ticket
 FROM tickets JOIN bookings
     ON bookings.event_id = tickets.event_id AND bookings.id = tickets.booking_id
 WHERE (tickets.event_id, tickets.booking_id) IN (SELECT * FROM unnest($1::text[], $2::text[]));
+
+-- tickets_of_event --
+-- One page by id: all tickets of an event, or those alone that something may have become of.
+SELECT tickets.event_id, tickets.id, tickets.booking_id, tickets.tier_no, tickets.status,
+       tickets.version, tickets.holder_id, tickets.changed_at, tickets.gate, tickets.changed_by,
+       tickets.seat_id, bookings.user_id AS owner_id, bookings.status::text AS booking_status,
+       bookings.cuts
+FROM tickets JOIN bookings
+    ON bookings.event_id = tickets.event_id AND bookings.id = tickets.booking_id
+WHERE tickets.event_id = $1 AND tickets.id > $2
+  AND (NOT $4::boolean OR tickets.seq IS NOT NULL OR bookings.version > 1)
+ORDER BY tickets.id LIMIT $3;
 
 -- tickets_held_by --
 -- One page of tickets of others' bookings that a person has, the latest changed first, continuing

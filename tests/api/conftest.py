@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -21,12 +22,17 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from redis.asyncio import Redis
 
+from api.admission import Work
 from api.app import create_app
+from engine.engine import Engine
 from engine.redis_client import connect
+from engine.shard import Shard
 from evently.embedded import PostgresServer, ValkeyServer
 from persister import persister
 from store import redo, roles
 from store.pool import create_pool
+from tests.api.authenticator import ORIGIN, RP_ID
+from tests.api.provider import TwistedProvider
 from tests.api.world import (
     JWT_SECRET,
     SHARD,
@@ -39,7 +45,7 @@ from tests.api.world import (
 )
 from tests.conftest import PASSWORDS, TIMEOUT_MS, role_url
 from tests.store.databases import let_roles_in, migrated_database
-from usecases.wiring import Options
+from usecases.wiring import Options, reign_reader
 
 #: Long, so that no journal is trimmed within a test.
 RETENTION_S = 86_400
@@ -122,6 +128,8 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         jwt_secret=JWT_SECRET,
         ticket_signing_key=TICKET_SIGNING_KEY,
         access_token_ttl_s=3600,
+        session_idle_s=86_400,
+        session_life_max_s=864_000,
         password_hashes_max=2,
         passwords_waiting_max=64,
         redis_timeout_ms=TIMEOUT_MS,
@@ -146,6 +154,13 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         holds_per_address_max=0,
         registration_limit_attempts=0,
         registration_limit_window_ms=3_600_000,
+        # Counted as always, and out of reach.
+        sign_in_limit_failures=100_000,
+        sign_in_limit_failures_of_all=100_000,
+        sign_in_limit_window_ms=900_000,
+        request_limit_attempts=1_000_000,
+        request_limit_staff_attempts=1_000_000,
+        request_limit_window_ms=900_000,
         offer_ttl_ms=60_000,
         waitlist_entries_max=1_000,
         booking_limit_attempts=0,
@@ -158,6 +173,11 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         redo_records_max=20_000,
         redo_bytes_max=32 * 1024 * 1024,
         receipts="on",
+        openid_providers={},
+        openid_redirect_url="https://tickets.example/sign-in",
+        passkey_rp_id=RP_ID,
+        passkey_origins=(ORIGIN,),
+        admin_passkeys="optional",
     )
 
 
@@ -168,6 +188,8 @@ def make_app(options: Options, **changes: Any) -> web.Application:
         "availability_age_ms_max": 0,
         "trusted_proxies": (),
         "cors_origins": (),
+        "openid_hosts": (),
+        "under_way_max": dict.fromkeys(Work, 1_000),
     }
     app_options |= {name: changes.pop(name) for name in app_options.keys() & changes}
     return create_app(replace(options, **changes), **app_options)
@@ -205,6 +227,17 @@ def serve(world: World, options: Options) -> Serve:
 
 
 @pytest.fixture
+async def provider() -> AsyncIterator[TwistedProvider]:
+    """Run a provider that knows somebody with a verified address."""
+    provider = TwistedProvider()
+    own = secrets.token_hex(8)
+    provider.claims = {"sub": own, "email": f"{own}@example.org", "email_verified": True}
+    await provider.start()
+    yield provider
+    await provider.stop()
+
+
+@pytest.fixture
 async def event(world: World) -> Event:
     """Publish an event with two tiers of 100 places."""
     return await world.event(100, 100)
@@ -226,3 +259,15 @@ def boss(world: World, event: Event) -> str:
 async def organizer(world: World) -> str:
     """Return the token of an organizer."""
     return await world.organizer()
+
+
+@pytest.fixture
+async def swept(valkey: ValkeyServer, database: asyncpg.Pool) -> AsyncIterator[Shard]:
+    """Return the shard as the sweeper's process has it: its own engine, its own user of Redis."""
+    client = connect(role_url(valkey, "sweeper"), timeout_ms=TIMEOUT_MS)
+    engine = Engine({"0": client}, reign_reader(database), shards=[SHARD])
+    engine.start()
+    while not engine.is_open:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    yield engine.shards[SHARD]
+    await engine.stop(timeout_s=5)

@@ -124,6 +124,7 @@ def running(
         "database_url": f"postgresql://nobody@{NOWHERE}/nothing",
         "jwt_secret": JWT_SECRET,
         "ticket_signing_key": TICKET_SIGNING_KEY,
+        "request_limit_attempts": 1_000_000,
     } | settings
     environ = {name: value for name, value in os.environ.items() if "EVENTLY_" not in name}
     environ |= {f"EVENTLY_{name.upper()}": str(value) for name, value in given.items()}

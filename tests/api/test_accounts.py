@@ -1,18 +1,26 @@
-"""Accounts: registering, logging in, seeing oneself, and what a role may not do."""
+"""Accounts: registering, logging in, seeing and changing oneself, and what a role may not do."""
 
 from __future__ import annotations
 
 import secrets
 from typing import Any
 
+import asyncpg
 import pytest
-from argon2 import Type, extract_parameters
+from argon2 import PasswordHasher, Type, extract_parameters
 
 from store import users
-from tests.api.world import World, check_problem, new_event
+from store.sql import queries, query
+from tests.api.world import Answer, World, check_problem, new_event
 from usecases import passwords
+from usecases.passwords import Passwords
 
 PASSWORD = "a good password"
+#: Statements that signing in and registering send.
+OF_ACCOUNTS = {
+    "user_by_email", "user_by_claim", "user_for_update", "register_user", "put_account_token",
+    "email_is_proved", "is_new_device", "open_session", "insert_account_message",
+}  # fmt: skip
 
 
 def account(**changes: Any) -> dict[str, Any]:
@@ -26,7 +34,10 @@ async def test_register_login_me(world: World) -> None:
     body = account()
     made = await world.call("POST", "/v1/auth/register", json=body)
     assert 201 == made.status
-    assert {"access_token", "token_type", "expires_in"} == set(made.body)
+    assert {
+        "access_token", "token_type", "expires_in", "refresh_token", "refresh_expires_in",
+        "session_id",
+    } == set(made.body)  # fmt: skip
     assert ("Bearer", 3600) == (made.body["token_type"], made.body["expires_in"])
     assert "private, no-store" == made.headers["Cache-Control"]
     login = {"email": body["email"].upper(), "password": PASSWORD}
@@ -38,21 +49,148 @@ async def test_register_login_me(world: World) -> None:
         assert (body["email"], "Ada", "user") == tuple(
             me.body[name] for name in ("email", "name", "role")
         )
-        assert {"id", "email", "name", "role", "created_at"} == set(me.body)
+        assert {
+            "id", "email", "email_verified", "has_password", "name", "language", "role",
+            "created_at",
+        } == set(me.body)  # fmt: skip
+        assert (False, None) == (me.body["email_verified"], me.body["language"])
 
 
-async def test_taken_address(world: World) -> None:
-    """An address has one account, in whatever case it is written."""
+def without_secrets(answer: Answer) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """Return all of an answer that is not drawn anew for each: what a stranger could compare."""
+    drawn = {"date", "x-request-id"}
+    headers = {name: value for name, value in answer.headers.items() if name.lower() not in drawn}
+    body = {name: len(str(value)) for name, value in answer.body.items()}
+    return answer.status, headers, body
+
+
+async def test_s7_register_tells_nothing(world: World) -> None:
+    """S7: a taken address, proved or not, is answered as a free one, and so are later logins."""
+    proved, owned, free = account(), account(), account()
+    for body in (proved, owned):
+        assert 201 == (await world.call("POST", "/v1/auth/register", json=body)).status
+    await world.prove(proved["email"])
+    answers, logins, views = [], [], []
+    for body in (proved, owned, free):
+        stranger = {"email": body["email"].upper(), "password": "another password"}
+        made = await world.call("POST", "/v1/auth/register", json=stranger | {"name": "Eve"})
+        assert 201 == made.status, made.text
+        answers.append(without_secrets(made))
+        logins.append(without_secrets(await world.call("POST", "/v1/auth/login", json=stranger)))
+        token = made.body["access_token"]
+        for verb in ("GET /v1/me", "POST /v1/me/email/verification", "GET /v1/gifts"):
+            method, path = verb.split()
+            seen = await world.call(method, path, token=token)
+            told = {} if seen.body is None else dict(seen.body)
+            told = {name: told[name] for name in told if name not in {"id", "email", "created_at"}}
+            views.append((verb, seen.status, told))
+    assert answers[0] == answers[1] == answers[2]
+    assert logins[0] == logins[1] == logins[2]
+    assert 200 == logins[0][0]
+    assert views[:3] == views[3:6] == views[6:]
+
+
+async def test_s7_register_does_alike_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S7: as many passwords are hashed and as many statements sent, taken or free."""
+    counted: list[list[str]] = []
+    names = {query(name): name for name in queries() if name in OF_ACCOUNTS}
+
+    def count(owner: Any, method: str) -> None:
+        real = getattr(owner, method)
+
+        async def counting(self: Any, text: Any, *words: Any, **more: Any) -> Any:
+            name = getattr(text, "__name__", "") or names.get(text)
+            if name:  # Others in this process send statements as well.
+                counted[-1].append(name)
+            return await real(self, text, *words, **more)
+
+        monkeypatch.setattr(owner, method, counting)
+
     body = account()
     assert 201 == (await world.call("POST", "/v1/auth/register", json=body)).status
+    await world.prove(body["email"])
+    for method in ("execute", "fetch", "fetchrow", "fetchval"):
+        count(asyncpg.Connection, method)
+    count(Passwords, "_in_thread")
+    for path, taken, free in (
+        ("register", account(email=body["email"]), account()),
+        ("password/forgot", {"email": body["email"]}, {"email": account()["email"]}),
+        ("login", {"email": body["email"], "password": "x"}, {"email": "a@b.org", "password": "x"}),
+    ):
+        for sent in (taken, free):
+            counted.append([])
+            await world.call("POST", f"/v1/auth/{path}", json=sent)
+        # A letter is a row more or less, in a transaction that both commit.
+        of_taken, of_free = (
+            [name for name in one if name != "insert_account_message"] for one in counted[-2:]
+        )
+        assert of_taken == of_free
+        assert {"hash", "_verify", "put_account_token"} & set(of_free)
+
+
+async def test_two_accounts_of_an_address(world: World) -> None:
+    """Who registers a taken address has an account of their own, and logs in to that."""
+    first, second = account(name="One"), account(name="Two", password="another password")
+    second["email"] = first["email"]
+    ids: list[str] = []
+    for body in (first, second, first, second):
+        path = "register" if len(ids) < 2 else "login"
+        sent = body if len(ids) < 2 else {name: body[name] for name in ("email", "password")}
+        made = await world.call("POST", f"/v1/auth/{path}", json=sent)
+        me = await world.call("GET", "/v1/me", token=made.body["access_token"])
+        assert body["name"] == me.body["name"]
+        ids.append(me.body["id"])
+    assert ids[:2] == ids[2:]
+    assert ids[0] != ids[1]
+
+
+async def test_change_oneself(world: World) -> None:
+    """Name and language change alone or together; nothing else of an account does."""
+    made = await world.call("POST", "/v1/auth/register", json=account())
+    token = made.body["access_token"]
+    changes: tuple[tuple[dict[str, str], str, str | None], ...] = (
+        ({"name": " Ann "}, "Ann", None),
+        ({"language": "pt-BR"}, "Ann", "pt-BR"),
+        ({}, "Ann", "pt-BR"),
+        ({"name": "Zo\u00eb", "language": "de"}, "Zo\u00eb", "de"),
+    )
+    for change, name, language in changes:
+        told = await world.call("PATCH", "/v1/me", token=token, json=change)
+        assert (200, name, language) == (told.status, told.body["name"], told.body["language"])
     before = await world.state()
-    again = body | {"email": body["email"].upper(), "password": "another password"}
-    answer = await world.call("POST", "/v1/auth/register", json=again)
-    check_problem(answer, 409, "email_taken", "/email")
+    for bad, pointer in (
+        ({"language": "d"}, "/language"),
+        ({"language": "de\nen"}, "/language"),
+        ({"name": ""}, "/name"),
+        ({"email": "a@b.org"}, "/email"),
+        ({"role": "admin"}, "/role"),
+        ({"email_verified": True}, "/email_verified"),
+    ):
+        answer = await world.call("PATCH", "/v1/me", token=token, json=bad)
+        check_problem(answer, 422, "invalid", pointer)
     assert before == await world.state()
 
 
-async def test_wrong_password_and_unknown_address_look_the_same(world: World) -> None:
+async def test_s6_old_hashes_are_made_anew(world: World) -> None:
+    """S6: a login with a hash of weaker parameters leaves one of today's, and ends nothing."""
+    body = account(password="p\u00e4ssw\u00f6rt hier")
+    made = await world.call("POST", "/v1/auth/register", json=body)
+    for typed in (body["password"], "pa\u0308sswo\u0308rt hier"):
+        weak = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(typed)
+        await world.database.execute(
+            "UPDATE users SET password_hash = $2 WHERE email = $1", body["email"], weak
+        )
+        login = {"email": body["email"], "password": typed}
+        assert 200 == (await world.call("POST", "/v1/auth/login", json=login)).status
+        row = await users.by_email(world.database, [body["email"]])
+        assert row is not None
+        assert extract_parameters(row.password_hash).memory_cost >= 19 * 1024
+        assert 200 == (await world.call("POST", "/v1/auth/login", json=login)).status
+    me = await world.call("GET", "/v1/me", token=made.body["access_token"])
+    assert 200 == me.status
+
+
+async def test_s7_wrong_password_and_unknown_address_look_the_same(world: World) -> None:
     """S7: who tries cannot tell which of the two was wrong."""
     body = account()
     await world.call("POST", "/v1/auth/register", json=body)
@@ -92,7 +230,7 @@ async def test_wrong_password_and_unknown_address_look_the_same(world: World) ->
         ({"id": "usr_1"}, "/id"),
     ],
 )
-async def test_bad_account(world: World, change: dict[str, Any], pointer: str) -> None:
+async def test_s10_s18_bad_accounts(world: World, change: dict[str, Any], pointer: str) -> None:
     """S10, S18: an account that cannot be is refused by its field; nobody makes himself admin."""
     before = await world.state()
     answer = await world.call("POST", "/v1/auth/register", json=account(**change))
@@ -100,7 +238,7 @@ async def test_bad_account(world: World, change: dict[str, Any], pointer: str) -
     assert before == await world.state()
 
 
-async def test_password_hashes(world: World) -> None:
+async def test_s6_password_hashes(world: World) -> None:
     """S6: passwords are kept as Argon2id with at least OWASP's parameters, salted each."""
     bodies = [account(), account()]
     for body in bodies:
@@ -123,7 +261,7 @@ async def test_token_of_a_deleted_account(world: World, user: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["user", "staff", "nobody"])
-async def test_role_that_may_not(world: World, role: str) -> None:
+async def test_s9_role_that_may_not(world: World, role: str) -> None:
     """S9: users and staff neither make events nor publish any."""
     draft = await world.draft(await world.organizer(), 5)
     token = world.token(role=role, organizer_id=draft["organizer_id"])

@@ -70,12 +70,12 @@ XFF, FWD = "X-Forwarded-For", "Forwarded"
         ("10.0.0.1", [(XFF, "198.51.100.7" + ", 10.0.0.2" * 40)], "10.0.0.2"),
     ],
 )
-def test_who_is_believed(peer: str, headers: list[tuple[str, str]], client: str) -> None:
+def test_s11_who_is_believed(peer: str, headers: list[tuple[str, str]], client: str) -> None:
     """From right to left, and only while who wrote it is trusted."""
     assert client == told(peer, *headers)
 
 
-def test_an_origin_is_a_keyed_word() -> None:
+def test_s11_an_origin_is_a_keyed_word() -> None:
     """An address is not told; a customer's IPv6 addresses are one; keys differ by deployment."""
     one = Addresses(PROXIES, secret="a")
     words = [one.origin(request((peer, 1))) for peer in ("192.0.2.1", "192.0.2.1", "192.0.2.2")]

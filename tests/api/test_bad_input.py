@@ -139,7 +139,9 @@ def path(event: Event) -> str:
 
 
 @pytest.mark.parametrize("name", BAD_ORDERS)
-async def test_order(world: World, event: Event, user: str, path: str, name: str) -> None:
+async def test_s10_s14_bad_orders(
+    world: World, event: Event, user: str, path: str, name: str
+) -> None:
     """S10, S14: a bad order is refused by its field, and nothing changes."""
     bad = BAD_ORDERS[name]
     text = bad.body if isinstance(bad.body, bytes) else orjson.dumps(bad.body)
@@ -232,7 +234,7 @@ async def test_foreign_booking(world: World, event: Event, user: str) -> None:
         ),
     ],
 )
-async def test_idempotency_key(
+async def test_s27_keys_that_are_none(
     world: World, event: Event, user: str, path: str, key: str | None, code: str
 ) -> None:
     """Without a well-formed key of 1..255 characters nothing is booked."""
@@ -343,7 +345,7 @@ BAD_TOKENS: dict[str, Callable[[], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_TOKENS)
-async def test_token(world: World, event: Event, path: str, name: str) -> None:
+async def test_s1_s2_bad_tokens(world: World, event: Event, path: str, name: str) -> None:
     """S1, S2: a token that is not wholly ours lets nobody in, on no route, and nothing changes."""
     token = BAD_TOKENS[name]()
     body = {"items": [line(event["tiers"][0]["id"])]}
@@ -375,7 +377,7 @@ async def test_authorization_header(world: World, path: str, header: str | None)
 
 
 @pytest.mark.parametrize("given", ["a b", "x" * 65, "<script>", "ü"])
-async def test_request_id_of_the_client(world: World, given: str) -> None:
+async def test_s28_request_id_of_the_client(world: World, given: str) -> None:
     """S28: a request id is taken over only if it is plain; others are replaced."""
     answer = await world.call("GET", "/nope", headers={"X-Request-Id": given})
     check_problem(answer, 404, "not_found")
@@ -389,7 +391,7 @@ async def test_request_id_of_the_client(world: World, given: str) -> None:
     [(b"Authorization: Bearer \xff.\xfe.x", 401), (b"Content-Encoding: gzip", 415)],
     ids=["token that is not UTF-8", "body that is packed"],
 )
-async def test_bytes_that_do_not_decode(
+async def test_s14_bytes_that_do_not_decode(
     world: World, user: str, path: str, headers: bytes, status: int
 ) -> None:
     """S14: what a well-behaved client never sends is the client's fault as well, not ours."""

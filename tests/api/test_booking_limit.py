@@ -9,7 +9,7 @@ from tests.api.world import Event, Serve, World, check_problem
 WINDOW_MS = 86_400_000
 
 
-async def test_limit(world: World, serve: Serve, event: Event, user: str) -> None:
+async def test_s12_booking_limit(world: World, serve: Serve, event: Event, user: str) -> None:
     """Who has used all attempts is told how many there are, and when to come again."""
     async with serve(booking_limit_attempts=2, booking_limit_window_ms=WINDOW_MS) as limited:
         first = await limited.book(event, user, key="k-1")

@@ -160,7 +160,7 @@ async def test_f3_buyers_hang_up(world: World, event: Event) -> None:
     assert [len(buyers), 0] == await sold(world, event)
 
 
-async def test_two_users_with_one_key(world: World, event: Event) -> None:
+async def test_s27_two_users_with_one_key(world: World, event: Event) -> None:
     """S27: a key is its user's own: another with the same key has a booking of his own."""
     answers = [await world.book(event, world.token(), key="same") for _ in range(2)]
     assert [201, 201] == [answer.status for answer in answers]
@@ -169,7 +169,7 @@ async def test_two_users_with_one_key(world: World, event: Event) -> None:
     assert [2, 0] == await sold(world, event)
 
 
-async def test_one_key_for_two_events(world: World, event: Event, user: str) -> None:
+async def test_s27_one_key_for_two_events(world: World, event: Event, user: str) -> None:
     """A key is the event's as well: the path is part of the request."""
     other = await world.event(5)
     answers = [await world.book(one, user, key="same") for one in (event, other)]
@@ -194,7 +194,7 @@ async def test_cancel(world: World, event: Event, user: str) -> None:
     assert {} == await persons(world.redis, SHARD, event["id"])
 
 
-async def test_cancel_storm(world: World, event: Event, user: str) -> None:
+async def test_s31_cancel_storm(world: World, event: Event, user: str) -> None:
     """S31: fifty cancellations at once give the places back once."""
     booking = (await world.book(event, user, (1, 5))).body
     await world.book(event, world.token(), (1, 3))
@@ -255,7 +255,7 @@ async def test_pages(world: World, event: Event, user: str) -> None:
         "after=MjAyNC0wMS0wMVQwMDowMDowMCswMDowMCAA",
     ],
 )
-async def test_bad_page(world: World, user: str, path: str, query: str) -> None:
+async def test_s29_page_that_is_none(world: World, user: str, path: str, query: str) -> None:
     """S29: a page that does not exist is a bad request."""
     answer = await world.call("GET", f"{path}?{query}", token=user)
     check_problem(answer, 422, "invalid", f"/query/{query.partition('=')[0]}")

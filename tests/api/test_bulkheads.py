@@ -118,11 +118,12 @@ async def test_locked_users(world: World, serve: Serve, event: Event) -> None:
 async def slow_search(world: World) -> AsyncIterator[None]:
     """Make every search sleep in PostgreSQL; what writes events does not call this function."""
     text = await world.database.fetchval(
-        "SELECT pg_get_functiondef('search_pattern(text)'::regprocedure)"
+        "SELECT pg_get_functiondef('search_query(text, text, text)'::regprocedure)"
     )
     await world.database.execute(
-        "CREATE OR REPLACE FUNCTION search_pattern(given text) RETURNS text IMMUTABLE "
-        "LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN given; END $$"
+        "CREATE OR REPLACE FUNCTION search_query(given text, category text, place text) "
+        "RETURNS tsquery IMMUTABLE LANGUAGE plpgsql "
+        "AS $$ BEGIN PERFORM pg_sleep(60); RETURN NULL; END $$"
     )
     yield
     await world.database.execute(text)

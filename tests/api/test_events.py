@@ -45,7 +45,7 @@ async def test_create(world: World, organizer: str) -> None:
         assert wished | {"id": tier["id"]} | rules == tier
 
 
-async def test_draft_is_its_organizers_alone(world: World, organizer: str) -> None:
+async def test_s8_draft_is_its_organizers_alone(world: World, organizer: str) -> None:
     """S8: a draft exists for its organizer and for admins, and for nobody else."""
     draft = await world.draft(organizer, 5, category=new_id("evt"))
     path = f"/v1/events/{draft['id']}"

@@ -8,27 +8,23 @@ shows as the 503 or 500 that buyers would get.
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator
+import re
 from typing import Any
 
-import asyncpg
 import pytest
 
 from api.routes import ROUTES
 from engine.emptier import Emptier
-from engine.engine import Engine
 from engine.ids import new_id
-from engine.redis_client import connect
 from engine.shard import Shard
 from engine.sweeper import Sweeper
-from evently.embedded import ValkeyServer
+from tests.api.authenticator import Authenticator
+from tests.api.keepers import keeper
+from tests.api.provider import TwistedProvider
 from tests.api.test_holds import let_pass
 from tests.api.test_seats import seated_event
-from tests.api.world import SHARD, Answer, Event, World, from_now, new_event
-from tests.conftest import TIMEOUT_MS, role_url
-from usecases.wiring import reign_reader
+from tests.api.world import Answer, Event, Serve, World, from_now, new_event
 
 PASSWORD = "correct horse"
 OPEN_TO_ALL = """
@@ -46,29 +42,17 @@ class Walk:
         self.world = world
         self.called: set[tuple[str, str]] = set()
 
-    async def go(self, method: str, path: str, own_id: str = "", **request: Any) -> Answer:
-        """Call the route at *path*, its one parameter filled in; it must succeed."""
-        head, brace, rest = path.partition("{")
-        target = f"{head}{own_id}{rest.partition('}')[2]}" if brace else path
+    async def go(self, method: str, path: str, *own_ids: str, **request: Any) -> Answer:
+        """Call the route at *path*, its parameters filled in by their order; it must succeed."""
+        left = iter(own_ids)
+        target = re.sub(r"\{[a-z_]+\}", lambda _: next(left), path)
         answer = await self.world.call(method, target, **request)
         assert STATUSES[method, path] == answer.status, f"{method} {path}: {answer.text}"
         self.called.add((method, path))
         return answer
 
 
-@pytest.fixture
-async def swept(valkey: ValkeyServer, database: asyncpg.Pool) -> AsyncIterator[Shard]:
-    """Return the shard as the sweeper's process has it: its own engine, its own user of Redis."""
-    client = connect(role_url(valkey, "sweeper"), timeout_ms=TIMEOUT_MS)
-    engine = Engine({"0": client}, reign_reader(database), shards=[SHARD])
-    engine.start()
-    while not engine.is_open:  # noqa: ASYNC110
-        await asyncio.sleep(0)
-    yield engine.shards[SHARD]
-    await engine.stop(timeout_s=5)
-
-
-async def test_f23_every_route_with_the_users_of_redis(world: World) -> None:
+async def test_f23_every_route_with_the_users_of_redis(world: World, serve: Serve) -> None:
     """F23: every route of the table succeeds with the rights that each role has, and no others."""
     walk = Walk(world)
     await look_around(walk)
@@ -84,7 +68,12 @@ async def test_f23_every_route_with_the_users_of_redis(world: World) -> None:
     await wait_in_line(walk, event, buyer, friend)
     await pass_the_gate(walk, event, boss, buyer, friend)
     await sit_down(walk, boss)
+    await make_keys(walk, event)
     await change_and_cancel(walk, event, boss)
+    await keep_a_catalogue(walk)
+    await run_a_team(walk)
+    await sign_in_otherwise(walk, serve)
+    await take_leave(walk)
 
     assert set(STATUSES) == walk.called
 
@@ -100,9 +89,75 @@ async def make_account(walk: Walk) -> str:
     """Register and log in; return the token."""
     person = {"email": f"{new_id('usr')}@example.org", "password": PASSWORD}
     await walk.go("POST", "/v1/auth/register", json=person | {"name": "Ann"})
-    token: str = (await walk.go("POST", "/v1/auth/login", json=person)).body["access_token"]
-    await walk.go("GET", "/v1/me", token=token)
-    return token
+    session = (await walk.go("POST", "/v1/auth/login", json=person)).body
+    sent = {"refresh_token": session["refresh_token"]}
+    session = (await walk.go("POST", "/v1/auth/refresh", json=sent)).body
+    token: str = session["access_token"]
+    await walk.go("PATCH", "/v1/me", token=token, json={"language": "de"})
+    await walk.go("DELETE", "/v1/me/sessions", token=token)
+    [seen] = (await walk.go("GET", "/v1/me/sessions", token=token)).body["data"]
+    assert (session["session_id"], True) == (seen["id"], seen["is_current"])
+    await walk.go("DELETE", "/v1/me/sessions/{id}", seen["id"], token=token)
+    return await change_secrets(walk, person)
+
+
+async def change_secrets(walk: Walk, person: dict[str, Any]) -> str:
+    """Reset and change the password, change the address, prove it; return the token."""
+    world, email = walk.world, person["email"]
+    await walk.go("POST", "/v1/auth/password/forgot", json={"email": email})
+    letter = {"token": await world.letter(email, "account.reset"), "password": "battery staple"}
+    await walk.go("POST", "/v1/auth/password/reset", json=letter)
+    login = {"email": email, "password": "battery staple"}
+    token: str = (await walk.go("POST", "/v1/auth/login", json=login)).body["access_token"]
+    change = {"current_password": "battery staple", "new_password": PASSWORD}
+    token = (await walk.go("POST", "/v1/me/password", token=token, json=change)).body[
+        "access_token"
+    ]
+    await walk.go("POST", "/v1/me/email/verification", token=token)
+    wish = {"email": f"new-{email}", "password": PASSWORD}
+    await walk.go("POST", "/v1/me/email", token=token, json=wish)
+    proof = {"token": await world.letter(wish["email"], "account.email")}
+    await walk.go("POST", "/v1/me/email/verify", token=token, json=proof)
+    await walk.go("POST", "/v1/auth/logout", token=token)
+    return str((await walk.go("POST", "/v1/auth/login", json=wish)).body["access_token"])
+
+
+async def sign_in_otherwise(walk: Walk, serve: Serve) -> None:
+    """Sign in by a provider and by a passkey; name them, take them away."""
+    world, provider, device = walk.world, TwistedProvider(), Authenticator()
+    await provider.start()
+    own = new_id("usr")
+    provider.claims = {"sub": own, "email": f"{own}@example.org", "email_verified": True}
+    try:
+        async with serve(**provider.options()) as walk.world:
+            await walk.go("GET", "/v1/auth/openid")
+            token = ""
+            for room in ("auth/openid", "me/identities"):
+                request = {"token": token} if token else {}
+                provider.claims["sub"] = new_id("usr")
+                begin = await walk.go("POST", f"/v1/{room}/{{provider}}/begin", "mock", **request)
+                back = provider.consent(begin.body["authorization_url"])
+                body = {"flow": begin.body["flow"]} | back
+                path = f"/v1/{room}/{{provider}}/finish"
+                answer = await walk.go("POST", path, "mock", json=body, **request)
+                token = token or answer.body["access_token"]
+            begin = await walk.go("POST", "/v1/me/passkeys/begin", token=token)
+            body = {"flow": begin.body["flow"], "name": "Phone"}
+            body |= {"credential": device.create(begin.body["options"])}
+            made = await walk.go("POST", "/v1/me/passkeys", token=token, json=body)
+            begin = await walk.go("POST", "/v1/auth/passkeys/begin")
+            body = {"flow": begin.body["flow"], "credential": device.get(begin.body["options"])}
+            await walk.go("POST", "/v1/auth/passkeys/finish", json=body)
+            path, own_id = "/v1/me/passkeys/{passkey_id}", made.body["id"]
+            await walk.go("PATCH", path, own_id, token=token, json={"name": "Old phone"})
+            await walk.go("GET", "/v1/me/passkeys", token=token)
+            await walk.go("DELETE", path, own_id, token=token)
+            rows = (await walk.go("GET", "/v1/me/identities", token=token)).body["data"]
+            path = "/v1/me/identities/{identity_id}"
+            await walk.go("DELETE", path, rows[0]["id"], token=token)
+    finally:
+        walk.world = world
+        await provider.stop()
 
 
 def order(event: Event, tier_no: int, quantity: int) -> dict[str, Any]:
@@ -156,11 +211,36 @@ async def pass_the_gate(walk: Walk, event: Event, boss: str, buyer: str, friend:
     [one] = (await walk.go("POST", path, event["id"], token=boss, json=sent)).body["data"]
     assert "checked_in" == one["scanned"]["status"]
     await walk.go("POST", "/v1/tickets/{code}/undo", code, token=boss, json=at)
-    receiver = (await walk.go("GET", "/v1/me", token=friend)).body["id"]
-    path, to = "/v1/tickets/{ticket_id}/transfer", {"user_id": receiver}
+    receiver = (await walk.go("GET", "/v1/me", token=friend)).body
+    path, to = "/v1/tickets/{ticket_id}/transfer", {"email": receiver["email"]}
+    offered = (await walk.go("POST", path, ticket["id"], token=buyer, json=to)).body["gift"]
+    await walk.go("DELETE", "/v1/gifts/{gift_id}", offered["id"], token=friend)
     await walk.go("POST", path, ticket["id"], token=buyer, json=to)
+    [gift] = (await walk.go("GET", "/v1/gifts", token=friend)).body["data"]
+    await walk.go("POST", "/v1/gifts/{gift_id}/accept", gift["id"], token=friend)
     assert 1 == len((await walk.go("GET", "/v1/tickets", token=friend)).body["data"])
     await walk.go("POST", "/v1/tickets/{ticket_id}/return", ticket["id"], token=friend)
+
+
+async def make_keys(walk: Walk, event: Event) -> None:
+    """Make, list and revoke API keys and devices; read what they are made for."""
+    _, keeper_token = await keeper(walk.world, event["organizer_id"])
+    wish = {"name": "n", "scopes": ["orders:read"]}
+    made = await walk.go("POST", "/v1/api-keys", token=keeper_token, json=wish)
+    path = "/v1/events/{event_id}/orders"
+    await walk.go("GET", path, event["id"], token=made.body["key"])
+    await walk.go("GET", "/v1/api-keys", token=keeper_token)
+    own_id = made.body["api_key"]["id"]
+    await walk.go("DELETE", "/v1/api-keys/{key_id}", own_id, token=keeper_token)
+    path = "/v1/events/{event_id}/devices"
+    made = await walk.go("POST", path, event["id"], token=keeper_token, json={"gate": "a"})
+    code = {"code": made.body["code"]}
+    enrolled = await walk.go("POST", "/v1/devices/enroll", json=code)
+    token = enrolled.body["token"]
+    await walk.go("GET", "/v1/events/{event_id}/gate-list", event["id"], token=token)
+    await walk.go("GET", path, event["id"], token=keeper_token)
+    own_id = made.body["device"]["id"]
+    await walk.go("DELETE", "/v1/devices/{device_id}", own_id, token=keeper_token)
 
 
 async def sit_down(walk: Walk, boss: str) -> None:
@@ -191,6 +271,77 @@ async def change_and_cancel(walk: Walk, event: Event, boss: str) -> None:
     cancelled = await walk.go("POST", "/v1/events/{event_id}/cancel", own_id, token=boss)
     assert 0 == cancelled.body["places_left"]
     await walk.go("GET", "/v1/events/{event_id}/cancel", own_id, token=boss)
+
+
+async def keep_a_catalogue(walk: Walk) -> None:
+    """Import, list, copy, repeat, export and delete drafts."""
+    boss = await walk.world.organizer()
+    rows = f"name,starts_at,price,currency,capacity\nShow,{from_now(days=9)},0,EUR,5"
+    sent = {"format": "csv", "text": rows}
+    await walk.go("POST", "/v1/events/import", token=boss, json=sent)
+    house = (await walk.go("GET", "/v1/organizers", token=boss)).body["data"][0]["id"]
+    path = "/v1/organizers/{organizer_id}/events"
+    [draft] = (await walk.go("GET", path, house, token=boss)).body["data"]
+    later = {"starts": [from_now(days=10)]}
+    await walk.go("POST", "/v1/events/{event_id}/series", draft["id"], token=boss, json=later)
+    copy = await walk.go("POST", "/v1/events/{event_id}/duplicate", draft["id"], token=boss)
+    await walk.go("GET", "/v1/events/export", token=boss)
+    await walk.go("DELETE", "/v1/events/{event_id}", copy.body["id"], token=boss)
+
+
+async def run_a_team(walk: Walk) -> None:
+    """Make an organizer and its owner, invite, accept, decline, change, remove, keep out."""
+    admin = walk.world.token(role="admin")
+    own_id, member_id = [
+        (await walk.go("GET", "/v1/me", token=await make_account(walk))).body["id"]
+        for _ in range(2)
+    ]
+    await walk.world.database.execute(
+        "UPDATE users SET email_verified_at = now() WHERE id = ANY ($1)", [own_id, member_id]
+    )
+    owner, member = (walk.world.token(one, version=99) for one in (own_id, member_id))
+    new = {"name": "New House", "owner_id": own_id}
+    made = await walk.go("POST", "/v1/admin/organizers", token=admin, json=new)
+    await walk.go("GET", "/v1/admin/organizers", token=admin)
+    house = made.body["id"]
+    path = "/v1/organizers/{organizer_id}"
+    await walk.go("GET", path, house, token=owner)
+    await walk.go("PATCH", path, house, token=owner, json={"name": "Newer House"})
+    await walk.go("POST", f"{path}/events", house, token=owner, json=new_event(3))
+    await walk.go("GET", f"{path}/events", house, token=owner)
+    address = (await walk.go("GET", "/v1/me", token=member)).body["email"]
+    ends = ("withdraw", "decline", "accept")
+    for end in ends:
+        wish = {"email": address, "role": "box_office"}
+        invited = await walk.go("POST", f"{path}/invitations", house, token=owner, json=wish)
+        await walk.go("GET", f"{path}/invitations", house, token=owner)
+        await walk.go("GET", "/v1/invitations", token=member)
+        if end == "withdraw":
+            one = f"{path}/invitations/{{invitation_id}}"
+            await walk.go("DELETE", one, house, invited.body["id"], token=owner)
+        else:
+            one = f"/v1/invitations/{{invitation_id}}/{end}"
+            await walk.go("POST", one, invited.body["id"], token=member)
+    await walk.go("GET", "/v1/organizers", token=member)
+    await walk.go("GET", f"{path}/members", house, token=owner)
+    one = f"{path}/members/{{user_id}}"
+    await walk.go("PUT", one, house, member_id, token=owner, json={"role": "manager"})
+    await walk.go("DELETE", one, house, member_id, token=owner)
+    await walk.go("GET", "/v1/admin/users", token=admin)
+    one = "/v1/admin/users/{user_id}"
+    await walk.go("GET", one, member_id, token=admin)
+    change = {"role": "staff", "organizer_id": house}
+    await walk.go("PATCH", one, member_id, token=admin, json=change)
+    await walk.go("POST", f"{one}/disable", member_id, token=admin)
+    await walk.go("POST", f"{one}/enable", member_id, token=admin)
+
+
+async def take_leave(walk: Walk) -> None:
+    """Read what is known of oneself, be forgotten; and see as an admin what was done."""
+    token = await make_account(walk)
+    await walk.go("GET", "/v1/me/export", token=token)
+    await walk.go("DELETE", "/v1/me", token=token, json={"password": PASSWORD})
+    await walk.go("GET", "/v1/admin/audit", token=walk.world.token(role="admin"))
 
 
 async def test_f23_sweeper_with_its_user_of_redis(

@@ -8,7 +8,7 @@ import socket
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +43,29 @@ LIMITS: dict[str, Any] = {"head_timeout_s": 1, "body_timeout_s": 1, "idle_timeou
 WAIT_MAX_S = 60.0
 #: So often that the work, which the system counts in hundredths of a second, can be compared.
 TIMES = 100
+#: What a process may grow by for any of this.
+GROWTH_BYTES_MAX = 40_000_000
+
+#: As if it had heard a moment ago which tokens are over: else it would refuse all changes before
+#: it reads what they bring, since there is no PostgreSQL.
+HAS_HEARD = (
+    "from usecases.revocations import Revocations;"
+    " Revocations.is_shut = property(lambda self: False, lambda self, value: None)"
+)
 
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """Run a process with limits as usual."""
-    with running(tmp_path_factory.mktemp("api"), log_level="debug") as made:
+    with running(tmp_path_factory.mktemp("api"), before=HAS_HEARD, log_level="debug") as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """Run a process that waits for nobody."""
-    with running(tmp_path_factory.mktemp("hasty"), log_level="debug", **LIMITS) as made:
+    folder = tmp_path_factory.mktemp("hasty")
+    with running(folder, before=HAS_HEARD, log_level="debug", **LIMITS) as made:
         yield made
 
 
@@ -92,8 +102,8 @@ def check_stays_packed(process: Process, send: Callable[[str], None], encoding: 
 
 @pytest.mark.parametrize("path", [COLD, HOT])
 @pytest.mark.parametrize("encoding", BOMBS)
-def test_never_unpacks(process: Process, bearer: str, path: str, encoding: str) -> None:
-    """S14: a compressed body is 415 and stays packed: it costs what any refusal does, no more."""
+def test_s14_s33_never_unpacks(process: Process, bearer: str, path: str, encoding: str) -> None:
+    """A compressed body is 415 and stays packed: it costs what any refusal does, no more."""
 
     def send(name: str) -> None:
         request = post(path, BOMBS[encoding], f"Content-Encoding: {name}", bearer)
@@ -105,8 +115,8 @@ def test_never_unpacks(process: Process, bearer: str, path: str, encoding: str) 
     check_stays_packed(process, send, encoding)
 
 
-def test_never_unpacks_in_parts(process: Process) -> None:
-    """S14: nor does it if the body comes chunked, or after the answer."""
+def test_s14_s33_never_unpacks_in_parts(process: Process) -> None:
+    """Nor does it if the body comes chunked, or after the answer."""
     bomb = BOMBS["gzip"]
 
     def send(name: str) -> None:
@@ -233,8 +243,8 @@ MALFORMED: dict[str, tuple[bytes, int, str]] = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_malformed(process: Process, name: str) -> None:
-    """S28: what is no good HTTP is a problem like all others, and nothing of it is told or kept."""
+def test_s28_s34_malformed(process: Process, name: str) -> None:
+    """What is no good HTTP is a problem like all others, and nothing of it is told or kept."""
     request, status, code = MALFORMED[name]
     heard = process.ask(request)
     assert (status, "HTTP/1.1") == (heard.status, heard.version), heard.raw
@@ -245,14 +255,14 @@ def test_malformed(process: Process, name: str) -> None:
     assert '"level":"error"' not in process.log()
 
 
-def test_path_that_is_no_text(process: Process) -> None:
+def test_s34_path_that_is_no_text(process: Process) -> None:
     """Bytes of a path that are no text are no failure of ours."""
     heard = process.ask(b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n")
     assert heard.status in {400, 404}
     assert heard.code
 
 
-def test_tokens_stay_out_of_the_log(process: Process) -> None:
+def test_s28_tokens_stay_out_of_the_log(process: Process) -> None:
     """S28: a ticket's code in a path is not logged when what is below fails."""
     staff = Principal("usr_s", "staff", "org_x")
     from tests.api.world import JWT_SECRET  # noqa: PLC0415
@@ -273,7 +283,7 @@ def bearer_of(signed: str) -> str:
     return f"Authorization: Bearer {signed}"
 
 
-def test_hanging_up_is_no_failure(process: Process) -> None:
+def test_s37_hanging_up_is_no_failure(process: Process) -> None:
     """A caller who leaves in mid-body is counted as that, not as a failure of the database."""
     before, failures = counts(process), process.log().count("database_failed")
     head = f"POST {COLD} HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n"
@@ -292,7 +302,7 @@ def test_hanging_up_is_no_failure(process: Process) -> None:
     assert failures == process.log().count("database_failed")
 
 
-def test_database_away_is_a_failure(process: Process) -> None:
+def test_s37_database_away_is_a_failure(process: Process) -> None:
     """What is ours is still told as ours: nobody listens where PostgreSQL should be."""
     body = b'{"email": "a@example.org", "password": "correct horse"}'
     heard = process.ask(post(COLD, body))
@@ -348,15 +358,15 @@ def last_words(made: socket.socket) -> bytes:
         (f"POST {COLD} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode(), 408),
     ],
 )
-def test_who_never_finishes(hasty: Process, sent: bytes, status: int) -> None:
-    """S15: heads and bodies that do not come are not waited for; who has begun is told."""
+def test_s15_who_never_finishes(hasty: Process, sent: bytes, status: int) -> None:
+    """Heads and bodies that do not come are not waited for; who has begun is told."""
     with hasty.connect() as made:
         made.sendall(sent)
         said = last_words(made)
     assert said[:13] == (f"HTTP/1.1 {status} ".encode() if status else b"")
 
 
-def test_who_trickles(hasty: Process) -> None:
+def test_s15_who_trickles(hasty: Process) -> None:
     """A byte now and then keeps no connection: the time is that of the whole head, or body."""
     for head in (b"GET /healthz HTTP/1.1\r\nX: ", post(COLD)[:-4].replace(b": 0", b": 60000")):
         with hasty.connect() as made:
@@ -375,7 +385,7 @@ def test_who_trickles(hasty: Process) -> None:
             assert not is_open
 
 
-def test_idle_connection_ends(hasty: Process, bearer: str) -> None:
+def test_s15_idle_connection_ends(hasty: Process, bearer: str) -> None:
     """After an answer the next request is waited for, hot or not, and no longer than is set."""
     for request in (post("/healthz", method="GET"), post(HOT, b"{}", bearer)):
         with hasty.connect() as made:
@@ -385,8 +395,8 @@ def test_idle_connection_ends(hasty: Process, bearer: str) -> None:
             assert b"" == last_words(made)
 
 
-def test_slow_reader(tmp_path: Path) -> None:
-    """S15: who does not read what it asked for is let go."""
+def test_s15_slow_reader(tmp_path: Path) -> None:
+    """Who does not read what it asked for is let go."""
     with (
         running(
             tmp_path,
@@ -406,14 +416,79 @@ def test_slow_reader(tmp_path: Path) -> None:
             time.sleep(0.2)
 
 
+def rss_bytes(process: Process) -> int:
+    """Return the memory that the process has."""
+    return int(psutil.Process(process.child.pid).memory_info().rss)
+
+
+def test_s15_five_hundred_who_drip(hasty: Process) -> None:
+    """Five hundred heads of a byte now and then are let go; all others are served meanwhile."""
+    before = rss_bytes(hasty)
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(hasty.connect()) for _ in range(500)]
+        for one in sockets:
+            one.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+        end_s, is_gone = time.monotonic() + WAIT_MAX_S, False
+        while not is_gone:
+            assert time.monotonic() < end_s
+            assert 200 == hasty.ask(post("/healthz", method="GET")).status
+            for one in sockets:
+                try:
+                    one.send(b"x")
+                except OSError:
+                    continue
+            is_gone = not callers(hasty)
+            time.sleep(0.1)
+    assert rss_bytes(hasty) - before < GROWTH_BYTES_MAX
+
+
+def test_s15_memory_of_slow_readers(tmp_path: Path) -> None:
+    """Who asks for much and reads nothing costs what a connection may hold, however much it is."""
+    with running(tmp_path, head_timeout_s=60) as made, ExitStack() as stack:
+        made.ask(post("/openapi.json", method="GET"))
+        before = rss_bytes(made)
+        for _ in range(40):
+            reader = stack.enter_context(made.connect(receive_buffer_bytes=4_096))
+            reader.settimeout(0.2)
+            # 500 answers of some 100 KB each, until it is no longer read from.
+            with suppress(TimeoutError):
+                reader.sendall(post("/openapi.json", method="GET") * 500)
+        assert 200 == made.ask(post("/healthz", method="GET")).status
+        assert rss_bytes(made) - before < GROWTH_BYTES_MAX
+
+
+def test_s14_memory_of_bad_requests(process: Process, bearer: str) -> None:
+    """However large what is refused would be, nothing of it stays."""
+    asked = [
+        post(path, body, bearer)
+        for path in (COLD, HOT)
+        for body in (b"x" * 60_000, b"[" * 60_000, b'{"a":' * 10_000, b"9" * 60_000)
+    ]
+    asked += [
+        f"GET /{'x' * 8_000} HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 90 + b"\r\n",
+    ]
+
+    def send() -> None:
+        for request in asked:
+            assert process.ask(request).status in {200, 400, 404, 422}
+
+    for _ in range(5):
+        send()
+    before = rss_bytes(process)
+    for _ in range(30):
+        send()
+    assert rss_bytes(process) - before < GROWTH_BYTES_MAX
+
+
 def callers(process: Process) -> set[tuple[str, int]]:
     """Return the other ends of the connections that the process has taken."""
     found = psutil.Process(process.child.pid).net_connections("tcp")
     return {one.raddr for one in found if one.raddr and one.laddr.port == process.port}
 
 
-def test_more_connections_than_files(tmp_path: Path) -> None:
-    """S15: a process that has all the connections it can hold lets others wait."""
+def test_s15_more_connections_than_files(tmp_path: Path) -> None:
+    """A process that has all the connections it can hold lets others wait."""
     files_max = 300
     with running(tmp_path, files_max=files_max, head_timeout_s=3) as made, ExitStack() as stack:
         for _ in range(files_max + 50):
@@ -491,5 +566,6 @@ def test_bearer_has_no_case(process: Process) -> None:
     """The scheme's name is read in any case, with any number of blanks."""
     for scheme in ("Bearer ", "bearer ", "BEARER   "):
         heard = process.ask(post(HOT, b"{}", f"Authorization: {scheme}{token()}"))
+        # Let in, and asked for the next thing; a stranger would be told so first.
         assert "idempotency_key_missing" == heard.code
     assert "unauthorized" == process.ask(post(HOT, b"{}", "Authorization: Basic eA==")).code

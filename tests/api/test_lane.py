@@ -6,20 +6,27 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
 import pytest
 from aiohttp import web
 
 from api.cors import CORS, Cors
+from api.http import SERVICES
 from api.lane import HOT_ROUTES, Lane, LaneRequest, LaneRunner, hot_route
 from api.lean import LeanAnswer
 from api.middleware import middleware
 from api.watch import Limits
 from tests.conftest import TIMEOUT_MS
+from usecases.buckets import Rate
+from usecases.quotas import Quotas
 
 BODY_BYTES_MAX = 1_000
 TIMEOUT_S = TIMEOUT_MS / 1000
+_NONE = Rate("requests", 0, 1)
+#: As much of the services as is asked of what is for no route.
+UNLIMITED: Any = SimpleNamespace(quotas=Quotas(cast("Any", None), people=_NONE, staff=_NONE))
 
 
 class Seen(NamedTuple):
@@ -49,7 +56,7 @@ class Site:
     async def start(self) -> tuple[LaneRunner, int]:
         """Serve on a free port."""
         app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[middleware])
-        app[CORS] = Cors()
+        app[CORS], app[SERVICES] = Cors(), UNLIMITED
         app.router.add_post("/hot/{name}", self.handle)
         app.router.add_post("/cold/{name}", self.handle)
         app[HOT_ROUTES] = [hot_route("POST", "/hot/{name}", self.handle)]

@@ -67,8 +67,8 @@ async def ask(pair: Pair) -> bytes:
     return head.partition(b"\r\n")[0]
 
 
-async def test_one_address_has_so_many() -> None:
-    """S15: one more than an address may have is told why and let go; one that ends makes room."""
+async def test_s15_one_address_has_so_many() -> None:
+    """One more than an address may have is told why and let go; one that ends makes room."""
     async with served(connections_max=100, per_address_max=3) as (listener, pairs):
         for _ in range(3):
             assert b"HTTP/1.1 200 OK" == await ask(await connect(listener, pairs))
@@ -92,7 +92,7 @@ async def test_proxies_stand_apart(apart: tuple[ipaddress.IPv4Network, ...]) -> 
             assert b"HTTP/1.1 200 OK" == await ask(await connect(listener, pairs))
 
 
-async def test_no_address_has_more_than_half() -> None:
+async def test_s15_no_address_has_more_than_half() -> None:
     """However many are allowed: half of the room is for others."""
     async with served(connections_max=4, per_address_max=1_000) as (listener, pairs):
         for _ in range(2):
@@ -101,7 +101,7 @@ async def test_no_address_has_more_than_half() -> None:
         assert b" 429 " in await asyncio.wait_for(reader.readline(), TIMEOUT_S)
 
 
-async def test_waits_for_room() -> None:
+async def test_s15_waits_for_room() -> None:
     """A process that is full accepts nothing; who waits is served when another leaves."""
     async with served(connections_max=2) as (listener, pairs):
         for _ in range(2):

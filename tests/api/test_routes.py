@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
+from msgspec import inspect
 from openapi_spec_validator import validate
 
 from api.openapi import describe
@@ -15,10 +17,39 @@ from tests.api.world import Event, World, check_problem
 
 #: Routes on one booking: whoever adds a parameter `booking_id` is tested here.
 BOOKING_ROUTES = [route for route in ROUTES if "{booking_id}" in route.path]
+#: Bodies of requests, each once.
+BODIES = list(dict.fromkeys(route.body for route in ROUTES if route.body is not None))
+#: Names of fields that say what somebody is, what something costs, or whose it is.
+SAYS_WHO = {"role", "status", "organizer_id", "owner_id", "user_id", "price", "total"}
+#: Where they stand on purpose: acts of owners and admins that are about just that, an organizer's
+#: own prices, and whom one gives a ticket to. A new one has to be added here.
+MAY_SAY_WHO = {
+    ("TeamPlace", "role"),
+    ("Invite", "role"),
+    ("AccountChange", "role"),
+    ("AccountChange", "organizer_id"),
+    ("NewOrganizer", "owner_id"),
+    ("NewApiKey", "organizer_id"),
+    ("EventImport", "organizer_id"),
+    ("NewTier", "price"),
+    ("Transfer", "user_id"),
+}
+#: What browsers make: they may add to it, and what they add is not looked at.
+LOOSE = {"NewCredential", "UsedCredential", "Attestation", "Assertion"}
 #: What anybody may call without a token, in full: a new one has to be added here on purpose.
 PUBLIC = {
     ("POST", "/v1/auth/register"),
     ("POST", "/v1/auth/login"),
+    ("POST", "/v1/auth/refresh"),
+    ("POST", "/v1/auth/logout"),
+    ("POST", "/v1/auth/password/forgot"),
+    ("POST", "/v1/auth/password/reset"),
+    ("GET", "/v1/auth/openid"),
+    ("POST", "/v1/auth/openid/{provider}/begin"),
+    ("POST", "/v1/auth/openid/{provider}/finish"),
+    ("POST", "/v1/auth/passkeys/begin"),
+    ("POST", "/v1/auth/passkeys/finish"),
+    ("POST", "/v1/devices/enroll"),
     ("GET", "/v1/events"),
     ("GET", "/v1/events/{event_id}"),
     ("GET", "/v1/events/{event_id}/availability"),
@@ -39,7 +70,7 @@ def named(route: Route) -> str:
     return f"{route.method} {route.path}"
 
 
-async def test_router_is_the_table(world: World) -> None:
+async def test_s9_router_is_the_table(world: World) -> None:
     """S9: every route that is served stands in the table, and the other way round."""
     served = {
         (route.method, route.resource.canonical)
@@ -50,7 +81,7 @@ async def test_router_is_the_table(world: World) -> None:
     assert {(route.method, route.path) for route in ROUTES} | gets == served
 
 
-def test_every_route_has_a_policy() -> None:
+def test_s9_every_route_has_a_policy() -> None:
     """S9: deny by default: what is open to all is listed above, name by name."""
     assert {Policy} == {type(route.policy) for route in ROUTES}
     open_to_all = {Policy.PUBLIC, Policy.OPS}
@@ -61,14 +92,14 @@ def test_every_route_has_a_policy() -> None:
 @pytest.mark.parametrize(
     "route", [route for route in ROUTES if (route.method, route.path) not in PUBLIC], ids=named
 )
-async def test_closed_route_needs_a_token(world: World, route: Route) -> None:
+async def test_s9_closed_route_needs_a_token(world: World, route: Route) -> None:
     """S9: every other route answers 401 to whoever brings none, before it looks at anything."""
     path = re.sub(r"\{[a-z_]+\}", "x", route.path)
     check_problem(await world.call(route.method, path), 401, "unauthorized")
 
 
 @pytest.mark.parametrize("route", BOOKING_ROUTES, ids=named)
-async def test_booking_of_another(world: World, event: Event, user: str, route: Route) -> None:
+async def test_s8_booking_of_another(world: World, event: Event, user: str, route: Route) -> None:
     """S8: user B on every route of A's booking gets 404, as does any role, and nothing changes."""
     own_id = (await world.book(event, user)).body["id"]
     path = route.path.replace("{booking_id}", own_id)
@@ -89,7 +120,7 @@ def test_there_are_booking_routes() -> None:
     assert {"GET", "POST"} <= {route.method for route in BOOKING_ROUTES}
 
 
-async def test_listing_shows_own_bookings_only(world: World, event: Event, user: str) -> None:
+async def test_s8_listing_shows_own_bookings_only(world: World, event: Event, user: str) -> None:
     """S8: B's list does not show what A has."""
     assert 201 == (await world.book(event, user)).status
     answer = await world.call("GET", "/v1/bookings", token=world.token())
@@ -116,6 +147,31 @@ async def test_openapi_is_valid_and_complete(world: World) -> None:
         for operation in methods.values()
     ]
     assert len(ids) == len(set(ids))
+
+
+def structs(kind: inspect.Type) -> Iterator[inspect.StructType]:
+    """Yield a body's types, and those within."""
+    match kind:
+        case inspect.StructType(fields=fields):
+            yield kind
+            for field in fields:
+                yield from structs(field.type)
+        case inspect.ListType(item_type=inner) | inspect.Metadata(type=inner):
+            yield from structs(inner)
+        case inspect.UnionType(types=types):
+            for one in types:
+                yield from structs(one)
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda one: one.__name__)
+def test_s10_bodies_have_their_own_fields_alone(body: type) -> None:
+    """S10: no body takes a field that is not its own; who one is stands in few of them."""
+    found = list(structs(inspect.type_info(body)))
+    assert found
+    loose = {one.cls.__name__ for one in found if not one.forbid_unknown_fields}
+    assert loose <= LOOSE
+    names = {(one.cls.__name__, field.encode_name) for one in found for field in one.fields}
+    assert {(owner, name) for owner, name in names if name in SAYS_WHO} <= MAY_SAY_WHO
 
 
 def test_openapi_needs_no_server() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.world import Answer, Event, World, check_problem, new_event
+from api.http import SERVICES
+from tests.api.world import Answer, Event, Serve, World, check_problem, new_event
 
 SECTIONS = [
     {
@@ -88,6 +89,39 @@ async def test_seat_map(world: World, hall: Event) -> None:
     assert 304 == again.status
     for name in ("ETag", "Cache-Control", "Vary"):
         assert answer.headers[name] == again.headers[name]
+
+
+async def test_s15_a_crowd_asks_for_one_map(
+    serve: Serve, hall: Event, organizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for the whole map gets that of a moment ago; who leads or wants news does not."""
+    async with serve(availability_age_ms_max=10_000) as other:
+        engine, asked = other.client.app[SERVICES].engine, 0
+        ask = engine.seats
+
+        async def counted(*words: Any, **more: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return await ask(*words, **more)
+
+        monkeypatch.setattr(engine, "seats", counted)
+        first = await seats(other, hall)
+        assert 201 == (await other.book(hall, None, {"seat_ids": ["s1-1"]})).status
+        again = await seats(other, hall)
+        assert (first.status, first.text) == (again.status, again.text)
+        for name in ("ETag", "Cache-Control", "Vary", "Content-Type"):
+            assert first.headers[name] == again.headers[name]
+        known = {"If-None-Match": first.headers["ETag"]}
+        assert 304 == (await seats(other, hall, **known)).status
+        assert 1 == asked
+        path = f"/v1/events/{hall['id']}/seats"
+        for answer in (
+            await seats(other, hall, **{"Cache-Control": "No-Cache"}),
+            await other.call("GET", path, token=organizer),
+            await seats(other, hall, "?since=99"),
+        ):
+            assert "sfff/ffff" == answer.body["sections"][0]["status"]
+        assert 4 == asked
 
 
 async def test_seat_map_since(world: World, hall: Event) -> None:

@@ -8,6 +8,7 @@ door; what is not is refused in plain words, with a pointer and nothing changed.
 from __future__ import annotations
 
 import datetime as dt
+import string
 import unicodedata
 from typing import Any
 from urllib.parse import quote
@@ -93,7 +94,8 @@ async def test_taken_text_comes_back(world: World, organizer: str) -> None:
         assert kept == section["name"]
         assert unicodedata.normalize("NFC", one[:20]) == section["rows"][0]["name"]
         found = await world.call("GET", f"/v1/events?limit=200&q={quote(one)}")
-        assert event_id in {event["id"] for event in found.body["data"]}, one
+        has_word = not set(one) <= set(string.punctuation)
+        assert has_word == (event_id in {event["id"] for event in found.body["data"]}), one
         # And of a person, who sees the name again.
         person = await world.call("POST", "/v1/auth/register", json=account(name=f" {one} "))
         me = await world.call("GET", "/v1/me", token=person.body["access_token"])
@@ -157,8 +159,9 @@ async def test_addresses(world: World) -> None:
         made = await world.call("POST", "/v1/auth/register", json=account(email=first))
         assert 201 == made.status, (first, made.text)
         for form in others:
-            again = await world.call("POST", "/v1/auth/register", json=account(email=form))
-            check_problem(again, 409, "email_taken", "/email")
+            # The address stays the first one's: who registers it again only claims it.
+            again = account(email=form, password="another password")
+            assert 201 == (await world.call("POST", "/v1/auth/register", json=again)).status
             login = {"email": form, "password": account()["password"]}
             entered = await world.call("POST", "/v1/auth/login", json=login)
             assert 200 == entered.status, form

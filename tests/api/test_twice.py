@@ -30,7 +30,7 @@ def test_names_what_stands_twice(text: bytes, pointer: str | None) -> None:
     assert pointer == (None if problem is None else problem.errors[0][0])
 
 
-async def test_hot_bodies(world: World, event: Event, user: str) -> None:
+async def test_s10_members_twice_in_orders(world: World, event: Event, user: str) -> None:
     """S10: an order with a member twice is refused each time, and sells nothing."""
     tier = event["tiers"][0]["id"].encode()
     before = await world.state()
@@ -49,7 +49,7 @@ async def test_hot_bodies(world: World, event: Event, user: str) -> None:
     assert before == await world.state()
 
 
-async def test_cold_bodies(world: World) -> None:
+async def test_s10_members_twice_in_other_bodies(world: World) -> None:
     """S10: so is every other body."""
     login = b'{"email":"a@example.org","password":"first one","password":"second one"}'
     answer = await world.call("POST", "/v1/auth/login", data=login)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import re
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -76,6 +78,9 @@ class World:
     database: asyncpg.Pool
     database_url: str
     redis: Redis
+    #: Of tokens that were made: who is not in the database yet, and who was put there.
+    coming: dict[str, Principal] = field(default_factory=dict)
+    entered: set[str] = field(default_factory=set)
 
     async def call(
         self,
@@ -89,6 +94,7 @@ class World:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send one request; *path* goes out as it stands."""
+        await self.enter()
         given = dict(headers or {})
         if token is not None:
             given["Authorization"] = f"Bearer {token}"
@@ -103,11 +109,72 @@ class World:
             return Answer(response.status, response.headers, body, text)
 
     def token(
-        self, user_id: str | None = None, *, role: str = "user", organizer_id: str | None = None
+        self,
+        user_id: str | None = None,
+        *,
+        role: str = "user",
+        organizer_id: str | None = None,
+        version: int = 0,
+        is_fresh: bool = False,
     ) -> str:
-        """Make a token, of a new user if nobody is named."""
-        principal = Principal(user_id or new_id("usr"), role, organizer_id)
+        """
+        Make a token, of a new user if nobody is named.
+
+        Who is more than a user has an account by the first call: a token alone makes nobody it.
+
+        Args:
+            version: Of the account's tokens; a high one is not over when the account is made less.
+
+            is_fresh: Whether it is of somebody who has signed in just now, by password; else it is
+                as older code made them, which does not say.
+        """
+        person = user_id or new_id("usr")
+        principal = Principal(person, role, organizer_id, token_version=version)
+        if is_fresh:
+            principal = principal._replace(method="password", signed_in_s=int(time.time()))
+        if user_id is None and role in {"staff", "organizer", "admin"}:
+            self.coming[principal.user_id] = principal
         return self.client.app[SERVICES].tokens.issue(principal)
+
+    async def enter(self) -> None:
+        """Give those an account whose tokens say that they are more than a user."""
+        while self.coming:
+            user_id, person = self.coming.popitem()
+            if person.organizer_id is not None:
+                added = await self.database.execute(
+                    "INSERT INTO organizers (id, name) VALUES ($1, 'Other') ON CONFLICT DO NOTHING",
+                    person.organizer_id,
+                )
+                self.entered.update([person.organizer_id] if added.endswith("1") else [])
+            await self.database.execute(
+                "INSERT INTO users (id, email, name, password_hash, role, organizer_id)"
+                " VALUES ($1, $1 || '@example.org', 'N', 'x', $2::text::user_role, $3)",
+                user_id,
+                person.role,
+                person.organizer_id,
+            )
+            self.entered.add(user_id)
+
+    async def prove(self, email: str) -> str:
+        """Have an account prove its address by the letter to it; return its id."""
+        user = await users.by_email(self.database, [email])
+        assert user is not None
+        token = await self.letter(email, "account.verify")
+        path, mine = "/v1/me/email/verify", self.token(user.id)
+        answer = await self.call("POST", path, token=mine, json={"token": token})
+        assert 200 == answer.status, answer.text
+        return user.id
+
+    async def letter(self, email: str, kind: str) -> str:
+        """Return the token of the last letter of a kind to an address."""
+        token: str | None = await self.database.fetchval(
+            "SELECT payload ->> 'token' FROM outbox "
+            "WHERE kind = $1 AND payload ->> 'to' = $2 ORDER BY id DESC LIMIT 1",
+            kind,
+            email,
+        )
+        assert token is not None, f"no letter of {kind} to {email}"
+        return token
 
     async def organizer(self) -> str:
         """Make an organizer; return the token of one who works for it."""
@@ -207,9 +274,15 @@ class World:
         return notices
 
     async def state(self) -> State:
-        """Wait until all is quiet; return everything the servers keep."""
+        """Wait until all is quiet; return everything the servers keep, but for who was entered."""
         await self.settle()
-        return State(await checks.snapshot(self.redis, SHARD), await content(self.database))
+        kept = {
+            table: [row for row in rows if not any(own in row for own in self.entered)]
+            if table in {"organizers", "users", "team_members"}
+            else rows
+            for table, rows in (await content(self.database)).items()
+        }
+        return State(await checks.snapshot(self.redis, SHARD), kept)
 
     async def recover(self) -> int:
         """Do what the coordinator does, and wait until the API has seen it; return the epoch."""
@@ -264,6 +337,17 @@ def new_event(*capacities: int) -> dict[str, Any]:
     }
 
 
+def check_limit(headers: Mapping[str, str]) -> None:
+    """Hold the fields of an answer that a limit has refused against each other."""
+    policy = re.fullmatch(
+        r'("[a-z-]+");q=[1-9]\d*;(w=[1-9]\d*|qu="concurrent-requests")', headers["RateLimit-Policy"]
+    )
+    assert policy, headers["RateLimit-Policy"]
+    wait_s = int(headers["Retry-After"])
+    assert wait_s >= 1
+    assert f"{policy[1]};r=0;t={wait_s}" == headers["RateLimit"]
+
+
 def check_problem(answer: Answer, status: int, code: str, pointer: str | None = None) -> None:
     """
     Compare an answer with the problem expected.
@@ -278,6 +362,8 @@ def check_problem(answer: Answer, status: int, code: str, pointer: str | None = 
     assert f"/problems/{code}" == body["type"]
     assert body["title"]
     assert answer.headers["X-Request-Id"] == body["request_id"]
+    if status == 429:
+        check_limit(answer.headers)
     if pointer is not None:
         assert [pointer] == [error["pointer"] for error in body["errors"]]
         assert body["errors"][0]["detail"]

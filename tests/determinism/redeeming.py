@@ -22,7 +22,10 @@ from usecases.receipts import Receipts
 #: Pause before what was not done is tried again, in seconds.
 PAUSE_S = 0.5
 SIGNED = Receipts(base64.urlsafe_b64encode(bytes(32)).decode())
-_PUBLIC_KEYS = {bytes.fromhex(SIGNED.key_id): base64.urlsafe_b64decode(SIGNED.public_key + "=")}
+_PUBLIC_KEYS = {
+    bytes.fromhex(name): base64.urlsafe_b64decode(key + "=")
+    for name, key in SIGNED.public_keys.items()
+}
 
 
 async def no_list(*_: Any) -> str:

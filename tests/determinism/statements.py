@@ -817,10 +817,10 @@ def redo_journal(
 
 
 @_statement()
-def event_by_id(tx: Transaction, event_id: str, *, now_s: float) -> list[Row]:
-    row = tx.get("events", event_id)
-    if row is None:
-        return []
+def events_by_ids(
+    tx: Transaction, event_ids: Sequence[str], _organizer: str | None, *, now_s: float
+) -> list[Row]:
+    rows = {event_id: tx.get("events", event_id) for event_id in event_ids}
     texts = ("organizer_id", "name", "description", "category", "venue", "timezone", "currency")
     moments = ("starts_at", "ends_at", "sale_opens_at", "sale_closes_at", "created_at")
     return [
@@ -834,6 +834,8 @@ def event_by_id(tx: Transaction, event_id: str, *, now_s: float) -> list[Row]:
             **dict.fromkeys(texts, ""),
             **dict.fromkeys(moments),
         )
+        for event_id, row in rows.items()
+        if row
     ]
 
 

@@ -122,7 +122,7 @@ async def test_s24_each_role_may_do_nothing_else(coordinator: Redis, role: str) 
     assert b"no permissions" in outside
 
 
-async def test_nobody_gets_in_without_a_password(guarded: ValkeyServer) -> None:
+async def test_s24_nobody_gets_in_without_a_password(guarded: ValkeyServer) -> None:
     """The default user is off, and a wrong password is no password."""
     stranger = connect(guarded.url, timeout_ms=TIMEOUT_MS)
     with pytest.raises(RedisConnectionError, match=REFUSED):

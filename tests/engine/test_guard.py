@@ -121,7 +121,9 @@ def test_f11_level_replicated_needs_replicas() -> None:
         ("valkey", (9, 0, 0), None),
     ],
 )
-def test_versions(product: str, version: guard.Version, refuses: bool | None) -> None:
+def test_s24_versions_with_known_bugs(
+    product: str, version: guard.Version, refuses: bool | None
+) -> None:
     """Too old a server refuses; one with unpatched Lua is advised against; the rest pass."""
     found = judge(server(product, version), "fsync")
     assert refuses == (found[0].refuses if found else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import stat
 import sys
 from collections.abc import Mapping
@@ -12,8 +13,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from api.addresses import Addresses
 from evently.embedded import PostgresServer
-from store import users
+from store import limits, users, ways_in
 from usecases.passwords import Passwords, hash_now
 from usecases.tokens import Tokens
 
@@ -94,6 +96,45 @@ async def test_seed_is_refused_in_production(servers: dict[str, str], tmp_path: 
     assert 0 == forced[0]
 
 
+async def test_admin_forgets_passkeys(servers: dict[str, str], database: asyncpg.Pool) -> None:
+    """S39: an admin whose devices are lost gets rid of their passkeys, and nobody else's go."""
+    ids = {}
+    for role in ("admin", "user"):
+        email = f"{role}-{secrets.token_hex(4)}@example.org"
+        user_id = await users.add(
+            database, email=email, name="X", password_hash=hash_now("x"), role=role
+        )
+        assert user_id is not None
+        ids[role] = email, user_id
+        for _ in range(2):
+            await ways_in.add_passkey(
+                database,
+                user_id=user_id,
+                credential_id=secrets.token_bytes(16),
+                public_key=b"x",
+                sign_count=0,
+                transports=["usb"],
+                is_synced=False,
+                name="Key",
+            )
+    command = ("admin", "forget-passkeys", "--email")
+    code, text, log = await evently(*command, ids["admin"][0].upper(), **servers)
+    assert (0, True) == (code, "2 passkeys deleted" in text), log
+    assert "passkeys_forgotten" in log
+    left = [len(await ways_in.passkeys(database, user_id)) for _, user_id in ids.values()]
+    assert [0, 2] == left
+    # Who has the devices may have open sessions on them.
+    versions = "SELECT token_version FROM users WHERE id = ANY ($1) ORDER BY role DESC"
+    own = await database.fetch(versions, [user_id for _, user_id in ids.values()])
+    assert [1, 0] == [row["token_version"] for row in own]
+    noted = "SELECT after ->> 'passkeys' FROM acts WHERE act = $1 AND subject = $2"
+    act, who = "admin.forget_passkeys", ids["admin"][1]
+    assert "2" == await database.fetchval(noted, act, who)
+    for email in (ids["admin"][0], ids["user"][0]):
+        code, _, log = await evently(*command, email, **servers)
+        assert (2, True) == (code, "has a passkey" in log)
+
+
 async def test_admin_reset(servers: dict[str, str], tmp_path: Path, database: asyncpg.Pool) -> None:
     """The new password is in a file for its owner, and in no output; nobody else gets one."""
     email = f"boss-{tmp_path.name}@example.org"
@@ -117,6 +158,39 @@ async def test_admin_reset(servers: dict[str, str], tmp_path: Path, database: as
     assert (2, 1) == (refused[0], len(refused[2].splitlines()))
     assert same is not None
     assert other == same.password_hash
+
+
+async def test_limits_lift(servers: dict[str, str], tmp_path: Path, database: asyncpg.Pool) -> None:
+    """An account, an address or both have all attempts again; others', and counts of all, stay."""
+    email, address = f"late-{tmp_path.name}@example.org", "2001:db8:77:1::5"
+    account = await limits.account_word(database, email)
+    other = await limits.account_word(database, f"x{email}")
+    addresses = Addresses(secret=SECRET)
+    origin, another = addresses.word("2001:db8:77:1::6"), addresses.word("2001:db8:77:2::5")
+    own = [f"sign-in:account:{account}", f"sign-in:home:{account}:{another}"]
+    of_address = [f"sign-in:origin:{origin}", f"registrations:{origin}", f"requests:{origin}"]
+    others = [f"sign-in:account:{other}", f"sign-in:origin:{another}", f"{own[0]}x", "sign-in:all"]
+    everybody = [*own, *of_address, *others]
+    await limits.take(
+        database, [limits.Counted(name, 1, 86_400_000) for name in everybody], wholly=False
+    )
+
+    async def left() -> set[str]:
+        rows = await database.fetch("SELECT name FROM buckets WHERE name = ANY ($1)", everybody)
+        return {row["name"] for row in rows}
+
+    by_email = await evently("limits", "lift", "--email", email.upper(), **servers)
+    assert (0, "2 limits lifted\n") == by_email[:2]
+    assert {*of_address, *others} == await left()
+    by_address = await evently("limits", "lift", "--address", address, **servers)
+    assert (0, "3 limits lifted\n") == by_address[:2]
+    assert set(others) == await left()
+    assert "limits_lifted" in by_address[2]
+    assert email not in by_email[2].lower()
+    for words in ((), ("--address", "somewhere")):
+        code, _, complaint = await evently("limits", "lift", *words, **servers)
+        assert (2, 1) == (code, len(complaint.splitlines()))
+    await limits.fill(database, everybody)
 
 
 async def test_config_show_masks_secrets(servers: dict[str, str]) -> None:

@@ -123,7 +123,7 @@ def test_redis_users(compose: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("role", acl.ROLES)
-def test_each_part_has_its_own_password(compose: dict[str, Any], role: str) -> None:
+def test_s36_each_part_has_its_own_secrets(compose: dict[str, Any], role: str) -> None:
     """A container is given the password of its role and of no other."""
     given = compose["services"][role]["environment"]
 
@@ -174,7 +174,7 @@ def test_containers_get_valid_settings(compose: dict[str, Any]) -> None:
 def test_env_file_reaches_the_containers(compose: dict[str, Any]) -> None:
     """A setting in `.env` counts in containers too, unless a container settles it."""
     own = "environment data_dir redis_url database_url http_host http_port shards api_processes"
-    secrets = "jwt_secret ticket_signing_key admin_email"
+    secrets = "jwt_secret ticket_signing_key openid_client_secrets admin_email"
     passed = set(Settings.__struct_fields__) - {
         *own.split(),
         *secrets.split(),
@@ -185,7 +185,8 @@ def test_env_file_reaches_the_containers(compose: dict[str, Any]) -> None:
     for service in ("migrate", "coordinator", "persister", "sweeper", "api"):
         given = compose["services"][service]["environment"]
         named = {name for name, value in given.items() if value is None}
-        assert {ENV_PREFIX + field.upper() for field in passed} == named
+        secret = {"openid_client_secrets"} if service == "api" else set[str]()
+        assert {ENV_PREFIX + field.upper() for field in passed | secret} == named
     assert ["${EVENTLY_HTTP_PORT:-8080}:8080"] == compose["services"]["api"]["ports"]
 
 

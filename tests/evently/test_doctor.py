@@ -106,7 +106,7 @@ def test_healthy(guarded: ValkeyServer, database_url: str) -> None:
     assert "may do what they need" == by_what["Redis 0", "users"]["value"]
     for what in ("version", "settings", "clock"):
         assert "good" == by_what["Redis 0", what]["grade"]
-    assert {"version", "settings", "shards"} == {
+    assert {"version", "settings", "shards", "erasures", "log of acts"} == {
         what for who, what in by_what if who == "PostgreSQL"
     }
     assert ("disk", str(guarded.directory)) in by_what

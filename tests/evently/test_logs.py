@@ -8,6 +8,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import logging, structlog
 from evently import logs
@@ -38,3 +40,25 @@ def test_lines_are_json() -> None:
     assert ["it works", "careful: thing"] == [line["event"] for line in lines[:2]]
     assert [True, True] == ["ZeroDivisionError" in line["exception"] for line in lines[2:]]
     assert all("timestamp" in line for line in lines)
+
+
+QUOTING = """
+import structlog, logging
+from evently import logs
+logs.configure("info", "api")
+error = RuntimeError("DETAIL:  Failing row contains (usr_1, ann@example.org, Ann, $argon2id$x).")
+structlog.get_logger().error("it failed", action="failed", error=repr(error), exc_info=error)
+logging.getLogger("library").error("bad: %s", error, exc_info=error)
+"""
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_s28_lines_quote_nobody(is_terminal: bool) -> None:
+    """S28: what an error quotes of a person is in no line, nor in its trace, nor a library's."""
+    program = "import sys; sys.stdout.isatty = lambda: True\n" * is_terminal + QUOTING
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.count("Failing row contains <left out>") >= 4
+    for text in ("ann@example.org", "Ann,", "argon2"):
+        assert text not in done.stdout

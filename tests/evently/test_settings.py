@@ -17,6 +17,7 @@ from evently.settings import (
     ENV_FILE,
     ENV_PREFIX,
     RUNNING_FILE,
+    SECRETS_OF,
     Settings,
     SettingsError,
     read_env_file,
@@ -158,6 +159,19 @@ def test_round_trip_through_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("EVENTLY_CORS_ORIGINS", "*"),
         ("EVENTLY_CORS_ORIGINS", "https://a.example/"),
         ("EVENTLY_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("EVENTLY_OPENID_ISSUERS", "https://a.example"),
+        ("EVENTLY_OPENID_ISSUERS", "a=http://a.example"),
+        ("EVENTLY_OPENID_ISSUERS", "a=https://a.example?x=1"),
+        ("EVENTLY_OPENID_ISSUERS", "a=https://me@a.example"),
+        ("EVENTLY_OPENID_ISSUERS", "a=https://a.example,a=https://b.example"),
+        ("EVENTLY_OPENID_ISSUERS", "a=https://a.example,b=https://a.example"),
+        ("EVENTLY_OPENID_CLIENT_IDS", "a=x"),
+        ("EVENTLY_OPENID_CLIENT_SECRETS", "a=x"),
+        ("EVENTLY_OPENID_HOSTS", "https://a.example"),
+        ("EVENTLY_PASSKEY_RP_ID", "a.example"),
+        ("EVENTLY_PASSKEY_ORIGINS", "https://a.example"),
+        ("EVENTLY_ADMIN_PASSKEYS", "required"),
+        ("EVENTLY_ADMIN_PASSKEYS", "maybe"),
     ],
 )
 def test_bad_value_names_its_variable(variable: str, value: str) -> None:
@@ -166,7 +180,73 @@ def test_bad_value_names_its_variable(variable: str, value: str) -> None:
         Settings.from_env({variable: value})
 
 
-def test_secrets_are_masked() -> None:
+OPENID = {
+    "openid_issuers": "a=https://a.example,b=http://127.0.0.1:9/realms/x",
+    "openid_client_ids": "b=two,a=one",
+    "openid_client_secrets": "a=hidden=",
+    "openid_redirect_url": "https://tickets.example/sign-in",
+}
+
+
+def test_providers_are_read_by_name() -> None:
+    """Each provider has its issuer, our name there, and a secret if there is one."""
+    settings = Settings(**OPENID)  # type: ignore[arg-type]
+    assert {
+        "a": ("https://a.example", "one", "hidden="),
+        "b": ("http://127.0.0.1:9/realms/x", "two", ""),
+    } == settings.openid_providers
+    assert "hidden" not in repr(settings)
+    assert {} == Settings().openid_providers
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"openid_client_ids": "a=one"}, "EVENTLY_OPENID_CLIENT_IDS"),
+        ({"openid_client_secrets": "c=hidden"}, "EVENTLY_OPENID_CLIENT_SECRETS"),
+        ({"openid_client_secrets": "hidden"}, "EVENTLY_OPENID_CLIENT_SECRETS"),
+        ({"openid_redirect_url": ""}, "EVENTLY_OPENID_REDIRECT_URL"),
+        ({"openid_redirect_url": "javascript:x"}, "EVENTLY_OPENID_REDIRECT_URL"),
+    ],
+)
+def test_providers_that_do_not_fit(change: dict[str, str], told: str) -> None:
+    """What is set for a provider by halves is named, and no secret told."""
+    with pytest.raises(ValueError, match=told) as caught:
+        Settings(**OPENID | change)  # type: ignore[arg-type]
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rp_id", "origin", "is_good"),
+    [
+        ("a.example", "https://a.example", True),
+        ("a.example", "https://shop.a.example:8443", True),
+        ("localhost", "http://localhost:8080", True),
+        ("a.example", "http://a.example", False),
+        ("a.example", "https://b.example", False),
+        ("a.example", "https://evila.example", False),
+        ("a.example", "https://a.example/", False),
+    ],
+)
+def test_passkeys_are_of_their_site(rp_id: str, origin: str, is_good: bool) -> None:
+    """S39: pages that use passkeys are on their domain or below it, and over TLS."""
+    if not is_good:
+        with pytest.raises(ValueError, match="EVENTLY_PASSKEY_ORIGINS"):
+            Settings(passkey_rp_id=rp_id, passkey_origins=origin)
+        return
+    settings = Settings(passkey_rp_id=rp_id, passkey_origins=origin)
+    assert (origin,) == settings.passkey_sites
+
+
+def test_s36_the_api_alone_has_the_secrets_of_providers() -> None:
+    """S25: no other part is given what proves us to a provider."""
+    settings = Settings(**OPENID)  # type: ignore[arg-type]
+    for kind in SECRETS_OF:
+        own = settings.of_part(kind).openid_client_secrets
+        assert bool(own) == (kind == "api")
+
+
+def test_s28_secrets_are_masked() -> None:
     """Neither `repr` nor `masked` shows a key or a password."""
     settings = Settings(
         jwt_secret="top-secret-" * 4,

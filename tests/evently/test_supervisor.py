@@ -30,7 +30,7 @@ from evently import up
 from evently.embedded import DataLock, ServerError, ValkeyServer
 from evently.embedded.process import children_of, is_alive
 from evently.patience import BACKOFF_FIRST_S, BACKOFF_MAX_S, WELL_AFTER_S, Backoff
-from evently.settings import SECRETS_OF, Settings, SettingsError
+from evently.settings import SECRET_FIELDS, SECRETS_OF, Settings, SettingsError
 from evently.supervisor import Part, Supervisor
 from loadtests.server import free_port
 from tests.checks import eventually
@@ -51,6 +51,8 @@ signal.signal(signal.SIGTERM, stop)
 (folder / (name + ".ready")).touch()
 time.sleep(600)
 """
+#: Settings that are secret for the passwords in them.
+SERVERS = {"redis_url", "database_url"}
 STUBBORN = """
 import pathlib, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -279,6 +281,43 @@ def test_parts_of_the_service(folder: Path) -> None:
     assert "EVENTLY" not in repr(parts[0])
 
 
+def test_s36_each_part_has_its_own_secrets(folder: Path) -> None:
+    """S36: beside `evently up` no part's environment has another part's secret, nor the owner's."""
+    given = {field: f"{field}-of-this-run-and-no-other" for field in SECRET_FIELDS - SERVERS}
+    given["ticket_signing_key"] = "k" * 43
+    given["openid_client_secrets"] = "mock=between-the-two-of-us"
+    settings = Settings(
+        **given,  # type: ignore[arg-type]  # All of these are texts.
+        openid_issuers="mock=https://id.example",
+        openid_client_ids="mock=evently",
+        openid_redirect_url="https://tickets.example/sign-in",
+        redis_url="unix:///redis",
+        database_url=f"postgresql://evently:{given['database_owner_password']}@/evently",
+        data_dir=str(folder),
+    )
+    environ = {
+        "HOME": "/home/me",
+        "POSTGRES_PASSWORD": "foreign",
+        "EVENTLY_JWT_SECRET": "left lying",
+    }
+    found = {
+        one.name: {field for field, text in given.items() if text in str(sorted(one.env.items()))}
+        for one in up.parts(settings, environ, metrics_path=folder, shards=[0])
+    }
+    assert {
+        "coordinator": {"redis_coordinator_password", "database_coordinator_password"},
+        "persister-0": {"redis_persister_password", "database_persister_password"},
+        "sweeper": {"redis_sweeper_password", "database_sweeper_password"},
+        "api-0": {
+            *("redis_api_password", "database_api_password", "openid_client_secrets"),
+            *("jwt_secret", "ticket_signing_key"),
+        },
+        "watch": {"redis_coordinator_password", "database_coordinator_password"},
+    } == found
+    for one in up.parts(settings, environ, metrics_path=folder, shards=[0]):
+        assert not {"foreign", "left lying"} & set(one.env.values())
+
+
 def test_watch_is_a_part_where_it_is_asked_for(folder: Path) -> None:
     """The continuous check runs at the interval that is set."""
     settings = Settings(reconciler_watch_s=7, data_dir=str(folder))
@@ -372,7 +411,7 @@ def assert_own_secrets_alone(settings: Settings, supervisor_pid: int) -> None:
     secret = {
         name: value
         for name, value in msgspec.structs.asdict(settings).items()
-        if name.endswith(("_password", "_secret", "_key")) and value
+        if name in SECRET_FIELDS and not name.endswith("_url") and value
     }
     seen = set()
     for pid in children_of(supervisor_pid):
@@ -391,7 +430,14 @@ def assert_own_secrets_alone(settings: Settings, supervisor_pid: int) -> None:
 @pytest.mark.processes
 async def test_up(folder: Path) -> None:
     """`evently up` starts real servers, refuses a second run, and leaves nothing behind."""
-    settings = Settings(data_dir=str(folder / "data"), http_port=free_port())
+    settings = Settings(
+        data_dir=str(folder / "data"),
+        http_port=free_port(),
+        openid_issuers="a=http://127.0.0.1:9",
+        openid_client_ids="a=one",
+        openid_client_secrets="a=hidden-from-others",
+        openid_redirect_url="http://127.0.0.1:9/sign-in",
+    )
     command = [sys.executable, "-c", UP]
     env = dict(os.environ) | settings.to_env()
     running = folder / "data" / "running.json"

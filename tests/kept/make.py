@@ -273,7 +273,7 @@ async def hall(shop: Shop, boss: str, staff: str, dan: str, eve: str) -> None:
     await shop.call("POST", f"/tickets/{codes[0]}/check-in", staff, at | {"gate": "north"})
     await shop.call("POST", f"/tickets/{codes[0]}/undo", staff, at)
     await shop.call("POST", f"/tickets/{codes[0]}/check-in", staff, at)
-    given = {"email": "eve@example.org"}
+    given = {"user_id": (await shop.call("GET", "/me", eve))["id"]}
     await shop.call("POST", f"/tickets/{tickets[1]['id']}/transfer", dan, given)
 
 

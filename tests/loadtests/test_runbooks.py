@@ -17,7 +17,7 @@ from reconciler.recover.frozen import ELSE, REMEDIES, remedy
 TEXT = DOCUMENT.read_text()
 BLOCKS = blocks(TEXT)
 #: What walks fill in for the operator.
-NAMES = {"SHARD", "EVENT", "DATA", "WHO", "EPOCH", "SEQ", "FILE", "TO", "WHY"}
+NAMES = {"SHARD", "EVENT", "DATA", "WHO", "EPOCH", "SEQ", "FILE", "TO", "WHY", "EMAIL"}
 SAMPLE = """
 ## Runbooks
 ### One

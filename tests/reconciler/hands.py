@@ -148,7 +148,7 @@ JOURNAL: Mapping[str, Column] = {
 _PUBLISHED = "status = 'published'"
 #: Of a publishing that says its rules.
 _RULED = "id IN (SELECT event_id FROM tiers WHERE sells_after_end)"
-EVENTS: Mapping[str, Column] = {
+_EVENTS: dict[str, Column] = {
     "": Free("tiers, sections and codes refer to it: PostgreSQL refuses"),
     "id": Free("tiers, sections and codes refer to it: PostgreSQL refuses"),
     "organizer_id": _KEPT,
@@ -177,7 +177,24 @@ EVENTS: Mapping[str, Column] = {
     "offer_ttl_ms": _edit("offer_ttl_ms = 77", "event_row_differs", _RULED),
     "publishing_at": Free("asked of drafts alone"),
 }
+EVENTS: Mapping[str, Column] = _EVENTS | dict.fromkeys(
+    (
+        "slug",
+        "summary",
+        "image",
+        "image_alt",
+        "address",
+        "place",
+        "doors_at",
+        "access_notes",
+        "languages",
+        "source_id",
+        "source_print",
+    ),
+    _SHOWN,
+)
 TIERS: Mapping[str, Column] = {
+    "organizer_id": _KEPT,
     "": _people("", "tier_row_missing", "event_id NOT IN (SELECT event_id FROM sections)"),
     "event_id": Free("its event and sections refer to it: as if it were deleted"),
     "tier_no": _people("tier_no = 99", "tier_row_missing"),
@@ -198,6 +215,7 @@ TIERS: Mapping[str, Column] = {
     ),
 }
 PROMOS: Mapping[str, Column] = {
+    "organizer_id": _KEPT,
     "": _edit("", "promo_row_differs"),
     "event_id": Free("refers to its event: as if it were deleted"),
     "code": _edit("code = 'OTHER'", "promo_row_differs"),
@@ -207,6 +225,7 @@ PROMOS: Mapping[str, Column] = {
     "tier_nos": _edit("tier_nos = '{2}'", "promo_row_differs"),
 }
 SECTIONS: Mapping[str, Column] = {
+    "organizer_id": _KEPT,
     "": _people("", "section_differs"),
     "event_id": Free("refers to its event: as if it were deleted"),
     "section_no": _people("section_no = 99", "section_differs"),
@@ -259,7 +278,23 @@ _USERS: dict[str, Column] = {
     "id": _people("id = 'usr_" + "0" * 26 + "'", "user_missing"),
 }
 USERS: Mapping[str, Column] = _USERS | dict.fromkeys(
-    ("email", "name", "password_hash", "role", "organizer_id", "created_at", "account_key"), _KEPT
+    (
+        "email",
+        "name",
+        "password_hash",
+        "role",
+        "organizer_id",
+        "created_at",
+        "account_key",
+        "disabled_at",
+        "erased_at",
+        "token_version",
+        "email_verified_at",
+        "is_claim",
+        "has_password",
+        "language",
+    ),
+    _KEPT,
 )
 WALKED: Mapping[str, Mapping[str, Column]] = {
     "bookings": BOOKINGS,
@@ -279,17 +314,35 @@ WALKED: Mapping[str, Mapping[str, Column]] = {
 }
 #: Tables of which no row is looked at, and why.
 NOT_WALKED = {
+    "event_search": "the sweeper compares it with the events, and mends it (F79)",
     "organizers": "accounts of the API; what refers to them PostgreSQL keeps",
+    "team_members": "accounts of the API; what refers to them PostgreSQL keeps",
+    "team_invitations": "accounts of the API; what refers to them PostgreSQL keeps",
+    "signing_keys": "keys of the API; without their rows people sign in again",
+    "api_keys": "belong to the API's own accounts, which no journal has",
+    "devices": "belong to the API's own accounts, which no journal has",
     "quarantine": "tests/reconciler/test_quarantine.py: what is held is told until a human ends it",
     "conflicts": "a human deletes them",
     "redo": "witnesses of the workers: lost ones are losses of a second copy",
-    "outbox": "a list of what is to be told, which is also in the journal's archive",
+    "outbox": "a list of what is to be told; of sales it is also in the journal's archive",
+    "sessions": "accounts of the API: whose session is gone logs in again",
+    "account_tokens": "accounts of the API: whose link is gone asks for another",
+    "identities": "accounts of the API: whose link to a provider is gone signs in otherwise",
+    "passkeys": "accounts of the API: whose passkey is gone signs in otherwise, and makes another",
+    "spent_flows": "sign-ins that ended; each is good for minutes, and once at its provider",
+    "revocations": "for as long as tokens live; sessions and accounts are what is kept",
+    "gifts": "wishes: a ticket is whose the journal says",
     "script_sets": "kept anew by the next opening",
     "damaged_events": "notes for people; the mender looks for itself",
     "moves": "notes for people",
     "drift": "notes of the watch, which makes them anew",
     "watches": "notes of the watch, which makes them anew",
     "gone_users": "notes of a trigger; without them a deleted account is not told",
+    "acts": "`evently audit verify` tells",
+    "act_days": "`evently audit verify` tells",
+    "erasures": "wishes of people; done ones are notes",
+    "buckets": "counts of attempts; who has none has all attempts again",
+    "familiar_origins": "notes of the API; without them a place is strange once more",
     "migrations": "`evently migrate` compares them with its files",
 }
 

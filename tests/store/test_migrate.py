@@ -11,7 +11,7 @@ import pytest
 from engine.ids import new_id
 from engine.records import Record
 from evently.embedded import PostgresServer
-from store import ledger, migrate
+from store import ledger, migrate, roles
 from store.migrate import MigrationError
 from tests.store.databases import create_database
 from tests.store.records import booked, entries, published
@@ -56,6 +56,50 @@ async def test_failing_file_leaves_nothing_behind(
     assert await database.fetchval("SELECT to_regclass('half')") is None
     known = await database.fetch("SELECT name FROM migrations ORDER BY name")
     assert [name for name, _ in files[:-1]] == [row["name"] for row in known]
+
+
+async def test_accounts_of_before_have_sessions(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A filled database gets sessions and proofs; code of before goes on writing beside."""
+    url = await create_database(postgres.url)
+    files = migrate.migrations()
+    monkeypatch.setattr(migrate, "migrations", lambda: [one for one in files if one[0] < "0029"])
+
+    async def no_grants(*_: object) -> bool:
+        return True
+
+    monkeypatch.setattr(roles, "grant", no_grants)  # Those of today name new columns.
+    await migrate.migrate(url)
+    connection = await asyncpg.connect(url)
+    # As that code does it.
+    add = (
+        "INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, 'N', 'x') "
+        "ON CONFLICT DO NOTHING RETURNING id"
+    )
+    tell = (
+        "INSERT INTO outbox (kind, event_id, user_id, subject_id, shard, epoch, seq) "
+        "VALUES ('booking.confirmed', 'evt_1', 'usr_1', 'bk_1', 0, 1, $1)"
+    )
+    try:
+        first, second = new_id("usr"), new_id("usr")
+        await connection.fetchval(add, first, "ann@example.org")
+        await connection.execute(tell, 1)
+        monkeypatch.undo()
+        assert "0029_sessions.sql" in await migrate.migrate(url)
+        rows = await connection.fetch(
+            "SELECT token_version, email_verified_at, is_claim, language, account_key FROM users"
+        )
+        assert [(0, None, False, None, "ann@example.org")] == [tuple(row) for row in rows]
+        assert None is await connection.fetchval(add, second, "Ann@Example.org")
+        assert second == await connection.fetchval(add, second, "bob@example.org")
+        await connection.execute(tell, 2)
+        assert 2 == await connection.fetchval(
+            "SELECT count(*) FROM outbox WHERE payload = '{}' AND secret_until IS NULL"
+        )
+        assert [] == await connection.fetch("SELECT id FROM revocations")
+    finally:
+        await connection.close()
 
 
 async def test_partitions_exist_for_this_year_and_the_next_ones(database: asyncpg.Pool) -> None:

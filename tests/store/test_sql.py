@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from store import sql
+from store.personal import asked_of_persons
 from usecases.moments import moment_of, ms_of
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +37,7 @@ def test_every_query_is_used_and_every_used_one_exists() -> None:
         for path in (ROOT / folder).rglob("*.py")
         for name in _NAME.findall(path.read_text(encoding="utf-8"))
     }
-    assert set(sql.queries()) == used
+    assert set(sql.queries()) == used | asked_of_persons()
 
 
 def test_unknown_name_is_a_bug() -> None:

@@ -1,0 +1,58 @@
+"""What was kept long enough, found and deleted in bounded steps, each its own transaction."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from store.sql import Executor, query
+
+ROWS_PER_STEP = 1_000
+
+
+async def events_over(database: Executor, before: dt.datetime) -> set[str]:
+    """Return the ids of events that were over before a moment."""
+    return {row["id"] for row in await database.fetch(query("events_over"), before)}
+
+
+async def count_outbox(database: Executor, before: dt.datetime) -> int:
+    """Return how many messages were sent before a moment, or written and never sent."""
+    count: int = await database.fetchval(query("count_outbox"), before)
+    return count
+
+
+async def prune_outbox(database: Executor, before: dt.datetime) -> int:
+    """Delete some messages that were sent before a moment, or written and not; return how many."""
+    return _count(await database.execute(query("prune_outbox"), before, ROWS_PER_STEP))
+
+
+async def count_invitations(database: Executor, before: dt.datetime) -> int:
+    """Return how many invitations to teams had ended before a moment."""
+    count: int = await database.fetchval(query("count_invitations"), before)
+    return count
+
+
+async def prune_invitations(database: Executor, before: dt.datetime) -> int:
+    """Delete some invitations to teams that had ended before a moment; return how many."""
+    return _count(await database.execute(query("prune_invitations"), before, ROWS_PER_STEP))
+
+
+async def last_day_of_acts(database: Executor, before: dt.datetime) -> dt.date | None:
+    """Return the last sealed day before a moment, if there are acts that old."""
+    day: dt.date | None = await database.fetchval(query("last_day_of_acts"), before)
+    return day
+
+
+async def count_acts(database: Executor, last_day: dt.date) -> int:
+    """Return how many acts there are up to a day."""
+    count: int = await database.fetchval(query("count_acts_until"), last_day)
+    return count
+
+
+async def prune_acts(database: Executor, last_day: dt.date) -> int:
+    """Delete some acts up to a day; return how many. The owner of the tables alone may."""
+    return _count(await database.execute(query("prune_acts"), last_day, ROWS_PER_STEP))
+
+
+def _count(tag: str) -> int:
+    """Return how many rows PostgreSQL says it has deleted: `DELETE 3`."""
+    return int(tag.rpartition(" ")[2])
