@@ -7,9 +7,10 @@ Reads Redis directly, never through the engine, so that a test does not believe 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
@@ -55,6 +56,16 @@ async def eventually(condition: Callable[[], bool]) -> bool:
     while not condition() and time.monotonic() < deadline_s:  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     return condition()
+
+
+@contextlib.contextmanager
+def about(case: object) -> Iterator[None]:
+    """Name the case of a test that tries many in one world, where it fails."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(f"Case: {case}")
+        raise
 
 
 def make_booking_id(event_id: str, user_id: str, key: str) -> str:
