@@ -316,8 +316,9 @@ def never_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redo, "LOOK_INTERVAL_S", 3_600)
 
 
+@pytest.mark.usefixtures("never_looks")  # Before the world: its worker begins with it.
 async def test_f4_nothing_is_written_of_what_recovery_drained(
-    never_looks: None, world: World, event: Event, user: str, database: asyncpg.Pool
+    world: World, event: Event, user: str, database: asyncpg.Pool
 ) -> None:
     """F4: a worker that hears of a fence late looks into the journal, and has nothing to add."""
     buffer = world.client.app[SERVICES].engine.shards[SHARD]._redo
