@@ -13,7 +13,8 @@ up: $(DEV)       ## install, start everything, serve http://127.0.0.1:8080 until
 	@exec $(BIN)/evently up
 
 test: $(DEV)     ## all tests, against a real Valkey and a real PostgreSQL
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder  # Tests wait: two leave cores idle.
+	@# Three workers, since tests wait; in their order, else long files of few tests end it alone.
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 proofs: $(DEV)   ## the long proofs that `make test` leaves out
 	$(BIN)/pytest -n 2 --dist loadfile -m slow

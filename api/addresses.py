@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
@@ -52,7 +53,7 @@ class Addresses:
         self._trusted = tuple(trusted)
         self._key = blake2b(secret.encode(), digest_size=32, person=b"addresses").digest()
         #: Words of peers that speak for themselves alone.
-        self._words: dict[str, str] = {}
+        self._words: OrderedDict[str, str] = OrderedDict()
 
     def of(self, request: web.Request) -> Address | None:
         """Return the address of the client; None if nobody can tell, as at a unix socket."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections import OrderedDict
 from typing import Any
 
 import msgspec
@@ -65,7 +66,7 @@ DENIALS = {
 }
 _ENCODER = msgspec.json.Encoder()
 #: What orders' items cost, as JSON, by event; neither tiers' ids nor an event's currency change.
-_priced: dict[tuple[str, tuple[Item, ...]], str] = {}
+_priced: OrderedDict[tuple[str, tuple[Item, ...]], str] = OrderedDict()
 
 
 def answer(

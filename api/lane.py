@@ -117,6 +117,7 @@ class Lane(RequestHandler):
         "_app",
         "_body_bytes_max",
         "_draining",
+        "_early",
         "_head_bytes",
         "_head_of",
         "_lane_task",
@@ -145,8 +146,15 @@ class Lane(RequestHandler):
         self._head_of = -1
         self._head_bytes = 0
         self._on_end: Callable[[], None] | None = None
+        #: What has come while nobody waited for it.
+        self._early = b""
         #: What the server's watch notes of this connection.
         self.watched = Watched(self._loop.time())
+
+    async def start(self) -> None:
+        """Handle one request after the other, unless the connection is gone already."""
+        if self._manager is not None:
+            await super().start()
 
     def on_end(self, call: Callable[[], None]) -> None:
         """Have *call* called when the connection has ended; at once if it has."""
@@ -163,7 +171,30 @@ class Lane(RequestHandler):
             on_end()
 
     def data_received(self, data: bytes) -> None:
-        """Parse; take a hot request onto the lane, and leave any other to aiohttp."""
+        """
+        Parse; take a hot request onto the lane, and leave any other to aiohttp.
+
+        aiohttp waits for a request a turn of the loop after the connection is there, and after its
+        own last answer. What comes within that turn comes again after it: or else a connection on
+        which requests follow each other closely would stay on aiohttp's way from its first one on.
+        """
+        if self._early or (data and self._is_between()):
+            if not self._early:
+                self._loop.call_soon(self._read_early)
+            self._early += data
+            return
+        self._read(data)
+
+    def _is_between(self) -> bool:
+        """Tell whether a request is neither waited for nor under way, here or there."""
+        return self._waiter is None and not self._request_in_progress
+
+    def _read_early(self) -> None:
+        early, self._early = self._early, b""
+        if self._parser is not None:  # It is gone with the connection.
+            self._read(early)
+
+    def _read(self, data: bytes) -> None:
         # Without its waiter aiohttp queues what it parses, and wakes nobody.
         waiter, self._waiter = self._waiter, None
         try:
@@ -279,7 +310,7 @@ class Lane(RequestHandler):
             for route in self._routes:
                 match = route.method == message.method and route.pattern.fullmatch(message.path)
                 if match:
-                    self._take(route, message, match.groupdict(), _read(payload))
+                    self._take(route, message, match.groupdict(), _body_of(payload))
                     return
         waiter.set_result(None)
 
@@ -321,7 +352,7 @@ class Lane(RequestHandler):
             self._next(self._waiter)
 
 
-def _read(payload: StreamReader) -> bytes:
+def _body_of(payload: StreamReader) -> bytes:
     """Take a body that has arrived whole; reading it aiohttp's way would ask for more as well."""
     return b"".join(payload._buffer) if payload.total_bytes else b""  # noqa: SLF001
 

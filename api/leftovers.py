@@ -10,6 +10,7 @@ shut is found out within the same time.
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from typing import Generic, NamedTuple, TypeVar
 
 from aiohttp import web
@@ -45,7 +46,7 @@ class Leftovers(Generic[Body]):
         """
         self._age_s_max = age_ms_max / 1000
         self._most = most
-        self._bodies: dict[str, tuple[float, Body]] = {}
+        self._bodies: OrderedDict[str, tuple[float, Body]] = OrderedDict()
 
     def get(self, event_id: str) -> Body | None:
         """Return the body of an event if it is young enough."""

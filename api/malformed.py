@@ -8,6 +8,7 @@ told or logged: what cannot be understood may be a password.
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from http import HTTPStatus
 
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
@@ -41,7 +42,7 @@ _METHOD_LINE = re.compile(r"[^\n]*\n\n  b[\"'][A-Za-z-]{1,32} [/*]")
 #: A name or an IPv4 address, or an IPv6 address in brackets; then perhaps a port.
 _HOST_FORM = re.compile(r"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 #: Hosts that were found to be well-formed.
-_good_hosts: dict[str, None] = {}
+_good_hosts: OrderedDict[str, None] = OrderedDict()
 
 
 def is_host(host: str | None) -> bool:

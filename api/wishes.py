@@ -7,6 +7,8 @@ remembered by process.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import msgspec
 from aiohttp import web
 
@@ -21,9 +23,9 @@ from usecases.orders import Wish, denial_of, understand
 
 _ORDER = msgspec.json.Decoder(Order)
 #: By event and body. An entry holds for the very `Known` that it was made with.
-_wishes: dict[tuple[str, bytes], Wish] = {}
+_wishes: OrderedDict[tuple[str, bytes], Wish] = OrderedDict()
 #: Final refusals of orders, by event, request and all that the script said.
-_refusals: dict[tuple[int | str, ...], Problem] = {}
+_refusals: OrderedDict[tuple[int | str, ...], Problem] = OrderedDict()
 #: Longer bodies are not worth remembering.
 WISH_BYTES_MAX = 512
 _PLAIN_DETAIL = b"{}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -87,7 +88,7 @@ class Attempts:
         self._registrations = registrations
         self._now_s = now_s
         #: Until when buckets are empty, and until when that is believed: knocking on costs little.
-        self._empty_until_s: dict[str, tuple[float, float]] = {}
+        self._empty_until_s: OrderedDict[str, tuple[float, float]] = OrderedDict()
         #: How long it takes to compare a password, in s; 0 while none was.
         self._usual_s = 0.0
 

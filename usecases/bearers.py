@@ -18,6 +18,7 @@ import hmac
 import re
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable
 from hashlib import sha256
 from typing import Literal, NamedTuple
@@ -95,7 +96,7 @@ class Bearers:
 
     def __init__(self, database: Pool) -> None:
         self._database = database
-        self._seen: dict[str, _Seen] = {}
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._looks: dict[str, asyncio.Task[_Seen | None]] = {}
         #: While PostgreSQL does not answer: when it is worth asking again.
         self._ask_at_s = 0.0

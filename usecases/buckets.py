@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from engine.status import Status
 from usecases.denials import Denied
 
-#: Buckets that are remembered; at about 300 bytes each.
-BUCKETS_MAX = 50_000
+#: Buckets that are remembered; at about 250 bytes each.
+BUCKETS_MAX = 100_000
 #: Buckets that are spared for being in use before one is forgotten all the same.
 SPARED_MAX = 8
 #: Attempts taken here of which nobody else is told yet.
@@ -74,7 +75,7 @@ class Buckets:
         self._step_ms = rate.window_ms / rate.attempts_max
         self._most = most
         self._now_s = now_s
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         #: Those of which enough was taken to tell others.
         self._due: list[str] = []
 
@@ -134,11 +135,10 @@ class Buckets:
         for _ in range(SPARED_MAX):
             if len(self._buckets) < self._most:
                 break
-            oldest, bucket = next(iter(self._buckets.items()))
-            del self._buckets[oldest]
+            oldest, bucket = self._buckets.popitem(last=False)
             if bucket.full_at_ms > now_ms:
                 self._buckets[oldest] = bucket
         if len(self._buckets) >= self._most:
-            del self._buckets[next(iter(self._buckets))]
+            self._buckets.popitem(last=False)
         made = self._buckets[who] = _Bucket(now_ms)
         return made

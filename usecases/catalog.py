@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -80,10 +81,10 @@ class Catalog:
         self._pool = pool
         self._is_loaded = is_loaded
         self._sees = sees
-        self._known: dict[str, Known] = {}
-        self._missing: dict[str, float] = {}
-        self._posters: dict[str, tuple[events.Poster, float]] = {}
-        self._sections: dict[str, list[seats.Section]] = {}
+        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._missing: OrderedDict[str, float] = OrderedDict()
+        self._posters: OrderedDict[str, tuple[events.Poster, float]] = OrderedDict()
+        self._sections: OrderedDict[str, list[seats.Section]] = OrderedDict()
         self._reads: dict[str, asyncio.Task[Known | None]] = {}
 
     def get(self, event_id: str) -> Known | None:

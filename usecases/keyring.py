@@ -45,8 +45,8 @@ LEAD_S: Mapping[Purpose, float] = {"tokens": 10.0, "tickets": 600.0}
 #: How long a look at the keys is good for, in seconds: half of the shortest lead, so that the time
 #: that a new key's transaction takes is in it.
 FRESH_S = 5.0
-#: Pause between two looks, in seconds.
-LOOK_INTERVAL_S = 1.0
+#: Pause between two looks, in seconds: a look that fails is made again before the last is stale.
+LOOK_INTERVAL_S = 2.0
 _NONCE_BYTES = 12
 _NAMES: Mapping[Purpose, Callable[[str], str]] = {
     "tokens": setting_key_id,

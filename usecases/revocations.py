@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
@@ -65,7 +66,7 @@ class Revocations:
         #: user or session -> version of which its tokens must be at least
         self._over: dict[str, int] = {}
         #: The same -> when it was heard of last, by the loop's clock; the oldest first.
-        self._heard_at: dict[str, float] = {}
+        self._heard_at: OrderedDict[str, float] = OrderedDict()
         self._xmin = 0
         self._looked_at = float("-inf")
         self._tidied_at = float("-inf")
@@ -178,10 +179,12 @@ class Revocations:
             return
         self._tidied_at = now
         while self._heard_at:
-            subject = next(iter(self._heard_at))
-            if now - self._heard_at[subject] < self._kept_s:
+            subject, heard_at = self._heard_at.popitem(last=False)
+            if now - heard_at < self._kept_s:
+                self._heard_at[subject] = heard_at
+                self._heard_at.move_to_end(subject, last=False)
                 break
-            del self._heard_at[subject], self._over[subject]
+            del self._over[subject]
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
                 await self._tidy(TOKEN_LIFE_MAX_S + MARGIN_S)

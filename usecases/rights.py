@@ -8,6 +8,7 @@ last change of a team. It is read for what organizers, staff and admins do; neve
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
@@ -85,7 +86,7 @@ class Standings:
         self._pool = pool
         self._wants_passkey = wants_passkey
         #: By user id: what they are, and when that was read.
-        self._known: dict[str, tuple[Standing, float]] = {}
+        self._known: OrderedDict[str, tuple[Standing, float]] = OrderedDict()
         self._silent_until_s = 0.0
 
     async def of(self, person: Principal) -> Standing:

@@ -16,6 +16,7 @@ import hmac
 import math
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -108,9 +109,9 @@ class Tokens:
         #: Until when, by the monotonic clock, an unknown key is known not to be ours.
         self._fresh_until_s = math.inf
         #: token -> (principal, expiry); a token is checked once, since checking costs 26 µs.
-        self._remembered: dict[str, tuple[Principal, float]] = {}
+        self._remembered: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
         #: header, as it is spelt -> key id
-        self._heads: dict[str, str] = {}
+        self._heads: OrderedDict[str, str] = OrderedDict()
 
     def use(
         self, secrets: Mapping[str, bytes], signing: str | None, *, fresh_until_s: float

@@ -119,6 +119,77 @@ async def test_takes_a_hot_request(site: Site) -> None:
     assert site.seen == [Seen(is_lane=True, body=b"%d" % n) for n in range(3)]
 
 
+class Close(asyncio.Transport):
+    """A caller so near that it sends its next request while the last answer leaves."""
+
+    def __init__(self, lane: Lane, requests: list[bytes]) -> None:
+        super().__init__()
+        self._lane = lane
+        self._requests = requests
+        self.answered = 0
+        self.has_all = asyncio.Event()
+
+    def send(self) -> None:
+        """Send the next request."""
+        self._lane.data_received(self._requests[self.answered])
+
+    def write(self, data: Any) -> None:
+        """Take an answer."""
+        assert bytes(data).startswith(b"HTTP/1.1 200 ")
+        self.answered += 1
+        if self.answered == len(self._requests):
+            self.has_all.set()
+        else:
+            asyncio.get_running_loop().call_soon(self.send)
+
+    def get_write_buffer_size(self) -> int:
+        """Nothing is left."""
+        return 0
+
+    def is_closing(self) -> bool:
+        """It stays."""
+        return False
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_takes_what_comes_before_it_is_waited_for(site: Site) -> None:
+    """A hot request is the lane's too as a connection's first, and close behind aiohttp's own."""
+    runner, _ = await site.start()
+    try:
+        assert runner.server is not None
+        lane = cast("Lane", runner.server())
+        near = Close(lane, [post("/hot/a"), post("/cold/a"), post("/hot/a"), post("/hot/a")])
+        lane.connection_made(near)
+        near.send()
+        async with asyncio.timeout(TIMEOUT_S):
+            await near.has_all.wait()
+        assert [seen.is_lane for seen in site.seen] == [True, False, True, True]
+        lane.connection_lost(None)
+    finally:
+        await runner.cleanup()
+
+
+async def test_caller_goes_before_it_is_waited_for(site: Site) -> None:
+    """What a caller sent who is gone within a turn is nobody's, and breaks nothing."""
+    runner, _ = await site.start()
+    broken: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: broken.append(context))
+    try:
+        assert runner.server is not None
+        lane = cast("Lane", runner.server())
+        near = Close(lane, [post("/hot/a")])
+        lane.connection_made(near)
+        near.send()
+        lane.connection_lost(None)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert (site.seen, broken) == ([], [])
+    finally:
+        await runner.cleanup()
+
+
 @pytest.mark.parametrize(
     "request_bytes",
     [
