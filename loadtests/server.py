@@ -173,9 +173,14 @@ def _known(settings: dict[str, int], tree: Path | None) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def open_folder() -> Iterator[Path]:
-    """Yield a temporary folder that the user may enter whom PostgreSQL becomes under root."""
-    with tempfile.TemporaryDirectory(prefix="evt-") as name:
+def open_folder(parent: Path | None = None) -> Iterator[Path]:
+    """
+    Yield a temporary folder that the user may enter whom PostgreSQL becomes under root.
+
+    Args:
+        parent: Where it is made; None: where the system has temporary files.
+    """
+    with tempfile.TemporaryDirectory(prefix="evt-", dir=parent) as name:
         Path(name).chmod(0o755)
         yield Path(name)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path
@@ -33,6 +34,9 @@ from tests.shards import SHARDS
 
 TIMEOUT_MS = 10_000
 BACKLOG_MAX = 1_000_000
+#: File system that is kept in memory, and what must be free on it for the servers of all workers.
+MEMORY = Path("/dev/shm")  # noqa: S108  Folders in it are as private as in /tmp.
+MEMORY_BYTES_MIN = 6 * 2**30
 
 #: Of the users that `role_url` logs in as, on servers that are started with them.
 PASSWORDS = {role: f"password of {role}" for role in acl.ROLES}
@@ -70,15 +74,21 @@ def pytest_timeout_set_timer() -> Generator[None, object, object]:
 @pytest.fixture(scope="session")
 def server_dir() -> Iterator[Path]:
     """Make a folder for the servers; short, since a unix socket's path may have 107 bytes."""
-    with open_folder() as path:
+    with open_folder(memory()) as path:
         yield path
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Return a folder of the test's own that every user may enter, as a project's usually is."""
-    with open_folder() as path:
+    with open_folder(memory()) as path:
         yield path
+
+
+def memory() -> Path | None:
+    """Return where files are kept in memory, if there is room: no machine loses power here."""
+    is_roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES_MIN
+    return MEMORY if is_roomy else None
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +111,8 @@ def postgres(server_dir: Path) -> Iterator[PostgresServer]:
         asyncio.run(migrate(server.url))
         yield server
     finally:
-        server.stop()
+        # Its data is thrown away: nothing is worth a last checkpoint.
+        server.kill()
 
 
 @pytest.fixture
