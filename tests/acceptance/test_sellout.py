@@ -95,6 +95,7 @@ async def test_f1_kill_api(server: Server) -> None:
     assert (await sale(server, trouble)).repeated > 0
 
 
+@pytest.mark.slow
 async def test_f25_kill_persister(server: Server) -> None:
     """F25: a persister killed under load writes every booking exactly once in the end."""
 
@@ -133,6 +134,7 @@ async def lose_redis(server: Server, trouble: Trouble) -> None:
     assert '"path":"rebuild"' in server.log_text()
 
 
+@pytest.mark.slow
 async def test_f5_log_cut(server: Server) -> None:
     """F5: Redis killed and its log cut, as by the demo: what it lost is found with the workers."""
     said = []
@@ -145,6 +147,7 @@ async def test_f5_log_cut(server: Server) -> None:
     assert "bytes off appendonly.aof" in said[0]
 
 
+@pytest.mark.slow
 async def test_f6_data_deleted(server: Server) -> None:
     """F6: Redis killed and its folder deleted, as by the demo: rebuilt, correctly sold out."""
 
@@ -154,6 +157,7 @@ async def test_f6_data_deleted(server: Server) -> None:
     await lose_redis(server, trouble)
 
 
+@pytest.mark.slow
 async def test_f6_data_deleted_under_a_running_redis(server: Server) -> None:
     """F6: the folder deleted while Redis runs: it is stopped before it acknowledges for nobody."""
 

@@ -66,7 +66,7 @@ class Answer(NamedTuple):
 class State(NamedTuple):
     """Everything that the servers keep; equal means that nothing was changed."""
 
-    redis: dict[bytes, tuple[bytes, Any]]
+    redis: dict[bytes, bytes]
     database: Content
 
 
@@ -282,7 +282,7 @@ class World:
             else rows
             for table, rows in (await content(self.database)).items()
         }
-        return State(await checks.snapshot(self.redis, SHARD), kept)
+        return State(await checks.digests(self.redis, SHARD), kept)
 
     async def recover(self) -> int:
         """Do what the coordinator does, and wait until the API has seen it; return the epoch."""
