@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 import stat
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from store import limits, users, ways_in
 from usecases.passwords import Passwords, hash_now
 from usecases.tokens import Tokens
 
+#: Seconds in which any command that a test runs must have ended.
+COMMAND_MAX_S = 120.0
 SECRET = "a secret that is long enough for HS256 to take it"
 
 
@@ -29,9 +32,15 @@ async def evently(*words: str, **settings: str) -> tuple[int, str, str]:
 
 
 async def run(*words: str, env: Mapping[str, str], cwd: Path | None = None) -> tuple[int, str, str]:
-    """Run `python -m words`; return its exit code and what it said."""
+    """
+    Run `python -m words`; return its exit code and what it said.
+
+    Bounded: a command that does not end is told to abort, and says where it stands.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-X",
+        "faulthandler",
         "-m",
         *words,
         cwd=cwd,
@@ -39,7 +48,12 @@ async def run(*words: str, env: Mapping[str, str], cwd: Path | None = None) -> t
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    stdout, stderr = await process.communicate()
+    talk = asyncio.ensure_future(process.communicate())
+    done, _ = await asyncio.wait({talk}, timeout=COMMAND_MAX_S)
+    if not done:
+        process.send_signal(signal.SIGABRT)
+    stdout, stderr = await talk
+    assert done, f"{words} did not end: {stdout.decode()}{stderr.decode()}"
     return process.returncode or 0, stdout.decode(), stderr.decode()
 
 
