@@ -25,6 +25,7 @@ from api.outgoing import Outgoing
 from api.policy import enforce
 from api.routes import ROUTES
 from api.scopes import opening
+from engine.tasks import end
 from usecases.wiring import Options, opened
 
 WebHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -67,7 +68,7 @@ def create_app(
         ):
             flushing = asyncio.create_task(metrics.keep_flushing())
             yield
-            flushing.cancel()
+            await end(flushing)
 
     app.cleanup_ctx.append(services)
     app[ADDRESSES] = Addresses(trusted_proxies, secret=options.jwt_secret)

@@ -7,11 +7,11 @@ An extra alone: who hears nothing, say behind a pooler that knows no LISTEN, loo
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 
 import structlog
 
+from engine.tasks import end
 from store.pool import UNANSWERED, connect
 
 log = structlog.get_logger()
@@ -49,10 +49,7 @@ class Notices:
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
 
     async def _run(self) -> None:
         failure = ""

@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 
+from engine.tasks import end
 from store import guard
 from store.sql import Executor
 
@@ -85,9 +86,12 @@ class _Bounded(asyncpg.Pool):
 
     async def close(self) -> None:
         """See asyncpg."""
-        if self._knocking is not None:
-            self._knocking.cancel()
-        await super().close()
+        await end(self._knocking)
+        try:
+            async with asyncio.timeout(self._wait_max_s):
+                await super().close()
+        except TimeoutError:  # Somebody keeps a connection, or the server is silent.
+            self.terminate()
 
     async def _acquire(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's own word
         # All ways to a connection lead through here: `acquire`, `fetch`, `execute` and the rest.
