@@ -203,8 +203,7 @@ class Lane(RequestHandler):
             self._messages.append((_ErrInfo(400, error, ""), EMPTY_PAYLOAD))
         self._waiter = waiter
         if not self._messages:
-            # Of the very first request there may be bytes before anybody waits for it.
-            if self._lane_task is None and (waiter is not None or not self._request_count):
+            if waiter is not None and self._lane_task is None:
                 self._wait_for_more(data)
         elif waiter is None:
             if isinstance(self._messages[-1][0], _ErrInfo):

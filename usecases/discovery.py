@@ -50,10 +50,11 @@ async def published(
         place=place,
         limit=limit + 1,
     )
-    page = await events.by_ids(pool, ids)
-    rows = await _rows(services, pool, page[:limit])
+    page = (await events.by_ids(pool, ids))[:limit]
+    rows = await _rows(services, pool, page)
     views = [view(event, shown(tiers)) for event, tiers in rows if event.status != "draft"]
-    last = (page[limit - 1].starts_at, page[limit - 1].id) if len(page) > limit else None
+    # By the ids: an event that is gone between the two reads does not end the list.
+    last = (page[-1].starts_at, page[-1].id) if page and len(ids) > limit else None
     return told.Page(views, last)
 
 
