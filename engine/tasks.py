@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import structlog
+
+log = structlog.get_logger()
+
 #: From one cancelling of a task that goes on to the next, in seconds.
 AGAIN_S = 0.2
 
@@ -15,10 +19,13 @@ async def end(*tasks: asyncio.Task[Any] | None) -> None:
 
     Once is not enough: a task may swallow it and go on for ever. Before Python 3.12
     `asyncio.wait_for` does where its wait is just over (python/cpython#86296), and redis-py while
-    it connects. What a task raises is its own matter: asyncio's log tells of it.
+    it connects. A task that had failed is told of in the log, and keeps nothing from closing.
     """
-    left = {task for task in tasks if task is not None and not task.done()}
-    while left:
+    begun = [task for task in tasks if task is not None]
+    while left := [task for task in begun if not task.done()]:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=AGAIN_S)
+        await asyncio.wait(left, timeout=AGAIN_S)
+    for task in begun:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.info("had failed", action="task_failed", task=task.get_name(), error=repr(error))
