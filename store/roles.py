@@ -70,7 +70,8 @@ _GRANTS = {
         "UPDATE (name) ON organizers",
         "UPDATE (name, description, category, venue, slug, summary, image, image_alt, address,"
         " place, access_notes, languages, timezone, starts_at, ends_at, doors_at, sale_opens_at,"
-        " sale_closes_at, publishing_at, version, source_print) ON events",
+        " sale_closes_at, publishing_at, version, source_print, postponed_from, person_max,"
+        " offer_ttl_ms) ON events",
         "UPDATE (capacity) ON tiers",
         "EXECUTE ON FUNCTION delete_draft",
         "INSERT ON outbox",
@@ -98,8 +99,8 @@ _GRANTS = {
         "INSERT, UPDATE ON bookings, items, tickets, scans, waitlist_entries, blocked_seats",
         "DELETE ON items, blocked_seats",
         "INSERT, UPDATE ON shard_checkpoint",
-        "INSERT ON journal, quarantine, conflicts, damaged_events, acts",
-        "UPDATE ON events, tiers",
+        "INSERT ON journal, quarantine, conflicts, damaged_events, acts, tiers, promos",
+        "UPDATE ON events, tiers, promos",
         "UPDATE (state, reason, changed_at) ON shard_epoch",
     ),
     "sweeper": (
