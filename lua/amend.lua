@@ -2,8 +2,8 @@
 --[[
 amend: change what an organizer may still change of an event that is on sale, all in one step.
 
-Guarantees   Of orders from then on: who has booked or holds places keeps what was promised. I1: what
-             a capacity gains is available, and none goes below what is taken. Nothing is sold
+Guarantees   Of orders from then on: who has booked or holds places keeps what was promised. I1: all
+             that a capacity gains is available, none goes below what is taken. Nothing is sold
              beyond the event's new end. What people count on stays: whether a tier is hidden, what
              a code takes off.
 Atomicity    All or nothing; every check precedes the first write.
@@ -220,7 +220,7 @@ local event = events[1]
 local wants, tiers = bind_sale(ARGV[3] or ''), bind_tiers(ARGV[4] or '')
 local codes, names = ARGV[5], ARGV[6]
 if #events ~= 1 or #ARGV ~= 6 or not wants or not tiers
-  or not bind_promos(codes ~= '-' and codes or '', 100, 0)
+  or not bind_promos(codes ~= '-' and codes or '', 100)
   or not string.find(names, '^%[.*%]$') then
   return redis.error_reply('BADARG amendment')
 end
@@ -254,7 +254,7 @@ end
 -- Find what is new of the promo codes: their rows in the record, and the words of HSET; nil if one
 -- of another kind has the code, or a tier of it is none of `tier_count`.
 local function find_promos(tier_count)
-  local promos, rows, words = bind_promos(codes ~= '-' and codes or '', tier_count, 0), {}, {}
+  local promos, rows, words = bind_promos(codes ~= '-' and codes or '', tier_count), {}, {}
   for _, promo in ipairs(promos or {}) do
     find_promo(event, promo.code)
     local rule = event.promo_of[promo.code]

@@ -156,7 +156,7 @@ for n = 1, tier_count do
 end
 local hidden = bind_rules(tiers, 9 + 3 * tier_count, last)
 if not hidden then return redis.error_reply('BADARG rules') end
-local codes_bound, promo_words, promo_rows = bind_promos(codes or '', tier_count, 1), {}, {}
+local codes_bound, promo_words, promo_rows = bind_promos(codes or '', tier_count), {}, {}
 if not codes_bound then return redis.error_reply('BADARG promos') end
 for n, promo in ipairs(codes_bound) do
   local w = #promo_words

@@ -1,21 +1,21 @@
 """
 What amendments of events on sale make of the organizer's rows (`engine.records.Amended`).
 
-Part of `store.ledger`'s transaction. When an event's sale ends, what its status is and what
-capacities its tiers have, `store.gate` writes with all other changes of a sale.
+Part of `store.ledger`'s transaction; or, where a draft is changed, of its organizer's. When an
+event's sale ends, what its status is and what capacities its tiers have, is written with all other
+changes of a sale (`store.gate`, `store.changes`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import asyncpg
-
 from engine.records import Amended, Promo, Tier
 from store.sql import columns, moment, query
+from store.tenants import Connection
 
 
-async def write(connection: asyncpg.Connection, records: Sequence[Amended]) -> None:
+async def write(connection: Connection, records: Sequence[Amended]) -> None:
     """Write the records of one batch, in order: the last of each thing stays."""
     for record in records:
         await connection.execute(

@@ -1,17 +1,14 @@
 -- Promo codes: what they are for, and how often they are used.
 
 -- Bind promo codes, `CODE:uses_max:percent:amount:tier_no+tier_no`, joined by commas: each with its
--- rule as it is kept, and its row in a record. Returns nil if the word is not that, a tier is none
--- of the first `tier_count`, or a figure of uses is below `uses_least`.
-local function bind_promos(text, tier_count, uses_least)
+-- rule as it is kept, and its row in a record. Returns nil if the word is not that, or a tier
+-- is none of the first `tier_count`.
+local function bind_promos(text, tier_count)
   local promos, chars = {}, -1
   for code, rule in string.gmatch(text, '([A-Z0-9_-]+):([%d:+]+)') do
     local uses_max, percent, amount, tier_nos =
       string.match(rule, '^(%d+):(%d+):(%d+):([%d+]*)$')
-    if not uses_max or string.find(uses_max, '^0%d') or tonumber(uses_max) < uses_least
-      or tonumber(percent) > 100 then
-      return nil
-    end
+    if not uses_max or string.find(uses_max, '^0%d') or tonumber(percent) > 100 then return nil end
     for tier_no in string.gmatch(tier_nos, '%d+') do
       local number = tonumber(tier_no)
       if number < 1 or number > tier_count then return nil end

@@ -116,6 +116,13 @@ SET timezone = $2, starts_at = $3, ends_at = $4, doors_at = $5, sale_opens_at = 
     sale_closes_at = $7
 WHERE id = $1 AND organizer_id = $8 AND status = 'draft' AND publishing_at IS NULL;
 
+-- move_event --
+-- Which start was told first is kept while the event starts at another.
+UPDATE events
+SET timezone = $2, starts_at = $3, ends_at = $4, doors_at = $5, version = version + 1,
+    postponed_from = nullif(coalesce(postponed_from, starts_at), $3)
+WHERE id = $1 AND organizer_id = $6 AND (status <> 'draft' OR publishing_at IS NOT NULL);
+
 -- change_draft_tiers --
 UPDATE tiers SET capacity = new.capacity
 FROM unnest($2::smallint[], $3::integer[]) AS new (tier_no, capacity)
