@@ -131,7 +131,7 @@ Cancel the place if the event allows it, so that somebody else can book it.
 
 not_upgraded 409 The server cannot do this before its upgrade is over.
 The sale is still kept in a form that older servers read too, and this cannot be said in it.
-Give back places by their number instead of by name, or ask again after the upgrade.
+Ask again after the upgrade; places can be given back by their number until then.
 
 tier_has_seats 409 Seats are named, not counted.
 Which seats of a booking are meant, a number does not say; and a tier has as many places as seats.
@@ -140,6 +140,10 @@ Name the seats, or cancel the whole booking; to sell fewer, block seats.
 capacity_below_taken 409 More places than that are sold, held or blocked.
 A tier cannot shrink below the places that are taken.
 Choose a larger capacity, or cancel or unblock places first.
+
+sale_differs 409 The sale is another than you take it for.
+It has opened or was changed meanwhile, or has a code of that name with other terms.
+Read the event again, and ask for what goes with it.
 
 hold_expired 410 The hold is over and its places are gone.
 The time to confirm ran out, and others have taken the places since.

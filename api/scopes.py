@@ -34,6 +34,7 @@ OPENS: Mapping[str, tuple[str, ...]] = {
         f"PATCH {_AT_EVENT}",
         f"DELETE {_AT_EVENT}",
         f"POST {_AT_EVENT}/publish",
+        f"POST {_AT_EVENT}/postpone",
         f"POST {_AT_EVENT}/close",
         f"POST {_AT_EVENT}/reopen",
         f"POST {_AT_EVENT}/cancel",

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from engine import keys, porter, values, verbs
 from engine.calls import Bounds, Limit, call_of
 from engine.commands import (
+    Amend,
     CancelItem,
     Extend,
     Join,
@@ -298,6 +299,10 @@ class Engine:
     async def set_capacity(self, shard: int, command: SetCapacity) -> Applied | Refused:
         """Change capacities, never below what is taken, and the sale's end: all or none."""
         return await self._shard(shard).submit(verbs.SET_CAPACITY, command)
+
+    async def amend(self, shard: int, command: Amend) -> Applied | Refused:
+        """Change an event on sale for orders from then on: times, prices, tiers, codes; or none."""
+        return await self._shard(shard).submit(verbs.AMEND, command)
 
     async def close(self, shard: int, event_id: str) -> Applied | Refused:
         """End an event's sale now; live holds may still be confirmed."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from engine.records import (
+    Amended,
     Blocked,
     Booked,
     Cancelled,
@@ -35,6 +36,7 @@ from engine.records import (
     Reopened,
     Tier,
     Unblocked,
+    amended,
 )
 from engine.status import Status
 
@@ -118,6 +120,8 @@ class EventStock:
             case CapacitySet():
                 for change in record.tiers:
                     self.tiers[change.tier_no].capacity = change.capacity
+            case Amended():
+                self._amend(record)
             case Closed() | Reopened() | EventCancelled():
                 self.closes_at_ms = record.closes_at_ms
                 self.is_cancelled |= isinstance(record, EventCancelled)
@@ -133,6 +137,14 @@ class EventStock:
                 self._follow_places(record)
         if self.asked is not None:
             self._note_shortage(Moment(epoch, seq, record.at_ms), *self.asked)
+
+    def _amend(self, record: Amended) -> None:
+        self.closes_at_ms = record.closes_at_ms or self.closes_at_ms
+        if self.published is not None:
+            self.published = amended(self.published, record)
+        for tier in record.tiers:
+            stock = self.tiers.setdefault(tier.tier_no, TierStock(tier, tier.capacity))
+            stock.rules, stock.capacity = tier, tier.capacity
 
     def _follow_places(self, record: Record) -> None:
         match record:

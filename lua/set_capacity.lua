@@ -42,37 +42,29 @@ Emits        journal `capacity_set`: tiers; `reopened`: closes_at_ms; and `expir
 
 -- Bind the capacities and the end that a command wants, and read the capacities there are; nil if
 -- the word is not `tier_no:capacity,...` in bounds.
-local function read_capacities(command)
+local function bind_capacities(command)
   local wants, closes_at_ms = string.match(command[1], '^([%d:,]+);?(%d*)$')
   if not wants or #closes_at_ms > 15 then return nil end
   command.closes_at_ms = tonumber(closes_at_ms)
-  local event, seen, chars = command.event, {}, -1
-  local tiers, fields, tier_nos = {}, {}, {}
-  event.capacity = event.capacity or {}
+  local seen, chars, tiers = {}, -1, {}
   for tier_no, text in string.gmatch(wants, '([1-9]%d*):(%d+)') do
     local capacity = tonumber(text)
     if seen[tier_no] or #tiers >= 100 or capacity > 10000000 then return nil end
-    seen[tier_no], tier_nos[tier_no] = true, true
+    seen[tier_no] = true
     tiers[#tiers + 1] = { tier_no = tier_no, capacity = capacity }
-    fields[#fields + 1] = tier_no .. '.capacity'
     chars = chars + #tier_no + #text + 2
   end
   if #tiers == 0 or chars ~= #wants then return nil end
   command.tiers = tiers
-  read_stock(event, tier_nos)
-  local found = redis.call('HMGET', event.stock, unpack(fields))
-  for n, want in ipairs(tiers) do event.capacity[want.tier_no] = tonumber(found[n]) end
+  read_capacities(command.event, tiers)
   return tiers
 end
 
--- Set the capacities of tiers; what is added is available, what is taken away was.
+-- Set the capacities of tiers, and note it.
 local function set_capacities(shard, event, wants)
   local rows, fields = {}, {}
   for n, want in ipairs(wants) do
-    local tier = event.tiers[want.tier_no]
-    tier.available = tier.available + want.capacity - event.capacity[want.tier_no]
-    tier.is_changed, tier.is_smaller = true, want.capacity < event.capacity[want.tier_no]
-    event.capacity[want.tier_no] = want.capacity
+    resize(event, want)
     local text = string.format('%.0f', want.capacity)
     fields[n] = { want.tier_no .. '.capacity', text }
     rows[n] = '[' .. want.tier_no .. ',' .. text .. ']'
@@ -94,7 +86,7 @@ if shut then return shut end
 look(events)
 for _, event in ipairs(events) do read_sale(event) end
 for _, command in ipairs(commands) do
-  if not read_capacities(command) then return redis.error_reply('BADARG tiers') end
+  if not bind_capacities(command) then return redis.error_reply('BADARG tiers') end
 end
 
 -- Check. Decisions change the tables above and nothing else.
@@ -107,21 +99,14 @@ local function decide(command)
   if refusal then return refusal end
   local is_moved = closes_at_ms and closes_at_ms ~= event.closes_at_ms
   for n, want in ipairs(command.tiers) do
-    if not event.capacity[want.tier_no] then return { 'UNKNOWN_TIER', n } end
-    -- The capacity of a seated tier is the number of its seats; block some to sell fewer.
-    if event.tiers[want.tier_no].sections then return { 'TIER_HAS_SEATS', n } end
+    local unfit = refuse_tier(event, want, n)
+    if unfit then return unfit end
     is_changed = is_changed or event.capacity[want.tier_no] ~= want.capacity
   end
   if not is_changed and not is_moved then return { 'REPLAYED', unpack(event.changed) } end
   for n, want in ipairs(command.tiers) do
-    local tier, held = event.tiers[want.tier_no], event.tiers[want.tier_no].held
-    local taken = event.capacity[want.tier_no] - tier.available
-    if want.capacity < taken and held > 0 and not event.is_reclaimed then
-      event.is_reclaimed = true
-      reclaim(shard, event, 50)
-      taken = event.capacity[want.tier_no] - tier.available
-    end
-    if want.capacity < taken then return { 'CAPACITY_BELOW_TAKEN', n, taken } end
+    local too_small = refuse_smaller(shard, event, want, n)
+    if too_small then return too_small end
   end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
   local reply = is_changed and set_capacities(shard, event, command.tiers)

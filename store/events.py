@@ -92,6 +92,8 @@ class Event(NamedTuple):
     #: Of an event that was imported: its id at the source, and a digest of what that said.
     source_id: str | None = None
     source_print: str = ""
+    #: The start that was told first, of an event that starts at another; else None.
+    postponed_from: dt.datetime | None = None
 
 
 class Draft(NamedTuple):
@@ -107,7 +109,8 @@ class Draft(NamedTuple):
 _NEW = tuple(
     name
     for name in Event._fields
-    if name not in {"status", "version", "created_at", "published_at", "publishing_at"}
+    if name
+    not in {"status", "version", "created_at", "published_at", "publishing_at", "postponed_from"}
 )
 
 

@@ -70,8 +70,11 @@ _GRANTS = {
         "UPDATE (name) ON organizers",
         "UPDATE (name, description, category, venue, slug, summary, image, image_alt, address,"
         " place, access_notes, languages, timezone, starts_at, ends_at, doors_at, sale_opens_at,"
-        " sale_closes_at, publishing_at, version, source_print) ON events",
-        "UPDATE (capacity) ON tiers",
+        " sale_closes_at, publishing_at, version, source_print, postponed_from, person_max,"
+        " offer_ttl_ms) ON events",
+        "UPDATE (capacity, price_minor, order_max, order_min, person_max, sale_opens_at,"
+        " sale_closes_at) ON tiers",
+        "UPDATE (uses_max) ON promos",
         "EXECUTE ON FUNCTION delete_draft",
         "INSERT ON outbox",
         "SELECT (id, organizer_id, made_by, name, scopes, prefix, created_at, expires_at,"
@@ -98,8 +101,8 @@ _GRANTS = {
         "INSERT, UPDATE ON bookings, items, tickets, scans, waitlist_entries, blocked_seats",
         "DELETE ON items, blocked_seats",
         "INSERT, UPDATE ON shard_checkpoint",
-        "INSERT ON journal, quarantine, conflicts, damaged_events, acts",
-        "UPDATE ON events, tiers",
+        "INSERT ON journal, quarantine, conflicts, damaged_events, acts, tiers, promos",
+        "UPDATE ON events, tiers, promos",
         "UPDATE (state, reason, changed_at) ON shard_epoch",
     ),
     "sweeper": (

@@ -488,10 +488,35 @@ class Transfer(Asked, frozen=True, kw_only=True):
 
 
 class TierChange(Asked, frozen=True, kw_only=True):
-    """A tier's new capacity."""
+    """What is to change of a tier, for orders from then on; what is not named stays."""
 
     id: Id
-    capacity: Annotated[int, Meta(ge=0, le=10_000_000)]
+    capacity: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
+    #: In the event's currency.
+    price: Money | None = None
+    max_per_order: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)] | None = None
+    min_per_order: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)] | None = None
+    #: Only of a tier that has such a limit: else nobody has counted.
+    max_per_user: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    #: Null: as that of the event.
+    sale_opens_at: Moment | msgspec.UnsetType | None = msgspec.UNSET
+    sale_closes_at: Moment | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class PromoChange(Asked, frozen=True, kw_only=True):
+    """
+    A promo code that is new, or one that may be used so often from now on.
+
+    What a code takes off, and of what, stays: of one that is there `uses_max` alone is told.
+    """
+
+    code: PromoCode
+    percent_off: Annotated[int, Meta(ge=1, le=100)] | None = None
+    amount_off: Annotated[int, Meta(ge=1, le=100_000_000_000)] | None = None
+    #: Names of tiers, or their indexes from 0, those that are added after those that are there.
+    tiers: Annotated[list[Name | int], Meta(max_length=100)] = []
+    #: 0 stops the code; who holds places with it keeps its price.
+    uses_max: Annotated[int, Meta(ge=0, le=10_000_000)]
 
 
 class EventChange(Asked, frozen=True, kw_only=True):
@@ -509,8 +534,8 @@ class EventChange(Asked, frozen=True, kw_only=True):
     place: Category | None = None
     access_notes: AccessNotes | None = None
     languages: Languages | None = None
-    #: These four of a draft alone. With its start move end and doors, and the end of a sale that
-    #: ends with it, unless they are given as well.
+    #: With its start move end and doors, and the end of a sale that ends with it, unless they are
+    #: given as well. A sale that has opened does not open again.
     timezone: Id | None = None
     starts_at: Moment | None = None
     ends_at: Moment | None = None
@@ -518,7 +543,23 @@ class EventChange(Asked, frozen=True, kw_only=True):
     #: Null: it is not told any more.
     doors_at: Moment | msgspec.UnsetType | None = msgspec.UNSET
     sale_closes_at: Moment | None = None
+    max_per_user: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    #: As of `NewEvent`; null: the longer the further the sale's end is.
+    offer_ttl_s: Annotated[int, Meta(ge=1, le=604_800)] | msgspec.UnsetType | None = msgspec.UNSET
     tiers: Annotated[list[TierChange], Meta(max_length=100)] = []
+    #: Tiers without seats, numbered behind those that are there.
+    add_tiers: Annotated[list[NewTier], Meta(max_length=100)] = []
+    promo_codes: Annotated[list[PromoChange], Meta(max_length=100)] = []
+
+
+class Postponement(Asked, frozen=True, kw_only=True):
+    """When an event that was published is to be instead; the rest moves along."""
+
+    #: In the future.
+    starts_at: Moment
+    #: As long after the start as before if left out; so are the doors.
+    ends_at: Moment | None = None
+    doors_at: Moment | None = None
 
 
 class Copy(Asked, frozen=True, kw_only=True):

@@ -251,6 +251,7 @@ def view(event: events.Event, tiers: Sequence[events.Tier]) -> told.Event:
         starts_at=event.starts_at,
         ends_at=event.ends_at,
         doors_at=event.doors_at,
+        postponed_from=event.postponed_from,
         sale_opens_at=event.sale_opens_at,
         sale_closes_at=event.sale_closes_at,
         max_per_user=event.person_max,

@@ -285,6 +285,8 @@ class Event(Told, frozen=True, kw_only=True):
     starts_at: dt.datetime
     ends_at: dt.datetime
     doors_at: dt.datetime | None
+    #: The start that was told first, of an event that was put off; else null.
+    postponed_from: dt.datetime | None
     sale_opens_at: dt.datetime
     sale_closes_at: dt.datetime
     max_per_user: int

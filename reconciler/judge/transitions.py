@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.records import (
+    Amended,
     Blocked,
     Booked,
     Cancelled,
@@ -71,7 +72,7 @@ class Transitions:
             case Published():
                 for tier in record.tiers:
                     self._capacities[record.event_id, tier.tier_no] = tier.capacity
-            case CapacitySet():
+            case CapacitySet() | Amended():
                 for change in record.tiers:
                     self._capacities[record.event_id, change.tier_no] = change.capacity
                     self._judge_places(seq, record, change.tier_no, None)

@@ -259,12 +259,14 @@ async def sit_down(walk: Walk, boss: str) -> None:
 
 
 async def change_and_cancel(walk: Walk, event: Event, boss: str) -> None:
-    """Change capacities, close, reopen, call the event off."""
+    """Change capacities, postpone, close, reopen, call the event off."""
     own_id = event["id"]
     etag = (await walk.go("GET", "/v1/events/{event_id}", own_id, token=boss)).headers["ETag"]
     change = {"tiers": [{"id": event["tiers"][1]["id"], "capacity": 20}]}
     path, seen = "/v1/events/{event_id}", {"If-Match": etag}
     await walk.go("PATCH", path, own_id, token=boss, json=change, headers=seen)
+    later = {"starts_at": from_now(days=90)}
+    await walk.go("POST", "/v1/events/{event_id}/postpone", own_id, token=boss, json=later)
     await walk.go("POST", "/v1/events/{event_id}/close", own_id, token=boss)
     later = {"sale_closes_at": from_now(days=2)}
     await walk.go("POST", "/v1/events/{event_id}/reopen", own_id, token=boss, json=later)

@@ -220,6 +220,7 @@ BODIES: dict[type, Callable[[Values], Any]] = {
     },
     asked.Transfer: lambda v: {"user_id": _value(v, "user_id")},
     asked.EventChange: lambda v: {"tiers": [{"id": _value(v, "tiers.id"), "capacity": 60}]},
+    asked.Postponement: lambda _: {"starts_at": "2900-01-01T00:00:00Z"},
     asked.Reopening: lambda _: {"sale_closes_at": soon()},
     asked.TeamPlace: lambda v: {"role": "gate", "event_ids": [_value(v, "event_ids")]},
     asked.Invite: lambda v: {
