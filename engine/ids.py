@@ -159,8 +159,8 @@ def with_beyond(fingerprint: str) -> str:
     """
     Return the fingerprint of an order that the box office sells beyond what one person may have.
 
-    Scripts heed it, and whoever judges the limit leaves such bookings out. It stays with the booking
-    wherever that is kept: in Redis, in its record, in the ledger and in its receipt.
+    Scripts heed it, and whoever judges the limit leaves such bookings out. It stays with the
+    booking wherever that is kept: in Redis, in its record, in the ledger and in its receipt.
     """
     plain, tilde, code = fingerprint.partition("~")
     return f"{plain}{_BEYOND}{tilde}{code}"
