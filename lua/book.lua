@@ -2,7 +2,8 @@
 --[[
 book: turn places of one or more tiers into a confirmed booking, for many orders at once.
 
-Guarantees   I1 never oversold; I6 one booking per idempotency key; I12 limit per person, but where the box office says otherwise.
+Guarantees   I1 never oversold; I6 one booking per idempotency key; I12 limit per person, but where
+             the box office says otherwise.
 Atomicity    Each order all or nothing; every check precedes the first write of the batch.
 Idempotency  A known booking_id gives its first reply again, and what became of the booking since.
 Cost         O(orders + lines); 3 reads and 3 writes per event, 2 reads and 1 write per call, and

@@ -28,7 +28,7 @@ from usecases.tokens import Principal
 
 #: Acts on one order that are told.
 ACTS_MAX = 200
-Status = Literal["confirmed", "cancelled"]
+OrderStatus = Literal["confirmed", "cancelled"]
 
 
 @as_value
@@ -39,7 +39,7 @@ async def listing(
     *,
     after_id: str,
     limit: int,
-    status: Status | None = None,
+    status: OrderStatus | None = None,
     text: str | None = None,
 ) -> told.Page[told.EventOrder]:
     """

@@ -48,7 +48,7 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
         *_at_event(request),
         after_id=page_start(request, doors.BEGIN)[1],
         limit=page_limit(request),
-        status=cast("desk.Status | None", status),
+        status=cast("desk.OrderStatus | None", status),
         text=query_text(request, "q"),
     )
     return answer_page(EventOrderPage, page, PERSONAL)

@@ -11,7 +11,8 @@ from evently.embedded import ValkeyServer
 from reconciler.judge.check import check
 from store import organizers
 from tests.api.keepers import keeper, make_key, new_organizer
-from tests.api.test_sessions import PASSWORD, signed_up
+from tests.api.test_accounts import PASSWORD
+from tests.api.test_sessions import signed_up
 from tests.api.world import Answer, Event, World, check_problem
 from tests.checks import servers_of
 from tests.conftest import role_url
