@@ -337,6 +337,14 @@ too_many_keys 409 There are as many keys as there may be.
 The organizer has the most API keys, or the event the most devices, that one may have: `keys_max`.
 Revoke what nobody uses any more; `last_used_at` says which those are.
 
+refund_not_due 409 Nothing is due for this order.
+No places were given up that cost something, or what was due is settled already, perhaps otherwise.
+Read the order again: `refund` says how it stands, and its notes say who settled it.
+
+too_many_notes 409 The order has as many notes as it may have.
+One order has `notes_max` notes at most.
+Write no more; what happens to it stands in its history anyway.
+
 idempotency_key_missing 400 The request needs an Idempotency-Key.
 Orders carry a key, so that repeating one never books twice.
 Make a key for the order (a UUID is good) and send it, the same with every repetition.

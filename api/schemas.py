@@ -32,6 +32,7 @@ from usecases.told import (
     SignedIn,
     Ticket,
     Told,
+    WaitingParty,
     WaitlistEntry,
 )
 
@@ -170,6 +171,16 @@ class EventOrderPage(Told, frozen=True, kw_only=True):
     has_more: bool
     next_cursor: str | None
     #: False if PostgreSQL is behind and the newest bookings may be missing here.
+    up_to_date: bool
+
+
+class WaitingPage(Told, frozen=True, kw_only=True):
+    """One page of those who wait at an event, by tier and in the order of its list."""
+
+    data: list[WaitingParty]
+    has_more: bool
+    next_cursor: str | None
+    #: False if PostgreSQL is behind and the newest changes may be missing here.
     up_to_date: bool
 
 

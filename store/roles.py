@@ -31,6 +31,7 @@ TENANT_TABLES: Mapping[str, str] = {
     # An organizer's transaction has no right to these at all; the day it has, it sees its own.
     "api_keys": "organizer_id",
     "devices": "organizer_id",
+    "order_notes": "organizer_id",
 }
 #: For whom all rows of those are there: who sells, keeps the books, or looks after accounts.
 _SEE_ALL = (*ROLES, "operator")
@@ -60,6 +61,7 @@ _GRANTS = {
         # Keys and devices are made in their organizer's role; here they are used, enrolled, erased.
         "UPDATE (last_used_at, revoked_at, hash) ON api_keys",
         "UPDATE (code_hash, prefix, hash, enrolled_at, last_used_at) ON devices",
+        "UPDATE (text) ON order_notes",  # To be erased.
         "INSERT, UPDATE, DELETE ON buckets, familiar_origins",
         _REIGN,
     ),
@@ -82,6 +84,7 @@ _GRANTS = {
         "SELECT (id, event_id, organizer_id, gate, made_by, prefix, created_at, code_expires_at,"
         " enrolled_at, last_used_at, revoked_at),"
         " INSERT, UPDATE (revoked_at, code_hash) ON devices",
+        "SELECT, INSERT ON order_notes",
         _NOTE,
     ),
     "operator": (

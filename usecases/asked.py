@@ -417,6 +417,51 @@ class CancelBooking(Asked, frozen=True, kw_only=True):
     version: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
 
+#: Why the box office does something: for the log of acts, so no names of people.
+Reason = Annotated[str, _text(Kind.LINE, 500, least=1)]
+NoteText = Annotated[str, _text(Kind.LINES, 2_000, least=1)]
+
+
+class OrderFor(Order, frozen=True, kw_only=True):
+    """An order that the box office makes for somebody: for an account, or a proved address."""
+
+    email: AddressOf | None = None
+    user_id: Id | None = None
+    #: May exceed what one person may have of the event and of its tiers.
+    beyond_limit: bool = False
+    reason: Reason
+
+
+class CancelOrder(CancelBooking, frozen=True, kw_only=True):
+    """Which places of an order the box office gives back, all if none are named, and why."""
+
+    reason: Reason
+
+
+class MoveOrder(Asked, frozen=True, kw_only=True):
+    """Who gets an order's tickets: an account, or who has proved an address; and why."""
+
+    email: AddressOf | None = None
+    user_id: Id | None = None
+    #: All that live if not given.
+    ticket_ids: Annotated[list[Id], Meta(min_length=1, max_length=ORDER_PLACES_MAX)] | None = None
+    reason: Reason
+
+
+class NewOrderNote(Asked, frozen=True, kw_only=True):
+    """A note on an order."""
+
+    text: NoteText
+
+
+class SettledRefund(Asked, frozen=True, kw_only=True):
+    """That all is settled which is due of an order at this version of its booking."""
+
+    state: Literal["done", "waived"]
+    version: Annotated[int, Meta(ge=1, le=1000)]
+    note: NoteText
+
+
 #: Name of a gate.
 GateName = Annotated[str, _text(Kind.GATE, 64, least=1)]
 ScanId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{8,64}\Z", extra={DECLARED_AS: Kind.WORD})]

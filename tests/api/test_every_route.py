@@ -69,6 +69,7 @@ async def test_f23_every_route_with_the_users_of_redis(world: World, serve: Serv
     await pass_the_gate(walk, event, boss, buyer, friend)
     await sit_down(walk, boss)
     await make_keys(walk, event)
+    await keep_the_desk(walk, event, boss, friend)
     await change_and_cancel(walk, event, boss)
     await keep_a_catalogue(walk)
     await run_a_team(walk)
@@ -220,6 +221,26 @@ async def pass_the_gate(walk: Walk, event: Event, boss: str, buyer: str, friend:
     await walk.go("POST", "/v1/gifts/{gift_id}/accept", gift["id"], token=friend)
     assert 1 == len((await walk.go("GET", "/v1/tickets", token=friend)).body["data"])
     await walk.go("POST", "/v1/tickets/{ticket_id}/return", ticket["id"], token=friend)
+
+
+async def keep_the_desk(walk: Walk, event: Event, boss: str, friend: str) -> None:
+    """Sell for somebody, look at the order, note, move and cancel it, settle what is due."""
+    path, own_id = "/v1/events/{event_id}/orders", event["id"]
+    receiver = (await walk.go("GET", "/v1/me", token=friend)).body["id"]
+    why = {"reason": "by telephone"}
+    wish = order(event, 2, 1) | {"user_id": receiver} | why
+    sold = (await walk.go("POST", path, own_id, token=boss, key="d1", json=wish)).body["id"]
+    await walk.go("GET", path, own_id, token=boss)
+    one, at = f"{path}/{{booking_id}}", (own_id, sold)
+    await walk.go("GET", one, *at, token=boss)
+    await walk.go("POST", f"{one}/notes", *at, token=boss, key="d2", json={"text": "Ring first."})
+    to = {"user_id": (await walk.go("GET", "/v1/me", token=await make_account(walk))).body["id"]}
+    await walk.go("POST", f"{one}/move", *at, token=boss, json=to | why)
+    await walk.go("POST", f"{one}/move", *at, token=boss, json={"user_id": receiver} | why)
+    await walk.go("POST", f"{one}/cancel", *at, token=boss, json=why)
+    settled = {"state": "done", "version": 2, "note": "In cash."}
+    await walk.go("POST", f"{one}/refund", *at, token=boss, json=settled)
+    await walk.go("GET", "/v1/events/{event_id}/waitlist", own_id, token=boss)
 
 
 async def make_keys(walk: Walk, event: Event) -> None:
