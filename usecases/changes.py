@@ -273,6 +273,7 @@ async def cancel(services: Services, person: Principal, event_id: str) -> told.C
     async with _noted(services, person, "event.cancel", event) as act:
         await _settle(services, event, await services.engine.cancel_event(event.shard, event.id))
         act.after = {"status": "cancelled"}
+    services.catalog.drop(event.id)
     await Emptier(services.engine.shards[event.shard]).empty(event.id)
     return await _progress(services, event)
 

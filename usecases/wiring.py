@@ -29,7 +29,7 @@ from engine.redo import Horizon, Redo, RedoBuffer
 from engine.replicas import ROUND_MS, GroupWaiter
 from engine.watcher import ReadShards
 from store import journal, redo, reigns, revocations
-from store.notices import REIGNS, REVOCATIONS, Notices
+from store.notices import EVENTS, REIGNS, REVOCATIONS, Hear, Notices
 from store.pool import Database, Pool, create_pool
 from store.sessions import Life
 from store.watermark import Watermark
@@ -169,8 +169,7 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
     )
     engine.start()
     await keyring.start()
-    hears = {REIGNS: engine.wake, REVOCATIONS: services.revocations.wake}
-    notices = Notices(options.database_url, hears, timeout_ms=options.database_timeout_ms)
+    notices = _notices(options, services)
     notices.start()
     services.quotas.start()
     sealing = Sealing(pools.organizers)
@@ -188,6 +187,15 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
         passwords.close()
         for one in (getattr(pools, name) for name in Pools.__slots__):
             await one.close()
+
+
+def _notices(options: Options, services: Services) -> Notices:
+    hears: dict[str, Hear] = {
+        REIGNS: lambda _: services.engine.wake(),
+        REVOCATIONS: lambda _: services.revocations.wake(),
+        EVENTS: services.catalog.hear,
+    }
+    return Notices(options.database_url, hears, timeout_ms=options.database_timeout_ms)
 
 
 def _catalog(pools: Pools, engine: Engine, standings: rights.Standings) -> Catalog:
