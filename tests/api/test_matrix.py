@@ -80,6 +80,7 @@ MEANT = {
     ("POST /v1/auth/openid/{provider}/finish", "code"): "code of a provider",
     ("POST /v1/me/identities/{provider}/finish", "code"): "code of a provider",
     ("POST /v1/organizers/{organizer_id}/events", "code"): "code of a new promo",
+    ("PATCH /v1/events/{event_id}", "code"): "code of a new promo",
 }
 #: Ids of others that may be named, and why.
 MAY_BE_ANOTHERS = {
