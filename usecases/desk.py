@@ -17,7 +17,7 @@ from store import acts, events, orders, tenants, tickets, users
 from usecases import bookings, rights, told
 from usecases.asked import Money
 from usecases.catalog import Known
-from usecases.denials import as_value, granted, not_found
+from usecases.denials import as_value, granted, invalid, not_found
 from usecases.doors import BEGIN
 from usecases.moments import moment_of
 from usecases.rights import Act
@@ -108,12 +108,8 @@ async def waiting(
     event = await events.by_id(services.pools.organizers, event_id)
     if event is None:
         raise not_found()
-    tier_no, _, join_no = after.partition(":")
     found = await orders.waiting(
-        services.pools.organizers,
-        event_id,
-        after=(int(tier_no), join_no) if tier_no.isdecimal() and len(tier_no) < 5 else (0, ""),
-        limit=limit + 1,
+        services.pools.organizers, event_id, after=_place(after), limit=limit + 1
     )
     page = found[:limit]
     last = (BEGIN[0], f"{page[-1].tier_no}:{page[-1].join_no}") if len(found) > limit else None
@@ -123,6 +119,14 @@ async def waiting(
         for row in page
     ]
     return told.Page(data, last, up_to_date)
+
+
+def _place(after: str) -> tuple[int, str]:
+    """Return after which tier and place of its list a page begins; deny what is no cursor of it."""
+    tier_no, _, join_no = after.partition(":")
+    if after and not (tier_no.isdecimal() and len(tier_no) < 5):
+        raise invalid("/query/after", "is not a cursor of this list")
+    return int(tier_no or 0), join_no
 
 
 async def own_event(services: Services, person: Principal, event_id: str) -> Known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any, NamedTuple
 
 import pytest
@@ -125,6 +126,25 @@ async def test_sells_for_somebody_also_beyond_the_limit(desk: Desk, valkey: Valk
     gone = await desk.call("POST", f"/{beyond.body['id']}/cancel", json=part | WHY)
     assert 200 == gone.status, gone.text
     await require_clean(desk, valkey)
+
+
+async def test_sells_by_a_promo_code_beyond_the_limit(desk: Desk, valkey: ValkeyServer) -> None:
+    """I12: mark and promo code go together: the price is the code's, and its use is counted."""
+    _, boss = await keeper(desk.world, desk.event["organizer_id"])
+    promo = {"code": "HALF", "percent_off": 50, "uses_max": 1}
+    event = await desk.world.event(9, token=boss, max_per_user=1, promo_codes=[promo])
+    own = desk._replace(event=event)
+    sold = await own.sell(1, 3, "a", beyond_limit=True, promo_code="half")
+    assert (201, 1500) == (sold.status, sold.body["total"]["amount"]), sold.text
+    used = await own.sell(1, 1, "b", beyond_limit=True, promo_code="HALF")
+    check_problem(used, 409, "promo_exhausted")
+    await require_clean(own, valkey)
+    gone = await own.call("POST", f"/{sold.body['id']}/cancel", json=WHY)
+    assert 200 == gone.status
+    assert 1500 == (await own.read(sold.body["id"]))["refund"]["amount"]["amount"]
+    again = await own.sell(1, 2, "c", beyond_limit=True, promo_code="HALF")
+    assert 201 == again.status, again.text
+    await require_clean(own, valkey)
 
 
 async def test_sells_by_address(desk: Desk) -> None:
@@ -360,7 +380,13 @@ async def test_who_waits_and_why(desk: Desk) -> None:
         (entries[1], "waiting", 2, 2, full),
         (entries[2], "waiting", 3, 4, full),
     ] == await listed()
-    assert 1 == len(await listed("?limit=1"))
+    target = f"/v1/events/{desk.event['id']}/waitlist"
+    first = (await world.call("GET", f"{target}?limit=2", token=desk.clerk)).body
+    assert 2 == len(first["data"])
+    assert [entries[2]] == [row[0] for row in await listed(f"?after={first['next_cursor']}")]
+    strange = base64.urlsafe_b64encode(b"1970-01-01T00:00:00+00:00 x:y").decode().rstrip("=")
+    answer = await world.call("GET", f"{target}?after={strange}", token=desk.clerk)
+    check_problem(answer, 422, "invalid", "/query/after")
     done = await desk.call("POST", f"/{sold['id']}/cancel", json=WHY)
     assert 200 == done.status
     assert [
