@@ -145,7 +145,7 @@ class Lane(RequestHandler):
         #: Number of the request of which a part of the head has come, and the part's bytes.
         self._head_of = -1
         self._head_bytes = 0
-        self._on_end: Callable[[], None] | None = None
+        self._on_end: tuple[Callable[[], None], ...] = ()
         #: What has come while nobody waited for it.
         self._early = b""
         #: What the server's watch notes of this connection.
@@ -161,14 +161,14 @@ class Lane(RequestHandler):
         if self._manager is None:
             call()
         else:
-            self._on_end = call
+            self._on_end = (*self._on_end, call)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let go of everything."""
         super().connection_lost(exc)
-        on_end, self._on_end = self._on_end, None
-        if on_end is not None:
-            on_end()
+        on_end, self._on_end = self._on_end, ()
+        for call in on_end:
+            call()
 
     def data_received(self, data: bytes) -> None:
         """

@@ -22,6 +22,7 @@ from api.handlers import (
     gifts,
     holds,
     keys,
+    live,
     openid,
     operators,
     ops,
@@ -187,6 +188,12 @@ ROUTES: tuple[Route, ...] = (
         availability.read,
         told.Availability,
         _SEE,
+    ),
+    _route(
+        "GET /v1/events/{event_id}/stream public",
+        live.read,
+        None,
+        f"403 origin_not_allowed 429 too_many_streams {_SEE}",
     ),
     _route(
         "GET /v1/events/{event_id}/seats?since,promo_code public", seats.read, told.SeatMap, _SEE
