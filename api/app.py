@@ -27,7 +27,7 @@ from api.outgoing import Outgoing
 from api.policy import enforce
 from api.routes import ROUTES
 from api.scopes import opening
-from api.streams import HEARTBEAT, STREAMS, Bounds, Streams, encode
+from api.streams import HEARTBEAT, STREAMS, StreamBounds, Streams, encode
 from usecases.live import Hub
 from usecases.news import News
 from usecases.wiring import Options, opened
@@ -44,7 +44,7 @@ def create_app(
     cors_origins: Iterable[str] = (),
     openid_hosts: Iterable[str] = (),
     under_way_max: Mapping[Work, int] | None = None,
-    stream_bounds: Bounds = Bounds(),  # noqa: B008  It never changes.
+    stream_bounds: StreamBounds = StreamBounds(),  # noqa: B008  It never changes.
 ) -> web.Application:
     """
     Make the application; connections open when it starts and close when it stops.

@@ -46,7 +46,7 @@ Over = Literal["gone", "too_slow", "stopping", "signed_out"]
 _ENCODER = msgspec.json.Encoder()
 
 
-class Bounds(NamedTuple):
+class StreamBounds(NamedTuple):
     """How many streams there may be at a time; 0: any number."""
 
     most: int = 20_000
@@ -65,7 +65,7 @@ def retry() -> bytes:
     return f"retry: {random.randint(*RETRY_MS)}\n".encode()  # noqa: S311  No secret.
 
 
-class Listener:
+class Stream:
     """Who listens on one connection."""
 
     __slots__ = ("_over", "_transport", "account", "address", "is_over", "over_by")
@@ -130,14 +130,14 @@ class Listener:
 class Streams:
     """All streams of a process."""
 
-    def __init__(self, bounds: Bounds, draining: Draining) -> None:
+    def __init__(self, bounds: StreamBounds, draining: Draining) -> None:
         self._bounds = bounds
         self._draining = draining
-        self._open: set[Listener] = set()
+        self._open: set[Stream] = set()
         self._by_address: dict[str, int] = {}
         self._by_account: dict[str, int] = {}
 
-    def objection(self, listener: Listener) -> Problem | None:
+    def objection(self, listener: Stream) -> Problem | None:
         """Return why there may not be this one more; None if it may."""
         bounds = self._bounds
         if bounds.most and len(self._open) >= bounds.most:
@@ -155,7 +155,7 @@ class Streams:
                 )
         return None
 
-    def enter(self, listener: Listener) -> None:
+    def enter(self, listener: Stream) -> None:
         """Count one more; while the process stops it is over at once."""
         self._open.add(listener)
         _step(self._by_address, listener.address, 1)
@@ -164,7 +164,7 @@ class Streams:
         if self._draining.is_on:
             listener.end("stopping")
 
-    def leave(self, listener: Listener) -> None:
+    def leave(self, listener: Stream) -> None:
         """Count one less."""
         self._open.discard(listener)
         _step(self._by_address, listener.address, -1)
@@ -200,7 +200,7 @@ class StreamAnswer(LeanAnswer):
     def __init__(
         self,
         streams: Streams,
-        listener: Listener,
+        listener: Stream,
         join: Callable[[], None],
         leave: Callable[[], None],
     ) -> None:

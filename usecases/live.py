@@ -28,6 +28,7 @@ from engine.engine import Engine
 from engine.errors import EngineError, EventRecovering, Overloaded, ShardRecovering
 from engine.lasting import Lasting
 from engine.pulse import Pulse
+from engine.status import Status
 from store import events
 from store.pool import UNANSWERED, Pool
 from usecases import told
@@ -79,7 +80,7 @@ _Word = Literal[
 Encode = Callable[[str, told.Told, str], bytes]
 
 
-class Hears(Protocol):
+class Hearer(Protocol):
     """Somebody who listens."""
 
     def hear(self, data: bytes) -> None:
@@ -122,7 +123,7 @@ class Watch:
         self.event_id = event_id
         self.known = known
         self.view = view
-        self.listeners: set[Hears] = set()
+        self.listeners: set[Hearer] = set()
         self.place: Place | None = None
         self.stock: outcomes.Availability | None = None
         #: What was said instead of a stock: the event is not on sale, or no longer.
@@ -191,22 +192,20 @@ class Hub:
                 with contextlib.suppress(asyncio.CancelledError, Denied, EngineError):
                     await task
 
-    @as_value
-    async def watch(self, event_id: str) -> Watch:
-        """
-        Return the watch of an event, whose listeners one joins with `join`.
+    def get(self, event_id: str) -> Watch | None:
+        """Return the watch of an event, if somebody watches it."""
+        found = self._watches.get(event_id)
+        if found is not None:
+            found.seen_s = _now_s()
+        return found
 
-        Denies what `availability` denies to anybody. A shard that is shut is no denial: then the
-        sale is paused.
+    async def begin(self, event_id: str, known: Known) -> Watch:
+        """
+        Begin to watch an event, once for all who ask at the same time.
 
         Raises:
             Overloaded: as many events are watched as may be.
         """
-        found = self._watches.get(event_id)
-        if found is not None:
-            found.seen_s = _now_s()
-            return found
-        known = self._catalog.get(event_id) or await self._catalog.need(event_id)
         task = self._beginning.get(event_id)
         if task is None:
             if len(self._watches) + len(self._beginning) >= EVENTS_MAX:
@@ -216,7 +215,7 @@ class Hub:
             task.add_done_callback(lambda _: self._beginning.pop(event_id, None))
         return await asyncio.shield(task)
 
-    def join(self, watch: Watch, listener: Hears, seen: Place | None) -> bytes:
+    def join(self, watch: Watch, listener: Hearer, seen: Place | None) -> bytes:
         """
         Add a listener; return what it is told first.
 
@@ -232,7 +231,7 @@ class Hub:
             return watch.first
         return watch.first + self._seats_since(watch, seen)
 
-    def leave(self, watch: Watch, listener: Hears) -> None:
+    def leave(self, watch: Watch, listener: Hearer) -> None:
         """Take a listener away."""
         watch.listeners.discard(listener)
         watch.seen_s = _now_s()
@@ -273,9 +272,8 @@ class Hub:
                 pulse = await self._engine.pulse(known.shard, [event_id])
                 watch.version = pulse.versions[event_id]
         await self._look(known.shard, [watch])
-        if watch.refused is not None:
-            raise Denied(watch.refused.status)
-        self._watches[event_id] = watch
+        if watch.refused is None:
+            self._watches[event_id] = watch
         return watch
 
     async def _run(self) -> None:
@@ -498,6 +496,26 @@ class Hub:
                     watch.known = known or watch.known
         except UNANSWERED:
             pass  # It is looked up again in a moment.
+
+
+@as_value
+async def watched(hub: Hub, catalog: Catalog, event_id: str) -> Watch:
+    """
+    Return the watch of an event, whose listeners one joins with `Hub.join`.
+
+    Denies what is not there or not on sale. A shard that is shut is no denial: the sale is paused.
+
+    Raises:
+        Overloaded: as many events are watched as may be.
+    """
+    found = hub.get(event_id)
+    if found is not None:
+        return found
+    known = catalog.get(event_id) or await catalog.need(event_id)
+    begun = await hub.begin(event_id, known)
+    if begun.refused is not None:
+        raise Denied(Status.NOT_ON_SALE)
+    return begun
 
 
 def _has_more_tiers(watch: Watch) -> bool:

@@ -23,7 +23,7 @@ from engine.lasting import Lasting
 from store import outbox
 from store.pool import Pool
 from usecases import told
-from usecases.live import Encode, Hears
+from usecases.live import Encode, Hearer
 
 log = structlog.get_logger()
 
@@ -51,7 +51,7 @@ class News:
         """
         self._pool = pool
         self._encode = encode
-        self._listeners: dict[str, set[Hears]] = {}
+        self._listeners: dict[str, set[Hearer]] = {}
         #: Of each shard the last record that was looked at: epoch and seq. None: not known yet.
         self._cursors: dict[int, tuple[int, int]] | None = None
         #: The last row of the table before which none can come, and those behind it that were told.
@@ -60,7 +60,7 @@ class News:
         self._task: asyncio.Task[None] | None = None
         self._trouble = Lasting()
 
-    def join(self, user_id: str, listener: Hears) -> None:
+    def join(self, user_id: str, listener: Hearer) -> None:
         """Tell a listener what concerns an account from now on, and first when that has begun."""
         self._listeners.setdefault(user_id, set()).add(listener)
         if self._task is None or self._task.done():
@@ -69,7 +69,7 @@ class News:
         elif self._cursors is not None:
             listener.hear(self._following())
 
-    def leave(self, user_id: str, listener: Hears) -> None:
+    def leave(self, user_id: str, listener: Hearer) -> None:
         """Tell a listener no more."""
         listeners = self._listeners.get(user_id, set())
         listeners.discard(listener)

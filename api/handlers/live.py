@@ -14,9 +14,9 @@ from api.codes import CODES
 from api.cors import CORS
 from api.http import PRINCIPAL, SERVICES
 from api.problems import Problem
-from api.streams import STREAMS, Listener, StreamAnswer, retry
+from api.streams import STREAMS, Stream, StreamAnswer, retry
 from usecases.denials import Denied
-from usecases.live import Hub, Place
+from usecases.live import Hub, Place, watched
 from usecases.news import News
 from usecases.services import Services
 from usecases.tokens import InvalidToken, KeysUnknown, Principal
@@ -43,7 +43,8 @@ async def read(request: web.Request) -> web.StreamResponse | Problem:
     if not request.app[CORS].lets_read(request):
         return Problem(403, "origin_not_allowed", CODES["origin_not_allowed"].title)
     hub, news, streams = request.app[HUB], request.app[NEWS], request.app[STREAMS]
-    watch = await hub.watch(request.match_info["event_id"])
+    catalog = request.app[SERVICES].catalog
+    watch = await watched(hub, catalog, request.match_info["event_id"])
     if isinstance(watch, Denied):
         return problem_of(watch)
     listener = _listener(request)
@@ -65,14 +66,14 @@ async def read(request: web.Request) -> web.StreamResponse | Problem:
     return StreamAnswer(streams, listener, join, leave)
 
 
-def _listener(request: web.Request) -> Listener:
+def _listener(request: web.Request) -> Stream:
     """Return who listens: an account by its token, or anybody."""
     person, address = request.get(PRINCIPAL), origin_of(request)
     text = principals.bearer(request) if person is not None else None
     if person is None or text is None or person.kind != "user":
-        return Listener(address)
+        return Stream(address)
     services = request.app[SERVICES]
-    return Listener(address, person.user_id, lambda: _is_over(services, person, text))
+    return Stream(address, person.user_id, lambda: _is_over(services, person, text))
 
 
 def _is_over(services: Services, person: Principal, token: str) -> bool:

@@ -7,9 +7,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 from aiohttp import ClientResponse
 
+from api.schemas import STREAM
 from tests.api.world import World
 from tests.conftest import TIMEOUT_MS
 
@@ -60,6 +62,8 @@ class Ear:
         if "event" not in fields:
             return None
         self.last_id = fields.get("id", self.last_id)
+        # What is told is what is described.
+        msgspec.json.decode(fields["data"], type=dict(STREAM)[fields["event"]])
         return Heard(fields["event"], orjson.loads(fields["data"]), fields.get("id", ""))
 
     async def end(self) -> None:

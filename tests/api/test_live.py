@@ -13,12 +13,12 @@ import pytest
 from api.draining import DRAINING
 from api.handlers.live import HUB
 from api.http import SERVICES
-from api.streams import STREAMS, UNSENT_BYTES_MAX, Bounds, Listener
+from api.streams import STREAMS, UNSENT_BYTES_MAX, Stream, StreamBounds
 from engine import keys
 from engine.ids import new_id
+from store import outbox
 from store.pool import Pool
 from tests.api.ears import TIMEOUT_S, Heard, listening
-from tests.api.test_holds import let_pass
 from tests.api.test_seats import seated_event, seats
 from tests.api.world import PROBLEM, SHARD, Event, Serve, World, from_now
 from tests.checks import ask
@@ -256,7 +256,7 @@ async def test_head_of_a_stream(world: World, event: Event) -> None:
 async def test_account_hears_its_own(world: World, event: Event, organizer: str) -> None:
     """Bookings once they are written, offers and letters come beside; nobody hears another's."""
     small = await world.event(1, token=organizer)
-    (mine, me), (other, them) = [(world.token(own), own) for own in (new_id("usr"), new_id("usr"))]
+    (mine, me), (other, _them) = [(world.token(own), own) for own in (new_id("usr"), new_id("usr"))]
     async with (
         listening(world, event["id"], token=mine) as ear,
         listening(world, event["id"], token=other) as stranger,
@@ -318,7 +318,7 @@ async def test_account_hears_again_after_postgresql_was_away(
     world: World, event: Event, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was written while it could not be asked is told afterwards."""
-    ends, is_away = news.outbox.ends, asyncio.Event()
+    ends, is_away = outbox.ends, asyncio.Event()
 
     async def away(pool: Pool) -> dict[int, tuple[int, int]]:
         if not is_away.is_set():
@@ -328,7 +328,7 @@ async def test_account_hears_again_after_postgresql_was_away(
 
     async with listening(world, event["id"], token=user) as ear:
         await ear.until("following")
-        monkeypatch.setattr(news.outbox, "ends", away)
+        monkeypatch.setattr(outbox, "ends", away)
         booked = (await world.book(event, user)).body
         assert booked["id"] == (await ear.until("message")).data["subject_id"]
         assert is_away.is_set()
@@ -384,7 +384,7 @@ async def test_s29_slow_reader_is_let_go(world: World, event: Event) -> None:
 
 async def test_s29_streams_are_bounded(serve: Serve, event: Event, user: str) -> None:
     """So many of an account, so many of an address, so many of all; whoever goes makes room."""
-    async with serve(stream_bounds=Bounds(most=3, per_address=2, per_account=1)) as world:
+    async with serve(stream_bounds=StreamBounds(most=3, per_address=2, per_account=1)) as world:
         path = f"/v1/events/{event['id']}/stream"
         async with listening(world, event["id"], token=user):
             answer = await world.call("GET", path, token=user)
@@ -396,7 +396,7 @@ async def test_s29_streams_are_bounded(serve: Serve, event: Event, user: str) ->
         await until_open(world, 0)
         streams = world.client.app[STREAMS]
         assert ({}, {}) == (streams._by_address, streams._by_account)
-        others = [Listener(f"address {number}") for number in range(3)]
+        others = [Stream(f"address {number}") for number in range(3)]
         for other in others:
             streams.enter(other)
         answer = await world.call("GET", path)
@@ -441,10 +441,12 @@ async def test_s29_stream_ends_with_its_token(serve: Serve, event: Event) -> Non
             await free.next("state")
             await world.book(event, None)
             await free.next("tiers")
-    async with serve(access_token_ttl_s=1) as world:
-        async with listening(world, event["id"], token=world.token()) as ear:
-            assert {"reason": "signed_out"} == (await ear.until("bye")).data
-            await ear.end()
+    async with (
+        serve(access_token_ttl_s=1) as world,
+        listening(world, event["id"], token=world.token()) as ear,
+    ):
+        assert {"reason": "signed_out"} == (await ear.until("bye")).data
+        await ear.end()
 
 
 async def test_f76_streams_end_when_the_process_stops(serve: Serve, event: Event) -> None:
