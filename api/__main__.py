@@ -53,7 +53,7 @@ async def serve(settings: Settings) -> None:
                 Work.CHANGES: settings.changes_under_way_max,
             },
             stream_bounds=StreamBounds(
-                min(settings.streams_max, connections_max(raise_file_limit()) // 2),
+                min(settings.streams_max, connections_max(raise_file_limit()) * 3 // 4),
                 settings.streams_per_address_max,
                 settings.streams_per_account_max,
             ),

@@ -152,8 +152,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     sign_ins_under_way_max: Positive = 256
     #: Requests under way of organizers and gates.
     changes_under_way_max: Positive = 512
-    #: Event streams that an API process may have open at a time, and no more than half of all
-    #: connections.
+    #: Event streams that an API process may have open at a time, and no more than three in four
+    #: of its connections.
     streams_max: Positive = 20_000
     #: Event streams of one address to an API process at a time; 0: any number.
     streams_per_address_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 500
