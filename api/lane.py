@@ -123,6 +123,7 @@ class Lane(RequestHandler):
         "_lane_task",
         "_on_end",
         "_routes",
+        "is_stream",
         "watched",
     )
 
@@ -148,6 +149,8 @@ class Lane(RequestHandler):
         self._on_end: tuple[Callable[[], None], ...] = ()
         #: What has come while nobody waited for it.
         self._early = b""
+        #: Whether the answer under way is one that does not end.
+        self.is_stream = False
         #: What the server's watch notes of this connection.
         self.watched = Watched(self._loop.time())
 

@@ -137,6 +137,11 @@ class Streams:
         self._by_address: dict[str, int] = {}
         self._by_account: dict[str, int] = {}
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the process is to stop."""
+        return self._draining.is_on
+
     def objection(self, listener: Stream) -> Problem | None:
         """Return why there may not be this one more; None if it may."""
         bounds = self._bounds
@@ -156,13 +161,11 @@ class Streams:
         return None
 
     def enter(self, listener: Stream) -> None:
-        """Count one more; while the process stops it is over at once."""
+        """Count one more."""
         self._open.add(listener)
         _step(self._by_address, listener.address, 1)
         _step(self._by_account, listener.account, 1)
         metrics.STREAMS.inc()
-        if self._draining.is_on:
-            listener.end("stopping")
 
     def leave(self, listener: Stream) -> None:
         """Count one less."""
@@ -183,7 +186,7 @@ class Streams:
         while True:
             await asyncio.sleep(LOOK_S)
             look += 1
-            if self._draining.is_on:
+            if self.is_stopping:
                 self.end_all()
             elif look % LOOKS_PER_TOKEN == 0:
                 self._end_signed_out()
@@ -201,12 +204,12 @@ class StreamAnswer(LeanAnswer):
         self,
         streams: Streams,
         listener: Stream,
-        join: Callable[[], None],
+        join: Callable[[bytes], None],
         leave: Callable[[], None],
     ) -> None:
         """
         Args:
-            join: Tells *listener* what is so, and has it told from then on.
+            join: Tells *listener* what is so, behind the head, and has it told from then on.
 
             leave: Ends that.
         """
@@ -233,15 +236,19 @@ class StreamAnswer(LeanAnswer):
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("Cannot write to closing transport")
-        transport.write(self.text())
         if request.method == hdrs.METH_HEAD:
+            transport.write(self.text())
             return
         listener.connect(transport)
-        cast("Lane", request.protocol).on_end(lambda: listener.end("gone"))
+        lane = cast("Lane", request.protocol)
+        lane.is_stream = True
+        lane.on_end(lambda: listener.end("gone"))
         # From here to the wait nothing waits: what is told first is what is so now.
         self._streams.enter(listener)
         try:
-            self._join()
+            self._join(self.text())
+            if self._streams.is_stopping:
+                listener.end("stopping")
             await listener.wait()
         finally:
             self._leave()

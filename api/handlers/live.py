@@ -53,8 +53,9 @@ async def read(request: web.Request) -> web.StreamResponse | Problem:
         return refused
     seen = _seen(request)
 
-    def join() -> None:
-        listener.hear(retry() + b"\n" + hub.join(watch, listener, seen))
+    def join(head: bytes) -> None:
+        # In one piece: however much it is, it is not what a slow listener has left to wait.
+        listener.hear(head + retry() + b"\n" + hub.join(watch, listener, seen))
         if listener.account:
             news.join(listener.account, listener)
 

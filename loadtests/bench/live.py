@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from engine.ids import new_id
-from loadtests.bench.cpu import cpu_s
+from loadtests.bench.cpu import cpu_s, load_average
 from loadtests.bench.rig import Rig
 from loadtests.bench.sale import Buyers, Sale, make_sale
 
@@ -28,6 +28,7 @@ CHANGES, CHANGES_QUICK = 40, 10
 CHANGE_INTERVAL_S = 0.5
 #: How long the last change may take to come.
 LAST_S = 3.0
+IDLE_S = 5.0
 READY_TIMEOUT_S = 150.0
 DELAY_MAX_MS, KIB_MAX, SHARE_MAX = 500.0, 15.0, 0.20
 
@@ -43,6 +44,8 @@ class Measured(NamedTuple):
     median_ms: float
     kib: float
     share: float
+    #: The same while nothing changes.
+    idle_share: float
     lost: int
 
     @property
@@ -57,8 +60,7 @@ async def measure(*, is_quick: bool) -> bool:
     """Let the listeners in, change, print the figures; return whether they are as promised."""
     number = LISTENERS_QUICK if is_quick else LISTENERS
     changes = CHANGES_QUICK if is_quick else CHANGES
-    settings = {"streams_per_address_max": 0, "streams_max": 2 * number}
-    async with Rig(**settings) as rig:
+    async with Rig(streams_per_address_max=0, streams_max=2 * number) as rig:
         buyers = await Buyers.make(rig, changes + 1)
         sale = await make_sale(rig)
         measured = await _listen(rig, sale, buyers, number=number, changes=changes)
@@ -67,7 +69,8 @@ async def measure(*, is_quick: bool) -> bool:
         f"changes={measured.changes} told_to_all={measured.complete} lost={measured.lost} "
         f"worst_ms={measured.worst_ms:.0f} (<= {DELAY_MAX_MS:.0f}) "
         f"median_ms={measured.median_ms:.0f} kib_a_listener={measured.kib:.1f} (<= {KIB_MAX:.0f}) "
-        f"share_of_a_core={measured.share:.3f} (<= {SHARE_MAX:.2f}) load_average={_load()}"
+        f"share_of_a_core={measured.share:.3f} (<= {SHARE_MAX:.2f}) "
+        f"idle_share={measured.idle_share:.3f} load_average={load_average()}"
     )
     return measured.is_met
 
@@ -89,6 +92,9 @@ async def _listen(rig: Rig, sale: Sale, buyers: Buyers, *, number: int, changes:
         kib = (_resident_kib(pid) - before_kib) / number
         tokens = buyers.tokens_path.read_text().split()
         before_s, started_s = cpu_s(pid), time.monotonic()
+        await asyncio.sleep(IDLE_S)
+        idle_share = (cpu_s(pid) - before_s) / (time.monotonic() - started_s)
+        before_s, started_s = cpu_s(pid), time.monotonic()
         asked_s = await _change(sale, tokens, changes)
         share = (cpu_s(pid) - before_s) / (time.monotonic() - started_s)
         await asyncio.sleep(LAST_S)
@@ -106,7 +112,9 @@ async def _listen(rig: Rig, sale: Sale, buyers: Buyers, *, number: int, changes:
     delays.sort()
     worst_ms = delays[-1] if delays else float("inf")
     median_ms = delays[len(delays) // 2] if delays else float("inf")
-    return Measured(number, changes, len(delays), worst_ms, median_ms, kib, share, told["lost"])
+    return Measured(
+        number, changes, len(delays), worst_ms, median_ms, kib, share, idle_share, told["lost"]
+    )
 
 
 async def _change(sale: Sale, tokens: list[str], changes: int) -> dict[int, float]:
@@ -140,11 +148,6 @@ async def _say(process: asyncio.subprocess.Process, what: dict[str, Any]) -> Non
 async def _hear(process: asyncio.subprocess.Process, timeout_s: float) -> bytes:
     assert process.stdout is not None
     return await asyncio.wait_for(process.stdout.readline(), timeout_s)
-
-
-def _load() -> str:
-    """Return how many processes wanted to run in the last minute."""
-    return Path("/proc/loadavg").read_text().split()[0]
 
 
 def _resident_kib(pid: int) -> int:

@@ -460,7 +460,7 @@ async def test_f76_streams_end_when_the_process_stops(serve: Serve, event: Event
             assert 1_000 <= ear.retry_ms <= 5_000
             await ear.end()
         async with listening(world, event["id"]) as ear:
-            await ear.next("bye")
+            await ear.until("bye")
             await ear.end()
 
 
