@@ -15,6 +15,7 @@ from api.app import create_app
 from api.files import connections_max, raise_file_limit
 from api.lane import LaneRunner
 from api.listener import LOOPBACK, Listener, listening
+from api.streams import StreamBounds
 from api.watch import Limits
 from evently.logs import configure
 from evently.settings import Settings
@@ -51,6 +52,11 @@ async def serve(settings: Settings) -> None:
                 Work.SIGN_INS: settings.sign_ins_under_way_max,
                 Work.CHANGES: settings.changes_under_way_max,
             },
+            stream_bounds=StreamBounds(
+                min(settings.streams_max, connections_max(raise_file_limit()) * 3 // 4),
+                settings.streams_per_address_max,
+                settings.streams_per_account_max,
+            ),
         ),
         limits=Limits(
             head_s=settings.head_timeout_s,

@@ -221,6 +221,14 @@ too_many_connections 429 There are too many connections from this address.
 One address may have only so many connections at a time.
 Close those that are not used, or wait; a proxy must be named to the server by its operator.
 
+too_many_streams 429 There are too many streams of this account or address.
+An account, and an address, may have only so many event streams open at a time.
+Share one stream between the pages of a browser, or close those that are not used.
+
+origin_not_allowed 403 Pages of that site may not open a stream.
+The header `Origin` names a site that is neither this one nor on the list of those that may read.
+Open it from this site, or ask the operator to put the site into `EVENTLY_CORS_ORIGINS`.
+
 not_implemented 501 The server does not do this.
 The method, or the way in which the body is sent, is one that the server does not know.
 Use a method that the description of the API names, and send the body as it is.

@@ -23,6 +23,7 @@ from api.handlers import (
     gifts,
     holds,
     keys,
+    live,
     openid,
     operators,
     ops,
@@ -65,6 +66,8 @@ class Route(NamedTuple):
     may_be_bare: bool = False
     #: Names of query parameters.
     query: tuple[str, ...] = ()
+    #: If the answer is a stream: the types of its events by their names.
+    events: tuple[tuple[str, Any], ...] = ()
 
 
 def _route(
@@ -190,6 +193,12 @@ ROUTES: tuple[Route, ...] = (
         told.Availability,
         _SEE,
     ),
+    _route(
+        "GET /v1/events/{event_id}/stream public",
+        live.read,
+        None,
+        f"403 origin_not_allowed 404 not_found 409 not_on_sale 429 too_many_streams {_STORED}",
+    )._replace(events=schemas.STREAM),
     _route(
         "GET /v1/events/{event_id}/seats?since,promo_code public", seats.read, told.SeatMap, _SEE
     ),

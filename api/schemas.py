@@ -23,6 +23,13 @@ from usecases.told import (
     Identity,
     Invitation,
     ListedTicket,
+    LiveBye,
+    LiveChange,
+    LiveFollowing,
+    LiveMessage,
+    LiveSeats,
+    LiveState,
+    LiveTiers,
     Member,
     NotedAct,
     OpenIdProvider,
@@ -285,3 +292,15 @@ class ProblemDetails(Told, frozen=True, kw_only=True):
     request_id: str
     detail: str = ""
     errors: list[ProblemError] = msgspec.field(default_factory=list)
+
+
+#: What the stream of an event tells: the data of each of its events, by name.
+STREAM: tuple[tuple[str, type[Told]], ...] = (
+    ("state", LiveState),
+    ("tiers", LiveTiers),
+    ("sale", LiveChange),
+    ("seats", LiveSeats),
+    ("following", LiveFollowing),
+    ("message", LiveMessage),
+    ("bye", LiveBye),
+)

@@ -49,6 +49,7 @@ from engine.outcomes import (
     SeatChanges,
     SeatMap,
 )
+from engine.pulse import Pulse, feel
 from engine.replicas import GroupWaiter, Standing
 from engine.seats import Section
 from engine.shard import Home, MakeRedo, Shard
@@ -354,6 +355,24 @@ class Engine:
         Of hidden tiers, only those that *promo_code* unlocks are told; `ALL_TIERS` tells all.
         """
         return await self._shard(shard).submit(verbs.AVAILABILITY, ReadStock(event_id, promo_code))
+
+    def epoch(self, shard: int) -> int:
+        """
+        Return the epoch under which a shard's commands go now.
+
+        Raises:
+            ShardRecovering: the door is shut.
+        """
+        return self._shard(shard).door.reign().epoch
+
+    async def pulse(self, shard: int, event_ids: Sequence[str], *, now_ms: int = 0) -> Pulse:
+        """
+        Read what of a shard is so beside its stocks, in one plain read (`engine.pulse`).
+
+        Raises:
+            ShardUnavailable: nobody knows now.
+        """
+        return await feel(self._shard(shard).ask, shard, event_ids, now_ms=now_ms)
 
     async def read_booking(self, shard: int, event_id: str, booking_id: str) -> Booking | None:
         """

@@ -152,6 +152,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     sign_ins_under_way_max: Positive = 256
     #: Requests under way of organizers and gates.
     changes_under_way_max: Positive = 512
+    #: Event streams that an API process may have open at a time, and no more than three in four
+    #: of its connections.
+    streams_max: Positive = 20_000
+    #: Event streams of one address to an API process at a time; 0: any number.
+    streams_per_address_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 500
+    #: Event streams of one account to an API process at a time; 0: any number.
+    streams_per_account_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 10
     #: Networks of the proxies that tell whom they speak for, comma-separated. Empty: none does.
     trusted_proxies: str = ""
     #: Seconds in which a stopping process says that it is not ready and serves all the same, so

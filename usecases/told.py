@@ -374,6 +374,85 @@ class Availability(Told, frozen=True, kw_only=True):
     tiers: list[TierAvailability]
 
 
+class LiveSale(Told, frozen=True, kw_only=True):
+    """Where a sale stands."""
+
+    #: `all_held` may become `open` again without anybody cancelling. `paused`: nothing is sold for
+    #: a while, for a `reason` of ours.
+    status: Literal[
+        "not_open", "open", "all_held", "sold_out", "paused", "closed", "ended", "cancelled"
+    ]
+    #: Why it is paused, by the code of the problem that an order gets meanwhile.
+    reason: str | None
+    #: Null while they are not known.
+    opens_at: dt.datetime | None
+    closes_at: dt.datetime | None
+    starts_at: dt.datetime | None
+
+
+class LiveState(Told, frozen=True, kw_only=True):
+    """All that a stream tells of an event, at one moment: what each listener is told first."""
+
+    event_id: str
+    as_of: dt.datetime
+    sale: LiveSale
+    tiers: list[TierAvailability]
+    #: Of the seat map; later changes follow as `seats`. Null: there are none.
+    seats_version: int | None
+
+
+class LiveTiers(Told, frozen=True, kw_only=True):
+    """Those tiers of which something else is left now."""
+
+    as_of: dt.datetime
+    tiers: list[TierAvailability]
+
+
+class LiveChange(LiveSale, frozen=True, kw_only=True):
+    """Where a sale stands now, and in a word what has happened."""
+
+    change: Literal[
+        "opened", "reopened", "all_held", "sold_out", "available", "paused", "resumed",
+        "closed", "ended", "cancelled", "postponed", "moved"
+    ]  # fmt: skip
+    as_of: dt.datetime
+
+
+class SeatChange(Told, frozen=True, kw_only=True):
+    """Seats that went to another status together."""
+
+    version: int
+    status: str
+    seat_ids: list[str]
+
+
+class LiveSeats(Told, frozen=True, kw_only=True):
+    """What changed in the seat map up to a version; null: read the map anew."""
+
+    version: int
+    changes: list[SeatChange] | None
+
+
+class LiveMessage(Told, frozen=True, kw_only=True):
+    """Something that concerns the account, and is written: read the subject for what it is now."""
+
+    #: `booking.confirmed`, `waitlist.offered`, `account.password_changed` and the like.
+    kind: str
+    event_id: str | None
+    #: Booking, ticket, waitlist entry, hold or account.
+    subject_id: str
+
+
+class LiveFollowing(Told, frozen=True, kw_only=True):
+    """From now on messages are told; what was before is in the lists."""
+
+
+class LiveBye(Told, frozen=True, kw_only=True):
+    """The stream ends."""
+
+    reason: Literal["stopping", "signed_out"]
+
+
 class BookingItem(Told, frozen=True, kw_only=True):
     """One line of a booking."""
 
@@ -721,14 +800,6 @@ class SeatSection(Told, frozen=True, kw_only=True):
     kinds: str
     #: At each seat's place f(ree), h(eld), s(old) or b(locked); a slash ends a row.
     status: str
-
-
-class SeatChange(Told, frozen=True, kw_only=True):
-    """Seats that went to another status together."""
-
-    version: int
-    status: str
-    seat_ids: list[str]
 
 
 class SeatMap(Told, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from redis.asyncio import Redis
 
 from api.admission import Work
 from api.app import create_app
+from api.streams import StreamBounds
 from engine.engine import Engine
 from engine.redis_client import connect
 from engine.shard import Shard
@@ -190,6 +191,7 @@ def make_app(options: Options, **changes: Any) -> web.Application:
         "cors_origins": (),
         "openid_hosts": (),
         "under_way_max": dict.fromkeys(Work, 1_000),
+        "stream_bounds": StreamBounds(),
     }
     app_options |= {name: changes.pop(name) for name in app_options.keys() & changes}
     return create_app(replace(options, **changes), **app_options)

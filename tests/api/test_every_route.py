@@ -20,6 +20,7 @@ from engine.ids import new_id
 from engine.shard import Shard
 from engine.sweeper import Sweeper
 from tests.api.authenticator import Authenticator
+from tests.api.ears import listening
 from tests.api.keepers import keeper
 from tests.api.provider import TwistedProvider
 from tests.api.test_holds import let_pass
@@ -64,6 +65,9 @@ async def test_f23_every_route_with_the_users_of_redis(world: World, serve: Serv
     ).body
     for path in ("/v1/events/{event_id}", "/v1/events/{event_id}/availability"):
         await walk.go("GET", path, event["id"])
+    await walk.go("GET", "/v1/events/{event_id}/stream", event["id"])
+    async with listening(world, event["id"], token=buyer) as ear:
+        await ear.until("following")
     await hold_and_book(walk, event, buyer)
     await wait_in_line(walk, event, buyer, friend)
     await pass_the_gate(walk, event, boss, buyer, friend)

@@ -57,6 +57,7 @@ PUBLIC = {
     ("GET", "/v1/events/{event_id}"),
     ("GET", "/v1/events/{event_id}/availability"),
     ("GET", "/v1/events/{event_id}/seats"),
+    ("GET", "/v1/events/{event_id}/stream"),
     ("GET", "/openapi.json"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
