@@ -112,7 +112,7 @@ async def _live(app: web.Application) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        looking.cancel()
+        await end(looking)
         await hub.close()
         await news.close()
 

@@ -29,6 +29,7 @@ from engine.errors import EngineError, EventRecovering, Overloaded, ShardRecover
 from engine.lasting import Lasting
 from engine.pulse import Pulse
 from engine.status import Status
+from engine.tasks import end
 from store import events
 from store.pool import UNANSWERED, Pool
 from usecases import told
@@ -185,12 +186,7 @@ class Hub:
 
     async def close(self) -> None:
         """Stop ticking, and what is under way."""
-        tasks = (self._task, self._reading, *self._looks.values(), *self._beginning.values())
-        for task in tasks:
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Denied, EngineError):
-                    await task
+        await end(self._task, self._reading, *self._looks.values(), *self._beginning.values())
 
     def get(self, event_id: str) -> Watch | None:
         """Return the watch of an event, if somebody watches it."""

@@ -14,12 +14,12 @@ the lists, and so does everybody when this process has fallen too far behind.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import OrderedDict
 
 import structlog
 
 from engine.lasting import Lasting
+from engine.tasks import end
 from store import outbox
 from store.pool import Pool
 from usecases import told
@@ -78,10 +78,7 @@ class News:
 
     async def close(self) -> None:
         """Stop following."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
 
     def _following(self) -> bytes:
         return self._encode("following", told.LiveFollowing(), "")
