@@ -31,6 +31,7 @@ async def serve(settings: Settings) -> None:
     fields = msgspec.structs.asdict(settings) | {
         "redis_servers": settings.redis_servers_as("api"),
         "database_url": settings.database_url_as("api"),
+        "database_read_url": settings.database_read_url_as("api"),
         "openid_providers": settings.openid_providers,
         "passkey_origins": settings.passkey_sites,
     }

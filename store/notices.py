@@ -15,6 +15,7 @@ import structlog
 
 from engine.tasks import end
 from store.pool import UNANSWERED, connect
+from store.tenants import Connection
 
 log = structlog.get_logger()
 
@@ -103,7 +104,7 @@ def _loss(connection: asyncpg.Connection) -> asyncio.Event:
     """Return what is set once a connection is lost."""
     lost = asyncio.Event()
 
-    def note(_: asyncpg.Connection) -> None:
+    def note(_: Connection) -> None:
         lost.set()
 
     connection.add_termination_listener(note)

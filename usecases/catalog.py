@@ -43,6 +43,10 @@ EVENTS_MAX = 20_000
 SECTIONS_EVENTS_MAX = 200
 #: Events whose pages are remembered: the text of one may take 20 kB.
 PAGES_MAX = 1_000
+#: Pages of the list that are remembered, 2 MB each at most, and how old one may be, in seconds: no
+#: older than caches in front are told, and still one read a second for a crowd.
+LISTS_MAX = 16
+LIST_AGE_MAX_S = 1.0
 MISS_INTERVAL_S = 1.0
 #: How old what is remembered may be, in seconds: while changes are heard of, and while not.
 AGE_MAX_S = 30.0
@@ -76,11 +80,20 @@ class Known:
     poster: events.Poster | None = None
 
 
-class Page(NamedTuple):
+class EventRows(NamedTuple):
     """The rows of an event's page."""
 
     event: events.Event
     tiers: Sequence[events.Tier]
+
+
+class ListRows(NamedTuple):
+    """The rows of a page of a list."""
+
+    events: Sequence[events.Event]
+    #: By event id.
+    tiers: dict[str, list[events.Tier]]
+    has_more: bool
 
 
 class Catalog:
@@ -104,7 +117,8 @@ class Catalog:
         self._sees = sees
         self._known = Recent[str, Known | None](most=EVENTS_MAX, keeps=_is_on_sale)
         self._missing: OrderedDict[str, float] = OrderedDict()
-        self._pages = Recent[str, Page | None](most=PAGES_MAX, keeps=_is_public)
+        self._pages = Recent[str, EventRows | None](most=PAGES_MAX, keeps=_is_public)
+        self._lists = Recent[tuple[object, ...], ListRows](most=LISTS_MAX)
         self._sections = Recent[str, list[seats.Section]](most=SECTIONS_EVENTS_MAX)
         self._is_deaf = True
         self._silent_until_s = 0.0
@@ -112,6 +126,7 @@ class Catalog:
     def hear(self, said: str | None) -> None:
         """Take a notice of changed events; see `store.notices.Hear`."""
         self._is_deaf = said is None
+        self._lists.drop_all()
         if said == ANY:
             self._known.drop_all()
             self._pages.drop_all()
@@ -121,6 +136,7 @@ class Catalog:
 
     def drop(self, event_id: str) -> None:
         """Know that an event has changed: whoever asks next reads it anew."""
+        self._lists.drop_all()
         self._known.drop(event_id)
         self._pages.drop(event_id)
         self._sections.drop(event_id)
@@ -162,7 +178,7 @@ class Catalog:
             self._silent_until_s = time.monotonic() + SILENT_S
             return last
 
-    async def page(self, event_id: str, *, anew: bool = False) -> Page | None:
+    async def page(self, event_id: str, *, anew: bool = False) -> EventRows | None:
         """
         Return the rows of an event, a draft's as well; None if there is none.
 
@@ -174,6 +190,12 @@ class Catalog:
         return await self._pages.find(
             event_id, partial(self._read_page, event_id), age_max_s=self._age_max_s
         )
+
+    async def listed(
+        self, wanted: tuple[object, ...], read: Callable[[], Awaitable[ListRows]]
+    ) -> ListRows:
+        """Return the rows of a page of the list that visitors ask for, dropped by any change."""
+        return await self._lists.find(wanted, read, age_max_s=LIST_AGE_MAX_S)
 
     @property
     def _age_max_s(self) -> float:
@@ -247,11 +269,11 @@ class Catalog:
             raise not_found()
         return known.poster
 
-    async def _read_page(self, event_id: str) -> Page | None:
+    async def _read_page(self, event_id: str) -> EventRows | None:
         event = await events.by_id(self._pool, event_id)
         if event is None:
             return None
-        return Page(event, (await events.tiers_of(self._pool, [event_id])).get(event_id, []))
+        return EventRows(event, (await events.tiers_of(self._pool, [event_id])).get(event_id, []))
 
     async def _read(self, event_id: str) -> Known | None:
         event = await events.by_id(self._pool, event_id)
@@ -279,5 +301,5 @@ def _is_on_sale(known: Known | None) -> bool:
     return known is not None and not known.is_draft
 
 
-def _is_public(page: Page | None) -> bool:
+def _is_public(page: EventRows | None) -> bool:
     return page is not None and not is_untouched(page.event)

@@ -101,9 +101,9 @@ class News:
         if self._cursors is None or self._is_behind(ends):
             await self._begin(ends)
             return
-        for shard, end in ends.items():
+        for shard, latest in ends.items():
             # A shard that is new has been there for a moment at most.
-            await self._read_shard(shard, self._cursors.setdefault(shard, (end[0], 0)), end)
+            await self._read_shard(shard, self._cursors.setdefault(shard, (latest[0], 0)), latest)
         await self._read_rows(is_told=True)
 
     async def _begin(self, ends: dict[int, tuple[int, int]]) -> None:

@@ -126,6 +126,7 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
     return Options(
         redis_servers={"0": role_url(valkey, "api")},
         database_url=as_role(database_url, "api"),
+        database_read_url="",
         jwt_secret=JWT_SECRET,
         ticket_signing_key=TICKET_SIGNING_KEY,
         access_token_ttl_s=3600,

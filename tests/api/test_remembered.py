@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -170,7 +171,7 @@ async def test_an_overtaken_read_is_not_remembered() -> None:
     async def read_new() -> str:
         return "new"
 
-    for hear in (lambda: memory.drop("a"), memory.drop_all):
+    for hear in (partial(memory.drop, "a"), memory.drop_all):
         begun.clear()
         may_end.clear()
         memory.drop_all()

@@ -10,6 +10,7 @@ import pytest
 from engine.ids import new_id
 from store import users
 from store.notices import EVENTS
+from store.tenants import Connection
 
 INSERT = (
     "INSERT INTO events (id, organizer_id, shard, name, timezone, currency, starts_at, ends_at,"
@@ -22,7 +23,7 @@ INSERT = (
 class Ear:
     """What was heard of changed events, by notices."""
 
-    def __init__(self, writer: asyncpg.Connection, listener: asyncpg.Connection) -> None:
+    def __init__(self, writer: Connection, listener: Connection) -> None:
         self.writer = writer
         self._listener = listener
         self.heard: list[str] = []
