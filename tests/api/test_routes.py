@@ -32,6 +32,7 @@ MAY_SAY_WHO = {
     ("NewApiKey", "organizer_id"),
     ("EventImport", "organizer_id"),
     ("NewTier", "price"),
+    ("TierChange", "price"),
     ("Transfer", "user_id"),
 }
 #: What browsers make: they may add to it, and what they add is not looked at.
