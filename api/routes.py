@@ -156,11 +156,10 @@ _REOPEN = f"409 event_cancelled 409 event_ended 409 sale_closed {_CLOSE}"
 _SEATS = f"409 seat_taken {_CLOSE}"
 _RETURNED = f"401 sign_in_over 401 sign_in_refused 404 not_found 503 provider_unavailable {_STORED}"
 _PROVE = f"403 sign_in_again 403 passkey_required {_STORED}"
-_CHANGE_SALE = (
+_CHANGE = (
     "409 capacity_below_taken 409 tier_has_seats 409 sale_differs 409 not_upgraded"
-    f" 412 precondition_failed {_REOPEN}"
+    f" 412 precondition_failed 428 precondition_required {_REOPEN}"
 )
-_CHANGE = f"428 precondition_required {_CHANGE_SALE}"
 
 _TEAM = f"403 forbidden 404 not_found {_STORED}"
 _ACCOUNT = f"404 not_found 409 last_admin {_STORED}"
@@ -513,7 +512,7 @@ ROUTES: tuple[Route, ...] = (
         "POST /v1/events/{event_id}/postpone organizer",
         changes.postpone,
         told.Event,
-        _CHANGE_SALE,
+        _CHANGE,
         body=asked.Postponement,
     ),
     _route("POST /v1/events/{event_id}/close organizer", changes.close, told.Event, _CLOSE),

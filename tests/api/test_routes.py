@@ -33,6 +33,7 @@ MAY_SAY_WHO = {
     ("NewApiKey", "organizer_id"),
     ("EventImport", "organizer_id"),
     ("NewTier", "price"),
+    ("TierChange", "price"),
     ("Transfer", "user_id"),
     ("OrderFor", "user_id"),
     ("MoveOrder", "user_id"),
