@@ -14,6 +14,7 @@ from api.addresses import ADDRESSES, Addresses, Network
 from api.admission import ADMISSION, Admission, Work, work_of
 from api.cors import CORS, Cors
 from api.draining import DRAINING, Draining
+from api.handlers.docs import DOCS, rendered
 from api.handlers.ops import EXPOSITION, OPENAPI, READINESS, Together
 from api.http import SERVICES
 from api.lane import HOT_ROUTES, HotRoute, hot_route
@@ -76,7 +77,7 @@ def create_app(
     app[DRAINING] = Draining()
     app[LEFTOVERS] = Leftovers(age_ms_max=availability_age_ms_max)
     app[MAPS] = Leftovers(age_ms_max=availability_age_ms_max, most=MAPS_MAX)
-    app[OPENAPI] = _document()
+    app[OPENAPI], app[DOCS] = _document(), _page()
     app[READINESS], app[EXPOSITION] = Together(), Together()
     add_routes(app)
     return app
@@ -86,6 +87,12 @@ def create_app(
 def _document() -> bytes:
     """Return the OpenAPI document, which is the same for each application of a process."""
     return describe(ROUTES)
+
+
+@functools.cache
+def _page() -> bytes:
+    """Return the document as a page for people."""
+    return rendered(_document())
 
 
 def add_routes(app: web.Application) -> None:

@@ -17,6 +17,7 @@ from api.handlers import (
     catalogue,
     changes,
     devices,
+    docs,
     events,
     gate,
     gifts,
@@ -64,10 +65,24 @@ class Route(NamedTuple):
     may_be_bare: bool = False
     #: Names of query parameters.
     query: tuple[str, ...] = ()
+    #: Whether success has an ETag; as a GET it heeds If-None-Match.
+    has_etag: bool = False
+    #: Whether it must say by If-Match which version it changes.
+    needs_match: bool = False
+    #: Whether success tells by Location where what was made is read.
+    is_located: bool = False
+    #: What it answers with if that is not JSON alone.
+    media: tuple[str, ...] = ()
 
 
 def _route(
-    line: str, handler: Handler, answer: Any = None, problems: str = "", *, body: Any = None
+    line: str,
+    handler: Handler,
+    answer: Any = None,
+    problems: str = "",
+    *,
+    body: Any = None,
+    media: tuple[str, ...] = (),
 ) -> Route:
     """
     Read a row of the table.
@@ -75,7 +90,8 @@ def _route(
     Args:
         line: Method and path, with the names of what may stand in the query; then who may call,
             the status of success if it is not 200, and whether it is `hot`, needs a `key`,
-            `prefers`, and may come `bare` of its body.
+            `prefers`, may come `bare` of its body, has an `etag`, needs a `match` by one, and
+            tells where what it made is `located`.
 
         problems: HTTP status and code of each problem that is its own.
     """
@@ -97,6 +113,10 @@ def _route(
         is_hot="hot" in words,
         may_be_bare="bare" in words,
         query=tuple(query.split(",")) if query else (),
+        has_etag="etag" in words,
+        needs_match="match" in words,
+        is_located="located" in words,
+        media=media,
     )
 
 
@@ -163,21 +183,21 @@ _ACCOUNT = f"404 not_found 409 last_admin {_STORED}"
 ROUTES: tuple[Route, ...] = (
     # The hot path stands first: the router tries routes in order.
     _route(
-        "POST /v1/events/{event_id}/bookings user 201 key prefers hot",
+        "POST /v1/events/{event_id}/bookings user 201 key prefers hot located",
         bookings.book,
         told.Booking,
         _BOOK,
         body=asked.Order,
     ),
     _route(
-        "POST /v1/events/{event_id}/holds user 201 key prefers hot",
+        "POST /v1/events/{event_id}/holds user 201 key prefers hot located",
         holds.create,
         told.Hold,
         _HOLD,
         body=asked.Order,
     ),
     _route(
-        "POST /v1/holds/{hold_id}/confirm user 201 prefers hot",
+        "POST /v1/holds/{hold_id}/confirm user 201 prefers hot located",
         holds.confirm,
         told.Booking,
         _CONFIRM,
@@ -189,7 +209,10 @@ ROUTES: tuple[Route, ...] = (
         _SEE,
     ),
     _route(
-        "GET /v1/events/{event_id}/seats?since,promo_code public", seats.read, told.SeatMap, _SEE
+        "GET /v1/events/{event_id}/seats?since,promo_code public etag",
+        seats.read,
+        told.SeatMap,
+        _SEE,
     ),
     _route(
         "POST /v1/events/{event_id}/seats/block staff",
@@ -366,7 +389,11 @@ ROUTES: tuple[Route, ...] = (
         _STORED,
     ),
     _route(
-        "POST /v1/events organizer 201", events.create, told.Event, _STORED, body=asked.NewEvent
+        "POST /v1/events organizer 201 located",
+        events.create,
+        told.Event,
+        _STORED,
+        body=asked.NewEvent,
     ),
     _route(
         "GET /v1/events?q,category,place,from,to,limit,after public",
@@ -386,9 +413,10 @@ ROUTES: tuple[Route, ...] = (
         catalogue.export,
         None,
         f"404 not_found {_STORED}",
+        media=("text/csv", "application/ld+json", "application/x-ndjson"),
     ),
     _route(
-        "POST /v1/events/{event_id}/duplicate organizer 201 bare",
+        "POST /v1/events/{event_id}/duplicate organizer 201 bare located",
         catalogue.duplicate,
         told.Event,
         _LOOK,
@@ -408,7 +436,7 @@ ROUTES: tuple[Route, ...] = (
         f"404 not_found 409 not_a_draft {_STORED}",
     ),
     _route(
-        "GET /v1/events/{event_id}?promo_code public",
+        "GET /v1/events/{event_id}?promo_code public etag",
         events.read,
         told.Event,
         f"403 passkey_required {_LOOK}",
@@ -423,7 +451,7 @@ ROUTES: tuple[Route, ...] = (
     _route("POST /v1/holds/{hold_id}/extend user", holds.extend, told.Hold, _EXTEND),
     _route("DELETE /v1/holds/{hold_id} user 204", holds.release, None, _RELEASE),
     _route(
-        "POST /v1/events/{event_id}/waitlist user 201 key",
+        "POST /v1/events/{event_id}/waitlist user 201 key located",
         waitlist.join,
         told.WaitlistEntry,
         _JOIN,
@@ -433,7 +461,10 @@ ROUTES: tuple[Route, ...] = (
     _route("GET /v1/waitlist/{entry_id} user", waitlist.read, told.WaitlistEntry, _READ),
     _route("DELETE /v1/waitlist/{entry_id} user 204", waitlist.leave, None, _RELEASE),
     _route(
-        "POST /v1/offers/{offer_id}/accept user 201 prefers", waitlist.accept, told.Booking, _ACCEPT
+        "POST /v1/offers/{offer_id}/accept user 201 prefers located",
+        waitlist.accept,
+        told.Booking,
+        _ACCEPT,
     ),
     _route(
         "POST /v1/offers/{offer_id}/decline user", waitlist.decline, told.WaitlistEntry, _RELEASE
@@ -492,15 +523,15 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route("DELETE /v1/gifts/{gift_id} user 204", gifts.end, None, _ME),
     _route(
-        "PATCH /v1/events/{event_id} organizer",
+        "PATCH /v1/events/{event_id} organizer etag match",
         changes.change,
         told.Event,
         _CHANGE,
         body=asked.EventChange,
     ),
-    _route("POST /v1/events/{event_id}/close organizer", changes.close, told.Event, _CLOSE),
+    _route("POST /v1/events/{event_id}/close organizer etag", changes.close, told.Event, _CLOSE),
     _route(
-        "POST /v1/events/{event_id}/reopen organizer",
+        "POST /v1/events/{event_id}/reopen organizer etag",
         changes.reopen,
         told.Event,
         _REOPEN,
@@ -536,7 +567,7 @@ ROUTES: tuple[Route, ...] = (
         _TEAM,
     ),
     _route(
-        "POST /v1/organizers/{organizer_id}/events organizer 201",
+        "POST /v1/organizers/{organizer_id}/events organizer 201 located",
         organizers.create_event,
         told.Event,
         f"503 shard_recovering {_TEAM}",
@@ -687,8 +718,11 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route("GET /healthz ops", ops.healthz, schemas.Health),
     _route("GET /readyz ops", ops.readyz, schemas.Health),
-    _route("GET /metrics ops", ops.metrics_text),
-    _route("GET /openapi.json public", ops.openapi),
-    _route("GET /problems public", problems.index, problems.Codes),
-    _route("GET /problems/{code} public", problems.page, Code, "404 not_found"),
+    _route("GET /metrics ops", ops.metrics_text, media=("text/plain",)),
+    _route("GET /openapi.json public", ops.openapi, media=("application/json",)),
+    _route("GET /docs public", docs.docs, media=("text/html",)),
+    _route("GET /problems public", problems.index, problems.Codes, media=("text/html",)),
+    _route(
+        "GET /problems/{code} public", problems.page, Code, "404 not_found", media=("text/html",)
+    ),
 )
