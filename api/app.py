@@ -24,6 +24,7 @@ from api.middleware import middleware
 from api.openapi import describe
 from api.outgoing import Outgoing
 from api.policy import enforce
+from api.repeats import once
 from api.routes import ROUTES
 from api.scopes import opening
 from usecases.wiring import Options, opened
@@ -100,7 +101,8 @@ def add_routes(app: web.Application) -> None:
     hot: list[HotRoute] = []
     for route in ROUTES:
         work = work_of(route.method, route.path, route.policy)
-        admitted = app[ADMISSION].admit(work, route.handler)
+        does = once(route.handler, is_secret=route.is_secret) if route.is_kept else route.handler
+        admitted = app[ADMISSION].admit(work, does)
         scopes = opening(route.method, route.path)
         handler = enforce(route.policy, admitted, scopes=scopes)
         # The middleware turns problems that are returned into responses.

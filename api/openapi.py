@@ -155,6 +155,9 @@ def _parameters(row: Route) -> list[dict[str, Any]]:
         found.append(_header("Prefer", text, "durability=database"))
     if row.needs_key:
         found.append(_KEY_PARAMETER | {"required": True})
+    elif row.is_keyed or row.is_kept:
+        text = _TOLD_ONCE_KEY if row.is_secret else _KEPT_KEY if row.is_kept else _OWN_KEY
+        found.append(_KEY_PARAMETER | {"description": text})
     if row.has_etag and row.method == "GET":
         text = "An ETag that was told before: 304 if it still is the one."
         found.append(_header("If-None-Match", text, _HEADERS["ETag"][1]))
@@ -186,6 +189,17 @@ _KEY_PARAMETER: dict[str, Any] = {
 }
 
 
+_OWN_KEY = "The name of this one attempt, the same with every repetition."
+_KEPT_KEY = (
+    "The name of this one request, the same with every repetition: it is done once, and its answer "
+    "is given again for 24 hours."
+)
+_TOLD_ONCE_KEY = (
+    "The name of this one request, the same with every repetition: it is done once. What is secret "
+    "in its answer is told once, so a repetition is 409 `done_before` with the id of what was made."
+)
+
+
 def _responses(row: Route) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "Success.", "headers": _headers(*_told_by(row))}
     content = {name: {"schema": {"type": "string"}} for name in row.media}
@@ -215,7 +229,7 @@ def _told_by(row: Route) -> list[str]:
         "ETag": row.has_etag,
         "Location": row.is_located,
         "Link": "has_more" in getattr(row.answer, "__struct_fields__", ()) or row.path in _LINKED,
-        "Idempotent-Replayed": row.needs_key,
+        "Idempotent-Replayed": row.needs_key or (row.is_kept and not row.is_secret),
         "Preference-Applied": row.prefers,
     }
     return [name for name, is_told in told.items() if is_told]
@@ -265,11 +279,24 @@ def _problem(code: Code) -> dict[str, Any]:
     return whole
 
 
+#: What a route may answer whose repetitions are known by their key.
+OF_KEPT = (
+    (400, "idempotency_key_malformed"),
+    (409, "request_in_progress"),
+    (409, "done_before"),
+    (422, "idempotency_key_reused"),
+    (503, "database_busy"),
+    (503, "database_unavailable"),
+)
+
+
 def _codes(row: Route) -> list[tuple[int, str]]:
     """Return all problems of a route, its own and those of what it takes and of who may call."""
     codes = list(row.problems)
     if row.needs_key:
         codes += [(400, "idempotency_key_missing"), (400, "idempotency_key_malformed")]
+    if row.is_kept:
+        codes += OF_KEPT
     if row.body is not None:
         codes += [(400, "malformed"), (408, "request_timeout"), (413, "too_large")]
         codes.append((415, "unsupported_encoding"))

@@ -71,6 +71,12 @@ class Route(NamedTuple):
     needs_match: bool = False
     #: Whether success tells by Location where what was made is read.
     is_located: bool = False
+    #: Whether an Idempotency-Key is the name of what it does, without being needed.
+    is_keyed: bool = False
+    #: Whether a request with a key is done once, and its answer kept for repetitions; but for what
+    #: is secret of it.
+    is_kept: bool = False
+    is_secret: bool = False
     #: What it answers with if that is not JSON alone.
     media: tuple[str, ...] = ()
 
@@ -91,7 +97,8 @@ def _route(
         line: Method and path, with the names of what may stand in the query; then who may call,
             the status of success if it is not 200, and whether it is `hot`, needs a `key`,
             `prefers`, may come `bare` of its body, has an `etag`, needs a `match` by one, and
-            tells where what it made is `located`.
+            tells where what it made is `located`. How it is repeated: `keyed` by the key that it
+            may have, its answer `kept` by that, or known to be done if it is `secret`.
 
         problems: HTTP status and code of each problem that is its own.
     """
@@ -116,6 +123,9 @@ def _route(
         has_etag="etag" in words,
         needs_match="match" in words,
         is_located="located" in words,
+        is_keyed="keyed" in words,
+        is_kept=bool({"kept", "secret"} & set(words)),
+        is_secret="secret" in words,
         media=media,
     )
 
@@ -276,7 +286,7 @@ ROUTES: tuple[Route, ...] = (
         f"404 not_found 503 backpressure 503 provider_unavailable {_PROVE}",
     ),
     _route(
-        "POST /v1/me/identities/{provider}/finish user 201",
+        "POST /v1/me/identities/{provider}/finish user 201 kept",
         openid.finish_link,
         told.Identity,
         "403 passkey_required 409 identity_taken 409 too_many_ways_in 503 backpressure "
@@ -297,7 +307,7 @@ ROUTES: tuple[Route, ...] = (
         f"404 not_found 404 passkeys_off {_PROVE}",
     ),
     _route(
-        "POST /v1/me/passkeys user 201",
+        "POST /v1/me/passkeys user 201 kept",
         passkeys.add,
         told.Passkey,
         "401 sign_in_over 401 sign_in_refused 403 passkey_required 404 passkeys_off "
@@ -305,7 +315,7 @@ ROUTES: tuple[Route, ...] = (
         body=asked.NewPasskey,
     ),
     _route(
-        "PATCH /v1/me/passkeys/{passkey_id} user",
+        "PATCH /v1/me/passkeys/{passkey_id} user kept",
         passkeys.rename,
         told.Passkey,
         f"404 not_found {_STORED}",
@@ -318,7 +328,7 @@ ROUTES: tuple[Route, ...] = (
         f"404 not_found 409 last_way_in {_PROVE}",
     ),
     _route(
-        "POST /v1/auth/refresh public",
+        "POST /v1/auth/refresh public keyed",
         sessions.refresh,
         told.Session,
         f"400 idempotency_key_malformed 401 session_over {_STORED}",
@@ -346,20 +356,24 @@ ROUTES: tuple[Route, ...] = (
         body=asked.NewPassword,
     ),
     _route("GET /v1/me user", accounts.me, told.Me, _ME),
-    _route("PATCH /v1/me user", accounts.change, told.Me, _ME, body=asked.MeChange),
+    _route("PATCH /v1/me user kept", accounts.change, told.Me, _ME, body=asked.MeChange),
     _route(
-        "POST /v1/me/password user",
+        "POST /v1/me/password user secret",
         accounts.change_password,
         told.Session,
         _PASSWORD,
         body=asked.PasswordChange,
     ),
     _route(
-        "POST /v1/me/email user 202", accounts.change_email, None, _PASSWORD, body=asked.NewEmail
+        "POST /v1/me/email user 202 kept",
+        accounts.change_email,
+        None,
+        _PASSWORD,
+        body=asked.NewEmail,
     ),
-    _route("POST /v1/me/email/verification user 202", accounts.ask_for_proof, None, _ME),
+    _route("POST /v1/me/email/verification user 202 kept", accounts.ask_for_proof, None, _ME),
     _route(
-        "POST /v1/me/email/verify user",
+        "POST /v1/me/email/verify user kept",
         accounts.prove,
         told.Me,
         f"410 link_over {_ME}",
@@ -389,7 +403,7 @@ ROUTES: tuple[Route, ...] = (
         _STORED,
     ),
     _route(
-        "POST /v1/events organizer 201 located",
+        "POST /v1/events organizer 201 located kept",
         events.create,
         told.Event,
         _STORED,
@@ -416,14 +430,14 @@ ROUTES: tuple[Route, ...] = (
         media=("text/csv", "application/ld+json", "application/x-ndjson"),
     ),
     _route(
-        "POST /v1/events/{event_id}/duplicate organizer 201 bare located",
+        "POST /v1/events/{event_id}/duplicate organizer 201 bare located kept",
         catalogue.duplicate,
         told.Event,
         _LOOK,
         body=asked.Copy,
     ),
     _route(
-        "POST /v1/events/{event_id}/series organizer 201",
+        "POST /v1/events/{event_id}/series organizer 201 kept",
         catalogue.series,
         schemas.Events,
         _LOOK,
@@ -487,13 +501,15 @@ ROUTES: tuple[Route, ...] = (
     _route("GET /v1/ticket-key public", gate.keys, schemas.TicketKeys),
     _route("GET /v1/tickets?limit,after user", gate.listing, schemas.TicketPage, _STORED),
     _route(
-        "POST /v1/tickets/{code}/check-in staff",
+        "POST /v1/tickets/{code}/check-in staff keyed",
         gate.check_in,
         told.Scanned,
         _SCAN,
         body=asked.Scan,
     ),
-    _route("POST /v1/tickets/{code}/undo staff", gate.undo, told.Scanned, _UNDO, body=asked.Scan),
+    _route(
+        "POST /v1/tickets/{code}/undo staff keyed", gate.undo, told.Scanned, _UNDO, body=asked.Scan
+    ),
     _route(
         "POST /v1/events/{event_id}/scans staff",
         gate.upload,
@@ -523,7 +539,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route("DELETE /v1/gifts/{gift_id} user 204", gifts.end, None, _ME),
     _route(
-        "PATCH /v1/events/{event_id} organizer etag match",
+        "PATCH /v1/events/{event_id} organizer etag match kept",
         changes.change,
         told.Event,
         _CHANGE,
@@ -554,7 +570,7 @@ ROUTES: tuple[Route, ...] = (
         f"403 passkey_required 404 not_found {_STORED}",
     ),
     _route(
-        "PATCH /v1/organizers/{organizer_id} organizer",
+        "PATCH /v1/organizers/{organizer_id} organizer kept",
         organizers.rename,
         told.Organizer,
         _TEAM,
@@ -567,7 +583,7 @@ ROUTES: tuple[Route, ...] = (
         _TEAM,
     ),
     _route(
-        "POST /v1/organizers/{organizer_id}/events organizer 201 located",
+        "POST /v1/organizers/{organizer_id}/events organizer 201 located kept",
         organizers.create_event,
         told.Event,
         f"503 shard_recovering {_TEAM}",
@@ -599,7 +615,7 @@ ROUTES: tuple[Route, ...] = (
         _TEAM,
     ),
     _route(
-        "POST /v1/organizers/{organizer_id}/invitations organizer 201",
+        "POST /v1/organizers/{organizer_id}/invitations organizer 201 kept",
         organizers.invite,
         told.Invitation,
         f"409 team_full {_TEAM}",
@@ -613,13 +629,13 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route("GET /v1/invitations user", organizers.invitations_to, told.Invitations, _STORED),
     _route(
-        "POST /v1/invitations/{invitation_id}/accept user",
+        "POST /v1/invitations/{invitation_id}/accept user kept",
         organizers.accept,
         told.Organizer,
         f"404 not_found 409 already_member 409 team_full {_STORED}",
     ),
     _route(
-        "POST /v1/invitations/{invitation_id}/decline user 204",
+        "POST /v1/invitations/{invitation_id}/decline user 204 kept",
         organizers.decline,
         None,
         f"404 not_found {_STORED}",
@@ -637,7 +653,7 @@ ROUTES: tuple[Route, ...] = (
         f"404 not_found {_STORED}",
     ),
     _route(
-        "PATCH /v1/admin/users/{user_id} admin",
+        "PATCH /v1/admin/users/{user_id} admin kept",
         operators.change,
         told.Account,
         f"409 last_owner {_ACCOUNT}",
@@ -659,14 +675,14 @@ ROUTES: tuple[Route, ...] = (
         _STORED,
     ),
     _route(
-        "POST /v1/admin/organizers admin 201",
+        "POST /v1/admin/organizers admin 201 kept",
         operators.add_organizer,
         told.Organizer,
         _STORED,
         body=asked.NewOrganizer,
     ),
     _route(
-        "POST /v1/api-keys organizer 201",
+        "POST /v1/api-keys organizer 201 secret",
         keys.make,
         told.ApiKeyMade,
         f"404 not_found 409 too_many_keys {_STORED}",
@@ -682,7 +698,7 @@ ROUTES: tuple[Route, ...] = (
         "DELETE /v1/api-keys/{key_id} organizer 204", keys.revoke, None, f"404 not_found {_STORED}"
     ),
     _route(
-        "POST /v1/events/{event_id}/devices staff 201",
+        "POST /v1/events/{event_id}/devices staff 201 secret",
         devices.make,
         told.DeviceMade,
         f"404 not_found 409 too_many_keys {_STORED}",

@@ -68,6 +68,9 @@ class Why(StrEnum):
     NO_DRAFT = "not_a_draft"
     #: An organizer's API keys, or an event's devices, are as many as they may be.
     KEYS_FULL = "too_many_keys"
+    #: The same request, by its key: under way elsewhere; or done, and its answer is not kept.
+    IN_PROGRESS = "request_in_progress"
+    DONE_BEFORE = "done_before"
     #: PostgreSQL is behind Redis, or a level of durability was not reached in time.
     CATCHING_UP = "catching_up"
     OUTCOME_UNKNOWN = "outcome_unknown"
