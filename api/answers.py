@@ -63,6 +63,8 @@ DENIALS = {
     Why.KEYS_FULL: CODES["too_many_keys"],
     Why.NOTHING_DUE: CODES["refund_not_due"],
     Why.NOTES_FULL: CODES["too_many_notes"],
+    Why.IN_PROGRESS: CODES["request_in_progress"],
+    Why.DONE_BEFORE: CODES["done_before"],
     Why.CATCHING_UP: CODES["catching_up"],
     Why.OUTCOME_UNKNOWN: CODES["outcome_unknown"],
 }
@@ -116,7 +118,8 @@ def problem_of(denied: Denied | Refused) -> Problem:
         problem = refusal(Refused(denied.why, dict(denied.fields)))
     else:
         row = DENIALS[denied.why]
-        headers = {"Retry-After": str(math.ceil(RETRY_AFTER_S))} if row.http_status == 503 else {}
+        waits = row.http_status == 503 or "retry_after_ms" in denied.fields
+        headers = {"Retry-After": str(math.ceil(RETRY_AFTER_S))} if waits else {}
         figures: Any = denied.fields
         problem = Problem(row.http_status, row.code, row.title, headers=headers, **figures)
     problem.detail = denied.detail

@@ -15,6 +15,7 @@ from api.addresses import ADDRESSES, Addresses, Network
 from api.admission import ADMISSION, Admission, Work, work_of
 from api.cors import CORS, Cors
 from api.draining import DRAINING, Draining
+from api.handlers.docs import DOCS, rendered
 from api.handlers.live import HUB, NEWS
 from api.handlers.ops import EXPOSITION, OPENAPI, READINESS, Together
 from api.http import SERVICES
@@ -25,6 +26,7 @@ from api.middleware import middleware
 from api.openapi import describe
 from api.outgoing import Outgoing
 from api.policy import enforce
+from api.repeats import once
 from api.routes import ROUTES
 from api.scopes import opening
 from api.streams import HEARTBEAT, STREAMS, StreamBounds, Streams, encode
@@ -88,7 +90,7 @@ def create_app(
     app.on_shutdown.append(_end_streams)
     app[LEFTOVERS] = Leftovers(age_ms_max=availability_age_ms_max)
     app[MAPS] = Leftovers(age_ms_max=availability_age_ms_max, most=MAPS_MAX)
-    app[OPENAPI] = _document()
+    app[OPENAPI], app[DOCS] = _document(), _page()
     app[READINESS], app[EXPOSITION] = Together(), Together()
     add_routes(app)
     return app
@@ -127,12 +129,19 @@ def _document() -> bytes:
     return describe(ROUTES)
 
 
+@functools.cache
+def _page() -> bytes:
+    """Return the document as a page for people."""
+    return rendered(_document())
+
+
 def add_routes(app: web.Application) -> None:
     """Put every route behind its policy, each GET as HEAD too, and hot ones onto the fast lane."""
     hot: list[HotRoute] = []
     for route in ROUTES:
         work = work_of(route.method, route.path, route.policy)
-        admitted = app[ADMISSION].admit(work, route.handler)
+        does = once(route.handler, is_secret=route.is_secret) if route.is_kept else route.handler
+        admitted = app[ADMISSION].admit(work, does)
         scopes = opening(route.method, route.path)
         handler = enforce(route.policy, admitted, scopes=scopes)
         # The middleware turns problems that are returned into responses.

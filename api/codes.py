@@ -361,6 +361,14 @@ idempotency_key_malformed 400 The Idempotency-Key is malformed.
 The key is empty, too long, or has characters that a header may not have.
 Send 1 to 255 plain characters; a UUID is good.
 
+request_in_progress 409 The same request is being answered elsewhere.
+Another request with this Idempotency-Key came before, and it is not known yet how that ends.
+Send it again after the time in `Retry-After`, with the same key; you get the answer of the first.
+
+done_before 409 It was done before, and the answer is not kept.
+A request with this key was done; what it told is told once, was too long, or was lost.
+Look for what was made: `subject` is its id. Of a key or code that you never got, make another.
+
 precondition_required 428 The request must say which version it changes.
 Changes name the version they start from, so that none is lost to another made at the same time.
 Read it first, and send its version as `errors` says.

@@ -61,6 +61,10 @@ class LeanAnswer(web.StreamResponse):
         """Add a header; name and value must be safe to write as they are."""
         self._lines += f"{name}: {value}\r\n"
 
+    def parts(self) -> tuple[int, str, bytes]:
+        """Return status, header lines and body."""
+        return self._status, self._lines, self._json
+
     def text(self, connection: str = "") -> bytes:
         """
         Return the answer as it is sent.

@@ -9,23 +9,47 @@ from typing import Any
 
 import msgspec
 
-from api import VERSION
-from api.http import PAGE_LIMIT_MAX
+from api import VERSION, examples
+from api.codes import CODES, Code
+from api.http import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, QUERY_CHARS_MAX
 from api.policy import OF_STANDING, Policy
-from api.problems import CONTENT_TYPE
+from api.problems import CONTENT_TYPE, RETRY_AFTER_S, TYPE_PREFIX, rate_limit_headers
 from api.routes import Route
 from api.schemas import ProblemDetails
 from api.scopes import opening
+from engine.ids import IDEMPOTENCY_KEY_CHARS_MAX
 from usecases.told import Booking
 
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
 _REF = "#/components/schemas/{name}"
 _WITH_TOKEN = {Policy.USER, *OF_STANDING}
+_TEXT = {"type": "string", "maxLength": QUERY_CHARS_MAX}
+_MOMENT = {"type": "string", "format": "date-time"}
 _QUERY_SCHEMAS: dict[str, dict[str, Any]] = {
-    "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT_MAX},
-    "from": {"type": "string", "format": "date-time"},
-    "to": {"type": "string", "format": "date-time"},
+    "limit": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": PAGE_LIMIT_MAX,
+        "default": PAGE_LIMIT_DEFAULT,
+    },
+    "from": _MOMENT,
+    "to": _MOMENT,
     "since": {"type": "integer", "minimum": 0},
+}
+_LIMITED = rate_limit_headers(10, 60_000, more_after_ms=7_000, name="bookings")
+#: Headers of answers: what they say, and an example.
+_HEADERS: dict[str, tuple[str, str]] = {
+    "X-Request-Id": ("The request's name, its own if it brought one.", "b7a91c02d3e4-42"),
+    "ETag": ("The version of what is shown, for `If-None-Match` and `If-Match`.", '"7-9f86d081"'),
+    "Location": ("Where what was made is read.", f"/v1/bookings/{examples.own_id('bk')}"),
+    "Link": ('The next page, `rel="next"`; absent on the last.', '<?after=MjAy>; rel="next"'),
+    "Retry-After": ("Seconds to wait before the next try.", str(RETRY_AFTER_S)),
+    "RateLimit-Policy": ("The limit that is reached.", _LIMITED["RateLimit-Policy"]),
+    "RateLimit": ("What is left of it, and when there is more.", _LIMITED["RateLimit"]),
+    "Allow": ("The methods of the path.", "GET, HEAD, OPTIONS"),
+    "WWW-Authenticate": ("What lets one in.", 'Bearer realm="evently"'),
+    "Idempotent-Replayed": ("`true` if this is the answer of an earlier request.", "true"),
+    "Preference-Applied": ("The durability that was reached.", "durability=database"),
 }
 
 
@@ -35,6 +59,9 @@ def describe(routes: Iterable[Route]) -> bytes:
     types = [kind for row in rows for kind in (row.body, row.answer) if kind is not None]
     types += [kind for row in rows for _, kind in row.events]
     _, components = msgspec.json.schema_components([*types, ProblemDetails], ref_template=_REF)
+    components = {name: _portable(schema) for name, schema in components.items()}
+    components["ProblemDetails"]["additionalProperties"] = True
+    codes = sorted({code for row in rows for _, code in _codes(row)})
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:
         paths.setdefault(row.path, {})[row.method.lower()] = _operation(row)
@@ -51,6 +78,11 @@ def describe(routes: Iterable[Route]) -> bytes:
             "paths": paths,
             "components": {
                 "schemas": components,
+                "examples": {code: {"value": _problem(CODES[code])} for code in codes},
+                "headers": {
+                    name: {"description": what, "schema": {"type": "string"}, "example": example}
+                    for name, (what, example) in _HEADERS.items()
+                },
                 "securitySchemes": {
                     "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                     "key": {
@@ -81,11 +113,24 @@ def _operation(row: Route) -> dict[str, Any]:
             operation["security"].append({"key": []})
             operation["description"] = _scoped(operation["description"], opened_by)
     if row.body is not None:
+        content = {"schema": _reference(row.body), "example": examples.of_body(row.body)}
         operation["requestBody"] = {
             "required": not row.may_be_bare,
-            "content": {"application/json": {"schema": _reference(row.body)}},
+            "content": {"application/json": content},
         }
     return operation
+
+
+def _portable(schema: Any) -> Any:
+    """Return a schema whose patterns every engine reads: `$` ends a text but in Python."""
+    if isinstance(schema, dict):
+        return {
+            name: value.replace(r"\Z", "$")
+            if name == "pattern" and isinstance(value, str)
+            else _portable(value)
+            for name, value in schema.items()
+        }
+    return [_portable(one) for one in schema] if isinstance(schema, list) else schema
 
 
 def _scoped(description: str, scopes: frozenset[str]) -> str:
@@ -96,11 +141,11 @@ def _scoped(description: str, scopes: frozenset[str]) -> str:
 
 def _parameters(row: Route) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         for name in _PARAMETER.findall(row.path)
     ]
     found += [
-        {"name": name, "in": "query", "schema": _QUERY_SCHEMAS.get(name, {"type": "string"})}
+        {"name": name, "in": "query", "schema": _QUERY_SCHEMAS.get(name, _TEXT)}
         for name in row.query
     ]
     if row.events:
@@ -113,56 +158,154 @@ def _parameters(row: Route) -> list[dict[str, Any]]:
             }
         )
     if row.prefers:
-        found.append(
-            {
-                "name": "Prefer",
-                "in": "header",
-                "description": "`durability=replicated` or `durability=database`: answer when "
-                "that is reached; never less than the server's own level (RFC 7240).",
-                "schema": {"type": "string"},
-            }
+        text = (
+            "`durability=replicated` or `durability=database`: answer when that is reached; never "
+            "less than the server's own level (RFC 7240)."
         )
+        found.append(_header("Prefer", text, "durability=database"))
     if row.needs_key:
-        found.append(
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": True,
-                "description": "Made by the client before the first attempt; a UUID is advised. "
-                "Good for as long as what it made is kept: bookings and waitlist entries as long "
-                "as their event, holds until a day after their end.",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-            }
-        )
+        found.append(_KEY_PARAMETER | {"required": True})
+    elif row.is_keyed or row.is_kept:
+        text = _TOLD_ONCE_KEY if row.is_secret else _KEPT_KEY if row.is_kept else _OWN_KEY
+        found.append(_KEY_PARAMETER | {"description": text})
+    if row.has_etag and row.method == "GET":
+        text = "An ETag that was told before: 304 if it still is the one."
+        found.append(_header("If-None-Match", text, _HEADERS["ETag"][1]))
+    if row.needs_match:
+        text = "The ETag of what is to be changed, as it was read; without it 428, another 412."
+        found.append(_header("If-Match", text, _HEADERS["ETag"][1]))
     return found
 
 
+def _header(name: str, description: str, example: str) -> dict[str, Any]:
+    """Return a header that a request may have."""
+    return {
+        "name": name,
+        "in": "header",
+        "description": description,
+        "schema": {"type": "string"},
+        "example": example,
+    }
+
+
+_KEY_PARAMETER: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Made by the client before the first attempt; a UUID is advised. Good for as "
+    "long as what it made is kept: bookings and waitlist entries as long as their event, holds "
+    "until a day after their end.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARS_MAX},
+    "example": "0b9e2f4a-6c1d-4e8f-9a3b-5d7c1e2f3a4b",
+}
+
+
+_OWN_KEY = "The name of this one attempt, the same with every repetition."
+_KEPT_KEY = (
+    "The name of this one request, the same with every repetition: it is done once, and its answer "
+    "is given again for 24 hours."
+)
+_TOLD_ONCE_KEY = (
+    "The name of this one request, the same with every repetition: it is done once. What is secret "
+    "in its answer is told once, so a repetition is 409 `done_before` with the id of what was made."
+)
+
+
 def _responses(row: Route) -> dict[str, Any]:
-    responses: dict[str, Any] = {str(row.status): {"description": "Success."}}
+    success: dict[str, Any] = {"description": "Success.", "headers": _headers(*_told_by(row))}
+    content: dict[str, dict[str, Any]] = {
+        name: {"schema": {"type": "string"}} for name in row.media
+    }
     if row.answer is not None:
-        responses[str(row.status)]["content"] = {
-            "application/json": {"schema": _reference(row.answer)}
-        }
+        example = examples.of_answer(row.answer)
+        content["application/json"] = {"schema": _reference(row.answer), "example": example}
     if row.events:
-        responses[str(row.status)]["content"] = {
-            "text/event-stream": {
-                "schema": {"type": "string"},
-                # What an event's data is, by its name: no field of OpenAPI 3.1 says it.
-                "x-events": {name: _reference(kind) for name, kind in row.events},
-            }
+        content["text/event-stream"] = {
+            "schema": {"type": "string"},
+            # What an event's data is, by its name: no field of OpenAPI 3.1 says it.
+            "x-events": {name: _reference(kind) for name, kind in row.events},
         }
+    if content:
+        success["content"] = content
+    responses = {str(row.status): success}
     if row.answer is Booking and row.status == 201:
-        responses["200"] = responses["201"] | {
+        responses["200"] = success | {
             "description": "The booking was made before, and cancelled since."
         }
+    if row.has_etag and row.method == "GET":
+        text = "What `If-None-Match` names is what would be shown."
+        responses["304"] = {"description": text, "headers": _headers("ETag")}
     codes = _codes(row)
     for status in sorted({status for status, _ in codes}):
-        names = ", ".join(f"`{code}`" for own, code in codes if own == status)
-        responses[str(status)] = {
-            "description": f"One of {names}." if "," in names else f"{names}.",
-            "content": {CONTENT_TYPE: {"schema": _reference(ProblemDetails)}},
-        }
+        own = [code for own, code in codes if own == status]
+        responses[str(status)] = _refusal(status, own)
     return responses
+
+
+def _told_by(row: Route) -> list[str]:
+    """Return the headers of a route's success."""
+    told = {
+        "ETag": row.has_etag,
+        "Location": row.is_located,
+        "Link": "has_more" in getattr(row.answer, "__struct_fields__", ()) or row.path in _LINKED,
+        "Idempotent-Replayed": row.needs_key or (row.is_kept and not row.is_secret),
+        "Preference-Applied": row.prefers,
+    }
+    return [name for name, is_told in told.items() if is_told]
+
+
+#: Lists that are no JSON pages.
+_LINKED = frozenset({"/v1/events/export"})
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", *names)}
+
+
+_OF_REFUSALS = {
+    401: ("WWW-Authenticate",),
+    429: ("Retry-After", "RateLimit-Policy", "RateLimit"),
+    503: ("Retry-After",),
+}
+
+
+def _refusal(status: int, codes: list[str]) -> dict[str, Any]:
+    """Describe the problems of one status."""
+    names = ", ".join(f"`{code}`" for code in codes)
+    content = {
+        "schema": _reference(ProblemDetails),
+        "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes},
+    }
+    return {
+        "description": f"One of {names}." if "," in names else f"{names}.",
+        "headers": _headers(*_OF_REFUSALS.get(status, ())),
+        "content": {CONTENT_TYPE: content},
+    }
+
+
+def _problem(code: Code) -> dict[str, Any]:
+    """Return an example of a problem."""
+    known = {
+        "type": TYPE_PREFIX + code.code,
+        "title": code.title,
+        "status": code.http_status,
+        "code": code.code,
+    }
+    whole: dict[str, Any] = examples.of_answer(ProblemDetails) | known
+    if code.code != "invalid":
+        del whole["errors"]
+    del whole["detail"]
+    return whole
+
+
+#: What a route may answer whose repetitions are known by their key.
+OF_KEPT = (
+    (400, "idempotency_key_malformed"),
+    (409, "request_in_progress"),
+    (409, "done_before"),
+    (422, "idempotency_key_reused"),
+    (503, "database_busy"),
+    (503, "database_unavailable"),
+)
 
 
 def _codes(row: Route) -> list[tuple[int, str]]:
@@ -170,6 +313,8 @@ def _codes(row: Route) -> list[tuple[int, str]]:
     codes = list(row.problems)
     if row.needs_key:
         codes += [(400, "idempotency_key_missing"), (400, "idempotency_key_malformed")]
+    if row.is_kept:
+        codes += OF_KEPT
     if row.body is not None:
         codes += [(400, "malformed"), (408, "request_timeout"), (413, "too_large")]
         codes.append((415, "unsupported_encoding"))

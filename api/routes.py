@@ -18,6 +18,7 @@ from api.handlers import (
     changes,
     desk,
     devices,
+    docs,
     events,
     gate,
     gifts,
@@ -68,10 +69,30 @@ class Route(NamedTuple):
     query: tuple[str, ...] = ()
     #: If the answer is a stream: the types of its events by their names.
     events: tuple[tuple[str, Any], ...] = ()
+    #: Whether success has an ETag; as a GET it heeds If-None-Match.
+    has_etag: bool = False
+    #: Whether it must say by If-Match which version it changes.
+    needs_match: bool = False
+    #: Whether success tells by Location where what was made is read.
+    is_located: bool = False
+    #: Whether an Idempotency-Key is the name of what it does, without being needed.
+    is_keyed: bool = False
+    #: Whether a request with a key is done once, and its answer kept for repetitions; but for what
+    #: is secret of it.
+    is_kept: bool = False
+    is_secret: bool = False
+    #: What it answers with if that is not JSON alone.
+    media: tuple[str, ...] = ()
 
 
 def _route(
-    line: str, handler: Handler, answer: Any = None, problems: str = "", *, body: Any = None
+    line: str,
+    handler: Handler,
+    answer: Any = None,
+    problems: str = "",
+    *,
+    body: Any = None,
+    media: tuple[str, ...] = (),
 ) -> Route:
     """
     Read a row of the table.
@@ -79,7 +100,9 @@ def _route(
     Args:
         line: Method and path, with the names of what may stand in the query; then who may call,
             the status of success if it is not 200, and whether it is `hot`, needs a `key`,
-            `prefers`, and may come `bare` of its body.
+            `prefers`, may come `bare` of its body, has an `etag`, needs a `match` by one, and
+            tells where what it made is `located`. How it is repeated: `keyed` by the key that it
+            may have, its answer `kept` by that, or known to be done if it is `secret`.
 
         problems: HTTP status and code of each problem that is its own.
     """
@@ -101,6 +124,13 @@ def _route(
         is_hot="hot" in words,
         may_be_bare="bare" in words,
         query=tuple(query.split(",")) if query else (),
+        has_etag="etag" in words,
+        needs_match="match" in words,
+        is_located="located" in words,
+        is_keyed="keyed" in words,
+        is_kept=bool({"kept", "secret"} & set(words)),
+        is_secret="secret" in words,
+        media=media,
     )
 
 
@@ -156,10 +186,8 @@ _REOPEN = f"409 event_cancelled 409 event_ended 409 sale_closed {_CLOSE}"
 _SEATS = f"409 seat_taken {_CLOSE}"
 _RETURNED = f"401 sign_in_over 401 sign_in_refused 404 not_found 503 provider_unavailable {_STORED}"
 _PROVE = f"403 sign_in_again 403 passkey_required {_STORED}"
-_CHANGE = (
-    "409 capacity_below_taken 409 tier_has_seats 409 sale_differs 409 not_upgraded"
-    f" 412 precondition_failed 428 precondition_required {_REOPEN}"
-)
+_AMEND = f"409 capacity_below_taken 409 tier_has_seats 409 sale_differs 409 not_upgraded {_REOPEN}"
+_CHANGE = f"412 precondition_failed 428 precondition_required {_AMEND}"
 
 _TEAM = f"403 forbidden 404 not_found {_STORED}"
 _ACCOUNT = f"404 not_found 409 last_admin {_STORED}"
@@ -167,21 +195,21 @@ _ACCOUNT = f"404 not_found 409 last_admin {_STORED}"
 ROUTES: tuple[Route, ...] = (
     # The hot path stands first: the router tries routes in order.
     _route(
-        "POST /v1/events/{event_id}/bookings user 201 key prefers hot",
+        "POST /v1/events/{event_id}/bookings user 201 key prefers hot located",
         bookings.book,
         told.Booking,
         _BOOK,
         body=asked.Order,
     ),
     _route(
-        "POST /v1/events/{event_id}/holds user 201 key prefers hot",
+        "POST /v1/events/{event_id}/holds user 201 key prefers hot located",
         holds.create,
         told.Hold,
         _HOLD,
         body=asked.Order,
     ),
     _route(
-        "POST /v1/holds/{hold_id}/confirm user 201 prefers hot",
+        "POST /v1/holds/{hold_id}/confirm user 201 prefers hot located",
         holds.confirm,
         told.Booking,
         _CONFIRM,
@@ -199,7 +227,10 @@ ROUTES: tuple[Route, ...] = (
         f"403 origin_not_allowed 404 not_found 409 not_on_sale 429 too_many_streams {_STORED}",
     )._replace(events=schemas.STREAM),
     _route(
-        "GET /v1/events/{event_id}/seats?since,promo_code public", seats.read, told.SeatMap, _SEE
+        "GET /v1/events/{event_id}/seats?since,promo_code public etag",
+        seats.read,
+        told.SeatMap,
+        _SEE,
     ),
     _route(
         "POST /v1/events/{event_id}/seats/block staff",
@@ -263,7 +294,7 @@ ROUTES: tuple[Route, ...] = (
         f"404 not_found 503 backpressure 503 provider_unavailable {_PROVE}",
     ),
     _route(
-        "POST /v1/me/identities/{provider}/finish user 201",
+        "POST /v1/me/identities/{provider}/finish user 201 kept",
         openid.finish_link,
         told.Identity,
         "403 passkey_required 409 identity_taken 409 too_many_ways_in 503 backpressure "
@@ -284,7 +315,7 @@ ROUTES: tuple[Route, ...] = (
         f"404 not_found 404 passkeys_off {_PROVE}",
     ),
     _route(
-        "POST /v1/me/passkeys user 201",
+        "POST /v1/me/passkeys user 201 kept",
         passkeys.add,
         told.Passkey,
         "401 sign_in_over 401 sign_in_refused 403 passkey_required 404 passkeys_off "
@@ -292,7 +323,7 @@ ROUTES: tuple[Route, ...] = (
         body=asked.NewPasskey,
     ),
     _route(
-        "PATCH /v1/me/passkeys/{passkey_id} user",
+        "PATCH /v1/me/passkeys/{passkey_id} user kept",
         passkeys.rename,
         told.Passkey,
         f"404 not_found {_STORED}",
@@ -305,7 +336,7 @@ ROUTES: tuple[Route, ...] = (
         f"404 not_found 409 last_way_in {_PROVE}",
     ),
     _route(
-        "POST /v1/auth/refresh public",
+        "POST /v1/auth/refresh public keyed",
         sessions.refresh,
         told.Session,
         f"400 idempotency_key_malformed 401 session_over {_STORED}",
@@ -333,20 +364,24 @@ ROUTES: tuple[Route, ...] = (
         body=asked.NewPassword,
     ),
     _route("GET /v1/me user", accounts.me, told.Me, _ME),
-    _route("PATCH /v1/me user", accounts.change, told.Me, _ME, body=asked.MeChange),
+    _route("PATCH /v1/me user kept", accounts.change, told.Me, _ME, body=asked.MeChange),
     _route(
-        "POST /v1/me/password user",
+        "POST /v1/me/password user secret",
         accounts.change_password,
         told.Session,
         _PASSWORD,
         body=asked.PasswordChange,
     ),
     _route(
-        "POST /v1/me/email user 202", accounts.change_email, None, _PASSWORD, body=asked.NewEmail
+        "POST /v1/me/email user 202 kept",
+        accounts.change_email,
+        None,
+        _PASSWORD,
+        body=asked.NewEmail,
     ),
-    _route("POST /v1/me/email/verification user 202", accounts.ask_for_proof, None, _ME),
+    _route("POST /v1/me/email/verification user 202 kept", accounts.ask_for_proof, None, _ME),
     _route(
-        "POST /v1/me/email/verify user",
+        "POST /v1/me/email/verify user kept",
         accounts.prove,
         told.Me,
         f"410 link_over {_ME}",
@@ -376,7 +411,11 @@ ROUTES: tuple[Route, ...] = (
         _STORED,
     ),
     _route(
-        "POST /v1/events organizer 201", events.create, told.Event, _STORED, body=asked.NewEvent
+        "POST /v1/events organizer 201 located kept",
+        events.create,
+        told.Event,
+        _STORED,
+        body=asked.NewEvent,
     ),
     _route(
         "GET /v1/events?q,category,place,from,to,limit,after public",
@@ -396,16 +435,17 @@ ROUTES: tuple[Route, ...] = (
         catalogue.export,
         None,
         f"404 not_found {_STORED}",
+        media=("text/csv", "application/ld+json", "application/x-ndjson"),
     ),
     _route(
-        "POST /v1/events/{event_id}/duplicate organizer 201 bare",
+        "POST /v1/events/{event_id}/duplicate organizer 201 bare located kept",
         catalogue.duplicate,
         told.Event,
         _LOOK,
         body=asked.Copy,
     ),
     _route(
-        "POST /v1/events/{event_id}/series organizer 201",
+        "POST /v1/events/{event_id}/series organizer 201 kept",
         catalogue.series,
         schemas.Events,
         _LOOK,
@@ -418,7 +458,7 @@ ROUTES: tuple[Route, ...] = (
         f"404 not_found 409 not_a_draft {_STORED}",
     ),
     _route(
-        "GET /v1/events/{event_id}?promo_code public",
+        "GET /v1/events/{event_id}?promo_code public etag",
         events.read,
         told.Event,
         f"403 passkey_required {_LOOK}",
@@ -433,7 +473,7 @@ ROUTES: tuple[Route, ...] = (
     _route("POST /v1/holds/{hold_id}/extend user", holds.extend, told.Hold, _EXTEND),
     _route("DELETE /v1/holds/{hold_id} user 204", holds.release, None, _RELEASE),
     _route(
-        "POST /v1/events/{event_id}/waitlist user 201 key",
+        "POST /v1/events/{event_id}/waitlist user 201 key located",
         waitlist.join,
         told.WaitlistEntry,
         _JOIN,
@@ -443,7 +483,10 @@ ROUTES: tuple[Route, ...] = (
     _route("GET /v1/waitlist/{entry_id} user", waitlist.read, told.WaitlistEntry, _READ),
     _route("DELETE /v1/waitlist/{entry_id} user 204", waitlist.leave, None, _RELEASE),
     _route(
-        "POST /v1/offers/{offer_id}/accept user 201 prefers", waitlist.accept, told.Booking, _ACCEPT
+        "POST /v1/offers/{offer_id}/accept user 201 prefers located",
+        waitlist.accept,
+        told.Booking,
+        _ACCEPT,
     ),
     _route(
         "POST /v1/offers/{offer_id}/decline user", waitlist.decline, told.WaitlistEntry, _RELEASE
@@ -466,13 +509,15 @@ ROUTES: tuple[Route, ...] = (
     _route("GET /v1/ticket-key public", gate.keys, schemas.TicketKeys),
     _route("GET /v1/tickets?limit,after user", gate.listing, schemas.TicketPage, _STORED),
     _route(
-        "POST /v1/tickets/{code}/check-in staff",
+        "POST /v1/tickets/{code}/check-in staff keyed",
         gate.check_in,
         told.Scanned,
         _SCAN,
         body=asked.Scan,
     ),
-    _route("POST /v1/tickets/{code}/undo staff", gate.undo, told.Scanned, _UNDO, body=asked.Scan),
+    _route(
+        "POST /v1/tickets/{code}/undo staff keyed", gate.undo, told.Scanned, _UNDO, body=asked.Scan
+    ),
     _route(
         "POST /v1/events/{event_id}/scans staff",
         gate.upload,
@@ -502,22 +547,22 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route("DELETE /v1/gifts/{gift_id} user 204", gifts.end, None, _ME),
     _route(
-        "PATCH /v1/events/{event_id} organizer",
+        "PATCH /v1/events/{event_id} organizer etag match kept",
         changes.change,
         told.Event,
         _CHANGE,
         body=asked.EventChange,
     ),
     _route(
-        "POST /v1/events/{event_id}/postpone organizer",
+        "POST /v1/events/{event_id}/postpone organizer etag",
         changes.postpone,
         told.Event,
-        _CHANGE,
+        _AMEND,
         body=asked.Postponement,
     ),
-    _route("POST /v1/events/{event_id}/close organizer", changes.close, told.Event, _CLOSE),
+    _route("POST /v1/events/{event_id}/close organizer etag", changes.close, told.Event, _CLOSE),
     _route(
-        "POST /v1/events/{event_id}/reopen organizer",
+        "POST /v1/events/{event_id}/reopen organizer etag",
         changes.reopen,
         told.Event,
         _REOPEN,
@@ -540,7 +585,7 @@ ROUTES: tuple[Route, ...] = (
         f"403 passkey_required 404 not_found {_STORED}",
     ),
     _route(
-        "PATCH /v1/organizers/{organizer_id} organizer",
+        "PATCH /v1/organizers/{organizer_id} organizer kept",
         organizers.rename,
         told.Organizer,
         _TEAM,
@@ -553,7 +598,7 @@ ROUTES: tuple[Route, ...] = (
         _TEAM,
     ),
     _route(
-        "POST /v1/organizers/{organizer_id}/events organizer 201",
+        "POST /v1/organizers/{organizer_id}/events organizer 201 located kept",
         organizers.create_event,
         told.Event,
         f"503 shard_recovering {_TEAM}",
@@ -585,7 +630,7 @@ ROUTES: tuple[Route, ...] = (
         _TEAM,
     ),
     _route(
-        "POST /v1/organizers/{organizer_id}/invitations organizer 201",
+        "POST /v1/organizers/{organizer_id}/invitations organizer 201 kept",
         organizers.invite,
         told.Invitation,
         f"409 team_full {_TEAM}",
@@ -599,13 +644,13 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route("GET /v1/invitations user", organizers.invitations_to, told.Invitations, _STORED),
     _route(
-        "POST /v1/invitations/{invitation_id}/accept user",
+        "POST /v1/invitations/{invitation_id}/accept user kept",
         organizers.accept,
         told.Organizer,
         f"404 not_found 409 already_member 409 team_full {_STORED}",
     ),
     _route(
-        "POST /v1/invitations/{invitation_id}/decline user 204",
+        "POST /v1/invitations/{invitation_id}/decline user 204 kept",
         organizers.decline,
         None,
         f"404 not_found {_STORED}",
@@ -623,7 +668,7 @@ ROUTES: tuple[Route, ...] = (
         f"404 not_found {_STORED}",
     ),
     _route(
-        "PATCH /v1/admin/users/{user_id} admin",
+        "PATCH /v1/admin/users/{user_id} admin kept",
         operators.change,
         told.Account,
         f"409 last_owner {_ACCOUNT}",
@@ -645,14 +690,14 @@ ROUTES: tuple[Route, ...] = (
         _STORED,
     ),
     _route(
-        "POST /v1/admin/organizers admin 201",
+        "POST /v1/admin/organizers admin 201 kept",
         operators.add_organizer,
         told.Organizer,
         _STORED,
         body=asked.NewOrganizer,
     ),
     _route(
-        "POST /v1/api-keys organizer 201",
+        "POST /v1/api-keys organizer 201 secret",
         keys.make,
         told.ApiKeyMade,
         f"404 not_found 409 too_many_keys {_STORED}",
@@ -668,7 +713,7 @@ ROUTES: tuple[Route, ...] = (
         "DELETE /v1/api-keys/{key_id} organizer 204", keys.revoke, None, f"404 not_found {_STORED}"
     ),
     _route(
-        "POST /v1/events/{event_id}/devices staff 201",
+        "POST /v1/events/{event_id}/devices staff 201 secret",
         devices.make,
         told.DeviceMade,
         f"404 not_found 409 too_many_keys {_STORED}",
@@ -751,8 +796,11 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route("GET /healthz ops", ops.healthz, schemas.Health),
     _route("GET /readyz ops", ops.readyz, schemas.Health),
-    _route("GET /metrics ops", ops.metrics_text),
-    _route("GET /openapi.json public", ops.openapi),
-    _route("GET /problems public", problems.index, problems.Codes),
-    _route("GET /problems/{code} public", problems.page, Code, "404 not_found"),
+    _route("GET /metrics ops", ops.metrics_text, media=("text/plain",)),
+    _route("GET /openapi.json public", ops.openapi, media=("application/json",)),
+    _route("GET /docs public", docs.docs, media=("text/html",)),
+    _route("GET /problems public", problems.index, problems.Codes, media=("text/html",)),
+    _route(
+        "GET /problems/{code} public", problems.page, Code, "404 not_found", media=("text/html",)
+    ),
 )

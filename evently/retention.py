@@ -115,7 +115,7 @@ async def run(
             applies=applies,
             tell=tell,
         )
-        for step in (_words, _order_notes, _quarantine, _outbox, _invitations, _acts):
+        for step in (_words, _order_notes, _quarantine, _outbox, _invitations, _keys, _acts):
             await step(one)
         if applies:
             await acts.add(database, operator(), "retention.run", "", after=one.gone)
@@ -187,6 +187,17 @@ async def _invitations(one: Run) -> None:
         one.count("invitations", await retention.count_invitations(one.database, one.now))
         return
     await _repeat(one, "invitations", lambda: retention.prune_invitations(one.database, one.now))
+
+
+async def _keys(one: Run) -> None:
+    """Idempotency keys that have run out, with the answers that were kept by them."""
+    if not one.applies:
+        count = await retention.count_idempotency_keys(one.database, one.now)
+        one.count("idempotency keys", count)
+        return
+    await _repeat(
+        one, "idempotency keys", lambda: retention.prune_idempotency_keys(one.database, one.now)
+    )
 
 
 async def _acts(one: Run) -> None:

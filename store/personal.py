@@ -72,6 +72,12 @@ HOLDINGS: Mapping[str, Holding] = {
         erasure="erase_passkeys",
     ),
     "spent_flows": Holding(plain="id", why="sign-ins that ended, by numbers drawn at random"),
+    "idempotency_keys": Holding(
+        names="key_hash request_hash attempt headers answer",
+        ids="caller subject",
+        export="export_idempotency_keys",
+        erasure="erase_idempotency_keys",
+    ),
     "revocations": Holding(
         ids="subject", why="which tokens are over, by id, for as long as any can live"
     ),

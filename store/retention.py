@@ -47,6 +47,17 @@ async def prune_invitations(database: Executor, before: dt.datetime) -> int:
     return _count(await database.execute(query("prune_invitations"), before, ROWS_PER_STEP))
 
 
+async def count_idempotency_keys(database: Executor, before: dt.datetime) -> int:
+    """Return how many idempotency keys had run out before a moment."""
+    count: int = await database.fetchval(query("count_idempotency_keys"), before)
+    return count
+
+
+async def prune_idempotency_keys(database: Executor, before: dt.datetime) -> int:
+    """Delete some idempotency keys that had run out before a moment; return how many."""
+    return _count(await database.execute(query("prune_idempotency_keys"), before, ROWS_PER_STEP))
+
+
 async def last_day_of_acts(database: Executor, before: dt.datetime) -> dt.date | None:
     """Return the last sealed day before a moment, if there are acts that old."""
     day: dt.date | None = await database.fetchval(query("last_day_of_acts"), before)

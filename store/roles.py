@@ -51,6 +51,8 @@ _GRANTS = {
         " has_password, erased_at) ON users",
         "INSERT, UPDATE, DELETE ON sessions, account_tokens, gifts",
         "INSERT, DELETE ON identities, passkeys, spent_flows",
+        "INSERT, UPDATE, DELETE ON idempotency_keys",
+        "EXECUTE ON FUNCTION use_key",
         "UPDATE ON spent_flows",  # To lock what is cleared away.
         "UPDATE (used_at) ON identities",
         "UPDATE (sign_count, is_synced, used_at, name) ON passkeys",
@@ -77,7 +79,7 @@ _GRANTS = {
         "UPDATE (capacity, price_minor, order_max, order_min, person_max, sale_opens_at,"
         " sale_closes_at) ON tiers",
         "UPDATE (uses_max) ON promos",
-        "EXECUTE ON FUNCTION delete_draft",
+        "EXECUTE ON FUNCTION delete_draft, use_key",
         "INSERT ON outbox",
         "SELECT (id, organizer_id, made_by, name, scopes, prefix, created_at, expires_at,"
         " last_used_at, revoked_at), INSERT, UPDATE (revoked_at) ON api_keys",
@@ -97,6 +99,7 @@ _GRANTS = {
         "SELECT ON organizers, team_members",
         "UPDATE (name) ON organizers",
         "INSERT, UPDATE, DELETE ON team_members",
+        "EXECUTE ON FUNCTION use_key",
         _NOTE,
     ),
     "persister": (
@@ -123,6 +126,7 @@ _REVOKES = (
     "ALL ON users, team_invitations, sessions, account_tokens, outbox, signing_keys, api_keys,"
     " devices FROM evently_persister, evently_coordinator, evently_reader",
     "ALL ON identities, passkeys, spent_flows FROM evently_persister, evently_coordinator",
+    "ALL ON idempotency_keys FROM evently_persister, evently_coordinator, evently_reader",
     "INSERT, UPDATE, DELETE ON organizers, team_members, migrations, revocations, gifts, erasures"
     " FROM evently_coordinator",
     # Who can act can note it, and nobody can take it back.

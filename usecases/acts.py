@@ -22,7 +22,7 @@ import structlog
 from store import acts
 from store.acts import Actor
 from store.pool import UNANSWERED, Database
-from usecases import told
+from usecases import repeats, told
 from usecases.denials import Denied, as_value, invalid
 from usecases.services import Services
 from usecases.tokens import Principal
@@ -116,7 +116,11 @@ async def note(
         subject: Id of what it is done to.
 
         before, after: What is changed, JSON; no names, addresses or secrets of people.
+
+    Raises:
+        Denied: another attempt of the same request has its turn (`usecases.repeats`).
     """
+    await repeats.use(database, subject)
     await acts.add(database, actor(person), act, subject, before=before, after=after, why=why)
 
 

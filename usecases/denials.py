@@ -72,6 +72,9 @@ class Why(StrEnum):
     NOTHING_DUE = "refund_not_due"
     #: An order has as many notes as it may have.
     NOTES_FULL = "too_many_notes"
+    #: The same request, by its key: under way elsewhere; or done, and its answer is not kept.
+    IN_PROGRESS = "request_in_progress"
+    DONE_BEFORE = "done_before"
     #: PostgreSQL is behind Redis, or a level of durability was not reached in time.
     CATCHING_UP = "catching_up"
     OUTCOME_UNKNOWN = "outcome_unknown"

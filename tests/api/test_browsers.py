@@ -19,6 +19,7 @@ ALWAYS = {
 #: Answers that may stand in caches of others, for a while or once asked again.
 SHARED = {
     ("GET", "/openapi.json"),
+    ("GET", "/docs"),
     ("GET", "/problems"),
     ("GET", "/problems/{code}"),
     ("GET", "/v1/events"),

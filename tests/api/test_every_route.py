@@ -29,11 +29,16 @@ from tests.api.world import Answer, Event, Serve, World, from_now, new_event
 
 PASSWORD = "correct horse"
 OPEN_TO_ALL = """
-/healthz /readyz /metrics /openapi.json /problems /v1/receipt-key /v1/ticket-key /v1/events
+/healthz /readyz /metrics /openapi.json /docs /problems /v1/receipt-key /v1/ticket-key /v1/events
 """
 BOOK = ("POST", "/v1/events/{event_id}/bookings")
 HOLD = ("POST", "/v1/events/{event_id}/holds")
 STATUSES = {(route.method, route.path): route.status for route in ROUTES}
+#: What of its success each route says in headers.
+TOLD = {
+    (route.method, route.path): {"ETag": route.has_etag, "Location": route.is_located}
+    for route in ROUTES
+}
 
 
 class Walk:
@@ -49,6 +54,8 @@ class Walk:
         target = re.sub(r"\{[a-z_]+\}", lambda _: next(left), path)
         answer = await self.world.call(method, target, **request)
         assert STATUSES[method, path] == answer.status, f"{method} {path}: {answer.text}"
+        told = {name: name in answer.headers for name in ("ETag", "Location")}
+        assert TOLD[method, path] == told, f"{method} {path}"
         self.called.add((method, path))
         return answer
 

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from api.answers import DENIALS
-from api.openapi import describe
+from api.openapi import OF_KEPT, describe
 from api.policy import OF_STANDING, Policy
 from api.problems import REFUSALS
 from api.routes import ROUTES, Route
@@ -28,7 +28,7 @@ from engine.outcomes import REFUSAL_FIELDS
 from engine.script_docs import read_header
 from engine.status import Status
 from tests.api.test_routes import named
-from usecases import present
+from usecases import present, repeats
 from usecases.denials import Why
 
 Codes = frozenset[tuple[int, str]]
@@ -98,13 +98,17 @@ def steps(function: FunctionType) -> Iterator[tuple[str, object]]:
 
 
 def reached(handler: FunctionType) -> set[FunctionType]:
-    """Return a handler and all functions of the two rooms that it leads to."""
+    """
+    Return a handler and all functions of the two rooms that it leads to.
+
+    But for what a request with a key alone may be answered: routes say so (`OF_KEPT`).
+    """
     found: set[FunctionType] = set()
     left: list[object] = [handler]
     while left:
         one = left.pop()
         one = inspect.unwrap(one) if callable(one) else one
-        if not isinstance(one, FunctionType) or one in found:
+        if not isinstance(one, FunctionType) or one in found or one is repeats.use:
             continue
         if one.__module__.partition(".")[0] in {"api", "usecases"}:
             found.add(one)
@@ -158,6 +162,8 @@ def possible(route: Route) -> set[tuple[int, str]]:
     found = {code for function in reached(route.handler) for code in given_by(function)}
     if route.policy not in {Policy.PUBLIC, Policy.OPS}:
         found.add((401, "unauthorized"))
+    if route.is_kept:
+        found |= set(OF_KEPT)
     if route.policy in OF_STANDING:
         found |= AWAY | {(403, "forbidden")}
     never = NEVER.get(named(route), "").split()

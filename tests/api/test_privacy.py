@@ -216,6 +216,8 @@ async def test_s43_export_has_every_table(world: World, event: Event, boss: str)
     one = await somebody(world)
     left = await live(world, event, boss, one)
     await plant(world, one, event)
+    kept = await world.call("PATCH", "/v1/me", token=one.token, key="k", json={})
+    assert 200 == kept.status, kept.text
     answer = await world.call("GET", "/v1/me/export", token=one.token)
     assert 200 == answer.status, answer.text
     assert "private, no-store" == answer.headers["Cache-Control"]

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
+import msgspec
 import pytest
+from jsonschema import Draft202012Validator
 from msgspec import inspect
 from openapi_spec_validator import validate
 
+from api import examples
 from api.openapi import describe
 from api.policy import Policy
 from api.routes import ROUTES, Route
 from engine.ids import new_id
 from tests.api.world import Event, World, check_problem
+from usecases.text import tidy
 
 #: Routes on one booking: whoever adds a parameter `booking_id` is tested here.
 #: Of one's own; those of box offices are another's, and in the matrix (`test_matrix.py`).
@@ -60,6 +65,7 @@ PUBLIC = {
     ("GET", "/v1/events/{event_id}/seats"),
     ("GET", "/v1/events/{event_id}/stream"),
     ("GET", "/openapi.json"),
+    ("GET", "/docs"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
@@ -182,3 +188,84 @@ def test_s10_bodies_have_their_own_fields_alone(body: type) -> None:
 def test_openapi_needs_no_server() -> None:
     """The description is made from the table alone."""
     assert describe(ROUTES) == describe(list(ROUTES))
+
+
+def documents() -> dict[str, Any]:
+    """Return the description."""
+    return dict(msgspec.json.decode(describe(ROUTES)))
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every operation with its name."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def shown(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each kind of content of a body and of answers, with where it stands."""
+    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+        yield f"body {kind}", content
+    for status, response in operation["responses"].items():
+        for kind, content in response.get("content", {}).items():
+            yield f"{status} {kind}", content
+
+
+def test_openapi_examples_fit() -> None:
+    """Every JSON body and answer has an example, which its schema and our own types take."""
+    document = documents()
+    rest = {"components": document["components"]}
+    whole = document["components"]["examples"]
+    wrong, seen = [], 0
+    for name, operation in operations(document):
+        for where, content in shown(operation):
+            if "json" not in where or "$ref" not in content["schema"]:
+                continue
+            listed = content.get("examples", {"": {"value": content.get("example")}})
+            values = [
+                whole[code]["value"] if code else one["value"] for code, one in listed.items()
+            ]
+            judge = Draft202012Validator(
+                rest | content["schema"], format_checker=Draft202012Validator.FORMAT_CHECKER
+            )
+            wrong += [
+                f"{name} {where}: {error.message}"
+                for value in values
+                for error in judge.iter_errors(value)
+            ]
+            seen += len(values)
+    assert [] == wrong
+    assert seen > len(ROUTES)
+    for body in BODIES:
+        tidy(msgspec.convert(examples.of_body(body), body))
+
+
+def test_openapi_patterns_are_read_by_every_engine() -> None:
+    """No pattern has what JavaScript does not know: an end of Python's, named groups, flags."""
+    found: list[str] = []
+
+    def walk(value: object) -> None:
+        if isinstance(value, dict):
+            found.extend([value["pattern"]] if isinstance(value.get("pattern"), str) else [])
+            for one in value.values():
+                walk(one)
+        elif isinstance(value, list):
+            for one in value:
+                walk(one)
+
+    walk(documents()["components"]["schemas"])
+    assert found
+    assert [] == [text for text in found if re.search(r"\\[AZzGK]|\(\?P|\(\?[a-z]", text)]
+
+
+def test_openapi_tells_of_headers() -> None:
+    """What an answer's headers say stands in the description, and what a request's may."""
+    for name, operation in operations(documents()):
+        sent = {one["name"] for one in operation["parameters"] if one["in"] == "header"}
+        answers = operation["responses"]
+        told = {status: set(one["headers"]) for status, one in answers.items()}
+        assert all("X-Request-Id" in headers for headers in told.values()), name
+        assert all("Retry-After" in told[one] for one in ("429", "503") if one in told), name
+        assert "RateLimit" in told.get("429", {"RateLimit"}), name
+        assert ("304" in told) == ("If-None-Match" in sent), name
+        assert ("412" in told) == ("If-Match" in sent), name

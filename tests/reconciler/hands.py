@@ -330,6 +330,7 @@ NOT_WALKED = {
     "identities": "accounts of the API: whose link to a provider is gone signs in otherwise",
     "passkeys": "accounts of the API: whose passkey is gone signs in otherwise, and makes another",
     "spent_flows": "sign-ins that ended; each is good for minutes, and once at its provider",
+    "idempotency_keys": "requests of a day; whose row is gone looks whether it was done",
     "revocations": "for as long as tokens live; sessions and accounts are what is kept",
     "gifts": "wishes: a ticket is whose the journal says",
     "script_sets": "kept anew by the next opening",

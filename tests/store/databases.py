@@ -42,6 +42,7 @@ TABLES = (
     "identities",
     "passkeys",
     "spent_flows",
+    "idempotency_keys",
 )
 
 Content = dict[str, list[str]]
