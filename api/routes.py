@@ -748,7 +748,7 @@ ROUTES: tuple[Route, ...] = (
         f"404 not_found {_STORED}",
     ),
     _route(
-        "POST /v1/events/{event_id}/orders staff 201 key prefers",
+        "POST /v1/events/{event_id}/orders staff 201 key prefers located",
         desk.sell,
         told.Booking,
         _BOOK,

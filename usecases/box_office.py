@@ -247,7 +247,7 @@ async def settle_refund(
 
 def _require_settled(kept: list[orders.Note], asked: SettledRefund) -> None:
     """Deny what was not settled in this way before."""
-    own = [note for note in kept if note.refund and note.refund_version == asked.version]
+    own = [one for one in kept if one.refund and one.refund_version == asked.version]
     if not own and len(kept) >= orders.NOTES_MAX:
         raise Denied(Why.NOTES_FULL, fields={"notes_max": orders.NOTES_MAX})
     if not own or own[0].refund != asked.state:

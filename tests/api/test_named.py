@@ -52,6 +52,8 @@ NEVER = {
     "POST /v1/offers/{offer_id}/accept": "limit_reached not_on_sale price_changed promo_exhausted "
     "sale_closed sale_not_open invalid",
     "POST /v1/tickets/{code}/check-in": "not_checked_in",
+    # Whatever the event is now is put off.
+    "POST /v1/events/{event_id}/postpone": "precondition_failed precondition_required",
     # Each scan's problem is in the answer.
     "POST /v1/events/{event_id}/scans": "already_checked_in event_cancelled idempotency_key_reused "
     "not_checked_in ticket_cancelled ticket_superseded wrong_event",
