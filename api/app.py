@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import cast
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -18,6 +19,7 @@ from api.handlers.ops import EXPOSITION, OPENAPI, READINESS, Together
 from api.http import SERVICES
 from api.lane import HOT_ROUTES, HotRoute, hot_route
 from api.leftovers import LEFTOVERS, MAPS, MAPS_MAX, Leftovers
+from api.mailbox import add_mailbox
 from api.malformed import expects_nothing_else, objection
 from api.middleware import middleware
 from api.openapi import describe
@@ -40,6 +42,7 @@ def create_app(
     cors_origins: Iterable[str] = (),
     openid_hosts: Iterable[str] = (),
     under_way_max: Mapping[Work, int] | None = None,
+    mailbox: str = "",
 ) -> web.Application:
     """
     Make the application; connections open when it starts and close when it stops.
@@ -56,6 +59,8 @@ def create_app(
         openid_hosts: Hosts that may be asked beside those of the issuers.
 
         under_way_max: Requests under way at a time by kind of work; what is not named has no bound.
+
+        mailbox: Folder of mail that did not leave, on a development machine; empty: there is none.
     """
     app = web.Application(middlewares=[middleware], client_max_size=body_bytes_max)
 
@@ -80,6 +85,8 @@ def create_app(
     app[OPENAPI] = _document()
     app[READINESS], app[EXPOSITION] = Together(), Together()
     add_routes(app)
+    if mailbox:
+        add_mailbox(app, Path(mailbox))
     return app
 
 

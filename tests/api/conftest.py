@@ -190,6 +190,7 @@ def make_app(options: Options, **changes: Any) -> web.Application:
         "cors_origins": (),
         "openid_hosts": (),
         "under_way_max": dict.fromkeys(Work, 1_000),
+        "mailbox": "",
     }
     app_options |= {name: changes.pop(name) for name in app_options.keys() & changes}
     return create_app(replace(options, **changes), **app_options)

@@ -117,7 +117,8 @@ class Server(SMTP):
     async def _handle_client(self) -> None:
         if answer := await _obey(self, self.orders.take("connect")):
             await self.push(answer)
-            self.transport.close()
+            if self.transport is not None:
+                self.transport.close()
             return
         await super()._handle_client()
 
