@@ -45,6 +45,7 @@ async def serve(settings: Settings) -> None:
             trusted_proxies=networks(settings.trusted_proxies),
             cors_origins=settings.cors_allowed,
             openid_hosts=settings.openid_hosts_allowed,
+            mailbox=settings.mailbox_dir,
             under_way_max={
                 Work.SALES: settings.sales_under_way_max,
                 Work.LOOKS: settings.looks_under_way_max,

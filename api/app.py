@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import cast
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -21,6 +22,7 @@ from api.handlers.ops import EXPOSITION, OPENAPI, READINESS, Together
 from api.http import SERVICES
 from api.lane import HOT_ROUTES, HotRoute, hot_route
 from api.leftovers import LEFTOVERS, MAPS, MAPS_MAX, Leftovers
+from api.mailbox import add_mailbox
 from api.malformed import expects_nothing_else, objection
 from api.middleware import middleware
 from api.openapi import describe
@@ -48,6 +50,7 @@ def create_app(
     openid_hosts: Iterable[str] = (),
     under_way_max: Mapping[Work, int] | None = None,
     stream_bounds: StreamBounds = StreamBounds(),  # noqa: B008  It never changes.
+    mailbox: str = "",
 ) -> web.Application:
     """
     Make the application; connections open when it starts and close when it stops.
@@ -66,6 +69,8 @@ def create_app(
         under_way_max: Requests under way at a time by kind of work; what is not named has no bound.
 
         stream_bounds: Event streams that may be open at a time.
+
+        mailbox: Folder of mail that did not leave, on a development machine; empty: there is none.
     """
     app = web.Application(middlewares=[middleware], client_max_size=body_bytes_max)
 
@@ -93,6 +98,8 @@ def create_app(
     app[OPENAPI], app[DOCS] = _document(), _page()
     app[READINESS], app[EXPOSITION] = Together(), Together()
     add_routes(app)
+    if mailbox:
+        add_mailbox(app, Path(mailbox))
     return app
 
 

@@ -97,6 +97,15 @@ def sweeper() -> None:
     uvloop.run(sweep(settings))
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def notifier(context: typer.Context) -> None:
+    """Run the notifier, which sends mail; or one of its commands: `evently notifier --help`."""
+    _become("notifier", *context.args)
+
+
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,

@@ -38,6 +38,8 @@ COMMANDS: dict[str, Deed] = {
     "evently api": "runs",
     "evently persister": "runs",
     "evently sweeper": "runs",
+    # Goes on as `notifier`, whose commands are noted.
+    "evently notifier": "runs",
     "evently doctor": "reads",
     "evently acl": "reads",
     # The tables that notes stand in are made by it; `migrations` says what was applied when.
@@ -71,6 +73,13 @@ COMMANDS: dict[str, Deed] = {
     "evently shards add": "acts",
     # Goes on as `reconciler move`, which is noted.
     "evently shards move": "runs",
+    "notifier dead list": "reads",
+    "notifier dead retry": "acts",
+    "notifier dead discard": "acts",
+    "notifier preview": "reads",
+    "notifier send-test": "acts",
+    # Of a mail server, for each report.
+    "notifier bounce": "runs",
     "reconciler check": "reads",
     "reconciler explain story": "reads",
     "reconciler explain waitlist": "reads",

@@ -115,7 +115,17 @@ async def run(
             applies=applies,
             tell=tell,
         )
-        for step in (_words, _order_notes, _quarantine, _outbox, _invitations, _keys, _acts):
+        steps = (
+            _words,
+            _order_notes,
+            _quarantine,
+            _outbox,
+            _deliveries,
+            _invitations,
+            _keys,
+            _acts,
+        )
+        for step in steps:
             await step(one)
         if applies:
             await acts.add(database, operator(), "retention.run", "", after=one.gone)
@@ -179,6 +189,15 @@ async def _outbox(one: Run) -> None:
         one.count("outbox", await retention.count_outbox(one.database, older_than))
         return
     await _repeat(one, "outbox", lambda: retention.prune_outbox(one.database, older_than))
+
+
+async def _deliveries(one: Run) -> None:
+    """What became of messages: as long as the messages themselves."""
+    older_than = one.since(one.periods.outbox)
+    if not one.applies:
+        one.count("deliveries", await retention.count_deliveries(one.database, older_than))
+        return
+    await _repeat(one, "deliveries", lambda: retention.prune_deliveries(one.database, older_than))
 
 
 async def _invitations(one: Run) -> None:

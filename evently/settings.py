@@ -28,7 +28,7 @@ ENV_FILE = "EVENTLY_ENV_FILE"
 REDIS_ROLES = ("api", "persister", "sweeper", "coordinator")
 REDIS_PASSWORDS = tuple(f"redis_{role}_password" for role in REDIS_ROLES)
 #: Roles of PostgreSQL, each with a setting `database_<role>_password`: `store.roles`.
-DATABASE_ROLES = ("api", "persister", "sweeper", "coordinator", "reader")
+DATABASE_ROLES = ("api", "persister", "sweeper", "coordinator", "notifier", "reader")
 DATABASE_PASSWORDS = (
     "database_owner_password",
     *(f"database_{role}_password" for role in DATABASE_ROLES),
@@ -39,6 +39,7 @@ _KEYS = frozenset(
         "jwt_secret",
         "ticket_signing_key",
         "openid_client_secrets",
+        "smtp_url",
         *REDIS_PASSWORDS,
         *DATABASE_PASSWORDS,
     }
@@ -54,6 +55,8 @@ SECRETS_OF: Mapping[str, frozenset[str]] = {
     ),
     "persister": frozenset({"redis_persister_password"}),
     "sweeper": frozenset({"redis_sweeper_password"}),
+    "notifier": frozenset({"smtp_url"}),
+    "mailbox": frozenset(),
     "coordinator": frozenset({"redis_coordinator_password"}),
     "watch": frozenset({"redis_coordinator_password"}),
 }
@@ -70,6 +73,11 @@ _ISSUER = re.compile(
     r"|http://(127\.0\.0\.1|\[::1\]|localhost)(:[0-9]{1,5})?(/[^?#\s]*)?"
 )
 _HOST = re.compile(r"[a-z0-9.-]+(:[0-9]{1,5})?")
+#: Where mail is handed in, and an address of ours: as a header and an envelope may have them.
+_MAIL_SERVER = re.compile(
+    r"(smtp|smtps|smtp\+plain)://([^\s@/]+@)?([a-zA-Z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?"
+)
+_ADDRESS = re.compile(r"[A-Za-z0-9._=-]+@[A-Za-z0-9.-]+")
 _NAMED_VALUE = re.compile(r"([a-z0-9][a-z0-9_-]{0,31})=(.+)")
 #: Name of a server that has none.
 ONLY_SERVER = "0"
@@ -118,6 +126,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     database_sweeper_password: str = ""
     #: Password of PostgreSQL's role `evently_coordinator`. Empty: the role of the URL.
     database_coordinator_password: str = ""
+    #: Password of PostgreSQL's role `evently_notifier`. Empty: the role of the URL.
+    database_notifier_password: str = ""
     #: Password of PostgreSQL's role `evently_reader`, who only looks. Empty: the role of the URL.
     database_reader_password: str = ""
 
@@ -305,6 +315,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     #: Whether the answer of a booking carries a signed receipt.
     receipts: Literal["on", "off"] = "on"
 
+    #: Where mail is handed in: `smtp://user:password@host:port`, which demands STARTTLS, `smtps://`
+    #: with TLS, `smtp+plain://` with neither. Empty: a mailbox of `evently up` in development.
+    smtp_url: str = ""
+    #: Address that mail comes from.
+    mail_from: Annotated[str, Meta(max_length=254)] = "tickets@evently.localhost"
+    #: Address, with `+` and the letter's number before its `@`, that reports of what did not arrive
+    #: go to. Empty: the one that mail comes from, and nothing is learned of them.
+    mail_bounces: Annotated[str, Meta(max_length=200)] = ""
+    #: Where browsers find the service, for links in mail, as `https://tickets.example.org`. Empty:
+    #: this machine.
+    public_url: str = ""
+    #: Letters that a notifier hands in at a time.
+    notifier_workers: Annotated[int, Meta(ge=1, le=200)] = 8
+    #: Folder of mail that did not leave, shown at `/dev/mailbox`; refused in production. `up` sets
+    #: it in development.
+    mailbox_dir: str = ""
+
     #: Days after an event's end for which what buyers wrote beside orders is kept; 0: for ever.
     retention_texts_days: Annotated[int, Meta(ge=0, le=36_500)] = 90
     #: Days for which acts of staff, organizers, admins and operators are kept; 0: for ever.
@@ -333,6 +360,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
                 raise ValueError(f"EVENTLY_TRUSTED_PROXIES: {error}") from error
         self._check_openid()
         self._check_passkeys()
+        self._check_mail()
         for origin in self.cors_allowed:
             if _ORIGIN.fullmatch(origin) is None:
                 raise ValueError(f"EVENTLY_CORS_ORIGINS: {origin} is not like https://example.org")
@@ -367,6 +395,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
                 "EVENTLY_OPENID_REDIRECT_URL is not like https://tickets.example.org/sign-in"
             )
 
+    def _check_mail(self) -> None:
+        if self.smtp_url and _MAIL_SERVER.fullmatch(self.smtp_url) is None:
+            raise ValueError("EVENTLY_SMTP_URL is not like smtp://user:password@host:587")
+        if _ADDRESS.fullmatch(self.mail_from) is None:
+            raise ValueError("EVENTLY_MAIL_FROM is not like tickets@example.org")
+        if self.mail_bounces and _ADDRESS.fullmatch(self.mail_bounces) is None:
+            raise ValueError("EVENTLY_MAIL_BOUNCES is not like bounces@example.org")
+        if self.public_url and _ORIGIN.fullmatch(self.public_url) is None:
+            raise ValueError("EVENTLY_PUBLIC_URL is not like https://tickets.example.org")
+        if self.mailbox_dir and self.environment == "production":
+            raise ValueError("EVENTLY_MAILBOX_DIR shows everybody's mail: not in production")
+
     def _check_passkeys(self) -> None:
         if self.admin_passkeys == "required" and not self.passkey_rp_id:
             raise ValueError(
@@ -394,6 +434,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         the order of the list means nothing, and a name is one server's for life.
         """
         return _servers(self.redis_url)
+
+    @property
+    def public_url_or_own(self) -> str:
+        """Where browsers find the service: `public_url`, or this machine's port."""
+        own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(  # noqa: S104 - told apart, not bound
+            self.http_host, self.http_host
+        )
+        shown = f"[{own}]" if ":" in own else own
+        return self.public_url or f"http://{shown}:{self.http_port}"
 
     @property
     def cors_allowed(self) -> tuple[str, ...]:
@@ -523,7 +572,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             noted: dict[str, Any] = msgspec.json.decode(running.read_bytes(), type=dict[str, Any])
         except (FileNotFoundError, PermissionError, msgspec.DecodeError):
             return self
-        fields = ["redis_url", "database_url", "jwt_secret", "ticket_signing_key"]
+        fields = ["redis_url", "database_url", "jwt_secret", "ticket_signing_key", "smtp_url"]
         if not self.redis_url:  # The passwords are those of that server and of no other.
             fields += REDIS_PASSWORDS
         if not self.database_url:
@@ -543,7 +592,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     def of_part(self, kind: str) -> Settings:
         """Return these settings with the secrets of one kind of part, and no others."""
         others = dict.fromkeys(_KEYS - SECRETS_OF[kind], "")
-        own_url = self.database_url_as("coordinator" if kind == "watch" else kind)
+        # A mailbox keeps files and knows no database.
+        role = {"watch": "coordinator"}.get(kind, kind)
+        own_url = "" if kind == "mailbox" else self.database_url_as(role)
         # The API alone reads from a standby.
         read_url = self.database_read_url_as(kind) if kind == "api" else ""
         urls = {"database_url": own_url, "database_read_url": read_url}

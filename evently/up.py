@@ -18,9 +18,10 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -29,6 +30,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from evently.embedded import DataLock, PostgresServer, ServerError, ValkeyServer
+from evently.embedded.mailbox import FOLDER as MAILBOX_FOLDER
 from evently.embedded.place import make_private, write_atomically
 from evently.ready import wait_until_ready
 from evently.retention import every_day
@@ -61,6 +63,9 @@ PORT_POLL_S = 0.1
 #: Pause between two looks for shards that were added, in seconds.
 SHARDS_INTERVAL_S = 2.0
 WATCH = "watch"
+#: This machine, by whatever name.
+OWN_HOST = "127.0.0.1"
+OWN_HOSTS = frozenset({OWN_HOST, "::1", "localhost"})
 #: The continuous check comes when all others have started: its start is their delay, on two cores.
 WATCH_DELAY_S = 10.0
 #: Where metrics of several processes meet: memory if there is any to be had.
@@ -129,6 +134,7 @@ class _Run:
         insist = self._supervisor.insist
         await insist("look at the port", self._wait_for_port)
         await insist("keep the secrets", self._keep_secrets)
+        await insist("make the mailbox", self._make_mailbox)
         await self._start_servers()
         await insist("note what runs", self._note_running)
         await insist("make the database ready", self._prepare_database)
@@ -142,6 +148,23 @@ class _Run:
     async def _keep_secrets(self) -> None:
         self._settings = keep_secrets(self._settings)
         self._metrics_path = metrics_folder(self._settings.data_path)
+
+    async def _make_mailbox(self) -> None:
+        """In development mail goes to a folder that the API shows, unless it may leave."""
+        settings = self._settings
+        if settings.smtp_url or settings.environment != "development":
+            return
+        # Whoever reaches the API would read all letters, those that open accounts as well.
+        if settings.http_host not in OWN_HOSTS:
+            log.warning("no mail is sent: EVENTLY_SMTP_URL is empty", action="no_mail")
+            return
+        folder = settings.data_path / MAILBOX_FOLDER
+        make_private(folder, None)
+        self._settings = msgspec.structs.replace(
+            settings,
+            smtp_url=f"smtp+plain://{OWN_HOST}:{free_port(OWN_HOST)}",
+            mailbox_dir=str(folder),
+        )
 
     async def _start_parts(self) -> None:
         """Start the parts that are not started: all but the watch, which is late; what is new."""
@@ -212,6 +235,7 @@ class _Run:
             "database_url": self._settings.database_url,
             "jwt_secret": self._settings.jwt_secret,
             "ticket_signing_key": self._settings.ticket_signing_key,
+            "smtp_url": self._settings.smtp_url,
             "pid": os.getpid(),
         } | {
             field: getattr(self._settings, field)
@@ -280,6 +304,8 @@ class _Run:
             lines.append(f"  Redis       {escape(str(self._valkey.data_path))}")
         if self._postgres is not None:
             lines.append(f"  PostgreSQL  {escape(str(self._postgres.data_path))}")
+        if self._settings.mailbox_dir:
+            lines.append(f"  Mail        {public_url(self._settings)}/dev/mailbox")
         lines += [self._admin_line(), "  Ctrl-C stops"]
         self._say(*lines)
         self._password = None
@@ -327,8 +353,21 @@ def parts(
         *(part(f"persister-{shard}", "persister", "--shard", str(shard)) for shard in shards),
         part("sweeper", "evently", "sweeper"),
         *(part(f"api-{number}", "api") for number in range(settings.api_processes)),
+        *_parts_of_mail(settings, part),
         *([watch] if watch_s else []),
     ]
+
+
+def _parts_of_mail(settings: Settings, part: Callable[..., Part]) -> list[Part]:
+    """Return who sends, if there is where to; and the mailbox of a development machine."""
+    if not settings.smtp_url:
+        return []
+    server = urlsplit(settings.smtp_url)
+    folder = settings.mailbox_dir
+    if not folder or server.hostname != OWN_HOST:
+        return [part("notifier", "notifier")]
+    mailbox = part("mailbox", "evently.embedded.mailbox", str(server.port), folder)
+    return [mailbox, part("notifier", "notifier")]
 
 
 def keep_secrets(settings: Settings) -> Settings:
@@ -382,6 +421,14 @@ def port_is_free(host: str, port: int) -> bool:
             except OSError:
                 return False
     return True
+
+
+def free_port(host: str) -> int:
+    """Return a port that nobody has at this moment."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def public_url(settings: Settings) -> str:

@@ -60,7 +60,8 @@ class Server:
         self.port = free_port()
         self.base_url = f"http://{LOOPBACK}:{self.port}"
         self.log_path = data_path.with_name(data_path.name + ".log")
-        settings = _known(PATIENT | UNREFUSED, tree) | settings
+        # No mail, unless it is what is looked at.
+        settings = {"environment": "test"} | _known(PATIENT | UNREFUSED, tree) | settings
         self._settings = {name: str(value) for name, value in settings.items()}
         self._tree = tree
         self.process: subprocess.Popen[bytes] | None = None

@@ -35,7 +35,7 @@ from engine.records import (
     Transferred,
     examine,
 )
-from store.sql import Executor, InTransaction, query
+from store.sql import Executor, InTransaction, moment, query
 
 BATCHES_MAX = 100
 
@@ -55,6 +55,10 @@ class Notice(NamedTuple):
     subject_id: str
     #: The record that made it true.
     seq: int
+    #: Tells it from others of its kind about the same subject and person, such as a version.
+    mark: str = ""
+    #: From then on it says nothing that anybody needs, Unix ms; 0: always does.
+    until_ms: int = 0
 
 
 class Message(NamedTuple):
@@ -142,7 +146,10 @@ def _names(text: str, users: AbstractSet[str] | None) -> bool:
 async def put(connection: asyncpg.Connection, shard: int, epoch: int, entry: Entry) -> None:
     """Write what a record gives to tell that came into the archive behind its readers."""
     for notice in notices_of(entry.seq, entry.record):
-        await connection.execute(query("insert_outbox"), *notice[:4], shard, epoch, notice.seq)
+        until = moment(notice.until_ms) if notice.until_ms else None
+        await connection.execute(
+            query("insert_outbox"), *notice[:4], shard, epoch, notice.seq, notice.mark, until
+        )
 
 
 async def account_message(
@@ -175,6 +182,7 @@ async def account_message(
 def notices_of(seq: int, record: Record) -> list[Notice]:
     """Return whom *record* concerns, and with what: each once, and nobody if none need be told."""
     told: list[tuple[str, str, str]] = []
+    mark, until_ms = "", 0
     match record:
         case Booked() | Confirmed():
             told.append(("booking.confirmed", record.user_id, record.booking_id))
@@ -182,11 +190,14 @@ def notices_of(seq: int, record: Record) -> list[Notice]:
             kind = "event.cancelled" if record.reason else "booking.cancelled"
             told.append((kind, record.user_id, record.booking_id))
         case ItemCancelled():
+            mark = str(record.booking_version)
             told.append(("booking.changed", record.user_id, record.booking_id))
         case Transferred():
+            mark = str(record.ticket_version)
             told.append(("ticket.transferred", record.holder_id, record.ticket_id))
             told.append(("ticket.given", record.by, record.ticket_id))
         case Offered():
+            mark, until_ms = record.hold_id, record.expires_at_ms
             told.append(("waitlist.offered", record.user_id, record.entry_id))
         case Expired() if record.hold_id.startswith(_OFFER_PREFIX):
             told.append(("waitlist.expired", record.user_id, entry_of_offer(record.hold_id)))
@@ -205,4 +216,7 @@ def notices_of(seq: int, record: Record) -> list[Notice]:
             ("ticket.cancelled", holder.user_id, ticket_id(record.booking_id, holder.number))
             for holder in record.holders
         ]
-    return [Notice(kind, record.event_id, who, subject, seq) for kind, who, subject in told]
+    return [
+        Notice(kind, record.event_id, who, subject, seq, mark, until_ms)
+        for kind, who, subject in told
+    ]

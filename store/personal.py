@@ -154,10 +154,25 @@ HOLDINGS: Mapping[str, Holding] = {
     "outbox": Holding(
         names="payload",
         ids="user_id",
-        plain="kind event_id subject_id",
+        plain="kind event_id subject_id mark",
         export="export_outbox",
         erasure="erase_outbox",
     ),
+    "deliveries": Holding(
+        names="target",
+        ids="user_id fact",
+        plain="channel kind event_id subject_id booking_id domain reason",
+        export="export_deliveries",
+        erasure="erase_deliveries",
+    ),
+    "suppressions": Holding(
+        names="address_key",
+        plain="reason",
+        export="export_suppressions",
+        erasure="erase_suppressions",
+    ),
+    "told": Holding(why=_OF_SERVICE),
+    "notifier_beat": Holding(why=_OF_SERVICE),
     "acts": Holding(
         ids="actor subject",
         plain="role organizer_id act before after why origin request_id",

@@ -36,6 +36,17 @@ async def blank_order_notes(database: Executor, before: dt.datetime) -> int:
     return _count(await database.execute(query("blank_order_notes"), before, ROWS_PER_STEP))
 
 
+async def count_deliveries(database: Executor, before: dt.datetime) -> int:
+    """Return how many deliveries had ended before a moment, in whatever way."""
+    count: int = await database.fetchval(query("count_deliveries"), before)
+    return count
+
+
+async def prune_deliveries(database: Executor, before: dt.datetime) -> int:
+    """Delete some deliveries that had ended before a moment; return how many."""
+    return _count(await database.execute(query("prune_deliveries"), before, ROWS_PER_STEP))
+
+
 async def count_invitations(database: Executor, before: dt.datetime) -> int:
     """Return how many invitations to teams had ended before a moment."""
     count: int = await database.fetchval(query("count_invitations"), before)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import asyncpg
 
-ROLES = ("api", "persister", "sweeper", "coordinator", "reader")
+ROLES = ("api", "persister", "sweeper", "coordinator", "notifier", "reader")
 #: Taken on for a transaction: by `api`, and by the owner.
 ASSUMED = ("organizer", "operator")
 #: Tables whose rows belong to an organizer each, and the column that says to which.
@@ -58,6 +58,9 @@ _GRANTS = {
         "UPDATE (sign_count, is_synced, used_at, name) ON passkeys",
         "INSERT ON outbox",
         "UPDATE (payload, secret_until) ON outbox",
+        # What an erasure takes.
+        "UPDATE (target, state, ended_at) ON deliveries",
+        "DELETE ON suppressions",
         "DELETE ON revocations",
         "INSERT, UPDATE ON signing_keys",
         # Keys and devices are made in their organizer's role; here they are used, enrolled, erased.
@@ -119,6 +122,17 @@ _GRANTS = {
         "EXECUTE ON FUNCTION mend_event_search",
     ),
     "coordinator": ("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public",),
+    "notifier": (
+        "SELECT ON journal, shard_checkpoint, told, outbox, deliveries, suppressions,"
+        " notifier_beat, events, tiers, sections, organizers, bookings, items, tickets,"
+        " waitlist_entries",
+        "SELECT (id, email, name, language, erased_at, is_claim, account_key, email_verified_at)"
+        " ON users",
+        "INSERT, UPDATE ON told, suppressions, notifier_beat",
+        "INSERT ON deliveries",
+        "UPDATE (state, attempts, doubts, reason, due_at, written_at, ended_at) ON deliveries",
+        "UPDATE (taken_at, sent_at) ON outbox",
+    ),
     "reader": ("SELECT ON ALL TABLES IN SCHEMA public",),
 }
 #: Taken back: accounts are the API's, and a reader learns no hash of a password and no link.
@@ -127,8 +141,9 @@ _REVOKES = (
     " devices FROM evently_persister, evently_coordinator, evently_reader",
     "ALL ON identities, passkeys, spent_flows FROM evently_persister, evently_coordinator",
     "ALL ON idempotency_keys FROM evently_persister, evently_coordinator, evently_reader",
-    "INSERT, UPDATE, DELETE ON organizers, team_members, migrations, revocations, gifts, erasures"
-    " FROM evently_coordinator",
+    "INSERT, UPDATE, DELETE ON organizers, team_members, migrations, revocations, gifts, erasures,"
+    " told, deliveries, suppressions, notifier_beat FROM evently_coordinator",
+    "SELECT ON deliveries, suppressions FROM evently_persister, evently_coordinator",
     # Who can act can note it, and nobody can take it back.
     "UPDATE, DELETE ON acts, act_days FROM evently_coordinator",
     "INSERT ON act_days FROM evently_coordinator",

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from engine.currencies import DIGITS
 from store import events
 from usecases.asked import NewEvent
-from usecases.currencies import DIGITS
 from usecases.denials import Denied
 from usecases.drafts import rows_of
 from usecases.text import tidy

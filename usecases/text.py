@@ -22,7 +22,7 @@ import msgspec
 import msgspec.inspect as shapes
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
-from usecases.currencies import DIGITS
+from engine.currencies import DIGITS
 from usecases.denials import invalid
 from usecases.links import language, slug, url
 

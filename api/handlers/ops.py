@@ -19,6 +19,7 @@ from api.problems import Problem
 from api.schemas import Health
 from engine.errors import EngineError
 from engine.sweeper import measure_overdue
+from store.deliveries import is_off
 from store.pool import ping
 from usecases.services import Services
 
@@ -63,7 +64,8 @@ async def readyz(request: web.Request) -> web.StreamResponse | Problem:
     Tell whether bookings can be taken and read: PostgreSQL there, and a shard open at least.
 
     One dead server among several is no reason to take the process from those whose shards sell: it
-    is `degraded` then, and says which shards are shut. A process that is to stop is not ready.
+    is `degraded` then, and says which shards are shut. So it is while nobody sends mail. A process
+    that is to stop is not ready.
     """
     services = request.app[SERVICES]
     checks = dict(await request.app[READINESS].do(partial(_checked, services)))
@@ -93,6 +95,9 @@ async def _checked(services: Services) -> dict[str, str]:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             await ping(services.pools.events)
+            # Sales need nobody who sends mail: without, we are degraded.
+            if await is_off(services.pools.events):
+                checks["notifier"] = "off"
     except Exception as error:  # noqa: BLE001  Whatever it is, we are not ready.
         checks["database"] = type(error).__name__
     return checks

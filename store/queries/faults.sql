@@ -1,6 +1,6 @@
 -- insert_outbox --
-INSERT INTO outbox (kind, event_id, user_id, subject_id, shard, epoch, seq)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO outbox (kind, event_id, user_id, subject_id, shard, epoch, seq, mark, until)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (shard, epoch, seq, subject_id, user_id) DO NOTHING;
 
 -- outbox_after --

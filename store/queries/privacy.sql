@@ -119,6 +119,21 @@ WHERE (user_id = $1 OR (payload ? 'to' AND lower(payload ->> 'to') = (
   AND lpad(id::text, 19, '0') > $2
 ORDER BY place LIMIT $3;
 
+-- export_deliveries --
+-- Also what others have sent to an address which one has proved.
+SELECT lpad(id::text, 19, '0') AS place, to_jsonb(deliveries)::text AS row
+FROM deliveries
+WHERE (user_id = $1 OR (strpos(target, '@') > 0 AND lower(target) = (
+           SELECT lower(email) FROM users WHERE id = $1 AND email_verified_at IS NOT NULL)))
+  AND lpad(id::text, 19, '0') > $2
+ORDER BY place LIMIT $3;
+
+-- export_suppressions --
+SELECT address_key AS place, to_jsonb(suppressions)::text AS row
+FROM suppressions
+WHERE address_key = (SELECT account_key(email) FROM users WHERE id = $1) AND address_key > $2
+ORDER BY address_key LIMIT $3;
+
 -- export_acts --
 -- What one did, and what was done to one's account.
 SELECT lpad(id::text, 19, '0') AS place, to_jsonb(acts)::text AS row
@@ -231,6 +246,21 @@ WHERE (user_id = $1 AND shard IS NULL AND starts_with(kind, 'account.'))
    OR (payload ? 'to' AND lower(payload ->> 'to') = (
        SELECT lower(email) FROM users WHERE id = $1 AND email_verified_at IS NOT NULL));
 
+-- erase_deliveries --
+-- Where messages to the person went, and to an address which they have proved. Nobody is told any
+-- more; which of them is under way ends as it ends.
+UPDATE deliveries SET target = '',
+       state = CASE WHEN state IN ('waiting', 'delayed', 'unknown') THEN 'skipped' ELSE state END,
+       ended_at = coalesce(ended_at, now())
+WHERE (user_id = $1 AND (target = $1 OR starts_with(kind, 'account.')))
+   OR (strpos(target, '@') > 0 AND lower(target) = (
+       SELECT lower(email) FROM users WHERE id = $1 AND email_verified_at IS NOT NULL));
+
+-- erase_suppressions --
+DELETE FROM suppressions
+WHERE address_key = (SELECT account_key FROM users
+                     WHERE id = $1 AND email_verified_at IS NOT NULL);
+
 -- erase_api_keys --
 -- An integration that somebody made ends with them; no key has this hash.
 UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()), hash = decode(repeat('00', 32), 'hex')
@@ -328,6 +358,14 @@ UPDATE order_notes SET text = '' WHERE id IN (
 SELECT count(*) FROM order_notes AS note JOIN events ON events.id = note.event_id
 WHERE note.text <> '' AND (CASE WHEN ends_at > starts_at THEN ends_at
                            ELSE starts_at + interval '1 day' END) < $1;
+
+-- count_deliveries --
+SELECT count(*) FROM deliveries WHERE ended_at < $1;
+
+-- prune_deliveries --
+-- Dead ones as well: a human has had the time to look.
+DELETE FROM deliveries WHERE id IN (
+    SELECT id FROM deliveries WHERE ended_at < $1 ORDER BY ended_at LIMIT $2);
 
 -- count_invitations --
 SELECT count(*) FROM team_invitations WHERE expires_at < $1;

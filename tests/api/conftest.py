@@ -193,6 +193,7 @@ def make_app(options: Options, **changes: Any) -> web.Application:
         "openid_hosts": (),
         "under_way_max": dict.fromkeys(Work, 1_000),
         "stream_bounds": StreamBounds(),
+        "mailbox": "",
     }
     app_options |= {name: changes.pop(name) for name in app_options.keys() & changes}
     return create_app(replace(options, **changes), **app_options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,7 +29,22 @@ async def test_healthz(world: World) -> None:
 async def test_readyz(world: World) -> None:
     """Ready means that shards and database are there."""
     answer = await world.call("GET", "/readyz")
-    assert {"status": "ok", "checks": {"shards": "ok", "database": "ok"}} == answer.body
+    # Nobody sends what tests before have left to tell.
+    checks = {"shards": "ok", "database": "ok"}
+    assert checks == {name: answer.body["checks"][name] for name in checks}
+
+
+async def test_readyz_says_that_nobody_sends(world: World) -> None:
+    """Where a notifier works no more, a process is degraded, and ready all the same."""
+    beat = "INSERT INTO notifier_beat (at) VALUES (now() - $1::interval)"
+    for age, checked in ((dt.timedelta(), None), (dt.timedelta(minutes=2), "off")):
+        await world.database.execute("DELETE FROM notifier_beat")
+        await world.database.execute(beat, age)
+        answer = await world.call("GET", "/readyz")
+        assert 200 == answer.status
+        assert checked == answer.body["checks"].get("notifier")
+        assert ("ok" if checked is None else "degraded") == answer.body["status"]
+    await world.database.execute("DELETE FROM notifier_beat")
 
 
 async def test_f51_ready_asks_by_a_new_connection(world: World) -> None:

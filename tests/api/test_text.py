@@ -16,12 +16,12 @@ from urllib.parse import quote
 import pytest
 from argon2 import PasswordHasher
 
+from engine.currencies import DIGITS
 from engine.printable import printable
 from store import users
 from tests.api.test_accounts import account
 from tests.api.world import World, check_problem, new_event
 from usecases import asked, text
-from usecases.currencies import DIGITS
 from usecases.denials import Denied
 
 #: Strange, but what somebody may be called: kept as it is.

@@ -19,7 +19,9 @@ from evently.settings import DATABASE_PASSWORDS, ENV_PREFIX, REDIS_PASSWORDS, Se
 from tests.test_tidy import ROOMS
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = {"redis", "postgres", "migrate", "coordinator", "persister", "sweeper", "api"}
+SERVICES = {
+    *("redis", "postgres", "migrate", "coordinator", "persister", "sweeper", "notifier", "api")
+}
 
 
 @pytest.fixture
@@ -174,7 +176,8 @@ def test_containers_get_valid_settings(compose: dict[str, Any]) -> None:
 def test_env_file_reaches_the_containers(compose: dict[str, Any]) -> None:
     """A setting in `.env` counts in containers too, unless a container settles it."""
     own = "environment data_dir redis_url database_url http_host http_port shards api_processes"
-    secrets = "jwt_secret ticket_signing_key openid_client_secrets admin_email"
+    own += " mailbox_dir"  # Of a development machine.
+    secrets = "jwt_secret ticket_signing_key openid_client_secrets smtp_url admin_email"
     passed = set(Settings.__struct_fields__) - {
         *own.split(),
         *secrets.split(),
@@ -182,10 +185,10 @@ def test_env_file_reaches_the_containers(compose: dict[str, Any]) -> None:
         *DATABASE_PASSWORDS,
     }
 
-    for service in ("migrate", "coordinator", "persister", "sweeper", "api"):
+    for service in ("migrate", "coordinator", "persister", "sweeper", "notifier", "api"):
         given = compose["services"][service]["environment"]
         named = {name for name, value in given.items() if value is None}
-        secret = {"openid_client_secrets"} if service == "api" else set[str]()
+        secret = {"api": {"openid_client_secrets"}, "notifier": {"smtp_url"}}.get(service, set())
         assert {ENV_PREFIX + field.upper() for field in passed | secret} == named
     assert ["${EVENTLY_HTTP_PORT:-8080}:8080"] == compose["services"]["api"]["ports"]
 

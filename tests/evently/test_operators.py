@@ -16,6 +16,7 @@ import typer
 from evently import cli, operators, retention
 from evently.embedded import PostgresServer, ServerError
 from evently.settings import Settings
+from notifier import __main__ as notifier
 from reconciler import __main__ as reconciler
 from store import acts, users, ways_in
 from store.migrate import migrate
@@ -48,6 +49,7 @@ def test_s42_every_command_is_known() -> None:
     """S42: the table of commands is complete: whoever adds one says whether it acts."""
     found = leaves(typer.main.get_command(cli.app), "evently")
     found += leaves(typer.main.get_command(reconciler.app), "reconciler")
+    found += leaves(typer.main.get_command(notifier.app), "notifier")
     assert sorted(operators.COMMANDS) == sorted(found)
 
 

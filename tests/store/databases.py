@@ -35,6 +35,8 @@ TABLES = (
     "conflicts",
     "redo",
     "outbox",
+    "deliveries",
+    "suppressions",
     "sessions",
     "account_tokens",
     "revocations",

@@ -1,0 +1,183 @@
+"""
+The commands of `evently notifier`; without one, it runs until it is told to stop.
+
+The one place of this package that knows the settings; all else takes plain values.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import typer
+import uvloop
+
+from engine.printable import printable, table
+from evently.command import Group
+from evently.logs import configure, to_stderr
+from evently.settings import Settings, SettingsError
+from notifier import bounces, samples
+from notifier.letter import NoAddress, Post, envelope, tag_of, write
+from notifier.render import LANGUAGES, render
+from notifier.service import serve
+from notifier.smtp import Client, server_of
+from notifier.worker import Options
+from store import deliveries
+from store.pool import Pool, create_pool
+
+app = typer.Typer(
+    name="notifier",
+    cls=Group,
+    help="Tell people what is true: mail.",
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+dead = typer.Typer(help="Letters that were given up.", no_args_is_help=True)
+app.add_typer(dead, name="dead")
+
+Answer = TypeVar("Answer")
+LISTED_MAX = 1_000
+
+
+@app.callback()
+def run(context: typer.Context) -> None:
+    """Follow what is to be told and send it, until SIGTERM."""
+    if context.invoked_subcommand is not None:
+        return
+    settings = Settings.load_or_exit("notifier", "database_url", "smtp_url")
+    configure(settings.log_level, "notifier")
+    options = Options(
+        workers=settings.notifier_workers, server=server_of(settings.smtp_url), post=_post(settings)
+    )
+    uvloop.run(
+        serve(
+            settings.database_url_as("notifier"),
+            options,
+            public_url=settings.public_url_or_own,
+            timeout_ms=settings.database_timeout_ms,
+            drain_timeout_s=settings.drain_timeout_s,
+        )
+    )
+
+
+@dead.command("list")
+def list_dead(
+    limit: Annotated[int, typer.Option(min=1, max=LISTED_MAX, help="How many at most.")] = 100,
+) -> None:
+    """Show letters that were given up, the oldest first."""
+
+    async def read(pool: Pool) -> list[deliveries.Dead]:
+        return await deliveries.dead(pool, limit)
+
+    rows = [
+        (one.id, one.kind, one.user_id, one.subject_id, one.attempts, one.reason, one.ended_at)
+        for one in _asked(read)
+    ]
+    headings = ("id", "message", "account", "about", "attempts", "reason", "since")
+    typer.echo("\n".join(table(headings, rows, width=None)))
+
+
+@dead.command()
+def retry(
+    ids: Annotated[list[int] | None, typer.Argument(help="Which; all if none is named.")] = None,
+) -> None:
+    """Send letters again that were given up."""
+    to_stderr()
+    typer.echo(f"{_asked(lambda pool: deliveries.retry(pool, ids or None))} letters wait again")
+
+
+@dead.command()
+def discard(
+    ids: Annotated[list[int], typer.Argument(help="Which.")],
+    reason: Annotated[str, typer.Option(help="Why nobody needs them.")],
+) -> None:
+    """Give letters up for good."""
+    to_stderr()
+    count = _asked(lambda pool: deliveries.discard(pool, ids, reason[:200]))
+    typer.echo(f"{count} letters discarded")
+
+
+@app.command()
+def preview(
+    message: Annotated[str, typer.Argument(help="Its kind, such as booking.confirmed.")],
+    lang: Annotated[str, typer.Option(help=f"One of {', '.join(LANGUAGES)}.")] = "en",
+    html: Annotated[bool, typer.Option("--html", help="The HTML, not the text.")] = False,
+) -> None:
+    """Show a message with made-up names, as it would be sent."""
+    if lang not in LANGUAGES:
+        raise SettingsError(f"there is no {lang}; there are {', '.join(LANGUAGES)}")
+    content = samples.of(message, lang)
+    if content is None:
+        raise SettingsError(f"there is no {message}; there are {', '.join(samples.KINDS_SHOWN)}")
+    words = render(content, lang)
+    if html:
+        typer.echo(words.html)
+    else:
+        typer.echo(f"{words.sender_name}: {words.subject}\n\n{words.text}", nl=False)
+
+
+@app.command("send-test")
+def send_test(address: Annotated[str, typer.Argument(help="To whom.")]) -> None:
+    """Hand a letter in, and say what the server answers: 0 it was taken, 1 not."""
+    settings = Settings.load().require("smtp_url")
+    post, server = _post(settings), server_of(settings.smtp_url)
+    content = samples.of("booking.confirmed", "en")
+    assert content is not None, "it is one of ours"
+    tag = tag_of("send-test", address)
+    try:
+        message = write(render(content, "en"), post, to=address, name="", tag=tag, thread=None)
+        packed = envelope(message, post, to=address, tag=tag, number=0)
+    except NoAddress as error:
+        raise SettingsError(f"{address}: {error}") from error
+
+    async def send() -> str:
+        client = Client(server, local_hostname=post.domain)
+        outcome = await client.send(packed)
+        await client.close()
+        return f"{outcome.verdict} {outcome.reason}".strip()
+
+    said = asyncio.run(send())
+    typer.echo(f"{printable(server.host)}: {said}")
+    raise typer.Exit(0 if said == "sent" else 1)
+
+
+@app.command()
+def bounce(
+    to: Annotated[str, typer.Option(help="The address that the report came to.")] = "",
+) -> None:
+    """Read a report of a letter that did not arrive: 0 it was ours, 1 it says nothing."""
+    report = bounces.read(sys.stdin.buffer.read(bounces.BYTES_MAX), to=to)
+    if report is None:
+        typer.echo("no report of a letter of ours")
+        raise typer.Exit(1)
+    what = _asked(lambda pool: bounces.take(pool, report))
+    typer.echo(f"letter {report.number}: {what}")
+
+
+def _post(settings: Settings) -> Post:
+    return Post(settings.mail_from, settings.mail_bounces)
+
+
+def _asked(work: Callable[[Pool], Awaitable[Answer]]) -> Answer:
+    """Do something with the database, in a loop of its own."""
+    settings = Settings.load().require("database_url")
+
+    async def ask() -> Answer:
+        pool = await create_pool(
+            settings.database_url_as("notifier"),
+            connections_max=1,
+            timeout_ms=settings.database_timeout_ms,
+        )
+        try:
+            return await work(pool)
+        finally:
+            await pool.close()
+
+    return asyncio.run(ask())
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,44 @@
+"""The service: a follower and some workers, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import structlog
+
+from engine.tasks import end
+from notifier.composer import Composer
+from notifier.follower import Teller
+from notifier.worker import Options, Workers
+from store.pool import create_pool
+
+log = structlog.get_logger()
+
+#: Connections of all workers together: each asks for moments only.
+CONNECTIONS_MAX = 4
+
+
+async def serve(
+    database_url: str, options: Options, *, public_url: str, timeout_ms: int, drain_timeout_s: float
+) -> None:
+    """Follow and send until SIGTERM or SIGINT."""
+    pool = await create_pool(database_url, connections_max=CONNECTIONS_MAX, timeout_ms=timeout_ms)
+    follower = Teller(database_url, timeout_ms=timeout_ms)
+    workers = Workers(pool, Composer(pool, options.post, public_url=public_url), options)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    log.info("notifier works", action="notifier_begin", workers=options.workers)
+    tasks = [asyncio.create_task(follower.run()), asyncio.create_task(workers.run(follower.news))]
+    stop = asyncio.create_task(stopping.wait())
+    try:
+        # What nobody foresaw ends the process, which is started again.
+        done, _ = await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        await end(stop, *tasks)
+        await workers.drain(timeout_s=drain_timeout_s)
+        await pool.close()
