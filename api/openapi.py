@@ -133,6 +133,10 @@ def _responses(row: Route) -> dict[str, Any]:
         responses[str(row.status)]["content"] = {
             "application/json": {"schema": _reference(row.answer)}
         }
+    if row.media:
+        responses[str(row.status)]["content"] = {
+            row.media: {"schema": {"type": "string", "contentMediaType": row.media}}
+        }
     if row.answer is Booking and row.status == 201:
         responses["200"] = responses["201"] | {
             "description": "The booking was made before, and cancelled since."

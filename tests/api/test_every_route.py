@@ -67,6 +67,7 @@ async def test_f23_every_route_with_the_users_of_redis(world: World, serve: Serv
     await hold_and_book(walk, event, buyer)
     await wait_in_line(walk, event, buyer, friend)
     await pass_the_gate(walk, event, boss, buyer, friend)
+    await take_in_hand(walk, event, buyer)
     await sit_down(walk, boss)
     await make_keys(walk, event)
     await change_and_cancel(walk, event, boss)
@@ -220,6 +221,16 @@ async def pass_the_gate(walk: Walk, event: Event, boss: str, buyer: str, friend:
     await walk.go("POST", "/v1/gifts/{gift_id}/accept", gift["id"], token=friend)
     assert 1 == len((await walk.go("GET", "/v1/tickets", token=friend)).body["data"])
     await walk.go("POST", "/v1/tickets/{ticket_id}/return", ticket["id"], token=friend)
+
+
+async def take_in_hand(walk: Walk, event: Event, buyer: str) -> None:
+    """Book one place, and read its papers."""
+    booked = await walk.go(*BOOK, event["id"], token=buyer, key="b3", json=order(event, 2, 1))
+    own_id = booked.body["id"]
+    ticket_id = own_id.replace("bk_", "tkt_") + "_1"
+    for paper in ("ticket.pdf", "ticket.ics", "qr.svg"):
+        await walk.go("GET", f"/v1/bookings/{{booking_id}}/{paper}", own_id, token=buyer)
+        await walk.go("GET", f"/v1/tickets/{{ticket_id}}/{paper}", ticket_id, token=buyer)
 
 
 async def make_keys(walk: Walk, event: Event) -> None:
