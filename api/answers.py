@@ -59,6 +59,7 @@ DENIALS = {
     Why.VERSION_WANTED: CODES["precondition_required"],
     Why.VERSION_PASSED: CODES["precondition_failed"],
     Why.WRONG_EVENT: CODES["wrong_event"],
+    Why.SEVERAL_TICKETS: CODES["several_tickets"],
     Why.NO_DRAFT: CODES["not_a_draft"],
     Why.KEYS_FULL: CODES["too_many_keys"],
     Why.NOTHING_DUE: CODES["refund_not_due"],

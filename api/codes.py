@@ -97,6 +97,10 @@ wrong_event 409 The ticket is for another event.
 The code is good, but not at the door of the event that the scan names; nothing was done with it.
 Send the guest to the event of the ticket; if the gate is there, name that event.
 
+several_tickets 409 The booking has several tickets, each with a code of its own.
+A picture holds one code, and of `tickets` tickets nobody could say which one is meant.
+Ask for each ticket's own: `GET /v1/tickets/{ticket_id}/qr.svg`; its PDF has them all.
+
 not_a_draft 409 The event is no draft any more.
 Its publishing has begun, so places of it may be sold; only what nobody could buy can be taken away.
 Cancel the event instead: then all who have places get them back.

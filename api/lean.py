@@ -37,11 +37,11 @@ class LeanAnswer(web.StreamResponse):
         Args:
             status: A status that has a body.
 
-            body: JSON.
+            body: JSON, or a file.
 
             headers: Further header lines, each with its line end.
 
-            content_type: What kind of JSON.
+            content_type: What it is.
         """
         # Not `super().__init__`: what it sets up is what this class is there to avoid.
         self._status = status

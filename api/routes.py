@@ -29,6 +29,7 @@ from api.handlers import (
     operators,
     ops,
     organizers,
+    papers,
     passkeys,
     privacy,
     problems,
@@ -99,9 +100,9 @@ def _route(
 
     Args:
         line: Method and path, with the names of what may stand in the query; then who may call,
-            the status of success if it is not 200, and whether it is `hot`, needs a `key`,
-            `prefers`, may come `bare` of its body, has an `etag`, needs a `match` by one, and
-            tells where what it made is `located`. How it is repeated: `keyed` by the key that it
+            the status of success if it is not 200, the media type if it is a file, and whether it
+            is `hot`, needs a `key`, `prefers`, may come `bare` of its body, has an `etag`, needs a
+            `match` by one, and tells where what it made is `located`. How it is repeated: `keyed` by the key that it
             may have, its answer `kept` by that, or known to be done if it is `secret`.
 
         problems: HTTP status and code of each problem that is its own.
@@ -130,7 +131,7 @@ def _route(
         is_keyed="keyed" in words,
         is_kept=bool({"kept", "secret"} & set(words)),
         is_secret="secret" in words,
-        media=media,
+        media=(*media, *(word for word in words if "/" in word)),
     )
 
 
@@ -175,6 +176,8 @@ _GIVE_BACK = (
 _TICKET = (
     f"409 event_cancelled 409 already_checked_in 410 ticket_cancelled 503 redis_unavailable {_LOOK}"
 )
+_PAPER = f"404 not_found 410 ticket_cancelled 503 catching_up {_STORED}"
+_ENTRY = f"404 not_found 503 catching_up {_STORED}"
 _RETURN = f"409 no_transfers 503 catching_up {_TICKET}"
 _SCAN = (
     "400 idempotency_key_malformed 409 wrong_event 410 ticket_superseded "
@@ -504,6 +507,36 @@ ROUTES: tuple[Route, ...] = (
         told.Booking,
         _GIVE_BACK,
         body=asked.CancelBooking,
+    ),
+    _route(
+        f"GET /v1/bookings/{{booking_id}}/ticket.pdf?language user {papers.PDF}",
+        papers.sheets_of_booking,
+        problems=f"409 ticket_transferred {_PAPER}",
+    ),
+    _route(
+        f"GET /v1/bookings/{{booking_id}}/ticket.ics?language user {papers.CALENDAR}",
+        papers.entry_of_booking,
+        problems=_ENTRY,
+    ),
+    _route(
+        f"GET /v1/bookings/{{booking_id}}/qr.svg user {papers.SVG}",
+        papers.code_of_booking,
+        problems=f"409 several_tickets 409 ticket_transferred {_PAPER}",
+    ),
+    _route(
+        f"GET /v1/tickets/{{ticket_id}}/ticket.pdf?language user {papers.PDF}",
+        papers.sheet_of_ticket,
+        problems=_PAPER,
+    ),
+    _route(
+        f"GET /v1/tickets/{{ticket_id}}/ticket.ics?language user {papers.CALENDAR}",
+        papers.entry_of_ticket,
+        problems=_ENTRY,
+    ),
+    _route(
+        f"GET /v1/tickets/{{ticket_id}}/qr.svg user {papers.SVG}",
+        papers.code_of_ticket,
+        problems=_PAPER,
     ),
     _route("GET /v1/receipt-key public", receipts.keys, schemas.ReceiptKeys),
     _route("GET /v1/ticket-key public", gate.keys, schemas.TicketKeys),

@@ -59,6 +59,12 @@ OPENS: Mapping[str, tuple[str, ...]] = {
         "DELETE /v1/holds/{hold_id}",
         "GET /v1/bookings/{booking_id}",
         "POST /v1/bookings/{booking_id}/cancel",
+        "GET /v1/bookings/{booking_id}/ticket.pdf",
+        "GET /v1/bookings/{booking_id}/ticket.ics",
+        "GET /v1/bookings/{booking_id}/qr.svg",
+        "GET /v1/tickets/{ticket_id}/ticket.pdf",
+        "GET /v1/tickets/{ticket_id}/ticket.ics",
+        "GET /v1/tickets/{ticket_id}/qr.svg",
         "POST /v1/tickets/{ticket_id}/transfer",
     ),
     "check_in": (

@@ -64,6 +64,8 @@ class Why(StrEnum):
     VERSION_PASSED = "precondition_failed"
     #: The ticket is for another event than the gate's.
     WRONG_EVENT = "wrong_event"
+    #: It is not said which of a booking's tickets.
+    SEVERAL_TICKETS = "several_tickets"
     #: Only a draft can be taken away.
     NO_DRAFT = "not_a_draft"
     #: An organizer's API keys, or an event's devices, are as many as they may be.

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, TypeVar
 from engine.engine import Engine
 from engine.errors import EngineError
 from engine.outcomes import Applied
+from papers.press import Press
 from store.pool import Database, Pool
 from store.sessions import Life
 from store.standby import Need, Standby, written
@@ -97,6 +98,8 @@ class Services:
     #: None while nobody can have a passkey.
     passkey_site: PasskeySite | None
     ticket_codes: TicketCodes
+    #: What draws tickets.
+    press: Press
     #: None while bookings are answered without a receipt.
     receipts: Receipts | None
     #: How long a hold lasts, and how long it may be extended to, in ms.

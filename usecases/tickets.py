@@ -56,11 +56,7 @@ def _view(services: Services, ticket: tickets.Ticket, face: Face, user_id: str) 
     status = "valid" if ticket.status == "undone" else ticket.status
     code = None
     if status != "cancelled" and ticket.holder_id == user_id:
-        code = services.ticket_codes.issue(
-            TicketCode(
-                ticket.event_id, ticket.booking_id, ticket.number, ticket.tier_no, ticket.version
-            )
-        )
+        code = code_of(services, ticket)
     was_used = ticket.was_used
     return told.Ticket(
         **face._asdict(),
@@ -72,6 +68,15 @@ def _view(services: Services, ticket: tickets.Ticket, face: Face, user_id: str) 
         is_transferred=ticket.holder_id != ticket.owner_id,
         checked_in_at=ticket.changed_at if was_used else None,
         gate=gate_of(ticket.gate) if was_used else None,
+    )
+
+
+def code_of(services: Services, ticket: tickets.Ticket) -> str:
+    """Return the code of a ticket, which its holder alone may see."""
+    return services.ticket_codes.issue(
+        TicketCode(
+            ticket.event_id, ticket.booking_id, ticket.number, ticket.tier_no, ticket.version
+        )
     )
 
 

@@ -28,6 +28,7 @@ from engine.redis_client import connect
 from engine.redo import Horizon, Redo, RedoBuffer
 from engine.replicas import ROUND_MS, GroupWaiter
 from engine.watcher import ReadShards
+from papers.press import Press
 from store import journal, redo, reigns, revocations
 from store.notices import EVENTS, REIGNS, REVOCATIONS, Hear, Notices
 from store.pool import Database, Pool, create_pool
@@ -159,6 +160,7 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
         openid=_providers(options, fetch),
         passkey_site=_passkey_site(options),
         ticket_codes=keyring.ticket_codes,
+        press=Press(),
         receipts=keyring.receipts,
         hold_ttl_ms=options.hold_ttl_ms,
         hold_life_max_ms=options.hold_life_max_ms,
@@ -186,7 +188,7 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
     finally:
         for part in (
             *(sealing, services.quotas, notices, services.revocations, keyring),
-            *(services.bearers, acks),
+            *(services.bearers, services.press, acks),
         ):
             await part.close()
         if services.standby is not None:

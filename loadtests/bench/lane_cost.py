@@ -174,6 +174,7 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         openid={},
         passkey_site=None,
         ticket_codes=nothing,
+        press=nothing,
         receipts=Receipts(key),
         hold_ttl_ms=1,
         hold_life_max_ms=1,

@@ -78,6 +78,7 @@ async def test_f23_every_route_with_the_users_of_redis(world: World, serve: Serv
     await hold_and_book(walk, event, buyer)
     await wait_in_line(walk, event, buyer, friend)
     await pass_the_gate(walk, event, boss, buyer, friend)
+    await take_in_hand(walk, event, buyer)
     await sit_down(walk, boss)
     await make_keys(walk, event)
     await keep_the_desk(walk, event, boss, friend)
@@ -252,6 +253,16 @@ async def keep_the_desk(walk: Walk, event: Event, boss: str, friend: str) -> Non
     settled = {"state": "done", "version": 2, "note": "In cash."}
     await walk.go("POST", f"{one}/refund", *at, token=boss, json=settled)
     await walk.go("GET", "/v1/events/{event_id}/waitlist", own_id, token=boss)
+
+
+async def take_in_hand(walk: Walk, event: Event, buyer: str) -> None:
+    """Book one place, and read its papers."""
+    booked = await walk.go(*BOOK, event["id"], token=buyer, key="b3", json=order(event, 2, 1))
+    own_id = booked.body["id"]
+    ticket_id = own_id.replace("bk_", "tkt_") + "_1"
+    for paper in ("ticket.pdf", "ticket.ics", "qr.svg"):
+        await walk.go("GET", f"/v1/bookings/{{booking_id}}/{paper}", own_id, token=buyer)
+        await walk.go("GET", f"/v1/tickets/{{ticket_id}}/{paper}", ticket_id, token=buyer)
 
 
 async def make_keys(walk: Walk, event: Event) -> None:

@@ -61,6 +61,8 @@ class Answer(NamedTuple):
     headers: CIMultiDictProxy[str]
     body: Any
     text: str
+    #: The body as it came.
+    raw: bytes = b""
 
 
 class State(NamedTuple):
@@ -100,15 +102,16 @@ class World:
             given["Authorization"] = f"Bearer {token}"
         if key is not None:
             given["Idempotency-Key"] = key
-        raw = orjson.dumps(json) if json is not None else data
+        sent = orjson.dumps(json) if json is not None else data
         url = URL(path, encoded=True)
-        async with self.client.request(method, url, data=raw, headers=given) as response:
+        async with self.client.request(method, url, data=sent, headers=given) as response:
             # A stream has no end to wait for: it has begun, and is left.
             is_stream = response.content_type == "text/event-stream"
-            text = "" if is_stream else await response.text()
+            raw = b"" if is_stream else await response.read()
+            text = raw.decode(errors="replace")
             is_json = "json" in response.content_type
             body = orjson.loads(text) if is_json and text else None
-            return Answer(response.status, response.headers, body, text)
+            return Answer(response.status, response.headers, body, text, raw)
 
     def token(
         self,

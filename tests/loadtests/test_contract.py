@@ -19,11 +19,13 @@ from loadtests.bench.contract import (
     this_machine,
 )
 
-NAMES = [f"P{number}" for number in range(1, 12)]
+NAMES = [f"P{number}" for number in (*range(1, 12), 13)]
+#: Measures that came after the run whose document is committed.
+LATER = {"P13"}
 
 
 def test_every_measure_has_a_target() -> None:
-    """P1 to P11 have a target and a sense, and nothing else has."""
+    """P1 to P11 and P13 have a target and a sense, and nothing else has."""
     assert list(TARGETS) == NAMES
     assert {target.sense for target in TARGETS.values()} == {"min", "max"}
 
@@ -92,7 +94,7 @@ def test_the_committed_result_keeps_the_contract() -> None:
     found = report.read(RESULTS_PATH / "latest.json")
     results = results_in(found)
 
-    assert list(results) == NAMES
+    assert list(results) == [name for name in NAMES if name in results or name not in LATER]
     assert found["commit"]
     assert msgspec.convert(found["machine"], Machine).cores > 0
     for name, result in results.items():

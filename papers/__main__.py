@@ -1,0 +1,50 @@
+"""What `papers.press` starts: draws what it is told on its input, and ends with it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import msgspec
+
+from papers.press import ANSWERED, ASKED
+from papers.values import CalendarEntry, CodeImage, Paper, TicketSheets
+
+#: How much it gives way to others: all it can.
+NICENESS = 19
+_PAPER: msgspec.json.Decoder[Paper] = msgspec.json.Decoder(Paper)
+
+
+def draw(paper: Paper) -> bytes:
+    """Return a paper as a file; what its kind does not need is not loaded."""
+    match paper:
+        case TicketSheets():
+            from papers import tickets  # noqa: PLC0415
+
+            return tickets.pdf(paper)
+        case CalendarEntry():
+            from papers import calendar  # noqa: PLC0415
+
+            return calendar.written(paper)
+        case CodeImage():
+            from papers import qr  # noqa: PLC0415
+
+            return qr.svg(paper.text)
+
+
+def main() -> None:
+    """Answer each paper that is asked for, in order, until there are no more."""
+    os.nice(NICENESS)
+    asked, answers = sys.stdin.buffer, sys.stdout.buffer
+    while len(head := asked.read(ASKED.size)) == ASKED.size:
+        text = asked.read(ASKED.unpack(head)[0])
+        try:
+            is_drawn, body = True, draw(_PAPER.decode(text))
+        except Exception as error:  # noqa: BLE001  The next paper may be another's.
+            is_drawn, body = False, f"{type(error).__name__}: {error}".encode()
+        answers.write(ANSWERED.pack(is_drawn, len(body)) + body)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

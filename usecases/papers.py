@@ -1,0 +1,247 @@
+"""What a holder has in hand: tickets as PDF, their codes as QR, entries for calendars."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+from engine.errors import Overloaded
+from engine.status import Status
+from papers.press import PressBusy
+from papers.values import CalendarEntry, CodeImage, Occasion, Paper, TicketSheet, TicketSheets
+from papers.words import LANGUAGES, language_of
+from store import events, organizers, tickets, users
+from store.bookings import Booking
+from store.tickets import Ticket
+from usecases import faces, links
+from usecases.bookings import find, own
+from usecases.denials import Denied, Why, as_value, not_found
+from usecases.faces import Face
+from usecases.services import Services
+from usecases.tickets import code_of, parse_ticket
+from usecases.tokens import Principal
+
+
+class _Held(NamedTuple):
+    """Tickets of one booking that a person has, and all that papers say of them."""
+
+    booking: Booking
+    event: events.Event
+    tickets: list[Ticket]
+    faces: list[Face]
+    #: Of how many tickets the booking was made.
+    of_count: int
+    #: The person's; empty of machines.
+    name: str
+    language: str
+    occasion: Occasion
+
+
+@as_value
+async def sheets_of_booking(
+    services: Services, person: Principal, own_id: str, wished: str | None
+) -> bytes:
+    """
+    Return the tickets of a booking of the person's own as PDF, but for those given away.
+
+    Args:
+        wished: Tag of the language; None for the account's own.
+    """
+    return await _drawn(services, _sheets(services, await _live(services, person, own_id, wished)))
+
+
+@as_value
+async def sheet_of_ticket(
+    services: Services, person: Principal, ticket_id: str, wished: str | None
+) -> bytes:
+    """Return a ticket that the person has as PDF."""
+    return await _drawn(
+        services, _sheets(services, await _good(services, person, ticket_id, wished))
+    )
+
+
+@as_value
+async def code_of_booking(services: Services, person: Principal, own_id: str) -> bytes:
+    """Return the code of a booking's one ticket as SVG; of several nobody could say whose it is."""
+    held = await _live(services, person, own_id, None)
+    if len(held.tickets) > 1:
+        raise Denied(Why.SEVERAL_TICKETS, fields={"tickets": len(held.tickets)})
+    return await _drawn(services, CodeImage(text=code_of(services, held.tickets[0])))
+
+
+@as_value
+async def code_of_ticket(services: Services, person: Principal, ticket_id: str) -> bytes:
+    """Return the code of a ticket that the person has as SVG."""
+    held = await _good(services, person, ticket_id, None)
+    return await _drawn(services, CodeImage(text=code_of(services, held.tickets[0])))
+
+
+@as_value
+async def entry_of_booking(
+    services: Services, person: Principal, own_id: str, wished: str | None
+) -> bytes:
+    """Return a booking of the person's own for a calendar; a cancelled one takes itself out."""
+    row = await own(services, person, own_id)
+    found = await _tickets(services, row)
+    held = await _held(services, person, row, found, wished, of_count=len(found))
+    entry = _entry(
+        held,
+        uid=row.id,
+        sequence=row.version + held.event.version,
+        is_cancelled=row.status == "cancelled",
+    )
+    return await _drawn(services, entry)
+
+
+@as_value
+async def entry_of_ticket(
+    services: Services, person: Principal, ticket_id: str, wished: str | None
+) -> bytes:
+    """Return a ticket that the person has for a calendar; a cancelled one takes itself out."""
+    held = await _ticket(services, person, ticket_id, wished)
+    [ticket] = held.tickets
+    entry = _entry(
+        held,
+        uid=ticket.id,
+        sequence=held.booking.version + held.event.version + ticket.version,
+        is_cancelled=ticket.status == "cancelled",
+    )
+    return await _drawn(services, entry)
+
+
+async def _drawn(services: Services, paper: Paper) -> bytes:
+    """
+    Draw a paper.
+
+    Raises:
+        Overloaded: it cannot be drawn now.
+    """
+    try:
+        return await services.press.draw(paper)
+    except PressBusy as busy:
+        raise Overloaded(str(busy)) from busy
+
+
+async def _live(services: Services, person: Principal, own_id: str, wished: str | None) -> _Held:
+    """Return the live tickets of a booking that its buyer has."""
+    row = await own(services, person, own_id)
+    found = await _tickets(services, row)
+    live = [ticket for ticket in found if ticket.status != "cancelled"]
+    if not live:
+        raise Denied(Status.TICKET_CANCELLED)
+    kept = [ticket for ticket in live if ticket.holder_id == person.user_id]
+    if not kept:
+        raise Denied(Status.TICKET_TRANSFERRED, fields={"ticket_id": live[0].id})
+    return await _held(services, person, row, kept, wished, of_count=len(found))
+
+
+async def _good(services: Services, person: Principal, ticket_id: str, wished: str | None) -> _Held:
+    """Return a ticket that the person has, and that is not cancelled."""
+    held = await _ticket(services, person, ticket_id, wished)
+    if held.tickets[0].status == "cancelled":
+        raise Denied(Status.TICKET_CANCELLED)
+    return held
+
+
+async def _ticket(
+    services: Services, person: Principal, ticket_id: str, wished: str | None
+) -> _Held:
+    """Return a ticket if the person has it; else it is not there, whatever it is (S8)."""
+    parsed = parse_ticket(ticket_id)
+    if parsed is None:
+        raise not_found()
+    row = await find(services, parsed[0])
+    found = await _tickets(services, row)
+    mine = [
+        ticket for ticket in found if ticket.id == ticket_id and ticket.holder_id == person.user_id
+    ]
+    if not mine:
+        raise not_found()
+    return await _held(services, person, row, mine, wished, of_count=len(found))
+
+
+async def _tickets(services: Services, row: Booking) -> list[Ticket]:
+    found = await tickets.of_bookings(services.pools.own, [(row.event_id, row.id)])
+    return found.get(row.id, [])
+
+
+async def _held(
+    services: Services,
+    person: Principal,
+    row: Booking,
+    found: list[Ticket],
+    wished: str | None,
+    *,
+    of_count: int,
+) -> _Held:
+    tag = None if wished is None else links.language("/query/language", wished)
+    pool = services.pools.own
+    event = await events.by_id(pool, row.event_id)
+    assert event is not None, "an event stays while there are bookings of it"
+    organizer = await organizers.by_id(pool, event.organizer_id)
+    user = await users.by_id(pool, person.user_id) if person.kind == "user" else None
+    return _Held(
+        row,
+        event,
+        found,
+        await faces.of_tickets(services, found),
+        of_count=of_count,
+        name=user.name if user else "",
+        language=language_of(tag, user.language if user else None),
+        occasion=Occasion(
+            name=event.name,
+            venue=event.venue,
+            address=event.address,
+            organizer=organizer.name if organizer else "",
+            starts_at=event.starts_at,
+            # One that does not end after its start is one whose end nobody told.
+            ends_at=event.ends_at if event.ends_at > event.starts_at else None,
+            doors_at=event.doors_at,
+            timezone=event.timezone,
+        ),
+    )
+
+
+def _sheets(services: Services, held: _Held) -> TicketSheets:
+    return TicketSheets(
+        occasion=held.occasion,
+        sheets=tuple(
+            TicketSheet(
+                code=code_of(services, ticket),
+                tier=face.tier_name,
+                section=face.seat.section if face.seat else "",
+                row=face.seat.row if face.seat else "",
+                seat=face.seat.label if face.seat else "",
+                holder=held.name,
+                booking_id=ticket.booking_id,
+                number=ticket.number,
+                count=held.of_count,
+            )
+            for ticket, face in zip(held.tickets, held.faces, strict=True)
+        ),
+        language=held.language,
+    )
+
+
+def _entry(held: _Held, *, uid: str, sequence: int, is_cancelled: bool) -> CalendarEntry:
+    words = LANGUAGES[held.language]
+    places = Counter(
+        face.tier_name
+        if face.seat is None
+        else f"{face.tier_name}, {words.section} {face.seat.section}, {words.row} {face.seat.row}, "
+        f"{words.seat} {face.seat.label}"
+        for ticket, face in zip(held.tickets, held.faces, strict=True)
+        if is_cancelled or ticket.status != "cancelled"
+    )
+    return CalendarEntry(
+        uid=f"{uid}@evently",
+        sequence=sequence,
+        changed_at=held.booking.cancelled_at or held.booking.created_at,
+        is_cancelled=is_cancelled,
+        occasion=held.occasion,
+        notes=(
+            *(f"{count} × {place}" for place, count in places.items()),
+            f"{words.booking}: {held.booking.id}",
+            f"{words.organizer}: {held.occasion.organizer}",
+        ),
+    )
