@@ -102,8 +102,9 @@ def _route(
         line: Method and path, with the names of what may stand in the query; then who may call,
             the status of success if it is not 200, the media type if it is a file, and whether it
             is `hot`, needs a `key`, `prefers`, may come `bare` of its body, has an `etag`, needs a
-            `match` by one, and tells where what it made is `located`. How it is repeated: `keyed` by the key that it
-            may have, its answer `kept` by that, or known to be done if it is `secret`.
+            `match` by one, and tells where what it made is `located`. How it is repeated: `keyed`
+            by the key that it may have, its answer `kept` by that, or known to be done if it is
+            `secret`.
 
         problems: HTTP status and code of each problem that is its own.
     """

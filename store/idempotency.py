@@ -88,4 +88,4 @@ async def keep(
 
 async def end(pool: Pool, attempt: Attempt) -> None:
     """Give the key of a request free that has changed nothing."""
-    await pool.execute(query("end_attempt"), *attempt)
+    await pool.execute(query("end_keyed"), *attempt)

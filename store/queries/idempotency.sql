@@ -28,7 +28,7 @@ UPDATE idempotency_keys
 SET done_at = coalesce(done_at, now()), status = $4, headers = $5, answer = $6
 WHERE caller = $1 AND key_hash = $2 AND attempt = $3;
 
--- end_attempt --
+-- end_keyed --
 -- Of a request that has changed nothing: its key is free again.
 DELETE FROM idempotency_keys
 WHERE caller = $1 AND key_hash = $2 AND attempt = $3 AND done_at IS NULL;
