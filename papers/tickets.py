@@ -15,7 +15,7 @@ from babel.dates import format_date, format_time, get_timezone_name
 
 from papers import fonts, qr
 from papers.values import Occasion, TicketSheet, TicketSheets
-from papers.words import LANGUAGES, Wording
+from papers.words import LANGUAGES, PaperWords
 
 #: What people wrote on a ticket fits on its page if it has no more characters than these.
 SHORT_MAX = 180
@@ -62,7 +62,7 @@ def _inputs(sheets: TicketSheets) -> dict[str, str]:
     return {"data": msgspec.json.encode(data).decode()}
 
 
-def _times(occasion: Occasion, words: Wording) -> dict[str, str]:
+def _times(occasion: Occasion, words: PaperWords) -> dict[str, str]:
     """Return when an event is, at the venue's clock, and by which clock that is."""
     zone = ZoneInfo(occasion.timezone)
     locale = Locale.parse(words.locale)
@@ -81,7 +81,7 @@ def _times(occasion: Occasion, words: Wording) -> dict[str, str]:
     }
 
 
-def _ticket(ticket: TicketSheet, occasion: Occasion, words: Wording) -> dict[str, str | bool]:
+def _ticket(ticket: TicketSheet, occasion: Occasion, words: PaperWords) -> dict[str, str | bool]:
     own = {name: getattr(ticket, name) for name in ("tier", "section", "row", "seat", "holder")}
     written = (*own.values(), occasion.name, occasion.venue, occasion.address, occasion.organizer)
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 
-class Wording(NamedTuple):
+class PaperWords(NamedTuple):
     """What stands on a paper beside what it is of."""
 
     #: Of the paper itself.
@@ -30,7 +30,7 @@ class Wording(NamedTuple):
 
 
 LANGUAGES: Final = {
-    "en": Wording(
+    "en": PaperWords(
         ticket="Ticket",
         nth="Ticket {number} of {count}",
         tier="Category",
@@ -47,7 +47,7 @@ LANGUAGES: Final = {
         code="QR code of this ticket, to be scanned at the entrance",
         locale="en_GB",
     ),
-    "de": Wording(
+    "de": PaperWords(
         ticket="Ticket",
         nth="Ticket {number} von {count}",
         tier="Kategorie",
@@ -65,7 +65,7 @@ LANGUAGES: Final = {
         code="QR-Code dieses Tickets, am Eingang zu scannen",
         locale="de_DE",
     ),
-    "ar": Wording(
+    "ar": PaperWords(
         ticket="تذكرة",
         nth="تذكرة {number} من {count}",
         tier="الفئة",

@@ -96,7 +96,7 @@ def unreached(promise: Promise) -> Denied:
 @as_value
 async def read(services: Services, person: Principal, own_id: str) -> told.Booking:
     """Return a booking of the person's own."""
-    return await _with_tickets(services, await own(services, person, own_id))
+    return await _with_tickets(services, await own_row(services, person, own_id))
 
 
 @as_value
@@ -123,7 +123,7 @@ async def cancel(services: Services, person: Principal, own_id: str) -> Done[tol
     Not while somebody is in on one of its tickets, nor, by the event's policy, with a ticket that
     was given away: that is its holder's.
     """
-    row = await own(services, person, own_id)
+    row = await own_row(services, person, own_id)
     command = Own(row.event_id, row.id, row.user_id)
     outcome = granted(gate_shown(await services.engine.cancel(row.shard, command)))
     # The person's next read should not show the booking alive.
@@ -147,7 +147,7 @@ async def cancel_places(
     services: Services, person: Principal, own_id: str, asked: CancelBooking
 ) -> Done[told.Booking]:
     """Give back some places; the version that is asked for makes a repetition harmless."""
-    row = await own(services, person, own_id)
+    row = await own_row(services, person, own_id)
     given = (asked.items, asked.ticket_ids, asked.seat_ids)
     if sum(one is not None for one in given) != 1:
         raise invalid("", "must have one of items, ticket_ids and seat_ids")
@@ -217,7 +217,7 @@ async def find(services: Services, own_id: str) -> bookings.Booking:
     return row
 
 
-async def own(services: Services, person: Principal, own_id: str) -> bookings.Booking:
+async def own_row(services: Services, person: Principal, own_id: str) -> bookings.Booking:
     """Return a booking if it is the person's; else it is not there, whatever it is (S8)."""
     row = await find(services, own_id)
     if row.user_id != person.user_id:

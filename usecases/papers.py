@@ -14,7 +14,7 @@ from store import events, organizers, tickets, users
 from store.bookings import Booking
 from store.tickets import Ticket
 from usecases import faces, links
-from usecases.bookings import find, own
+from usecases.bookings import find
 from usecases.denials import Denied, Why, as_value, not_found
 from usecases.faces import Face
 from usecases.services import Services
@@ -81,7 +81,7 @@ async def entry_of_booking(
     services: Services, person: Principal, own_id: str, wished: str | None
 ) -> bytes:
     """Return a booking of the person's own for a calendar; a cancelled one takes itself out."""
-    row = await own(services, person, own_id)
+    row = await own_row(services, person, own_id)
     found = await _tickets(services, row)
     held = await _held(services, person, row, found, wished, of_count=len(found))
     entry = _entry(
@@ -124,7 +124,7 @@ async def _drawn(services: Services, paper: Paper) -> bytes:
 
 async def _live(services: Services, person: Principal, own_id: str, wished: str | None) -> _Held:
     """Return the live tickets of a booking that its buyer has."""
-    row = await own(services, person, own_id)
+    row = await own_row(services, person, own_id)
     found = await _tickets(services, row)
     live = [ticket for ticket in found if ticket.status != "cancelled"]
     if not live:

@@ -52,6 +52,9 @@ NEVER = {
     "POST /v1/offers/{offer_id}/accept": "limit_reached not_on_sale price_changed promo_exhausted "
     "sale_closed sale_not_open invalid",
     "POST /v1/tickets/{code}/check-in": "not_checked_in",
+    # A picture has no language.
+    "GET /v1/bookings/{booking_id}/qr.svg": "invalid",
+    "GET /v1/tickets/{ticket_id}/qr.svg": "invalid",
     # Whatever the event is now is put off.
     "POST /v1/events/{event_id}/postpone": "precondition_failed precondition_required",
     # Each scan's problem is in the answer.
