@@ -10,32 +10,9 @@ import manimgx_fonts
 import noto_cjk_sans_jp_regular
 import typst
 
-#: In the order in which they are asked for a character; Latin, Greek and Cyrillic are the first's.
-FAMILIES: Final = (
-    "Noto Sans",
-    "Noto Sans Arabic",
-    "Noto Sans CJK JP",
-    "Noto Emoji",
-    "Noto Sans Symbols",
-    "Noto Sans Hebrew",
-    "Noto Sans Devanagari",
-    "Noto Sans Bengali",
-    "Noto Sans Tamil",
-    "Noto Sans Telugu",
-    "Noto Sans Kannada",
-    "Noto Sans Malayalam",
-    "Noto Sans Gujarati",
-    "Noto Sans Gurmukhi",
-    "Noto Sans Oriya",
-    "Noto Sans Sinhala",
-    "Noto Sans Thai",
-    "Noto Sans Lao",
-    "Noto Sans Khmer",
-    "Noto Sans Myanmar",
-    "Noto Sans Georgian",
-    "Noto Sans Armenian",
-    "Noto Sans Ethiopic",
-)
+#: Those that are asked for a character, in order: Latin, Greek and Cyrillic are the first's. What
+#: none of them has, typst finds among all that are loaded.
+FAMILIES: Final = ("Noto Sans", "Noto Sans Arabic", "Noto Sans CJK JP", "Noto Emoji")
 
 
 @cache

@@ -1,7 +1,7 @@
 """
 The press: papers drawn in a process beside this one, a few at a time, and remembered for a while.
 
-Drawing takes ms of a CPU, which a sale under way has no room for: the process gives way to all
+Drawing takes ms of a CPU, which a sale under way has no room for: the process gives way to
 others, knows no secret, and ends when nobody has wanted a paper for a minute. One that takes too
 long is ended with what it was drawing.
 """
@@ -22,7 +22,7 @@ import msgspec
 from papers.values import Paper
 
 #: How long one paper may take, the start of the process included, in seconds.
-TIMEOUT_S: Final = 10.0
+TIMEOUT_S: Final = 15.0
 #: Papers that may wait for one press, besides the one that is drawn.
 WAITING_MAX: Final = 32
 #: Papers that are remembered, in bytes altogether.
