@@ -14,7 +14,7 @@ from store import events, organizers, tickets, users
 from store.bookings import Booking
 from store.tickets import Ticket
 from usecases import faces, links
-from usecases.bookings import find
+from usecases.bookings import find, own_row
 from usecases.denials import Denied, Why, as_value, not_found
 from usecases.faces import Face
 from usecases.services import Services
