@@ -227,7 +227,7 @@ async def test_s43_export_has_every_table(world: World, event: Event, boss: str)
     empty = {table for table, rows in tables.items() if not rows}
     assert {
         *("waitlist_entries", "erasures", "acts", "gifts", "familiar_origins"),
-        *("team_members", "team_invitations", "api_keys", "devices"),
+        *("team_members", "team_invitations", "api_keys", "devices", "deliveries", "suppressions"),
     } == empty
     [session] = tables["sessions"]
     assert "password" == session["method"]
