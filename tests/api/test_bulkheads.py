@@ -133,7 +133,9 @@ async def slow_search(world: World) -> AsyncIterator[None]:
 async def test_slow_searches(world: World, serve: Serve, event: Event) -> None:
     """Twenty bad searches of strangers make nobody else wait."""
     async with serve(database_search_timeout_ms=LONG_MS) as other:
-        slow = [asyncio.create_task(other.call("GET", "/v1/events?q=x")) for _ in range(MANY)]
+        # Each for something else: equal ones would share one search.
+        paths = [f"/v1/events?q=x{number}" for number in range(MANY)]
+        slow = [asyncio.create_task(other.call("GET", path)) for path in paths]
         await wait_for_waiting(world, event_type="Timeout", least=2)
         others = await answers_of_the_others(other, event)
         token = others[0].body["access_token"]
@@ -151,7 +153,7 @@ async def test_slow_searches(world: World, serve: Serve, event: Event) -> None:
 async def test_searches_say_that_they_take_too_long(serve: Serve) -> None:
     """Each ends by its own limit, with a connection or without, and is told so."""
     async with serve(database_search_pool_max=1, database_search_timeout_ms=SHORT_MS) as other:
-        asked = [other.call("GET", "/v1/events?q=x") for _ in range(3)]
+        asked = [other.call("GET", f"/v1/events?q=x{number}") for number in range(3)]
         for answer in await asyncio.gather(*asked):
             check_problem(answer, 503, "database_busy")
             assert "1" == answer.headers["Retry-After"]
