@@ -35,6 +35,7 @@ from reconciler.recover.frozen import remedy
 from store import damage, drift, ends, reigns, standby
 from store import guard as database_guard
 from store.pool import UNANSWERED
+from store.sql import query
 
 #: Difference between the clocks from which on people are told wrong times, in ms.
 CLOCK_DIFFERENCE_MS_MAX = 1_000
@@ -201,10 +202,10 @@ async def _examine_standby(
     try:
         follower = await asyncpg.connect(settings.database_read_url, timeout=timeout_s)
         try:
-            place = await standby.place_of(follower, "standby_place")
+            place = await standby.place_of(follower, query("standby_place"))
         finally:
             await follower.close(timeout=timeout_s)
-        ours = None if primary is None else await standby.place_of(primary, "primary_place")
+        ours = None if primary is None else await standby.place_of(primary, query("primary_place"))
     except UNANSWERED as error:
         report.errors.append(f"standby: {error!r}")
         return

@@ -20,7 +20,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import asyncpg
 import structlog
@@ -177,10 +177,10 @@ class Standby:
         primary = None
         with contextlib.suppress(*UNANSWERED):
             asked_s = time.monotonic()
-            primary = await place_of(self._primary, "primary_place")
+            primary = await place_of(self._primary, query("primary_place"))
             self._ends.append((asked_s, primary.lsn))
         try:
-            place = await place_of(self._judged_by, "standby_place")
+            place = await place_of(self._judged_by, query("standby_place"))
         except UNANSWERED as error:
             return "away", repr(error)
         if place.lsn < 0:
@@ -197,10 +197,10 @@ async def written(primary: Pool) -> Need:
     return Need(await primary.fetchval(query("written")))
 
 
-async def place_of(database: Executor, name: Literal["primary_place", "standby_place"]) -> LogPlace:
+async def place_of(database: Executor, statement: str) -> LogPlace:
     """Ask a primary or a standby where it stands; below 0: it is no standby."""
     async with asyncio.timeout(QUESTION_TIMEOUT_S):
-        row = await database.fetchrow(query(name))
+        row = await database.fetchrow(statement)
     assert row is not None, "the query always returns one row"
     return LogPlace(row["cluster"], row["lsn"])
 

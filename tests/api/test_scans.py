@@ -100,6 +100,7 @@ async def test_a_list_of_tickets_asks_as_much_as_one(
 ) -> None:
     """Tickets of three halls are told with as many queries as one ticket."""
     counts: list[int] = []
+    least: list[int] = []
     fetch = asyncpg.Pool.fetch
 
     async def counted(*words: Any, **named: Any) -> Any:
@@ -115,13 +116,17 @@ async def test_a_list_of_tickets_asks_as_much_as_one(
         for ticket in seen.body["tickets"]:
             path = f"/v1/tickets/{ticket['id']}/transfer"
             await world.call("POST", path, token=user, json={"user_id": friend_id})
-        counts.append(0)
-        with monkeypatch.context() as patch:
-            patch.setattr(asyncpg.Pool, "fetch", counted)
-            listed = (await world.call("GET", "/v1/tickets", token=friend)).body["data"]
-        assert 2 * len(counts) == len(listed)
+        tries: list[int] = []
+        for _ in range(3):  # What the process looks at now and then counts in one of them at most.
+            counts.append(0)
+            with monkeypatch.context() as patch:
+                patch.setattr(asyncpg.Pool, "fetch", counted)
+                listed = (await world.call("GET", "/v1/tickets", token=friend)).body["data"]
+            tries.append(counts.pop())
+        least.append(min(tries))
+        assert 2 * len(least) == len(listed)
         assert all(ticket["seat"] for ticket in listed)
-    assert [5, 5, 5] == counts
+    assert [5, 5, 5] == least
 
 
 async def test_the_gate_stays_open_without_postgresql(

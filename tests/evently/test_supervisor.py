@@ -286,6 +286,7 @@ def test_s36_each_part_has_its_own_secrets(folder: Path) -> None:
     given = {field: f"{field}-of-this-run-and-no-other" for field in SECRET_FIELDS - SERVERS}
     given["ticket_signing_key"] = "k" * 43
     given["openid_client_secrets"] = "mock=between-the-two-of-us"
+    given["smtp_url"] = "smtp://us:of-this-run-and-no-other@mail.example:587"
     settings = Settings(
         **given,  # type: ignore[arg-type]  # All of these are texts.
         openid_issuers="mock=https://id.example",
@@ -310,8 +311,9 @@ def test_s36_each_part_has_its_own_secrets(folder: Path) -> None:
         "sweeper": {"redis_sweeper_password", "database_sweeper_password"},
         "api-0": {
             *("redis_api_password", "database_api_password", "openid_client_secrets"),
-            *("jwt_secret", "ticket_signing_key"),
+            *("jwt_secret", "ticket_signing_key", "database_read_url"),
         },
+        "notifier": {"database_notifier_password", "smtp_url"},
         "watch": {"redis_coordinator_password", "database_coordinator_password"},
     } == found
     for one in up.parts(settings, environ, metrics_path=folder, shards=[0]):

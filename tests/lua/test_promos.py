@@ -39,7 +39,7 @@ async def test_codes_are_published(till: Till) -> None:
 
 
 @pytest.mark.parametrize(
-    "promos", ["A:0:1:1:", "A:1:101:0:", "A:1:1:1:9", "A:1:1", "A:1:1:1:,", "A:1:1:1:;B"]
+    "promos", ["A:-1:1:1:", "A:1:101:0:", "A:1:1:1:9", "A:1:1", "A:1:1:1:,", "A:1:1:1:;B"]
 )
 async def test_bad_promos(till: Till, promos: str) -> None:
     """Codes outside the header's ranges are an error that changes nothing."""
