@@ -322,18 +322,21 @@ class Reopen(NamedTuple):
 
 
 class SetCapacity(NamedTuple):
-    """Ask for other capacities of tiers, and perhaps for another end of the sale with them."""
+    """Ask for other capacities of tiers and pools, and perhaps another end of the sale."""
 
     event_id: str
     #: Pairs of tier_no and capacity, tiers distinct: 1..100.
     tiers: tuple[tuple[int, int], ...]
     #: Unix ms, in the future by Redis time; 0 leaves it.
     closes_at_ms: int = 0
+    #: Pairs of pool_no and capacity, pools distinct: up to 100; tiers may be none then.
+    pools: tuple[tuple[int, int], ...] = ()
 
     def words(self) -> list[Any]:
         """Return the words of the script that follow the event."""
-        end = f";{self.closes_at_ms}" if self.closes_at_ms else ""
-        return [f"{pairs(self.tiers)}{end}"]
+        wants = [f"{tier_no}:{capacity}" for tier_no, capacity in self.tiers]
+        wants += [f"p{pool_no}:{capacity}" for pool_no, capacity in self.pools]
+        return [",".join(wants) + (f";{self.closes_at_ms}" if self.closes_at_ms else "")]
 
 
 def pairs(numbers: Iterable[tuple[int, int]]) -> str:

@@ -103,6 +103,8 @@ class Rules(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     #: How long an offer to one who waits lasts, in ms; 0: the longer the further the sale's end is
     #: (`lua/lib/waitlist.lua`).
     offer_ttl_ms: int = 0
+    #: Places that tiers share (`engine.pools`); empty for none.
+    pools: str = ""
 
     def given(self) -> dict[str, int | str]:
         """Return the rules that the event has."""
@@ -357,9 +359,11 @@ class TierCapacity(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class CapacitySet(_Record, frozen=True, gc=False, tag="capacity_set"):
-    """Tiers' capacities were changed while they are sold."""
+    """Capacities of tiers and pools were changed while they are sold."""
 
     tiers: list[TierCapacity]
+    #: All pools, as they are from then on, since version 2; empty if none was changed.
+    pools: str = ""
 
 
 class Closed(_Record, frozen=True, gc=False, tag="closed"):

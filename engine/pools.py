@@ -1,0 +1,59 @@
+"""
+Pools: places that several tiers of an event share, as adults and children do one room.
+
+The rule `pools` says them, in Redis and in records alike: `p100t1t2t` are 100 places for tiers 1
+and 2, and what follows is the next pool; they are numbered from 1. A pool has no counters: what is
+taken of it is what its tiers count (docs/decisions/0029-a-pool-has-no-counters.md).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+_POOL = re.compile(r"p([0-9]+)t([1-9][0-9]*(?:t[1-9][0-9]*)*)t")
+
+
+class Pool(NamedTuple):
+    """Places that some tiers share."""
+
+    capacity: int
+    tier_nos: tuple[int, ...]
+
+    def left(self, taken: Mapping[int, int]) -> int:
+        """Return how many places its tiers have left together; below zero if it is oversold."""
+        return self.capacity - sum(taken.get(tier_no, 0) for tier_no in self.tier_nos)
+
+
+def parse(rule: str) -> list[Pool]:
+    """
+    Read the rule of an event.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = [
+        Pool(int(match[1]), tuple(map(int, match[2].split("t")))) for match in _POOL.finditer(rule)
+    ]
+    if write(found) != rule:
+        raise ValueError(f"not pools: {rule[:200]!r}")
+    return found
+
+
+def write(pools: Iterable[Pool]) -> str:
+    """Write pools as the rule that `parse` reads."""
+    return "".join(f"p{pool.capacity}t{'t'.join(map(str, pool.tier_nos))}t" for pool in pools)
+
+
+def left_of(stock: Mapping[str, str], tier_no: int) -> int:
+    """
+    Return how many places of a tier can be had, as `availability` has read them.
+
+    That is what the tier has left, and no more than its pool has.
+    """
+    left = int(stock[f"{tier_no}.available"])
+    for pool_no, pool in enumerate(parse(stock.get("pools", "")), start=1):
+        if tier_no in pool.tier_nos:
+            left = min(left, int(stock[f"p{pool_no}.left"]))
+    return left
