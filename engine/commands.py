@@ -329,14 +329,15 @@ class SetCapacity(NamedTuple):
     tiers: tuple[tuple[int, int], ...]
     #: Unix ms, in the future by Redis time; 0 leaves it.
     closes_at_ms: int = 0
-    #: Pairs of pool_no and capacity, pools distinct: up to 100; tiers may be none then.
+    #: Pairs of pool_no and capacity, pools distinct: up to 100; tiers may be none then. Lines of a
+    #: refusal count these first.
     pools: tuple[tuple[int, int], ...] = ()
 
     def words(self) -> list[Any]:
         """Return the words of the script that follow the event."""
-        wants = [f"{tier_no}:{capacity}" for tier_no, capacity in self.tiers]
-        wants += [f"p{pool_no}:{capacity}" for pool_no, capacity in self.pools]
-        return [",".join(wants) + (f";{self.closes_at_ms}" if self.closes_at_ms else "")]
+        end = f";{self.closes_at_ms}" if self.closes_at_ms else ""
+        wants = [f"p{pool_no}:{capacity}" for pool_no, capacity in self.pools]
+        return [",".join(filter(None, [*wants, pairs(self.tiers)])) + end]
 
 
 def pairs(numbers: Iterable[tuple[int, int]]) -> str:

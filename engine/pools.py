@@ -46,14 +46,32 @@ def write(pools: Iterable[Pool]) -> str:
     return "".join(f"p{pool.capacity}t{'t'.join(map(str, pool.tier_nos))}t" for pool in pools)
 
 
-def left_of(stock: Mapping[str, str], tier_no: int) -> int:
-    """
-    Return how many places of a tier can be had, as `availability` has read them.
+class Left(NamedTuple):
+    """What can be had of a tier."""
 
-    That is what the tier has left, and no more than its pool has.
-    """
-    left = int(stock[f"{tier_no}.available"])
+    places: int
+    #: And how many more there would be without holds.
+    held: int
+    #: Whether people wait for it, or for a tier of its pool that is not full by itself.
+    is_waited_for: bool
+
+
+def left_of(stock: Mapping[str, str], tier_no: int) -> Left:
+    """Return what can be had of a tier, no more than its pool has, as `availability` tells it."""
+
+    def figure(name: str) -> int:
+        return int(stock.get(name, 0))
+
+    places = figure(f"{tier_no}.available")
+    without_holds, is_waited_for = places + figure(f"{tier_no}.held"), figure(f"{tier_no}.waiting")
     for pool_no, pool in enumerate(parse(stock.get("pools", "")), start=1):
         if tier_no in pool.tier_nos:
-            left = min(left, int(stock[f"p{pool_no}.left"]))
-    return left
+            left = figure(f"p{pool_no}.left")
+            places = min(places, left)
+            without_holds = min(without_holds, left + figure(f"p{pool_no}.returning"))
+            is_waited_for += sum(
+                figure(f"{number}.waiting")
+                for number in pool.tier_nos
+                if figure(f"{number}.available")
+            )
+    return Left(places, without_holds - places, is_waited_for > 0)

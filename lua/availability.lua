@@ -20,8 +20,9 @@ ARGV
 Returns one array per event, in order (first that applies)
   EVENT_DAMAGED                   a key of it is lost, and it is being rebuilt
   NOT_ON_SALE
-  STOCK       seq, at_ms, field, value, field, value, ...   behind what is kept, for each pool p1.left:
-                                  how many places its tiers have left together
+  STOCK       seq, at_ms, field, value, field, value, ...   behind what is kept, of each pool
+                                  p1.left and p1.returning: what its tiers have left together, and
+                                  what of them is held
 
 Errors       FENCED epoch state: the door is shut.
 Emits        nothing
@@ -62,8 +63,10 @@ local function add_pools(fields, told)
       { held = figure[tier_no .. '.held'] or 0, sold = figure[tier_no .. '.sold'] or 0 }
   end
   for pool_no, pool in ipairs(event.pools) do
-    local left = math.max(0, pool.capacity - taken_of(event, pool))
+    local taken, held = taken_of(event, pool)
+    local left = math.max(0, pool.capacity - taken)
     told[#told + 1], told[#told + 2] = 'p' .. pool_no .. '.left', string.format('%.0f', left)
+    told[#told + 1], told[#told + 2] = 'p' .. pool_no .. '.returning', string.format('%.0f', held)
   end
   return told
 end

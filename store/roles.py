@@ -70,7 +70,7 @@ _GRANTS = {
         "UPDATE (name) ON organizers",
         "UPDATE (name, description, category, venue, slug, summary, image, image_alt, address,"
         " place, access_notes, languages, timezone, starts_at, ends_at, doors_at, sale_opens_at,"
-        " sale_closes_at, publishing_at, version, source_print) ON events",
+        " sale_closes_at, publishing_at, version, source_print, pools) ON events",
         "UPDATE (capacity) ON tiers",
         "EXECUTE ON FUNCTION delete_draft",
         "INSERT ON outbox",

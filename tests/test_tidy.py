@@ -28,7 +28,9 @@ FACES = {"api", "web"}
 #: What use cases know nothing of: HTTP, and how the stores are spoken to.
 NO_USE_CASE_IMPORTS = {"aiohttp", "asyncpg", "redis", "engine.keys", "engine.wire", "store.sql"}
 #: Modules of `engine` that `store` may import.
-STORE_MAY_IMPORT = {"engine.records", "engine.status", "engine.ids", "engine.cuts", "engine.homes"}
+STORE_MAY_IMPORT = {
+    f"engine.{name}" for name in ("records", "status", "ids", "cuts", "homes", "pools")
+}
 #: What a service's `__main__` may import besides, to turn settings into plain values.
 MAIN_MAY_IMPORT = {"evently.settings", "evently.logs", "evently.command"}
 

@@ -13,12 +13,13 @@ from engine.commands import Reopen, SetCapacity
 from engine.emptier import Emptier
 from engine.engine import ALL_TIERS
 from engine.outcomes import Applied, Refused
+from engine.pools import parse, write
 from engine.status import Status
 from store import changes, events, seats, tenants
 from usecases import acts, draft_times, told
 from usecases.asked import EventChange
 from usecases.denials import Denied, Why, as_value, granted, invalid, not_found
-from usecases.drafts import doors_before, tags
+from usecases.drafts import ABOVE_POOL, doors_before, tags
 from usecases.events import again, as_loaded, not_its_seats, own, seats_of_tiers, view, view_of
 from usecases.moments import in_utc, moment_of, ms_of, over_at
 from usecases.present import as_sold, is_untouched
@@ -80,6 +81,7 @@ async def _changed(
         act.before = _before(now, tiers, asked)
         seated = seats_of_tiers(map(as_loaded, await seats.of_event(connection, event.id)))
         capacities = _capacities(rows, seated, asked)
+        pools = _pools(now, tiers, asked, capacities)
         opens_at = asked.sale_opens_at or event.sale_opens_at
         if closes_at is not None and ms_of(closes_at) <= ms_of(in_utc("sale_opens_at", opens_at)):
             raise invalid("/sale_closes_at", "is not after sale_opens_at")
@@ -91,7 +93,7 @@ async def _changed(
         if not is_draft:
             # A seated tier has the capacity that it was asked to have.
             free = {no: places for no, places in capacities.items() if no not in seated}
-            outcome = await _change_sale(services, event, free, closes_at)
+            outcome = await _change_sale(services, event, free, pools, closes_at)
         if times is not None:
             await changes.move_draft(connection, event.organizer_id, event.id, times)
         if is_draft or doors or any(text is not None for text in texts.values()):
@@ -104,6 +106,7 @@ async def _changed(
                 is_draft=is_draft,
                 draft_closes_at=closes_at if is_draft else None,
                 draft_capacities=capacities if is_draft else None,
+                draft_pools=_draft_pools(event, pools) if is_draft else "",
             )
             if not is_changed:  # Its publishing has begun meanwhile.
                 raise Denied(Why.VERSION_PASSED)
@@ -120,6 +123,8 @@ def _wish(asked: EventChange, closes_at: dt.datetime | None) -> dict[str, Any]:
         wish["sale_closes_at"] = closes_at
     if asked.tiers:
         wish["capacities"] = {tier.id: tier.capacity for tier in asked.tiers}
+    if asked.pools:
+        wish["pools"] = {pool.name: pool.capacity for pool in asked.pools}
     return wish
 
 
@@ -133,6 +138,10 @@ def _before(now: events.Event, tiers: Sequence[events.Tier], asked: EventChange)
     if asked.tiers:
         wanted = {tier.id for tier in asked.tiers}
         before["capacities"] = {tier.id: tier.capacity for tier in tiers if tier.id in wanted}
+    if asked.pools:
+        wanted = {pool.name for pool in asked.pools}
+        pairs = zip(now.pool_names.split("\n"), parse(now.pools), strict=False)
+        before["pools"] = {name: pool.capacity for name, pool in pairs if name in wanted}
     return before
 
 
@@ -165,13 +174,16 @@ async def _change_sale(
     services: Services,
     event: events.Event,
     capacities: dict[int, int],
+    pools: dict[int, int],
     closes_at: dt.datetime | None,
 ) -> Applied | None:
     """Have the script change capacities and the sale's end together; deny what it refuses."""
     closes_at_ms = 0 if closes_at is None else ms_of(closes_at)
     outcome: Applied | Refused
-    if capacities:
-        command = SetCapacity(event.id, tuple(capacities.items()), closes_at_ms)
+    if capacities or pools:
+        command = SetCapacity(
+            event.id, tuple(capacities.items()), closes_at_ms, tuple(pools.items())
+        )
         outcome = await services.engine.set_capacity(event.shard, command)
     elif closes_at_ms:
         outcome = await services.engine.reopen(event.shard, Reopen(event.id, closes_at_ms))
@@ -179,7 +191,13 @@ async def _change_sale(
         return None
     if isinstance(outcome, Refused) and outcome.status is Status.NOT_ON_SALE:
         raise Denied(outcome.status, detail=_HALF_PUBLISHED)
-    return granted(_named(outcome), "/tiers/{}/capacity")
+    return granted(_named(outcome), _line_at(outcome, len(pools)))
+
+
+def _line_at(outcome: Applied | Refused, pools: int) -> str:
+    """Return where a refused line stands in what was asked: the script is told the pools first."""
+    line = int(outcome.fields.get("line", 0)) if isinstance(outcome, Refused) else 0
+    return "/pools/{}/capacity" if line <= pools else f"/tiers/{line - 1 - pools}/capacity"
 
 
 @as_value
@@ -290,3 +308,41 @@ def _capacities(
             raise invalid(f"/tiers/{index}/capacity", not_its_seats(seated[tier_no]))
         found[tier_no] = tier.capacity
     return found
+
+
+def _pools(
+    now: events.Event, tiers: Sequence[events.Tier], asked: EventChange, capacities: dict[int, int]
+) -> dict[int, int]:
+    """
+    Return the wanted capacities by the number of the pool, in the order of the request.
+
+    Those of its tiers that are not named and have no lower capacity of their own become as large:
+    they are added to *capacities*. No tier becomes larger than its pool.
+    """
+    numbers = {name: number for number, name in enumerate(now.pool_names.split("\n"))}
+    pools, found = parse(now.pools), dict[int, int]()
+    for index, change in enumerate(asked.pools):
+        number = numbers.get(change.name, len(pools))
+        if number >= len(pools) or number + 1 in found:
+            why = "is not a pool of this event" if number >= len(pools) else "stands there already"
+            raise invalid(f"/pools/{index}/name", why)
+        found[number + 1] = change.capacity
+    named = list(capacities)
+    sizes = {tier.tier_no: tier.capacity for tier in tiers}
+    for number, pool in enumerate(pools, start=1):
+        most = found.get(number, pool.capacity)
+        for tier_no in pool.tier_nos:
+            if tier_no in named:
+                if capacities[tier_no] > most:
+                    raise invalid(f"/tiers/{named.index(tier_no)}/capacity", ABOVE_POOL)
+            elif number in found and (sizes[tier_no] == pool.capacity or sizes[tier_no] > most):
+                capacities[tier_no] = most
+    return found
+
+
+def _draft_pools(event: events.Event, wanted: dict[int, int]) -> str:
+    """Return the pools of a draft with their wanted capacities; empty if none changes."""
+    if not wanted:
+        return ""
+    pools = enumerate(parse(event.pools), start=1)
+    return write(pool._replace(capacity=wanted.get(no, pool.capacity)) for no, pool in pools)

@@ -65,6 +65,7 @@ async def as_sold(
         status=_status(event, stock, found.at_ms if is_moved else 0),
         sale_closes_at=moment_of(closes_at_ms) if is_moved else event.sale_closes_at,
         published_at=event.published_at or moment_of(int(stock["at_ms"])),
+        pools=stock.get("pools", event.pools),
     ), [
         tier._replace(capacity=int(stock.get(f"{tier.tier_no}.capacity", tier.capacity)))
         for tier in tiers

@@ -217,7 +217,8 @@ local function line_up(event, tier_nos)
   return queue
 end
 
--- Read the next 20 of a queue whose tiers' lists have not stopped, with what they have of the event.
+-- Read the next 20 of a queue whose tiers' lists have not stopped, with what their owners have of
+-- the event.
 local function read_heads(event, queue, stopped)
   local ids = {}
   while queue.ids[queue.at] and #ids < 20 do

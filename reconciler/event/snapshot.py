@@ -408,6 +408,8 @@ def _lead_event_row(rows: _Rows, record: Published | SaleChange) -> None:
         case Published():
             if event.status == "draft":
                 event = event._replace(status="published", published_at_ms=record.at_ms)
+        case CapacitySet():
+            event = event._replace(pools=record.pools or event.pools)
         case Closed():
             event = event._replace(status="closed", closes_at_ms=record.closes_at_ms)
         case Reopened():

@@ -159,7 +159,10 @@ class EventState:
                 msgspec.structs.replace(tier, capacity=capacities.get(tier.tier_no, tier.capacity))
                 for tier in sale.published.tiers
             ]
-            published = msgspec.structs.replace(sale.published, tiers=tiers)
+            rules = sale.published.rules
+            if record.pools:
+                rules = msgspec.structs.replace(rules, pools=record.pools)
+            published = msgspec.structs.replace(sale.published, tiers=tiers, rules=rules)
         else:
             published = msgspec.structs.replace(sale.published, closes_at_ms=record.closes_at_ms)
         is_over = isinstance(record, EventCancelled)

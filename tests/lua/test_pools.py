@@ -36,7 +36,7 @@ async def left(till: Till) -> list[int]:
     """Return what `availability` says is left of each tier."""
     [reply] = await till.availability(code="*")
     stock = dict(zip(reply[3::2], reply[4::2], strict=True))
-    return [left_of(stock, tier_no) for tier_no in (1, 2, 3)]
+    return [left_of(stock, tier_no).places for tier_no in (1, 2, 3)]
 
 
 async def waiter_of(queue: Queue, tier_no: int, quantity: int) -> Waiter:
