@@ -81,10 +81,12 @@ local function read_capacities(command)
   return tiers
 end
 
--- Tell how many places are taken of what a command wants to be larger or smaller.
+-- Tell how many places are taken of what a command wants to be larger or smaller, and how many of
+-- these are held.
 local function taken_now(event, want)
-  if want.pool_no then return (taken_of(event, event.pools[want.pool_no])) end
-  return event.capacity[want.tier_no] - event.tiers[want.tier_no].available
+  if want.pool_no then return taken_of(event, event.pools[want.pool_no]) end
+  local tier = event.tiers[want.tier_no]
+  return event.capacity[want.tier_no] - tier.available, tier.held
 end
 
 -- Set the capacity of a pool; of its tiers, parties may be too large from now on.
@@ -166,11 +168,12 @@ local function decide(command)
   end
   if not is_changed and not is_moved then return { 'REPLAYED', unpack(event.changed) } end
   for n, want in ipairs(command.tiers) do
-    if want.capacity < taken_now(event, want) and not event.is_reclaimed then
+    local taken, held = taken_now(event, want)
+    if want.capacity < taken and held > 0 and not event.is_reclaimed then
       event.is_reclaimed = true
       reclaim(shard, event, 50)
+      taken = taken_now(event, want)
     end
-    local taken = taken_now(event, want)
     if want.capacity < taken then return { 'CAPACITY_BELOW_TAKEN', n, taken } end
     has_pools = has_pools or want.pool_no
   end
