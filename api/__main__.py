@@ -15,6 +15,7 @@ from api.app import create_app
 from api.files import connections_max, raise_file_limit
 from api.lane import LaneRunner
 from api.listener import LOOPBACK, Listener, listening
+from api.streams import StreamBounds
 from api.watch import Limits
 from evently.logs import configure
 from evently.settings import Settings
@@ -30,6 +31,7 @@ async def serve(settings: Settings) -> None:
     fields = msgspec.structs.asdict(settings) | {
         "redis_servers": settings.redis_servers_as("api"),
         "database_url": settings.database_url_as("api"),
+        "database_read_url": settings.database_read_url_as("api"),
         "openid_providers": settings.openid_providers,
         "passkey_origins": settings.passkey_sites,
     }
@@ -51,6 +53,11 @@ async def serve(settings: Settings) -> None:
                 Work.SIGN_INS: settings.sign_ins_under_way_max,
                 Work.CHANGES: settings.changes_under_way_max,
             },
+            stream_bounds=StreamBounds(
+                min(settings.streams_max, connections_max(raise_file_limit()) * 3 // 4),
+                settings.streams_per_address_max,
+                settings.streams_per_account_max,
+            ),
         ),
         limits=Limits(
             head_s=settings.head_timeout_s,

@@ -61,6 +61,8 @@ DENIALS = {
     Why.WRONG_EVENT: CODES["wrong_event"],
     Why.NO_DRAFT: CODES["not_a_draft"],
     Why.KEYS_FULL: CODES["too_many_keys"],
+    Why.NOTHING_DUE: CODES["refund_not_due"],
+    Why.NOTES_FULL: CODES["too_many_notes"],
     Why.CATCHING_UP: CODES["catching_up"],
     Why.OUTCOME_UNKNOWN: CODES["outcome_unknown"],
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import cast
@@ -14,6 +15,7 @@ from api.addresses import ADDRESSES, Addresses, Network
 from api.admission import ADMISSION, Admission, Work, work_of
 from api.cors import CORS, Cors
 from api.draining import DRAINING, Draining
+from api.handlers.live import HUB, NEWS
 from api.handlers.ops import EXPOSITION, OPENAPI, READINESS, Together
 from api.http import SERVICES
 from api.lane import HOT_ROUTES, HotRoute, hot_route
@@ -25,6 +27,10 @@ from api.outgoing import Outgoing
 from api.policy import enforce
 from api.routes import ROUTES
 from api.scopes import opening
+from api.streams import HEARTBEAT, STREAMS, StreamBounds, Streams, encode
+from engine.tasks import end
+from usecases.live import Hub
+from usecases.news import News
 from usecases.wiring import Options, opened
 
 WebHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -39,6 +45,7 @@ def create_app(
     cors_origins: Iterable[str] = (),
     openid_hosts: Iterable[str] = (),
     under_way_max: Mapping[Work, int] | None = None,
+    stream_bounds: StreamBounds = StreamBounds(),  # noqa: B008  It never changes.
 ) -> web.Application:
     """
     Make the application; connections open when it starts and close when it stops.
@@ -55,6 +62,8 @@ def create_app(
         openid_hosts: Hosts that may be asked beside those of the issuers.
 
         under_way_max: Requests under way at a time by kind of work; what is not named has no bound.
+
+        stream_bounds: Event streams that may be open at a time.
     """
     app = web.Application(middlewares=[middleware], client_max_size=body_bytes_max)
 
@@ -64,22 +73,52 @@ def create_app(
         async with (
             Outgoing([*issuers, *hosts]) as outgoing,
             opened(options, outgoing.fetch) as app[SERVICES],
+            _live(app),
         ):
             flushing = asyncio.create_task(metrics.keep_flushing())
             yield
-            flushing.cancel()
+            await end(flushing)
 
     app.cleanup_ctx.append(services)
     app[ADDRESSES] = Addresses(trusted_proxies, secret=options.jwt_secret)
     app[CORS] = Cors(cors_origins)
     app[ADMISSION] = Admission(under_way_max or {})
     app[DRAINING] = Draining()
+    app[STREAMS] = Streams(stream_bounds, app[DRAINING])
+    app.on_shutdown.append(_end_streams)
     app[LEFTOVERS] = Leftovers(age_ms_max=availability_age_ms_max)
     app[MAPS] = Leftovers(age_ms_max=availability_age_ms_max, most=MAPS_MAX)
     app[OPENAPI] = _document()
     app[READINESS], app[EXPOSITION] = Together(), Together()
     add_routes(app)
     return app
+
+
+@contextlib.asynccontextmanager
+async def _live(app: web.Application) -> AsyncIterator[None]:
+    """Watch events, and follow what concerns accounts, for those who listen."""
+    services = app[SERVICES]
+    app[HUB] = hub = Hub(
+        services.engine,
+        services.catalog,
+        services.pools.events,
+        encode,
+        heartbeat=HEARTBEAT,
+        on_change=metrics.count_change,
+    )
+    app[NEWS] = news = News(services.pools.own, encode)
+    hub.start()
+    looking = asyncio.create_task(app[STREAMS].keep_looking())
+    try:
+        yield
+    finally:
+        await end(looking)
+        await hub.close()
+        await news.close()
+
+
+async def _end_streams(app: web.Application) -> None:
+    app[STREAMS].end_all()
 
 
 @functools.cache

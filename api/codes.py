@@ -131,7 +131,7 @@ Cancel the place if the event allows it, so that somebody else can book it.
 
 not_upgraded 409 The server cannot do this before its upgrade is over.
 The sale is still kept in a form that older servers read too, and this cannot be said in it.
-Give back places by their number instead of by name, or ask again after the upgrade.
+Ask again after the upgrade; places can be given back by their number until then.
 
 tier_has_seats 409 Seats are named, not counted.
 Which seats of a booking are meant, a number does not say; and a tier has as many places as seats.
@@ -140,6 +140,10 @@ Name the seats, or cancel the whole booking; to sell fewer, block seats.
 capacity_below_taken 409 More places than that are sold, held or blocked.
 A tier cannot shrink below the places that are taken.
 Choose a larger capacity, or cancel or unblock places first.
+
+sale_differs 409 The sale is another than you take it for.
+It has opened or was changed meanwhile, or has a code of that name with other terms.
+Read the event again, and ask for what goes with it.
 
 hold_expired 410 The hold is over and its places are gone.
 The time to confirm ran out, and others have taken the places since.
@@ -216,6 +220,14 @@ Send the body uncompressed and without that header.
 too_many_connections 429 There are too many connections from this address.
 One address may have only so many connections at a time.
 Close those that are not used, or wait; a proxy must be named to the server by its operator.
+
+too_many_streams 429 There are too many streams of this account or address.
+An account, and an address, may have only so many event streams open at a time.
+Share one stream between the pages of a browser, or close those that are not used.
+
+origin_not_allowed 403 Pages of that site may not open a stream.
+The header `Origin` names a site that is neither this one nor on the list of those that may read.
+Open it from this site, or ask the operator to put the site into `EVENTLY_CORS_ORIGINS`.
 
 not_implemented 501 The server does not do this.
 The method, or the way in which the body is sent, is one that the server does not know.
@@ -332,6 +344,14 @@ Ask with a key that has one of the scopes in `WWW-Authenticate`, if any; else as
 too_many_keys 409 There are as many keys as there may be.
 The organizer has the most API keys, or the event the most devices, that one may have: `keys_max`.
 Revoke what nobody uses any more; `last_used_at` says which those are.
+
+refund_not_due 409 Nothing is due for this order.
+No places were given up that cost something, or what was due is settled already, perhaps otherwise.
+Read the order again: `refund` says how it stands, and its notes say who settled it.
+
+too_many_notes 409 The order has as many notes as it may have.
+One order has `notes_max` notes at most.
+Write no more; what happens to it stands in its history anyway.
 
 idempotency_key_missing 400 The request needs an Idempotency-Key.
 Orders carry a key, so that repeating one never books twice.

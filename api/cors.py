@@ -19,7 +19,7 @@ _EXPOSED = (
 )
 _ALLOWED = (
     "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, "
-    "If-None-Match, Prefer, X-Idempotency-Key, X-Request-Id"
+    "If-None-Match, Last-Event-ID, Prefer, X-Idempotency-Key, X-Request-Id"
 )
 PREFLIGHT_AGE_S = 600
 
@@ -47,6 +47,18 @@ class Cors:
                 "Access-Control-Expose-Headers": _EXPOSED,
             }
         return said
+
+    def lets_read(self, request: web.Request) -> bool:
+        """
+        Tell whether the page that sends *request*, if one does, may read what is answered.
+
+        For answers that do not end: a browser keeps what a page may not read from it, and would
+        have it sent all the same. A page of our own host may, whatever the proxy in front speaks.
+        """
+        origin = request.headers.get(_ORIGIN)
+        if origin is None or origin in self._origins:
+            return True
+        return origin.partition("://")[2] == request.headers.get(hdrs.HOST, "").lower()
 
     def preflight(self, request: web.Request, methods: str) -> dict[str, str]:
         """Return what a browser is told that asks before it sends; empty if it may not."""

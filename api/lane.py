@@ -123,6 +123,7 @@ class Lane(RequestHandler):
         "_lane_task",
         "_on_end",
         "_routes",
+        "is_stream",
         "watched",
     )
 
@@ -145,9 +146,11 @@ class Lane(RequestHandler):
         #: Number of the request of which a part of the head has come, and the part's bytes.
         self._head_of = -1
         self._head_bytes = 0
-        self._on_end: Callable[[], None] | None = None
+        self._on_end: tuple[Callable[[], None], ...] = ()
         #: What has come while nobody waited for it.
         self._early = b""
+        #: Whether the answer under way is one that does not end.
+        self.is_stream = False
         #: What the server's watch notes of this connection.
         self.watched = Watched(self._loop.time())
 
@@ -161,14 +164,14 @@ class Lane(RequestHandler):
         if self._manager is None:
             call()
         else:
-            self._on_end = call
+            self._on_end = (*self._on_end, call)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let go of everything."""
         super().connection_lost(exc)
-        on_end, self._on_end = self._on_end, None
-        if on_end is not None:
-            on_end()
+        on_end, self._on_end = self._on_end, ()
+        for call in on_end:
+            call()
 
     def data_received(self, data: bytes) -> None:
         """
@@ -203,8 +206,7 @@ class Lane(RequestHandler):
             self._messages.append((_ErrInfo(400, error, ""), EMPTY_PAYLOAD))
         self._waiter = waiter
         if not self._messages:
-            # Of the very first request there may be bytes before anybody waits for it.
-            if self._lane_task is None and (waiter is not None or not self._request_count):
+            if waiter is not None and self._lane_task is None:
                 self._wait_for_more(data)
         elif waiter is None:
             if isinstance(self._messages[-1][0], _ErrInfo):

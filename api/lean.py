@@ -68,7 +68,7 @@ class LeanAnswer(web.StreamResponse):
         Args:
             connection: Header line about the connection, with its line end.
         """
-        head = _head(self._status, self._json_type, rfc822_formatted_time())
+        head = head_of(self._status, self._json_type)
         lines = f"{head}{self._lines}{connection}Content-Length: {len(self._json)}\r\n\r\n"
         return lines.encode("latin-1") + self._json
 
@@ -105,8 +105,9 @@ class LeanAnswer(web.StreamResponse):
 _heads: dict[tuple[int, str], tuple[str, str]] = {}
 
 
-def _head(status: int, content_type: str, date: str) -> str:
+def head_of(status: int, content_type: str) -> str:
     """Return status line and the headers that all lean answers have; made anew once a second."""
+    date = rfc822_formatted_time()
     known = _heads.get((status, content_type))
     if known is not None and known[0] == date:
         return known[1]

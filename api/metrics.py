@@ -16,6 +16,7 @@ from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     generate_latest,
     multiprocess,
@@ -28,6 +29,10 @@ BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 SECONDS = Histogram(
     "evently_http_request_seconds", "Time from request to answer", ["route"], buckets=BUCKETS_S
 )
+STREAMS = Gauge("evently_streams", "Event streams that are open", multiprocess_mode="livesum")
+STREAMS_ENDED = Counter("evently_streams_ended_total", "Event streams that ended", ["reason"])
+STREAM_CHANGES = Counter("evently_stream_changes_total", "Changes told on event streams")
+STREAM_SENDS = Counter("evently_stream_sends_total", "Writes of changes to listeners")
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 FLUSH_INTERVAL_S = 1.0
@@ -61,6 +66,12 @@ def flush() -> None:
     _requests.clear()
     _times.clear()
     metrics.flush()
+
+
+def count_change(changes: int, listeners: int) -> None:
+    """Count changes that were told to some listeners together."""
+    STREAM_CHANGES.inc(changes)
+    STREAM_SENDS.inc(listeners)
 
 
 async def keep_flushing() -> None:

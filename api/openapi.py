@@ -33,6 +33,7 @@ def describe(routes: Iterable[Route]) -> bytes:
     """Return the OpenAPI document of *routes* as JSON."""
     rows = list(routes)
     types = [kind for row in rows for kind in (row.body, row.answer) if kind is not None]
+    types += [kind for row in rows for _, kind in row.events]
     _, components = msgspec.json.schema_components([*types, ProblemDetails], ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -102,6 +103,15 @@ def _parameters(row: Route) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "schema": _QUERY_SCHEMAS.get(name, {"type": "string"})}
         for name in row.query
     ]
+    if row.events:
+        found.append(
+            {
+                "name": "Last-Event-ID",
+                "in": "header",
+                "description": "Of the last event that was received; browsers send it themselves.",
+                "schema": {"type": "string"},
+            }
+        )
     if row.prefers:
         found.append(
             {
@@ -132,6 +142,14 @@ def _responses(row: Route) -> dict[str, Any]:
     if row.answer is not None:
         responses[str(row.status)]["content"] = {
             "application/json": {"schema": _reference(row.answer)}
+        }
+    if row.events:
+        responses[str(row.status)]["content"] = {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                # What an event's data is, by its name: no field of OpenAPI 3.1 says it.
+                "x-events": {name: _reference(kind) for name, kind in row.events},
+            }
         }
     if row.answer is Booking and row.status == 201:
         responses["200"] = responses["201"] | {

@@ -16,12 +16,14 @@ from api.handlers import (
     bookings,
     catalogue,
     changes,
+    desk,
     devices,
     events,
     gate,
     gifts,
     holds,
     keys,
+    live,
     openid,
     operators,
     ops,
@@ -64,6 +66,8 @@ class Route(NamedTuple):
     may_be_bare: bool = False
     #: Names of query parameters.
     query: tuple[str, ...] = ()
+    #: If the answer is a stream: the types of its events by their names.
+    events: tuple[tuple[str, Any], ...] = ()
 
 
 def _route(
@@ -153,8 +157,8 @@ _SEATS = f"409 seat_taken {_CLOSE}"
 _RETURNED = f"401 sign_in_over 401 sign_in_refused 404 not_found 503 provider_unavailable {_STORED}"
 _PROVE = f"403 sign_in_again 403 passkey_required {_STORED}"
 _CHANGE = (
-    "409 capacity_below_taken 409 tier_has_seats 409 event_ended 409 event_cancelled "
-    f"409 sale_closed 412 precondition_failed 428 precondition_required {_CLOSE}"
+    "409 capacity_below_taken 409 tier_has_seats 409 sale_differs 409 not_upgraded"
+    f" 412 precondition_failed 428 precondition_required {_REOPEN}"
 )
 
 _TEAM = f"403 forbidden 404 not_found {_STORED}"
@@ -188,6 +192,12 @@ ROUTES: tuple[Route, ...] = (
         told.Availability,
         _SEE,
     ),
+    _route(
+        "GET /v1/events/{event_id}/stream public",
+        live.read,
+        None,
+        f"403 origin_not_allowed 404 not_found 409 not_on_sale 429 too_many_streams {_STORED}",
+    )._replace(events=schemas.STREAM),
     _route(
         "GET /v1/events/{event_id}/seats?since,promo_code public", seats.read, told.SeatMap, _SEE
     ),
@@ -498,6 +508,13 @@ ROUTES: tuple[Route, ...] = (
         _CHANGE,
         body=asked.EventChange,
     ),
+    _route(
+        "POST /v1/events/{event_id}/postpone organizer",
+        changes.postpone,
+        told.Event,
+        _CHANGE,
+        body=asked.Postponement,
+    ),
     _route("POST /v1/events/{event_id}/close organizer", changes.close, told.Event, _CLOSE),
     _route(
         "POST /v1/events/{event_id}/reopen organizer",
@@ -680,10 +697,57 @@ ROUTES: tuple[Route, ...] = (
         f"404 not_found {_STORED}",
     ),
     _route(
-        "GET /v1/events/{event_id}/orders?limit,after organizer",
-        devices.orders,
+        "GET /v1/events/{event_id}/orders?q,status,limit,after staff",
+        desk.listing,
         schemas.EventOrderPage,
         f"404 not_found {_STORED}",
+    ),
+    _route(
+        "POST /v1/events/{event_id}/orders staff 201 key prefers",
+        desk.sell,
+        told.Booking,
+        _BOOK,
+        body=asked.OrderFor,
+    ),
+    _route(
+        "GET /v1/events/{event_id}/orders/{booking_id} staff",
+        desk.read,
+        told.OrderInFull,
+        f"503 catching_up {_TEAM}",
+    ),
+    _route(
+        "POST /v1/events/{event_id}/orders/{booking_id}/cancel staff",
+        desk.cancel,
+        told.Booking,
+        _GIVE_BACK,
+        body=asked.CancelOrder,
+    ),
+    _route(
+        "POST /v1/events/{event_id}/orders/{booking_id}/move staff",
+        desk.move,
+        told.OrderInFull,
+        _RETURN,
+        body=asked.MoveOrder,
+    ),
+    _route(
+        "POST /v1/events/{event_id}/orders/{booking_id}/notes staff 201 key",
+        desk.note,
+        told.OrderNote,
+        f"409 too_many_notes 422 idempotency_key_reused 503 catching_up {_TEAM}",
+        body=asked.NewOrderNote,
+    ),
+    _route(
+        "POST /v1/events/{event_id}/orders/{booking_id}/refund staff",
+        desk.settle_refund,
+        told.OrderInFull,
+        f"409 refund_not_due 409 too_many_notes 409 version_changed 503 catching_up {_TEAM}",
+        body=asked.SettledRefund,
+    ),
+    _route(
+        "GET /v1/events/{event_id}/waitlist?limit,after staff",
+        desk.waiting,
+        schemas.WaitingPage,
+        _SEE,
     ),
     _route("GET /healthz ops", ops.healthz, schemas.Health),
     _route("GET /readyz ops", ops.readyz, schemas.Health),

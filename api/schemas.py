@@ -23,6 +23,13 @@ from usecases.told import (
     Identity,
     Invitation,
     ListedTicket,
+    LiveBye,
+    LiveChange,
+    LiveFollowing,
+    LiveMessage,
+    LiveSeats,
+    LiveState,
+    LiveTiers,
     Member,
     NotedAct,
     OpenIdProvider,
@@ -32,6 +39,7 @@ from usecases.told import (
     SignedIn,
     Ticket,
     Told,
+    WaitingParty,
     WaitlistEntry,
 )
 
@@ -173,6 +181,16 @@ class EventOrderPage(Told, frozen=True, kw_only=True):
     up_to_date: bool
 
 
+class WaitingPage(Told, frozen=True, kw_only=True):
+    """One page of those who wait at an event, by tier and in the order of its list."""
+
+    data: list[WaitingParty]
+    has_more: bool
+    next_cursor: str | None
+    #: False if PostgreSQL is behind and the newest changes may be missing here.
+    up_to_date: bool
+
+
 class EventPage(Told, frozen=True, kw_only=True):
     """One page of events, by start."""
 
@@ -274,3 +292,15 @@ class ProblemDetails(Told, frozen=True, kw_only=True):
     request_id: str
     detail: str = ""
     errors: list[ProblemError] = msgspec.field(default_factory=list)
+
+
+#: What the stream of an event tells: the data of each of its events, by name.
+STREAM: tuple[tuple[str, type[Told]], ...] = (
+    ("state", LiveState),
+    ("tiers", LiveTiers),
+    ("sale", LiveChange),
+    ("seats", LiveSeats),
+    ("following", LiveFollowing),
+    ("message", LiveMessage),
+    ("bye", LiveBye),
+)

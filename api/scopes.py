@@ -34,6 +34,7 @@ OPENS: Mapping[str, tuple[str, ...]] = {
         f"PATCH {_AT_EVENT}",
         f"DELETE {_AT_EVENT}",
         f"POST {_AT_EVENT}/publish",
+        f"POST {_AT_EVENT}/postpone",
         f"POST {_AT_EVENT}/close",
         f"POST {_AT_EVENT}/reopen",
         f"POST {_AT_EVENT}/cancel",
@@ -41,7 +42,13 @@ OPENS: Mapping[str, tuple[str, ...]] = {
         f"POST {_AT_EVENT}/seats/unblock",
     ),
     # All of an event's; and what the key itself has sold.
-    "orders:read": (f"GET {_AT_EVENT}/orders", "GET /v1/bookings", "GET /v1/bookings/{booking_id}"),
+    "orders:read": (
+        f"GET {_AT_EVENT}/orders",
+        f"GET {_AT_EVENT}/orders/{{booking_id}}",
+        f"GET {_AT_EVENT}/waitlist",
+        "GET /v1/bookings",
+        "GET /v1/bookings/{booking_id}",
+    ),
     # In the key's own name, at the organizer's events.
     "sell": (
         f"POST {_AT_EVENT}/bookings",

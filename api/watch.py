@@ -102,7 +102,11 @@ def _still_waits(lane: Lane, limits: Limits, now_s: float) -> bool:
 
 def look(lane: Lane, transport: asyncio.Transport, limits: Limits, now_s: float) -> None:
     """Look at one connection, and end what has been waited for too long."""
-    if _still_waits(lane, limits, now_s):
+    if lane.is_stream:
+        if not transport.get_write_buffer_size():
+            lane.watched.phase = Phase.ANSWER  # Which does not end, and has been read so far.
+            return
+    elif _still_waits(lane, limits, now_s):
         return
     watched, unsent_bytes = lane.watched, transport.get_write_buffer_size()
     phase = _phase(lane, transport, unsent_bytes)

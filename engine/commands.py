@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from engine.errors import BadCommand
 from engine.ids import ORDER_PLACES_MAX
-from engine.records import Rules
+from engine.records import Rules, TierName
 from engine.seats import BLOCK_SEATS_MAX, Section, is_wish, parse_seat_id
 
 ORDER_LINES_MAX = 10
@@ -338,6 +340,53 @@ class SetCapacity(NamedTuple):
         end = f";{self.closes_at_ms}" if self.closes_at_ms else ""
         wants = [f"p{pool_no}:{capacity}" for pool_no, capacity in self.pools]
         return [",".join(filter(None, [*wants, pairs(self.tiers)])) + end]
+
+
+class TierAmendment(NamedTuple):
+    """What is to change of a tier on sale, or a new one with all figures; None leaves one."""
+
+    tier_no: int
+    capacity: int | None = None
+    price_minor: int | None = None
+    order_max: int | None = None
+    order_min: int | None = None
+    #: Of a tier that is there: only if it has such a limit, and above 0.
+    person_max: int | None = None
+    opens_at_ms: int | None = None
+    closes_at_ms: int | None = None
+    #: These two of a new one alone.
+    is_hidden: bool | None = None
+    sells_after_end: bool | None = None
+    #: What people call a new one; None for a tier that is there.
+    name: TierName | None = None
+
+    def word(self) -> str:
+        """Write it as `amend` takes it."""
+        figures = ["-" if figure is None else str(int(figure)) for figure in self[1:-1]]
+        return ":".join([f"{'+' if self.name else ''}{self.tier_no}", *figures])
+
+
+class Amend(NamedTuple):
+    """Ask for changes of an event on sale; what is not named stays."""
+
+    event_id: str
+    #: Those to change, of `opens_at_ms`, `closes_at_ms`, `ends_at_ms`, `person_max` and
+    #: `offer_ttl_ms`.
+    sale: dict[str, int]
+    #: Up to 100, distinct; new ones last and in order.
+    tiers: tuple[TierAmendment, ...] = ()
+    #: Up to 100, distinct: new ones, and others with how often they may be used; 0: no more.
+    promos: tuple[Promo, ...] = ()
+
+    def words(self) -> list[Any]:
+        """Return the words of the script that follow the event."""
+        names = [tier.name for tier in self.tiers if tier.name]
+        return [
+            ",".join(f"{name}={value}" for name, value in self.sale.items()) or "-",
+            ",".join(tier.word() for tier in self.tiers) or "-",
+            ",".join(promo.word() for promo in self.promos) or "-",
+            msgspec.json.encode(names).decode(),
+        ]
 
 
 def pairs(numbers: Iterable[tuple[int, int]]) -> str:

@@ -11,7 +11,6 @@ right one and refuses for a cause that passes: the same reign opens again once a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from engine.errors import ShardRecovering
 from engine.homes import ONLY_SERVER
 from engine.lasting import Lasting
 from engine.records import VERSIONS
+from engine.tasks import end
 
 log = structlog.get_logger()
 
@@ -94,7 +94,6 @@ class Door:
         #: What is to be reported: see `ReportSeen`.
         self._seen: tuple[int, int, bool] | None = None
         self._looking: asyncio.Task[None] | None = None
-        self._is_closed = False
 
     @property
     def is_open(self) -> bool:
@@ -176,15 +175,10 @@ class Door:
 
     async def close(self) -> None:
         """Stop looking; the door stays as it is."""
-        # Cancelling alone is not enough: redis-py may swallow it while a probe connects.
-        self._is_closed = True
-        if self._looking is not None:
-            self._looking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._looking
+        await end(self._looking)
 
     async def _look(self) -> None:
-        while self._reign is None and not self._is_closed:
+        while self._reign is None:
             try:
                 await self._tell_seen()
                 reign = await self._read_reign(self.shard)

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from engine import keys, porter, values, verbs
 from engine.calls import Bounds, Limit, call_of
 from engine.commands import (
+    Amend,
     CancelItem,
     Extend,
     Join,
@@ -48,6 +49,7 @@ from engine.outcomes import (
     SeatChanges,
     SeatMap,
 )
+from engine.pulse import Pulse, feel
 from engine.replicas import GroupWaiter, Standing
 from engine.seats import Section
 from engine.shard import Home, MakeRedo, Shard
@@ -299,6 +301,10 @@ class Engine:
         """Change capacities, never below what is taken, and the sale's end: all or none."""
         return await self._shard(shard).submit(verbs.SET_CAPACITY, command)
 
+    async def amend(self, shard: int, command: Amend) -> Applied | Refused:
+        """Change an event on sale for orders from then on: times, prices, tiers, codes; or none."""
+        return await self._shard(shard).submit(verbs.AMEND, command)
+
     async def close(self, shard: int, event_id: str) -> Applied | Refused:
         """End an event's sale now; live holds may still be confirmed."""
         return await self._shard(shard).submit(verbs.CLOSE, OfEvent(event_id))
@@ -349,6 +355,24 @@ class Engine:
         Of hidden tiers, only those that *promo_code* unlocks are told; `ALL_TIERS` tells all.
         """
         return await self._shard(shard).submit(verbs.AVAILABILITY, ReadStock(event_id, promo_code))
+
+    def epoch(self, shard: int) -> int:
+        """
+        Return the epoch under which a shard's commands go now.
+
+        Raises:
+            ShardRecovering: the door is shut.
+        """
+        return self._shard(shard).door.reign().epoch
+
+    async def pulse(self, shard: int, event_ids: Sequence[str], *, now_ms: int = 0) -> Pulse:
+        """
+        Read what of a shard is so beside its stocks, in one plain read (`engine.pulse`).
+
+        Raises:
+            ShardUnavailable: nobody knows now.
+        """
+        return await feel(self._shard(shard).ask, shard, event_ids, now_ms=now_ms)
 
     async def read_booking(self, shard: int, event_id: str, booking_id: str) -> Booking | None:
         """

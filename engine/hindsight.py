@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from engine.pools import Pool, parse
 from engine.records import (
+    Amended,
     Blocked,
     Booked,
     Cancelled,
@@ -36,6 +37,7 @@ from engine.records import (
     Reopened,
     Tier,
     Unblocked,
+    amended,
 )
 from engine.status import Status
 
@@ -121,7 +123,12 @@ class EventStock:
             case CapacitySet():
                 for change in record.tiers:
                     self.tiers[change.tier_no].capacity = change.capacity
+<<<<<<< HEAD
                 self.pools = parse(record.pools) or self.pools
+=======
+            case Amended():
+                self._amend(record)
+>>>>>>> client14
             case Closed() | Reopened() | EventCancelled():
                 self.closes_at_ms = record.closes_at_ms
                 self.is_cancelled |= isinstance(record, EventCancelled)
@@ -137,6 +144,14 @@ class EventStock:
                 self._follow_places(record)
         if self.asked is not None:
             self._note_shortage(Moment(epoch, seq, record.at_ms), *self.asked)
+
+    def _amend(self, record: Amended) -> None:
+        self.closes_at_ms = record.closes_at_ms or self.closes_at_ms
+        if self.published is not None:
+            self.published = amended(self.published, record)
+        for tier in record.tiers:
+            stock = self.tiers.setdefault(tier.tier_no, TierStock(tier, tier.capacity))
+            stock.rules, stock.capacity = tier, tier.capacity
 
     def _follow_places(self, record: Record) -> None:
         match record:

@@ -28,6 +28,8 @@ KEY_NAME_CHARS = 10
 ORDER_PLACES_MAX = 10
 
 _EVENT_PREFIX = "evt_"
+#: Marks the fingerprint of what may exceed the limit per person; codes and hashes do not have it.
+_BEYOND = "!"
 _IDS = {
     prefix: re.compile(rf"{prefix}_[0-9a-v]{{{ID_CHARS}}}")
     for prefix in (
@@ -84,6 +86,11 @@ def booking_of_hold(hold: str) -> str:
 def entry_id(*, event_id: str, user_id: str, idempotency_key: str) -> str:
     """Derive the id of the one waitlist entry that this key of this user can make."""
     return f"wl_{_derive(b'wait', event_id, user_id, idempotency_key)}"
+
+
+def note_id(*, event_id: str, user_id: str, idempotency_key: str) -> str:
+    """Derive the id of the one note on an order that this key of this user can make."""
+    return f"note_{_derive(b'note', event_id, user_id, idempotency_key)}"
 
 
 def offer_of_entry(entry: str) -> str:
@@ -146,6 +153,22 @@ def _derive(kind: bytes, event_id: str, user_id: str, idempotency_key: str) -> s
 def with_promo(fingerprint: str, code: str | None) -> str:
     """Return a request's fingerprint as it is kept: with its promo code, if it has one."""
     return f"{fingerprint}~{code}" if code else fingerprint
+
+
+def with_beyond(fingerprint: str) -> str:
+    """
+    Return the fingerprint of an order that the box office sells beyond what one person may have.
+
+    Scripts heed it, and whoever judges the limit leaves such bookings out. It stays with the
+    booking wherever that is kept: in Redis, in its record, in the ledger and in its receipt.
+    """
+    plain, tilde, code = fingerprint.partition("~")
+    return f"{plain}{_BEYOND}{tilde}{code}"
+
+
+def is_beyond(fingerprint: str) -> bool:
+    """Tell whether a booking of this fingerprint may exceed the limit per person."""
+    return _BEYOND in fingerprint
 
 
 def promo_of(fingerprint: str) -> str:

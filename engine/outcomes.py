@@ -59,6 +59,7 @@ REFUSAL_FIELDS: dict[Status, tuple[str, ...]] = {
     Status.NO_TRANSFERS: (),
     Status.NOT_UPGRADED: (),
     Status.TIER_HAS_SEATS: ("line",),
+    Status.SALE_DIFFERS: (),
     Status.CAPACITY_BELOW_TAKEN: ("line", "minimum"),
 }
 

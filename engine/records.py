@@ -378,6 +378,35 @@ class Reopened(_Record, frozen=True, gc=False, tag="reopened"):
     closes_at_ms: int
 
 
+class TierName(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What people call a new tier: `[tier_no, id, name]`."""
+
+    tier_no: int
+    tier_id: str
+    name: str
+
+
+class Amended(_Record, frozen=True, gc=False, tag="amended"):
+    """
+    An event on sale was changed by its organizer; since version 2.
+
+    Figures are as they are from then on; 0, or what is empty, stays, and of `offer_ttl_ms` -1.
+    """
+
+    opens_at_ms: int = 0
+    closes_at_ms: int = 0
+    ends_at_ms: int = 0
+    person_max: int = 0
+    offer_ttl_ms: int = -1
+    after_end: str = ""
+    #: Tiers that changed or are new, whole.
+    tiers: list[Tier] = []
+    #: Promo codes that are new or may be used another number of times; 0: no more.
+    promos: list[Promo] = []
+    #: Of the new tiers.
+    names: list[TierName] = []
+
+
 class EventCancelled(_Record, frozen=True, gc=False, tag="event_cancelled"):
     """The event was called off; its holds and bookings end by records of their own."""
 
@@ -396,7 +425,7 @@ class Lost(_Record, frozen=True, gc=False, tag="lost"):
 
 
 TicketChange = CheckedIn | ScanRefused | CheckInUndone | Transferred
-SaleChange = CapacitySet | Closed | Reopened | EventCancelled
+SaleChange = CapacitySet | Closed | Reopened | Amended | EventCancelled
 
 Record = (
     Published
@@ -418,9 +447,34 @@ Record = (
     | CapacitySet
     | Closed
     | Reopened
+    | Amended
     | EventCancelled
     | Lost
 )
+
+
+def amended(published: Published, record: Amended) -> Published:
+    """Return what is sold after an amendment, as if it had been published so."""
+    rules = msgspec.structs.replace(
+        published.rules,
+        ends_at_ms=record.ends_at_ms or published.rules.ends_at_ms,
+        after_end=record.after_end or published.rules.after_end,
+        offer_ttl_ms=published.rules.offer_ttl_ms
+        if record.offer_ttl_ms < 0
+        else record.offer_ttl_ms,
+    )
+    tiers = {tier.tier_no: tier for tier in (*published.tiers, *record.tiers)}
+    promos = {promo.code: promo for promo in (*published.promos, *record.promos)}
+    return msgspec.structs.replace(
+        published,
+        opens_at_ms=record.opens_at_ms or published.opens_at_ms,
+        closes_at_ms=record.closes_at_ms or published.closes_at_ms,
+        person_max=record.person_max or published.person_max,
+        tiers=list(tiers.values()),
+        promos=list(promos.values()),
+        rules=rules,
+    )
+
 
 _DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 

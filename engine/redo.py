@@ -28,6 +28,7 @@ from engine.batches import Batch, Told
 from engine.commands import Order
 from engine.lasting import Lasting
 from engine.records import VERSIONS, seal
+from engine.tasks import end
 
 log = structlog.get_logger()
 
@@ -152,10 +153,7 @@ class RedoBuffer:
 
     async def close(self) -> None:
         """Let go of everything; PostgreSQL has it, or Redis still has."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
 
     async def _tend(self) -> None:
         """Look again and again until nothing is kept; the next batch starts it anew."""

@@ -16,7 +16,6 @@ acknowledged. One that has been replaced or reopened since marks nothing, and vo
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ from engine.door import Reign
 from engine.errors import ShardRecovering
 from engine.lasting import Lasting
 from engine.reads import Words
+from engine.tasks import end
 from engine.verbs import WRITE_PROBE
 
 log = structlog.get_logger()
@@ -99,10 +99,7 @@ class GroupWaiter:
 
     async def close(self) -> None:
         """Stop waiting and close the connection."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
         await self._client.aclose()
 
     async def _run(self) -> None:

@@ -65,6 +65,8 @@ class Status(StrEnum):
     CLOSED = "CLOSED"
     #: The sale's end was moved by this call.
     REOPENED = "REOPENED"
+    #: The sale was changed by this call.
+    AMENDED = "AMENDED"
     #: A step in giving back a cancelled event's places was taken.
     EMPTIED = "EMPTIED"
     #: An earlier call with the same id did it; the reply is that call's.
@@ -111,6 +113,8 @@ class Status(StrEnum):
     NOT_UPGRADED = "NOT_UPGRADED"
     #: More places are taken or blocked than the capacity asked for.
     CAPACITY_BELOW_TAKEN = "CAPACITY_BELOW_TAKEN"
+    #: The sale is another than whoever would change it takes it for.
+    SALE_DIFFERS = "SALE_DIFFERS"
     #: The event has no tier of that number.
     UNKNOWN_TIER = "UNKNOWN_TIER"
     #: The event has no such seat in that tier.

@@ -101,6 +101,7 @@ REOPEN = Verb("reopen", commands.Reopen, applied, "REOPENED", witness="changes")
 SET_CAPACITY = Verb(
     "set_capacity", commands.SetCapacity, applied, "CAPACITY_SET", witness="changes"
 )
+AMEND = Verb("amend", commands.Amend, applied, "AMENDED", form="alone", witness="changes")
 BLOCK = Verb("block", ShiftSeats, applied, "BLOCKED", form="alone", witness="changes")
 UNBLOCK = Verb("unblock", ShiftSeats, applied, "UNBLOCKED", form="alone", witness="changes")
 PUBLISH = Verb(

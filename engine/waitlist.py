@@ -8,6 +8,7 @@ alone (`lua/join.lua`, `lua/lib/waitlist.lua`); I9 is theirs to keep.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import NamedTuple
 
 from engine.errors import EventRecovering
@@ -17,6 +18,42 @@ from engine.values import MEMBER_HEAD_CHARS, WaitEntry, member, parse_entry
 
 #: Entries ahead whose places are added up; beyond it the sum is not told.
 AHEAD_MAX = 200
+
+
+class Reason(StrEnum):
+    """Why an entry waits still."""
+
+    NO_PLACE = "no_place_free"
+    #: Its party needs more than is free.
+    TOO_FEW = "too_few_free"
+    #: Its person has an offer or a hold, and may not have these places as well.
+    UNDECIDED = "undecided"
+    #: A strict list waits for its head, whose party does not fit.
+    BEHIND_HEAD = "behind_head"
+    #: It is offered places by the next step of the list, or by the sweeper.
+    NEXT = "next"
+
+
+def reason_to_wait(
+    *, free: int, quantity: int, is_undecided: bool, is_head: bool, policy: str
+) -> Reason:
+    """
+    Say why a party waits still, by what its tier has free: the first reason that applies.
+
+    Args:
+        free: Places that are nobody's.
+
+        is_undecided: Whether its person has an offer or a hold of the event.
+
+        policy: `strict` or `skip`.
+    """
+    if free <= 0:
+        return Reason.NO_PLACE
+    if quantity > free:
+        return Reason.TOO_FEW
+    if is_undecided:
+        return Reason.UNDECIDED
+    return Reason.NEXT if is_head or policy != "strict" else Reason.BEHIND_HEAD
 
 
 class Position(NamedTuple):

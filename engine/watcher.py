@@ -18,6 +18,7 @@ import structlog
 
 from engine.homes import Published
 from engine.lasting import Lasting
+from engine.tasks import end
 
 log = structlog.get_logger()
 
@@ -58,10 +59,7 @@ class Watcher:
 
     async def close(self) -> None:
         """Stop looking."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
 
     async def look(self) -> None:
         """

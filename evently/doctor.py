@@ -32,7 +32,7 @@ from evently.embedded import ServerError
 from evently.embedded.binaries import find_valkey
 from evently.settings import Settings
 from reconciler.recover.frozen import remedy
-from store import damage, drift, ends, reigns
+from store import damage, drift, ends, reigns, standby
 from store import guard as database_guard
 from store.pool import UNANSWERED
 
@@ -113,6 +113,8 @@ async def examine(settings: Settings) -> Report:
         report.rows += await upkeep.rows(database, _row)
     except UNANSWERED as error:
         report.errors.append(f"PostgreSQL: {error!r}")
+    if settings.database_read_url:
+        await _examine_standby(report, database, settings)
     for name, url in settings.redis_servers_as(acl.COORDINATOR).items():
         subject = f"Redis {name}"
         client = connect(url, timeout_ms=settings.redis_timeout_ms)
@@ -189,6 +191,37 @@ async def _examine_database(
                 fix=_remedy_of(one.shard, row),
             )
         )
+
+
+async def _examine_standby(
+    report: Report, primary: asyncpg.Connection | None, settings: Settings
+) -> None:
+    """Tell whether the standby is one of our primary's, and how far it is behind."""
+    timeout_s = settings.database_timeout_ms / 1000
+    try:
+        follower = await asyncpg.connect(settings.database_read_url, timeout=timeout_s)
+        try:
+            place = await standby.place_of(follower, "standby_place")
+        finally:
+            await follower.close(timeout=timeout_s)
+        ours = None if primary is None else await standby.place_of(primary, "primary_place")
+    except UNANSWERED as error:
+        report.errors.append(f"standby: {error!r}")
+        return
+    is_ours = place.lsn >= 0 and (ours is None or ours.cluster == place.cluster)
+    behind = "" if ours is None else f", {max(0, ours.lsn - place.lsn)} bytes behind"
+    report.rows.append(
+        _row(
+            "PostgreSQL to read from",
+            "follows",
+            f"the primary{behind}" if is_ours else "nobody, or another primary",
+            unless=is_ours,
+            grade="bad",
+            must_be="a standby of EVENTLY_DATABASE_URL",
+            why="what it has may be another history; nothing is read from it",
+            fix="point EVENTLY_DATABASE_READ_URL at a streaming standby, or leave it empty",
+        )
+    )
 
 
 def _remedy_of(shard: int, row: reigns.ReignRow | None) -> str:

@@ -32,6 +32,7 @@ def options_of(settings: Settings) -> Options:
     fields = msgspec.structs.asdict(settings) | {
         "redis_servers": settings.redis_servers_as("api"),
         "database_url": settings.database_url_as("api"),
+        "database_read_url": settings.database_read_url_as("api"),
         "openid_providers": settings.openid_providers,
         "passkey_origins": settings.passkey_sites,
     }

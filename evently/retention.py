@@ -115,7 +115,7 @@ async def run(
             applies=applies,
             tell=tell,
         )
-        for step in (_words, _quarantine, _outbox, _invitations, _acts):
+        for step in (_words, _order_notes, _quarantine, _outbox, _invitations, _acts):
             await step(one)
         if applies:
             await acts.add(database, operator(), "retention.run", "", after=one.gone)
@@ -151,6 +151,15 @@ async def _words(one: Run) -> None:
         asked_before = one.forgotten - one.tokens
         ended = await redaction.end_erasures(one.database, erased, asked_before=asked_before)
         one.count("erasures", ended)
+
+
+async def _order_notes(one: Run) -> None:
+    """What box offices noted on orders of events that are long over."""
+    before = one.since(one.periods.texts)
+    if not one.applies:
+        one.count("order notes", await retention.count_order_notes(one.database, before))
+        return
+    await _repeat(one, "order notes", lambda: retention.blank_order_notes(one.database, before))
 
 
 async def _quarantine(one: Run) -> None:

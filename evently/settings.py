@@ -43,7 +43,7 @@ _KEYS = frozenset(
         *DATABASE_PASSWORDS,
     }
 )
-SECRET_FIELDS = _KEYS | {"redis_url", "database_url"}
+SECRET_FIELDS = _KEYS | {"redis_url", "database_url", "database_read_url"}
 JWT_SECRET_BYTES_MIN = 32
 #: Names the part of `evently up` that a process is: it has its secrets, and looks for no others.
 PART = "EVENTLY_PART"
@@ -106,6 +106,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     redis_coordinator_password: str = ""
     #: PostgreSQL of one's own. Empty: embedded.
     database_url: str = ""
+    #: A streaming standby of it to read lists from. Empty: all is read from the primary.
+    database_read_url: str = ""
     #: Password of the embedded PostgreSQL's owner, for migrations. Empty: made by `evently up`.
     database_owner_password: str = ""
     #: Password of PostgreSQL's role `evently_api`. Empty: the role of the URL.
@@ -152,6 +154,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     sign_ins_under_way_max: Positive = 256
     #: Requests under way of organizers and gates.
     changes_under_way_max: Positive = 512
+    #: Event streams that an API process may have open at a time, and no more than three in four
+    #: of its connections.
+    streams_max: Positive = 20_000
+    #: Event streams of one address to an API process at a time; 0: any number.
+    streams_per_address_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 500
+    #: Event streams of one account to an API process at a time; 0: any number.
+    streams_per_account_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 10
     #: Networks of the proxies that tell whom they speak for, comma-separated. Empty: none does.
     trusted_proxies: str = ""
     #: Seconds in which a stopping process says that it is not ready and serves all the same, so
@@ -421,10 +430,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
 
     def database_url_as(self, role: str) -> str:
         """Return PostgreSQL's URL with *role* logged in; as it is if the role has no password."""
+        return self._as_database_role(self.database_url, role)
+
+    def database_read_url_as(self, role: str) -> str:
+        """Return the standby's URL likewise; empty if there is none."""
+        return self.database_read_url and self._as_database_role(self.database_read_url, role)
+
+    def _as_database_role(self, url: str, role: str) -> str:
         password = str(getattr(self, f"database_{role}_password"))
         if not password:
-            return self.database_url
-        scheme, separator, rest = self.database_url.partition("://")
+            return url
+        scheme, separator, rest = url.partition("://")
         host = rest.rpartition("@")[2]
         return f"{scheme}{separator}evently_{role}:{quote(password, safe='')}@{host}"
 
@@ -528,7 +544,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         """Return these settings with the secrets of one kind of part, and no others."""
         others = dict.fromkeys(_KEYS - SECRETS_OF[kind], "")
         own_url = self.database_url_as("coordinator" if kind == "watch" else kind)
-        return msgspec.structs.replace(self, **others | {"database_url": own_url})
+        # The API alone reads from a standby.
+        read_url = self.database_read_url_as(kind) if kind == "api" else ""
+        urls = {"database_url": own_url, "database_read_url": read_url}
+        return msgspec.structs.replace(self, **others | urls)
 
     def masked(self) -> dict[str, str]:
         """Return every setting as text, with secrets and passwords in URLs hidden."""

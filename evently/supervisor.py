@@ -22,6 +22,7 @@ from typing import TypeVar
 
 import structlog
 
+from engine.tasks import end
 from evently.embedded import process
 from evently.embedded.errors import ServerError
 from evently.embedded.server import Server
@@ -194,9 +195,7 @@ class Supervisor:
                 starting.result()
                 await stopping
         finally:
-            for task in (starting, stopping):
-                task.cancel()
-            await asyncio.gather(starting, stopping, return_exceptions=True)
+            await end(starting, stopping)
 
     async def _wait_for_stop(self) -> None:
         await self._stop.wait()
@@ -229,9 +228,7 @@ class Supervisor:
 
     async def _shut_down(self) -> None:
         """Stop stage by stage in the reverse order of starting, then the servers."""
-        for task in self._watchers:
-            task.cancel()
-        await asyncio.gather(*self._watchers, return_exceptions=True)
+        await end(*self._watchers)
         for stage in dict.fromkeys(part.stage for part in reversed(self._parts)):
             names = [part.name for part in self._parts if part.stage == stage]
             await self._stop_parts([self._running[name] for name in names if name in self._running])

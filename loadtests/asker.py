@@ -7,25 +7,15 @@ Leaves to its users what they want, and how often they try.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import aiohttp
-import orjson
+from evently_client import Request, attempt
 
 from loadtests.chaos.history import Line, Recorder
 from loadtests.person import Person
 
 TIMEOUT_S = 10.0
-
-
-class Request(NamedTuple):
-    """What is asked, as any attempt at it sends it."""
-
-    path: str
-    body: Mapping[str, Any] | None = None
-    key: str = ""
-    method: str = "POST"
 
 
 class Answer(NamedTuple):
@@ -71,24 +61,11 @@ class Asker:
 
             timeout_s: After which the asker hangs up, whatever the server does.
         """
-        headers = {"Authorization": f"Bearer {person.token}"}
-        if request.key:
-            headers["Idempotency-Key"] = request.key
         invoked = self._recorder.invoke(line, person.user_id) if line else None
-        worker, body = "", dict[str, Any]()
-        try:
-            async with self._session.request(
-                request.method,
-                request.path,
-                data=None if request.body is None else orjson.dumps(request.body),
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=timeout_s),
-            ) as response:
-                content = await response.read()
-                body = orjson.loads(content) if content else body
-                status = response.status
-                worker = response.headers.get("X-Request-Id", "").partition("-")[0]
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            status, body = 0, {"code": type(error).__name__}
-        end = self._recorder.answered(invoked, status, body, worker=worker) if invoked else None
-        return Answer(status, body, end)
+        answer = await attempt(self._session, request, token=person.token, timeout_s=timeout_s)
+        body = answer.body
+        worker = answer.headers.get("X-Request-Id", "").partition("-")[0]
+        end = None
+        if invoked:
+            end = self._recorder.answered(invoked, answer.status, body, worker=worker)
+        return Answer(answer.status, body, end)

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import aiohttp
+from evently_client import Request
 
 from engine.ids import booking_id
-from loadtests.asker import Answer, Asker, Request
+from loadtests.asker import Answer, Asker
 from loadtests.chaos.history import Line, Recorder, attempt
 from loadtests.person import Person
 

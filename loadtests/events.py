@@ -7,7 +7,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-import aiohttp
+from evently_client import Client, Refusal
 
 from loadtests import stadium
 
@@ -29,12 +29,14 @@ def priced(name: str, capacity: int | None = None, *, price_minor: int = 4_500) 
 
 async def publish(base_url: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
     """Make and publish an event over HTTP; return it."""
-    headers = {"Authorization": f"Bearer {token}"}
-    async with aiohttp.ClientSession(base_url, headers=headers, raise_for_status=True) as session:
-        async with session.post("/v1/events", json=body) as response:
-            event: dict[str, Any] = await response.json()
-        async with session.post(f"/v1/events/{event['id']}/publish"):
-            return event
+    async with Client(base_url, token=token) as client:
+        event = await client.call("POST", "/v1/events", dict[str, Any], body)
+        if not isinstance(event, Refusal):
+            published = await client.publish(event["id"])
+            if not isinstance(published, Refusal):
+                return event
+            event = published
+    raise RuntimeError(f"no event: {event.more}")
 
 
 async def make_event(

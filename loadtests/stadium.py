@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
+from evently_client import Request
 
 from engine.ids import booking_of_offer
-from loadtests.asker import Asker, Request
+from loadtests.asker import Asker
 from loadtests.chaos.history import Line, Recorder, Verb, attempt
 from loadtests.crowd import Bought, Crowd, ask_until_answered
 from loadtests.person import Person

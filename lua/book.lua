@@ -2,7 +2,8 @@
 --[[
 book: turn places of one or more tiers into a confirmed booking, for many orders at once.
 
-Guarantees   I1 never oversold; I6 one booking per idempotency key; I12 limit per person.
+Guarantees   I1 never oversold; I6 one booking per idempotency key; I12 limit per person, but where
+             the box office says otherwise.
 Atomicity    Each order all or nothing; every check precedes the first write of the batch.
 Idempotency  A known booking_id gives its first reply again, and what became of the booking since.
 Cost         O(orders + lines); 3 reads and 3 writes per event, 2 reads and 1 write per call, and
@@ -32,7 +33,8 @@ ARGV
                          best[,split][,accessible]
   6 booking_id   string  one per order, derived from user, event and idempotency key
   7 user_id      string  one per order, whose it is
-  8 fingerprint  string  one per order, hash of the request, with a promo code ~CODE behind it
+  8 fingerprint  string  one per order, hash of the request; behind it ! where the box office sells
+                         beyond what one person may have, and a promo code ~CODE
   9 detail       string  one per order where shape says 4, a JSON object kept with it; else {}
  10 lines        string  the journal's lines of all, should all be plainly booked: see
                          `engine.framing`; templates are numbered by kind, those with details apart

@@ -80,27 +80,6 @@ local function bind_rules(tiers, r, last)
   return hidden
 end
 
--- Bind promo codes, `CODE:uses_max:percent:amount:tier_no+tier_no`, joined by commas: as words of
--- HSET and as the JSON rows of a record. Returns nil if the word is not that.
-local function bind_promos(text, tiers)
-  local words, rows, chars = {}, {}, -1
-  for code, rule in string.gmatch(text, '([A-Z0-9_-]+):([%d:+]+)') do
-    local uses_max, percent, amount, tier_nos =
-      string.match(rule, '^([1-9]%d*):(%d+):(%d+):([%d+]*)$')
-    if not uses_max or tonumber(percent) > 100 then return nil end
-    for tier_no in string.gmatch(tier_nos, '%d+') do
-      if not tiers[tonumber(tier_no)] then return nil end
-    end
-    local w = #words
-    words[w + 1], words[w + 2], words[w + 3], words[w + 4] = code, rule, code .. '.used', '0'
-    rows[#rows + 1] = '["' .. code .. '",' .. uses_max .. ',' .. percent .. ',' .. amount .. ',['
-      .. string.gsub(tier_nos, '%+', ',') .. ']]'
-    chars = chars + #code + #rule + 2
-  end
-  if #rows == 0 or #rows > 100 or chars ~= #text then return nil end
-  return words, ',"promos":[' .. table.concat(rows, ',') .. ']'
-end
-
 -- Bind the event's own rules, `name=value,...`: as words of HSET, and as the JSON that follows in
 -- the record. Version 1 cannot say them, so then they are not in force. Returns nil if it is none.
 local function bind_event_rules(text)
@@ -195,10 +174,22 @@ for n = 1, tier_count do
 end
 local hidden = bind_rules(tiers, 9 + 3 * tier_count, last)
 if not hidden then return redis.error_reply('BADARG rules') end
+<<<<<<< HEAD
 local promo_words, promo_rows = {}, ''
 if codes then promo_words, promo_rows = bind_promos(codes, tiers) end
 if not promo_words then return redis.error_reply('BADARG promos') end
 local pools = own_rules and string.match(own_rules, 'pools=(%w+)')
+=======
+local codes_bound, promo_words, promo_rows = bind_promos(codes or '', tier_count), {}, {}
+if not codes_bound then return redis.error_reply('BADARG promos') end
+for n, promo in ipairs(codes_bound) do
+  local w = #promo_words
+  promo_words[w + 1], promo_words[w + 2] = promo.code, promo.rule
+  promo_words[w + 3], promo_words[w + 4] = promo.code .. '.used', '0'
+  promo_rows[n] = promo.row
+end
+promo_rows = codes and ',"promos":[' .. table.concat(promo_rows, ',') .. ']' or ''
+>>>>>>> client14
 local rule_words, rule_text = {}, ''
 if own_rules then rule_words, rule_text = bind_event_rules(own_rules) end
 if not rule_words then return redis.error_reply('BADARG rules') end

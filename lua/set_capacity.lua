@@ -46,6 +46,7 @@ Emits        journal `capacity_set`: tiers, pools; `reopened`: closes_at_ms; and
 
 -- Bind the capacities and the end that a command wants, and read the capacities there are; nil if
 -- the word is not `tier_no:capacity,...` in bounds.
+<<<<<<< HEAD
 local function read_capacities(command)
   local wants, closes_at_ms = string.match(command[1], '^([%dp:,]+);?(%d*)$')
   if not wants or #closes_at_ms > 15 then return nil end
@@ -63,9 +64,23 @@ local function read_capacities(command)
       fields[#fields + 1] = name .. '.capacity'
     end
     chars = chars + #name + #text + 2
+=======
+local function bind_capacities(command)
+  local wants, closes_at_ms = string.match(command[1], '^([%d:,]+);?(%d*)$')
+  if not wants or #closes_at_ms > 15 then return nil end
+  command.closes_at_ms = tonumber(closes_at_ms)
+  local seen, chars, tiers = {}, -1, {}
+  for tier_no, text in string.gmatch(wants, '([1-9]%d*):(%d+)') do
+    local capacity = tonumber(text)
+    if seen[tier_no] or #tiers >= 100 or capacity > 10000000 then return nil end
+    seen[tier_no] = true
+    tiers[#tiers + 1] = { tier_no = tier_no, capacity = capacity }
+    chars = chars + #tier_no + #text + 2
+>>>>>>> client14
   end
   if #tiers == 0 or #fields > 100 or chars ~= #wants then return nil end
   command.tiers = tiers
+<<<<<<< HEAD
   read_stock(event, tier_nos)
   if event.pools then
     for _, pool in ipairs(event.pools) do tier_nos[pool.tier_nos[1]] = true end
@@ -95,6 +110,20 @@ local function set_pool(event, want)
   for _, tier_no in ipairs(pool.tier_nos) do
     local tier = event.tiers[tier_no]
     tier.is_smaller = tier.is_smaller or want.capacity < pool.capacity
+=======
+  read_capacities(command.event, tiers)
+  return tiers
+end
+
+-- Set the capacities of tiers, and note it.
+local function set_capacities(shard, event, wants)
+  local rows, fields = {}, {}
+  for n, want in ipairs(wants) do
+    resize(event, want)
+    local text = string.format('%.0f', want.capacity)
+    fields[n] = { want.tier_no .. '.capacity', text }
+    rows[n] = '[' .. want.tier_no .. ',' .. text .. ']'
+>>>>>>> client14
   end
   pool.capacity = want.capacity
 end
@@ -145,7 +174,7 @@ if shut then return shut end
 look(events)
 for _, event in ipairs(events) do read_sale(event) end
 for _, command in ipairs(commands) do
-  if not read_capacities(command) then return redis.error_reply('BADARG tiers') end
+  if not bind_capacities(command) then return redis.error_reply('BADARG tiers') end
 end
 
 -- Check. Decisions change the tables above and nothing else.
@@ -159,15 +188,21 @@ local function decide(command)
   if refusal then return refusal end
   local is_moved = closes_at_ms and closes_at_ms ~= event.closes_at_ms
   for n, want in ipairs(command.tiers) do
+<<<<<<< HEAD
     if not event.capacity[want.tier_no] then return { 'UNKNOWN_TIER', n } end
     -- The capacity of a seated tier is the number of its seats; block some to sell fewer.
     if not want.pool_no and event.tiers[want.tier_no].sections then
       return { 'TIER_HAS_SEATS', n }
     end
+=======
+    local unfit = refuse_tier(event, want, n)
+    if unfit then return unfit end
+>>>>>>> client14
     is_changed = is_changed or event.capacity[want.tier_no] ~= want.capacity
   end
   if not is_changed and not is_moved then return { 'REPLAYED', unpack(event.changed) } end
   for n, want in ipairs(command.tiers) do
+<<<<<<< HEAD
     local taken, held = taken_now(event, want)
     if want.capacity < taken and held > 0 and not event.is_reclaimed then
       event.is_reclaimed = true
@@ -176,6 +211,10 @@ local function decide(command)
     end
     if want.capacity < taken then return { 'CAPACITY_BELOW_TAKEN', n, taken } end
     has_pools = has_pools or want.pool_no
+=======
+    local too_small = refuse_smaller(shard, event, want, n)
+    if too_small then return too_small end
+>>>>>>> client14
   end
   if has_pools and records_version() < 2 then return { 'NOT_UPGRADED' } end
   if shard.room < 1 then return { 'BACKPRESSURE' } end

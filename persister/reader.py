@@ -9,7 +9,6 @@ write ends the reader with its reign.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from engine.records import Damaged, Entry, last_seq, read_call
+from engine.tasks import end
 
 #: How long one read waits for news, in ms; bounds how fast `stop` is heard.
 READ_BLOCK_MS = 500
@@ -80,10 +80,7 @@ class Reader:
 
     async def close(self) -> None:
         """Stop reading ahead; may be called again."""
-        if self._ahead is not None:
-            self._ahead.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await self._ahead
+        await end(self._ahead)
 
     async def _fill(self) -> None:
         """Read what is there already, up to a whole batch."""

@@ -37,7 +37,7 @@ async def alone(connection: Connection, event_id: str) -> None:
 
 
 class Times(NamedTuple):
-    """The times of a draft."""
+    """The times of an event."""
 
     timezone: str
     starts_at: dt.datetime
@@ -111,6 +111,15 @@ async def move_draft(
 ) -> None:
     """Change the times of a draft that nobody has begun to publish, within that transaction."""
     await connection.execute(query("move_draft"), event_id, *times, organizer_id)
+
+
+async def move(connection: Connection, organizer_id: str, event_id: str, times: Times) -> None:
+    """
+    Change when an event that was published is, within the transaction of `alone`.
+
+    The first start that was told is kept with it; when it is sold, the journal says.
+    """
+    await connection.execute(query("move_event"), event_id, *times[:4], organizer_id)
 
 
 async def begin_publishing(connection: Connection, organizer_id: str, event_id: str) -> None:

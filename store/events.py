@@ -92,9 +92,14 @@ class Event(NamedTuple):
     #: Of an event that was imported: its id at the source, and a digest of what that said.
     source_id: str | None = None
     source_print: str = ""
+<<<<<<< HEAD
     #: Places that tiers share (`engine.pools`), and how each pool is called, a line each.
     pools: str = ""
     pool_names: str = ""
+=======
+    #: The start that was told first, of an event that starts at another; else None.
+    postponed_from: dt.datetime | None = None
+>>>>>>> client14
 
 
 class Draft(NamedTuple):
@@ -110,7 +115,8 @@ class Draft(NamedTuple):
 _NEW = tuple(
     name
     for name in Event._fields
-    if name not in {"status", "version", "created_at", "published_at", "publishing_at"}
+    if name
+    not in {"status", "version", "created_at", "published_at", "publishing_at", "postponed_from"}
 )
 
 

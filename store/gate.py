@@ -15,6 +15,7 @@ import asyncpg
 from engine.cuts import tickets_gone
 from engine.ids import ticket_id
 from engine.records import (
+    Amended,
     CapacitySet,
     CheckedIn,
     CheckInUndone,
@@ -27,7 +28,7 @@ from engine.records import (
     TicketChange,
     Transferred,
 )
-from store import seats
+from store import amendments, seats
 from store.sql import columns, moment, query
 
 TICKET_STATUS: Mapping[type, str] = {
@@ -158,6 +159,9 @@ def _scan(seq: int, record: TicketChange) -> tuple[object, ...]:
 
 async def change_sales(connection: asyncpg.Connection, changes: Changes) -> None:
     """Write what organizers changed; after the events of this batch are published."""
+    amended = [record for record in changes.sales if isinstance(record, Amended)]
+    if amended:
+        await amendments.write(connection, amended)
     capacities: dict[tuple[str, int], int] = {}
     sales: dict[str, tuple[str | None, int | None, int | None]] = {}
     pools: dict[str, str] = {}
@@ -167,8 +171,16 @@ async def change_sales(connection: asyncpg.Connection, changes: Changes) -> None
             case CapacitySet():
                 for tier in record.tiers:
                     capacities[record.event_id, tier.tier_no] = tier.capacity
+<<<<<<< HEAD
                 if record.pools:
                     pools[record.event_id] = record.pools
+=======
+            case Amended():
+                for amended_tier in record.tiers:
+                    capacities[record.event_id, amended_tier.tier_no] = amended_tier.capacity
+                if record.closes_at_ms:
+                    status, closes_at_ms = "published", record.closes_at_ms
+>>>>>>> client14
             case Closed():
                 status, closes_at_ms = "closed", record.closes_at_ms
             case Reopened():

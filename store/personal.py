@@ -111,6 +111,13 @@ HOLDINGS: Mapping[str, Holding] = {
         plain="id event_id organizer_id gate code_hash prefix hash",
         export="export_devices",
     ),
+    "order_notes": Holding(
+        names="text",
+        ids="user_id written_by",
+        plain="id organizer_id event_id booking_id refund",
+        export="export_order_notes",
+        erasure="erase_order_notes",
+    ),
     "signing_keys": Holding(plain="kid purpose sealed ticket_key receipt_key", why=_OF_SERVICE),
     "bookings": Holding(
         words="special_requests metadata",

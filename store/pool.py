@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 
+from engine.tasks import end
 from store import guard
 from store.sql import Executor
 
@@ -85,9 +86,12 @@ class _Bounded(asyncpg.Pool):
 
     async def close(self) -> None:
         """See asyncpg."""
-        if self._knocking is not None:
-            self._knocking.cancel()
-        await super().close()
+        await end(self._knocking)
+        try:
+            async with asyncio.timeout(self._wait_max_s):
+                await super().close()
+        except TimeoutError:  # Somebody keeps a connection, or the server is silent.
+            self.terminate()
 
     async def _acquire(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's own word
         # All ways to a connection lead through here: `acquire`, `fetch`, `execute` and the rest.
@@ -146,7 +150,12 @@ def _failed(task: asyncio.Task[None]) -> bool:
 
 
 async def create_pool(
-    url: str, *, connections_max: int, timeout_ms: int, plans_anew: bool = False
+    url: str,
+    *,
+    connections_max: int,
+    timeout_ms: int,
+    plans_anew: bool = False,
+    is_standby: bool = False,
 ) -> Pool:
     """
     Make a pool that opens its connections when first needed.
@@ -161,6 +170,9 @@ async def create_pool(
         plans_anew: Plan each statement for the values it has: one plan for all searches is none
             of them's best. And by an index, in one process: a page is short, whatever PostgreSQL
             believes of how many fit.
+
+        is_standby: Nothing is committed there, so its settings keep nothing; `store.standby` judges
+            whether it is read from.
     """
     settings = server_settings(timeout_ms)
     if plans_anew:
@@ -184,7 +196,7 @@ async def create_pool(
         loop=None,
         connection_class=asyncpg.Connection,
         record_class=asyncpg.Record,
-        init=guard.require_safe,
+        init=None if is_standby else guard.require_safe,
         wait_max_s=timeout_ms / 1000,
         timeout=timeout_ms / 1000,
         command_timeout=2 * timeout_ms / 1000,

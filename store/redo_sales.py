@@ -15,6 +15,7 @@ import asyncpg
 
 from engine.pools import Pool, parse
 from engine.records import (
+    Amended,
     Blocked,
     Booked,
     Cancelled,
@@ -187,8 +188,12 @@ class Sales:
             return "the event was cancelled"
         if isinstance(record, EventCancelled):
             self.events[record.event_id] = "cancelled"
-        if not isinstance(record, CapacitySet):
+        if not isinstance(record, CapacitySet | Amended):
             return ""
+        if isinstance(record, Amended):
+            for name in record.names:
+                self.left.setdefault((record.event_id, name.tier_no), 0)
+                self._capacities.setdefault((record.event_id, name.tier_no), 0)
         wanted = {(record.event_id, tier.tier_no): tier.capacity for tier in record.tiers}
         for tier, capacity in wanted.items():
             if tier not in self.left:

@@ -25,6 +25,17 @@ async def prune_outbox(database: Executor, before: dt.datetime) -> int:
     return _count(await database.execute(query("prune_outbox"), before, ROWS_PER_STEP))
 
 
+async def count_order_notes(database: Executor, before: dt.datetime) -> int:
+    """Return how many notes on orders there are of events that were over before a moment."""
+    count: int = await database.fetchval(query("count_order_notes"), before)
+    return count
+
+
+async def blank_order_notes(database: Executor, before: dt.datetime) -> int:
+    """Take the words of some notes on orders of such events; return how many."""
+    return _count(await database.execute(query("blank_order_notes"), before, ROWS_PER_STEP))
+
+
 async def count_invitations(database: Executor, before: dt.datetime) -> int:
     """Return how many invitations to teams had ended before a moment."""
     count: int = await database.fetchval(query("count_invitations"), before)
@@ -54,5 +65,5 @@ async def prune_acts(database: Executor, last_day: dt.date) -> int:
 
 
 def _count(tag: str) -> int:
-    """Return how many rows PostgreSQL says it has deleted: `DELETE 3`."""
+    """Return how many rows PostgreSQL says it has changed: `DELETE 3`."""
     return int(tag.rpartition(" ")[2])

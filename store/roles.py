@@ -31,6 +31,7 @@ TENANT_TABLES: Mapping[str, str] = {
     # An organizer's transaction has no right to these at all; the day it has, it sees its own.
     "api_keys": "organizer_id",
     "devices": "organizer_id",
+    "order_notes": "organizer_id",
 }
 #: For whom all rows of those are there: who sells, keeps the books, or looks after accounts.
 _SEE_ALL = (*ROLES, "operator")
@@ -60,6 +61,7 @@ _GRANTS = {
         # Keys and devices are made in their organizer's role; here they are used, enrolled, erased.
         "UPDATE (last_used_at, revoked_at, hash) ON api_keys",
         "UPDATE (code_hash, prefix, hash, enrolled_at, last_used_at) ON devices",
+        "UPDATE (text) ON order_notes",  # To be erased.
         "INSERT, UPDATE, DELETE ON buckets, familiar_origins",
         _REIGN,
     ),
@@ -70,8 +72,16 @@ _GRANTS = {
         "UPDATE (name) ON organizers",
         "UPDATE (name, description, category, venue, slug, summary, image, image_alt, address,"
         " place, access_notes, languages, timezone, starts_at, ends_at, doors_at, sale_opens_at,"
+<<<<<<< HEAD
         " sale_closes_at, publishing_at, version, source_print, pools) ON events",
         "UPDATE (capacity) ON tiers",
+=======
+        " sale_closes_at, publishing_at, version, source_print, postponed_from, person_max,"
+        " offer_ttl_ms) ON events",
+        "UPDATE (capacity, price_minor, order_max, order_min, person_max, sale_opens_at,"
+        " sale_closes_at) ON tiers",
+        "UPDATE (uses_max) ON promos",
+>>>>>>> client14
         "EXECUTE ON FUNCTION delete_draft",
         "INSERT ON outbox",
         "SELECT (id, organizer_id, made_by, name, scopes, prefix, created_at, expires_at,"
@@ -79,6 +89,7 @@ _GRANTS = {
         "SELECT (id, event_id, organizer_id, gate, made_by, prefix, created_at, code_expires_at,"
         " enrolled_at, last_used_at, revoked_at),"
         " INSERT, UPDATE (revoked_at, code_hash) ON devices",
+        "SELECT, INSERT ON order_notes",
         _NOTE,
     ),
     "operator": (
@@ -98,8 +109,8 @@ _GRANTS = {
         "INSERT, UPDATE ON bookings, items, tickets, scans, waitlist_entries, blocked_seats",
         "DELETE ON items, blocked_seats",
         "INSERT, UPDATE ON shard_checkpoint",
-        "INSERT ON journal, quarantine, conflicts, damaged_events, acts",
-        "UPDATE ON events, tiers",
+        "INSERT ON journal, quarantine, conflicts, damaged_events, acts, tiers, promos",
+        "UPDATE ON events, tiers, promos",
         "UPDATE (state, reason, changed_at) ON shard_epoch",
     ),
     "sweeper": (

@@ -19,6 +19,7 @@ import asyncpg
 
 from engine.cuts import tickets_gone
 from engine.records import (
+    Amended,
     Blocked,
     Booked,
     Cancelled,
@@ -179,6 +180,7 @@ def _sort(entries: Sequence[Entry]) -> _Batch:
                 | CapacitySet()
                 | Closed()
                 | Reopened()
+                | Amended()
                 | EventCancelled()
             ):
                 batch.changes.add(entry.seq, record)

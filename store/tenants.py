@@ -17,20 +17,20 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from store.roles import user
-from store.sql import query
+from store.sql import Executor, query
 
 Connection = asyncpg.Connection | PoolConnectionProxy
 PoolOrConnection = asyncpg.Pool | asyncpg.Connection
 
 
 @contextlib.asynccontextmanager
-async def rows_of(pool: asyncpg.Pool, organizer_id: str) -> AsyncIterator[Connection]:
+async def rows_of(database: Executor, organizer_id: str) -> AsyncIterator[Connection]:
     """
     Begin a transaction in which the rows of one organizer are there, and no other's.
 
     Where the database has no roles of ours, the owner's rights go on, and queries alone guard.
     """
-    async with pool.acquire() as connection, connection.transaction():
+    async with _connection(database) as connection, connection.transaction():
         await connection.execute(query("assume"), user("organizer"), organizer_id)
         yield connection
 
@@ -38,12 +38,16 @@ async def rows_of(pool: asyncpg.Pool, organizer_id: str) -> AsyncIterator[Connec
 @contextlib.asynccontextmanager
 async def accounts(database: PoolOrConnection) -> AsyncIterator[Connection]:
     """Begin a transaction that may change what accounts are, and nothing else."""
-    async with contextlib.AsyncExitStack() as stack:
-        connection: Connection = (
-            await stack.enter_async_context(database.acquire())
-            if isinstance(database, asyncpg.Pool)
-            else database
-        )
-        await stack.enter_async_context(connection.transaction())
+    async with _connection(database) as connection, connection.transaction():
         await connection.execute(query("assume"), user("operator"), "")
         yield connection
+
+
+@contextlib.asynccontextmanager
+async def _connection(database: Executor) -> AsyncIterator[Connection]:
+    """Take a connection of a pool; one that is taken goes on."""
+    if isinstance(database, asyncpg.Pool):
+        async with database.acquire() as connection:
+            yield connection
+    else:
+        yield database

@@ -31,7 +31,6 @@ NOT_YET = {
     "memory TierStock",
     "memory Why",
     "loadtests Order",
-    "loadtests Request",
     "loadtests Answer",
     "loadtests Line",
     "loadtests Side",

@@ -429,6 +429,51 @@ class CancelBooking(Asked, frozen=True, kw_only=True):
     version: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
 
+#: Why the box office does something: for the log of acts, so no names of people.
+Reason = Annotated[str, _text(Kind.LINE, 500, least=1)]
+NoteText = Annotated[str, _text(Kind.LINES, 2_000, least=1)]
+
+
+class OrderFor(Order, frozen=True, kw_only=True):
+    """An order that the box office makes for somebody: for an account, or a proved address."""
+
+    email: AddressOf | None = None
+    user_id: Id | None = None
+    #: May exceed what one person may have of the event and of its tiers.
+    beyond_limit: bool = False
+    reason: Reason
+
+
+class CancelOrder(CancelBooking, frozen=True, kw_only=True):
+    """Which places of an order the box office gives back, all if none are named, and why."""
+
+    reason: Reason
+
+
+class MoveOrder(Asked, frozen=True, kw_only=True):
+    """Who gets an order's tickets: an account, or who has proved an address; and why."""
+
+    email: AddressOf | None = None
+    user_id: Id | None = None
+    #: All that live if not given.
+    ticket_ids: Annotated[list[Id], Meta(min_length=1, max_length=ORDER_PLACES_MAX)] | None = None
+    reason: Reason
+
+
+class NewOrderNote(Asked, frozen=True, kw_only=True):
+    """A note on an order."""
+
+    text: NoteText
+
+
+class SettledRefund(Asked, frozen=True, kw_only=True):
+    """That all is settled which is due of an order at this version of its booking."""
+
+    state: Literal["done", "waived"]
+    version: Annotated[int, Meta(ge=1, le=1000)]
+    note: NoteText
+
+
 #: Name of a gate.
 GateName = Annotated[str, _text(Kind.GATE, 64, least=1)]
 ScanId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{8,64}\Z", extra={DECLARED_AS: Kind.WORD})]
@@ -500,10 +545,35 @@ class Transfer(Asked, frozen=True, kw_only=True):
 
 
 class TierChange(Asked, frozen=True, kw_only=True):
-    """A tier's new capacity."""
+    """What is to change of a tier, for orders from then on; what is not named stays."""
 
     id: Id
-    capacity: Annotated[int, Meta(ge=0, le=10_000_000)]
+    capacity: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
+    #: In the event's currency.
+    price: Money | None = None
+    max_per_order: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)] | None = None
+    min_per_order: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)] | None = None
+    #: Only of a tier that has such a limit: else nobody has counted.
+    max_per_user: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    #: Null: as that of the event.
+    sale_opens_at: Moment | msgspec.UnsetType | None = msgspec.UNSET
+    sale_closes_at: Moment | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class PromoChange(Asked, frozen=True, kw_only=True):
+    """
+    A promo code that is new, or one that may be used so often from now on.
+
+    What a code takes off, and of what, stays: of one that is there `uses_max` alone is told.
+    """
+
+    code: PromoCode
+    percent_off: Annotated[int, Meta(ge=1, le=100)] | None = None
+    amount_off: Annotated[int, Meta(ge=1, le=100_000_000_000)] | None = None
+    #: Names of tiers, or their indexes from 0, those that are added after those that are there.
+    tiers: Annotated[list[Name | int], Meta(max_length=100)] = []
+    #: 0 stops the code; who holds places with it keeps its price.
+    uses_max: Annotated[int, Meta(ge=0, le=10_000_000)]
 
 
 class PoolChange(Asked, frozen=True, kw_only=True):
@@ -528,8 +598,8 @@ class EventChange(Asked, frozen=True, kw_only=True):
     place: Category | None = None
     access_notes: AccessNotes | None = None
     languages: Languages | None = None
-    #: These four of a draft alone. With its start move end and doors, and the end of a sale that
-    #: ends with it, unless they are given as well.
+    #: With its start move end and doors, and the end of a sale that ends with it, unless they are
+    #: given as well. A sale that has opened does not open again.
     timezone: Id | None = None
     starts_at: Moment | None = None
     ends_at: Moment | None = None
@@ -537,8 +607,27 @@ class EventChange(Asked, frozen=True, kw_only=True):
     #: Null: it is not told any more.
     doors_at: Moment | msgspec.UnsetType | None = msgspec.UNSET
     sale_closes_at: Moment | None = None
+    max_per_user: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    #: As of `NewEvent`; null: the longer the further the sale's end is.
+    offer_ttl_s: Annotated[int, Meta(ge=1, le=604_800)] | msgspec.UnsetType | None = msgspec.UNSET
     tiers: Annotated[list[TierChange], Meta(max_length=100)] = []
+<<<<<<< HEAD
     pools: Annotated[list[PoolChange], Meta(max_length=50)] = []
+=======
+    #: Tiers without seats, numbered behind those that are there.
+    add_tiers: Annotated[list[NewTier], Meta(max_length=100)] = []
+    promo_codes: Annotated[list[PromoChange], Meta(max_length=100)] = []
+
+
+class Postponement(Asked, frozen=True, kw_only=True):
+    """When an event that was published is to be instead; the rest moves along."""
+
+    #: In the future.
+    starts_at: Moment
+    #: As long after the start as before if left out; so are the doors.
+    ends_at: Moment | None = None
+    doors_at: Moment | None = None
+>>>>>>> client14
 
 
 class Copy(Asked, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from engine.pools import left_of
 from usecases import told
+from usecases.catalog import Known
 from usecases.denials import as_value, granted
 from usecases.events import leads, unlocking
 from usecases.moments import moment_of
@@ -27,14 +28,18 @@ async def read(
     if leads(person):
         code = await unlocking(services, person, known, event_id, promo_code)
     outcome = granted(await services.engine.availability(known.shard, event_id, promo_code=code))
-    tiers = [
-        _tier(tier_id, tier_no, outcome.stock)
-        for tier_id, tier_no in known.tier_nos.items()
-        if f"{tier_no}.available" in outcome.stock
-    ]
-    as_of = moment_of(outcome.at_ms)
+    tiers, as_of = tiers_of(known, outcome.stock), moment_of(outcome.at_ms)
     view = told.Availability(event_id=event_id, as_of=as_of, tiers=tiers)
     return told.Seen(view, bool(code))
+
+
+def tiers_of(known: Known, stock: dict[str, str]) -> list[told.TierAvailability]:
+    """Return what is left of each tier that *stock*, as Redis has told it, shows."""
+    return [
+        _tier(tier_id, tier_no, stock)
+        for tier_id, tier_no in known.tier_nos.items()
+        if f"{tier_no}.available" in stock
+    ]
 
 
 def _tier(tier_id: str, tier_no: int, stock: dict[str, str]) -> told.TierAvailability:

@@ -27,6 +27,7 @@ import structlog
 
 from engine.errors import Overloaded
 from engine.ids import key_name
+from engine.tasks import end
 from store import api_keys, devices
 from store.pool import UNANSWERED, Pool
 from usecases.memory import remember
@@ -131,11 +132,7 @@ class Bearers:
 
     async def close(self) -> None:
         """Stop looking and noting."""
-        left: list[asyncio.Task[_Seen | None] | asyncio.Task[None]] = [*self._looks.values()]
-        left += self._notes
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await end(*self._looks.values(), *self._notes)
 
     async def _look_again(self, kind: Bearer, prefix: str, before: _Seen | None) -> _Seen | None:
         """Look at a row; all who bring its secret meanwhile share the look."""

@@ -15,6 +15,7 @@ from engine.records import Item
 from engine.seats import parse_seat_id
 from engine.values import CANCELLED
 from store import bookings, events, tickets
+from store.pool import Database
 from usecases import metrics, told
 from usecases.acks import Promise
 from usecases.asked import CancelBooking, CancelledItem, Money
@@ -26,6 +27,9 @@ from usecases.services import Services
 from usecases.tickets import gate_shown, parse_ticket
 from usecases.tickets import views_of as ticket_views
 from usecases.tokens import Principal
+
+#: Lines of bookings, by booking id.
+_Items = dict[str, list[bookings.Item]]
 
 
 class Made(NamedTuple):
@@ -100,13 +104,15 @@ async def mine(
     services: Services, person: Principal, *, before: tuple[dt.datetime, str], limit: int
 ) -> told.Page[told.Booking]:
     """Return a page of the person's bookings, newest first."""
-    up_to_date = await services.catch_up()
-    found = await bookings.of_user(
-        services.pools.own, person.user_id, before=before, limit=limit + 1
-    )
+
+    async def look(database: Database) -> tuple[list[bookings.Booking], _Items]:
+        found = await bookings.of_user(database, person.user_id, before=before, limit=limit + 1)
+        return found, await bookings.items_of(database, found[:limit])
+
+    (found, items), up_to_date = await services.near_own(look)
     page = found[:limit]
     last = (page[-1].created_at, page[-1].id) if len(found) > limit else None
-    return told.Page(await views_of(services, page), last, up_to_date)
+    return told.Page(await _views(services, page, items), last, up_to_date)
 
 
 @as_value
@@ -228,7 +234,12 @@ async def _with_tickets(services: Services, row: bookings.Booking) -> told.Booki
 
 async def views_of(services: Services, rows: list[bookings.Booking]) -> list[told.Booking]:
     """Return bookings as they are told, without their tickets."""
-    items = await bookings.items_of(services.pools.own, rows)
+    return await _views(services, rows, await bookings.items_of(services.pools.own, rows))
+
+
+async def _views(
+    services: Services, rows: list[bookings.Booking], items: _Items
+) -> list[told.Booking]:
     views = []
     for row in rows:
         known = await services.catalog.need(row.event_id)

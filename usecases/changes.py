@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from engine.commands import Reopen, SetCapacity
+from engine.commands import Amend, Reopen, SetCapacity
 from engine.emptier import Emptier
 from engine.engine import ALL_TIERS
 from engine.outcomes import Applied, Refused
 from engine.pools import parse, write
 from engine.status import Status
+from store import amendments as written_amendments
 from store import changes, events, seats, tenants
-from usecases import acts, draft_times, told
-from usecases.asked import EventChange
+from usecases import acts, amendments, event_times, told
+from usecases.asked import EventChange, Postponement
 from usecases.denials import Denied, Why, as_value, granted, invalid, not_found
 from usecases.drafts import ABOVE_POOL, doors_before, tags
 from usecases.events import again, as_loaded, not_its_seats, own, seats_of_tiers, view, view_of
@@ -36,7 +37,7 @@ async def change(
     services: Services, person: Principal, event_id: str, edition: str | None, asked: EventChange
 ) -> told.Event:
     """
-    Change an event: texts at any time; capacities and the sale's end also while it is sold.
+    Change an event, also while it is sold: then for orders from now on (`usecases.amendments`).
 
     All of it or nothing, but for a fault between the two stores. The script decides first, in one
     call, and PostgreSQL takes the texts afterwards; whoever asks again finds another edition and
@@ -45,6 +46,40 @@ async def change(
     Args:
         edition: What the person has seen of it (`told.edition`), or "*" for whatever it is.
     """
+    return await _change(services, person, event_id, edition, asked, "event.change")
+
+
+@as_value
+async def postpone(
+    services: Services, person: Principal, event_id: str, asked: Postponement
+) -> told.Event:
+    """
+    Put a published event off to a later start; `postponed_from` tells the first one from then on.
+
+    With the start move the end, the doors, and the end of a sale that ended with it. Places that
+    are booked stay so. May be repeated.
+    """
+    event = await own(services, person, event_id, Act.EDIT)
+    if is_untouched(event):
+        raise Denied(Status.NOT_ON_SALE, detail="A draft has no start yet that anybody was told.")
+    if in_utc("starts_at", asked.starts_at) < event.starts_at:
+        raise invalid("/starts_at", "is before the start that was told")
+    change = EventChange(
+        starts_at=asked.starts_at,
+        ends_at=asked.ends_at,
+        doors_at=msgspec.UNSET if asked.doors_at is None else asked.doors_at,
+    )
+    return await _change(services, person, event_id, "*", change, "event.postpone")
+
+
+async def _change(
+    services: Services,
+    person: Principal,
+    event_id: str,
+    edition: str | None,
+    asked: EventChange,
+    what: str,
+) -> told.Event:
     closes_at = (
         None if asked.sale_closes_at is None else in_utc("sale_closes_at", asked.sale_closes_at)
     )
@@ -52,9 +87,9 @@ async def change(
     event = await own(services, person, event_id, Act.EDIT)
     if edition is None:
         raise Denied(Why.VERSION_WANTED)
-    wish = _wish(asked, closes_at)
+    wish = _wish(asked)
     pool = services.pools.organizers
-    async with acts.intended(pool, person, "event.change", event.id, after=wish) as act:
+    async with acts.intended(pool, person, what, event.id, after=wish) as act:
         outcome = await _changed(services, event, edition, asked, closes_at, act)
     if outcome is not None:
         await services.settle(event.shard, outcome)
@@ -78,7 +113,9 @@ async def _changed(
         now, tiers = await as_sold(services.engine, event, rows)
         if edition != "*" and not told.shows(edition, view(now, tiers)):
             raise Denied(Why.VERSION_PASSED)
-        act.before = _before(now, tiers, asked)
+        promos = await events.promos_of(connection, event.id)
+        sold = events.Draft(event, tiers, (), promos)
+        act.before = _before(now, sold, _wish(asked))
         seated = seats_of_tiers(map(as_loaded, await seats.of_event(connection, event.id)))
         capacities = _capacities(rows, seated, asked)
         pools = _pools(now, tiers, asked, capacities)
@@ -86,16 +123,29 @@ async def _changed(
         if closes_at is not None and ms_of(closes_at) <= ms_of(in_utc("sale_opens_at", opens_at)):
             raise invalid("/sale_closes_at", "is not after sale_opens_at")
         is_draft = is_untouched(event)
-        times = _draft_times(event, rows, asked, is_draft=is_draft)
+        times = event_times.changed(now, tiers, asked) if event_times.are_asked(asked) else None
         if closes_at is not None and is_draft and times is None:
             _require_within(event, rows, closes_at)
         texts, doors = _texts(asked), None if times else _doors(event, asked)
+        # A seated tier has the capacity that it was asked to have.
+        free = {no: places for no, places in capacities.items() if no not in seated}
+        command = amendments.wanted(now, sold, asked, free, times)
         if not is_draft:
+<<<<<<< HEAD
             # A seated tier has the capacity that it was asked to have.
             free = {no: places for no, places in capacities.items() if no not in seated}
             outcome = await _change_sale(services, event, free, pools, closes_at)
         if times is not None:
+=======
+            outcome = await _change_sale(services, event, command, free, closes_at)
+        elif amendments.needs_script(command):
+            record = amendments.as_record(command, rows)
+            await written_amendments.write(connection, [record])
+        if times is not None and is_draft:
+>>>>>>> client14
             await changes.move_draft(connection, event.organizer_id, event.id, times)
+        elif times is not None:
+            await changes.move(connection, event.organizer_id, event.id, times)
         if is_draft or doors or any(text is not None for text in texts.values()):
             is_changed = await changes.change(
                 connection,
@@ -114,22 +164,41 @@ async def _changed(
     return outcome
 
 
-def _wish(asked: EventChange, closes_at: dt.datetime | None) -> dict[str, Any]:
+#: What of a change acts have by name, beside the texts.
+_NOTED = ("timezone", "starts_at", "ends_at", "sale_opens_at", "sale_closes_at", "max_per_user")
+
+
+def _wish(asked: EventChange) -> dict[str, Any]:
     """Return what is to change, by name."""
+    named = {*changes.TEXTS, *_NOTED}
     wish: dict[str, Any] = {
-        name: getattr(asked, name) for name in changes.TEXTS if getattr(asked, name) is not None
+        name: getattr(asked, name) for name in sorted(named) if getattr(asked, name) is not None
     }
+<<<<<<< HEAD
     if closes_at is not None:
         wish["sale_closes_at"] = closes_at
     if asked.tiers:
         wish["capacities"] = {tier.id: tier.capacity for tier in asked.tiers}
     if asked.pools:
         wish["pools"] = {pool.name: pool.capacity for pool in asked.pools}
+=======
+    if not isinstance(asked.offer_ttl_s, msgspec.UnsetType):
+        wish["offer_ttl_s"] = asked.offer_ttl_s
+    if capacities := {one.id: one.capacity for one in asked.tiers if one.capacity is not None}:
+        wish["capacities"] = capacities
+    if prices := {one.id: one.price.amount for one in asked.tiers if one.price is not None}:
+        wish["prices"] = prices
+    if asked.add_tiers:
+        wish["add_tiers"] = {one.name: one.price.amount for one in asked.add_tiers}
+    if asked.promo_codes:
+        wish["promo_codes"] = {one.code: one.uses_max for one in asked.promo_codes}
+>>>>>>> client14
     return wish
 
 
-def _before(now: events.Event, tiers: Sequence[events.Tier], asked: EventChange) -> dict[str, Any]:
+def _before(now: events.Event, sold: events.Draft, wish: Mapping[str, Any]) -> dict[str, Any]:
     """Return what stands now where something is to change."""
+<<<<<<< HEAD
     before = {
         name: getattr(now, name) for name in changes.TEXTS if getattr(asked, name) is not None
     }
@@ -142,19 +211,22 @@ def _before(now: events.Event, tiers: Sequence[events.Tier], asked: EventChange)
         wanted = {pool.name for pool in asked.pools}
         pairs = zip(now.pool_names.split("\n"), parse(now.pools), strict=False)
         before["pools"] = {name: pool.capacity for name, pool in pairs if name in wanted}
+=======
+    before = {name: getattr(now, name) for name in wish if name in now._fields}
+    if "max_per_user" in wish:
+        before["max_per_user"] = now.person_max
+    if "offer_ttl_s" in wish:
+        before["offer_ttl_s"] = now.offer_ttl_ms // 1000 or None
+    for name, figure in (("capacities", "capacity"), ("prices", "price_minor")):
+        if name in wish:
+            before[name] = {
+                tier.id: getattr(tier, figure) for tier in sold.tiers if tier.id in wish[name]
+            }
+    if "promo_codes" in wish:
+        codes = wish["promo_codes"]
+        before["promo_codes"] = {one.code: one.uses_max for one in sold.promos if one.code in codes}
+>>>>>>> client14
     return before
-
-
-def _draft_times(
-    event: events.Event, rows: list[events.Tier], asked: EventChange, *, is_draft: bool
-) -> changes.Times | None:
-    """Return the times that a draft is to have; None if they stay; deny others than drafts."""
-    name = draft_times.first_of_drafts(asked)
-    if name is None:
-        return None
-    if not is_draft:
-        raise invalid(f"/{name}", "is that of a sale that has begun: only a draft's can be changed")
-    return draft_times.changed(event, rows, asked)
 
 
 def _texts(asked: EventChange) -> dict[str, str | None]:
@@ -173,18 +245,32 @@ def _doors(event: events.Event, asked: EventChange) -> changes.Doors | None:
 async def _change_sale(
     services: Services,
     event: events.Event,
+    command: Amend,
     capacities: dict[int, int],
     pools: dict[int, int],
     closes_at: dt.datetime | None,
 ) -> Applied | None:
-    """Have the script change capacities and the sale's end together; deny what it refuses."""
+    """
+    Have the script change all of the sale together; deny what it refuses.
+
+    Capacities and the sale's end go as they went before there were amendments, which a shard of
+    older records does not take.
+    """
     closes_at_ms = 0 if closes_at is None else ms_of(closes_at)
     outcome: Applied | Refused
+<<<<<<< HEAD
     if capacities or pools:
         command = SetCapacity(
             event.id, tuple(capacities.items()), closes_at_ms, tuple(pools.items())
         )
         outcome = await services.engine.set_capacity(event.shard, command)
+=======
+    if amendments.needs_script(command):
+        outcome = await services.engine.amend(event.shard, command)
+    elif capacities:
+        resize = SetCapacity(event.id, tuple(capacities.items()), closes_at_ms)
+        outcome = await services.engine.set_capacity(event.shard, resize)
+>>>>>>> client14
     elif closes_at_ms:
         outcome = await services.engine.reopen(event.shard, Reopen(event.id, closes_at_ms))
     else:
@@ -236,6 +322,7 @@ async def cancel(services: Services, person: Principal, event_id: str) -> told.C
     async with _noted(services, person, "event.cancel", event) as act:
         await _settle(services, event, await services.engine.cancel_event(event.shard, event.id))
         act.after = {"status": "cancelled"}
+    services.catalog.drop(event.id)
     await Emptier(services.engine.shards[event.shard]).empty(event.id)
     return await _progress(services, event)
 
@@ -299,11 +386,16 @@ def _capacities(
     """Return the wanted capacities by tier_no, in the order of the request."""
     numbers = {tier.id: tier.tier_no for tier in rows}
     found: dict[int, int] = {}
+    taken: set[int] = set()
     for index, tier in enumerate(asked.tiers):
         tier_no = numbers.get(tier.id)
-        if tier_no is None or tier_no in found:
-            why = "is not a tier of this event" if tier_no is None else "stands there already"
-            raise invalid(f"/tiers/{index}/id", why)
+        if tier_no is None:
+            raise invalid(f"/tiers/{index}/id", "is not a tier of this event")
+        if tier_no in taken:
+            raise invalid(f"/tiers/{index}/id", "stands there already")
+        taken.add(tier_no)
+        if tier.capacity is None:
+            continue
         if tier.capacity != seated.get(tier_no, tier.capacity):
             raise invalid(f"/tiers/{index}/capacity", not_its_seats(seated[tier_no]))
         found[tier_no] = tier.capacity

@@ -68,6 +68,10 @@ class Why(StrEnum):
     NO_DRAFT = "not_a_draft"
     #: An organizer's API keys, or an event's devices, are as many as they may be.
     KEYS_FULL = "too_many_keys"
+    #: Of an order nothing is left to give back, or it was settled otherwise.
+    NOTHING_DUE = "refund_not_due"
+    #: An order has as many notes as it may have.
+    NOTES_FULL = "too_many_notes"
     #: PostgreSQL is behind Redis, or a level of durability was not reached in time.
     CATCHING_UP = "catching_up"
     OUTCOME_UNKNOWN = "outcome_unknown"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Sequence
+from functools import partial
 
 from engine.errors import OutcomeUnknown, ShardUnavailable
 from store import events, organizers, search, tenants
 from store.pool import Database
 from usecases import rights, told
+from usecases.catalog import ListRows
 from usecases.denials import as_value, not_found
-from usecases.events import shown, view
+from usecases.events import leads, shown, view
 from usecases.present import as_sold
 from usecases.rights import Act
 from usecases.services import Services
@@ -22,6 +24,7 @@ _Row = tuple[events.Event, Sequence[events.Tier]]
 
 async def published(
     services: Services,
+    person: Principal | None = None,
     *,
     after: tuple[dt.datetime, str],
     limit: int,
@@ -35,25 +38,40 @@ async def published(
     Return a page of events that are not over, by start, of those that match.
 
     Args:
+        person: Who asks. Who may have published some is shown them at once; to visitors the list
+            may be some seconds old.
+
         text: Words in any script, case and with or without accents; all of them must be there,
             the last may be the beginning of one. Nothing has words like "%" alone.
     """
-    pool = services.pools.search
     if starts_from is not None:
         after = max(after, (starts_from, ""))
-    ids = await search.find(
-        pool,
-        after=after,
-        starts_before=starts_before,
-        text=text,
-        category=category,
-        place=place,
-        limit=limit + 1,
-    )
-    page = await events.by_ids(pool, ids)
-    rows = await _rows(services, pool, page[:limit])
+
+    async def look(database: Database) -> ListRows:
+        ids = await search.find(
+            database,
+            after=after,
+            starts_before=starts_before,
+            text=text,
+            category=category,
+            place=place,
+            limit=limit + 1,
+        )
+        page = (await events.by_ids(database, ids))[:limit]
+        tiers = await events.tiers_of(database, [event.id for event in page])
+        # By the ids: an event that is gone between the two reads does not end the list.
+        return ListRows(page, tiers, len(ids) > limit)
+
+    if leads(person):
+        found = await services.near("search", look, as_now=True)
+    else:
+        wanted = (after, limit, text, category, place, starts_before)
+        found = await services.catalog.listed(wanted, partial(services.near, "search", look))
+    page = found.events
+    shown_to_all = (_on_sale(services, one, found.tiers.get(one.id, [])) for one in page)
+    rows = await asyncio.gather(*shown_to_all)
     views = [view(event, shown(tiers)) for event, tiers in rows if event.status != "draft"]
-    last = (page[limit - 1].starts_at, page[limit - 1].id) if len(page) > limit else None
+    last = (page[-1].starts_at, page[-1].id) if page and found.has_more else None
     return told.Page(views, last)
 
 
@@ -78,18 +96,28 @@ async def of_organizer(
     only = place.event_ids if place is not None and not standing.is_admin else None
     # Who is confined to some events sees those.
     rights.judge(standing, Act.SEE, organizer_id, next(iter(only)) if only else None)
-    async with tenants.rows_of(services.pools.organizers, organizer_id) as connection:
-        found = await organizers.events_of(
-            connection, organizer_id, before_id=before_id, limit=limit + 1, only=only, status=status
-        )
-        if not found and await organizers.by_id(connection, organizer_id) is None:
-            raise not_found()
-        page = found[:limit]
-        tiers = await events.tiers_of(connection, [event.id for event in page])
+
+    async def look(database: Database) -> ListRows:
+        async with tenants.rows_of(database, organizer_id) as connection:
+            found = await organizers.events_of(
+                connection,
+                organizer_id,
+                before_id=before_id,
+                limit=limit + 1,
+                only=only,
+                status=status,
+            )
+            if not found and await organizers.by_id(connection, organizer_id) is None:
+                raise not_found()
+            tiers = await events.tiers_of(connection, [event.id for event in found[:limit]])
+            return ListRows(found[:limit], tiers, len(found) > limit)
+
+    rows_of = await services.near("organizers", look, as_now=True)
+    page = rows_of.events
     rows = await asyncio.gather(
-        *(_as_known(services, event, tiers.get(event.id, [])) for event in page)
+        *(_as_known(services, event, rows_of.tiers.get(event.id, [])) for event in page)
     )
-    last = (page[-1].created_at, page[-1].id) if len(found) > limit else None
+    last = (page[-1].created_at, page[-1].id) if rows_of.has_more else None
     return told.Page([view(*row) for row in rows], last)
 
 
@@ -99,12 +127,6 @@ async def _as_known(services: Services, event: events.Event, tiers: Sequence[eve
         return await as_sold(services.engine, event, tiers)
     except (ShardUnavailable, OutcomeUnknown):
         return event, tiers
-
-
-async def _rows(services: Services, pool: Database, page: Sequence[events.Event]) -> list[_Row]:
-    tiers = await events.tiers_of(pool, [event.id for event in page])
-    told_of = (_on_sale(services, event, tiers.get(event.id, [])) for event in page)
-    return list(await asyncio.gather(*told_of))
 
 
 async def _on_sale(services: Services, event: events.Event, tiers: Sequence[events.Tier]) -> _Row:

@@ -1,14 +1,12 @@
-"""What an event's organizer and its gates read of it: its tickets, and its bookings."""
+"""What an event's gates read of it: its tickets."""
 
 from __future__ import annotations
 
 import datetime as dt
 
-from store import bookings, tickets
-from usecases import gate, rights, told
-from usecases.bookings import views_of
+from store import tickets
+from usecases import gate, told
 from usecases.denials import as_value
-from usecases.rights import Act
 from usecases.services import Services
 from usecases.tickets import gate_of
 from usecases.tokens import Principal
@@ -64,22 +62,3 @@ def _view(ticket: tickets.Ticket, tier_id: str) -> told.ListedTicket:
         checked_in_at=ticket.changed_at if is_in else None,
         gate=gate_of(ticket.gate) if is_in else None,
     )
-
-
-@as_value
-async def orders(
-    services: Services, person: Principal, event_id: str, *, after_id: str, limit: int
-) -> told.Page[told.EventOrder]:
-    """Return a page of the bookings of an event of the person's own, by id."""
-    known = await services.catalog.need(event_id)
-    await rights.require(services.standings, person, Act.EDIT, known.organizer_id, event_id)
-    up_to_date = await services.catch_up({known.shard})
-    found = await bookings.of_event(
-        services.pools.organizers, event_id, after_id=after_id, limit=limit + 1
-    )
-    page = found[:limit]
-    last = (BEGIN[0], page[-1].id) if len(found) > limit else None
-    views = await views_of(services, page)
-    pairs = zip(page, views, strict=True)
-    data = [told.EventOrder(user_id=row.user_id, booking=view) for row, view in pairs]
-    return told.Page(data, last, up_to_date)

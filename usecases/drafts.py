@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -18,7 +18,7 @@ from store import events, organizers, tenants
 from store.seats import Section
 from store.tenants import Connection
 from usecases import acts, rights, told
-from usecases.asked import NewEvent, NewRow, NewSeat, NewSection, NewTier
+from usecases.asked import NewEvent, NewPromo, NewRow, NewSeat, NewSection, NewTier
 from usecases.denials import Denied, Why, as_value, invalid, not_found
 from usecases.events import as_loaded, not_its_seats, seats_of_tiers, view_of
 from usecases.labels import require_distinct
@@ -166,7 +166,7 @@ def _draft(
             tier.max_per_order,
         )
         over = closes_at if tier.sells_after_end else over_at(starts_at, ends_at)
-        tiers.append(_with_rules(row, tier, opens_at, min(closes_at, over)))
+        tiers.append(with_rules(f"/tiers/{number - 1}", row, tier, opens_at, min(closes_at, over)))
     event = events.Event(
         id=event_id,
         organizer_id=organizer_id,
@@ -252,26 +252,30 @@ def _times(
     return starts_at, ends_at, opens_at, closes_at
 
 
-def _with_rules(
-    row: events.Tier, tier: NewTier, opens_at: dt.datetime, closes_at: dt.datetime
+def with_rules(
+    at: str, row: events.Tier, tier: NewTier, opens_at: dt.datetime, closes_at: dt.datetime
 ) -> events.Tier:
-    """Add a tier's own rules to its row; the event is on sale from *opens_at* to *closes_at*."""
-    at = f"tiers/{row.tier_no - 1}"
+    """
+    Add a tier's own rules to its row; the event is on sale from *opens_at* to *closes_at*.
+
+    Args:
+        at: Where the tier stands in what was asked, as a JSON pointer.
+    """
     if tier.min_per_order > tier.max_per_order:
-        raise invalid(f"/{at}/min_per_order", "is above max_per_order")
+        raise invalid(f"{at}/min_per_order", "is above max_per_order")
     if tier.max_per_user is not None and tier.max_per_user < tier.min_per_order:
-        raise invalid(f"/{at}/max_per_user", "is below min_per_order")
+        raise invalid(f"{at}/max_per_user", "is below min_per_order")
     opens, closes = (
-        moment and _utc(f"{at}/{name}", moment)
+        moment and _utc(f"{at[1:]}/{name}", moment)
         for name, moment in (
             ("sale_opens_at", tier.sale_opens_at),
             ("sale_closes_at", tier.sale_closes_at),
         )
     )
     if opens is not None and not opens_at <= opens < closes_at:
-        raise invalid(f"/{at}/sale_opens_at", "is not within the sale of the event")
+        raise invalid(f"{at}/sale_opens_at", "is not within the sale of the event")
     if closes is not None and not (opens or opens_at) < closes <= closes_at:
-        raise invalid(f"/{at}/sale_closes_at", "is not within the sale of the event and tier")
+        raise invalid(f"{at}/sale_closes_at", "is not within the sale of the event and tier")
     return row._replace(
         order_min=tier.min_per_order if tier.min_per_order > 1 else 0,
         person_max=tier.max_per_user or 0,
@@ -291,21 +295,13 @@ def _promos(body: NewEvent) -> list[events.Promo]:
         at = f"/promo_codes/{number}"
         if promo.code in promos:
             raise invalid(f"{at}/code", "is there already")
-        for place, name in enumerate(promo.tiers):
-            if name not in names:
-                raise invalid(f"{at}/tiers/{place}", "is neither the name nor the index of a tier")
-        tier_nos = tuple(sorted({names[name] for name in promo.tiers}))
-        count = (promo.percent_off is not None) + (promo.amount_off is not None)
-        if count > 1 or (count == 0 and not hidden & set(tier_nos)):
-            raise invalid(at, "needs either percent_off or amount_off, or a hidden tier to unlock")
-        promos[promo.code] = events.Promo(
-            promo.code, promo.uses_max, promo.percent_off or 0, promo.amount_off or 0, tier_nos
-        )
+        promos[promo.code] = promo_of(at, promo, names, hidden)
     for number in sorted(hidden.difference(*(promo.tier_nos for promo in promos.values()))):
         raise invalid(f"/tiers/{number - 1}/is_hidden", "needs a promo code that names the tier")
     return list(promos.values())
 
 
+<<<<<<< HEAD
 def _pools(body: NewEvent) -> list[Pool]:
     """Turn a draft's pools into what is loaded; raise the first problem."""
     names = _tier_nos(body)
@@ -330,6 +326,35 @@ def _pools(body: NewEvent) -> list[Pool]:
 
 def _capacities(body: NewEvent, sections: Iterable[Section], pools: Iterable[Pool]) -> list[int]:
     """Return the capacity of each tier: what is given, or its number of seats, or its pool's."""
+=======
+def promo_of(
+    at: str, promo: NewPromo, names: Mapping[str | int, int], hidden: Container[int]
+) -> events.Promo:
+    """
+    Turn a promo code into what is loaded; raise the problem if it is not valid.
+
+    Args:
+        at: Where it stands in what was asked, as a JSON pointer.
+
+        names: The number of each tier by what it may be called.
+
+        hidden: Numbers of the hidden tiers.
+    """
+    for place, name in enumerate(promo.tiers):
+        if name not in names:
+            raise invalid(f"{at}/tiers/{place}", "is neither the name nor the index of a tier")
+    tier_nos = tuple(sorted({names[name] for name in promo.tiers}))
+    count = (promo.percent_off is not None) + (promo.amount_off is not None)
+    if count > 1 or (count == 0 and not any(no in hidden for no in tier_nos)):
+        raise invalid(at, "needs either percent_off or amount_off, or a hidden tier to unlock")
+    return events.Promo(
+        promo.code, promo.uses_max, promo.percent_off or 0, promo.amount_off or 0, tier_nos
+    )
+
+
+def _capacities(body: NewEvent, sections: Iterable[Section]) -> list[int]:
+    """Return the capacity of each tier: what is given, or its number of seats."""
+>>>>>>> client14
     seats = seats_of_tiers(map(as_loaded, sections))
     shared = {tier_no: pool.capacity for pool in pools for tier_no in pool.tier_nos}
     found = []

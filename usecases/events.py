@@ -130,11 +130,16 @@ async def read(
 
     Hidden tiers are shown to those, and what *promo_code* unlocks of them to all.
     """
-    event = await find(services.pools.events, event_id)
+    # Who may have changed it is shown what stands, whichever process has done it.
+    page = None
+    if is_id("evt", event_id):
+        page = await services.catalog.page(event_id, anew=leads(person))
+    if page is None:
+        raise not_found()
+    event = page.event
     is_leading = leads(person) or event.status == "draft"
     code = await unlocking(services, person if is_leading else None, event, event_id, promo_code)
-    rows = (await events.tiers_of(services.pools.events, [event.id])).get(event.id, [])
-    event, tiers = await as_sold(services.engine, event, rows)
+    event, tiers = await as_sold(services.engine, event, page.tiers)
     if event.status == "draft" and code != ALL_TIERS:
         raise await rights.unseen(services.standings, person)
     if code != ALL_TIERS:
@@ -180,7 +185,8 @@ async def again(connection: Connection, event: events.Event) -> events.Event:
 
 
 async def view_of(services: Services, event: events.Event) -> told.Event:
-    """Return an event as its organizer sees it now."""
+    """Return an event as its organizer, who may have changed it just now, sees it."""
+    services.catalog.drop(event.id)
     async with tenants.rows_of(services.pools.organizers, event.organizer_id) as connection:
         event = await again(connection, event)
         tiers = (await events.tiers_of(connection, [event.id]))[event.id]
@@ -253,6 +259,7 @@ def view(event: events.Event, tiers: Sequence[events.Tier]) -> told.Event:
         starts_at=event.starts_at,
         ends_at=event.ends_at,
         doors_at=event.doors_at,
+        postponed_from=event.postponed_from,
         sale_opens_at=event.sale_opens_at,
         sale_closes_at=event.sale_closes_at,
         max_per_user=event.person_max,

@@ -59,9 +59,9 @@ async def at_gate(services: Services, known: Known, code: TicketCode) -> Face:
     """
     Return the face of a scanned ticket, whether or not PostgreSQL knows of its booking, or answers.
 
-    Cost: one read of Redis; of PostgreSQL, one every few seconds for all scans of an event.
+    Cost: one read of Redis; of PostgreSQL, one now and then for all scans of an event.
     """
-    poster = await services.catalog.poster(code.event_id, known)
+    poster = await services.catalog.poster(code.event_id)
     seat_id = await _seat_id(services, known, code)
     seat = None
     if seat_id is not None and (place := parse_seat_id(seat_id)):

@@ -131,7 +131,7 @@ async def _wrong_event(services: Services, person: Principal, code: TicketCode) 
     standing = await services.standings.at_gate(person)
     if other is None or not rights.may(standing, Act.CHECK_IN, other.organizer_id, code.event_id):
         return Denied(Why.WRONG_EVENT)
-    poster = await services.catalog.poster(code.event_id, other)
+    poster = await services.catalog.poster(code.event_id)
     return Denied(
         Why.WRONG_EVENT,
         fields={

@@ -27,6 +27,7 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from engine.tasks import end
 from store import keys
 from store.keys import SigningKey
 from store.pool import UNANSWERED, Pool
@@ -184,11 +185,7 @@ class Keyring:
 
     async def close(self) -> None:
         """Stop looking."""
-        for task in (self._task, self._look):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, *UNANSWERED):
-                    await task
+        await end(self._task, self._look)
 
     async def refresh(self) -> None:
         """

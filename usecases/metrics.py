@@ -20,6 +20,9 @@ HOLDS = Counter("evently_hold_outcomes_total", "Hold attempts by outcome", ["out
 WAITLIST = Counter("evently_waitlist_total", "Waitlist requests by outcome", ["outcome"])
 ACKS = Counter("evently_durability_total", "Levels waited for", ["level", "result"])
 LIMITED = Counter("evently_limited_total", "Requests refused by a limit", ["limit"])
+STANDBY = Counter(
+    "evently_standby_reads_total", "Reads that a standby may answer, by how they went", ["result"]
+)
 REDO_DROPPED = Counter(
     "evently_redo_dropped_total", "Acknowledged records that a worker could not keep", ["shard"]
 )
@@ -80,6 +83,17 @@ def count_limited(limit: str) -> None:
 def limited_of(limit: str) -> Counter:
     """Return the counter of what one limit has refused."""
     return LIMITED.labels(limit)
+
+
+def count_standby(result: str) -> None:
+    """Count a read that the standby has answered, or why it has not."""
+    count(standby_of(result))
+
+
+@cache
+def standby_of(result: str) -> Counter:
+    """Return the counter of one end of such reads."""
+    return STANDBY.labels(result)
 
 
 @cache

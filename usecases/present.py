@@ -9,6 +9,7 @@ nowhere.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from engine.engine import ALL_TIERS, Engine
@@ -64,12 +65,42 @@ async def as_sold(
     return event._replace(
         status=_status(event, stock, found.at_ms if is_moved else 0),
         sale_closes_at=moment_of(closes_at_ms) if is_moved else event.sale_closes_at,
+        sale_opens_at=_moment(stock, "opens_at_ms", event.sale_opens_at) or event.sale_opens_at,
+        person_max=int(stock["person_max"]),
         published_at=event.published_at or moment_of(int(stock["at_ms"])),
+<<<<<<< HEAD
         pools=stock.get("pools", event.pools),
     ), [
         tier._replace(capacity=int(stock.get(f"{tier.tier_no}.capacity", tier.capacity)))
         for tier in tiers
     ]
+=======
+    ), [_tier(tier, stock) for tier in tiers]
+
+
+def _tier(tier: Tier, stock: Mapping[str, str]) -> Tier:
+    """Return a tier's row as its counters and rules are in Redis."""
+    at = f"{tier.tier_no}."
+    if f"{at}capacity" not in stock:
+        return tier
+    return tier._replace(
+        capacity=int(stock[f"{at}capacity"]),
+        price_minor=int(stock[f"{at}price_minor"]),
+        order_max=int(stock[f"{at}order_max"]),
+        order_min=int(stock.get(f"{at}order_min") or 0),
+        person_max=int(stock.get(f"{at}person_max") or 0),
+        sale_opens_at=_moment(stock, f"{at}opens_at_ms", tier.sale_opens_at),
+        sale_closes_at=_moment(stock, f"{at}closes_at_ms", tier.sale_closes_at),
+    )
+
+
+def _moment(stock: Mapping[str, str], name: str, row: dt.datetime | None) -> dt.datetime | None:
+    """Return a moment as the row has it, or as Redis has it if that is another."""
+    at_ms = int(stock.get(name) or 0)
+    if at_ms == (ms_of(row) if row else 0):
+        return row
+    return moment_of(at_ms) if at_ms else None
+>>>>>>> client14
 
 
 def _status(event: Event, stock: Mapping[str, str], at_ms: int) -> str:

@@ -11,11 +11,11 @@ alone: reading and selling go on.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import structlog
 
 from engine.lasting import Lasting
+from engine.tasks import end
 from store import limits
 from store.pool import Pool
 from usecases.buckets import Buckets, Rate
@@ -56,10 +56,7 @@ class Quotas:
 
     async def close(self) -> None:
         """End that."""
-        if self._sharing is not None:
-            self._sharing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sharing
+        await end(self._sharing)
 
     async def share(self) -> None:
         """Tell what was taken here, and learn what was taken elsewhere; whatever fails, later."""

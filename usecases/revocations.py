@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 
 from engine.lasting import Lasting
+from engine.tasks import end
 from store.revocations import GONE, Over
 from usecases.tokens import LEEWAY_S, Principal
 
@@ -86,10 +87,7 @@ class Revocations:
 
     async def close(self) -> None:
         """Stop looking."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
 
     def wake(self) -> None:
         """Look now: something has changed."""

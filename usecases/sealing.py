@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from engine.tasks import end
 from store import acts
 from store.pool import UNANSWERED, Pool
 from store.tenants import Connection
@@ -16,7 +17,6 @@ log = structlog.get_logger()
 FIRST_S = 5.0
 INTERVAL_S = 600.0
 #: Time to the next try to end the task, in seconds.
-CANCEL_INTERVAL_S = 0.5
 
 
 class Sealing:
@@ -32,11 +32,7 @@ class Sealing:
 
     async def close(self) -> None:
         """Look no more."""
-        task = self._task
-        # A wait that has just been over may swallow it: asked again until it is heard.
-        while task is not None and not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=CANCEL_INTERVAL_S)
+        await end(self._task)
 
     async def _run(self) -> None:
         await asyncio.sleep(FIRST_S)

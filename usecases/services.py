@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple, TypeVar
 
 from engine.engine import Engine
 from engine.errors import EngineError
 from engine.outcomes import Applied
-from store.pool import Pool
+from store.pool import Database, Pool
 from store.sessions import Life
+from store.standby import Need, Standby, written
 from store.watermark import Watermark
 from usecases.acks import Acks
 from usecases.attempts import Attempts
@@ -28,6 +30,10 @@ from usecases.revocations import Revocations
 from usecases.rights import Standings
 from usecases.ticket_codes import TicketCodes
 from usecases.tokens import Tokens
+
+Found = TypeVar("Found")
+#: Of the kinds of connections those that a standby has, too.
+Near = Literal["own", "organizers", "search"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +114,41 @@ class Services:
     waitlist_entries_max: int
     #: Time a read waits for PostgreSQL to catch up with Redis, in ms.
     catch_up_timeout_ms: int
+    #: None while there is no second PostgreSQL to read from.
+    standby: Standby | None = None
+
+    async def near(
+        self, whose: Near, work: Callable[[Database], Awaitable[Found]], *, as_now: bool = False
+    ) -> Found:
+        """
+        Return what *work* finds on the standby, or on the primary where that is not to be had.
+
+        Args:
+            work: Only reads; may be done twice.
+
+            as_now: Whether all that is committed by now must be there, as for who may have written
+                some of it; else it may be ten seconds old (`store.standby.LAG_MAX_S`).
+        """
+        primary: Pool = getattr(self.pools, whose)
+        found = None
+        if self.standby is not None:
+            needs = partial(written, primary) if as_now else None
+            found = await self.standby.read(whose, work, needs=needs)
+        return await work(primary) if found is None else found
+
+    async def near_own(self, work: Callable[[Database], Awaitable[Found]]) -> tuple[Found, bool]:
+        """
+        Do as `near` with one's own rows, once all is there that Redis has now.
+
+        Returns:
+            What was found, and whether that is known; see `catch_up`.
+        """
+        if self.standby is not None:
+            found = await self.standby.read("own", work, needs=self._marks)
+            if found is not None:
+                return found, True
+        up_to_date = await self.catch_up()
+        return await work(self.pools.own), up_to_date
 
     async def settle(self, shard: int, outcome: Applied) -> bool:
         """Wait until PostgreSQL has a change, so that what follows sees it; False if too long."""
@@ -127,16 +168,27 @@ class Services:
         """
 
         async def one(shard: int) -> bool:
-            try:
-                async with asyncio.timeout(self.catch_up_timeout_ms / 1000):
-                    last = await self.engine.last(shard)
-            except (EngineError, TimeoutError):
-                return False
-            return await self._reach(shard, *last)
+            last = await self._last(shard)
+            return last is not None and await self._reach(shard, *last)
 
         asked = list(self.engine.shards) if shards is None else shards
         is_known = shards is not None or bool(asked)
         return is_known and all(await asyncio.gather(*map(one, asked)))
+
+    async def _marks(self) -> Need | None:
+        """Return the need of all that Redis has now; None if that is not known of a shard."""
+        shards = list(self.engine.shards)
+        lasts = await asyncio.gather(*map(self._last, shards))
+        marks = {shard: last for shard, last in zip(shards, lasts, strict=True) if last is not None}
+        return Need(marks=marks) if shards and len(marks) == len(shards) else None
+
+    async def _last(self, shard: int) -> tuple[int, int] | None:
+        """Return epoch and number of the last record that Redis has; None if nobody can tell."""
+        try:
+            async with asyncio.timeout(self.catch_up_timeout_ms / 1000):
+                return await self.engine.last(shard)
+        except (EngineError, TimeoutError):
+            return None
 
     async def _reach(self, shard: int, epoch: int, seq: int) -> bool:
         return await self.watermark.reach(

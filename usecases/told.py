@@ -294,6 +294,8 @@ class Event(Told, frozen=True, kw_only=True):
     starts_at: dt.datetime
     ends_at: dt.datetime
     doors_at: dt.datetime | None
+    #: The start that was told first, of an event that was put off; else null.
+    postponed_from: dt.datetime | None
     sale_opens_at: dt.datetime
     sale_closes_at: dt.datetime
     max_per_user: int
@@ -381,6 +383,85 @@ class Availability(Told, frozen=True, kw_only=True):
     event_id: str
     as_of: dt.datetime
     tiers: list[TierAvailability]
+
+
+class LiveSale(Told, frozen=True, kw_only=True):
+    """Where a sale stands."""
+
+    #: `all_held` may become `open` again without anybody cancelling. `paused`: nothing is sold for
+    #: a while, for a `reason` of ours.
+    status: Literal[
+        "not_open", "open", "all_held", "sold_out", "paused", "closed", "ended", "cancelled"
+    ]
+    #: Why it is paused, by the code of the problem that an order gets meanwhile.
+    reason: str | None
+    #: Null while they are not known.
+    opens_at: dt.datetime | None
+    closes_at: dt.datetime | None
+    starts_at: dt.datetime | None
+
+
+class LiveState(Told, frozen=True, kw_only=True):
+    """All that a stream tells of an event, at one moment: what each listener is told first."""
+
+    event_id: str
+    as_of: dt.datetime
+    sale: LiveSale
+    tiers: list[TierAvailability]
+    #: Of the seat map; later changes follow as `seats`. Null: there are none.
+    seats_version: int | None
+
+
+class LiveTiers(Told, frozen=True, kw_only=True):
+    """Those tiers of which something else is left now."""
+
+    as_of: dt.datetime
+    tiers: list[TierAvailability]
+
+
+class LiveChange(LiveSale, frozen=True, kw_only=True):
+    """Where a sale stands now, and in a word what has happened."""
+
+    change: Literal[
+        "opened", "reopened", "all_held", "sold_out", "available", "paused", "resumed",
+        "closed", "ended", "cancelled", "postponed", "moved"
+    ]  # fmt: skip
+    as_of: dt.datetime
+
+
+class SeatChange(Told, frozen=True, kw_only=True):
+    """Seats that went to another status together."""
+
+    version: int
+    status: str
+    seat_ids: list[str]
+
+
+class LiveSeats(Told, frozen=True, kw_only=True):
+    """What changed in the seat map up to a version; null: read the map anew."""
+
+    version: int
+    changes: list[SeatChange] | None
+
+
+class LiveMessage(Told, frozen=True, kw_only=True):
+    """Something that concerns the account, and is written: read the subject for what it is now."""
+
+    #: `booking.confirmed`, `waitlist.offered`, `account.password_changed` and the like.
+    kind: str
+    event_id: str | None
+    #: Booking, ticket, waitlist entry, hold or account.
+    subject_id: str
+
+
+class LiveFollowing(Told, frozen=True, kw_only=True):
+    """From now on messages are told; what was before is in the lists."""
+
+
+class LiveBye(Told, frozen=True, kw_only=True):
+    """The stream ends."""
+
+    reason: Literal["stopping", "signed_out"]
 
 
 class BookingItem(Told, frozen=True, kw_only=True):
@@ -501,12 +582,113 @@ class ListedTicket(Told, frozen=True, kw_only=True):
     gate: str | None
 
 
+class Buyer(Told, frozen=True, kw_only=True):
+    """A person as the box office of an event sees them."""
+
+    id: str
+    name: str
+    email: str
+
+
+class Refund(Told, frozen=True, kw_only=True):
+    """What becomes of the money for places that a booking gave up."""
+
+    #: `none`: nothing is given back. `due`, until the box office says `done` or `waived`; and again
+    #: if more places are given up.
+    state: Literal["none", "due", "done", "waived"]
+    #: What the places cost that were given up, all together.
+    amount: Money
+    #: What of that is settled, done or waived.
+    settled: Money
+
+
 class EventOrder(Told, frozen=True, kw_only=True):
     """A booking of an event, as its organizer sees it."""
 
     #: Who booked: an account, or an API key.
     user_id: str
     booking: Booking
+    #: Null of an account that was erased, of an API key, and for API keys.
+    buyer: Buyer | None
+    refund: Refund
+    #: Whether the box office sold it beyond what one person may have.
+    is_beyond_limit: bool
+
+
+class OrderNote(Told, frozen=True, kw_only=True):
+    """A note of the box office on an order."""
+
+    id: str
+    written_by: str
+    written_at: dt.datetime
+    #: Empty once its person is forgotten, or its event is long over.
+    text: str
+    #: How it settles a refund; null of other notes.
+    refund: Literal["done", "waived"] | None
+    amount: Money | None
+
+
+class OrderChange(Told, frozen=True, kw_only=True):
+    """What happened to an order."""
+
+    at: dt.datetime
+    #: `booked`, `cancelled`, `places_cancelled`, `ticket_given`, `scan_in`, `scan_undone`,
+    #: `scan_refused`; or an act of the box office, as `order.sell`.
+    what: str
+    #: Id of an account, a key or a device; null where nobody is named.
+    by: str | None
+    #: Tickets that it is about; none: the whole.
+    ticket_ids: list[str] = []
+    #: Where it was scanned.
+    gate: str | None = None
+    #: The reason that was given.
+    why: str = ""
+
+
+class TicketHolder(Told, frozen=True, kw_only=True):
+    """Who has a ticket that was given away."""
+
+    ticket_id: str
+    user_id: str
+    #: Null of an account that was erased, and for API keys.
+    holder: Buyer | None
+
+
+class OrderInFull(EventOrder, frozen=True, kw_only=True):
+    """An order with all that the ledger knows of it. Codes of tickets are their holders' alone."""
+
+    #: Of tickets that somebody else than the buyer has.
+    holders: list[TicketHolder]
+    #: The oldest first, as the next.
+    notes: list[OrderNote]
+    history: list[OrderChange]
+    #: False if PostgreSQL is behind and the newest changes may be missing here.
+    up_to_date: bool
+
+
+class WaitingParty(Told, frozen=True, kw_only=True):
+    """Who waits at an event, as its box office sees them."""
+
+    id: str
+    user_id: str
+    #: Null of an account that was erased, and for API keys.
+    buyer: Buyer | None
+    tier_id: str
+    quantity: int
+    status: Literal["waiting", "offered"]
+    #: 1 is the head; null of who has an offer.
+    position: int | None
+    #: Places that those ahead wait for.
+    ahead_places: int | None
+    joined_at: dt.datetime
+    offered_at: dt.datetime | None
+    #: Why it waits still: `sale_over`, nothing is offered; `no_place_free`; `too_few_free`, its
+    #: party needs more; `undecided`, its person has an offer to decide on; `behind_head`, a strict
+    #: list waits for its head; `next`, it is offered places soon. Null of who has an offer.
+    why: (
+        Literal["sale_over", "no_place_free", "too_few_free", "undecided", "behind_head", "next"]
+        | None
+    )
 
 
 class ApiKey(Told, frozen=True, kw_only=True):
@@ -629,14 +811,6 @@ class SeatSection(Told, frozen=True, kw_only=True):
     kinds: str
     #: At each seat's place f(ree), h(eld), s(old) or b(locked); a slash ends a row.
     status: str
-
-
-class SeatChange(Told, frozen=True, kw_only=True):
-    """Seats that went to another status together."""
-
-    version: int
-    status: str
-    seat_ids: list[str]
 
 
 class SeatMap(Told, frozen=True, kw_only=True):

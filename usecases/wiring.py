@@ -29,9 +29,10 @@ from engine.redo import Horizon, Redo, RedoBuffer
 from engine.replicas import ROUND_MS, GroupWaiter
 from engine.watcher import ReadShards
 from store import journal, redo, reigns, revocations
-from store.notices import REIGNS, REVOCATIONS, Notices
+from store.notices import EVENTS, REIGNS, REVOCATIONS, Hear, Notices
 from store.pool import Database, Pool, create_pool
 from store.sessions import Life
+from store.standby import Standby
 from store.watermark import Watermark
 from usecases import metrics, rights
 from usecases.acks import Acks
@@ -66,6 +67,8 @@ class Options:
 
     redis_servers: Mapping[str, str]
     database_url: str
+    #: A standby of it to read from; empty: there is none.
+    database_read_url: str
     jwt_secret: str
     ticket_signing_key: str
     access_token_ttl_s: int
@@ -166,12 +169,14 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
         offer_ttl_ms=options.offer_ttl_ms,
         waitlist_entries_max=options.waitlist_entries_max,
         catch_up_timeout_ms=options.catch_up_timeout_ms,
+        standby=await _standby(options, pools),
     )
     engine.start()
     await keyring.start()
-    hears = {REIGNS: engine.wake, REVOCATIONS: services.revocations.wake}
-    notices = Notices(options.database_url, hears, timeout_ms=options.database_timeout_ms)
+    notices = _notices(options, services)
     notices.start()
+    if services.standby is not None:
+        services.standby.start()
     services.quotas.start()
     sealing = Sealing(pools.organizers)
     sealing.start()
@@ -184,10 +189,21 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
             *(services.bearers, acks),
         ):
             await part.close()
+        if services.standby is not None:
+            await services.standby.close()
         await engine.stop(timeout_s=options.drain_timeout_s)
         passwords.close()
         for one in (getattr(pools, name) for name in Pools.__slots__):
             await one.close()
+
+
+def _notices(options: Options, services: Services) -> Notices:
+    hears: dict[str, Hear] = {
+        REIGNS: lambda _: services.engine.wake(),
+        REVOCATIONS: lambda _: services.revocations.wake(),
+        EVENTS: services.catalog.hear,
+    }
+    return Notices(options.database_url, hears, timeout_ms=options.database_timeout_ms)
 
 
 def _catalog(pools: Pools, engine: Engine, standings: rights.Standings) -> Catalog:
@@ -268,6 +284,33 @@ async def _pools(options: Options) -> Pools:
             options.database_search_pool_max, options.database_search_timeout_ms, plans_anew=True
         ),
         callers=await make(CALLERS_CONNECTIONS_MAX, options.database_sign_in_timeout_ms),
+    )
+
+
+async def _standby(options: Options, pools: Pools) -> Standby | None:
+    """Return what reads from a standby: as many connections there as the primary has for it."""
+    if not options.database_read_url:
+        return None
+    make = partial(create_pool, options.database_read_url, is_standby=True)
+    return Standby(
+        {
+            "own": await make(
+                connections_max=options.database_own_pool_max,
+                timeout_ms=options.database_own_timeout_ms,
+            ),
+            "organizers": await make(
+                connections_max=options.database_organizers_pool_max,
+                timeout_ms=options.database_organizers_timeout_ms,
+            ),
+            "search": await make(
+                connections_max=options.database_search_pool_max,
+                timeout_ms=options.database_search_timeout_ms,
+                plans_anew=True,
+            ),
+        },
+        judged_by=await make(connections_max=1, timeout_ms=1_000),
+        primary=pools.events,
+        count=metrics.count_standby,
     )
 
 

@@ -10,21 +10,24 @@ from api.handlers.events import answer_event, own
 from api.http import read_body
 from api.problems import Problem
 from usecases import changes
-from usecases.asked import EventChange, Reopening
+from usecases.asked import EventChange, Postponement, Reopening
 from usecases.denials import Denied, Why
 
 _CHANGE = msgspec.json.Decoder(EventChange)
+_POSTPONEMENT = msgspec.json.Decoder(Postponement)
 _REOPENING = msgspec.json.Decoder(Reopening)
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
 async def change(request: web.Request) -> web.StreamResponse | Problem:
     """
-    Change an event: texts at any time; capacities and the sale's end also while it is sold.
+    Change an event, also while it is sold: then for orders from now on.
 
     Needs `If-Match` with the event's ETag, so that nobody overwrites what they have not seen. All
     that is asked for changes, or nothing; capacities never below what is sold, held and blocked.
-    That of a tier with seats is the number of its seats.
+    That of a tier with seats is the number of its seats. Who has booked or holds places keeps the
+    price that was shown; a hold that is over is confirmed at that price or not at all. Currency,
+    seats, whether a tier is hidden and what a promo code takes off stay as they were made.
     """
     asked, given = await read_body(request, _CHANGE), request.headers.get("If-Match")
     told = await changes.change(*own(request), given and given.strip().strip('"'), asked)
@@ -32,6 +35,17 @@ async def change(request: web.Request) -> web.StreamResponse | Problem:
         how = "must be" if told.why is Why.VERSION_WANTED else "is not"
         told = Denied(told.why, ("/headers/If-Match", f"{how} the event's ETag"))
     return answer_event(told)
+
+
+async def postpone(request: web.Request) -> web.StreamResponse | Problem:
+    """
+    Put a published event off to a later start; bookings stay, and `postponed_from` tells the first.
+
+    With the start move the end and the doors, and the end of a sale that ended with it. The event
+    goes on being sold. May be repeated.
+    """
+    asked = await read_body(request, _POSTPONEMENT)
+    return answer_event(await changes.postpone(*own(request), asked))
 
 
 async def close(request: web.Request) -> web.StreamResponse | Problem:

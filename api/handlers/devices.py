@@ -9,7 +9,7 @@ from api.addresses import origin_of
 from api.answers import PERSONAL, answer, answer_nothing, answer_page
 from api.http import PRINCIPAL, SERVICES, page_limit, page_start, query_once, read_body
 from api.problems import Problem, invalid
-from api.schemas import DevicePage, EventOrderPage, GateList
+from api.schemas import DevicePage, GateList
 from usecases import devices, doors
 from usecases.asked import Enrolment, NewDevice
 
@@ -84,16 +84,3 @@ async def gate_list(request: web.Request) -> web.StreamResponse | Problem:
         changed_alone=only is not None,
     )
     return answer_page(GateList, page, PERSONAL)
-
-
-async def orders(request: web.Request) -> web.StreamResponse | Problem:
-    """List the bookings of an event of one's own, by id."""
-    _, after_id = page_start(request, doors.BEGIN)
-    page = await doors.orders(
-        request.app[SERVICES],
-        request[PRINCIPAL],
-        request.match_info["event_id"],
-        after_id=after_id,
-        limit=page_limit(request),
-    )
-    return answer_page(EventOrderPage, page, PERSONAL)

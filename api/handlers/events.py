@@ -61,6 +61,7 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
     """
     page = await discovery.published(
         request.app[SERVICES],
+        request.get(PRINCIPAL),
         limit=page_limit(request),
         after=page_start(request, _LONG_AGO),
         text=query_text(request, "q") or None,

@@ -4,7 +4,8 @@
 `--only P1,P4` makes some, `--compare FILE` says better, same or worse than an earlier document
 (and ends with 1 if anything is worse), `--quick` tries everything in small. `--against FOLDER`
 measures P1, P2 and P5 of this checkout and of another one in turns. `growth` instead of measures
-makes the page on how costs grow; `search` (P15) and `import` print what a catalogue takes.
+makes the page on how costs grow; `search` (P15) and `import` print what a catalogue takes, and
+`--only P16` what listeners of a stream take.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import uvloop
 from rich.console import Console
@@ -33,6 +34,7 @@ from loadtests.bench import (
     crowd,
     growth,
     intake,
+    live,
     memory,
     persister,
     rebuild,
@@ -62,6 +64,8 @@ MEASURES: dict[str, Callable[[Stage], Awaitable[Result]]] = {
     "P10": rebuild.measure_p10,
     "P11": memory.measure_p11,
 }
+#: By itself, printed and not kept.
+LISTENERS = "P16"
 
 
 def main() -> None:
@@ -79,6 +83,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     asked = {name.strip().upper() for name in arguments.only.split(",") if name.strip()}
+    if asked == {LISTENERS}:
+        _listen(is_quick=arguments.quick)
     if unknown := asked - TARGETS.keys():
         parser.error(f"there is no {min(unknown)}; there are {', '.join(TARGETS)}")
     names = [name for name in TARGETS if name in asked]
@@ -96,6 +102,13 @@ def main() -> None:
         against.show(lines, arguments.against, _console())
     else:
         sys.exit(_measure(names, sizes, before))
+
+
+def _listen(*, is_quick: bool) -> NoReturn:
+    """Measure the listeners, and end."""
+    configure("warning", "bench")
+    raise_file_limit()
+    sys.exit(0 if _run(live.measure(is_quick=is_quick)) else 1)
 
 
 def _measure(names: list[str], sizes: Sizes, before: dict[str, Any] | None) -> int:

@@ -36,6 +36,11 @@ def family_cpu_s(pid: int) -> float:
     return total + sum(cpu_s(child) for child, fields in stats.items() if fields[PARENT] == pid)
 
 
+def load_average() -> str:
+    """Return how many processes wanted to run in the last minute."""
+    return Path("/proc/loadavg").read_text().split()[0]
+
+
 def _stats() -> dict[int, list[int]]:
     """Return the numbers of /proc/PID/stat from the state on, by process; the state as 0."""
     found: dict[int, list[int]] = {}

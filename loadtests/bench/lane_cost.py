@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -143,9 +144,8 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
     shard.wire.call = call
     shard.wire.open = opened
     catalog = Catalog(*cast("tuple[Any, Any, Any]", (None, None, None)))
-    catalog._known[EVENT] = Known(  # noqa: SLF001
-        0, "org", "EUR", {TIER: 1}, {1: TIER}, {}, time.monotonic()
-    )
+    known = Known(0, "org", "EUR", {TIER: 1}, {1: TIER}, {})
+    catalog._known._found[EVENT] = known, math.inf  # noqa: SLF001
     nothing = cast("Any", None)
     key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
     app = web.Application(middlewares=[middleware])

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from engine.ids import new_id
 from evently.embedded import PostgresServer
+from loadtests.bench.cpu import load_average
 from loadtests.bench.words import EVEN, LATE, ODD, Author
 from loadtests.server import open_folder
 from store import events, search
@@ -203,7 +204,7 @@ async def fill(url: str, author: Author, count: int) -> str:
     mib = ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in sizes.items())
     return (
         f"filled {count} events in {filled_s:.0f} s; {mib}; one event through its trigger: "
-        f"{each_us:.0f} µs of CPU; load average {_load()}"
+        f"{each_us:.0f} µs of CPU; load average {load_average()}"
     )
 
 
@@ -274,11 +275,6 @@ async def _place(pool: Database, wanted: dict[str, Any], page: int) -> tuple[dt.
     return after
 
 
-def _load() -> str:
-    """Return how many processes wanted to run in the last minute."""
-    return Path("/proc/loadavg").read_text().split()[0]
-
-
 def percentile(values: list[float], percent: int) -> float:
     """Return a percentile of some values."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
@@ -304,6 +300,6 @@ def _show(console: Console, took: list[Took], count: int) -> bool:
     word = "met" if is_met else "missed"
     print(
         f"P15 {word}: p95 < {P95_MAX_MS:.0f} ms, p99 < {P99_MAX_MS:.0f} ms by the clock; "
-        f"load average {_load()}"
+        f"load average {load_average()}"
     )
     return is_met

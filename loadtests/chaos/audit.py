@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 import aiohttp
+from evently_client import Request
 
-from loadtests.asker import Asker, Request
+from loadtests.asker import Asker
 from loadtests.chaos.checkers import MAKES
 from loadtests.chaos.history import Call, Line, Recorder, Verb, attempt
 from loadtests.chaos.looker import Looker, Thing

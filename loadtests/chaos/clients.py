@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import aiohttp
+from evently_client import Request
 
 from engine.ids import (
     booking_id,
@@ -25,7 +26,7 @@ from engine.ids import (
     hold_id,
     offer_of_entry,
 )
-from loadtests.asker import Asker, Request
+from loadtests.asker import Asker
 from loadtests.chaos.history import Line, Recorder, Verb, attempt
 from loadtests.chaos.looker import Looker, Thing
 from loadtests.person import Person

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import aiohttp
+from evently_client import Request
 
-from loadtests.asker import Answer, Asker, Request
+from loadtests.asker import Answer, Asker
 from loadtests.chaos.history import Line, Recorder, Verb
 from loadtests.person import Person
 

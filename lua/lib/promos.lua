@@ -1,5 +1,27 @@
 -- Promo codes: what they are for, and how often they are used.
 
+-- Bind promo codes, `CODE:uses_max:percent:amount:tier_no+tier_no`, joined by commas: each with its
+-- rule as it is kept, and its row in a record. Returns nil if the word is not that, or a tier
+-- is none of the first `tier_count`.
+local function bind_promos(text, tier_count)
+  local promos, chars = {}, -1
+  for code, rule in string.gmatch(text, '([A-Z0-9_-]+):([%d:+]+)') do
+    local uses_max, percent, amount, tier_nos =
+      string.match(rule, '^(%d+):(%d+):(%d+):([%d+]*)$')
+    if not uses_max or string.find(uses_max, '^0%d') or tonumber(percent) > 100 then return nil end
+    for tier_no in string.gmatch(tier_nos, '%d+') do
+      local number = tonumber(tier_no)
+      if number < 1 or number > tier_count then return nil end
+    end
+    promos[#promos + 1] = { code = code, rule = rule, terms = string.match(rule, ':(.*)$'),
+      row = '["' .. code .. '",' .. uses_max .. ',' .. percent .. ',' .. amount .. ',['
+        .. string.gsub(tier_nos, '%+', ',') .. ']]' }
+    chars = chars + #code + #rule + 2
+  end
+  if #promos > 100 or (text ~= '' and chars ~= #text) then return nil end
+  return promos
+end
+
 -- Find a promo code of the event and how often it is used; nil if there is none. Read if not yet.
 local function find_promo(event, code)
   event.promo_of = event.promo_of or {}
@@ -38,5 +60,6 @@ local function is_locked(event, tier_no, fingerprint)
   if not string.find(event.hidden, name, 1, true) then return false end
   local code = string.match(fingerprint, '~([A-Z0-9_-]+)$')
   local promo = code and find_promo(event, code)
-  return not promo or not string.find(promo.tier_nos, name, 1, true)
+  -- One that was stopped opens nothing.
+  return not promo or promo.uses_max == 0 or not string.find(promo.tier_nos, name, 1, true)
 end

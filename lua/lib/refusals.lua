@@ -58,6 +58,12 @@ local function refuse_promo(shard, order)
   order.promo = promo
 end
 
+-- Tell whether an order is sold by the box office beyond what one person may have: its fingerprint
+-- says so, which holds and bookings keep. Asked of those alone that would have too much.
+local function is_beyond(order)
+  return string.find(order.fingerprint, '!', 1, true)
+end
+
 -- Say why the rules of the sale forbid an order, whether or not there are places: the first reason
 -- that applies, in the order of the header's Returns. Counted loops, since this runs for every
 -- order of a rush.
@@ -86,13 +92,13 @@ local function refuse_rules(shard, order)
     end
   end
   local taken = tonumber(event.taken[order.user_id] or 0)
-  if taken + order.places > event.person_max then
+  if taken + order.places > event.person_max and not is_beyond(order) then
     return { 'LIMIT_REACHED', 'person', event.person_max, taken }
   end
   for n = 1, count do
     local tier, quantity = tiers[lines[n].tier_no], lines[n].quantity
     local had = tier.person_max > 0 and tier_taken(event, lines[n].tier_no, order.user_id)
-    if had and had + quantity > tier.person_max then
+    if had and had + quantity > tier.person_max and not is_beyond(order) then
       return { 'LIMIT_REACHED', 'tier', tier.person_max, had, n }
     end
   end

@@ -15,6 +15,7 @@ import msgspec
 from engine.cuts import items_left, join_cuts, split_cuts
 from engine.ids import entry_of_offer
 from engine.records import (
+    Amended,
     Blocked,
     Booked,
     Cancelled,
@@ -45,6 +46,7 @@ from engine.records import (
     Stalled,
     Tier,
     TierCapacity,
+    TierName,
     Transferred,
     Unblocked,
 )
@@ -154,11 +156,13 @@ def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
         records.append(Closed(**_at(remains, at_ms), closes_at_ms=closes_at_ms))
     elif closes_at_ms > before.closes_at_ms:
         records.append(Reopened(**_at(remains, at_ms), closes_at_ms=closes_at_ms))
+    if change := _amendment(before, published):
+        records.append(Amended(**_at(remains, at_ms, 2), **change))
     was = {tier.tier_no: tier.capacity for tier in before.tiers}
     sizes = [
         TierCapacity(tier.tier_no, tier.capacity)
         for tier in tiers
-        if was.get(tier.tier_no) != tier.capacity
+        if was.get(tier.tier_no, tier.capacity) != tier.capacity
     ]
     pools = rules.pools if rules.pools != before.rules.pools else ""
     if sizes or pools:
@@ -166,6 +170,41 @@ def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
         records.append(CapacitySet(**_at(remains, at_ms, version), tiers=sizes, pools=pools))
     for number, record in enumerate(records):
         yield Derived(record, changed) if not number else Derived(record, None, made, changed)
+
+
+def _amendment(before: Published, now: Published) -> dict[str, Any]:
+    """
+    Return what amendments have changed, but for capacities and the sale's end.
+
+    How people called a new tier, Redis does not know: it gets an id and a name by its number.
+    """
+    old = {tier.tier_no: tier for tier in before.tiers}
+    rules, were = now.rules, before.rules
+    change: dict[str, Any] = {
+        name: getattr(now, name)
+        for name in ("opens_at_ms", "person_max")
+        if getattr(now, name) != getattr(before, name)
+    }
+    change |= {
+        name: getattr(rules, name)
+        for name in ("ends_at_ms", "offer_ttl_ms", "after_end")
+        if getattr(rules, name) != getattr(were, name)
+    }
+    tiers = [
+        tier
+        for tier in now.tiers
+        if tier.tier_no not in old
+        or tier != msgspec.structs.replace(old[tier.tier_no], capacity=tier.capacity)
+    ]
+    promos = [promo for promo in now.promos if promo not in before.promos]
+    names = [
+        TierName(tier.tier_no, f"tier_{now.event_id[4:-3]}{tier.tier_no:03}", f"#{tier.tier_no}")
+        for tier in tiers
+        if tier.tier_no not in old
+    ]
+    change |= {"tiers": tiers} if tiers else {}
+    change |= {"promos": promos} if promos else {}
+    return change | ({"names": names} if names else {})
 
 
 def _rules(stock: Mapping[str, str]) -> Rules:

@@ -14,8 +14,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from engine.commands import Promo
+<<<<<<< HEAD
 from engine.ids import promo_of
 from engine.pools import Pool, parse
+=======
+from engine.ids import is_beyond, promo_of
+>>>>>>> client14
 from engine.records import Joined
 from engine.seats import BLOCKED, FREE, HELD, ROW_END, SOLD, parse_seat_id
 from engine.values import Booking, Hold, WaitEntry, entry_text, member
@@ -58,6 +62,8 @@ class Image:
     blocked: Counter[int] = field(default_factory=Counter)
     #: Places by person, and by `person/tier` of tiers with a limit per person.
     persons: Counter[str] = field(default_factory=Counter)
+    #: Those of them that the box office has sold beyond what one may have.
+    beyond: Counter[str] = field(default_factory=Counter)
     promo_uses: Counter[str] = field(default_factory=Counter)
     #: Who has each seat, as (letter, owner): one, if all is well.
     owners: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
@@ -272,6 +278,8 @@ class Image:
     def _count(self, user_id: str, lines: Iterable[tuple[int, int]], fingerprint: str) -> None:
         for name, places in self.counts(user_id, lines):
             self.persons[name] += places
+            if is_beyond(fingerprint):
+                self.beyond[name] += places
         self.promo_uses[promo_of(fingerprint)] += 1
 
 

@@ -25,11 +25,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
+import msgspec
 from redis.asyncio import Redis
 
 from engine import keys
 from engine.errors import CorruptRecord
 from engine.records import (
+    Amended,
     CapacitySet,
     Closed,
     Damaged,
@@ -395,8 +397,38 @@ def _fold(rows: _Rows, epoch: int, records: Sequence[tuple[int, Record]]) -> Non
                 row._replace(capacity=capacities.get(row.tier_no, row.capacity))
                 for row in rows.tiers[record.event_id]
             ]
+        if isinstance(record, Amended):
+            _amend_rows(rows, record)
         if isinstance(record, Published | SaleChange):
             _lead_event_row(rows, record)
+
+
+def _amend_rows(rows: _Rows, record: Amended) -> None:
+    """Let the rows of tiers and promo codes say what the ledger writer will make of them."""
+    ids = {name.tier_no: name.tier_id for name in record.names}
+    tiers = {row.tier_no: row for row in rows.tiers[record.event_id]}
+    for tier in record.tiers:
+        known = tiers.get(tier.tier_no)
+        tiers[tier.tier_no] = audit.TierRow(
+            event_id=record.event_id,
+            id=ids.get(tier.tier_no, "") if known is None else known.id,
+            sells_after_end=int(f"t{tier.tier_no}t" in record.after_end)
+            if known is None
+            else known.sells_after_end,
+            **msgspec.structs.asdict(tier),
+        )
+    rows.tiers[record.event_id] = list(tiers.values())
+    promos = {row.code: row for row in rows.promos[record.event_id]}
+    for promo in record.promos:
+        promos[promo.code] = audit.PromoRow(
+            record.event_id,
+            promo.code,
+            promo.uses_max,
+            promo.percent,
+            promo.amount_minor,
+            tuple(promo.tier_nos),
+        )
+    rows.promos[record.event_id] = list(promos.values())
 
 
 def _lead_event_row(rows: _Rows, record: Published | SaleChange) -> None:
@@ -414,6 +446,14 @@ def _lead_event_row(rows: _Rows, record: Published | SaleChange) -> None:
             event = event._replace(status="closed", closes_at_ms=record.closes_at_ms)
         case Reopened():
             event = event._replace(status="published", closes_at_ms=record.closes_at_ms)
+        case Amended():
+            event = event._replace(
+                status="published" if record.closes_at_ms else event.status,
+                opens_at_ms=record.opens_at_ms or event.opens_at_ms,
+                closes_at_ms=record.closes_at_ms or event.closes_at_ms,
+                person_max=record.person_max or event.person_max,
+                offer_ttl_ms=event.offer_ttl_ms if record.offer_ttl_ms < 0 else record.offer_ttl_ms,
+            )
         case EventCancelled():
             event = event._replace(
                 status="cancelled", closes_at_ms=record.closes_at_ms, cancelled_at_ms=record.at_ms

@@ -16,6 +16,7 @@ from typing import NamedTuple, assert_never
 import msgspec
 
 from engine.records import (
+    Amended,
     Blocked,
     Booked,
     Cancelled,
@@ -43,6 +44,7 @@ from engine.records import (
     TicketChange,
     Transferred,
     Unblocked,
+    amended,
     decode,
 )
 from engine.values import CANCELLED, CONFIRMED, Booking, Hold, Ticket, WaitEntry, items_text
@@ -50,7 +52,7 @@ from store.audit import BatchRow
 from store.waitlist import change_of
 
 #: Kinds of records that lead a sale, and holds.
-SALE_KINDS = ("published", "capacity_set", "closed", "reopened", "event_cancelled")
+SALE_KINDS = ("published", "capacity_set", "closed", "reopened", "amended", "event_cancelled")
 HOLD_KINDS = ("held", "offered", "extended", "released", "expired", "confirmed")
 
 #: Records that make a hold, or lead one on.
@@ -120,7 +122,7 @@ class EventState:
         match record:
             case Published():
                 self.sale = Sale(record, epoch, seq)
-            case CapacitySet() | Closed() | Reopened() | EventCancelled():
+            case CapacitySet() | Closed() | Reopened() | Amended() | EventCancelled():
                 self._change_sale(epoch, seq, record)
             case Booked():
                 self._book(epoch, seq, record)
@@ -159,10 +161,16 @@ class EventState:
                 msgspec.structs.replace(tier, capacity=capacities.get(tier.tier_no, tier.capacity))
                 for tier in sale.published.tiers
             ]
+<<<<<<< HEAD
             rules = sale.published.rules
             if record.pools:
                 rules = msgspec.structs.replace(rules, pools=record.pools)
             published = msgspec.structs.replace(sale.published, tiers=tiers, rules=rules)
+=======
+            published = msgspec.structs.replace(sale.published, tiers=tiers)
+        elif isinstance(record, Amended):
+            published = amended(sale.published, record)
+>>>>>>> client14
         else:
             published = msgspec.structs.replace(sale.published, closes_at_ms=record.closes_at_ms)
         is_over = isinstance(record, EventCancelled)
@@ -170,8 +178,7 @@ class EventState:
             published=published,
             changed=(epoch, seq, record.at_ms),
             cancelled_at_ms=record.at_ms if is_over else sale.cancelled_at_ms,
-            is_closed=isinstance(record, Closed)
-            or (sale.is_closed and not isinstance(record, Reopened)),
+            is_closed=isinstance(record, Closed) or (sale.is_closed and not opens_again(record)),
         )
 
     def _book(self, epoch: int, seq: int, record: Booked | Confirmed) -> None:
@@ -225,6 +232,11 @@ class EventState:
             seq,
             record.scans,
         )
+
+
+def opens_again(record: SaleChange) -> bool:
+    """Tell whether a change lets a sale go on that was closed."""
+    return isinstance(record, Reopened) or (isinstance(record, Amended) and record.closes_at_ms > 0)
 
 
 def lead_hold(holds: dict[str, Hold], epoch: int, seq: int, record: OfHold) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from engine.pools import Pool, parse
 from engine.records import (
+    Amended,
     Blocked,
     Booked,
     Cancelled,
@@ -73,8 +74,12 @@ class Transitions:
             case Published():
                 for tier in record.tiers:
                     self._capacities[record.event_id, tier.tier_no] = tier.capacity
+<<<<<<< HEAD
                 self._set_pools(record.event_id, record.rules.pools)
             case CapacitySet():
+=======
+            case CapacitySet() | Amended():
+>>>>>>> client14
                 for change in record.tiers:
                     self._capacities[record.event_id, change.tier_no] = change.capacity
                     self._judge_places(seq, record, change.tier_no, None)

@@ -10,11 +10,11 @@ claim is over at once, lease or not: its session in PostgreSQL had a lock (`stor
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import structlog
 
 from engine.lasting import Lasting
+from engine.tasks import end
 from reconciler.recover.loader import ClaimLost
 from store import reigns
 from store.pool import UNANSWERED, connect
@@ -54,10 +54,7 @@ class Lease:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._renewing is not None:
-            self._renewing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._renewing
+        await end(self._renewing)
 
     def check(self) -> None:
         """

@@ -14,7 +14,6 @@ their marks there, where what both stores have of them agrees.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
 from collections import defaultdict
@@ -30,6 +29,7 @@ from redis.exceptions import ResponseError
 from engine import keys
 from engine.errors import CorruptRecord
 from engine.lasting import Lasting
+from engine.tasks import end
 from reconciler.event.hashes import read_texts
 from reconciler.event.violation import Violation
 from reconciler.recover.loader import ClaimLost, Loader, Shut, recovery_script
@@ -362,10 +362,7 @@ class Tender:
 
     async def rest(self) -> None:
         """End a turn that is under way; what it was rebuilding stays shut."""
-        if self._turn is not None:
-            self._turn.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._turn
+        await end(self._turn)
         self._turn = None
         self._leave()
 

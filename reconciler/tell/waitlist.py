@@ -31,6 +31,7 @@ from engine.records import (
     Released,
     Stalled,
 )
+from engine.waitlist import Reason, reason_to_wait
 from reconciler.servers import Servers
 from reconciler.tell.explain import records
 from store import audit
@@ -159,9 +160,16 @@ class WaitlistStory:
         own = waiting[entry_id]
         ahead = sorted(one.join_no for one in waiting.values() if one.join_no < own.join_no)
         start = f"{entry_id} is number {len(ahead) + 1} and waits: "
-        if free <= 0:
+        reason = reason_to_wait(
+            free=free,
+            quantity=own.quantity,
+            is_undecided=own.user_id in self._undecided.values(),
+            is_head=not ahead,
+            policy=self._policy,
+        )
+        if reason is Reason.NO_PLACE:
             return start + "no place is free."
-        if own.quantity > free:
+        if reason is Reason.TOO_FEW:
             until = self._stalled.get(entry_id)
             patience = (
                 ""
@@ -171,9 +179,9 @@ class WaitlistStory:
                 )
             )
             return start + f"it needs {_places(own.quantity)}, {free} free{patience}."
-        if own.user_id in self._undecided.values():
+        if reason is Reason.UNDECIDED:
             return start + "its owner has an offer or a hold that is not decided."
-        if ahead and self._policy == "strict":
+        if reason is Reason.BEHIND_HEAD:
             head = min(waiting, key=lambda key: waiting[key].join_no)
             return start + (
                 f"the head {head} needs {_places(waiting[head].quantity)}, {free} free, and under "

@@ -79,13 +79,14 @@ ORDER BY event_id, booking_id, line LIMIT $2;
 
 -- audit_sale_changes --
 -- Batches of the journal from a place on that may say something of an event's sale, in order. The
--- condition is that of the index `journal_sales`, word for word.
+-- condition is that of the index `journal_sale_changes`, word for word.
 SELECT epoch, first_seq, last_seq, records FROM journal
 WHERE shard = $1 AND (epoch, first_seq) > ($2::bigint, $3::bigint)
   AND (strpos(records, '"kind":"published"') > 0
        OR strpos(records, '"kind":"capacity_set"') > 0
        OR strpos(records, '"kind":"closed"') > 0
        OR strpos(records, '"kind":"reopened"') > 0
+       OR strpos(records, '"kind":"amended"') > 0
        OR strpos(records, '"kind":"event_cancelled"') > 0)
 ORDER BY epoch, first_seq;
 

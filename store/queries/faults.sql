@@ -3,6 +3,17 @@ INSERT INTO outbox (kind, event_id, user_id, subject_id, shard, epoch, seq)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (shard, epoch, seq, subject_id, user_id) DO NOTHING;
 
+-- outbox_after --
+-- Rows behind one. Ids are given before rows are there, so that one of a lower id may come later:
+-- by ten seconds at most, since no statement of who writes here may take longer.
+SELECT id, kind, event_id, user_id, subject_id, written_at < now() - interval '10 s' AS is_settled
+FROM outbox WHERE id > $1 ORDER BY id LIMIT $2;
+
+-- outbox_settled --
+-- The newest row before which none can come any more.
+SELECT coalesce((SELECT id FROM outbox WHERE written_at < now() - interval '10 s'
+                 ORDER BY id DESC LIMIT 1), 0);
+
 -- insert_quarantine --
 INSERT INTO quarantine (shard, epoch, seq, record, reason)
 SELECT $1, $2, * FROM unnest($3::bigint[], $4::bytea[], $5::text[])

@@ -61,6 +61,36 @@ FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::te
     AS new (id, status, closes_at, cancelled_at, pools)
 WHERE events.id = new.id;
 
+-- amend_event --
+-- What else than its end an amendment changes of a sale; `change_sales` counts up the version.
+UPDATE events
+SET sale_opens_at = coalesce($2, sale_opens_at), person_max = coalesce($3, person_max),
+    offer_ttl_ms = coalesce($4, offer_ttl_ms)
+WHERE id = $1;
+
+-- add_tiers --
+-- Tiers that were added to a sale; `amend_tiers` writes the rest of them.
+INSERT INTO tiers (event_id, tier_no, id, name, price_minor, capacity, order_max, is_hidden,
+                   sells_after_end)
+SELECT $1, tier_no, id, name, 0, capacity, 1, is_hidden, sells_after_end
+FROM unnest($2::smallint[], $3::text[], $4::text[], $5::integer[], $6::boolean[], $7::boolean[])
+    AS new (tier_no, id, name, capacity, is_hidden, sells_after_end)
+ON CONFLICT (event_id, tier_no) DO NOTHING;
+
+-- amend_tiers --
+UPDATE tiers
+SET price_minor = new.price_minor, order_max = new.order_max, order_min = new.order_min,
+    person_max = new.person_max, sale_opens_at = new.opens_at, sale_closes_at = new.closes_at
+FROM unnest($2::smallint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::integer[],
+            $7::timestamptz[], $8::timestamptz[])
+    AS new (tier_no, price_minor, order_max, order_min, person_max, opens_at, closes_at)
+WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no;
+
+-- amend_promo --
+INSERT INTO promos (event_id, code, uses_max, percent, amount_minor, tier_nos)
+VALUES ($1, $2, $3, $4, $5, $6::smallint[])
+ON CONFLICT (event_id, code) DO UPDATE SET uses_max = excluded.uses_max;
+
 -- lock_event --
 -- One change of an event by its organizer at a time; nobody else waits for it.
 SELECT pg_advisory_xact_lock(1163282297, hashtext($1));
@@ -86,6 +116,13 @@ UPDATE events
 SET timezone = $2, starts_at = $3, ends_at = $4, doors_at = $5, sale_opens_at = $6,
     sale_closes_at = $7
 WHERE id = $1 AND organizer_id = $8 AND status = 'draft' AND publishing_at IS NULL;
+
+-- move_event --
+-- Which start was told first is kept while the event starts at another.
+UPDATE events
+SET timezone = $2, starts_at = $3, ends_at = $4, doors_at = $5, version = version + 1,
+    postponed_from = nullif(coalesce(postponed_from, starts_at), $3)
+WHERE id = $1 AND organizer_id = $6 AND (status <> 'draft' OR publishing_at IS NOT NULL);
 
 -- change_draft_tiers --
 UPDATE tiers SET capacity = new.capacity

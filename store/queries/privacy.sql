@@ -105,6 +105,11 @@ ORDER BY place LIMIT $3;
 SELECT id AS place, to_jsonb(waitlist_entries)::text AS row
 FROM waitlist_entries WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3;
 
+-- export_order_notes --
+-- On one's orders, and what one has written on those of others.
+SELECT id AS place, to_jsonb(order_notes)::text AS row
+FROM order_notes WHERE (user_id = $1 OR written_by = $1) AND id > $2 ORDER BY id LIMIT $3;
+
 -- export_outbox --
 -- Also what others have sent to an address which one has proved; without what opens something.
 SELECT lpad(id::text, 19, '0') AS place, (to_jsonb(outbox) #- '{payload,token}')::text AS row
@@ -198,6 +203,10 @@ SET email = id || '@erased.invalid', name = 'Erased', password_hash = '!', langu
     is_claim = false, email_verified_at = NULL, token_version = token_version + 1, erased_at = now()
 WHERE id = $1 AND erased_at IS NULL
 RETURNING id;
+
+-- erase_order_notes --
+-- What was written of one's orders; that money was given back stays.
+UPDATE order_notes SET text = '' WHERE user_id = $1 AND text <> '';
 
 -- erase_sessions --
 DELETE FROM sessions WHERE user_id = $1;
@@ -306,6 +315,19 @@ SELECT count(*) FROM outbox WHERE coalesce(sent_at, written_at) < $1;
 -- What nobody has sent goes as well: an address is not kept for want of somebody who sends.
 DELETE FROM outbox WHERE id IN (
     SELECT id FROM outbox WHERE coalesce(sent_at, written_at) < $1 ORDER BY id LIMIT $2);
+
+-- blank_order_notes --
+-- Of events that were over before a moment ($1).
+UPDATE order_notes SET text = '' WHERE id IN (
+    SELECT note.id FROM order_notes AS note JOIN events ON events.id = note.event_id
+    WHERE note.text <> '' AND (CASE WHEN ends_at > starts_at THEN ends_at
+                               ELSE starts_at + interval '1 day' END) < $1
+    ORDER BY note.id LIMIT $2);
+
+-- count_order_notes --
+SELECT count(*) FROM order_notes AS note JOIN events ON events.id = note.event_id
+WHERE note.text <> '' AND (CASE WHEN ends_at > starts_at THEN ends_at
+                           ELSE starts_at + interval '1 day' END) < $1;
 
 -- count_invitations --
 SELECT count(*) FROM team_invitations WHERE expires_at < $1;

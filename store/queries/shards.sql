@@ -233,6 +233,11 @@ RETURNING bytes;
 -- checkpoints --
 SELECT epoch, last_seq FROM shard_checkpoint WHERE shard = $1 ORDER BY epoch;
 
+-- newest_checkpoints --
+-- How far PostgreSQL is in the newest epoch of each shard that it has records of.
+SELECT DISTINCT ON (shard) shard, epoch, last_seq FROM shard_checkpoint
+ORDER BY shard, epoch DESC;
+
 -- raise_epoch --
 -- Lift a claim past an epoch that Redis has used, so that no journal's name is used twice (F31).
 UPDATE shard_epoch SET epoch = $4, changed_at = now()

@@ -24,6 +24,7 @@ from redis.asyncio import Redis
 
 from api.admission import Work
 from api.app import create_app
+from api.streams import StreamBounds
 from engine.engine import Engine
 from engine.redis_client import connect
 from engine.shard import Shard
@@ -125,6 +126,7 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
     return Options(
         redis_servers={"0": role_url(valkey, "api")},
         database_url=as_role(database_url, "api"),
+        database_read_url="",
         jwt_secret=JWT_SECRET,
         ticket_signing_key=TICKET_SIGNING_KEY,
         access_token_ttl_s=3600,
@@ -190,6 +192,7 @@ def make_app(options: Options, **changes: Any) -> web.Application:
         "cors_origins": (),
         "openid_hosts": (),
         "under_way_max": dict.fromkeys(Work, 1_000),
+        "stream_bounds": StreamBounds(),
     }
     app_options |= {name: changes.pop(name) for name in app_options.keys() & changes}
     return create_app(replace(options, **changes), **app_options)

@@ -21,6 +21,7 @@ from tests.api.test_every_route import (
     change_and_cancel,
     hold_and_book,
     keep_a_catalogue,
+    keep_the_desk,
     look_around,
     make_account,
     make_keys,
@@ -137,6 +138,7 @@ async def test_s42_no_act_without_a_row(world: World) -> None:
     await pass_the_gate(walk, event, boss, buyer, friend)
     await sit_down(walk, boss)
     await make_keys(walk, event)
+    await keep_the_desk(walk, event, boss, friend)
     await change_and_cancel(walk, event, boss)
     await keep_a_catalogue(walk)
     await run_a_team(walk)

@@ -118,7 +118,7 @@ async def test_s21_bad_fields(
 
 
 async def test_times_of_a_draft(world: World, organizer: str) -> None:
-    """A draft's times can be changed, what hangs on its start moves along; later they cannot."""
+    """A draft's times can be changed, and what hangs on its start moves along."""
     draft = await world.draft(organizer, 5, ends_at=from_now(days=31), doors_at=from_now(days=29))
     later = from_now(days=50)
     moved = (
@@ -147,9 +147,8 @@ async def test_times_of_a_draft(world: World, organizer: str) -> None:
     assert moment(opens_at) == moment(opened["sale_opens_at"])
     event = (await world.publish(draft["id"], organizer)).body
     assert 201 == (await world.book(event, None)).status
-    for name, value in (("starts_at", later), ("timezone", "UTC"), ("sale_opens_at", later)):
-        refused = await patch(world, draft["id"], organizer, **{name: value})
-        check_problem(refused, 422, "invalid", f"/{name}")
+    refused = await patch(world, draft["id"], organizer, sale_opens_at=later)
+    check_problem(refused, 422, "invalid", "/sale_opens_at")
 
 
 async def test_duplicate(world: World, organizer: str) -> None:

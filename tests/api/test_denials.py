@@ -143,7 +143,7 @@ async def test_f56_waitlists_of_a_shut_shard(world: World, monkeypatch: pytest.M
 async def test_f56_events_of_one_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """F56: an event whose shard is shut keeps nobody from another of the same ms."""
     catalog = world.client.app[SERVICES].catalog
-    known = Known(0, "org", "EUR", {}, {}, {}, 0.0)
+    known = Known(0, "org", "EUR", {}, {}, {})
 
     async def two(*_: object) -> list[str]:
         return ["evt_1", "evt_2"]

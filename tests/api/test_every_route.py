@@ -20,6 +20,7 @@ from engine.ids import new_id
 from engine.shard import Shard
 from engine.sweeper import Sweeper
 from tests.api.authenticator import Authenticator
+from tests.api.ears import listening
 from tests.api.keepers import keeper
 from tests.api.provider import TwistedProvider
 from tests.api.test_holds import let_pass
@@ -64,11 +65,15 @@ async def test_f23_every_route_with_the_users_of_redis(world: World, serve: Serv
     ).body
     for path in ("/v1/events/{event_id}", "/v1/events/{event_id}/availability"):
         await walk.go("GET", path, event["id"])
+    await walk.go("GET", "/v1/events/{event_id}/stream", event["id"])
+    async with listening(world, event["id"], token=buyer) as ear:
+        await ear.until("following")
     await hold_and_book(walk, event, buyer)
     await wait_in_line(walk, event, buyer, friend)
     await pass_the_gate(walk, event, boss, buyer, friend)
     await sit_down(walk, boss)
     await make_keys(walk, event)
+    await keep_the_desk(walk, event, boss, friend)
     await change_and_cancel(walk, event, boss)
     await keep_a_catalogue(walk)
     await run_a_team(walk)
@@ -222,6 +227,26 @@ async def pass_the_gate(walk: Walk, event: Event, boss: str, buyer: str, friend:
     await walk.go("POST", "/v1/tickets/{ticket_id}/return", ticket["id"], token=friend)
 
 
+async def keep_the_desk(walk: Walk, event: Event, boss: str, friend: str) -> None:
+    """Sell for somebody, look at the order, note, move and cancel it, settle what is due."""
+    path, own_id = "/v1/events/{event_id}/orders", event["id"]
+    receiver = (await walk.go("GET", "/v1/me", token=friend)).body["id"]
+    why = {"reason": "by telephone"}
+    wish = order(event, 2, 1) | {"user_id": receiver} | why
+    sold = (await walk.go("POST", path, own_id, token=boss, key="d1", json=wish)).body["id"]
+    await walk.go("GET", path, own_id, token=boss)
+    one, at = f"{path}/{{booking_id}}", (own_id, sold)
+    await walk.go("GET", one, *at, token=boss)
+    await walk.go("POST", f"{one}/notes", *at, token=boss, key="d2", json={"text": "Ring first."})
+    to = {"user_id": (await walk.go("GET", "/v1/me", token=await make_account(walk))).body["id"]}
+    await walk.go("POST", f"{one}/move", *at, token=boss, json=to | why)
+    await walk.go("POST", f"{one}/move", *at, token=boss, json={"user_id": receiver} | why)
+    await walk.go("POST", f"{one}/cancel", *at, token=boss, json=why)
+    settled = {"state": "done", "version": 2, "note": "In cash."}
+    await walk.go("POST", f"{one}/refund", *at, token=boss, json=settled)
+    await walk.go("GET", "/v1/events/{event_id}/waitlist", own_id, token=boss)
+
+
 async def make_keys(walk: Walk, event: Event) -> None:
     """Make, list and revoke API keys and devices; read what they are made for."""
     _, keeper_token = await keeper(walk.world, event["organizer_id"])
@@ -259,12 +284,14 @@ async def sit_down(walk: Walk, boss: str) -> None:
 
 
 async def change_and_cancel(walk: Walk, event: Event, boss: str) -> None:
-    """Change capacities, close, reopen, call the event off."""
+    """Change capacities, postpone, close, reopen, call the event off."""
     own_id = event["id"]
     etag = (await walk.go("GET", "/v1/events/{event_id}", own_id, token=boss)).headers["ETag"]
     change = {"tiers": [{"id": event["tiers"][1]["id"], "capacity": 20}]}
     path, seen = "/v1/events/{event_id}", {"If-Match": etag}
     await walk.go("PATCH", path, own_id, token=boss, json=change, headers=seen)
+    later = {"starts_at": from_now(days=90)}
+    await walk.go("POST", "/v1/events/{event_id}/postpone", own_id, token=boss, json=later)
     await walk.go("POST", "/v1/events/{event_id}/close", own_id, token=boss)
     later = {"sale_closes_at": from_now(days=2)}
     await walk.go("POST", "/v1/events/{event_id}/reopen", own_id, token=boss, json=later)

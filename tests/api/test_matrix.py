@@ -61,6 +61,7 @@ PLAIN = {
     "tiers",  # The same, of a new promo code.
     *("scopes", "only", "status", "format", "text"),
     *("slug", "summary", "image", "image_alt", "address", "place", "access_notes", "languages"),
+    *("reason", "note"),  # Why the box office does something.
     *("actor", "subject", "act"),  # Of the log of acts, which is an admin's.
     "bookings",  # What becomes of one's own.
     "code of a new promo",
@@ -79,10 +80,13 @@ MEANT = {
     ("POST /v1/auth/openid/{provider}/finish", "code"): "code of a provider",
     ("POST /v1/me/identities/{provider}/finish", "code"): "code of a provider",
     ("POST /v1/organizers/{organizer_id}/events", "code"): "code of a new promo",
+    ("PATCH /v1/events/{event_id}", "code"): "code of a new promo",
 }
 #: Ids of others that may be named, and why.
 MAY_BE_ANOTHERS = {
     ("POST /v1/tickets/{ticket_id}/transfer", "user_id"): "whom one gives one's ticket to",
+    ("POST /v1/events/{event_id}/orders", "user_id"): "whom one sells to",
+    ("POST /v1/events/{event_id}/orders/{booking_id}/move", "user_id"): "who gets the tickets",
     ("POST /v1/events/{event_id}/waitlist", "after_hold"): "the script looks among one's own",
 }
 #: What must be done before a route can succeed.
@@ -208,6 +212,23 @@ BODIES: dict[type, Callable[[Values], Any]] = {
     },
     asked.Join: lambda v: {"tier_id": _value(v, "tier_id"), "quantity": 1},
     asked.CancelBooking: lambda v: {"ticket_ids": [_value(v, "ticket_ids")], "version": 1},
+    asked.OrderFor: lambda v: {
+        "items": [{"tier_id": _value(v, "tier_id"), "quantity": 1}],
+        "user_id": _value(v, "user_id"),
+        "reason": "by telephone",
+    },
+    asked.CancelOrder: lambda v: {
+        "ticket_ids": [_value(v, "ticket_ids")],
+        "version": 1,
+        "reason": "by telephone",
+    },
+    asked.MoveOrder: lambda v: {
+        "ticket_ids": [_value(v, "ticket_ids")],
+        "user_id": _value(v, "user_id"),
+        "reason": "by telephone",
+    },
+    asked.NewOrderNote: lambda _: {"text": "n"},
+    asked.SettledRefund: lambda _: {"state": "done", "version": 1, "note": "n"},
     asked.Scan: lambda v: {"event_id": _value(v, "event_id")},
     asked.PastScans: lambda v: {
         "scans": [
@@ -220,6 +241,7 @@ BODIES: dict[type, Callable[[Values], Any]] = {
     },
     asked.Transfer: lambda v: {"user_id": _value(v, "user_id")},
     asked.EventChange: lambda v: {"tiers": [{"id": _value(v, "tiers.id"), "capacity": 60}]},
+    asked.Postponement: lambda _: {"starts_at": "2900-01-01T00:00:00Z"},
     asked.Reopening: lambda _: {"sale_closes_at": soon()},
     asked.TeamPlace: lambda v: {"role": "gate", "event_ids": [_value(v, "event_ids")]},
     asked.Invite: lambda v: {
@@ -233,6 +255,13 @@ BODIES: dict[type, Callable[[Values], Any]] = {
 }
 #: Bodies whose every id stands for a case of its own, since they exclude each other.
 ALSO: dict[type, dict[str, Callable[[Values], Any]]] = {
+    asked.CancelOrder: {
+        "tier_id": lambda v: {
+            "items": [{"tier_id": _value(v, "tier_id"), "quantity": 1}],
+            "version": 1,
+            "reason": "by telephone",
+        }
+    },
     asked.CancelBooking: {
         "tier_id": lambda v: {
             "items": [{"tier_id": _value(v, "tier_id"), "quantity": 1}],

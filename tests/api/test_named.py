@@ -59,6 +59,8 @@ NEVER = {
     "POST /v1/events/{event_id}/publish": "idempotency_key_reused",
     # A draft that was made just now is there, and Redis is not asked for it.
     "POST /v1/events": "not_found shard_recovering event_recovering outcome_unknown backpressure",
+    # With a token that is not good one is anybody.
+    "GET /v1/events/{event_id}/stream": "unauthorized",
     # Of what nobody can tell whether it is on sale, lists say nothing.
     "GET /v1/events": "shard_recovering event_recovering outcome_unknown backpressure",
     # The events of one's own bookings are there.

@@ -227,7 +227,7 @@ async def test_s43_export_has_every_table(world: World, event: Event, boss: str)
     empty = {table for table, rows in tables.items() if not rows}
     assert {
         *("waitlist_entries", "erasures", "acts", "gifts", "familiar_origins"),
-        *("team_members", "team_invitations", "api_keys", "devices"),
+        *("team_members", "team_invitations", "api_keys", "devices", "order_notes"),
     } == empty
     [session] = tables["sessions"]
     assert "password" == session["method"]
@@ -573,6 +573,16 @@ async def test_s43_texts_go_after_their_period(world: World, swept: Shard) -> No
     for number, event in enumerate((old, new)):
         booked = await world.book(event, one.token, key=f"k{number}", **said(one))
         assert 201 == booked.status
+        await world.database.execute(
+            "INSERT INTO order_notes (id, organizer_id, event_id, booking_id, user_id, written_by,"
+            " text) VALUES ($1, $2, $3, $4, $5, $5, $6)",
+            new_id("note"),
+            event["organizer_id"],
+            event["id"],
+            booked.body["id"],
+            one.id,
+            f"note {one.name}",
+        )
     await world.settle()
     now = dt.datetime.now(dt.UTC)
     await world.database.execute(
@@ -582,8 +592,13 @@ async def test_s43_texts_go_after_their_period(world: World, swept: Shard) -> No
     )
     with settings_of(world) as settings:
         await run(settings, applies=True, now=now + dt.timedelta(days=5))
+        noted = await found_in_tables(world, f"note {one.name}")
+        assert 2 == len(noted["order_notes"])
         assert 2 == len((await found_in_tables(world, one.words[0]))["bookings"])
-        await run(settings, applies=True, now=now + dt.timedelta(days=12))
+        gone = await run(settings, applies=True, now=now + dt.timedelta(days=12))
+    assert 1 <= gone["order notes"]
+    [noted_still] = (await found_in_tables(world, f"note {one.name}"))["order_notes"]
+    assert new["id"] in noted_still
     rows = await world.database.fetch(
         "SELECT event_id, special_requests, metadata FROM bookings WHERE user_id = $1", one.id
     )

@@ -16,13 +16,14 @@ from engine.ids import new_id
 from tests.api.world import Event, World, check_problem
 
 #: Routes on one booking: whoever adds a parameter `booking_id` is tested here.
-BOOKING_ROUTES = [route for route in ROUTES if "{booking_id}" in route.path]
+#: Of one's own; those of box offices are another's, and in the matrix (`test_matrix.py`).
+BOOKING_ROUTES = [route for route in ROUTES if "/bookings/{booking_id}" in route.path]
 #: Bodies of requests, each once.
 BODIES = list(dict.fromkeys(route.body for route in ROUTES if route.body is not None))
 #: Names of fields that say what somebody is, what something costs, or whose it is.
 SAYS_WHO = {"role", "status", "organizer_id", "owner_id", "user_id", "price", "total"}
 #: Where they stand on purpose: acts of owners and admins that are about just that, an organizer's
-#: own prices, and whom one gives a ticket to. A new one has to be added here.
+#: own prices, whom one gives a ticket to, whom the box office serves. A new one is added here.
 MAY_SAY_WHO = {
     ("TeamPlace", "role"),
     ("Invite", "role"),
@@ -32,7 +33,10 @@ MAY_SAY_WHO = {
     ("NewApiKey", "organizer_id"),
     ("EventImport", "organizer_id"),
     ("NewTier", "price"),
+    ("TierChange", "price"),
     ("Transfer", "user_id"),
+    ("OrderFor", "user_id"),
+    ("MoveOrder", "user_id"),
 }
 #: What browsers make: they may add to it, and what they add is not looked at.
 LOOSE = {"NewCredential", "UsedCredential", "Attestation", "Assertion"}
@@ -54,6 +58,7 @@ PUBLIC = {
     ("GET", "/v1/events/{event_id}"),
     ("GET", "/v1/events/{event_id}/availability"),
     ("GET", "/v1/events/{event_id}/seats"),
+    ("GET", "/v1/events/{event_id}/stream"),
     ("GET", "/openapi.json"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),

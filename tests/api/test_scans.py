@@ -133,7 +133,7 @@ async def test_the_gate_stays_open_without_postgresql(
     codes = [ticket["code"] for ticket in read.body["tickets"]]
     staff = world.token(role="staff", organizer_id=hall["organizer_id"])
     await world.enter()
-    monkeypatch.setattr("usecases.catalog.POSTER_AGE_MAX_S", 0.0)
+    monkeypatch.setattr("usecases.catalog.AGE_MAX_S", 0.0)
 
     async def away(*_words: Any, **_named: Any) -> Any:
         raise OSError("away")

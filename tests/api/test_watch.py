@@ -24,6 +24,7 @@ class Caller:
             has_part_of_head=False,
             is_waiting=True,
             lacks_body=False,
+            is_stream=False,
             dismiss=lambda _: self.done.append("told"),
             force_close=lambda: self.done.append("closed"),
             end_body=lambda _: self.done.append("body ended"),
@@ -88,3 +89,12 @@ def test_a_reader_has_a_rate() -> None:
     caller.unsent_bytes = 1
     assert [] == caller.look(READER_GRACE_S + 10)
     assert ["aborted"] == caller.look(READER_GRACE_S + 10.1)
+
+
+def test_stream_is_waited_for_while_it_is_read() -> None:
+    """S15: a stream has no end to wait for; but who does not take what waits is let go."""
+    caller = Caller(requests_count=1, is_waiting=False, is_stream=True)
+    assert [] == caller.look(0, 1_000, 100_000)
+    caller.unsent_bytes = 100
+    assert [] == caller.look(200_000, 200_000 + READER_GRACE_S)
+    assert ["aborted"] == caller.look(200_000 + READER_GRACE_S + 2)

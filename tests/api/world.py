@@ -103,7 +103,9 @@ class World:
         raw = orjson.dumps(json) if json is not None else data
         url = URL(path, encoded=True)
         async with self.client.request(method, url, data=raw, headers=given) as response:
-            text = await response.text()
+            # A stream has no end to wait for: it has begun, and is left.
+            is_stream = response.content_type == "text/event-stream"
+            text = "" if is_stream else await response.text()
             is_json = "json" in response.content_type
             body = orjson.loads(text) if is_json and text else None
             return Answer(response.status, response.headers, body, text)

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from engine import redo
 from engine.commands import (
+    Amend,
     CancelItem,
     Extend,
     Join,
@@ -19,6 +20,7 @@ from engine.commands import (
     Scan,
     SetCapacity,
     ShiftSeats,
+    TierAmendment,
     TierStock,
     Transfer,
 )
@@ -88,6 +90,7 @@ async def _organize(engine: Engine, shard: int, event: str) -> None:
     await engine.unblock(shard, ShiftSeats(event, ("s1-9",)))
     await engine.set_capacity(shard, SetCapacity(event, ((1, 60),), FAR_MS - 1))
     await engine.set_capacity(shard, SetCapacity(event, ((1, 61),)))
+    await engine.amend(shard, Amend(event, {"person_max": 9}, (TierAmendment(1, price_minor=7),)))
     await engine.close(shard, event)
     await engine.reopen(shard, Reopen(event, FAR_MS - 2))
     await engine.cancel_event(shard, event)
@@ -136,6 +139,7 @@ async def test_f60_every_kind_that_is_told_has_a_witness(
         "Blocked",
         "Unblocked",
         "CapacitySet",
+        "Amended",
         "Reopened",
         "Closed",
         "EventCancelled",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
+from engine import keys, scripts
 from engine.door import Reign
 from engine.engine import Engine
 from engine.ids import new_id
 from engine.seats import Section
+from tests.checks import ask
 from tests.lua.hall import SECTION, Hall
 from tests.lua.world import Command, Desk, Till
 
@@ -17,6 +19,16 @@ from tests.lua.world import Command, Desk, Till
 def till(redis: Redis, reign: Reign) -> Till:
     """Return a till on the test's shard, which is open under epoch 1."""
     return Till(redis, reign)
+
+
+@pytest.fixture
+async def old_till(redis: Redis, shard: int) -> Till:
+    """Return a till of a reign that writes records of version 1."""
+    door = ("epoch", 1, "state", "open", "seq", 0, "persisted_seq", 0, "backlog_max", 1_000_000)
+    await ask(redis, "HSET", keys.meta(shard), *door, "layout", keys.LAYOUT_VERSION)
+    for name in scripts.NAMES:
+        await ask(redis, "SCRIPT LOAD", scripts.render(name, f"old-{shard}", 1))
+    return Till(redis, Reign(shard=shard, epoch=1, script_shas=scripts.shas(f"old-{shard}", 1)))
 
 
 @pytest.fixture

@@ -149,6 +149,16 @@ class Stage:
                 self._call("expire", names, till.event, 9, FORGET_MS, status="SWEPT"),
                 self._call("block", names, till.event, "s1-5", "s2-3", status="BLOCKED"),
                 self._call("unblock", names, till.event, "s1-6", status="UNBLOCKED"),
+                self._call(
+                    "amend",
+                    names,
+                    till.event,
+                    "person_max=9",
+                    "1:9:200:-:-:-:-:-:-:-",
+                    "NEW-1:5:50:0:",
+                    "[]",
+                    status="AMENDED",
+                ),
                 self._call("cancel_event", cancelling, till.event, status="CANCELLED"),
                 self._call(
                     "empty_event",

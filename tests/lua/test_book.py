@@ -12,7 +12,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from engine import keys
-from engine.ids import new_id
+from engine.ids import new_id, with_beyond
 from engine.records import Booked, Item
 from tests.checks import (
     FAR_MS,
@@ -254,6 +254,25 @@ async def test_i12_person_limit_counts_all_bookings(till: Till, user: str) -> No
     assert ["LIMIT_REACHED", "person", 6, 4] == replies[1]
     assert ["BOOKED", "BOOKED"] == [replies[0][0], replies[2][0]]
     assert [["LIMIT_REACHED", "person", 6, 6]] == await till.book(Command(user, (1, 1), key="d"))
+    await check_consistent(till.redis, till.shard)
+
+
+async def test_i12_box_office_sells_beyond_the_limit(till: Till, user: str) -> None:
+    """I12: a marked order may exceed the person's limits, event's and tier's, and no other rule."""
+    await till.publish(tiers=((100, 100, 10), (6, 100, 10)))
+    await till.book(Command(user, (1, 6), key="a"))
+    marked = with_beyond("f1")
+    replies = await till.book(
+        Command(user, (1, 1), key="b"),
+        Command(user, (1, 5), key="c", fingerprint=marked),
+        Command(user, (2, 7), key="d", fingerprint=marked),
+        Command(user, (1, 1), key="e"),
+    )
+    assert ["LIMIT_REACHED", "person", 6, 6] == replies[0]
+    assert ["BOOKED", "SOLD_OUT"] == [replies[1][0], replies[2][0]]
+    assert ["LIMIT_REACHED", "person", 6, 11] == replies[3]
+    again = await till.book(Command(user, (1, 5), key="c", fingerprint=marked))
+    assert "REPLAYED" == again[0][0]
     await check_consistent(till.redis, till.shard)
 
 

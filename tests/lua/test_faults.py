@@ -85,7 +85,7 @@ async def test_f22_wrong_type_keys_leave_state_unchanged(
     assert before[planted.encode()] == after[planted.encode()]
 
 
-@pytest.mark.parametrize("verb", ["cancel", "release", "leave", "set_capacity", "expire"])
+@pytest.mark.parametrize("verb", ["cancel", "release", "leave", "set_capacity", "amend", "expire"])
 async def test_f22_f24_wrong_type_where_the_journal_is_full(stage: Stage, verb: str) -> None:
     """F22, F24: what frees places while the journal is full calls the sweeper, or does nothing."""
     call, till = await make(stage, verb), stage.till
@@ -110,6 +110,9 @@ def largest(stage: Stage, verb: str, more: int) -> list[Any]:
             return [till.event, *(f"s1-{n}" for n in range(8, 508 + more))]
         case "empty_event":
             return [till.event, *(stage.id("bk", str(n)) for n in range(100 + more))]
+        case "amend":
+            tiers = ",".join(f"{n}:9:-:-:-:-:-:-:-:-" for n in range(1, 101 + more))
+            return [till.event, "-", tiers, "-", "[]"]
         case "set_capacity":
             return [till.event, 1, ",".join(f"{n}:9" for n in range(1, 101 + more))]
         case "cancel_item":
@@ -128,6 +131,7 @@ LARGEST = {
     "block": "UNKNOWN_SEAT",
     "unblock": "UNKNOWN_SEAT",
     "empty_event": "EMPTIED",
+    "amend": "TIER_HAS_SEATS",
     "set_capacity": "TIER_HAS_SEATS",
     "cancel_item": "NOT_IN_BOOKING",
     "seat": "SEATED",

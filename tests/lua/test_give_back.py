@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from engine import keys, scripts
@@ -205,16 +204,6 @@ async def test_badarg_names(till: Till, booking: Command, what: str) -> None:
     with pytest.raises(ResponseError, match="BADARG"):
         await till.cut(booking, what)
     assert before == await dump(till.redis, till.shard)
-
-
-@pytest.fixture
-async def old_till(redis: Redis, shard: int) -> Till:
-    """Return a till of a reign that writes records of version 1."""
-    door = ("epoch", 1, "state", "open", "seq", 0, "persisted_seq", 0, "backlog_max", 1_000_000)
-    await ask(redis, "HSET", keys.meta(shard), *door, "layout", keys.LAYOUT_VERSION)
-    for name in scripts.NAMES:
-        await ask(redis, "SCRIPT LOAD", scripts.render(name, f"old-{shard}", 1))
-    return Till(redis, Reign(shard=shard, epoch=1, script_shas=scripts.shas(f"old-{shard}", 1)))
 
 
 async def test_version_1_takes_the_last(old_till: Till) -> None:

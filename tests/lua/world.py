@@ -15,6 +15,7 @@ from engine.commands import Order
 from engine.door import Reign
 from engine.ids import hold_id, new_id
 from engine.records import (
+    Amended,
     Booked,
     Cancelled,
     CapacitySet,
@@ -202,6 +203,16 @@ class Till:
         [reply] = await self.on_events(verb, [self.event], [1, *words])
         return reply
 
+    async def amend(self, *, sale: str = "-", tiers: str = "-", promos: str = "-") -> list[Any]:
+        """Change the event; new tiers are called by their numbers."""
+        new = [word[1:].partition(":")[0] for word in tiers.split(",") if word.startswith("+")]
+        names = ",".join(f'[{no},"tier_{no}","Tier {no}"]' for no in new)
+        keys_of = [self.meta, self.journal, keys.due(self.shard)]
+        keys_of += keys.event(self.shard, self.event)
+        words = [self.event, sale, tiers, promos, f"[{names}]"]
+        reply: list[Any] = await self.call("amend", keys_of, self.epoch, *words)
+        return reply
+
     async def alone(self, verb: str, *words: Any) -> list[Any]:
         """Call a script that takes one event and the set of cancelled ones."""
         names = [self.meta, self.journal, keys.due(self.shard)]
@@ -367,7 +378,7 @@ async def check_folded(till: Till) -> None:
         match record:
             case Published():
                 capacity = {tier.tier_no: tier.capacity for tier in record.tiers}
-            case CapacitySet():
+            case CapacitySet() | Amended():
                 capacity |= {tier.tier_no: tier.capacity for tier in record.tiers}
             case Booked():
                 move(sold, record, 1)

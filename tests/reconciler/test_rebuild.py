@@ -21,7 +21,14 @@ from reconciler.recover.decide import CannotOpen
 from reconciler.recover.loader import ClaimLost, Loader
 from store import redo, reigns
 from tests.checks import FAR_MS, ask, make_booking_id, stock
-from tests.reconciler import test_gate, test_promos, test_seats, test_tier_rules, test_waitlist
+from tests.reconciler import (
+    test_amended,
+    test_gate,
+    test_promos,
+    test_seats,
+    test_tier_rules,
+    test_waitlist,
+)
 from tests.reconciler.conftest import DETAIL, BoxOffice
 from tests.reconciler.recovering import content, coordinating, engine_of, recover, wait_open, wipe
 
@@ -64,6 +71,7 @@ async def everything(office: BoxOffice) -> None:
     assert isinstance(await office.engine.hold(office.shard, held), Held)
     gate = await office.add_event()
     await test_gate.one_of_each(office, gate)
+    await test_amended.amend_all(office)
     over = await office.add_event()
     await test_gate.one_of_each(office, over)
     await office.engine.cancel_event(office.shard, over.event_id)

@@ -9,7 +9,8 @@ import pytest
 
 from engine import keys
 from engine.commands import CancelItem, Order, Own, TierStock
-from engine.ids import hold_id, new_id
+from engine.ids import hold_id, is_beyond, new_id, promo_of, with_beyond, with_promo
+from engine.outcomes import Booked
 from engine.records import Rules
 from tests.checks import FAR_MS, ask, make_booking_id
 from tests.reconciler.conftest import BoxOffice, Shown
@@ -53,6 +54,23 @@ async def test_i12_clean_while_sold(office: BoxOffice) -> None:
     await office.drain_all()
     result = await office.check()
     assert ([], []) == (result.errors, result.violations)
+
+
+async def test_i12_beyond_the_limit_is_no_violation(office: BoxOffice) -> None:
+    """I12: what the box office sold beyond a limit is left out, also of a tier; the rest is not."""
+    event, user = await office.add_event(tiers=TIERS), new_id("usr")
+    await office.book(event.event_id, user, "k", (1, 6))
+    own = make_booking_id(event.event_id, user, "desk")
+    mark = with_beyond(with_promo("p", "CODE"))
+    assert ("CODE", True) == (promo_of(mark), is_beyond(mark))
+    plain = with_beyond("p")
+    order = Order(event.event_id, own, user, plain, b"{}", ((1, 5),))
+    assert isinstance(await office.engine.book(office.shard, order), Booked)
+    await office.drain_all()
+    result = await office.check()
+    assert ([], []) == (result.errors, result.violations)
+    kept = "SELECT fingerprint FROM bookings WHERE id = $1"
+    assert plain == await office.database.fetchval(kept, own)
 
 
 @pytest.mark.parametrize(

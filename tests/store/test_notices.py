@@ -34,7 +34,7 @@ async def test_listens_again(
 
     monkeypatch.setattr(notices, "connect", connect_late)
     monkeypatch.setattr(notices, "RETRY_INTERVAL_S", 0.01)
-    listener = Notices(database_url, {REIGNS: heard.set}, timeout_ms=10_000)
+    listener = Notices(database_url, {REIGNS: lambda _: heard.set()}, timeout_ms=10_000)
     listener.start()
     try:
         async with asyncio.timeout(30):

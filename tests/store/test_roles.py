@@ -58,7 +58,7 @@ WORK = {
     },
     "UPDATE events SET name = name": {"api", "organizer", "persister", "coordinator"},
     "UPDATE events SET organizer_id = organizer_id": {"api", "persister", "coordinator"},
-    "UPDATE tiers SET price_minor = 0": {"api", "persister", "coordinator"},
+    "UPDATE tiers SET price_minor = 0": {"api", "organizer", "persister", "coordinator"},
     "DELETE FROM events": {"coordinator"},
     "DELETE FROM event_search": {"sweeper", "coordinator"},
     "UPDATE event_search SET words = ''": {"coordinator"},

@@ -76,6 +76,14 @@ async def organizer(database: asyncpg.Pool) -> tuple[str, str]:
         organizer_id,
         user_id,
     )
+    await database.execute(
+        "INSERT INTO order_notes (id, organizer_id, event_id, booking_id, user_id, written_by,"
+        " text) VALUES ($1, $2, $3, 'bk', $4, $4, 'N')",
+        new_id("note"),
+        organizer_id,
+        event_id,
+        user_id,
+    )
     async with tenants.rows_of(database, organizer_id) as connection:
         await organizers.invite(
             connection,

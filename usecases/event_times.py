@@ -1,4 +1,4 @@
-"""Times of a draft that are changed: what moves with its start, and what must fit together."""
+"""Times of an event that are changed: what moves with its start, and what must fit together."""
 
 from __future__ import annotations
 
@@ -12,29 +12,32 @@ from store.changes import Times
 from usecases.asked import EventChange
 from usecases.denials import invalid
 from usecases.drafts import doors_before, zone_name
-from usecases.moments import in_utc, over_at
+from usecases.moments import in_utc, ms_of, over_at
 
-#: What of a change only a draft takes: what is on sale is sold for its time.
-OF_DRAFTS = ("timezone", "starts_at", "ends_at", "sale_opens_at")
+#: What of a change moves an event, or its sale as a whole.
+_TIMES = ("timezone", "starts_at", "ends_at", "sale_opens_at")
 
 
-def first_of_drafts(asked: EventChange) -> str | None:
-    """Return the first thing asked for that only a draft takes."""
-    return next((name for name in OF_DRAFTS if getattr(asked, name) is not None), None)
+def are_asked(asked: EventChange) -> bool:
+    """Tell whether other times are asked for."""
+    return any(getattr(asked, name) is not None for name in _TIMES)
 
 
 def changed(event: events.Event, tiers: Sequence[events.Tier], asked: EventChange) -> Times:
     """
-    Return a draft's times as they are to be.
+    Return an event's times as they are to be.
 
     With the start move the end, the doors and the end of a sale that ended with it, unless they are
-    given as well.
+    given as well. A sale that has opened does not open again, and one that is over stays so.
 
     Raises:
         Denied: they do not fit together; the first one that does not is named.
     """
+    now, is_draft = dt.datetime.now(dt.UTC), event.status == "draft"
     starts_at = _wanted(asked, "starts_at", event.starts_at)
-    if asked.starts_at is not None and starts_at <= dt.datetime.now(dt.UTC):
+    if asked.sale_opens_at is not None and not is_draft and event.sale_opens_at <= now:
+        raise invalid("/sale_opens_at", "is that of a sale that has opened")
+    if asked.starts_at is not None and starts_at <= now:
         raise invalid("/starts_at", "is not in the future")
     by = starts_at - event.starts_at
     ends_at = _wanted(asked, "ends_at", event.ends_at + by)
@@ -44,11 +47,14 @@ def changed(event: events.Event, tiers: Sequence[events.Tier], asked: EventChang
     if not isinstance(asked.doors_at, msgspec.UnsetType):
         doors_at = asked.doors_at
     opens_at = _wanted(asked, "sale_opens_at", event.sale_opens_at)
-    closes_with_it = event.sale_closes_at == event.starts_at
+    is_over = not is_draft and event.sale_closes_at <= now
+    # The end of a sale is kept in whole ms once it was moved.
+    closes_with_it = ms_of(event.sale_closes_at) == ms_of(event.starts_at) and not is_over
     closes_at = _wanted(
         asked, "sale_closes_at", starts_at if closes_with_it else event.sale_closes_at
     )
-    _require_sale(opens_at, closes_at, over_at(starts_at, ends_at), tiers, asked)
+    if asked.sale_closes_at is not None or not is_over:
+        _require_sale(opens_at, closes_at, over_at(starts_at, ends_at), tiers, asked)
     return Times(
         event.timezone if asked.timezone is None else zone_name(asked.timezone),
         starts_at,
