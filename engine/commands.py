@@ -338,8 +338,7 @@ class SetCapacity(NamedTuple):
     def words(self) -> list[Any]:
         """Return the words of the script that follow the event."""
         end = f";{self.closes_at_ms}" if self.closes_at_ms else ""
-        wants = [f"p{pool_no}:{capacity}" for pool_no, capacity in self.pools]
-        return [",".join(filter(None, [*wants, pairs(self.tiers)])) + end]
+        return [",".join(filter(None, [*_pool_words(self.pools), pairs(self.tiers)])) + end]
 
 
 class TierAmendment(NamedTuple):
@@ -377,6 +376,8 @@ class Amend(NamedTuple):
     tiers: tuple[TierAmendment, ...] = ()
     #: Up to 100, distinct: new ones, and others with how often they may be used; 0: no more.
     promos: tuple[Promo, ...] = ()
+    #: As of `SetCapacity`.
+    pools: tuple[tuple[int, int], ...] = ()
 
     def words(self) -> list[Any]:
         """Return the words of the script that follow the event."""
@@ -386,7 +387,12 @@ class Amend(NamedTuple):
             ",".join(tier.word() for tier in self.tiers) or "-",
             ",".join(promo.word() for promo in self.promos) or "-",
             msgspec.json.encode(names).decode(),
+            ",".join(_pool_words(self.pools)) or "-",
         ]
+
+
+def _pool_words(pools: Iterable[tuple[int, int]]) -> list[str]:
+    return [f"p{pool_no}:{capacity}" for pool_no, capacity in pools]
 
 
 def pairs(numbers: Iterable[tuple[int, int]]) -> str:

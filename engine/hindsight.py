@@ -123,12 +123,9 @@ class EventStock:
             case CapacitySet():
                 for change in record.tiers:
                     self.tiers[change.tier_no].capacity = change.capacity
-<<<<<<< HEAD
                 self.pools = parse(record.pools) or self.pools
-=======
             case Amended():
                 self._amend(record)
->>>>>>> client14
             case Closed() | Reopened() | EventCancelled():
                 self.closes_at_ms = record.closes_at_ms
                 self.is_cancelled |= isinstance(record, EventCancelled)
@@ -149,6 +146,7 @@ class EventStock:
         self.closes_at_ms = record.closes_at_ms or self.closes_at_ms
         if self.published is not None:
             self.published = amended(self.published, record)
+        self.pools = parse(record.pools) or self.pools
         for tier in record.tiers:
             stock = self.tiers.setdefault(tier.tier_no, TierStock(tier, tier.capacity))
             stock.rules, stock.capacity = tier, tier.capacity

@@ -405,6 +405,8 @@ class Amended(_Record, frozen=True, gc=False, tag="amended"):
     promos: list[Promo] = []
     #: Of the new tiers.
     names: list[TierName] = []
+    #: All pools, as they are from then on; empty if none was changed.
+    pools: str = ""
 
 
 class EventCancelled(_Record, frozen=True, gc=False, tag="event_cancelled"):
@@ -462,6 +464,7 @@ def amended(published: Published, record: Amended) -> Published:
         offer_ttl_ms=published.rules.offer_ttl_ms
         if record.offer_ttl_ms < 0
         else record.offer_ttl_ms,
+        pools=record.pools or published.rules.pools,
     )
     tiers = {tier.tier_no: tier for tier in (*published.tiers, *record.tiers)}
     promos = {promo.code: promo for promo in (*published.promos, *record.promos)}

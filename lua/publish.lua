@@ -174,12 +174,6 @@ for n = 1, tier_count do
 end
 local hidden = bind_rules(tiers, 9 + 3 * tier_count, last)
 if not hidden then return redis.error_reply('BADARG rules') end
-<<<<<<< HEAD
-local promo_words, promo_rows = {}, ''
-if codes then promo_words, promo_rows = bind_promos(codes, tiers) end
-if not promo_words then return redis.error_reply('BADARG promos') end
-local pools = own_rules and string.match(own_rules, 'pools=(%w+)')
-=======
 local codes_bound, promo_words, promo_rows = bind_promos(codes or '', tier_count), {}, {}
 if not codes_bound then return redis.error_reply('BADARG promos') end
 for n, promo in ipairs(codes_bound) do
@@ -189,7 +183,7 @@ for n, promo in ipairs(codes_bound) do
   promo_rows[n] = promo.row
 end
 promo_rows = codes and ',"promos":[' .. table.concat(promo_rows, ',') .. ']' or ''
->>>>>>> client14
+local pools = own_rules and string.match(own_rules, 'pools=(%w+)')
 local rule_words, rule_text = {}, ''
 if own_rules then rule_words, rule_text = bind_event_rules(own_rules) end
 if not rule_words then return redis.error_reply('BADARG rules') end

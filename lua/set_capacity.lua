@@ -45,116 +45,30 @@ Emits        journal `capacity_set`: tiers, pools; `reopened`: closes_at_ms; and
 ]]
 
 -- Bind the capacities and the end that a command wants, and read the capacities there are; nil if
--- the word is not `tier_no:capacity,...` in bounds.
-<<<<<<< HEAD
-local function read_capacities(command)
+-- the word is not what it must be.
+local function bind_command(command)
   local wants, closes_at_ms = string.match(command[1], '^([%dp:,]+);?(%d*)$')
   if not wants or #closes_at_ms > 15 then return nil end
   command.closes_at_ms = tonumber(closes_at_ms)
-  local event, seen, chars = command.event, {}, -1
-  local tiers, fields, tier_nos = {}, {}, {}
-  event.capacity = event.capacity or {}
-  for name, text in string.gmatch(wants, '(p?[1-9]%d*):(%d+)') do
-    local capacity, pool_no = tonumber(text), string.match(name, '^p(%d+)')
-    if seen[name] or #tiers >= 200 or capacity > 10000000 then return nil end
-    seen[name] = true
-    tiers[#tiers + 1] = { tier_no = name, pool_no = tonumber(pool_no), capacity = capacity }
-    if not pool_no then
-      tier_nos[name] = true
-      fields[#fields + 1] = name .. '.capacity'
-    end
-    chars = chars + #name + #text + 2
-=======
-local function bind_capacities(command)
-  local wants, closes_at_ms = string.match(command[1], '^([%d:,]+);?(%d*)$')
-  if not wants or #closes_at_ms > 15 then return nil end
-  command.closes_at_ms = tonumber(closes_at_ms)
-  local seen, chars, tiers = {}, -1, {}
-  for tier_no, text in string.gmatch(wants, '([1-9]%d*):(%d+)') do
-    local capacity = tonumber(text)
-    if seen[tier_no] or #tiers >= 100 or capacity > 10000000 then return nil end
-    seen[tier_no] = true
-    tiers[#tiers + 1] = { tier_no = tier_no, capacity = capacity }
-    chars = chars + #tier_no + #text + 2
->>>>>>> client14
-  end
-  if #tiers == 0 or #fields > 100 or chars ~= #wants then return nil end
-  command.tiers = tiers
-<<<<<<< HEAD
-  read_stock(event, tier_nos)
-  if event.pools then
-    for _, pool in ipairs(event.pools) do tier_nos[pool.tier_nos[1]] = true end
-    read_stock(event, tier_nos)
-  end
-  local found = #fields > 0 and redis.call('HMGET', event.stock, unpack(fields)) or {}
-  for n, field in ipairs(fields) do
-    event.capacity[string.match(field, '^%d+')] = tonumber(found[n])
-  end
-  for pool_no, pool in ipairs(event.pools or {}) do
-    event.capacity['p' .. pool_no] = pool.capacity
-  end
-  return tiers
+  command.wants = bind_capacities(wants)
+  if command.wants then read_capacities(command.event, command.wants) end
+  return command.wants
 end
 
--- Tell how many places are taken of what a command wants to be larger or smaller, and how many of
--- these are held.
-local function taken_now(event, want)
-  if want.pool_no then return taken_of(event, event.pools[want.pool_no]) end
-  local tier = event.tiers[want.tier_no]
-  return event.capacity[want.tier_no] - tier.available, tier.held
-end
-
--- Set the capacity of a pool; of its tiers, parties may be too large from now on.
-local function set_pool(event, want)
-  local pool = event.pools[want.pool_no]
-  for _, tier_no in ipairs(pool.tier_nos) do
-    local tier = event.tiers[tier_no]
-    tier.is_smaller = tier.is_smaller or want.capacity < pool.capacity
-=======
-  read_capacities(command.event, tiers)
-  return tiers
-end
-
--- Set the capacities of tiers, and note it.
+-- Set the capacities of tiers and pools, and note it.
 local function set_capacities(shard, event, wants)
-  local rows, fields = {}, {}
-  for n, want in ipairs(wants) do
-    resize(event, want)
-    local text = string.format('%.0f', want.capacity)
-    fields[n] = { want.tier_no .. '.capacity', text }
-    rows[n] = '[' .. want.tier_no .. ',' .. text .. ']'
->>>>>>> client14
-  end
-  pool.capacity = want.capacity
-end
-
--- Write the pools of an event as their rule.
-local function write_pools(event)
-  local words = {}
-  for n, pool in ipairs(event.pools) do
-    words[n] = 'p' .. string.format('%.0f', pool.capacity) .. pool.word
-  end
-  return table.concat(words)
-end
-
--- Set the capacities of tiers and pools; what is added is available, what is taken away was.
-local function set_capacities(shard, event, wants)
-  local rows, fields, pools = {}, {}, nil
+  local rows, fields, has_pools = {}, {}, false
   for _, want in ipairs(wants) do
+    resize(event, want)
     if want.pool_no then
-      set_pool(event, want)
-      pools = write_pools(event)
+      has_pools = true
     else
-      local tier = event.tiers[want.tier_no]
-      tier.available = tier.available + want.capacity - event.capacity[want.tier_no]
-      tier.is_changed = true
-      tier.is_smaller = tier.is_smaller or want.capacity < event.capacity[want.tier_no]
       local text = string.format('%.0f', want.capacity)
-      fields[#fields + 1] = { want.tier_no .. '.capacity', text }
-      rows[#rows + 1] = '[' .. want.tier_no .. ',' .. text .. ']'
+      fields[#fields + 1] = { want.name .. '.capacity', text }
+      rows[#rows + 1] = '[' .. want.name .. ',' .. text .. ']'
     end
-    event.capacity[want.tier_no] = want.capacity
   end
+  local pools = has_pools and write_pools(event)
   if pools then fields[#fields + 1] = { 'pools', pools } end
   return change_sale(shard, event, 'CAPACITY_SET', 'capacity_set',
     '"tiers":[' .. table.concat(rows, ',') .. ']' .. (pools and ',"pools":"' .. pools .. '"' or ''),
@@ -174,7 +88,7 @@ if shut then return shut end
 look(events)
 for _, event in ipairs(events) do read_sale(event) end
 for _, command in ipairs(commands) do
-  if not bind_capacities(command) then return redis.error_reply('BADARG tiers') end
+  if not bind_command(command) then return redis.error_reply('BADARG tiers') end
 end
 
 -- Check. Decisions change the tables above and nothing else.
@@ -187,38 +101,20 @@ local function decide(command)
   local refusal = closes_at_ms and refuse_until(shard, event, closes_at_ms)
   if refusal then return refusal end
   local is_moved = closes_at_ms and closes_at_ms ~= event.closes_at_ms
-  for n, want in ipairs(command.tiers) do
-<<<<<<< HEAD
-    if not event.capacity[want.tier_no] then return { 'UNKNOWN_TIER', n } end
-    -- The capacity of a seated tier is the number of its seats; block some to sell fewer.
-    if not want.pool_no and event.tiers[want.tier_no].sections then
-      return { 'TIER_HAS_SEATS', n }
-    end
-=======
-    local unfit = refuse_tier(event, want, n)
+  for n, want in ipairs(command.wants) do
+    local unfit = refuse_want(event, want, n)
     if unfit then return unfit end
->>>>>>> client14
-    is_changed = is_changed or event.capacity[want.tier_no] ~= want.capacity
+    is_changed = is_changed or event.capacity[want.name] ~= want.capacity
   end
   if not is_changed and not is_moved then return { 'REPLAYED', unpack(event.changed) } end
-  for n, want in ipairs(command.tiers) do
-<<<<<<< HEAD
-    local taken, held = taken_now(event, want)
-    if want.capacity < taken and held > 0 and not event.is_reclaimed then
-      event.is_reclaimed = true
-      reclaim(shard, event, 50)
-      taken = taken_now(event, want)
-    end
-    if want.capacity < taken then return { 'CAPACITY_BELOW_TAKEN', n, taken } end
-    has_pools = has_pools or want.pool_no
-=======
+  for n, want in ipairs(command.wants) do
     local too_small = refuse_smaller(shard, event, want, n)
     if too_small then return too_small end
->>>>>>> client14
+    has_pools = has_pools or want.pool_no
   end
   if has_pools and records_version() < 2 then return { 'NOT_UPGRADED' } end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
-  local reply = is_changed and set_capacities(shard, event, command.tiers)
+  local reply = is_changed and set_capacities(shard, event, command.wants)
   local moved = is_moved and sell_until(shard, event, 'CAPACITY_SET', closes_at_ms)
   -- Of two records the reply is that of the last, and tells both.
   if reply and moved then moved[5] = reply[5] .. '\n' .. moved[5] end

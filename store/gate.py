@@ -171,16 +171,15 @@ async def change_sales(connection: asyncpg.Connection, changes: Changes) -> None
             case CapacitySet():
                 for tier in record.tiers:
                     capacities[record.event_id, tier.tier_no] = tier.capacity
-<<<<<<< HEAD
                 if record.pools:
                     pools[record.event_id] = record.pools
-=======
             case Amended():
                 for amended_tier in record.tiers:
                     capacities[record.event_id, amended_tier.tier_no] = amended_tier.capacity
+                if record.pools:
+                    pools[record.event_id] = record.pools
                 if record.closes_at_ms:
                     status, closes_at_ms = "published", record.closes_at_ms
->>>>>>> client14
             case Closed():
                 status, closes_at_ms = "closed", record.closes_at_ms
             case Reopened():

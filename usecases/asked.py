@@ -611,9 +611,7 @@ class EventChange(Asked, frozen=True, kw_only=True):
     #: As of `NewEvent`; null: the longer the further the sale's end is.
     offer_ttl_s: Annotated[int, Meta(ge=1, le=604_800)] | msgspec.UnsetType | None = msgspec.UNSET
     tiers: Annotated[list[TierChange], Meta(max_length=100)] = []
-<<<<<<< HEAD
     pools: Annotated[list[PoolChange], Meta(max_length=50)] = []
-=======
     #: Tiers without seats, numbered behind those that are there.
     add_tiers: Annotated[list[NewTier], Meta(max_length=100)] = []
     promo_codes: Annotated[list[PromoChange], Meta(max_length=100)] = []
@@ -627,7 +625,6 @@ class Postponement(Asked, frozen=True, kw_only=True):
     #: As long after the start as before if left out; so are the doors.
     ends_at: Moment | None = None
     doors_at: Moment | None = None
->>>>>>> client14
 
 
 class Copy(Asked, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -129,20 +129,13 @@ async def _changed(
         texts, doors = _texts(asked), None if times else _doors(event, asked)
         # A seated tier has the capacity that it was asked to have.
         free = {no: places for no, places in capacities.items() if no not in seated}
-        command = amendments.wanted(now, sold, asked, free, times)
+        command = amendments.wanted(now, sold, asked, free, pools, times)
         if not is_draft:
-<<<<<<< HEAD
-            # A seated tier has the capacity that it was asked to have.
-            free = {no: places for no, places in capacities.items() if no not in seated}
-            outcome = await _change_sale(services, event, free, pools, closes_at)
-        if times is not None:
-=======
             outcome = await _change_sale(services, event, command, free, closes_at)
         elif amendments.needs_script(command):
             record = amendments.as_record(command, rows)
             await written_amendments.write(connection, [record])
         if times is not None and is_draft:
->>>>>>> client14
             await changes.move_draft(connection, event.organizer_id, event.id, times)
         elif times is not None:
             await changes.move(connection, event.organizer_id, event.id, times)
@@ -174,14 +167,6 @@ def _wish(asked: EventChange) -> dict[str, Any]:
     wish: dict[str, Any] = {
         name: getattr(asked, name) for name in sorted(named) if getattr(asked, name) is not None
     }
-<<<<<<< HEAD
-    if closes_at is not None:
-        wish["sale_closes_at"] = closes_at
-    if asked.tiers:
-        wish["capacities"] = {tier.id: tier.capacity for tier in asked.tiers}
-    if asked.pools:
-        wish["pools"] = {pool.name: pool.capacity for pool in asked.pools}
-=======
     if not isinstance(asked.offer_ttl_s, msgspec.UnsetType):
         wish["offer_ttl_s"] = asked.offer_ttl_s
     if capacities := {one.id: one.capacity for one in asked.tiers if one.capacity is not None}:
@@ -192,26 +177,13 @@ def _wish(asked: EventChange) -> dict[str, Any]:
         wish["add_tiers"] = {one.name: one.price.amount for one in asked.add_tiers}
     if asked.promo_codes:
         wish["promo_codes"] = {one.code: one.uses_max for one in asked.promo_codes}
->>>>>>> client14
+    if asked.pools:
+        wish["pools"] = {pool.name: pool.capacity for pool in asked.pools}
     return wish
 
 
 def _before(now: events.Event, sold: events.Draft, wish: Mapping[str, Any]) -> dict[str, Any]:
     """Return what stands now where something is to change."""
-<<<<<<< HEAD
-    before = {
-        name: getattr(now, name) for name in changes.TEXTS if getattr(asked, name) is not None
-    }
-    if asked.sale_closes_at is not None:
-        before["sale_closes_at"] = now.sale_closes_at
-    if asked.tiers:
-        wanted = {tier.id for tier in asked.tiers}
-        before["capacities"] = {tier.id: tier.capacity for tier in tiers if tier.id in wanted}
-    if asked.pools:
-        wanted = {pool.name for pool in asked.pools}
-        pairs = zip(now.pool_names.split("\n"), parse(now.pools), strict=False)
-        before["pools"] = {name: pool.capacity for name, pool in pairs if name in wanted}
-=======
     before = {name: getattr(now, name) for name in wish if name in now._fields}
     if "max_per_user" in wish:
         before["max_per_user"] = now.person_max
@@ -225,7 +197,9 @@ def _before(now: events.Event, sold: events.Draft, wish: Mapping[str, Any]) -> d
     if "promo_codes" in wish:
         codes = wish["promo_codes"]
         before["promo_codes"] = {one.code: one.uses_max for one in sold.promos if one.code in codes}
->>>>>>> client14
+    if "pools" in wish:
+        pairs = zip(now.pool_names.split("\n"), parse(now.pools), strict=False)
+        before["pools"] = {name: pool.capacity for name, pool in pairs if name in wish["pools"]}
     return before
 
 
@@ -247,7 +221,6 @@ async def _change_sale(
     event: events.Event,
     command: Amend,
     capacities: dict[int, int],
-    pools: dict[int, int],
     closes_at: dt.datetime | None,
 ) -> Applied | None:
     """
@@ -258,26 +231,19 @@ async def _change_sale(
     """
     closes_at_ms = 0 if closes_at is None else ms_of(closes_at)
     outcome: Applied | Refused
-<<<<<<< HEAD
-    if capacities or pools:
-        command = SetCapacity(
-            event.id, tuple(capacities.items()), closes_at_ms, tuple(pools.items())
-        )
-        outcome = await services.engine.set_capacity(event.shard, command)
-=======
     if amendments.needs_script(command):
         outcome = await services.engine.amend(event.shard, command)
-    elif capacities:
-        resize = SetCapacity(event.id, tuple(capacities.items()), closes_at_ms)
+    elif capacities or command.pools:
+        sizes = tuple(capacities.items())
+        resize = SetCapacity(event.id, sizes, closes_at_ms, command.pools)
         outcome = await services.engine.set_capacity(event.shard, resize)
->>>>>>> client14
     elif closes_at_ms:
         outcome = await services.engine.reopen(event.shard, Reopen(event.id, closes_at_ms))
     else:
         return None
     if isinstance(outcome, Refused) and outcome.status is Status.NOT_ON_SALE:
         raise Denied(outcome.status, detail=_HALF_PUBLISHED)
-    return granted(_named(outcome), _line_at(outcome, len(pools)))
+    return granted(_named(outcome), _line_at(outcome, len(command.pools)))
 
 
 def _line_at(outcome: Applied | Refused, pools: int) -> str:

@@ -301,7 +301,6 @@ def _promos(body: NewEvent) -> list[events.Promo]:
     return list(promos.values())
 
 
-<<<<<<< HEAD
 def _pools(body: NewEvent) -> list[Pool]:
     """Turn a draft's pools into what is loaded; raise the first problem."""
     names = _tier_nos(body)
@@ -324,9 +323,6 @@ def _pools(body: NewEvent) -> list[Pool]:
     return pools
 
 
-def _capacities(body: NewEvent, sections: Iterable[Section], pools: Iterable[Pool]) -> list[int]:
-    """Return the capacity of each tier: what is given, or its number of seats, or its pool's."""
-=======
 def promo_of(
     at: str, promo: NewPromo, names: Mapping[str | int, int], hidden: Container[int]
 ) -> events.Promo:
@@ -352,9 +348,8 @@ def promo_of(
     )
 
 
-def _capacities(body: NewEvent, sections: Iterable[Section]) -> list[int]:
-    """Return the capacity of each tier: what is given, or its number of seats."""
->>>>>>> client14
+def _capacities(body: NewEvent, sections: Iterable[Section], pools: Iterable[Pool]) -> list[int]:
+    """Return the capacity of each tier: what is given, or its number of seats, or its pool's."""
     seats = seats_of_tiers(map(as_loaded, sections))
     shared = {tier_no: pool.capacity for pool in pools for tier_no in pool.tier_nos}
     found = []

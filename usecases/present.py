@@ -68,13 +68,7 @@ async def as_sold(
         sale_opens_at=_moment(stock, "opens_at_ms", event.sale_opens_at) or event.sale_opens_at,
         person_max=int(stock["person_max"]),
         published_at=event.published_at or moment_of(int(stock["at_ms"])),
-<<<<<<< HEAD
         pools=stock.get("pools", event.pools),
-    ), [
-        tier._replace(capacity=int(stock.get(f"{tier.tier_no}.capacity", tier.capacity)))
-        for tier in tiers
-    ]
-=======
     ), [_tier(tier, stock) for tier in tiers]
 
 
@@ -100,7 +94,6 @@ def _moment(stock: Mapping[str, str], name: str, row: dt.datetime | None) -> dt.
     if at_ms == (ms_of(row) if row else 0):
         return row
     return moment_of(at_ms) if at_ms else None
->>>>>>> client14
 
 
 def _status(event: Event, stock: Mapping[str, str], at_ms: int) -> str:

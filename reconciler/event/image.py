@@ -14,12 +14,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from engine.commands import Promo
-<<<<<<< HEAD
-from engine.ids import promo_of
-from engine.pools import Pool, parse
-=======
 from engine.ids import is_beyond, promo_of
->>>>>>> client14
+from engine.pools import Pool, parse
 from engine.records import Joined
 from engine.seats import BLOCKED, FREE, HELD, ROW_END, SOLD, parse_seat_id
 from engine.values import Booking, Hold, WaitEntry, entry_text, member

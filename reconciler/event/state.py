@@ -161,16 +161,12 @@ class EventState:
                 msgspec.structs.replace(tier, capacity=capacities.get(tier.tier_no, tier.capacity))
                 for tier in sale.published.tiers
             ]
-<<<<<<< HEAD
             rules = sale.published.rules
             if record.pools:
                 rules = msgspec.structs.replace(rules, pools=record.pools)
             published = msgspec.structs.replace(sale.published, tiers=tiers, rules=rules)
-=======
-            published = msgspec.structs.replace(sale.published, tiers=tiers)
         elif isinstance(record, Amended):
             published = amended(sale.published, record)
->>>>>>> client14
         else:
             published = msgspec.structs.replace(sale.published, closes_at_ms=record.closes_at_ms)
         is_over = isinstance(record, EventCancelled)

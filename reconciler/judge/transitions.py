@@ -74,12 +74,8 @@ class Transitions:
             case Published():
                 for tier in record.tiers:
                     self._capacities[record.event_id, tier.tier_no] = tier.capacity
-<<<<<<< HEAD
                 self._set_pools(record.event_id, record.rules.pools)
-            case CapacitySet():
-=======
             case CapacitySet() | Amended():
->>>>>>> client14
                 for change in record.tiers:
                     self._capacities[record.event_id, change.tier_no] = change.capacity
                     self._judge_places(seq, record, change.tier_no, None)

@@ -16,6 +16,7 @@ from engine.hindsight import at_text
 from engine.ids import entry_of_offer
 from engine.pools import Pool, parse
 from engine.records import (
+    Amended,
     Booked,
     Cancelled,
     CapacitySet,
@@ -100,7 +101,7 @@ class WaitlistStory:
             case Published():
                 self._capacities = Counter({one.tier_no: one.capacity for one in record.tiers})
                 self._pools = parse(record.rules.pools)
-            case CapacitySet():
+            case CapacitySet() | Amended():
                 for one in record.tiers:
                     self._capacities[one.tier_no] = one.capacity
                 self._pools = parse(record.pools) or self._pools

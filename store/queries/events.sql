@@ -34,11 +34,8 @@ SELECT id, organizer_id, shard, status::text AS status, name, description, categ
        timezone, currency, starts_at, ends_at, sale_opens_at, sale_closes_at, person_max, version,
        created_at, published_at, waitlist_policy::text AS waitlist_policy, waitlist_patience_ms,
        transfers, offer_ttl_ms, publishing_at, slug, summary, image, image_alt, address, place,
-<<<<<<< HEAD
-       doors_at, access_notes, languages, source_id, source_print, pools, pool_names
-=======
-       doors_at, access_notes, languages, source_id, source_print, postponed_from
->>>>>>> client14
+       doors_at, access_notes, languages, source_id, source_print, pools, pool_names,
+       postponed_from
 FROM events WHERE id = ANY ($1::text[]) AND ($2::text IS NULL OR organizer_id = $2);
 
 -- delete_draft --

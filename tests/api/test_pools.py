@@ -137,6 +137,35 @@ async def test_another_capacity(world: World, organizer: str, is_published: bool
     assert "p9t1t2t" == row
 
 
+async def test_one_change_of_all(world: World, organizer: str) -> None:
+    """A pool changes with a price and a tier that is added in one step, or nothing does."""
+    event = await opened(world, organizer)
+    assert 201 == (await world.book(event, world.token(), (1, 4), (2, 2))).status
+    wish = {
+        "tiers": [{"id": event["tiers"][0]["id"], "price": {"amount": 150, "currency": "EUR"}}],
+        "add_tiers": [{"name": "Terrace", "price": PRICE, "capacity": 20}],
+    }
+    refused = await patch(
+        world, event, organizer, wish | {"pools": [{"name": "Room", "capacity": 5}]}
+    )
+    check_problem(refused, 409, "capacity_below_taken", "/pools/0/capacity")
+    answer = await patch(
+        world, event, organizer, wish | {"pools": [{"name": "Room", "capacity": 12}]}
+    )
+    assert 200 == answer.status, answer.text
+    assert [12, 4, 3, 20] == [tier["capacity"] for tier in answer.body["tiers"]]
+    assert [150, 100] == [tier["price"]["amount"] for tier in answer.body["tiers"]][:2]
+    assert 12 == answer.body["pools"][0]["capacity"]
+    found = await left(world, answer.body)
+    assert [6, 2, 3, 20] == [places for places, _ in found]
+    wish = {"tiers": [{"id": event["tiers"][0]["id"], "capacity": 13, "max_per_order": 9}]}
+    check_problem(await patch(world, event, organizer, wish), 422, "invalid", "/tiers/0/capacity")
+    check_problem(await world.book(answer.body, world.token(), (1, 5), (2, 2)), 409, "sold_out")
+    await world.settle()
+    row = await world.database.fetchval("SELECT pools FROM events WHERE id = $1", event["id"])
+    assert "p12t1t2t" == row
+
+
 async def test_copies_share_as_well(world: World, organizer: str) -> None:
     """A copy of an event has its pools as they are now."""
     event = await opened(world, organizer)

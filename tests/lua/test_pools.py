@@ -12,7 +12,7 @@ from engine import keys, scripts
 from engine.door import Reign
 from engine.ids import hold_id, new_id
 from engine.pools import left_of, parse
-from engine.records import CapacitySet, Expired, Left, Offered, Published, Rules
+from engine.records import Amended, CapacitySet, Expired, Left, Offered, Published, Rules
 from tests.checks import FAR_MS, ask, journal
 from tests.lua.waitlist import Queue, Waiter
 from tests.lua.world import Command, Desk, Till, check_folded, dump, wait_until_gone
@@ -20,6 +20,8 @@ from tests.lua.world import Command, Desk, Till, check_folded, dump, wait_until_
 #: Adults and children of one room of ten, of whom at most four are children; a tier by itself.
 TIERS = ((10, 2500, 10), (4, 900, 10), (3, 100, 10))
 POOLS = "p10t1t2t"
+#: What stays of a tier that is amended, behind its capacity.
+STAYS = ":-:-:-:-:-:-:-:-"
 
 
 async def open_sale(till: Till, pools: str = POOLS, **given: Any) -> None:
@@ -222,6 +224,40 @@ async def test_a_tier_that_is_full_keeps_nobody_off(till: Till) -> None:
     assert [3, 0, 3] == await left(till)
 
 
+async def test_amended(till: Till) -> None:
+    """I1: `amend` makes no pool smaller than what is taken of it, all or nothing, and promotes."""
+    await open_sale(till)
+    await book(till, (1, 5), (2, 2))
+    before = await dump(till.redis, till.shard)
+    price = "1:-:50:-:-:-:-:-:-:-"
+    assert ["CAPACITY_BELOW_TAKEN", 1, 7] == await till.amend(pools="p1:6", tiers=price)
+    assert ["CAPACITY_BELOW_TAKEN", 2, 5] == await till.amend(pools="p1:9", tiers="1:4" + STAYS)
+    assert ["UNKNOWN_TIER", 1] == await till.amend(pools="p2:9", tiers=price)
+    assert ["UNKNOWN_TIER", 2] == await till.amend(pools="p1:9", tiers="7:9" + STAYS)
+    for word in ("1:9", "p1:9,p1:8", "p1", "p0:1", "", "p1:10000001"):
+        with pytest.raises(ResponseError, match="BADARG amendment"):
+            await till.amend(pools=word)
+    assert before == await dump(till.redis, till.shard)
+    queue = Queue(till)
+    party = await waiter_of(queue, 1, 4)
+    reply = await till.amend(pools="p1:12", tiers=price + ",+4:6:100:10:0:0:0:0:0:0")
+    assert "AMENDED" == reply[0]
+    [record] = [
+        entry.record
+        for entry in await journal(till.redis, till.shard)
+        if isinstance(entry.record, Amended)
+    ]
+    assert ("p12t1t2t", 2) == (record.pools, len(record.tiers))
+    assert "p12t1t2t" == await till.field("pools")
+    assert "offered" == (await queue.entry(party)).status
+    assert [1, 1, 3] == await left(till)
+    assert "BOOKED" == (await book(till, (4, 6)))[0]
+    assert "REPLAYED" == (await till.amend(pools="p1:12", tiers=price))[0]
+    # A tier that is larger than its pool has no more than that.
+    assert "AMENDED" == (await till.amend(tiers="1:90" + STAYS))[0]
+    assert [1, 1, 3] == await left(till)
+
+
 async def test_too_large_for_the_pool(till: Till) -> None:
     """A party that the pool can never have free cannot wait, nor wait on when it shrinks."""
     await open_sale(till)
@@ -343,8 +379,15 @@ class History:
 
     async def resize(self) -> None:
         """Make a pool or a tier larger or smaller."""
-        name = self.chance.choice(("p1", "p2", "1", "3"))
-        await self.till.one("set_capacity", f"{name}:{self.chance.randint(2, 9)}")
+        name, places = self.chance.choice(("p1", "p2", "1", "3")), self.chance.randint(2, 9)
+        verb = self.chance.choice(("set_capacity", "amend"))
+        if verb == "set_capacity":
+            reply = await self.till.one("set_capacity", f"{name}:{places}")
+        elif name.startswith("p"):
+            reply = await self.till.amend(pools=f"{name}:{places}")
+        else:
+            reply = await self.till.amend(tiers=f"{name}:{places}" + STAYS)
+        assert reply[0] in {"CAPACITY_SET", "AMENDED", "REPLAYED", "CAPACITY_BELOW_TAKEN"}, reply
 
     async def check(self) -> None:
         """I1: each tier is conserved, no pool oversold; I9: nobody who fits waits on."""

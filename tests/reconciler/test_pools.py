@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from engine import keys
-from engine.commands import Order, SetCapacity, TierStock
+from engine.commands import Amend, Order, SetCapacity, TierAmendment, TierStock
 from engine.engine import ALL_TIERS
 from engine.ids import hold_id, new_id
 from engine.outcomes import Applied, Refused
 from engine.pools import Pool, left_of, parse, write
-from engine.records import Rules
+from engine.records import CapacitySet, Published, Record, Rules, TierName
 from engine.status import Status
-from tests.checks import ask
+from reconciler.event.derive import derive
+from reconciler.event.snapshot import read_quiet
+from reconciler.judge.transitions import Transitions
+from tests.checks import ask, journal
 from tests.reconciler.conftest import BoxOffice, Shown
+from tests.store.records import booked, published
 
 TIERS = (TierStock(10, 2500, 10), TierStock(4, 900, 10), TierStock(3, 100, 10))
 POOLS = Rules(pools="p10t1t2t")
@@ -82,6 +87,30 @@ async def test_i8_the_row(office: BoxOffice) -> None:
     assert {"event_row_differs"} == await office.codes()
 
 
+async def test_i8_amended(office: BoxOffice) -> None:
+    """I8: an amendment of a pool, with a tier and a price, is followed by rows and checks."""
+    event = await sold(office)
+    names = TierName(4, new_id("tier"), "Late")
+    late = TierAmendment(4, 5, 300, 10, 0, 0, 0, 0, False, False, names)
+    wants = (TierAmendment(1, capacity=11, price_minor=2600), late)
+    command = Amend(event.event_id, {}, wants, (), ((1, 11),))
+    assert isinstance(await office.engine.amend(office.shard, command), Applied)
+    assert set() == await office.codes()
+    await office.drain_all()
+    assert set() == await office.codes()
+    row = await office.database.fetchval("SELECT pools FROM events WHERE id = $1", event.event_id)
+    assert "p11t1t2t" == row
+    made = [one.record for one in await journal(office.redis, office.shard)]
+    published = next(record for record in made if isinstance(record, Published))
+    remains = await read_quiet(office.redis, office.shard, event.event_id)
+    sizes = [
+        one.record
+        for one in derive(remains, published, {}, [])
+        if isinstance(one.record, CapacitySet)
+    ]
+    assert ["p11t1t2t"] == [record.pools for record in sizes]
+
+
 async def test_what_is_left(office: BoxOffice) -> None:
     """`availability` tells of each tier no more than its pool has."""
     event = await sold(office)
@@ -104,3 +133,19 @@ def test_rule() -> None:
     for text in ("p10", "p10t1", "10t1t", "p10t1t ", "p10t0t", "p10t1tt2t"):
         with pytest.raises(ValueError, match="not pools"):
             parse(text)
+
+
+def test_i1_at_no_record_of_the_past() -> None:
+    """I1: a record that took more than tiers share is named, though no tier was oversold."""
+    steps = Transitions(0)
+    sale = published("evt_x", 10, 10)
+    records: list[Record] = [
+        msgspec.structs.replace(sale, rules=Rules(pools="p3t1t2t")),
+        booked("evt_x", (1, 2, 100), (2, 1, 100)),
+        booked("evt_x", (2, 1, 100)),
+        CapacitySet(version=2, at_ms=1, event_id="evt_x", tiers=[], pools="p4t1t2t"),
+        booked("evt_x", (1, 1, 100)),
+    ]
+    for seq, record in enumerate(records, start=1):
+        steps.follow(1, seq, record)
+    assert [(3, 3, 4), (5, 4, 5)] == [(one.seq, one.expected, one.found) for one in steps.illegal]
