@@ -48,7 +48,8 @@ Returns (first that applies)
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `amended`: opens_at_ms, closes_at_ms, ends_at_ms, person_max, offer_ttl_ms,
-             after_end, tiers, promos, names, pools; and `expired`; where somebody waits, as `set_capacity`
+             after_end, tiers, promos, names, pools; and `expired`; where somebody waits, as
+             `set_capacity`
 ]]
 
 -- What there is of a tier, in the order of its words, its row in a record, and its fields.
