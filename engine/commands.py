@@ -324,18 +324,21 @@ class Reopen(NamedTuple):
 
 
 class SetCapacity(NamedTuple):
-    """Ask for other capacities of tiers, and perhaps for another end of the sale with them."""
+    """Ask for other capacities of tiers and pools, and perhaps another end of the sale."""
 
     event_id: str
     #: Pairs of tier_no and capacity, tiers distinct: 1..100.
     tiers: tuple[tuple[int, int], ...]
     #: Unix ms, in the future by Redis time; 0 leaves it.
     closes_at_ms: int = 0
+    #: Pairs of pool_no and capacity, pools distinct: up to 100; tiers may be none then. Lines of a
+    #: refusal count these first.
+    pools: tuple[tuple[int, int], ...] = ()
 
     def words(self) -> list[Any]:
         """Return the words of the script that follow the event."""
         end = f";{self.closes_at_ms}" if self.closes_at_ms else ""
-        return [f"{pairs(self.tiers)}{end}"]
+        return [",".join(filter(None, [*_pool_words(self.pools), pairs(self.tiers)])) + end]
 
 
 class TierAmendment(NamedTuple):
@@ -373,6 +376,8 @@ class Amend(NamedTuple):
     tiers: tuple[TierAmendment, ...] = ()
     #: Up to 100, distinct: new ones, and others with how often they may be used; 0: no more.
     promos: tuple[Promo, ...] = ()
+    #: As of `SetCapacity`.
+    pools: tuple[tuple[int, int], ...] = ()
 
     def words(self) -> list[Any]:
         """Return the words of the script that follow the event."""
@@ -382,7 +387,12 @@ class Amend(NamedTuple):
             ",".join(tier.word() for tier in self.tiers) or "-",
             ",".join(promo.word() for promo in self.promos) or "-",
             msgspec.json.encode(names).decode(),
+            ",".join(_pool_words(self.pools)) or "-",
         ]
+
+
+def _pool_words(pools: Iterable[tuple[int, int]]) -> list[str]:
+    return [f"p{pool_no}:{capacity}" for pool_no, capacity in pools]
 
 
 def pairs(numbers: Iterable[tuple[int, int]]) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from engine.pools import Pool, parse
 from engine.records import (
     Amended,
     Blocked,
@@ -103,6 +104,7 @@ class EventStock:
     closes_at_ms: int = 0
     is_cancelled: bool = False
     tiers: dict[int, TierStock] = field(default_factory=dict)
+    pools: list[Pool] = field(default_factory=list)
     holds: dict[str, LiveHold] = field(default_factory=dict)
     #: Places by person, and by (person, tier).
     persons: Counter[str] = field(default_factory=Counter)
@@ -117,9 +119,11 @@ class EventStock:
             case Published():
                 self.published, self.closes_at_ms = record, record.closes_at_ms
                 self.tiers = {tier.tier_no: TierStock(tier, tier.capacity) for tier in record.tiers}
+                self.pools = parse(record.rules.pools)
             case CapacitySet():
                 for change in record.tiers:
                     self.tiers[change.tier_no].capacity = change.capacity
+                self.pools = parse(record.pools) or self.pools
             case Amended():
                 self._amend(record)
             case Closed() | Reopened() | EventCancelled():
@@ -142,6 +146,7 @@ class EventStock:
         self.closes_at_ms = record.closes_at_ms or self.closes_at_ms
         if self.published is not None:
             self.published = amended(self.published, record)
+        self.pools = parse(record.pools) or self.pools
         for tier in record.tiers:
             stock = self.tiers.setdefault(tier.tier_no, TierStock(tier, tier.capacity))
             stock.rules, stock.capacity = tier, tier.capacity
@@ -209,11 +214,12 @@ class EventStock:
             refusal = self._judge_person(tier_no, quantity, user_id)
         if refusal is not None:
             return refusal
-        tier = self.tiers[tier_no]
-        available = tier.available + self.overdue(tier_no, at_ms)
-        if quantity > tier.available + tier.held:
+        tier, left = self.tiers[tier_no], self._left(tier_no)
+        without_holds = self._left(tier_no, lambda number: self.tiers[number].held)
+        available = self._left(tier_no, lambda number: self.overdue(number, at_ms))
+        if quantity > without_holds:
             return Status.SOLD_OUT, (
-                f"{quantity} asked, {tier.available} available and {tier.held} held"
+                f"{quantity} asked, {left} available and {without_holds - left} held"
             )
         if quantity > available:
             return Status.ALL_HELD, f"{quantity} asked, {available} available, the rest held"
@@ -223,6 +229,15 @@ class EventStock:
                 "nobody passes the list"
             )
         return None, f"{quantity} asked, {available} available"
+
+    def _left(self, tier_no: int, returning: Callable[[int], int] = lambda _: 0) -> int:
+        """Return what is left of a tier, and no more than of its pool, if places return."""
+        left = self.tiers[tier_no].available + returning(tier_no)
+        for pool in self.pools:
+            if tier_no in pool.tier_nos:
+                taken = {no: self.tiers[no].held + self.tiers[no].sold for no in pool.tier_nos}
+                left = min(left, pool.left(taken) + sum(map(returning, pool.tier_nos)))
+        return left
 
     def _judge_rules(self, at_ms: int, tier_no: int, quantity: int) -> tuple[Status, str] | None:
         if self.published is None:
@@ -280,7 +295,7 @@ class EventStock:
 
     def _note_shortage(self, moment: Moment, tier_no: int, quantity: int) -> None:
         tier = self.tiers.get(tier_no)
-        if tier is None or tier.available + tier.held >= quantity:
+        if tier is None or self._left(tier_no, lambda no: self.tiers[no].held) >= quantity:
             self.short_since = None
         elif self.short_since is None:
             self.short_since = moment

@@ -103,6 +103,8 @@ class Rules(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     #: How long an offer to one who waits lasts, in ms; 0: the longer the further the sale's end is
     #: (`lua/lib/waitlist.lua`).
     offer_ttl_ms: int = 0
+    #: Places that tiers share (`engine.pools`); empty for none.
+    pools: str = ""
 
     def given(self) -> dict[str, int | str]:
         """Return the rules that the event has."""
@@ -357,9 +359,11 @@ class TierCapacity(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class CapacitySet(_Record, frozen=True, gc=False, tag="capacity_set"):
-    """Tiers' capacities were changed while they are sold."""
+    """Capacities of tiers and pools were changed while they are sold."""
 
     tiers: list[TierCapacity]
+    #: All pools, as they are from then on, since version 2; empty if none was changed.
+    pools: str = ""
 
 
 class Closed(_Record, frozen=True, gc=False, tag="closed"):
@@ -401,6 +405,8 @@ class Amended(_Record, frozen=True, gc=False, tag="amended"):
     promos: list[Promo] = []
     #: Of the new tiers.
     names: list[TierName] = []
+    #: All pools, as they are from then on; empty if none was changed.
+    pools: str = ""
 
 
 class EventCancelled(_Record, frozen=True, gc=False, tag="event_cancelled"):
@@ -458,6 +464,7 @@ def amended(published: Published, record: Amended) -> Published:
         offer_ttl_ms=published.rules.offer_ttl_ms
         if record.offer_ttl_ms < 0
         else record.offer_ttl_ms,
+        pools=record.pools or published.rules.pools,
     )
     tiers = {tier.tier_no: tier for tier in (*published.tiers, *record.tiers)}
     promos = {promo.code: promo for promo in (*published.promos, *record.promos)}

@@ -3,9 +3,9 @@
 amend: change what an organizer may still change of an event that is on sale, all in one step.
 
 Guarantees   Of orders from then on: who has booked or holds places keeps what was promised. I1: all
-             that a capacity gains is available, none goes below what is taken. Nothing is sold
-             beyond the event's new end. What people count on stays: whether a tier is hidden, what
-             a code takes off.
+             that a capacity gains is available, none goes below what is taken, nor does a pool's.
+             Nothing is sold beyond the event's new end. What people count on stays: whether a tier
+             is hidden, what a code takes off.
 Atomicity    All or nothing; every check precedes the first write.
 Idempotency  By state: what is so already gives the place of the last change.
 Cost         O(tiers + promos); 9 reads and 5 writes. Where too much is held, up to 50 overdue holds
@@ -29,6 +29,7 @@ ARGV
   5 promos     string  CODE:uses_max:percent:amount:tier_no+tier_no,... up to 100, new ones and
                        those to be used so often from now on, 0 for no more; `-` for none
   6 names      string  of new tiers, for the record alone: JSON as `engine.records.Amended` has it
+  7 pools      string  p<number from 1>:capacity,... distinct pools, up to 100; `-` for none
 
 Returns (first that applies)
   EVENT_DAMAGED                                a key of it is lost, and it is being rebuilt
@@ -38,7 +39,7 @@ Returns (first that applies)
   EVENT_ENDED           ends_at_ms             it is over, or would be, or the sale would go on
   SALE_CLOSED           closes_at_ms           the end asked for has passed
   SALE_DIFFERS                                 it has opened, or does not go with what is asked for
-  UNKNOWN_TIER          line                   of the tiers
+  UNKNOWN_TIER          line                   of the pools, and then of the tiers
   TIER_HAS_SEATS        line                   their number is its capacity
   REPLAYED              epoch, seq, at_ms      all is so already
   CAPACITY_BELOW_TAKEN  line, minimum          that many places are taken or blocked
@@ -47,7 +48,8 @@ Returns (first that applies)
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
 Emits        journal `amended`: opens_at_ms, closes_at_ms, ends_at_ms, person_max, offer_ttl_ms,
-             after_end, tiers, promos, names; and `expired`; where somebody waits, as `set_capacity`
+             after_end, tiers, promos, names, pools; and `expired`; where somebody waits, as
+             `set_capacity`
 ]]
 
 -- What there is of a tier, in the order of its words, its row in a record, and its fields.
@@ -92,6 +94,26 @@ local function bind_tiers(text)
     wants[#wants + 1] = want
   end
   return wants
+end
+
+-- Bind the pools that are to have another capacity; nil if the word is not what it must be.
+local function bind_pool_wants(text)
+  if text == '-' then return {} end
+  local wants = bind_capacities(text)
+  for _, want in ipairs(wants or {}) do
+    if not want.pool_no then return nil end
+  end
+  return wants
+end
+
+-- Name what has a capacity of all that is asked about: the pools, and then the tiers.
+local function list_sized(pools, tiers)
+  local sized = { unpack(pools) }
+  for _, want in ipairs(tiers) do
+    want.name = want.tier_no
+    sized[#sized + 1] = want
+  end
+  return sized
 end
 
 -- Read what stands of the tiers that are asked about, and of the sale as a whole.
@@ -158,7 +180,7 @@ local function refuse_figures(event, want, n, tier_count)
   if want.is_new and tonumber(want.tier_no) ~= tier_count + 1 then return { 'SALE_DIFFERS' } end
   if not want.is_new then
     if not want.now then return { 'UNKNOWN_TIER', n } end
-    local other = want.capacity ~= want.now.capacity and refuse_tier(event, want, n)
+    local other = want.capacity ~= want.now.capacity and refuse_want(event, want, n)
     if other then return other end
     if (want.person_max == '0') ~= (want.now.person_max == '0') then return { 'SALE_DIFFERS' } end
   end
@@ -200,7 +222,7 @@ local function amend_tiers(event, tiers, fields, gone)
       -- What is offered in this very call costs what it costs from now on.
       tier.price_minor, tier.price_text = tonumber(want.price_minor), want.price_minor
       if want.capacity ~= want.now.capacity then
-        resize(event, { tier_no = want.tier_no, capacity = tonumber(want.capacity) })
+        resize(event, { name = want.tier_no, capacity = tonumber(want.capacity) })
       end
     else
       for _, pair in ipairs({ { 'available', want.capacity }, { 'held', '0' }, { 'sold', '0' },
@@ -218,8 +240,9 @@ local epoch, seen_seq = read_epoch(ARGV[1])
 local events = bind_events()
 local event = events[1]
 local wants, tiers = bind_sale(ARGV[3] or ''), bind_tiers(ARGV[4] or '')
+local pools = bind_pool_wants(ARGV[7] or '')
 local codes, names = ARGV[5], ARGV[6]
-if #events ~= 1 or #ARGV ~= 6 or not wants or not tiers
+if #events ~= 1 or #ARGV ~= 7 or not wants or not tiers or not pools
   or not bind_promos(codes ~= '-' and codes or '', 100)
   or not string.find(names, '^%[.*%]$') then
   return redis.error_reply('BADARG amendment')
@@ -231,16 +254,20 @@ if shut then return shut end
 look(events)
 read_sale(event)
 read_amended(event, tiers)
-read_capacities(event, tiers)
+read_capacities(event, list_sized(pools, tiers))
 drop_same(event, wants, tiers)
 
 -- Check. Decisions change the tables above and nothing else.
 -- Tell how many tiers there are from now on, which of the new ones are hidden and which are sold
--- after the event's end, in the form of the stock; or the reply that refuses a tier.
+-- after the event's end, in the form of the stock; or the reply that refuses a pool or a tier.
 local function count_tiers()
   local count, hidden, after_end = event.tier_count, event.sale.hidden, event.sale.after_end
+  for n, pool in ipairs(pools) do
+    local refusal = refuse_want(event, pool, n)
+    if refusal then return nil, refusal end
+  end
   for n, want in ipairs(tiers) do
-    local refusal = refuse_figures(event, want, n, count)
+    local refusal = refuse_figures(event, want, #pools + n, count)
     if refusal then return nil, refusal end
     if want.is_new and not want.now then
       count = count + 1
@@ -277,6 +304,29 @@ local function lead_times()
   event.wake_at_ms = shard.at_ms
 end
 
+-- Say which capacity is too small, as the reply that refuses it; nil if none is.
+local function refuse_sizes(shard)
+  for n, pool in ipairs(pools) do
+    local refusal = refuse_smaller(shard, event, pool, n)
+    if refusal then return refusal end
+  end
+  for n, want in ipairs(tiers) do
+    local refusal = want.now and want.capacity ~= want.now.capacity and refuse_smaller(shard, event,
+      { name = want.tier_no, capacity = tonumber(want.capacity) }, #pools + n)
+    if refusal then return refusal end
+  end
+end
+
+-- Give the pools the capacities asked for, and write them if any was another.
+local function amend_pools()
+  local differ = false
+  for _, pool in ipairs(pools) do
+    differ = differ or pool.capacity ~= event.capacity[pool.name]
+    resize(event, pool)
+  end
+  return differ and write_pools(event)
+end
+
 -- Note the amendment, and where it stands.
 local gone = {}
 local function amend(tier_count, lists, promo_rows)
@@ -297,6 +347,11 @@ local function amend(tier_count, lists, promo_rows)
   if #rows > 0 then parts[#parts + 1] = '"tiers":[' .. table.concat(rows, ',') .. ']' end
   if #promo_rows > 0 then
     parts[#parts + 1] = '"promos":[' .. table.concat(promo_rows, ',') .. ']'
+  end
+  local shared = amend_pools()
+  if shared then
+    parts[#parts + 1] = '"pools":"' .. shared .. '"'
+    fields[#fields + 1] = { 'pools', shared }
   end
   if tier_count > event.tier_count then parts[#parts + 1] = '"names":' .. names end
   event.sale.after_end = lists.after_end
@@ -319,12 +374,12 @@ local function decide()
   if not promo_rows then return { 'SALE_DIFFERS' } end
   local is_same = next(wants) == nil and #promo_rows == 0
   for _, want in ipairs(tiers) do is_same = is_same and not want.differs end
-  if is_same then return { 'REPLAYED', unpack(event.changed) } end
-  for n, want in ipairs(tiers) do
-    refusal = want.now and want.capacity ~= want.now.capacity and refuse_smaller(shard, event,
-      { tier_no = want.tier_no, capacity = tonumber(want.capacity) }, n)
-    if refusal then return refusal end
+  for _, pool in ipairs(pools) do
+    is_same = is_same and pool.capacity == event.capacity[pool.name]
   end
+  if is_same then return { 'REPLAYED', unpack(event.changed) } end
+  refusal = refuse_sizes(shard)
+  if refusal then return refusal end
   if shard.room < 1 then return { 'BACKPRESSURE' } end
   promo_words = words
   return amend(tier_count, lists, promo_rows)

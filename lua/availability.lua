@@ -20,7 +20,9 @@ ARGV
 Returns one array per event, in order (first that applies)
   EVENT_DAMAGED                   a key of it is lost, and it is being rebuilt
   NOT_ON_SALE
-  STOCK       seq, at_ms, field, value, field, value, ...
+  STOCK       seq, at_ms, field, value, field, value, ...   behind what is kept, of each pool
+                                  p1.left and p1.returning: what its tiers have left together, and
+                                  what of them is held
 
 Errors       FENCED epoch state: the door is shut.
 Emits        nothing
@@ -50,6 +52,25 @@ local function unlocked(fields, promos, code)
   return told
 end
 
+-- Tell what is left of each pool, from the fields of all tiers: also of those that are not told.
+local function add_pools(fields, told)
+  local event, figure = { tiers = {} }, {}
+  for n = 1, #fields, 2 do figure[fields[n]] = fields[n + 1] end
+  if not figure.pools then return told end
+  bind_pools(event, figure.pools)
+  for tier_no in pairs(event.pool_of) do
+    event.tiers[tier_no] =
+      { held = figure[tier_no .. '.held'] or 0, sold = figure[tier_no .. '.sold'] or 0 }
+  end
+  for pool_no, pool in ipairs(event.pools) do
+    local taken, held = taken_of(event, pool)
+    local left = math.max(0, pool.capacity - taken)
+    told[#told + 1], told[#told + 2] = 'p' .. pool_no .. '.left', string.format('%.0f', left)
+    told[#told + 1], told[#told + 2] = 'p' .. pool_no .. '.returning', string.format('%.0f', held)
+  end
+  return told
+end
+
 local replies = {}
 for i = 1, (#KEYS - 1) / 2 do
   local stock, promos, code = KEYS[2 * i], KEYS[2 * i + 1], ARGV[1 + i]
@@ -60,7 +81,7 @@ for i = 1, (#KEYS - 1) / 2 do
     replies[i] = { 'NOT_ON_SALE' }
   else
     replies[i] = { 'STOCK', string.format('%.0f', shard.seq), shard.at_ms,
-      unpack(unlocked(fields, promos, code)) }
+      unpack(add_pools(fields, unlocked(fields, promos, code))) }
   end
 end
 return replies

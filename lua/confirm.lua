@@ -86,9 +86,11 @@ end
 -- Tell whether the places of a hold that is over are still there. Where somebody waits, nobody
 -- comes late and passes the list (I9).
 local function are_gone(event, lines)
-  for _, line in ipairs(lines) do
-    local tier = event.tiers[line.tier_no]
-    if line.quantity > tier.available or tier.waiting > 0 then return true end
+  for n, line in ipairs(lines) do
+    if line.quantity > left_for(event, lines, n)
+      or is_kept(shard, event, event.tiers[line.tier_no]) then
+      return true
+    end
     if line.seats and check_seats(event, line, line.seats) then
       -- What stands in the way may be overdue as well.
       if event.is_reclaimed then return true end

@@ -131,9 +131,9 @@ local function refuse_entry(c)
   if not tier or is_locked(event, c.tier_no, '') then return { 'UNKNOWN_TIER', 1 } end
   refusal = refuse_line(shard, tier, c.quantity)
   if refusal then return refusal end
-  local most = tier.available + tier.held + tier.sold
+  local most, left, without_holds = most_of(tier), left_in(event, tier, 0)
   if c.quantity > most then return { 'PARTY_TOO_LARGE', most } end
-  if c.quantity > tier.available and tier.held > 0 and not event.is_reclaimed then
+  if c.quantity > left and without_holds > left and not event.is_reclaimed then
     event.is_reclaimed = true
     reclaim(shard, event, 50)
   end
@@ -147,8 +147,9 @@ local function refuse_entry(c)
   end
   local live = live_entry(c)
   if live then return { 'ALREADY_WAITING', live } end
-  if tier.waiting == 0 and c.quantity <= tier.available then
-    return { 'PLACES_AVAILABLE', tier.available }
+  left = left_in(event, tier, 0)
+  if c.quantity <= left and not is_kept(shard, event, tier) then
+    return { 'PLACES_AVAILABLE', left }
   end
   if tier.waiting >= c.waiting_max then return { 'WAITLIST_FULL', tier.waiting } end
 end

@@ -2,7 +2,8 @@
 --[[
 publish: load an event's stock, so that it may be sold.
 
-Guarantees   I1: all of a tier's capacity is available at the start. I2: a seated tier's capacity is
+Guarantees   I1: all of a tier's capacity is available at the start, and a pool's for all of its
+             tiers together. I2: a seated tier's capacity is
              the number of its seats, all of which are loaded (`seat`).
 Atomicity    All or nothing.
 Idempotency  A loaded event with the same fingerprint gives the first reply again.
@@ -44,6 +45,7 @@ Returns (first that applies)
   EVENT_DAMAGED                               a key of it is lost, and it is being rebuilt
   REPLAYED                epoch, seq, at_ms
   IDEMPOTENCY_KEY_REUSED                      loaded with other content
+  NOT_UPGRADED                                tiers share places, which version 1 cannot say
   PUBLISHED               epoch, seq, at_ms, record    record: its JSON as journalled
 
 Errors       FENCED epoch state: the door is shut. BADARG: a bug in the caller.
@@ -91,6 +93,22 @@ local function bind_event_rules(text)
   if chars ~= #text then return nil end
   if records_version() < 2 then return {}, '' end
   return words, ',"rules":{' .. table.concat(pairs_text, ',') .. '}'
+end
+
+-- Tell whether the pools that a rule names can be: `p<capacity>t<tier_no>t<tier_no>t...`, tiers of
+-- the event that have no seats, each in one pool at most.
+local function are_pools(rule, tiers)
+  local chars, seen = 0, {}
+  for capacity, tier_nos in string.gmatch(rule, 'p(%d+)(t[t%d]+t)') do
+    for tier_no in string.gmatch(tier_nos, '[^t]+') do
+      local tier = string.find(tier_no, '^[1-9]') and tiers[tonumber(tier_no)]
+      if not tier or tier.sections or seen[tier] then return false end
+      seen[tier] = true
+    end
+    if string.find(tier_nos, 'tt', 1, true) or #capacity > 10 then return false end
+    chars = chars + 1 + #capacity + #tier_nos
+  end
+  return chars == #rule
 end
 
 -- Count the seats of the loaded sections, and give each seated tier the list of its sections.
@@ -165,6 +183,7 @@ for n, promo in ipairs(codes_bound) do
   promo_rows[n] = promo.row
 end
 promo_rows = codes and ',"promos":[' .. table.concat(promo_rows, ',') .. ']' or ''
+local pools = own_rules and string.match(own_rules, 'pools=(%w+)')
 local rule_words, rule_text = {}, ''
 if own_rules then rule_words, rule_text = bind_event_rules(own_rules) end
 if not rule_words then return redis.error_reply('BADARG rules') end
@@ -189,6 +208,9 @@ for _, key in ipairs(hashes) do redis.call('HEXISTS', key, '') end
 for _, key in ipairs(sets) do redis.call('ZCARD', key) end
 local sections = count_seats(seats, tiers, section_count)
 if not sections then return redis.error_reply('BADARG seats') end
+if pools and not are_pools(pools, tiers) then return redis.error_reply('BADARG pools') end
+-- Without its rule each tier of a pool would be sold by itself, and their room oversold.
+if pools and records_version() < 2 then return { 'NOT_UPGRADED' } end
 local rows = {}
 for n, tier in ipairs(tiers) do
   rows[n] = '[' .. n .. ',' .. tier.capacity .. ',' .. tier.price_minor .. ','

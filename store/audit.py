@@ -34,6 +34,7 @@ class EventRow(NamedTuple):
     person_max: int | None = None
     transfers: str | None = None
     offer_ttl_ms: int | None = None
+    pools: str | None = None
     cancelled_at_ms: int | None = None
     published_at_ms: int | None = None
 

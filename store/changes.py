@@ -63,6 +63,7 @@ async def change(
     is_draft: bool,
     draft_closes_at: dt.datetime | None = None,
     draft_capacities: Mapping[int, int] | None = None,
+    draft_pools: str = "",
 ) -> bool:
     """
     Change an event of an organizer, within the transaction of `alone`.
@@ -74,7 +75,8 @@ async def change(
 
         is_draft: Whether it must be a draft that nobody has begun to publish.
 
-        draft_closes_at, draft_capacities: Of such a draft alone; else Redis has the say.
+        draft_closes_at, draft_capacities, draft_pools: Of such a draft alone; else Redis has the
+            say. No pools: they stay.
 
     Returns:
         False if the event is no such draft any more; then nothing is changed.
@@ -99,6 +101,8 @@ async def change(
             list(draft_capacities.values()),
             organizer_id,
         )
+    if draft_pools:
+        await connection.execute(query("change_draft_pools"), event_id, draft_pools, organizer_id)
     return True
 
 

@@ -92,6 +92,9 @@ class Event(NamedTuple):
     #: Of an event that was imported: its id at the source, and a digest of what that said.
     source_id: str | None = None
     source_print: str = ""
+    #: Places that tiers share (`engine.pools`), and how each pool is called, a line each.
+    pools: str = ""
+    pool_names: str = ""
     #: The start that was told first, of an event that starts at another; else None.
     postponed_from: dt.datetime | None = None
 

@@ -164,15 +164,20 @@ async def change_sales(connection: asyncpg.Connection, changes: Changes) -> None
         await amendments.write(connection, amended)
     capacities: dict[tuple[str, int], int] = {}
     sales: dict[str, tuple[str | None, int | None, int | None]] = {}
+    pools: dict[str, str] = {}
     for record in changes.sales:
         status, closes_at_ms, cancelled_at_ms = sales.get(record.event_id, (None, None, None))
         match record:
             case CapacitySet():
                 for tier in record.tiers:
                     capacities[record.event_id, tier.tier_no] = tier.capacity
+                if record.pools:
+                    pools[record.event_id] = record.pools
             case Amended():
                 for amended_tier in record.tiers:
                     capacities[record.event_id, amended_tier.tier_no] = amended_tier.capacity
+                if record.pools:
+                    pools[record.event_id] = record.pools
                 if record.closes_at_ms:
                     status, closes_at_ms = "published", record.closes_at_ms
             case Closed():
@@ -188,7 +193,7 @@ async def change_sales(connection: asyncpg.Connection, changes: Changes) -> None
         await connection.execute(query("set_capacities"), *columns(rows))
     if sales:
         rows_of_events = [
-            (event_id, status, _at(closes), _at(cancelled))
+            (event_id, status, _at(closes), _at(cancelled), pools.get(event_id))
             for event_id, (status, closes, cancelled) in sales.items()
         ]
         await connection.execute(query("change_sales"), *columns(rows_of_events))

@@ -326,6 +326,7 @@ async def restate(
             moment(sale.at_ms),
             None if rules is None else rules.transfers,
             None if rules is None else rules.offer_ttl_ms,
+            None if rules is None else rules.pools,
         )
         await connection.execute(query("restate_tiers"), sale.event_id, *columns(rows))
         await connection.execute(query("drop_promos_of"), sale.event_id)

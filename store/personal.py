@@ -182,7 +182,7 @@ HOLDINGS: Mapping[str, Holding] = {
     "events": Holding(
         plain="id organizer_id name description category venue timezone currency transfers"
         " slug summary image image_alt address place access_notes languages"
-        " source_id source_print",
+        " source_id source_print pools pool_names",
         why=_OF_EVENTS,
     ),
     "event_search": Holding(plain="event_id", why=_OF_EVENTS),

@@ -7,11 +7,13 @@ Part of `store.redo_judge`. Nothing is taken that another has (I1, I3).
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
 
+from engine.pools import Pool, parse
 from engine.records import (
     Amended,
     Blocked,
@@ -58,6 +60,7 @@ class Sales:
     #: What each tier has left for bookings: holds give way to acknowledged ones.
     left: dict[TierKey, int] = field(default_factory=dict)
     _capacities: dict[TierKey, int] = field(default_factory=dict)
+    _pools: dict[str, list[Pool]] = field(default_factory=dict)
     #: Seats that somebody has, or the organizer.
     _taken: set[tuple[str, str]] = field(default_factory=set)
     _blocked: set[tuple[str, str]] = field(default_factory=set)
@@ -67,6 +70,7 @@ class Sales:
         events = sorted({record.event_id for record in records})
         for row in await connection.fetch(query("redo_events"), events):
             self.events[row["id"]] = row["status"]
+            self._pools[row["id"]] = parse(row["pools"])
         for row in await connection.fetch(query("redo_capacities"), events):
             tier = row["event_id"], row["tier_no"]
             self._capacities[tier] = row["capacity"]
@@ -118,6 +122,7 @@ class Sales:
         for tier in record.tiers:
             place = record.event_id, tier.tier_no
             self._capacities[place] = self.left[place] = tier.capacity
+        self._pools[record.event_id] = parse(record.rules.pools)
         return ""
 
     def book(self, record: Booked | Confirmed) -> str:
@@ -132,6 +137,12 @@ class Sales:
                 return f"tier {item.tier_no} has {self.left[tier]} places left"
             if taken := self._owned(record.event_id, item.seat_ids):
                 return f"somebody else has {', '.join(taken)}"
+        taken_now = self._taken_of(record.event_id)
+        taken_now.update({item.tier_no: item.quantity for item in record.items})
+        for pool in self._pools.get(record.event_id, ()):
+            wanted = sum(item.quantity for item in record.items if item.tier_no in pool.tier_nos)
+            if wanted and (over := pool.left(taken_now)) < 0:
+                return f"the tiers share {pool.capacity} places, and {wanted + over} are left"
         self._move(record.event_id, record.items, -1)
         self.bookings[record.booking_id] = BookingSoFar(
             record.user_id, record.fingerprint, True, 1, is_new=True
@@ -190,10 +201,22 @@ class Sales:
             taken = self._capacities[tier] - self.left[tier]
             if capacity < taken:
                 return f"tier {tier[1]} has {taken} places taken"
+        pools = parse(record.pools) or self._pools.get(record.event_id, [])
+        for pool in pools:
+            if (left := pool.left(self._taken_of(record.event_id))) < 0:
+                return f"{pool.capacity - left} of the places that tiers share are taken"
+        self._pools[record.event_id] = pools
         for tier, capacity in wanted.items():
             self.left[tier] += capacity - self._capacities[tier]
             self._capacities[tier] = capacity
         return ""
+
+    def _taken_of(self, event_id: str) -> Counter[int]:
+        """Return what is taken of each tier of an event that shares places."""
+        tiers = [no for pool in self._pools.get(event_id, ()) for no in pool.tier_nos]
+        return Counter(
+            {no: self._capacities[event_id, no] - self.left[event_id, no] for no in tiers}
+        )
 
     def _owned(self, event_id: str, seats: Iterable[str]) -> list[str]:
         """Return those of some seats that are somebody's."""

@@ -30,7 +30,7 @@ FACES = {"api", "web"}
 NO_USE_CASE_IMPORTS = {"aiohttp", "asyncpg", "redis", "engine.keys", "engine.wire", "store.sql"}
 #: Modules of `engine` that `store` may import.
 STORE_MAY_IMPORT = {
-    f"engine.{name}" for name in ("records", "status", "ids", "cuts", "homes", "tasks")
+    f"engine.{name}" for name in ("records", "status", "ids", "cuts", "homes", "pools", "tasks")
 }
 #: What a service's `__main__` may import besides, to turn settings into plain values.
 MAIN_MAY_IMPORT = {"evently.settings", "evently.logs", "evently.command"}

@@ -34,6 +34,7 @@ def wanted(
     draft: events.Draft,
     asked: EventChange,
     capacities: Mapping[int, int],
+    pools: Mapping[int, int],
     times: Times | None,
 ) -> Amend:
     """
@@ -42,7 +43,8 @@ def wanted(
     Args:
         event: As it is sold now; *draft* has its tiers and promo codes.
 
-        capacities: Those wanted, by tier_no.
+        capacities: Those wanted, by tier_no, perhaps of tiers that were not asked about;
+            *pools* by the number of the pool.
 
         times: Those wanted; None if they stay.
 
@@ -68,9 +70,12 @@ def wanted(
     if not isinstance(asked.offer_ttl_s, msgspec.UnsetType):
         sale["offer_ttl_ms"] = (asked.offer_ttl_s or 0) * 1000
     changed = _tiers(draft, asked.tiers, capacities, (opens_at, closes_at))
+    known = {tier.tier_no for tier in changed}
+    changed += [TierAmendment(no, size) for no, size in capacities.items() if no not in known]
     new = _new_tiers(draft, asked.add_tiers, opens_at, closes_at, over)
     promos = _promos(draft, asked, [*draft.tiers, *new])
-    return Amend(event.id, sale, (*changed, *map(_added, new)), promos)
+    tiers = (*changed, *map(_added, new))
+    return Amend(event.id, sale, tiers, promos, tuple(pools.items()))
 
 
 def needs_script(command: Amend) -> bool:

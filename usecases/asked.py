@@ -255,7 +255,7 @@ class NewTier(Asked, frozen=True, kw_only=True):
 
     name: Name
     price: Money
-    #: May be left out where the tier has seats: it is their number.
+    #: May be left out where the tier has seats: it is their number; or in a pool: it is the pool's.
     capacity: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
     max_per_order: Annotated[int, Meta(ge=1, le=ORDER_PLACES_MAX)] = ORDER_PLACES_MAX
     #: An order that has places of this tier has at least so many.
@@ -316,6 +316,16 @@ class NewPromo(Asked, frozen=True, kw_only=True):
     uses_max: Annotated[int, Meta(ge=1, le=10_000_000)]
 
 
+class NewPool(Asked, frozen=True, kw_only=True):
+    """Places that tiers of a new event share, as adults and children do one room."""
+
+    name: Name
+    #: All its tiers have together; each may have less by a capacity of its own.
+    capacity: Annotated[int, Meta(ge=0, le=10_000_000)]
+    #: Names of tiers, or their indexes from 0; tiers without seats, each in one pool at most.
+    tiers: Annotated[list[Name | int], Meta(min_length=2, max_length=100)]
+
+
 class NewEvent(Asked, frozen=True, kw_only=True):
     """A new event; it is a draft until published."""
 
@@ -361,6 +371,8 @@ class NewEvent(Asked, frozen=True, kw_only=True):
     #: sale ends, 24 hours at most, 15 minutes at least.
     offer_ttl_s: Annotated[int, Meta(ge=1, le=604_800)] | None = None
     tiers: Annotated[list[NewTier], Meta(min_length=1, max_length=100)]
+    #: Places that tiers share. Fixed by publishing, but for their capacities.
+    pools: Annotated[list[NewPool], Meta(max_length=50)] = []
     #: Of tiers with reserved seats; in the order in which best available fills them.
     sections: Annotated[list[NewSection], Meta(max_length=SECTIONS_MAX)] = []
     promo_codes: Annotated[list[NewPromo], Meta(max_length=100)] = []
@@ -564,6 +576,13 @@ class PromoChange(Asked, frozen=True, kw_only=True):
     uses_max: Annotated[int, Meta(ge=0, le=10_000_000)]
 
 
+class PoolChange(Asked, frozen=True, kw_only=True):
+    """A pool's new capacity; its tiers that have no lower one of their own have the same then."""
+
+    name: Name
+    capacity: Annotated[int, Meta(ge=0, le=10_000_000)]
+
+
 class EventChange(Asked, frozen=True, kw_only=True):
     """What is to change of an event; what is not named stays."""
 
@@ -592,6 +611,7 @@ class EventChange(Asked, frozen=True, kw_only=True):
     #: As of `NewEvent`; null: the longer the further the sale's end is.
     offer_ttl_s: Annotated[int, Meta(ge=1, le=604_800)] | msgspec.UnsetType | None = msgspec.UNSET
     tiers: Annotated[list[TierChange], Meta(max_length=100)] = []
+    pools: Annotated[list[PoolChange], Meta(max_length=50)] = []
     #: Tiers without seats, numbered behind those that are there.
     add_tiers: Annotated[list[NewTier], Meta(max_length=100)] = []
     promo_codes: Annotated[list[PromoChange], Meta(max_length=100)] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from engine.pools import left_of
 from usecases import told
 from usecases.catalog import Known
 from usecases.denials import as_value, granted
@@ -42,21 +43,20 @@ def tiers_of(known: Known, stock: dict[str, str]) -> list[told.TierAvailability]
 
 
 def _tier(tier_id: str, tier_no: int, stock: dict[str, str]) -> told.TierAvailability:
-    available, held = int(stock[f"{tier_no}.available"]), int(stock[f"{tier_no}.held"])
-    waiting = int(stock.get(f"{tier_no}.waiting", 0))
+    left = left_of(stock, tier_no)
     status: Literal["available", "kept_for_waitlist", "all_held", "sold_out", "event_cancelled"]
     if "cancelled_at_ms" in stock:
         status = "event_cancelled"
-    elif available:
-        status = "kept_for_waitlist" if waiting else "available"
+    elif left.places:
+        status = "kept_for_waitlist" if left.is_waited_for else "available"
     else:
-        status = "all_held" if held else "sold_out"
+        status = "all_held" if left.held else "sold_out"
     return told.TierAvailability(
         tier_id=tier_id,
         capacity=int(stock[f"{tier_no}.capacity"]),
-        available=available,
-        held=held,
+        available=left.places,
+        held=int(stock[f"{tier_no}.held"]),
         sold=int(stock[f"{tier_no}.sold"]),
-        waiting=waiting,
+        waiting=int(stock.get(f"{tier_no}.waiting", 0)),
         status=status,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,13 +13,14 @@ from engine.commands import Amend, Reopen, SetCapacity
 from engine.emptier import Emptier
 from engine.engine import ALL_TIERS
 from engine.outcomes import Applied, Refused
+from engine.pools import parse, write
 from engine.status import Status
 from store import amendments as written_amendments
 from store import changes, events, seats, tenants
 from usecases import acts, amendments, event_times, told
 from usecases.asked import EventChange, Postponement
 from usecases.denials import Denied, Why, as_value, granted, invalid, not_found
-from usecases.drafts import doors_before, tags
+from usecases.drafts import ABOVE_POOL, doors_before, tags
 from usecases.events import again, as_loaded, not_its_seats, own, seats_of_tiers, view, view_of
 from usecases.moments import in_utc, moment_of, ms_of, over_at
 from usecases.present import as_sold, is_untouched
@@ -117,6 +118,7 @@ async def _changed(
         act.before = _before(now, sold, _wish(asked))
         seated = seats_of_tiers(map(as_loaded, await seats.of_event(connection, event.id)))
         capacities = _capacities(rows, seated, asked)
+        pools = _pools(now, tiers, asked, capacities)
         opens_at = asked.sale_opens_at or event.sale_opens_at
         if closes_at is not None and ms_of(closes_at) <= ms_of(in_utc("sale_opens_at", opens_at)):
             raise invalid("/sale_closes_at", "is not after sale_opens_at")
@@ -127,7 +129,7 @@ async def _changed(
         texts, doors = _texts(asked), None if times else _doors(event, asked)
         # A seated tier has the capacity that it was asked to have.
         free = {no: places for no, places in capacities.items() if no not in seated}
-        command = amendments.wanted(now, sold, asked, free, times)
+        command = amendments.wanted(now, sold, asked, free, pools, times)
         if not is_draft:
             outcome = await _change_sale(services, event, command, free, closes_at)
         elif amendments.needs_script(command):
@@ -147,6 +149,7 @@ async def _changed(
                 is_draft=is_draft,
                 draft_closes_at=closes_at if is_draft else None,
                 draft_capacities=capacities if is_draft else None,
+                draft_pools=_draft_pools(event, pools) if is_draft else "",
             )
             if not is_changed:  # Its publishing has begun meanwhile.
                 raise Denied(Why.VERSION_PASSED)
@@ -174,6 +177,8 @@ def _wish(asked: EventChange) -> dict[str, Any]:
         wish["add_tiers"] = {one.name: one.price.amount for one in asked.add_tiers}
     if asked.promo_codes:
         wish["promo_codes"] = {one.code: one.uses_max for one in asked.promo_codes}
+    if asked.pools:
+        wish["pools"] = {pool.name: pool.capacity for pool in asked.pools}
     return wish
 
 
@@ -192,6 +197,9 @@ def _before(now: events.Event, sold: events.Draft, wish: Mapping[str, Any]) -> d
     if "promo_codes" in wish:
         codes = wish["promo_codes"]
         before["promo_codes"] = {one.code: one.uses_max for one in sold.promos if one.code in codes}
+    if "pools" in wish:
+        pairs = zip(now.pool_names.split("\n"), parse(now.pools), strict=False)
+        before["pools"] = {name: pool.capacity for name, pool in pairs if name in wish["pools"]}
     return before
 
 
@@ -225,8 +233,9 @@ async def _change_sale(
     outcome: Applied | Refused
     if amendments.needs_script(command):
         outcome = await services.engine.amend(event.shard, command)
-    elif capacities:
-        resize = SetCapacity(event.id, tuple(capacities.items()), closes_at_ms)
+    elif capacities or command.pools:
+        sizes = tuple(capacities.items())
+        resize = SetCapacity(event.id, sizes, closes_at_ms, command.pools)
         outcome = await services.engine.set_capacity(event.shard, resize)
     elif closes_at_ms:
         outcome = await services.engine.reopen(event.shard, Reopen(event.id, closes_at_ms))
@@ -234,7 +243,13 @@ async def _change_sale(
         return None
     if isinstance(outcome, Refused) and outcome.status is Status.NOT_ON_SALE:
         raise Denied(outcome.status, detail=_HALF_PUBLISHED)
-    return granted(_named(outcome), "/tiers/{}/capacity")
+    return granted(_named(outcome), _line_at(outcome, len(command.pools)))
+
+
+def _line_at(outcome: Applied | Refused, pools: int) -> str:
+    """Return where a refused line stands in what was asked: the script is told the pools first."""
+    line = int(outcome.fields.get("line", 0)) if isinstance(outcome, Refused) else 0
+    return "/pools/{}/capacity" if line <= pools else f"/tiers/{line - 1 - pools}/capacity"
 
 
 @as_value
@@ -351,3 +366,41 @@ def _capacities(
             raise invalid(f"/tiers/{index}/capacity", not_its_seats(seated[tier_no]))
         found[tier_no] = tier.capacity
     return found
+
+
+def _pools(
+    now: events.Event, tiers: Sequence[events.Tier], asked: EventChange, capacities: dict[int, int]
+) -> dict[int, int]:
+    """
+    Return the wanted capacities by the number of the pool, in the order of the request.
+
+    Those of its tiers that are not named and have no lower capacity of their own become as large:
+    they are added to *capacities*. No tier becomes larger than its pool.
+    """
+    numbers = {name: number for number, name in enumerate(now.pool_names.split("\n"))}
+    pools, found = parse(now.pools), dict[int, int]()
+    for index, change in enumerate(asked.pools):
+        number = numbers.get(change.name, len(pools))
+        if number >= len(pools) or number + 1 in found:
+            why = "is not a pool of this event" if number >= len(pools) else "stands there already"
+            raise invalid(f"/pools/{index}/name", why)
+        found[number + 1] = change.capacity
+    named = list(capacities)
+    sizes = {tier.tier_no: tier.capacity for tier in tiers}
+    for number, pool in enumerate(pools, start=1):
+        most = found.get(number, pool.capacity)
+        for tier_no in pool.tier_nos:
+            if tier_no in named:
+                if capacities[tier_no] > most:
+                    raise invalid(f"/tiers/{named.index(tier_no)}/capacity", ABOVE_POOL)
+            elif number in found and (sizes[tier_no] == pool.capacity or sizes[tier_no] > most):
+                capacities[tier_no] = most
+    return found
+
+
+def _draft_pools(event: events.Event, wanted: dict[int, int]) -> str:
+    """Return the pools of a draft with their wanted capacities; empty if none changes."""
+    if not wanted:
+        return ""
+    pools = enumerate(parse(event.pools), start=1)
+    return write(pool._replace(capacity=wanted.get(no, pool.capacity)) for no, pool in pools)

@@ -12,6 +12,7 @@ import msgspec
 
 from engine.errors import ShardRecovering
 from engine.ids import new_id
+from engine.pools import Pool, write
 from engine.seats import ACCESSIBLE, AISLE, RESTRICTED_VIEW, SECTION_SEATS_MAX
 from store import events, organizers, tenants
 from store.seats import Section
@@ -26,6 +27,9 @@ from usecases.moments import over_at
 from usecases.rights import Act
 from usecases.services import Services
 from usecases.tokens import Principal
+
+#: What is wrong with a tier that is larger than what it shares.
+ABOVE_POOL = "is above that of its pool"
 
 
 @as_value
@@ -111,7 +115,12 @@ def shards_of(services: Services) -> Sequence[int]:
 def rows_of(asked: NewEvent, organizer_id: str, shards: Sequence[int]) -> events.Draft:
     """Turn what an organizer asks for into rows; raise the problem of the first bad field."""
     sections = _sections(asked)
-    event, tiers = _draft(asked, _capacities(asked, sections), organizer_id, shards)
+    pools = _pools(asked)
+    places = _capacities(asked, sections, pools)
+    event, tiers = _draft(asked, places, organizer_id, shards)
+    event = event._replace(
+        pools=write(pools), pool_names="\n".join(pool.name for pool in asked.pools)
+    )
     _require_labels(asked)
     rows = [section._replace(event_id=event.id) for section in sections]
     return events.Draft(event, tiers, rows, _promos(asked))
@@ -120,6 +129,7 @@ def rows_of(asked: NewEvent, organizer_id: str, shards: Sequence[int]) -> events
 def _require_labels(body: NewEvent) -> None:
     """Deny names that people could not tell apart: of tiers, sections, rows, and a row's seats."""
     require_distinct((f"/tiers/{n}/name", tier.name) for n, tier in enumerate(body.tiers))
+    require_distinct((f"/pools/{n}/name", pool.name) for n, pool in enumerate(body.pools))
     require_distinct((f"/sections/{n}/name", one.name) for n, one in enumerate(body.sections))
     # Section and row are read together: row A 1 of Stalls is not row 1 of Stalls A as well.
     rows: set[str] = set()
@@ -291,6 +301,28 @@ def _promos(body: NewEvent) -> list[events.Promo]:
     return list(promos.values())
 
 
+def _pools(body: NewEvent) -> list[Pool]:
+    """Turn a draft's pools into what is loaded; raise the first problem."""
+    names = _tier_nos(body)
+    seated = {names.get(section.tier) for section in body.sections}
+    seen: set[int] = set()
+    pools = []
+    for number, pool in enumerate(body.pools):
+        tier_nos = []
+        for place, name in enumerate(pool.tiers):
+            tier_no, at = names.get(name), f"/pools/{number}/tiers/{place}"
+            if tier_no is None:
+                raise invalid(at, "is neither the name nor the index of a tier")
+            if tier_no in seen:
+                raise invalid(at, "stands in a pool already")
+            if tier_no in seated:
+                raise invalid(at, "has seats, which no other tier can share")
+            seen.add(tier_no)
+            tier_nos.append(tier_no)
+        pools.append(Pool(pool.capacity, tuple(sorted(tier_nos))))
+    return pools
+
+
 def promo_of(
     at: str, promo: NewPromo, names: Mapping[str | int, int], hidden: Container[int]
 ) -> events.Promo:
@@ -316,14 +348,18 @@ def promo_of(
     )
 
 
-def _capacities(body: NewEvent, sections: Iterable[Section]) -> list[int]:
-    """Return the capacity of each tier: what is given, or its number of seats."""
+def _capacities(body: NewEvent, sections: Iterable[Section], pools: Iterable[Pool]) -> list[int]:
+    """Return the capacity of each tier: what is given, or its number of seats, or its pool's."""
     seats = seats_of_tiers(map(as_loaded, sections))
+    shared = {tier_no: pool.capacity for pool in pools for tier_no in pool.tier_nos}
     found = []
     for number, tier in enumerate(body.tiers):
-        capacity = seats.get(number + 1, tier.capacity)
+        most = shared.get(number + 1)
+        capacity = seats.get(number + 1, most if tier.capacity is None else tier.capacity)
         if capacity is None:
             raise invalid(f"/tiers/{number}/capacity", "is required where the tier has no seats")
+        if most is not None and capacity > most:
+            raise invalid(f"/tiers/{number}/capacity", ABOVE_POOL)
         if tier.capacity not in (None, capacity):
             raise invalid(f"/tiers/{number}/capacity", not_its_seats(capacity))
         found.append(capacity)

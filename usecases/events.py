@@ -11,6 +11,7 @@ from engine.commands import Promo, Publish, TierStock
 from engine.engine import ALL_TIERS
 from engine.ids import is_id
 from engine.outcomes import Applied, Refused
+from engine.pools import parse
 from engine.records import Rules
 from engine.seats import Section
 from engine.status import Status
@@ -209,6 +210,7 @@ def _rules(event: events.Event, tiers: list[events.Tier]) -> Rules:
         offer_ttl_ms=event.offer_ttl_ms,
         ends_at_ms=ms_of(ends_at),
         after_end=f"t{'t'.join(map(str, after_end))}t" if after_end else "",
+        pools=event.pools,
     )
 
 
@@ -284,4 +286,19 @@ def view(event: events.Event, tiers: Sequence[events.Tier]) -> told.Event:
             )
             for tier in tiers
         ],
+        pools=_pools(event, tiers),
     )
+
+
+def _pools(event: events.Event, tiers: Sequence[events.Tier]) -> list[told.SharedPool]:
+    """Return the pools of an event as they are told to who is shown these tiers."""
+    ids = {tier.tier_no: tier.id for tier in tiers}
+    found = [
+        told.SharedPool(
+            name=name,
+            capacity=pool.capacity,
+            tier_ids=[ids[tier_no] for tier_no in pool.tier_nos if tier_no in ids],
+        )
+        for name, pool in zip(event.pool_names.split("\n"), parse(event.pools), strict=False)
+    ]
+    return [pool for pool in found if pool.tier_ids]

@@ -68,6 +68,7 @@ async def as_sold(
         sale_opens_at=_moment(stock, "opens_at_ms", event.sale_opens_at) or event.sale_opens_at,
         person_max=int(stock["person_max"]),
         published_at=event.published_at or moment_of(int(stock["at_ms"])),
+        pools=stock.get("pools", event.pools),
     ), [_tier(tier, stock) for tier in tiers]
 
 

@@ -261,6 +261,15 @@ class Tier(Told, frozen=True, kw_only=True):
     sells_after_end: bool
 
 
+class SharedPool(Told, frozen=True, kw_only=True):
+    """Places that tiers share: whichever is booked, there is one less for all of them."""
+
+    name: str
+    capacity: int
+    #: Those of them that are shown.
+    tier_ids: list[str]
+
+
 class Event(Told, frozen=True, kw_only=True):
     """An event."""
 
@@ -301,6 +310,7 @@ class Event(Told, frozen=True, kw_only=True):
     #: Null: a hundredth of the time until the sale ends, 24 hours at most, 15 minutes at least.
     offer_ttl_s: int | None
     tiers: list[Tier]
+    pools: list[SharedPool]
 
 
 class RowProblem(Told, frozen=True, kw_only=True):
@@ -356,6 +366,7 @@ class TierAvailability(Told, frozen=True, kw_only=True):
 
     tier_id: str
     capacity: int
+    #: Where the tier shares places, no more than its pool has left.
     available: int
     held: int
     sold: int

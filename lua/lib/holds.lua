@@ -105,13 +105,22 @@ local function left_of(shard, hold)
   return math.min(hold.expires_at_ms - shard.at_ms, hold.expires_at_ms - hold.at_ms)
 end
 
+-- Tell whether items have places of a tier, or of one that shares places with it.
+local function has_places_of(items, tier_no, pool)
+  local tier_nos = pool and pool.tier_nos or { tier_no }
+  for n = 1, #tier_nos do
+    if string.find(',' .. items, ',' .. tier_nos[n] .. ':', 1, true) then return true end
+  end
+  return false
+end
+
 -- Tell in how many ms the next hold with places of a tier runs out, the earliest that one may
 -- return by itself; for a tier whose overdue holds were just reclaimed. Nil where people wait, who
 -- get what returns, and where it is not known: among the 8 holds of the event that run out first,
--- none has places of the tier. One read for all tiers of an event and call.
+-- none has places of the tier, or of its pool. One read for all tiers of an event and call.
 local function returns_in(shard, event, tier_no)
   local tier = event.tiers[tier_no]
-  if tier.waiting > 0 then return nil end
+  if is_kept(shard, event, tier) then return nil end
   if tier.returns_in_ms ~= nil then return tier.returns_in_ms or nil end
   local next_holds, missing, soonest = event.next_holds or {}, {}, math.huge
   for n = 1, #next_holds, 2 do
@@ -125,7 +134,7 @@ local function returns_in(shard, event, tier_no)
     local row = event.hold_of[hold_id]
     local hold = row and parse_hold(hold_id, row)
     if hold and hold.status == 'held' and hold.expires_at_ms > shard.at_ms
-      and string.find(',' .. hold.items, ',' .. tier_no .. ':', 1, true) then
+      and has_places_of(hold.items, tier_no, tier.pool) then
       soonest = math.min(soonest, left_of(shard, hold))
     end
   end

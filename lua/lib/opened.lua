@@ -112,8 +112,8 @@ local function shorten(event, lines, ms, percent, least_ms)
   local left = 1
   for n = 1, percent > 0 and #lines or 0 do
     local tier = event.tiers[lines[n].tier_no]
-    local all = tier.available + tier.held + tier.sold
-    if all > 0 then left = math.min(left, tier.available * 100 / (all * percent)) end
+    local all, now = most_of(tier), left_in(event, tier, 0)
+    if all > 0 then left = math.min(left, now * 100 / (all * percent)) end
   end
   return math.max(math.min(ms, least_ms), math.floor(ms * left))
 end

@@ -85,7 +85,8 @@ local function refuse_rules(shard, order)
     refusal = (tier.has_rules or quantity > tier.order_max)
       and refuse_line(shard, tier, quantity, n)
     if refusal then return refusal end
-    if quantity > tier.available and tier.held > 0 and not event.is_reclaimed then
+    local left, without_holds = left_for(event, lines, n)
+    if quantity > left and without_holds > left and not event.is_reclaimed then
       event.is_reclaimed = true
       reclaim(shard, event, 50)
     end
@@ -111,17 +112,15 @@ local function refuse(shard, order)
   local event, lines = order.event, order.lines
   local tiers, count = event.tiers, #lines
   for n = 1, count do
-    local tier = tiers[lines[n].tier_no]
-    if lines[n].quantity > tier.available + tier.held then
-      return { 'SOLD_OUT', n, tier.available }
-    end
+    local left, without_holds = left_for(event, lines, n)
+    if lines[n].quantity > without_holds then return { 'SOLD_OUT', n, left } end
   end
   for n = 1, count do
-    local tier = tiers[lines[n].tier_no]
-    if lines[n].quantity > tier.available then
-      return { 'ALL_HELD', n, tier.available, returns_in(shard, event, lines[n].tier_no) }
+    local tier, left = tiers[lines[n].tier_no], left_for(event, lines, n)
+    if lines[n].quantity > left then
+      return { 'ALL_HELD', n, left, returns_in(shard, event, lines[n].tier_no) }
     end
     -- What is free belongs to those who wait: nobody overtakes the list (I9).
-    if tier.waiting > 0 then return { 'KEPT_FOR_WAITLIST', n, tier.available } end
+    if is_kept(shard, event, tier) then return { 'KEPT_FOR_WAITLIST', n, left } end
   end
 end

@@ -26,6 +26,7 @@ local function keep_entry(shard, event, entry, seq)
   if event.tiers[entry.tier_no] == nil then read_stock(event, { [entry.tier_no] = true }) end
   local tier = event.tiers[entry.tier_no]
   tier.waiting, tier.has_waited = tier.waiting + (entry.is_waiting and 1 or -1), true
+  tier.least_party = nil
   event.is_waiting[entry.member] = entry.is_waiting
 end
 
@@ -136,9 +137,10 @@ local function may_pass(shard, event, entry, rules)
   if rules.policy == 'skip' then return true end
   if entry.stalled_at_ms == 0 or entry.stalled_at_ms > shard.at_ms then
     entry.stalled_at_ms = shard.at_ms
+    local left = left_in(event, event.tiers[entry.tier_no], 0)
     local seq = note(shard, event, 'stalled', '"entry_id":"' .. entry.entry_id .. '","user_id":"'
       .. entry.user_id .. '","tier_no":' .. entry.tier_no .. ',"quantity":' .. entry.quantity
-      .. ',"available":' .. string.format('%.0f', event.tiers[entry.tier_no].available))
+      .. ',"available":' .. string.format('%.0f', left))
     keep_entry(shard, event, entry, seq)
   end
   local until_ms = entry.stalled_at_ms + rules.patience_ms
@@ -165,9 +167,66 @@ local function list_heads(event, tier_no)
   return ids
 end
 
--- Read 20 entries of `ids`, from the `first` on, with what their owners have of the event.
-local function read_heads(event, ids, first)
-  local heads = find_entries(event, { unpack(ids, first, math.min(#ids, first + 19)) })
+-- Tell whether those who wait for a tier may be offered places now, if there are any: the sale of
+-- the event, and the tier's own, goes on.
+local function is_served(shard, event, tier)
+  return tier.waiting > 0 and shard.at_ms < event.closes_at_ms
+    and (tier.closes_at_ms == 0 or shard.at_ms < tier.closes_at_ms)
+end
+
+-- Tell how many places the smallest party needs of the first 100 that wait for a tier. Read once
+-- per call, and only where another tier shares its places.
+local function least_party(event, tier_no)
+  local tier = event.tiers[tier_no]
+  if not tier.least_party then
+    tier.least_party = math.huge
+    for _, entry in ipairs(find_entries(event, list_heads(event, tier_no))) do
+      if entry then tier.least_party = math.min(tier.least_party, entry.quantity) end
+    end
+  end
+  return tier.least_party
+end
+
+-- Tell whether what is left of a tier is for those who wait: for it, or for another tier of its
+-- pool of which as many places are left as some party needs. What only that tier's own capacity
+-- keeps from them is not theirs.
+local function is_kept(shard, event, tier)
+  if tier.waiting > 0 then return true end
+  for _, mate_no in ipairs(tier.pool and tier.pool.tier_nos or {}) do
+    local mate = event.tiers[mate_no]
+    if is_served(shard, event, mate) and least_party(event, mate_no) <= mate.available then
+      return true
+    end
+  end
+  return false
+end
+
+-- Line up those who wait for some tiers, the first 100 of each: of one tier in its order, of the
+-- tiers of a pool by who joined first.
+local function line_up(event, tier_nos)
+  if not tier_nos[2] then return { at = 1, ids = list_heads(event, tier_nos[1]), tier_of = {} } end
+  local queue, join_nos = { at = 1, ids = {}, tier_of = {} }, {}
+  for _, tier_no in ipairs(tier_nos) do
+    local ids = list_heads(event, tier_no)
+    for n, entry in ipairs(find_entries(event, ids)) do
+      queue.ids[#queue.ids + 1] = ids[n]
+      queue.tier_of[ids[n]], join_nos[ids[n]] = tier_no, entry.join_no
+    end
+  end
+  table.sort(queue.ids, function(one, other) return join_nos[one] < join_nos[other] end)
+  return queue
+end
+
+-- Read the next 20 of a queue whose tiers' lists have not stopped, with what their owners have of
+-- the event.
+local function read_heads(event, queue, stopped)
+  local ids = {}
+  while queue.ids[queue.at] and #ids < 20 do
+    local id = queue.ids[queue.at]
+    if not stopped[queue.tier_of[id]] then ids[#ids + 1] = id end
+    queue.at = queue.at + 1
+  end
+  local heads = find_entries(event, ids)
   local user_ids = {}
   for _, entry in ipairs(heads) do
     if event.taken[entry.user_id] == nil then user_ids[#user_ids + 1] = entry.user_id end
@@ -236,14 +295,16 @@ end
 -- Tell whether a party is larger than its tier can ever have free: than all that is not blocked.
 -- Version 1 cannot say so.
 local function is_too_large(tier, entry)
-  return entry.quantity > tier.available + tier.held + tier.sold and records_version() > 1
+  return entry.quantity > most_of(tier) and records_version() > 1
 end
 
 -- Lead one of those who wait a step on: off the list if they can never be served, to an offer, or
 -- into `past`, where others may pass them. Returns `moved`, `limited` or `passed`, or nothing where
 -- the list stops at them.
-local function serve(shard, event, tier, entry, rules, past)
-  if tier.available < 1 or shard.room < 1 then return nil end
+local function serve(shard, event, entry, rules, past)
+  local tier = event.tiers[entry.tier_no]
+  local left = left_in(event, tier, 0)
+  if left < 1 or shard.room < 1 then return nil end
   local may, why = may_have(shard, event, tier, entry), nil
   if may == 'never' then why = 'limit' elseif is_too_large(tier, entry) then why = 'too_large' end
   if why then
@@ -254,7 +315,7 @@ local function serve(shard, event, tier, entry, rules, past)
     table.insert(past.limited, entry.entry_id)
     return 'limited'
   end
-  local fits, seats = entry.quantity <= tier.available, nil
+  local fits, seats = entry.quantity <= left, nil
   if fits and tier.sections then
     seats = best_seats(event, tier, { quantity = entry.quantity, wish = 'best,split' })
     fits = seats ~= nil
@@ -268,25 +329,31 @@ local function serve(shard, event, tier, entry, rules, past)
   return 'passed'
 end
 
--- Offer the free places of one tier to those who wait for it, in their order; at most 20 entries
--- are looked at, and among the first 100 those between them that are passed over for their owners'
--- limit. Of a seated tier a party gets the best seats there are, side by side if possible; those
--- that are kept back do not count. Where more could be offered, the sweeper is called at once;
--- where the journal has no room, a little later.
-local function promote_tier(shard, event, tier_no, tier, rules)
-  local ids, past = list_heads(event, tier_no), { passed = {}, limited = {} }
-  local first, looked, is_moved, is_over = 1, 0, false, false
-  while first <= #ids and looked < 20 and not is_over do
-    for _, entry in ipairs(read_heads(event, ids, first)) do
-      local step = serve(shard, event, tier, entry, rules, past)
-      is_moved, is_over = is_moved or step == 'moved', not step
-      if step ~= 'limited' then looked = looked + 1 end
-      if is_over or looked == 20 then break end
+-- Offer the free places of one tier, or of those of a pool, to those who wait, in their order; at
+-- most 20 entries are looked at, and among the first 100 those between them that are passed over
+-- for their owners' limit. Of a seated tier a party gets the best seats there are, side by side if
+-- possible; those that are kept back do not count. Whom a tier of a pool has too little left for,
+-- by its own capacity, stops the list of that tier alone. Where more could be offered, the sweeper
+-- is called at once; where the journal has no room, a little later.
+local function promote_tiers(shard, event, tier_nos, rules)
+  local queue, past_of, stopped = line_up(event, tier_nos), {}, {}
+  for _, tier_no in ipairs(tier_nos) do past_of[tier_no] = { passed = {}, limited = {} } end
+  local looked, is_moved, is_over = 0, false, false
+  while queue.ids[queue.at] and looked < 20 and not is_over do
+    for _, entry in ipairs(read_heads(event, queue, stopped)) do
+      if not stopped[entry.tier_no] then
+        local tier = event.tiers[entry.tier_no]
+        local step = serve(shard, event, entry, rules, past_of[entry.tier_no])
+        is_moved, stopped[entry.tier_no] = is_moved or step == 'moved', not step
+        is_over = not step
+          and (shard.room < 1 or not tier.pool or entry.quantity <= tier.available)
+        if step ~= 'limited' then looked = looked + 1 end
+        if is_over or looked == 20 then break end
+      end
     end
-    first = first + 20
   end
   if shard.room < 1 then event.wake_at_ms = math.min(event.wake_at_ms, shard.at_ms + 1000) end
-  if is_moved and not is_over and (looked == 20 or #ids == 100) then
+  if is_moved and not is_over and (looked == 20 or #queue.ids >= 100) then
     event.wake_at_ms = shard.at_ms
   end
 end
@@ -301,27 +368,51 @@ local function drop_too_large(shard, event, tier_no, tier)
   end
 end
 
+-- Put those of some tiers together that share places: their places are offered in one order.
+local function by_pool(event, tier_nos)
+  local groups, group_of = {}, {}
+  for _, tier_no in ipairs(tier_nos) do
+    local pool = event.tiers[tier_no].pool
+    local group = pool and group_of[pool]
+    if not group then
+      group = {}
+      groups[#groups + 1] = group
+      if pool then group_of[pool] = group end
+    end
+    group[#group + 1] = tier_no
+  end
+  return groups
+end
+
+-- Tell whether there is something that those who wait for some tiers may be offered.
+local function has_offers(event, tier_nos)
+  for _, tier_no in ipairs(tier_nos) do
+    local tier = event.tiers[tier_no]
+    if tier.waiting > 0 and left_in(event, tier, 0) > 0 then return true end
+  end
+  return false
+end
+
 -- Offer the free places of each tier that was read to those who wait for it, in their order: the
 -- one hook of all scripts that may have freed places, called once, before `apply`; the tiers in
--- order, since one may wait for several. At most 20 entries of a tier are looked at
--- (`promote_tier`).
+-- order, since one may wait for several, but those of a pool together. At most 20 entries are
+-- looked at of each (`promote_tiers`).
 local function promote(shard, events)
   for _, event in ipairs(events) do
     local cause_seq, tier_nos = event.noted_seq or 0, {}
     for tier_no, tier in pairs(event.tiers) do
-      if tier and tier.waiting > 0 and shard.at_ms < event.closes_at_ms
-        and (tier.closes_at_ms == 0 or shard.at_ms < tier.closes_at_ms) then
-        tier_nos[#tier_nos + 1] = tier_no
-      end
+      if tier and is_served(shard, event, tier) then tier_nos[#tier_nos + 1] = tier_no end
     end
     -- `book` has not looked, if all that it was asked came from those who try too often.
     if tier_nos[1] and not event.is_looked_at then look({ event }) end
     if event.is_damaged then tier_nos = {} end
     table.sort(tier_nos, function(one, other) return tonumber(one) < tonumber(other) end)
-    for _, tier_no in ipairs(tier_nos) do
-      local tier = event.tiers[tier_no]
-      if tier.is_smaller then drop_too_large(shard, event, tier_no, tier) end
-      if tier.waiting > 0 and tier.available > 0 then
+    for _, group in ipairs(by_pool(event, tier_nos)) do
+      for _, tier_no in ipairs(group) do
+        local tier = event.tiers[tier_no]
+        if tier.is_smaller then drop_too_large(shard, event, tier_no, tier) end
+      end
+      if has_offers(event, group) then
         if not event.rules then
           -- Kept since somebody joined, so that the scripts that free places need not be told.
           local kept = redis.call('HMGET', event.stock, 'waitlist.policy', 'waitlist.patience_ms',
@@ -330,7 +421,7 @@ local function promote(shard, events)
             offer_ttl_ms = tonumber(kept[3]), own_ttl_ms = tonumber(kept[4]) }
         end
         event.rules.cause_seq = cause_seq
-        promote_tier(shard, event, tier_no, tier, event.rules)
+        promote_tiers(shard, event, group, event.rules)
       end
     end
   end

@@ -164,8 +164,10 @@ def _sale(remains: InRedis, known: Published | None) -> Iterator[Derived]:
         for tier in tiers
         if was.get(tier.tier_no, tier.capacity) != tier.capacity
     ]
-    if sizes:
-        records.append(CapacitySet(**_at(remains, at_ms), tiers=sizes))
+    pools = rules.pools if rules.pools != before.rules.pools else ""
+    if sizes or pools:
+        version = 2 if pools else 1
+        records.append(CapacitySet(**_at(remains, at_ms, version), tiers=sizes, pools=pools))
     for number, record in enumerate(records):
         yield Derived(record, changed) if not number else Derived(record, None, made, changed)
 

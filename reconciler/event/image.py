@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from engine.commands import Promo
 from engine.ids import is_beyond, promo_of
+from engine.pools import Pool, parse
 from engine.records import Joined
 from engine.seats import BLOCKED, FREE, HELD, ROW_END, SOLD, parse_seat_id
 from engine.values import Booking, Hold, WaitEntry, entry_text, member
@@ -103,12 +104,24 @@ class Image:
         capacity = next((tier.capacity for tier in tiers if tier.tier_no == tier_no), 0)
         return capacity - self.sold[tier_no] - self.held[tier_no] - self.blocked[tier_no]
 
+    @property
+    def pools(self) -> list[tuple[Pool, int]]:
+        """Return the pools, each with what its tiers have left; below zero if it is oversold."""
+        rule = self.sale.published.rules.pools
+        return [(one, one.left(self.sold + self.held)) for one in parse(rule)] if rule else []
+
     def fits(self, hold: Hold) -> bool:
         """Tell whether a hold finds its places free."""
+        places = Counter[int]()
+        for tier_no, quantity in hold.lines:
+            places[tier_no] += quantity
         return all(
             item.quantity <= self.available(item.tier_no)
             and not any(seat in self.owners for seat in item.seat_ids)
             for item in hold.items
+        ) and all(
+            sum(places[tier_no] for tier_no in pool.tier_nos) <= max(0, left)
+            for pool, left in self.pools
         )
 
     def stock(self) -> Fields:
@@ -168,6 +181,8 @@ class Image:
         hidden, got = wanted.pop("hidden", None), seen.get("hidden")
         if set((hidden or "").split("+")) - {""} != set((got or "").split("+")) - {""}:
             yield Change("stock", "hidden", got, hidden)
+        if "pools" in seen and "pools" not in wanted:
+            yield Change("stock", "pools", seen["pools"], None)
         for name, value in wanted.items():
             default = "0" if name.rpartition(".")[2] in _ZERO else None
             if seen.get(name, default) != value:

@@ -440,6 +440,8 @@ def _lead_event_row(rows: _Rows, record: Published | SaleChange) -> None:
         case Published():
             if event.status == "draft":
                 event = event._replace(status="published", published_at_ms=record.at_ms)
+        case CapacitySet():
+            event = event._replace(pools=record.pools or event.pools)
         case Closed():
             event = event._replace(status="closed", closes_at_ms=record.closes_at_ms)
         case Reopened():
@@ -451,6 +453,7 @@ def _lead_event_row(rows: _Rows, record: Published | SaleChange) -> None:
                 closes_at_ms=record.closes_at_ms or event.closes_at_ms,
                 person_max=record.person_max or event.person_max,
                 offer_ttl_ms=event.offer_ttl_ms if record.offer_ttl_ms < 0 else record.offer_ttl_ms,
+                pools=record.pools or event.pools,
             )
         case EventCancelled():
             event = event._replace(

@@ -161,7 +161,10 @@ class EventState:
                 msgspec.structs.replace(tier, capacity=capacities.get(tier.tier_no, tier.capacity))
                 for tier in sale.published.tiers
             ]
-            published = msgspec.structs.replace(sale.published, tiers=tiers)
+            rules = sale.published.rules
+            if record.pools:
+                rules = msgspec.structs.replace(rules, pools=record.pools)
+            published = msgspec.structs.replace(sale.published, tiers=tiers, rules=rules)
         elif isinstance(record, Amended):
             published = amended(sale.published, record)
         else:

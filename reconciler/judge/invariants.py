@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from engine import keys
+from engine.pools import parse
 from reconciler.event.image import Image
 from reconciler.event.state import Sale
 from reconciler.event.view import EventView, ShardView, number, of_event, sold
@@ -319,6 +320,38 @@ def check_conservation(view: EventView) -> list[Violation]:
                 )
             )
     return found
+
+
+def check_pools(view: EventView) -> list[Violation]:
+    """
+    I1: tiers that share places have no more of them taken, together, than there are.
+
+    Counted in Redis alone, by the capacity that its own rule says; `check_stock` holds that rule to
+    the records.
+    """
+    try:
+        pools = parse(view.stock.get("pools", ""))
+    except ValueError:
+        return []  # `check_stock` says that it is not what was published.
+    taken = {
+        tier_no: sum(number(counters[name]) or 0 for name in ("held", "sold"))
+        for tier_no, counters in _counters(view)
+    }
+    return [
+        of_event(
+            view,
+            "I1",
+            "pool_oversold",
+            tier_no=pool.tier_nos[0],
+            subject=f"p{pool_no}",
+            expected=pool.capacity,
+            found=pool.capacity - pool.left(taken),
+            message=f"tiers {', '.join(map(str, pool.tier_nos))} share {pool.capacity} places, "
+            f"and have {pool.capacity - pool.left(taken)} taken",
+        )
+        for pool_no, pool in enumerate(pools, start=1)
+        if pool.left(taken) < 0
+    ]
 
 
 def check_partition(view: EventView) -> list[Violation]:

@@ -37,7 +37,11 @@ def wanted_of(sale: Sale) -> dict[str, object]:
         "published_at_ms": published.at_ms,
     }
     if published.version > 1:  # Older records say no rules: the row had them all the same.
-        wanted |= {"transfers": rules.transfers, "offer_ttl_ms": rules.offer_ttl_ms}
+        wanted |= {
+            "transfers": rules.transfers,
+            "offer_ttl_ms": rules.offer_ttl_ms,
+            "pools": rules.pools,
+        }
     return wanted
 
 

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from engine.pools import Pool, parse
 from engine.records import (
     Amended,
     Blocked,
@@ -62,6 +63,7 @@ class Transitions:
         self._is_blind = False
         self._capacities: dict[tuple[str, int], int] = {}
         self._taken: Counter[tuple[str, int]] = Counter()
+        self._pools: dict[str, list[Pool]] = {}
         self._holds: dict[str, _Hold] = {}
 
     def follow(self, epoch: int, seq: int, record: Record) -> None:
@@ -72,10 +74,15 @@ class Transitions:
             case Published():
                 for tier in record.tiers:
                     self._capacities[record.event_id, tier.tier_no] = tier.capacity
+                self._set_pools(record.event_id, record.rules.pools)
             case CapacitySet() | Amended():
                 for change in record.tiers:
                     self._capacities[record.event_id, change.tier_no] = change.capacity
                     self._judge_places(seq, record, change.tier_no, None)
+                if record.pools:
+                    self._set_pools(record.event_id, record.pools)
+                    for pool in self._pools[record.event_id]:
+                        self._judge_places(seq, record, pool.tier_nos[0], None)
             case Booked():
                 self._take(seq, record, record.items, record.booking_id)
             case Held() | Offered():
@@ -95,6 +102,10 @@ class Transitions:
                 self._is_blind = True
             case _:
                 pass
+
+    def _set_pools(self, event_id: str, rule: str) -> None:
+        if rule:
+            self._pools[event_id] = parse(rule)
 
     def _begin(self, epoch: int) -> None:
         self._epoch = epoch
@@ -216,20 +227,32 @@ class Transitions:
     def _judge_places(self, seq: int, record: Record, tier_no: int, owner: str | None) -> None:
         place = (record.event_id, tier_no)
         if self._taken[place] > self._capacities.get(place, 0):
-            self._add(
-                Violation(
-                    invariant="I1",
-                    code="oversold_then",
-                    shard=self._shard,
-                    tier_no=tier_no,
-                    event_id=record.event_id,
-                    booking_id=owner,
-                    seq=seq,
-                    expected=self._capacities.get(place, 0),
-                    found=self._taken[place],
-                    message=f"record {seq} of epoch {self._epoch} took more places than there are",
-                )
+            self._note_oversold(
+                seq, record, tier_no, owner, self._capacities.get(place, 0), self._taken[place]
             )
+        for pool in self._pools.get(record.event_id, ()):
+            if tier_no in pool.tier_nos:
+                taken = sum(self._taken[record.event_id, number] for number in pool.tier_nos)
+                if taken > pool.capacity:
+                    self._note_oversold(seq, record, tier_no, owner, pool.capacity, taken)
+
+    def _note_oversold(
+        self, seq: int, record: Record, tier_no: int, owner: str | None, capacity: int, taken: int
+    ) -> None:
+        self._add(
+            Violation(
+                invariant="I1",
+                code="oversold_then",
+                shard=self._shard,
+                tier_no=tier_no,
+                event_id=record.event_id,
+                booking_id=owner,
+                seq=seq,
+                expected=capacity,
+                found=taken,
+                message=f"record {seq} of epoch {self._epoch} took more places than there are",
+            )
+        )
 
     def _judge_owner(
         self,

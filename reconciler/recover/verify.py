@@ -20,6 +20,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from engine import keys
+from engine.pools import parse
 from engine.values import unmarked
 from reconciler.event.journal import Known
 from reconciler.event.violation import Violation
@@ -115,6 +116,9 @@ async def count(
         )
         figures[f"{tier_no}.capacity"] = (available + tier_held + tier_sold + blocked, capacity)
         figures[f"{tier_no}.available"] = (max(0, available), available)
+    for pool_no, pool in enumerate(parse(stock.get(b"pools", b"").decode()), start=1):
+        left = pool.left(sold + held)
+        figures[f"p{pool_no}.left"] = (max(0, left), left)
     return [
         Violation(
             invariant="I2",

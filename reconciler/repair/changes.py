@@ -107,6 +107,12 @@ def _require_possible(image: Image) -> None:
                 f"tier {tier.tier_no} has {tier.capacity} places and owners of "
                 f"{tier.capacity - available}: it is oversold, and who stays is for people to say"
             )
+    for pool_no, (pool, left) in enumerate(image.pools, start=1):
+        if left < 0:
+            raise Impossible(
+                f"pool {pool_no} has {pool.capacity} places and owners of {pool.capacity - left}: "
+                "it is oversold, and who stays is for people to say"
+            )
     for seat_id, owners in image.owners.items():
         if parse_seat_id(seat_id) is None or len(owners) > 1:
             raise Impossible(f"seat {seat_id} has two owners: who stays is for people to say")

@@ -14,9 +14,12 @@ from typing import NamedTuple
 
 from engine.hindsight import at_text
 from engine.ids import entry_of_offer
+from engine.pools import Pool, parse
 from engine.records import (
+    Amended,
     Booked,
     Cancelled,
+    CapacitySet,
     Confirmed,
     Expired,
     Held,
@@ -74,7 +77,9 @@ class WaitlistStory:
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
-        self._free: Counter[int] = Counter()
+        self._capacities: Counter[int] = Counter()
+        self._taken: Counter[int] = Counter()
+        self._pools: list[Pool] = []
         self._lists: dict[int, dict[str, _Waiting]] = defaultdict(dict)
         self._status: dict[str, tuple[str, int]] = {}
         self._policy, self._patience_ms = "strict", 0
@@ -94,7 +99,12 @@ class WaitlistStory:
             self._undecided.pop(record.hold_id, None)
         match record:
             case Published():
-                self._free = Counter({tier.tier_no: tier.capacity for tier in record.tiers})
+                self._capacities = Counter({one.tier_no: one.capacity for one in record.tiers})
+                self._pools = parse(record.rules.pools)
+            case CapacitySet() | Amended():
+                for one in record.tiers:
+                    self._capacities[one.tier_no] = one.capacity
+                self._pools = parse(record.pools) or self._pools
             case Booked() | Held():
                 self._move(record.items, -1)
             case Confirmed():
@@ -141,13 +151,13 @@ class WaitlistStory:
             if waiting:
                 head = min(waiting, key=lambda key: waiting[key].join_no)
                 told.append(
-                    f"Tier {tier_no}: {len(waiting)} wait, {self._free[tier_no]} free. "
+                    f"Tier {tier_no}: {len(waiting)} wait, {self._left(tier_no)} free. "
                     + self._why(head, tier_no)
                 )
         return told or ["Nobody waits."]
 
     def _why(self, entry_id: str, tier_no: int) -> str:
-        waiting, free = self._lists[tier_no], self._free[tier_no]
+        waiting, free = self._lists[tier_no], self._left(tier_no)
         own = waiting[entry_id]
         ahead = sorted(one.join_no for one in waiting.values() if one.join_no < own.join_no)
         start = f"{entry_id} is number {len(ahead) + 1} and waits: "
@@ -201,7 +211,7 @@ class WaitlistStory:
         tier_no, quantity = record.items[0].tier_no, record.items[0].quantity
         self._lists[tier_no].pop(record.entry_id, None)
         self._status[record.entry_id] = ("offered", tier_no)
-        free = self._free[tier_no]
+        free = self._left(tier_no)
         self._move(record.items, -1)
         if not record.passed:
             why = "it headed the list"
@@ -235,7 +245,7 @@ class WaitlistStory:
                 tell(
                     item.tier_no,
                     f"{source} {how}: {_places(item.quantity)} returned, "
-                    f"{self._free[item.tier_no]} free",
+                    f"{self._left(item.tier_no)} free",
                     *entry,
                 )
 
@@ -248,7 +258,14 @@ class WaitlistStory:
 
     def _move(self, items: Iterable[Item], sign: int) -> None:
         for item in items:
-            self._free[item.tier_no] += sign * item.quantity
+            self._taken[item.tier_no] -= sign * item.quantity
+
+    def _left(self, tier_no: int) -> int:
+        """Return what can be had of a tier: what is free of it, and no more than of its pool."""
+        free = self._capacities[tier_no] - self._taken[tier_no]
+        return min(
+            [free, *(one.left(self._taken) for one in self._pools if tier_no in one.tier_nos)]
+        )
 
 
 async def explain_waitlist(

@@ -13,7 +13,7 @@ ORDER BY shard;
 SELECT id, shard, status::text AS status,
        floor(extract(epoch FROM sale_closes_at) * 1000)::bigint AS closes_at_ms,
        floor(extract(epoch FROM sale_opens_at) * 1000)::bigint AS opens_at_ms,
-       person_max, transfers, offer_ttl_ms,
+       person_max, transfers, offer_ttl_ms, pools,
        floor(extract(epoch FROM cancelled_at) * 1000)::bigint AS cancelled_at_ms,
        floor(extract(epoch FROM published_at) * 1000)::bigint AS published_at_ms
 FROM events WHERE id = ANY($1::text[]);

@@ -3,23 +3,23 @@ INSERT INTO events (id, organizer_id, shard, name, description, category, venue,
                     currency, starts_at, ends_at, sale_opens_at, sale_closes_at, person_max,
                     waitlist_policy, waitlist_patience_ms, transfers, offer_ttl_ms, slug, summary,
                     image, image_alt, address, place, doors_at, access_notes, languages, source_id,
-                    source_print)
+                    source_print, pools, pool_names)
 SELECT id, organizer_id, shard, name, description, category, venue, timezone,
        currency, starts_at, ends_at, sale_opens_at, sale_closes_at, person_max,
        waitlist_policy::waitlist_policy, waitlist_patience_ms, transfers, offer_ttl_ms, slug,
        summary, image, image_alt, address, place, doors_at, access_notes, languages, source_id,
-       source_print
+       source_print, pools, pool_names
 FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[],
             $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::timestamptz[],
             $12::timestamptz[], $13::timestamptz[], $14::integer[], $15::text[], $16::bigint[],
             $17::text[], $18::bigint[], $19::text[], $20::text[], $21::text[], $22::text[],
             $23::text[], $24::text[], $25::timestamptz[], $26::text[], $27::text[], $28::text[],
-            $29::text[])
+            $29::text[], $30::text[], $31::text[])
     AS new (id, organizer_id, shard, name, description, category, venue, timezone,
             currency, starts_at, ends_at, sale_opens_at, sale_closes_at, person_max,
             waitlist_policy, waitlist_patience_ms, transfers, offer_ttl_ms, slug, summary,
             image, image_alt, address, place, doors_at, access_notes, languages, source_id,
-            source_print);
+            source_print, pools, pool_names);
 
 -- insert_tiers --
 INSERT INTO tiers (event_id, tier_no, id, name, price_minor, capacity, order_max, order_min,
@@ -34,7 +34,8 @@ SELECT id, organizer_id, shard, status::text AS status, name, description, categ
        timezone, currency, starts_at, ends_at, sale_opens_at, sale_closes_at, person_max, version,
        created_at, published_at, waitlist_policy::text AS waitlist_policy, waitlist_patience_ms,
        transfers, offer_ttl_ms, publishing_at, slug, summary, image, image_alt, address, place,
-       doors_at, access_notes, languages, source_id, source_print, postponed_from
+       doors_at, access_notes, languages, source_id, source_print, pools, pool_names,
+       postponed_from
 FROM events WHERE id = ANY ($1::text[]) AND ($2::text IS NULL OR organizer_id = $2);
 
 -- delete_draft --

@@ -55,9 +55,10 @@ UPDATE events
 SET version = events.version + 1,
     status = coalesce(new.status::event_status, events.status),
     sale_closes_at = coalesce(new.closes_at, events.sale_closes_at),
-    cancelled_at = coalesce(new.cancelled_at, events.cancelled_at)
-FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
-    AS new (id, status, closes_at, cancelled_at)
+    cancelled_at = coalesce(new.cancelled_at, events.cancelled_at),
+    pools = coalesce(new.pools, events.pools)
+FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[])
+    AS new (id, status, closes_at, cancelled_at, pools)
 WHERE events.id = new.id;
 
 -- amend_event --
@@ -128,6 +129,9 @@ UPDATE tiers SET capacity = new.capacity
 FROM unnest($2::smallint[], $3::integer[]) AS new (tier_no, capacity)
 WHERE tiers.event_id = $1 AND tiers.tier_no = new.tier_no AND tiers.organizer_id = $4;
 
+-- change_draft_pools --
+UPDATE events SET pools = $2 WHERE id = $1 AND organizer_id = $3;
+
 -- begin_publishing --
 -- Waits for a change of the draft that is under way; none begins afterwards.
 UPDATE events SET publishing_at = now()
@@ -138,7 +142,8 @@ WHERE id = $1 AND organizer_id = $2 AND status = 'draft' AND publishing_at IS NU
 UPDATE events
 SET version = version + 1, shard = $2, status = $3::event_status, sale_opens_at = $4,
     sale_closes_at = $5, person_max = $6, cancelled_at = $7, published_at = $8,
-    transfers = coalesce($9, transfers), offer_ttl_ms = coalesce($10, offer_ttl_ms)
+    transfers = coalesce($9, transfers), offer_ttl_ms = coalesce($10, offer_ttl_ms),
+    pools = coalesce($11, pools)
 WHERE id = $1;
 
 -- restate_tiers --

@@ -53,7 +53,7 @@ SELECT event_id, seat_id, true FROM blocked_seats
 WHERE (event_id, seat_id) IN (SELECT * FROM unnest($1::text[], $2::text[]));
 
 -- redo_events --
-SELECT id, status::text AS status FROM events WHERE id = ANY ($1::text[]);
+SELECT id, status::text AS status, pools FROM events WHERE id = ANY ($1::text[]);
 
 -- redo_entries --
 -- Entries that are named; live ones of people who join, and those that have a place asked for.

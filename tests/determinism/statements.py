@@ -802,7 +802,9 @@ def redo_seats(
 @_statement()
 def redo_events(tx: Transaction, event_ids: Sequence[str], *, now_s: float) -> list[Row]:
     rows = {event_id: tx.get("events", event_id) for event_id in event_ids}
-    return [Row(id=event_id, status=row["status"]) for event_id, row in rows.items() if row]
+    return [
+        Row(id=event_id, status=row["status"], pools="") for event_id, row in rows.items() if row
+    ]
 
 
 @_statement()

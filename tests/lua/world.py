@@ -203,13 +203,15 @@ class Till:
         [reply] = await self.on_events(verb, [self.event], [1, *words])
         return reply
 
-    async def amend(self, *, sale: str = "-", tiers: str = "-", promos: str = "-") -> list[Any]:
+    async def amend(
+        self, *, sale: str = "-", tiers: str = "-", promos: str = "-", pools: str = "-"
+    ) -> list[Any]:
         """Change the event; new tiers are called by their numbers."""
         new = [word[1:].partition(":")[0] for word in tiers.split(",") if word.startswith("+")]
         names = ",".join(f'[{no},"tier_{no}","Tier {no}"]' for no in new)
         keys_of = [self.meta, self.journal, keys.due(self.shard)]
         keys_of += keys.event(self.shard, self.event)
-        words = [self.event, sale, tiers, promos, f"[{names}]"]
+        words = [self.event, sale, tiers, promos, f"[{names}]", pools]
         reply: list[Any] = await self.call("amend", keys_of, self.epoch, *words)
         return reply
 

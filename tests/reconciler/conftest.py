@@ -72,8 +72,8 @@ class BoxOffice:
         )
         await self.database.execute(
             "INSERT INTO events (id, organizer_id, shard, name, timezone, currency, starts_at,"
-            " ends_at, sale_opens_at, sale_closes_at, person_max, transfers, offer_ttl_ms)"
-            " VALUES ($1, $2, $3, 'Show', 'UTC', 'EUR', $4, $4, $7, $5, $6, $8, $9)",
+            " ends_at, sale_opens_at, sale_closes_at, person_max, transfers, offer_ttl_ms,"
+            " pools) VALUES ($1, $2, $3, 'Show', 'UTC', 'EUR', $4, $4, $7, $5, $6, $8, $9, $10)",
             event_id,
             organizer_id,
             self.shard,
@@ -83,6 +83,7 @@ class BoxOffice:
             moment(1),
             rules.transfers,
             rules.offer_ttl_ms,
+            rules.pools,
         )
         for tier_no, (tier_id, tier) in enumerate(zip(tier_ids, tiers, strict=True), start=1):
             await self.database.execute(

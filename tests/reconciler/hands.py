@@ -175,6 +175,8 @@ _EVENTS: dict[str, Column] = {
     ),
     "transfers": _edit("transfers = 'none'", "event_row_differs", _RULED),
     "offer_ttl_ms": _edit("offer_ttl_ms = 77", "event_row_differs", _RULED),
+    "pools": _edit("pools = 'p7t1t2t'", "event_row_differs", _RULED),
+    "pool_names": _SHOWN,
     "publishing_at": Free("asked of drafts alone"),
 }
 EVENTS: Mapping[str, Column] = _EVENTS | dict.fromkeys(

@@ -35,7 +35,7 @@ from tests.reconciler.recovering import content, coordinating, engine_of, recove
 
 async def waiting_people(office: BoxOffice, policy: str, seed: int) -> None:
     """Let people book, hold, wait, take offers, cancel and forget, at random."""
-    rules = Rules(ends_at_ms=FAR_MS, after_end="t1t")
+    rules = Rules(ends_at_ms=FAR_MS, after_end="t1t", pools="p9t1t2t")
     event = await office.add_event(
         tiers=(TierStock(8, 2500, 10), TierStock(4, 9900, 10)), rules=rules
     )

@@ -151,6 +151,8 @@ class Event:
     #: Whether the event is over, and which tiers are sold all the same.
     is_over: bool = False
     after_end: tuple[int, ...] = ()
+    #: How many places some tiers share, and which; none share any if there are none.
+    pool: tuple[int, tuple[int, ...]] = (0, ())
     #: Tiers that the present call has read, and that it has made smaller.
     read: set[int] = field(default_factory=set)
     smaller: set[int] = field(default_factory=set)
@@ -172,6 +174,19 @@ class Event:
         """Places that are free."""
         blocked = len(self.blocked) if tier_no == SEATED else 0
         return self.tiers[tier_no].capacity - self.held(tier_no) - self.sold(tier_no) - blocked
+
+    def mates(self, tier_no: int) -> tuple[int, ...]:
+        """The tier, or all that share places with it."""
+        return self.pool[1] if tier_no in self.pool[1] else (tier_no,)
+
+    def left(self, tier_no: int, before: Lines = (), *, without_holds: bool = False) -> int:
+        """Places that can be had of a tier, if the lines before have theirs."""
+        own = self.available(tier_no) + self.held(tier_no) * without_holds
+        if tier_no not in self.pool[1]:
+            return own
+        taken = sum(self.sold(n) + self.held(n) * (not without_holds) for n in self.pool[1])
+        spoken = sum(line[1] for line in before if line[0] in self.pool[1])
+        return max(0, min(own, self.pool[0] - taken - spoken))
 
     def taken(self, user: str, tiers: Collection[int] = (), *, decided: bool = False) -> int:
         """Places of the user's live bookings and holds, of all tiers or some; or those decided."""
@@ -201,8 +216,9 @@ class Event:
         except No as refusal:
             return refusal.args[0]
         finally:
-            for n in sorted(self.read & self.tiers.keys()) if self.closes_at else ():
-                self._promote(n)
+            served = [n for n in sorted(self.read & self.tiers.keys()) if self._is_served(n)]
+            for group in dict.fromkeys(map(self.mates, served)):
+                self._promote([n for n in group if n in served])
 
     def adopt(self, owner: Owner, seats: tuple[str, ...]) -> None:
         """Take the seats that were chosen; they must have been free, and as many as asked."""
@@ -320,7 +336,8 @@ class Event:
         ahead, mine = self.waiting(tier_no), [e for e in self.entries.values() if e.user == user]
         statuses = {entry.status for entry in mine if entry.tier_no == tier_no}
         no(Status.ALREADY_WAITING, {"waiting", "offered"} & statuses)
-        no(Status.PLACES_AVAILABLE, not ahead and quantity <= self.available(tier_no))
+        is_kept = self._is_kept(tier_no)
+        no(Status.PLACES_AVAILABLE, not is_kept and quantity <= self.left(tier_no))
         no(Status.WAITLIST_FULL, len(ahead) >= WAITING_MAX)
         hold = self.holds.get(after, Owner("", {}, "", "unknown"))
         is_own = (hold.user, hold.status) == (user, "expired") and not after.startswith("offer_")
@@ -353,14 +370,24 @@ class Event:
         return count + len(last)
 
     def _read(self, tier_nos: Iterable[int]) -> None:
-        self.read |= set(tier_nos)
+        self.read |= {mate for n in tier_nos for mate in self.mates(n)}
 
-    def _is_waited(self, tier_no: int) -> bool:
+    def _is_served(self, tier_no: int) -> bool:
+        is_over = not self.closes_at or self.tiers[tier_no].is_closed or self._has_ended(tier_no)
+        return bool(self.waiting(tier_no)) and not is_over
+
+    def _is_kept(self, tier_no: int) -> bool:
+        """Tell whether free places of a tier are for those who wait for it, or for a mate."""
+        for n in self.mates(tier_no) if not self.waiting(tier_no) else ():
+            parties = [self.entries[key].quantity for key in self.waiting(n)]
+            if self._is_served(n) and min(parties) <= self.available(n):
+                return True
         return bool(self.waiting(tier_no))
 
     def _most(self, tier_no: int) -> int:
         """Places that a tier can ever have free: those that are not blocked."""
-        return self.tiers[tier_no].capacity - (len(self.blocked) if tier_no == SEATED else 0)
+        most = self.tiers[tier_no].capacity - (len(self.blocked) if tier_no == SEATED else 0)
+        return min(most, self.pool[0]) if tier_no in self.pool[1] else most
 
     def _try(self, own_id: str, known: Collection[str], user: str, tier_nos: Iterable[int]) -> None:
         """Count an attempt, unless it repeats what is known."""
@@ -396,11 +423,12 @@ class Event:
         _replay(known, fingerprint)
         wanted = {line[0]: line[1] for line in lines}
         self._check_rules(user, wanted, promo_of(fingerprint))
-        short = [n for n, quantity in wanted.items() if quantity > self.available(n)]
-        no(Status.SOLD_OUT, any(wanted[n] > self.available(n) + self.held(n) for n in short))
-        for n in wanted:
-            no(Status.ALL_HELD, n in short)
-            no(Status.KEPT_FOR_WAITLIST, self._is_waited(n))
+        plain = tuple(wanted.items())
+        for k, (n, quantity) in enumerate(plain):
+            no(Status.SOLD_OUT, quantity > self.left(n, plain[:k], without_holds=True))
+        for k, (n, quantity) in enumerate(plain):
+            no(Status.ALL_HELD, quantity > self.left(n, plain[:k]))
+            no(Status.KEPT_FOR_WAITLIST, self._is_kept(n))
         no(Status.TOO_MANY_HOLDS, has_open(user))
         for _, quantity, *wishes in (line for line in lines if line[0] == SEATED):
             wish = str(wishes[0]) if wishes else "best"
@@ -418,9 +446,9 @@ class Event:
         for n in wanted:
             no(Status.UNKNOWN_TIER, n not in self.tiers)
             no(Status.UNKNOWN_TIER, self.tiers[n].is_hidden and n not in promo_tiers)
-        for n, quantity in wanted.items():
+        for k, (n, quantity) in enumerate(wanted.items()):
             self._check_line(n, quantity)
-            self._find(n, quantity)
+            self._find(n, quantity, tuple(wanted.items())[:k])
         no(Status.LIMIT_REACHED, self._has_enough(user, wanted))
         if code:
             is_other = promo_tiers and not wanted.keys() & promo_tiers
@@ -460,16 +488,18 @@ class Event:
     def _reacquire(self, hold: Owner) -> None:
         self._read(hold.lines)
         self._check_rules(hold.user, hold.lines, promo_of(hold.fingerprint))
-        for n, quantity in hold.lines.items():
-            no(Status.HOLD_EXPIRED, quantity > self.available(n) or self._is_waited(n))
+        lines = tuple(hold.lines.items())
+        for k, (n, quantity) in enumerate(lines):
+            no(Status.HOLD_EXPIRED, quantity > self.left(n, lines[:k]) or self._is_kept(n))
             if n == SEATED and not self.free() >= set(hold.seats):
                 self._reclaim(RECLAIM_MAX)
             no(Status.HOLD_EXPIRED, n == SEATED and not self.free() >= set(hold.seats))
         now = {n: self.tiers[n].price for n in hold.lines}
         no(Status.PRICE_CHANGED, hold.prices != now)
 
-    def _find(self, tier_no: int, quantity: int) -> None:
-        if quantity > self.available(tier_no) and self.held(tier_no):
+    def _find(self, tier_no: int, quantity: int, before: Lines = ()) -> None:
+        left = self.left(tier_no, before)
+        if quantity > left and self.left(tier_no, before, without_holds=True) > left:
             self._reclaim(RECLAIM_MAX)
 
     def _reclaim(self, holds_max: int) -> int:
@@ -490,33 +520,40 @@ class Event:
             others = [one for one in self.entries.values() if one.user == own.user]
             self._read(one.tier_no for one in others if one.status == "waiting")
 
-    def _promote(self, tier_no: int) -> None:
-        tier = self.tiers[tier_no]
-        if not self.closes_at or tier.is_closed or self._has_ended(tier_no):
-            return
-        for key in self.waiting(tier_no) if tier_no in self.smaller else ():
-            if self.entries[key].quantity > self._most(tier_no):
+    def _promote(self, tier_nos: list[int]) -> None:
+        """Offer what is left to those who wait, of tiers that share places as one."""
+        for key in [key for n in self.smaller.intersection(tier_nos) for key in self.waiting(n)]:
+            if self.entries[key].quantity > self._most(self.entries[key].tier_no):
                 self.entries[key].status = "too_large"
-        for key in self.waiting(tier_no):
-            entry, free = self.entries[key], self.available(tier_no)
-            if free < 1:
-                return
-            lines = {entry.tier_no: entry.quantity}
-            if self._has_enough(entry.user, lines, decided=True):
-                entry.status = "limit"
-            elif entry.quantity > self._most(tier_no):
-                entry.status = "too_large"
-            elif self._has_enough(entry.user, lines):
+        stopped: set[int] = set()
+        keys = [key for n in tier_nos for key in self.waiting(n)]
+        for key in sorted(keys, key=lambda key: self.entries[key].place):
+            entry = self.entries[key]
+            if entry.tier_no in stopped or self._offer(key, entry):
                 continue
-            elif entry.quantity <= free:
-                entry.status = "offered"
-                self.holds[offer_of_entry(key)] = Owner(
-                    entry.user, lines, entry.fingerprint, "held"
-                )
-            elif self.policy == "strict":
-                entry.patience = entry.patience or 1
-                if entry.patience == 1:
-                    return
+            stopped.add(entry.tier_no)
+            if entry.quantity <= self.available(entry.tier_no):
+                return  # It is the pool that has too little.
+
+    def _offer(self, key: str, entry: Entry) -> bool:
+        """Lead one of those who wait a step on; return False if the list stops at them."""
+        free = self.left(entry.tier_no)
+        if free < 1:
+            return False
+        lines = {entry.tier_no: entry.quantity}
+        if self._has_enough(entry.user, lines, decided=True):
+            entry.status = "limit"
+        elif entry.quantity > self._most(entry.tier_no):
+            entry.status = "too_large"
+        elif self._has_enough(entry.user, lines):
+            pass  # Their turn comes when what they have open is decided.
+        elif entry.quantity <= free:
+            entry.status = "offered"
+            self.holds[offer_of_entry(key)] = Owner(entry.user, lines, entry.fingerprint, "held")
+        elif self.policy == "strict":
+            entry.patience = entry.patience or 1
+            return entry.patience != 1
+        return True
 
 
 def _own(kept: dict[str, Kept], own_id: str, user: str) -> Kept:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from engine.status import Status
 from tests.checks import FAR_MS
-from tests.simulation.model import SEATED, Event, No, Ticket, no
+from tests.simulation.model import RECLAIM_MAX, SEATED, Event, No, Ticket, no
 
 #: Scans that a ticket remembers.
 SCANS_MAX = 16
@@ -27,7 +27,8 @@ class StaffedEvent(Event):
         is_same = all(self.tiers[n].capacity == capacity for n, capacity in wants)
         no(Status.REPLAYED, is_same and closes_at in {0, self.closes_at})
         for n, capacity in wants:
-            self._find(n, self.tiers[n].capacity - capacity)
+            if self.tiers[n].capacity - capacity > self.available(n) and self.held(n):
+                self._reclaim(RECLAIM_MAX)
             least = self.held(n) + self.sold(n)
             no(Status.CAPACITY_BELOW_TAKEN, capacity < least)
         for n, capacity in wants:

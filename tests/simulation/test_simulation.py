@@ -42,6 +42,7 @@ from engine.commands import (
 )
 from engine.ids import booking_id, entry_id, hold_id, new_id, ticket_id
 from engine.outcomes import status_of
+from engine.pools import Pool, write
 from engine.records import Rules
 from engine.seats import Section
 from engine.status import Status
@@ -61,13 +62,16 @@ ORIGINS = dict(zip(USERS, ("a", "a", "b", ""), strict=True))
 #: Those who may have bought all there is before the first step.
 CROWD = tuple(new_id("usr") for _ in range(3))
 PEOPLE = (*USERS, *CROWD, STRANGER)
-#: Tier 1 is general, tier 2 has seats, in rows of three and two; 3 is hidden, 4 not open yet.
+#: Tiers 1 and 5 are general, 2 has seats, in rows of three and two; 3 is hidden, 4 not open yet.
 STOCK = (
     TierStock(6, 100, 4, person_max=4),
     TierStock(5, 100, 3),
     TierStock(3, 100, 3, order_min=2, is_hidden=True),
     TierStock(3, 100, 3, opens_at_ms=FAR_MS - 1),
+    TierStock(4, 100, 4),
 )
+#: At the second event tiers 1, 3 and 5 share seven places.
+POOL = (7, (1, 3, 5))
 #: The first takes something off all tiers, the second unlocks tier 3.
 PROMOS = (Promo("CUT", 3, 10, 0), Promo("KEY", 2, 0, 0, (1, 3)))
 ROWS = (("s1-1", "s1-2", "s1-3"), ("s1-5", "s1-6"))
@@ -96,7 +100,9 @@ LINES = st.one_of(
     st.tuples(SEATED),
     st.tuples(st.tuples(st.just(1), st.integers(1, 3)), SEATED),
     st.tuples(st.tuples(st.just(3), st.integers(1, 3)), st.just((1, 1))),
-    st.sampled_from([((3, 2),), ((4, 1),), ((5, 1),)]),
+    st.sampled_from([((3, 2),), ((4, 1),), ((6, 1),)]),
+    st.tuples(st.tuples(st.just(5), st.integers(1, 4))),
+    st.tuples(st.tuples(st.just(5), st.integers(1, 3)), st.tuples(st.just(1), st.integers(1, 2))),
 )
 CODES = st.sampled_from(["", "", "", "~CUT", "~KEY", "~KEY", "~NONE"])
 CUTS = st.one_of(
@@ -106,7 +112,7 @@ CUTS = st.one_of(
     st.lists(st.sampled_from([1, 3, *ROWS[0]]), min_size=1, max_size=2, unique=True).map(tuple),
 )
 WANTS = st.sampled_from(
-    [*(((1, capacity),) for capacity in (0, 3, 5, 6, 7, 8)), ((2, 5),), ((1, 4), (2, 4))]
+    [*(((1, capacity),) for capacity in (0, 3, 5, 6, 7, 8)), ((2, 5),), ((1, 4), (2, 4)), ((5, 3),)]
 )
 QUANTITY = st.sampled_from([1, 2, 3, 1, 2, 5])
 MOSTLY = st.sampled_from([True, True, True, False])
@@ -159,9 +165,11 @@ class Sale(RuleBasedStateMachine):
                 open_max=BOUNDS[:2],
                 origins=ORIGINS,
                 after_end=(3,) if self.events else (),
+                pool=POOL if self.events else (0, ()),
             )
             after_end = "t3t" if len(self.events) > 1 else ""
-            own = Rules(ends_at_ms=FAR_MS, after_end=after_end, transfers=transfers)
+            pools = write([Pool(*POOL)]) if after_end else ""
+            own = Rules(transfers, FAR_MS, after_end, pools=pools)
             self.till.seat(event_id, Section(1, 2, tuple(map(len, ROWS))))
             self.till.publish(Publish(event_id, "p", 0, FAR_MS, PERSON_MAX, STOCK, 1, PROMOS, own))
         for which in (0, 1) if is_full else ():
@@ -197,7 +205,7 @@ class Sale(RuleBasedStateMachine):
 
     @rule(
         which=WHICH,
-        tier_no=st.integers(1, 2),
+        tier_no=st.sampled_from([1, 1, 2, 2, 5]),
         user=st.sampled_from(USERS),
         key=ANY,
         quantity=QUANTITY,
@@ -444,7 +452,7 @@ class Sale(RuleBasedStateMachine):
                 k: e.status for k, e in entries.items()
             }
             members: Any = self.redis.zrange(names.waitlist, 0, -1)
-            assert event.waiting(1) + event.waiting(2) == [
+            assert [key for n in (1, 2, 5) for key in event.waiting(n)] == [
                 member.decode()[17:] for member in members if member != MARK
             ]
             tickets = {
@@ -476,6 +484,8 @@ class Sale(RuleBasedStateMachine):
             waiting = len(event.waiting(n))
             expected = (tier.capacity, event.available(n), event.held(n), event.sold(n), waiting)
             assert expected == counters
+        capacity, mates = event.pool
+        assert sum(event.held(n) + event.sold(n) for n in mates) <= capacity, "oversold"
         assert int(stock.get("2.blocked", 0)) == len(event.blocked)
         letters = dict.fromkeys(event.blocked, "b") | dict.fromkeys(event.free(), "f")
         live = ((event.holds, "held", "h"), (event.bookings, "confirmed", "s"))

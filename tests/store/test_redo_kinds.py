@@ -340,6 +340,32 @@ async def test_f60_a_publishing_and_what_follows(
     ]
 
 
+async def test_i1_what_tiers_share_is_merged_once(
+    connection: asyncpg.Connection, shard: int, event: str, claimed: Booked
+) -> None:
+    """I1: records that would oversell a pool are in conflict, whichever of its tiers they name."""
+    await connection.execute("UPDATE events SET pools = 'p4t1t2t' WHERE id = $1", event)
+    merged = await merge(
+        connection,
+        shard,
+        row(3, booked(event, (1, 1, 100), (2, 2, 100))),
+        row(4, booked(event, (1, 1, 100), (2, 1, 100))),
+        row(5, booked(event, (2, 1, 100))),
+        row(6, of(event, CapacitySet, tiers=[], pools="p3t1t2t")),
+        row(7, of(event, CapacitySet, tiers=[], pools="p5t1t2t")),
+        row(8, booked(event, (2, 1, 100))),
+    )
+
+    assert (3, 3) == (merged.found, merged.conflicts)
+    assert [
+        "the tiers share 4 places, and 2 are left",
+        "the tiers share 4 places, and 0 are left",
+        "4 of the places that tiers share are taken",
+    ] == [reason for _, reason in await conflicts(connection, shard)]
+    pools = await connection.fetchval("SELECT pools FROM events WHERE id = $1", event)
+    assert "p5t1t2t" == pools
+
+
 async def test_f61_late_witness_is_taken_at_the_end(
     connection: asyncpg.Connection, shard: int, event: str, claimed: Booked
 ) -> None:
