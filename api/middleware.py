@@ -114,7 +114,8 @@ async def respond(
         response.headers.extend(cross)
         for name, value in COMMON.items():
             response.headers.setdefault(name, value)
-    metrics.count_request(route, status or response.status, time.perf_counter() - started_s)
+    seconds = time.perf_counter() - started_s
+    metrics.count_request(request.method, route, status or response.status, seconds)
     return response
 
 
@@ -134,7 +135,7 @@ def refuse(problem: Problem) -> LeanAnswer:
     request_id = new_request_id()
     answer = problem.response("/", request_id)
     answer.add_header("X-Request-Id", request_id)
-    metrics.count_request(NO_ROUTE, problem.status, 0)
+    metrics.count_request(metrics.OTHER_METHOD, NO_ROUTE, problem.status, 0)
     log.debug("request refused", action="refused", code=problem.code, request_id=request_id)
     return answer
 

@@ -12,8 +12,10 @@ import asyncpg
 import pytest
 import structlog
 
+from api import metrics
 from store import pool
 from tests.api.world import JWT_SECRET, World
+from usecases import metrics as counted
 
 PASSWORD = "correct-horse-battery-staple"
 
@@ -87,6 +89,61 @@ async def test_metrics(world: World, event: dict[str, object], user: str) -> Non
     )
     assert "evently_http_request_seconds_bucket" in text
     assert str(event["id"]) not in text
+
+
+async def test_metrics_of_sales(world: World, user: str) -> None:
+    """Bookings are told by what became of them and the event's category, with how long it took."""
+    event = await world.event(5, category="Opera")
+    before = await samples(world)
+    booked = await world.book(event, user)
+    assert 201 == (await world.book(event, user)).status
+    assert 409 == (await world.book(event, user, (1, 10), key="k-2")).status
+    for _ in range(2):
+        path = f"/v1/bookings/{booked.body['id']}/cancel"
+        assert 200 == (await world.call("POST", path, token=user)).status
+    after = await samples(world)
+    statuses = ("confirmed", "replayed", "refused", "cancelled")
+    names = [f'bookings_total{{event_category="Opera",status="{word}"}}' for word in statuses]
+    assert [1, 1, 1, 1] == [after[name] - before.get(name, 0) for name in names]
+    route = 'route="/v1/events/{event_id}/bookings"'
+    sold = f'http_request_duration_seconds_count{{method="POST",{route},status_class="2xx"}}'
+    refused = sold.replace("2xx", "4xx")
+    assert 2 == after[sold] - before.get(sold, 0)
+    assert 1 == after[refused] - before.get(refused, 0)
+    for whole in (
+        "booking_duration_seconds_count",
+        f"evently_http_request_seconds_count{{{route}}}",
+    ):
+        assert after[sold] + after[refused] <= after[whole]
+        assert 3 == after[whole] - before.get(whole, 0)
+    assert (
+        after["booking_duration_seconds_count"]
+        == after['booking_duration_seconds_bucket{le="+Inf"}']
+    )
+    assert after["booking_duration_seconds_sum"] > before.get("booking_duration_seconds_sum", 0)
+
+
+async def test_metrics_have_bounds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many categories organizers make up, and methods callers, few have a label."""
+    monkeypatch.setattr(counted, "_categories", set())
+    for number in range(counted.CATEGORIES_MAX + 3):
+        counted.count_cancelled(f"bound-{number}")
+    counted.count_cancelled("")
+    metrics.count_request("MADE-UP", "/bound", 200, 0.01)
+    told = await samples(world)
+    known = [name for name in told if 'bookings_total{event_category="bound-' in name]
+    assert counted.CATEGORIES_MAX == len(known)
+    assert 4 <= told['bookings_total{event_category="other",status="cancelled"}']
+    name = 'http_request_duration_seconds_count{method="other",route="/bound",status_class="2xx"}'
+    assert 1 == told[name]
+    assert not any("MADE-UP" in name for name in told)
+
+
+async def samples(world: World) -> dict[str, float]:
+    """Return all that is told at `/metrics`, by name with labels."""
+    answer = await world.call("GET", "/metrics")
+    lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
 
 async def outcomes(world: World) -> dict[str, float]:
