@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,10 +12,13 @@ from typing import Any
 import asyncpg
 import pytest
 import structlog
+from multidict import CIMultiDict
 
 from api import metrics
+from api.http import SERVICES
 from store import pool
 from tests.api.world import JWT_SECRET, World
+from tests.checks import about
 from usecases import metrics as counted
 
 PASSWORD = "correct-horse-battery-staple"
@@ -29,8 +33,42 @@ async def test_healthz(world: World) -> None:
 
 async def test_readyz(world: World) -> None:
     """Ready means that shards and database are there."""
+    async with asyncio.timeout(20):
+        while True:  # The persister may be behind for a moment.
+            answer = await world.call("GET", "/readyz")
+            assert ("ok", 200) == (answer.body["status"], answer.status)
+            if answer.body["overall"] == "healthy":
+                break
+            await asyncio.sleep(0.05)
+    assert {"shards": "ok", "database": "ok"} == answer.body["checks"]
+    found = answer.body["dependencies"]
+    assert ["postgresql", "redis-0", "persister-0"] == [one["name"] for one in found]
+    assert {"healthy"} == {one["state"] for one in found}
+    assert all(one["response_ms"] >= 0 for one in found)
+
+
+async def test_readyz_tells_what_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not as it should be has a state of its own, of which the whole is made."""
+    services = world.client.app[SERVICES]
+
+    async def behind(*_: object) -> bool:
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(services), "catch_up", behind)
+        told = (await world.call("GET", "/readyz")).body
+    assert ("ok", "degraded") == (told["status"], told["overall"])
+    assert {"name": "persister-0", "state": "unhealthy"}.items() <= told["dependencies"][2].items()
+    monkeypatch.setattr("engine.shard.Shard.is_heard", behind)
     answer = await world.call("GET", "/readyz")
-    assert {"status": "ok", "checks": {"shards": "ok", "database": "ok"}} == answer.body
+    assert (503, "unavailable", "unhealthy", "shut") == (
+        answer.status,
+        answer.body["status"],
+        answer.body["overall"],
+        answer.body["checks"]["shards"],
+    )
+    states = {one["name"]: one["state"] for one in answer.body["dependencies"]}
+    assert {"postgresql": "healthy", "redis-0": "unhealthy", "persister-0": "unknown"} == states
 
 
 async def test_f51_ready_asks_by_a_new_connection(world: World) -> None:
@@ -207,6 +245,47 @@ async def test_s28_no_secret_in_logs(
     told = out + err + "".join(answer.text for answer in answers)
     for secret in (PASSWORD, token, token.rpartition(".")[2], JWT_SECRET):
         assert secret not in told
+
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+TRACEPARENTS = [
+    ([f"00-{TRACE}-{PARENT}-01"], True),
+    ([f"cc-{TRACE}-{PARENT}-01-later"], True),
+    ([], False),
+    ([f"00-{TRACE}-{PARENT}-01"] * 2, False),
+    ([f"00-{TRACE}-{PARENT}-01-later"], False),
+    ([f"ff-{TRACE}-{PARENT}-01"], False),
+    ([f"00-{TRACE.upper()}-{PARENT}-01"], False),
+    ([f"00-{'0' * 32}-{PARENT}-01"], False),
+    ([f"00-{TRACE}-{'0' * 16}-01"], False),
+    ([f"00-{TRACE}-{PARENT}-01 x"], False),
+]
+
+
+@pytest.mark.usefixtures("_json_logs")
+async def test_traceparent(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log lines of a request name its trace, if it brings one as W3C has it."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("bug")
+
+    monkeypatch.setattr("store.users.by_id", broken)
+    own = [("X-Request-Id", "traced"), ("Authorization", f"Bearer {world.token()}")]
+    for given, is_told in TRACEPARENTS:
+        capsys.readouterr()
+        headers = CIMultiDict([*own, *(("traceparent", one) for one in given)])
+        async with world.client.get("/v1/me", headers=headers) as answer:
+            assert 500 == answer.status
+            assert "traceparent" not in answer.headers
+        lines = capsys.readouterr().out.splitlines()
+        [line] = [json.loads(line) for line in lines if '"request_failed"' in line]
+        with about(given):
+            told = (line["request_id"], line.get("trace_id"))
+            assert ("traced", TRACE if is_told else None) == told
 
 
 TERMINAL = """
