@@ -95,9 +95,9 @@ async def readyz(request: web.Request) -> web.StreamResponse | Problem:
 
 async def _checked(services: Services) -> Checked:
     shards = sorted(services.engine.shards.items())
-    (database, how), *found = await asyncio.gather(
+    (database, how), found = await asyncio.gather(
         _timed("postgresql", ping(services.pools.events), CHECK_TIMEOUT_S),
-        *(_checked_shard(services, number, shard) for number, shard in shards),
+        asyncio.gather(*(_checked_shard(services, number, shard) for number, shard in shards)),
     )
     heard = [redis for redis, _ in found]
     shut = [
