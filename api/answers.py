@@ -92,15 +92,21 @@ def answer(
 
 
 def answer_page(
-    schema: type[msgspec.Struct], page: Page[Any] | Denied, headers: dict[str, str]
+    request: web.Request,
+    schema: type[msgspec.Struct],
+    page: Page[Any] | Denied,
+    headers: dict[str, str],
 ) -> LeanAnswer | Problem:
-    """Answer with a page of a list and the cursor of the next."""
+    """Answer with a page of a list and the cursor of the next, also as a `Link` to it."""
     if isinstance(page, Denied):
         return problem_of(page)
     cursor = None
     if page.last is not None:
         text = f"{page.last[0].isoformat()} {page.last[1]}"
         cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        url = request.rel_url.update_query(after=cursor)
+        # Path and query alone, whatever server the request names; both are encoded.
+        headers = headers | {"Link": f'<{url.raw_path}?{url.raw_query_string}>; rel="next"'}
     members = {"up_to_date": page.up_to_date} if "up_to_date" in schema.__struct_fields__ else {}
     body = schema(data=page.data, has_more=cursor is not None, next_cursor=cursor, **members)
     return answer(body, headers=headers)

@@ -14,12 +14,12 @@ from multidict import istr
 
 _ORIGIN = istr("Origin")
 _EXPOSED = (
-    "ETag, Idempotent-Replayed, Location, Preference-Applied, RateLimit, RateLimit-Policy, "
+    "ETag, Idempotent-Replayed, Link, Location, Preference-Applied, RateLimit, RateLimit-Policy, "
     "Retry-After, X-Request-Id"
 )
 _ALLOWED = (
     "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, "
-    "If-None-Match, Last-Event-ID, Prefer, X-Idempotency-Key, X-Request-Id"
+    "If-None-Match, Last-Event-ID, Prefer, X-Idempotency-Key, X-Request-Id, traceparent"
 )
 PREFLIGHT_AGE_S = 600
 

@@ -257,6 +257,7 @@ _OF_TYPE: dict[tuple[str, str], Any] = {
     ("Me", "role"): "user",
     ("Account", "role"): "user",
     ("Health", "status"): "ok",
+    ("Readiness", "status"): "ok",
     ("Tier", "sale_opens_at"): None,
     ("Tier", "sale_closes_at"): None,
 }

@@ -30,6 +30,7 @@ from api.malformed import not_http, objection, too_large
 from api.policy import Handler
 from api.problems import Problem, unavailable
 from api.quota import over_quota
+from api.traces import trace_of
 from engine.errors import EventRecovering, OutcomeUnknown, Overloaded, ShardUnavailable
 from engine.lasting import Seldom
 from store.pool import UNANSWERED, Busy
@@ -99,7 +100,7 @@ async def respond(
     except ClientGone:
         status, response = CLIENT_GONE, not_http("ended before it was whole")
     except Exception as error:  # noqa: BLE001  The last resort, for all handlers.
-        response = _of_failure(error, route, request_id)
+        response = _of_failure(error, request, route, request_id)
     if isinstance(response, Problem):
         # What ends the connection is no good request, of which nothing is told.
         response = response.response("/" if response.closes else request.path, request_id)
@@ -114,7 +115,8 @@ async def respond(
         response.headers.extend(cross)
         for name, value in COMMON.items():
             response.headers.setdefault(name, value)
-    metrics.count_request(route, status or response.status, time.perf_counter() - started_s)
+    seconds = time.perf_counter() - started_s
+    metrics.count_request(request.method, route, status or response.status, seconds)
     return response
 
 
@@ -134,7 +136,7 @@ def refuse(problem: Problem) -> LeanAnswer:
     request_id = new_request_id()
     answer = problem.response("/", request_id)
     answer.add_header("X-Request-Id", request_id)
-    metrics.count_request(NO_ROUTE, problem.status, 0)
+    metrics.count_request(metrics.OTHER_METHOD, NO_ROUTE, problem.status, 0)
     log.debug("request refused", action="refused", code=problem.code, request_id=request_id)
     return answer
 
@@ -209,11 +211,12 @@ def _is_of_database(error: Exception) -> bool:
     return False
 
 
-def _of_failure(error: Exception, route: str, request_id: str) -> Problem:
+def _of_failure(error: Exception, request: web.Request, route: str, request_id: str) -> Problem:
     def warned(what: str, action: str, code: str) -> Problem:
         left_out = _SELDOM[action].left_out()
         if left_out is not None:
             words = {"route": route, "request_id": request_id, "error": repr(error)}
+            words |= trace_of(request)
             log.warning(what, action=action, left_out=left_out, **words)
         return unavailable(code)
 
@@ -244,5 +247,6 @@ def _of_failure(error: Exception, route: str, request_id: str) -> Problem:
                 route=route,
                 request_id=request_id,
                 exc_info=error,
+                **trace_of(request),
             )
             return Problem(500, "internal", "Something is wrong on our side.")

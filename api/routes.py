@@ -829,7 +829,7 @@ ROUTES: tuple[Route, ...] = (
         _SEE,
     ),
     _route("GET /healthz ops", ops.healthz, schemas.Health),
-    _route("GET /readyz ops", ops.readyz, schemas.Health),
+    _route("GET /readyz ops", ops.readyz, schemas.Readiness),
     _route("GET /metrics ops", ops.metrics_text, media=("text/plain",)),
     _route("GET /openapi.json public", ops.openapi, media=("application/json",)),
     _route("GET /docs public", docs.docs, media=("text/html",)),

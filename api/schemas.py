@@ -273,6 +273,25 @@ class Health(Told, frozen=True, kw_only=True):
     checks: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class Dependency(Told, frozen=True, kw_only=True):
+    """State of one thing that the service needs."""
+
+    #: `redis-N` and `persister-N` of shard N; `postgresql`; `notifier`: who sends mail.
+    name: str
+    #: `unknown`: a persister whose shard is shut.
+    state: Literal["healthy", "unhealthy", "unknown"]
+    #: How long it took to answer, or until it was given up; of a persister, to catch up.
+    response_ms: float | None
+
+
+class Readiness(Health, frozen=True, kw_only=True):
+    """Whether the service can sell, and the state of each thing that it needs."""
+
+    #: `degraded`: it sells, and something is not as it should be.
+    overall: Literal["healthy", "degraded", "unhealthy"]
+    dependencies: list[Dependency]
+
+
 class ProblemError(Told, frozen=True, kw_only=True):
     """One bad value."""
 

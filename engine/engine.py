@@ -182,12 +182,6 @@ class Engine:
             home.wire.close()
             await home.client.aclose()
 
-    async def heard(self) -> dict[int, bool]:
-        """Ask each shard's Redis whether it takes writes, in the reign of its open door."""
-        shards = list(self._shards.values())
-        answers = await asyncio.gather(*(shard.is_heard() for shard in shards))
-        return {shard.number: is_heard for shard, is_heard in zip(shards, answers, strict=True)}
-
     @property
     def is_open(self) -> bool:
         """Tell whether every shard takes commands."""

@@ -58,11 +58,10 @@ async def book(
     shard = wish.known.shard
     promise = services.acks.promise(wanted, shard)
     outcome = await services.engine.book(shard, order)
+    metrics.count_booking(outcome, "booked", wish.known.category)
     if isinstance(outcome, Refused):
         # Not raised: most of a rush is told that it is sold out.
-        metrics.count(metrics.bookings_of(outcome.status.value.lower()))
         return outcome
-    metrics.count(metrics.bookings_of("replayed" if outcome.is_replay else "booked"))
     if not await services.acks.keep(promise, shard, outcome):
         return unreached(promise)
     return Made(wish.known, order, promise, outcome, _receipt(services, outcome, own_id))
@@ -139,7 +138,14 @@ async def cancel(services: Services, person: Principal, own_id: str) -> Done[tol
             for ticket in view.tickets
         ],
     )
+    if not outcome.is_replay:
+        _count_cancelled(services, row.event_id)
     return Done(view, outcome.is_replay)
+
+
+def _count_cancelled(services: Services, event_id: str) -> None:
+    known = services.catalog.get(event_id)
+    metrics.count_cancelled(known.category if known else "")
 
 
 @as_value
@@ -162,7 +168,10 @@ async def cancel_places(
     outcome = granted(gate_shown(outcome), line_at)
     if not await services.settle(row.shard, outcome):
         raise Denied(Why.CATCHING_UP, detail="The places are given back.")
-    return Done(await _with_tickets(services, await find(services, row.id)), outcome.is_replay)
+    view = await _with_tickets(services, await find(services, row.id))
+    if view.status == CANCELLED and not outcome.is_replay:
+        _count_cancelled(services, row.event_id)
+    return Done(view, outcome.is_replay)
 
 
 def _lines(known: Known, items: list[CancelledItem]) -> tuple[tuple[int, int], ...]:

@@ -78,6 +78,8 @@ class Known:
     tier_names: dict[int, str] = field(default_factory=dict)
     #: As it was when the event was read; organizers may change it.
     poster: events.Poster | None = None
+    #: As it was when the event was read, for the metrics.
+    category: str = ""
 
 
 class EventRows(NamedTuple):
@@ -294,6 +296,7 @@ class Catalog:
             or (event.status == "draft" and not await self._is_loaded(event.shard, event_id)),
             tier_names={tier.tier_no: tier.name for tier in tiers},
             poster=events.Poster(event.name, event.starts_at, event.timezone, event.venue),
+            category=event.category,
         )
 
 

@@ -99,7 +99,7 @@ async def confirm(
     found = await _own(services, person, own_id)
     promise = services.acks.promise(wanted, found.known.shard)
     outcome = await services.engine.confirm(found.known.shard, found.own)
-    metrics.count_outcome(metrics.bookings_of, outcome, "confirmed")
+    metrics.count_booking(outcome, "confirmed", found.known.category)
     if isinstance(outcome, Refused) and outcome.status is Status.HOLD_EXPIRED:
         # Who came too late may wait in the first place, once: `waitlist` takes this.
         outcome = outcome._replace(fields=outcome.fields | {"after_hold": own_id})

@@ -16,6 +16,9 @@ from prometheus_client import Counter
 from engine.outcomes import Applied, Booked, Held, Refused
 
 BOOKINGS = Counter("evently_booking_outcomes_total", "Booking attempts by outcome", ["outcome"])
+SALES = Counter(
+    "bookings_total", "Bookings by what became of the request", ["status", "event_category"]
+)
 HOLDS = Counter("evently_hold_outcomes_total", "Hold attempts by outcome", ["outcome"])
 WAITLIST = Counter("evently_waitlist_total", "Waitlist requests by outcome", ["outcome"])
 ACKS = Counter("evently_durability_total", "Levels waited for", ["level", "result"])
@@ -30,8 +33,19 @@ REDO_WRITTEN = Counter(
     "evently_redo_written_total", "Acknowledged records written for recovery", ["shard"]
 )
 
+#: Categories that have a label of their own in a process; organizers write what they like.
+CATEGORIES_MAX = 50
+NO_CATEGORY = "none"
+OTHER_CATEGORY = "other"
+#: What the outcome of an attempt means for `SALES`; any other is a refusal.
+_STATUSES = {"booked": "confirmed", "confirmed": "confirmed", "replayed": "replayed"}
+
 #: Steps that are not added yet.
 _steps: dict[Counter, int] = {}
+#: Not added yet: attempts by outcome and category, sales by status and category.
+_attempts: dict[tuple[str, str], int] = {}
+_sales: dict[tuple[str, str], int] = {}
+_categories: set[str] = set()
 
 
 def count(counter: Counter) -> None:
@@ -43,28 +57,63 @@ def count_outcome(
     counter_of: Callable[[str], Counter], outcome: Booked | Held | Applied | Refused, made: str
 ) -> None:
     """Count an outcome: why it was refused, or that it was *made*, by this request or another."""
+    count(counter_of(_name_of(outcome, made)))
+
+
+def count_booking(outcome: Booked | Refused, made: str, category: str) -> None:
+    """Count an attempt to book, of an event of a *category*, as `count_outcome` does."""
+    place = (_name_of(outcome, made), category)
+    _attempts[place] = _attempts.get(place, 0) + 1
+
+
+def count_accepted(outcome: Booked | Refused, category: str) -> None:
+    """Count what became of an offer that was accepted as a sale."""
+    _count_sale(_STATUSES.get(_name_of(outcome, "booked"), "refused"), category)
+
+
+def count_cancelled(category: str) -> None:
+    """Count a booking that its person cancelled."""
+    _count_sale("cancelled", category)
+
+
+def _count_sale(status: str, category: str) -> None:
+    _sales[status, category] = _sales.get((status, category), 0) + 1
+
+
+def _name_of(outcome: Booked | Held | Applied | Refused, made: str) -> str:
     if isinstance(outcome, Refused):
-        count(counter_of(outcome.status.value.lower()))
-    else:
-        count(counter_of("replayed" if outcome.is_replay else made))
+        return outcome.status.value.lower()
+    return "replayed" if outcome.is_replay else made
 
 
 def flush() -> None:
     """Add what was counted to the metrics."""
+    for (outcome, category), number in _attempts.items():
+        BOOKINGS.labels(outcome).inc(number)
+        sales_of(_STATUSES.get(outcome, "refused"), category).inc(number)
+    for (status, category), number in _sales.items():
+        sales_of(status, category).inc(number)
+    _attempts.clear()
+    _sales.clear()
     for counter, number in _steps.items():
         counter.inc(number)
     _steps.clear()
 
 
-@cache
-def bookings_of(outcome: str) -> Counter:
-    """Return the counter of one booking outcome; binding labels anew would cost a lock each."""
-    return BOOKINGS.labels(outcome)
+def sales_of(status: str, category: str) -> Counter:
+    """Return the counter of one status and category: the first `CATEGORIES_MAX` have their own."""
+    label = category or NO_CATEGORY
+    if label not in _categories:
+        if len(_categories) < CATEGORIES_MAX:
+            _categories.add(label)
+        else:
+            label = OTHER_CATEGORY
+    return SALES.labels(status, label)
 
 
 @cache
 def holds_of(outcome: str) -> Counter:
-    """Return the counter of one hold outcome."""
+    """Return the counter of one hold outcome; binding labels anew would cost a lock each."""
     return HOLDS.labels(outcome)
 
 

@@ -141,6 +141,7 @@ async def accept(
     promise = services.acks.promise(wanted, found.known.shard)
     outcome = await services.engine.confirm(found.known.shard, own)
     metrics.count_outcome(metrics.waitlist_of, outcome, "accepted")
+    metrics.count_accepted(outcome, found.known.category)
     booking = own._replace(id=booking_of_offer(offer_id))
     return await made(services, found.known, booking, promise, granted(outcome))
 

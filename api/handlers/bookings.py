@@ -58,7 +58,7 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
     page = await bookings.mine(
         request.app[SERVICES], request[PRINCIPAL], before=before, limit=limit
     )
-    return answer_page(BookingPage, page, PERSONAL)
+    return answer_page(request, BookingPage, page, PERSONAL)
 
 
 async def cancel(request: web.Request) -> web.StreamResponse | Problem:

@@ -51,7 +51,7 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
         status=cast("desk.OrderStatus | None", status),
         text=query_text(request, "q"),
     )
-    return answer_page(EventOrderPage, page, PERSONAL)
+    return answer_page(request, EventOrderPage, page, PERSONAL)
 
 
 async def read(request: web.Request) -> web.StreamResponse | Problem:
@@ -130,7 +130,7 @@ async def waiting(request: web.Request) -> web.StreamResponse | Problem:
     page = await desk.waiting(
         *_at_event(request), after=page_start(request, doors.BEGIN)[1], limit=page_limit(request)
     )
-    return answer_page(WaitingPage, page, PERSONAL)
+    return answer_page(request, WaitingPage, page, PERSONAL)
 
 
 def _at_event(request: web.Request) -> tuple[Services, Principal, str]:

@@ -51,7 +51,7 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
         before=page_start(request),
         limit=page_limit(request),
     )
-    return answer_page(DevicePage, page, PERSONAL)
+    return answer_page(request, DevicePage, page, PERSONAL)
 
 
 async def revoke(request: web.Request) -> web.StreamResponse | Problem:
@@ -83,4 +83,4 @@ async def gate_list(request: web.Request) -> web.StreamResponse | Problem:
         limit=page_limit(request),
         changed_alone=only is not None,
     )
-    return answer_page(GateList, page, PERSONAL)
+    return answer_page(request, GateList, page, PERSONAL)

@@ -70,7 +70,7 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
         starts_from=query_moment(request, "from"),
         starts_before=query_moment(request, "to"),
     )
-    return answer_page(EventPage, page, PUBLIC)
+    return answer_page(request, EventPage, page, PUBLIC)
 
 
 async def read(request: web.Request) -> web.StreamResponse | Problem:

@@ -71,7 +71,7 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
     page = await tickets.given(
         request.app[SERVICES], request[PRINCIPAL], before=before, limit=limit
     )
-    return answer_page(TicketPage, page, PERSONAL)
+    return answer_page(request, TicketPage, page, PERSONAL)
 
 
 async def _scan(

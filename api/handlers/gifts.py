@@ -46,7 +46,7 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
     """List the tickets that one offers, and those offered to the address that one has proved."""
     limit, before = page_limit(request), page_start(request)
     page = await gifts.mine(request.app[SERVICES], request[PRINCIPAL], before=before, limit=limit)
-    return answer_page(GiftPage, page, PERSONAL)
+    return answer_page(request, GiftPage, page, PERSONAL)
 
 
 async def accept(request: web.Request) -> web.StreamResponse | Problem:

@@ -35,7 +35,7 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
         before=page_start(request),
         limit=page_limit(request),
     )
-    return answer_page(ApiKeyPage, page, PERSONAL)
+    return answer_page(request, ApiKeyPage, page, PERSONAL)
 
 
 async def revoke(request: web.Request) -> web.StreamResponse | Problem:

@@ -32,7 +32,7 @@ async def search(request: web.Request) -> web.StreamResponse | Problem:
         after=page_start(request, _FIRST)[1],
         limit=page_limit(request),
     )
-    return answer_page(AccountPage, page, PERSONAL)
+    return answer_page(request, AccountPage, page, PERSONAL)
 
 
 async def read(request: web.Request) -> web.StreamResponse | Problem:
@@ -71,7 +71,7 @@ async def find_organizers(request: web.Request) -> web.StreamResponse | Problem:
         after=page_start(request, _FIRST)[1],
         limit=page_limit(request),
     )
-    return answer_page(OrganizerPage, page, PERSONAL)
+    return answer_page(request, OrganizerPage, page, PERSONAL)
 
 
 async def add_organizer(request: web.Request) -> web.StreamResponse | Problem:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from aiohttp import web
 
@@ -16,8 +17,9 @@ from api.answers import answer
 from api.draining import DRAINING
 from api.http import SERVICES
 from api.problems import Problem
-from api.schemas import Health
+from api.schemas import Dependency, Health, Readiness
 from engine.errors import EngineError
+from engine.shard import Shard
 from engine.sweeper import measure_overdue
 from store.deliveries import is_off
 from store.pool import ping
@@ -26,6 +28,8 @@ from usecases.services import Services
 Result = TypeVar("Result")
 
 CHECK_TIMEOUT_S = 2.0
+#: How it shows that what is asked says no.
+REFUSED = "refused"
 #: Shut shards that an answer names at most.
 SHARDS_NAMED = 16
 MEASURE_TIMEOUT_S = 0.5
@@ -50,7 +54,14 @@ class Together(Generic[Result]):
         return await asyncio.shield(self._task)
 
 
-READINESS: web.AppKey[Together[dict[str, str]]] = web.AppKey("readiness", Together)
+class Checked(NamedTuple):
+    """What was found of all that is needed."""
+
+    checks: dict[str, str]
+    dependencies: list[Dependency]
+
+
+READINESS: web.AppKey[Together[Checked]] = web.AppKey("readiness", Together)
 EXPOSITION: web.AppKey[Together[bytes]] = web.AppKey("exposition", Together)
 
 
@@ -68,39 +79,78 @@ async def readyz(request: web.Request) -> web.StreamResponse | Problem:
     that is to stop is not ready.
     """
     services = request.app[SERVICES]
-    checks = dict(await request.app[READINESS].do(partial(_checked, services)))
+    found = await request.app[READINESS].do(partial(_checked, services))
+    checks = dict(found.checks)
     is_whole = set(checks.values()) == {"ok"}
     is_ready = checks["shards"] != "shut" and checks["database"] == "ok"
     if request.app[DRAINING].is_on:
         checks["process"], is_ready = "stopping", False
-    body = Health(
+    is_healthy = is_ready and all(one.state == "healthy" for one in found.dependencies)
+    body = Readiness(
         status="ok" if is_whole and is_ready else "degraded" if is_ready else "unavailable",
         checks=checks,
+        overall="healthy" if is_healthy else "degraded" if is_ready else "unhealthy",
+        dependencies=found.dependencies,
     )
     # Processes share the port: who waits for all of them must know them apart (`evently.ready`).
     headers = NO_STORE | {"Evently-Process": str(os.getpid())}
     return answer(body, status=200 if is_ready else 503, headers=headers)
 
 
-async def _checked(services: Services) -> dict[str, str]:
-    checks = {"shards": "shut", "database": "ok"}
+async def _checked(services: Services) -> Checked:
+    shards = sorted(services.engine.shards.items())
+    (database, how), (notifier, sends), found = await asyncio.gather(
+        _timed("postgresql", ping(services.pools.events), CHECK_TIMEOUT_S),
+        _timed("notifier", _sends(services), CHECK_TIMEOUT_S),
+        asyncio.gather(*(_checked_shard(services, number, shard) for number, shard in shards)),
+    )
+    heard = [redis for redis, _ in found]
+    shut = [
+        str(number)
+        for (number, _), redis in zip(shards, heard, strict=True)
+        if redis.state != "healthy"
+    ]
+    said = "ok" if not shut else f"shut: {', '.join(shut[:SHARDS_NAMED])}"
+    checks = {"shards": "shut" if len(shut) == len(shards) else said, "database": how}
+    if sends == REFUSED:
+        checks["notifier"] = "off"
+    persisters = [persister for _, persister in found]
+    return Checked(checks, [database, *heard, *persisters, notifier])
+
+
+async def _sends(services: Services) -> bool:
+    """Tell whether somebody sends mail, or nothing has to be sent."""
+    return not await is_off(services.pools.events)
+
+
+async def _checked_shard(
+    services: Services, number: int, shard: Shard
+) -> tuple[Dependency, Dependency]:
+    """Return the state of a shard's Redis and persister."""
     # A door may stand open under a reign that is over, or before a replica that takes no writes,
     # and nobody has tried it yet.
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            heard = await services.engine.heard()
-            if any(heard.values()):
-                shut = [str(shard) for shard, is_heard in sorted(heard.items()) if not is_heard]
-                checks["shards"] = f"shut: {', '.join(shut[:SHARDS_NAMED])}" if shut else "ok"
+    redis, _ = await _timed(f"redis-{number}", shard.is_heard(), CHECK_TIMEOUT_S)
+    name = f"persister-{number}"
+    if redis.state != "healthy":
+        return redis, Dependency(name=name, state="unknown", response_ms=None)
+    persister, _ = await _timed(name, services.catch_up({number}), MEASURE_TIMEOUT_S)
+    return redis, persister
+
+
+async def _timed(
+    name: str, work: Awaitable[bool | None], timeout_s: float
+) -> tuple[Dependency, str]:
+    """Return the state of what *work* asks, and `ok` or why it is not; False is no good answer."""
+    started_s, how = time.perf_counter(), "ok"
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            await ping(services.pools.events)
-            # Sales need nobody who sends mail: without, we are degraded.
-            if await is_off(services.pools.events):
-                checks["notifier"] = "off"
-    except Exception as error:  # noqa: BLE001  Whatever it is, we are not ready.
-        checks["database"] = type(error).__name__
-    return checks
+        async with asyncio.timeout(timeout_s):
+            if await work is False:
+                how = REFUSED
+    except Exception as error:  # noqa: BLE001  Whatever it is, it is not as it should be.
+        how = type(error).__name__
+    took_ms = round((time.perf_counter() - started_s) * 1000, 1)
+    state: Literal["healthy", "unhealthy"] = "healthy" if how == "ok" else "unhealthy"
+    return Dependency(name=name, state=state, response_ms=took_ms), how
 
 
 async def metrics_text(request: web.Request) -> web.StreamResponse | Problem:

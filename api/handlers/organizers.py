@@ -54,7 +54,7 @@ async def list_events(request: web.Request) -> web.StreamResponse | Problem:
     page = await discovery.of_organizer(
         *_of(request), before_id=before_id, limit=limit, status=status
     )
-    return answer_page(EventPage, page, PERSONAL)
+    return answer_page(request, EventPage, page, PERSONAL)
 
 
 async def create_event(request: web.Request) -> web.StreamResponse | Problem:
@@ -70,7 +70,7 @@ async def members(request: web.Request) -> web.StreamResponse | Problem:
     """List a team, the longest there first; its owners and managers may."""
     limit, after = page_limit(request), page_start(request, _LONG_AGO)
     page = await teams.members(*_of(request), after=after, limit=limit)
-    return answer_page(MemberPage, page, PERSONAL)
+    return answer_page(request, MemberPage, page, PERSONAL)
 
 
 async def change_member(request: web.Request) -> web.StreamResponse | Problem:
@@ -105,7 +105,7 @@ async def invitations(request: web.Request) -> web.StreamResponse | Problem:
     """List an organizer's open invitations, newest first."""
     limit, before = page_limit(request), page_start(request)
     page = await teams.invitations(*_of(request), before=before, limit=limit)
-    return answer_page(InvitationPage, page, PERSONAL)
+    return answer_page(request, InvitationPage, page, PERSONAL)
 
 
 async def withdraw(request: web.Request) -> web.StreamResponse | Problem:

@@ -69,4 +69,4 @@ async def audit(request: web.Request) -> web.StreamResponse | Problem:
         act=query_line(request, "act"),
         limit=page_limit(request),
     )
-    return answer_page(ActPage, page, PERSONAL)
+    return answer_page(request, ActPage, page, PERSONAL)

@@ -48,7 +48,7 @@ async def listing(request: web.Request) -> web.StreamResponse | Problem:
     page = await waitlist.mine(
         request.app[SERVICES], request[PRINCIPAL], before=before, limit=limit
     )
-    return answer_page(WaitlistPage, page, PERSONAL)
+    return answer_page(request, WaitlistPage, page, PERSONAL)
 
 
 async def read(request: web.Request) -> web.StreamResponse | Problem:

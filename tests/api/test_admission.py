@@ -9,10 +9,10 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from api.admission import ADMISSION, Admission, Work, work_of
-from api.http import SERVICES
 from api.policy import Policy
 from api.problems import Problem
 from api.routes import ROUTES
+from engine.shard import Shard
 from evently.settings import Settings
 from tests.api.test_bulkheads import LONG_MS, MANY, locked, wait_for_waiting
 from tests.api.world import Event, Serve, World, check_problem
@@ -158,16 +158,16 @@ async def test_f75_readiness_is_asked_once_for_all(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What machines ask has no quota, and asks the servers once, however many ask at a time."""
-    engine, asked = world.client.app[SERVICES].engine, 0
-    heard, may_answer = engine.heard, asyncio.Event()
+    asked = 0
+    is_heard, may_answer = Shard.is_heard, asyncio.Event()
 
-    async def counted() -> dict[int, bool]:
+    async def counted(shard: Shard) -> bool:
         nonlocal asked
         asked += 1
         await may_answer.wait()
-        return await heard()
+        return await is_heard(shard)
 
-    monkeypatch.setattr(engine, "heard", counted)
+    monkeypatch.setattr(Shard, "is_heard", counted)
     tasks = [asyncio.create_task(world.call("GET", "/readyz")) for _ in range(MANY)]
     while not asked:  # noqa: ASYNC110
         await asyncio.sleep(0)

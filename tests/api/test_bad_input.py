@@ -19,7 +19,7 @@ from engine.ids import new_id
 from engine.outcomes import Refused
 from engine.status import Status
 from tests.api.conftest import BODY_BYTES_MAX
-from tests.api.world import JWT_SECRET, Event, World, check_problem
+from tests.api.world import JWT_SECRET, Event, World, check_problem, new_event
 from tests.checks import about
 from usecases import tokens
 
@@ -177,7 +177,7 @@ async def test_integer_that_does_not_fit(
     check_problem(answer, 422, "invalid")
 
 
-async def test_event_id(world: World, event: Event, user: str) -> None:
+async def test_s23_event_ids(world: World, event: Event, user: str) -> None:
     """S23: an id that is not one, or is nobody's, is not found on any route and touches no key."""
     body = {"items": [line(event["tiers"][0]["id"])]}
     organizer = await world.organizer()
@@ -196,7 +196,7 @@ async def test_event_id(world: World, event: Event, user: str) -> None:
     assert before == await world.state()
 
 
-async def test_booking_id(world: World, user: str) -> None:
+async def test_s23_booking_ids(world: World, user: str) -> None:
     """S23: the same for bookings."""
     before = await world.state()
     for booking_id in NO_BOOKING_IDS.split():
@@ -204,6 +204,54 @@ async def test_booking_id(world: World, user: str) -> None:
             answer = await world.call(method, f"/v1/bookings/{booking_id}{path}", token=user)
             with about(booking_id):
                 check_problem(answer, 404, "not_found")
+    assert before == await world.state()
+
+
+async def test_s23_ids_in_bodies(world: World, event: Event, user: str) -> None:
+    """S23: the same for ids within a body, each refused where it stands."""
+    booking = (await world.book(event, user)).body
+    before = await world.state()
+    for text in BROKEN_IDS:
+        items = {"items": [line(text)]}
+        lost = {"version": 1, "items": [line(text)]}
+        answers = [
+            await world.call(
+                "POST", f"/v1/events/{event['id']}/bookings", token=user, key="s23", json=items
+            ),
+            await world.call(
+                "POST", f"/v1/events/{event['id']}/holds", token=user, key="s23", json=items
+            ),
+            await world.call("POST", f"/v1/bookings/{booking['id']}/cancel", token=user, json=lost),
+        ]
+        for answer in answers:
+            with about(text):
+                check_problem(answer, 422, "invalid", "/items/0/tier_id")
+    assert before == await world.state()
+
+
+BROKEN_IDS = ("{s0}:meta", "tier_{s0}0000000000000000000000", "tier_\r\nDEL x", "tier_\0", "}{")
+BREAKS = ("\r", "\n", "\r\nBcc: x@example.org", "\0")
+
+
+async def test_s18_texts_that_break_a_header(world: World, user: str) -> None:
+    """S18: names, which stand in subjects, and addresses are refused where they stand."""
+    organizer = await world.organizer()
+    before = await world.state()
+    for broken in BREAKS:
+        name, email = f"a{broken}b", f"a{broken}@example.org"
+        account = {"email": "s18@example.org", "password": "correct horse battery", "name": "S"}
+        tiers = [{"name": name, "price": {"amount": 1, "currency": "EUR"}, "capacity": 1}]
+        requests: list[tuple[str, str, str, dict[str, Any], str]] = [
+            ("POST", "/v1/auth/register", "", account | {"name": name}, "/name"),
+            ("POST", "/v1/auth/register", "", account | {"email": email}, "/email"),
+            ("PATCH", "/v1/me", user, {"name": name}, "/name"),
+            ("POST", "/v1/events", organizer, new_event(5) | {"name": name}, "/name"),
+            ("POST", "/v1/events", organizer, new_event() | {"tiers": tiers}, "/tiers/0/name"),
+        ]
+        for method, path, token, body, pointer in requests:
+            answer = await world.call(method, path, token=token or None, json=body)
+            with about((path, body)):
+                check_problem(answer, 422, "invalid", pointer)
     assert before == await world.state()
 
 

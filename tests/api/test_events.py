@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -185,6 +187,25 @@ async def test_list(world: World) -> None:
             break
         query = f"{every}&limit=1&after={body['next_cursor']}"
     assert [first, second, third] == found
+
+
+async def test_links_lead_through_a_list(world: World) -> None:
+    """Each page but the last links to the next one, with the same query, on our own path."""
+    kept = "linked &'<>; é"
+    made = {(await world.event(1, category=kept))["id"] for _ in range(3)}
+    path = f"/v1/events?category={quote(kept)}&limit=1"
+    found: list[str] = []
+    for is_last in (False, False, True):
+        answer = await world.call("GET", path)
+        assert 200 == answer.status
+        found += [event["id"] for event in answer.body["data"]]
+        assert is_last is ("Link" not in answer.headers)
+        if not is_last:
+            match = re.fullmatch(r'<(/v1/events\?[^<>"\s]+)>; rel="next"', answer.headers["Link"])
+            assert match is not None
+            path = match[1]
+    assert made == set(found)
+    assert len(found) == len(made)
 
 
 def quoted(moment: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +13,14 @@ from typing import Any
 import asyncpg
 import pytest
 import structlog
+from multidict import CIMultiDict
 
+from api import metrics
+from api.http import SERVICES
 from store import pool
 from tests.api.world import JWT_SECRET, World
+from tests.checks import about
+from usecases import metrics as counted
 
 PASSWORD = "correct-horse-battery-staple"
 
@@ -26,12 +32,54 @@ async def test_healthz(world: World) -> None:
     assert "no-store" == answer.headers["Cache-Control"]
 
 
+@pytest.fixture
+async def told(world: World) -> None:
+    """Let somebody seem to send what tests before have left to tell."""
+    await world.database.execute("DELETE FROM notifier_beat")
+    await world.database.execute("INSERT INTO notifier_beat (at) VALUES (now() + interval '1 min')")
+
+
+@pytest.mark.usefixtures("told")
 async def test_readyz(world: World) -> None:
     """Ready means that shards and database are there."""
+    async with asyncio.timeout(20):
+        while True:  # The persister may be behind for a moment.
+            answer = await world.call("GET", "/readyz")
+            assert 200 == answer.status
+            if answer.body["overall"] == "healthy":
+                break
+            await asyncio.sleep(0.05)
+    assert {"shards": "ok", "database": "ok"} == answer.body["checks"]
+    found = answer.body["dependencies"]
+    assert ["postgresql", "redis-0", "persister-0", "notifier"] == [one["name"] for one in found]
+    assert {"healthy"} == {one["state"] for one in found}
+    assert all(one["response_ms"] >= 0 for one in found)
+
+
+@pytest.mark.usefixtures("told")
+async def test_readyz_tells_what_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not as it should be has a state of its own, of which the whole is made."""
+    services = world.client.app[SERVICES]
+
+    async def behind(*_: object) -> bool:
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(services), "catch_up", behind)
+        told = (await world.call("GET", "/readyz")).body
+    assert ("ok", "degraded") == (told["status"], told["overall"])
+    assert {"name": "persister-0", "state": "unhealthy"}.items() <= told["dependencies"][2].items()
+    monkeypatch.setattr("engine.shard.Shard.is_heard", behind)
     answer = await world.call("GET", "/readyz")
-    # Nobody sends what tests before have left to tell.
-    checks = {"shards": "ok", "database": "ok"}
-    assert checks == {name: answer.body["checks"][name] for name in checks}
+    assert (503, "unavailable", "unhealthy", "shut") == (
+        answer.status,
+        answer.body["status"],
+        answer.body["overall"],
+        answer.body["checks"]["shards"],
+    )
+    states = {one["name"]: one["state"] for one in answer.body["dependencies"]}
+    states.pop("notifier")
+    assert {"postgresql": "healthy", "redis-0": "unhealthy", "persister-0": "unknown"} == states
 
 
 async def test_readyz_says_that_nobody_sends(world: World) -> None:
@@ -105,6 +153,61 @@ async def test_metrics(world: World, event: dict[str, object], user: str) -> Non
     assert str(event["id"]) not in text
 
 
+async def test_metrics_of_sales(world: World, user: str) -> None:
+    """Bookings are told by what became of them and the event's category, with how long it took."""
+    event = await world.event(5, category="Opera")
+    before = await samples(world)
+    booked = await world.book(event, user)
+    assert 201 == (await world.book(event, user)).status
+    assert 409 == (await world.book(event, user, (1, 10), key="k-2")).status
+    for _ in range(2):
+        path = f"/v1/bookings/{booked.body['id']}/cancel"
+        assert 200 == (await world.call("POST", path, token=user)).status
+    after = await samples(world)
+    statuses = ("confirmed", "replayed", "refused", "cancelled")
+    names = [f'bookings_total{{event_category="Opera",status="{word}"}}' for word in statuses]
+    assert [1, 1, 1, 1] == [after[name] - before.get(name, 0) for name in names]
+    route = 'route="/v1/events/{event_id}/bookings"'
+    sold = f'http_request_duration_seconds_count{{method="POST",{route},status_class="2xx"}}'
+    refused = sold.replace("2xx", "4xx")
+    assert 2 == after[sold] - before.get(sold, 0)
+    assert 1 == after[refused] - before.get(refused, 0)
+    for whole in (
+        "booking_duration_seconds_count",
+        f"evently_http_request_seconds_count{{{route}}}",
+    ):
+        assert after[sold] + after[refused] <= after[whole]
+        assert 3 == after[whole] - before.get(whole, 0)
+    assert (
+        after["booking_duration_seconds_count"]
+        == after['booking_duration_seconds_bucket{le="+Inf"}']
+    )
+    assert after["booking_duration_seconds_sum"] > before.get("booking_duration_seconds_sum", 0)
+
+
+async def test_metrics_have_bounds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many categories organizers make up, and methods callers, few have a label."""
+    monkeypatch.setattr(counted, "_categories", set())
+    for number in range(counted.CATEGORIES_MAX + 3):
+        counted.count_cancelled(f"bound-{number}")
+    counted.count_cancelled("")
+    metrics.count_request("MADE-UP", "/bound", 200, 0.01)
+    told = await samples(world)
+    known = [name for name in told if 'bookings_total{event_category="bound-' in name]
+    assert counted.CATEGORIES_MAX == len(known)
+    assert 4 <= told['bookings_total{event_category="other",status="cancelled"}']
+    name = 'http_request_duration_seconds_count{method="other",route="/bound",status_class="2xx"}'
+    assert 1 == told[name]
+    assert not any("MADE-UP" in name for name in told)
+
+
+async def samples(world: World) -> dict[str, float]:
+    """Return all that is told at `/metrics`, by name with labels."""
+    answer = await world.call("GET", "/metrics")
+    lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
 async def outcomes(world: World) -> dict[str, float]:
     """Return the count of booking attempts by outcome."""
     answer = await world.call("GET", "/metrics")
@@ -166,6 +269,47 @@ async def test_s28_no_secret_in_logs(
     told = out + err + "".join(answer.text for answer in answers)
     for secret in (PASSWORD, token, token.rpartition(".")[2], JWT_SECRET):
         assert secret not in told
+
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+TRACEPARENTS = [
+    ([f"00-{TRACE}-{PARENT}-01"], True),
+    ([f"cc-{TRACE}-{PARENT}-01-later"], True),
+    ([], False),
+    ([f"00-{TRACE}-{PARENT}-01"] * 2, False),
+    ([f"00-{TRACE}-{PARENT}-01-later"], False),
+    ([f"ff-{TRACE}-{PARENT}-01"], False),
+    ([f"00-{TRACE.upper()}-{PARENT}-01"], False),
+    ([f"00-{'0' * 32}-{PARENT}-01"], False),
+    ([f"00-{TRACE}-{'0' * 16}-01"], False),
+    ([f"00-{TRACE}-{PARENT}-01 x"], False),
+]
+
+
+@pytest.mark.usefixtures("_json_logs")
+async def test_traceparent(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log lines of a request name its trace, if it brings one as W3C has it."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("bug")
+
+    monkeypatch.setattr("store.users.by_id", broken)
+    own = [("X-Request-Id", "traced"), ("Authorization", f"Bearer {world.token()}")]
+    for given, is_told in TRACEPARENTS:
+        capsys.readouterr()
+        headers = CIMultiDict([*own, *(("traceparent", one) for one in given)])
+        async with world.client.get("/v1/me", headers=headers) as answer:
+            assert 500 == answer.status
+            assert "traceparent" not in answer.headers
+        lines = capsys.readouterr().out.splitlines()
+        [line] = [json.loads(line) for line in lines if '"request_failed"' in line]
+        with about(given):
+            told = (line["request_id"], line.get("trace_id"))
+            assert ("traced", TRACE if is_told else None) == told
 
 
 TERMINAL = """
