@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: help up test proofs check format simulate demo bench chaos runbooks sabotage loadtest lock clean docs lua
+.PHONY: help up test proofs fuzz check format simulate demo bench chaos runbooks sabotage loadtest lock clean docs lua
 
 help:            ## list what there is
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -18,6 +18,10 @@ test: $(DEV)     ## all tests, against a real Valkey and a real PostgreSQL
 
 proofs: $(DEV)   ## the long proofs that `make test` leaves out
 	$(BIN)/pytest -n 2 --dist loadfile -m slow
+
+fuzz: $(DEV)     ## every route against its description, as anybody, user, organizer and admin (SEED=n FEW=1)
+	@seed=$${SEED:-$$(date +%s)}; echo "make fuzz SEED=$$seed"; \
+	    $(BIN)/python -m tests.api.fuzz --seed $$seed $(if $(FEW),--few)
 
 check: $(DEV)    ## format, lint, types, dead code
 	$(BIN)/ruff format --check .
