@@ -258,6 +258,10 @@ _OF_TYPE: dict[tuple[str, str], Any] = {
     ("Account", "role"): "user",
     ("Health", "status"): "ok",
     ("Readiness", "status"): "ok",
+    ("Readiness", "overall"): "healthy",
+    ("Dependency", "name"): "redis-0",
+    ("Dependency", "state"): "healthy",
+    ("Dependency", "response_ms"): 1.2,
     ("Tier", "sale_opens_at"): None,
     ("Tier", "sale_closes_at"): None,
 }
