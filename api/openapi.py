@@ -167,7 +167,9 @@ def _parameters(row: Route) -> list[dict[str, Any]]:
         found.append(_KEY_PARAMETER | {"required": True})
     elif row.is_keyed or row.is_kept:
         text = _TOLD_ONCE_KEY if row.is_secret else _KEPT_KEY if row.is_kept else _OWN_KEY
-        found.append(_KEY_PARAMETER | {"description": text})
+        # An empty one is none.
+        schema = _KEY_SCHEMA | {"minLength": 0, "pattern": _KEY_PATTERN.replace("+", "*")}
+        found.append(_KEY_PARAMETER | {"description": text, "schema": schema})
     if row.has_etag and row.method == "GET":
         text = "An ETag that was told before: 304 if it still is the one."
         found.append(_header("If-None-Match", text, _HEADERS["ETag"][1]))
@@ -188,13 +190,21 @@ def _header(name: str, description: str, example: str) -> dict[str, Any]:
     }
 
 
+#: Visible ASCII but for quotes, which may stand around it, and backslashes.
+_KEY_PATTERN = r"^[!#-\[\]-~]+$"
+_KEY_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": IDEMPOTENCY_KEY_CHARS_MAX,
+    "pattern": _KEY_PATTERN,
+}
 _KEY_PARAMETER: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "Made by the client before the first attempt; a UUID is advised. Good for as "
     "long as what it made is kept: bookings and waitlist entries as long as their event, holds "
     "until a day after their end.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARS_MAX},
+    "schema": _KEY_SCHEMA,
     "example": "0b9e2f4a-6c1d-4e8f-9a3b-5d7c1e2f3a4b",
 }
 

@@ -8,7 +8,7 @@ import pytest
 from schemathesis.checks import CHECKS, load_all_checks
 
 from api.routes import ROUTES
-from tests.api.fuzz import BOOK, UNFIT_CHECKS, UNFIT_ROUTES, Found, fuzz, make_grounds
+from tests.api.drawn import BOOK, UNFIT_CHECKS, UNFIT_ROUTES, Found, fuzz, make_grounds
 from tests.api.world import Serve, World
 
 #: The way of a booking, and what is read on it.
