@@ -471,7 +471,7 @@ ROUTES: tuple[Route, ...] = (
         "POST /v1/events/{event_id}/publish organizer",
         events.publish,
         told.Event,
-        f"422 invalid {_LOOK}",
+        f"409 not_upgraded 422 invalid {_LOOK}",
     ),
     _route("GET /v1/holds/{hold_id} user", holds.read, told.Hold, _READ),
     _route("POST /v1/holds/{hold_id}/extend user", holds.extend, told.Hold, _EXTEND),

@@ -157,6 +157,7 @@ class Stage:
                     "1:9:200:-:-:-:-:-:-:-",
                     "NEW-1:5:50:0:",
                     "[]",
+                    "-",
                     status="AMENDED",
                 ),
                 self._call("cancel_event", cancelling, till.event, status="CANCELLED"),

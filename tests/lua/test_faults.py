@@ -112,7 +112,7 @@ def largest(stage: Stage, verb: str, more: int) -> list[Any]:
             return [till.event, *(stage.id("bk", str(n)) for n in range(100 + more))]
         case "amend":
             tiers = ",".join(f"{n}:9:-:-:-:-:-:-:-:-" for n in range(1, 101 + more))
-            return [till.event, "-", tiers, "-", "[]"]
+            return [till.event, "-", tiers, "-", "[]", "-"]
         case "set_capacity":
             return [till.event, 1, ",".join(f"{n}:9" for n in range(1, 101 + more))]
         case "cancel_item":

@@ -41,6 +41,7 @@ SERVICES = {
     "evently up",
     "evently api",
     "evently persister",
+    "evently notifier",
     "evently sweeper",
     "evently shards move",
     "reconciler watch",

@@ -30,13 +30,18 @@ class Ear:
 
     async def of(self, *statements: str, ids: list[str]) -> list[str]:
         """Return the notices of some statements in one transaction; `$1` is the ids."""
+        await self._drain()
         self.heard.clear()
         async with self.writer.transaction():
             for statement in statements:
                 await self.writer.execute(statement, ids)
-        # Notices come before the answer to what is asked after them.
-        await self._listener.execute("SELECT 1")
+        await self._drain()
         return list(self.heard)
+
+    async def _drain(self) -> None:
+        """Wait for what was told before: it comes with the end of what is asked, or before it."""
+        for _ in range(3):
+            await self._listener.execute("SELECT 1")
 
     def hear(self, *notice: object) -> None:
         """Take a notice."""
