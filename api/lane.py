@@ -42,6 +42,7 @@ from api.middleware import refuse, refuse_http, respond
 from api.policy import Handler
 from api.problems import Problem
 from api.watch import Limits, Watched, keep_watching
+from engine.tasks import end
 
 log = structlog.get_logger()
 
@@ -420,8 +421,7 @@ class LaneRunner(web.AppRunner):
         await super().cleanup()
 
     async def _cleanup_server(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
+        await end(self._watch)
         await super()._cleanup_server()
 
 

@@ -9,8 +9,8 @@ it: `s<section_no>-<seat_no>`. Clients take ids from the seat map and never make
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 SECTIONS_MAX = 200
 SECTION_SEATS_MAX = 2_000
@@ -52,6 +52,33 @@ class Section(NamedTuple):
     def words(self) -> list[int | str]:
         """Return the words of the script that follow the epoch."""
         return [self.section_no, self.tier_no, ",".join(map(str, self.rows)), self.kinds]
+
+
+class SeatName(NamedTuple):
+    """What stands on a seat, beside its section."""
+
+    row: str
+    label: str
+
+
+def section_of(section_no: int, tier_no: int, row_seats: str, kinds: str) -> Section:
+    """Return a section from its layout: the numbers of its rows' seats, joined by commas."""
+    return Section(section_no, tier_no, tuple(map(int, row_seats.split(","))), kinds)
+
+
+def name_of(section: Section, rows: Iterable[Mapping[str, Any]], seat_no: int) -> SeatName | None:
+    """
+    Return what stands on a seat of a section; None if it has no such seat.
+
+    Args:
+        rows: `name` of each row, and perhaps `labels` of its seats; those of none are 1, 2, 3, ...
+    """
+    for row, first, count in zip(rows, section.first_seats, section.rows, strict=True):
+        nth = seat_no - first
+        if 0 <= nth < count:
+            label = (row.get("labels") or [])[nth : nth + 1] or [str(nth + 1)]
+            return SeatName(row["name"], label[0])
+    return None
 
 
 def seat_id(section_no: int, seat_no: int) -> str:

@@ -33,6 +33,7 @@ from engine.homes import Published
 from engine.porter import OtherServer, ServerRefused
 from engine.reads import Words
 from engine.redo import RedoBuffer
+from engine.tasks import end
 from engine.verbs import VERBS, WRITE_PROBE, Command, Outcome, Verb
 from engine.wire import Wire
 
@@ -220,8 +221,7 @@ class Shard:
     async def close(self) -> None:
         """Stop what runs beside the commands."""
         await self.door.close()
-        if self._hearing is not None:
-            self._hearing.cancel()
+        await end(self._hearing)
         if self._redo is not None:
             await self._redo.close()
 

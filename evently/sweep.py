@@ -15,6 +15,7 @@ import structlog
 from engine.engine import Engine
 from engine.redis_client import connect
 from engine.sweeper import Sweeper
+from engine.tasks import end
 from engine.watcher import WATCH_INTERVAL_S
 from evently.settings import Settings
 from store import search
@@ -53,7 +54,7 @@ async def sweep(settings: Settings) -> None:
         async with asyncio.TaskGroup() as tasks:
             tending = tasks.create_task(_tend_list(pool))
             await _sweep_all(engine, stopping)
-            tending.cancel()
+            await end(tending)
     finally:
         await engine.stop(timeout_s=settings.drain_timeout_s)
         await pool.close()

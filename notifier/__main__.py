@@ -20,10 +20,11 @@ from evently.logs import configure, to_stderr
 from evently.settings import Settings, SettingsError
 from notifier import bounces, samples
 from notifier.letter import NoAddress, Post, envelope, tag_of, write
-from notifier.render import LANGUAGES, render
+from notifier.render import render
 from notifier.service import serve
 from notifier.smtp import Client, server_of
 from notifier.worker import Options
+from papers.words import LANGUAGES
 from store import deliveries
 from store.pool import Pool, create_pool
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import datetime as dt
 from email.message import EmailMessage
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
 
-from engine.seats import parse_seat_id
+from engine.seats import name_of, parse_seat_id, section_of
 from notifier.kinds import KINDS, NEED_TOKEN, PROVE
 from notifier.letter import NoAddress, Post, tag_of, write
-from notifier.render import Content, Fact, language_of, money, render, time_of
+from notifier.render import Content, Fact, money, render, time_of
+from papers.words import LANGUAGES, language_of
 from store import deliveries, seats
 from store.deliveries import Delivery, Recipient
 from store.pool import Pool
@@ -139,13 +140,13 @@ class Composer:
                 for line in await deliveries.lines_of(*own):
                     price = money(line["unit_price_minor"], currency, language)
                     facts.append(Fact("places", f"{line['quantity']} × {line['name']}, {price}"))
-                    facts += await self._seats(event["id"], line["seat_ids"].split("+"))
+                    facts += await self._seats(event["id"], line["seat_ids"].split("+"), language)
                 facts.append(Fact("total", money(booking["total_minor"], currency, language)))
             return facts, delivery.kind
         if subject.startswith(_TICKET):
             ticket = await deliveries.ticket_of(*own)
             if ticket is not None:
-                own_seats = await self._seats(event["id"], [ticket["seat_id"]])
+                own_seats = await self._seats(event["id"], [ticket["seat_id"]], language)
                 return [_places(ticket["name"], 1), *own_seats], delivery.kind
         if subject.startswith(_ENTRY):
             entry = await deliveries.entry_of(*own)
@@ -153,14 +154,15 @@ class Composer:
                 return [_places(entry["name"], entry["quantity"])], delivery.kind
         return [], delivery.kind
 
-    async def _seats(self, event_id: str, seat_ids: list[str]) -> list[Fact]:
+    async def _seats(self, event_id: str, seat_ids: list[str], language: str) -> list[Fact]:
         """Return what stands on seats: section, row and seat."""
         places = [place for one in seat_ids[:SEATS_MAX] if (place := parse_seat_id(one))]
         sections = await seats.named(self._pool, {(event_id, number) for number, _ in places})
         names = [
             name
             for number, seat_no in places
-            if (section := sections.get((event_id, number))) and (name := _seat(section, seat_no))
+            if (section := sections.get((event_id, number)))
+            and (name := _seat(section, seat_no, language))
         ]
         return [Fact("seats", "; ".join(names))] if names else []
 
@@ -203,14 +205,8 @@ def _places(tier: str, quantity: int) -> Fact:
     return Fact("places", f"{quantity} × {tier}")
 
 
-def _seat(section: Section, seat_no: int) -> str:
+def _seat(section: Section, seat_no: int, language: str) -> str:
     """Return what stands on a seat of a section; empty if it has no such seat."""
-    rows: list[dict[str, Any]] = msgspec.json.decode(section.rows)
-    first = 1
-    for row, count in zip(rows, map(int, section.row_seats.split(",")), strict=True):
-        nth = seat_no - first
-        if 0 <= nth < count:
-            label = (row.get("labels") or [])[nth : nth + 1] or [str(nth + 1)]
-            return f"{section.name}, {row['name']}, {label[0]}"
-        first += count + 1
-    return ""
+    loaded = section_of(section.section_no, section.tier_no, section.row_seats, section.kinds)
+    found = name_of(loaded, msgspec.json.decode(section.rows), seat_no)
+    return LANGUAGES[language].place(section.name, *found) if found else ""

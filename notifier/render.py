@@ -24,9 +24,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from engine.currencies import DIGITS
 from notifier.letter import Wording, one_line
-
-LANGUAGES = ("en", "de", "ar")
-_DEFAULT = "en"
+from papers.words import LANGUAGES
 
 
 class Fact(NamedTuple):
@@ -52,14 +50,8 @@ class Content(NamedTuple):
     url: str = ""
 
 
-def language_of(wanted: str) -> str:
-    """Return the language that we have for a tag such as `de-AT`."""
-    own = wanted.replace("_", "-").partition("-")[0].lower()
-    return own if own in LANGUAGES else _DEFAULT
-
-
 def render(content: Content, language: str) -> Wording:
-    """Return the letter; *language* is one of `LANGUAGES`."""
+    """Return the letter; *language* is one of `papers.words.LANGUAGES`."""
     words = sentences(language)
     common, own = words["common"], words[content.words]
     fields = {name: one_line(value) for name, value in content.fields.items()}
@@ -101,11 +93,13 @@ def time_of(moment: dt.datetime, zone_name: str, language: str) -> str:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         zone, zone_name = zoneinfo.ZoneInfo("UTC"), "UTC"
     local = moment.astimezone(zone)
-    locale = Locale.parse(language)
+    words = LANGUAGES[language]
+    locale = Locale.parse(words.locale)
     day = format_date(local.date(), format="full", locale=locale)
     # Some languages part the time from its half of the day by a blank of their own.
     time = format_time(local.timetz(), format="short", tzinfo=zone, locale=locale)
-    return f"{day}, {time.replace(chr(0x202F), ' ')} ({zone_name})"
+    said = words.when.format(day=day, time=time.replace(chr(0x202F), " "))
+    return f"{said} ({zone_name})"
 
 
 def money(minor: int, currency: str, language: str) -> str:
@@ -113,7 +107,8 @@ def money(minor: int, currency: str, language: str) -> str:
     digits = DIGITS.get(currency, 2)
     pattern = "#,##0." + "0" * digits if digits else "#,##0"
     amount = Decimal(minor).scaleb(-digits)
-    return f"{format_decimal(amount, format=pattern, locale=Locale.parse(language))} {currency}"
+    locale = Locale.parse(LANGUAGES[language].locale)
+    return f"{format_decimal(amount, format=pattern, locale=locale)} {currency}"
 
 
 @cache

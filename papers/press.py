@@ -108,7 +108,9 @@ class Press:
         return body
 
     async def close(self) -> None:
-        """End the process, with what it draws."""
+        """End the process, with what it draws: who waits for that is told that it is gone."""
+        if self._process is not None:
+            _kill(self._process)
         async with self._turn:
             await self._end()
 

@@ -28,6 +28,10 @@ class PaperWords(NamedTuple):
     #: By which babel knows how the language writes dates.
     locale: str
 
+    def place(self, section: str, row: str, seat: str) -> str:
+        """Return what stands on a seat, in a line."""
+        return f"{self.section} {section}, {self.row} {row}, {self.seat} {seat}"
+
 
 LANGUAGES: Final = {
     "en": PaperWords(

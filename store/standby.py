@@ -25,6 +25,7 @@ from typing import NamedTuple, TypeVar
 import asyncpg
 import structlog
 
+from engine.tasks import end
 from store import reigns
 from store.pool import UNANSWERED, Pool
 from store.sql import Executor, InTransaction, query
@@ -97,10 +98,7 @@ class Standby:
 
     async def close(self) -> None:
         """Stop, and close the connections."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
         for pool in (*self._pools.values(), self._judged_by):
             await pool.close()
 

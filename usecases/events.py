@@ -13,7 +13,7 @@ from engine.ids import is_id
 from engine.outcomes import Applied, Refused
 from engine.pools import parse
 from engine.records import Rules
-from engine.seats import Section
+from engine.seats import Section, section_of
 from engine.status import Status
 from store import changes, events, seats, tenants
 from store.pool import Database
@@ -195,8 +195,7 @@ async def view_of(services: Services, event: events.Event) -> told.Event:
 
 def as_loaded(section: seats.Section) -> Section:
     """Return a section as the engine loads it."""
-    rows = tuple(map(int, section.row_seats.split(",")))
-    return Section(section.section_no, section.tier_no, rows, section.kinds)
+    return section_of(section.section_no, section.tier_no, section.row_seats, section.kinds)
 
 
 def _rules(event: events.Event, tiers: list[events.Tier]) -> Rules:

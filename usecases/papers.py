@@ -228,8 +228,7 @@ def _entry(held: _Held, *, uid: str, sequence: int, is_cancelled: bool) -> Calen
     places = Counter(
         face.tier_name
         if face.seat is None
-        else f"{face.tier_name}, {words.section} {face.seat.section}, {words.row} {face.seat.row}, "
-        f"{words.seat} {face.seat.label}"
+        else f"{face.tier_name}, " + words.place(face.seat.section, face.seat.row, face.seat.label)
         for ticket, face in zip(held.tickets, held.faces, strict=True)
         if is_cancelled or ticket.status != "cancelled"
     )

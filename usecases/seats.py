@@ -8,7 +8,7 @@ import msgspec
 
 from engine import outcomes
 from engine.commands import ShiftSeats
-from engine.seats import parse_seat_id
+from engine.seats import name_of, parse_seat_id
 from store.seats import Section
 from usecases import acts, events, told
 from usecases.denials import Denied, Done, as_value, granted, invalid
@@ -84,16 +84,10 @@ def seat_of(section: Section, seat_id: str) -> told.TicketSeat | None:
     place = parse_seat_id(seat_id)
     if place is None or place[0] != section.section_no:
         return None
-    loaded = events.as_loaded(section)
-    rows: list[dict[str, Any]] = msgspec.json.decode(section.rows)
-    for row, first, count in zip(rows, loaded.first_seats, loaded.rows, strict=True):
-        nth = place[1] - first
-        if 0 <= nth < count:
-            label = (row.get("labels") or [])[nth : nth + 1] or [str(nth + 1)]
-            return told.TicketSeat(
-                id=seat_id, section=section.name, row=row["name"], label=label[0]
-            )
-    return None
+    found = name_of(events.as_loaded(section), msgspec.json.decode(section.rows), place[1])
+    if found is None:
+        return None
+    return told.TicketSeat(id=seat_id, section=section.name, row=found.row, label=found.label)
 
 
 def _section(section: Section, tier_id: str, status: str) -> told.SeatSection:

@@ -33,8 +33,8 @@ class Client:
     """
     Asks one service on behalf of one account, or of nobody.
 
-    Each method returns what was told, or the `Refusal`; lists and pages that are everybody's raise
-    none. All raise `Unanswered` where nobody has decided in time.
+    Each method returns what was told, or the `Refusal`. All raise `Unanswered` where nobody has
+    decided in time, and `msgspec.DecodeError` where the answer is none of this API's.
     """
 
     def __init__(

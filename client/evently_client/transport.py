@@ -132,12 +132,12 @@ async def attempt(
             timeout=aiohttp.ClientTimeout(total=timeout_s),
             allow_redirects=False,
         ) as response:
-            content = await response.content.read(BODY_BYTES_MAX)
-            while not response.content.at_eof():
-                content += await response.content.read(BODY_BYTES_MAX)
+            content = bytearray()
+            async for part in response.content.iter_any():
+                content += part
                 if len(content) > BODY_BYTES_MAX:
                     return Answer(0, b"TooLarge")
-            return Answer(response.status, content, response.headers)
+            return Answer(response.status, bytes(content), response.headers)
     except aiohttp.ClientConnectorError as error:
         return Answer(0, type(error).__name__.encode(), is_unsent=True)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -168,7 +168,9 @@ async def test_f34_f58_holds_last_as_long_as_was_said(
     kept = await hold(new_id("usr"), 1, 600_000)
     assert 0 == await sweeping.sweep()
     clock.set(HOUR_S)
-    assert 0 == await sweeping.sweep()  # It waits: `kept` seems overdue.
+    assert 0 == await sweeping.sweep()
+    while not sweeping._jumps.must_wait:  # Valkey looks at its clock once a turn of its loop.
+        assert 0 == await sweeping.sweep()  # It waits: `kept` seems overdue.
     await hold(new_id("usr"), 2, 1_000)
     last = await hold(new_id("usr"), 3, 600_000)
     clock.set(0)

@@ -16,7 +16,8 @@ from notifier import samples
 from notifier.bounces import read, take
 from notifier.kinds import KINDS
 from notifier.letter import NoAddress, Post, envelope, tag_of, write
-from notifier.render import LANGUAGES, Content, Fact, money, render, sentences
+from notifier.render import Content, Fact, money, render, sentences
+from papers.words import LANGUAGES
 from tests.notifier.conftest import POST, House
 from tests.store.records import booked
 
