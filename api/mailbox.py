@@ -20,18 +20,15 @@ from pathlib import Path
 
 from aiohttp import web
 
+from api import pages
+
 _Handler = Callable[[Path, web.Request], Awaitable[web.StreamResponse]]
 
 SHOWN_MAX = 100
 SUFFIX = ".eml"
 _NAME = re.compile(r"[0-9]{20}-[0-9]{6}")
-_OWN_CSP = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; base-uri 'none'"
+_OWN_CSP = f"{pages.HEADERS['Content-Security-Policy']}; frame-src 'self'"
 _LETTER_CSP = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-_STYLE = (
-    "<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:2em auto;"
-    "max-width:60em;padding:0 1em}td,th{padding:.2em .8em;text-align:start}iframe{width:100%;"
-    "height:60vh;border:1px solid #888;background:#fff}</style>"
-)
 _HOSTS = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -120,9 +117,9 @@ def _text(letter: EmailMessage, header: str) -> str:
 
 
 def _page(title: str, body: str) -> web.Response:
-    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title>{_STYLE}'
-    page = f'<!DOCTYPE html><html lang="en"><head>{head}</head><body><h1>{html.escape(title)}</h1>'
-    return _answer(f"{page}{body}</body></html>".encode(), "text/html", _OWN_CSP)
+    heading = html.escape(title)
+    page = pages.html(heading, f"<h1>{heading}</h1>{body}", is_wide=True)
+    return _answer(page.encode(), "text/html", _OWN_CSP)
 
 
 def _answer(body: bytes, kind: str, csp: str) -> web.Response:

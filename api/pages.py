@@ -28,6 +28,7 @@ th, td { vertical-align: top; font-weight: normal }
 summary { padding: .625rem 0 }
 .small { display: block; opacity: .75; font-size: .9375rem }
 .whole { white-space: nowrap }
+iframe { width: 100%; height: 60vh; border: 1px solid #8885; background: #fff }
 """
 _PAGE = """<!doctype html>
 <html lang="en">
