@@ -18,9 +18,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from evently_client import Client, Item, Patience, Refusal, Request, Unanswered
 
+from engine.ids import new_id
 from tests.api.world import World
 from tests.test_tidy import ROOT, imports
 
+PASSWORD = "correct horse battery"
 QUICK = Patience(total_s=5.0, first_s=0.001, longest_s=0.01)
 Middle = Callable[
     [web.Request, Callable[[], Awaitable[web.Response]]], Awaitable[web.StreamResponse]
@@ -73,7 +75,7 @@ async def test_a_buyer_s_way(world: World) -> None:
     event = await world.event(3)
     tier_id = event["tiers"][0]["id"]
     async with Client(url_of(world)) as client:
-        session = await client.register("ann@example.org", "correct horse battery", "Ann")
+        session = await client.register(f"{new_id('usr')}@example.org", PASSWORD, "Ann")
         assert not isinstance(session, Refusal)
         assert client.token == session.access_token
         seen = await client.event(event["id"])
@@ -255,7 +257,7 @@ async def test_a_token_is_renewed_once(world: World) -> None:
 
     async with between(world, count) as url, Client(url, patience=QUICK) as client:
         assert not isinstance(
-            await client.register("bea@example.org", "correct horse battery", "Bea"), Refusal
+            await client.register(f"{new_id('usr')}@example.org", PASSWORD, "Bea"), Refusal
         )
         client.token += "x"
         seen = await asyncio.gather(*(client.bookings() for _ in range(10)))
