@@ -32,6 +32,7 @@ from rich.markup import escape
 from evently.embedded import DataLock, PostgresServer, ServerError, ValkeyServer
 from evently.embedded.mailbox import FOLDER as MAILBOX_FOLDER
 from evently.embedded.place import make_private, write_atomically
+from evently.ports import free_port
 from evently.ready import wait_until_ready
 from evently.retention import every_day
 from evently.settings import (
@@ -421,14 +422,6 @@ def port_is_free(host: str, port: int) -> bool:
             except OSError:
                 return False
     return True
-
-
-def free_port(host: str) -> int:
-    """Return a port that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def public_url(settings: Settings) -> str:

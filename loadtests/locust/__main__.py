@@ -23,9 +23,10 @@ import uvloop
 
 from api.files import raise_file_limit
 from evently.embedded import process
+from evently.ports import free_port
 from loadtests.bench.contract import RESULTS_PATH
 from loadtests.locust.plan import SCENARIOS, Scenario, is_loopback
-from loadtests.server import LOOPBACK, free_port, open_folder, running
+from loadtests.server import LOOPBACK, open_folder, running
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 USERS_MAX = 15_000

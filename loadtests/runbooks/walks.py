@@ -24,11 +24,12 @@ import msgspec
 from engine import keys
 from engine.records import Booked, decode, encode
 from evently.embedded import ValkeyServer
+from evently.ports import free_port
 from loadtests import harm
 from loadtests.runbooks import servers
 from loadtests.runbooks.document import Block
 from loadtests.runbooks.scene import Scene, WalkFailed
-from loadtests.server import free_port, send
+from loadtests.server import send
 from store import journal, redo
 
 SHARD = 0

@@ -17,8 +17,8 @@ from pathlib import Path
 import orjson
 import psutil
 
+from evently.ports import free_port
 from evently.settings import ENV_FILE
-from loadtests.server import free_port
 from tests.api.world import JWT_SECRET, TICKET_SIGNING_KEY
 
 START_TIMEOUT_S = 60.0

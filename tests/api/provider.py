@@ -12,7 +12,6 @@ import base64
 import hashlib
 import hmac
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from joserfc import jws
 from joserfc.jwk import RSAKey
 from yarl import URL
 
+from evently.ports import free_port
 from tests.api.world import Answer, World
 
 CLIENT_ID = "evently"
@@ -41,9 +41,7 @@ class MockProvider:
     """The real provider; started anew, it has another key and nobody's account."""
 
     def __init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.issuer = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 

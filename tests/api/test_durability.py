@@ -18,7 +18,7 @@ from engine.durability import Durability
 from engine.receipts import derive_key, key_id, verify
 from engine.redo import RedoBuffer
 from evently.embedded import PostgresServer, ValkeyServer
-from loadtests.server import free_port
+from evently.ports import free_port
 from tests.api.world import SHARD, TICKET_SIGNING_KEY, Event, Serve, World, check_problem
 from tests.checks import ask, journal
 from tests.conftest import PASSWORDS

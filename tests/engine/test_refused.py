@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from engine.errors import EngineError, OutcomeUnknown, ShardRecovering, ShardUna
 from engine.guard import SETTINGS
 from engine.redis_client import connect
 from engine.scripts import NAMES
+from evently.ports import free_port
 from tests.checks import users
 from tests.conftest import TIMEOUT_MS, start_engine
 from tests.engine.conftest import order
@@ -98,14 +98,6 @@ async def engine_at(port: int) -> AsyncIterator[Engine]:
     engine = await start_engine(client, REIGN)
     yield engine
     await engine.stop(timeout_s=5)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as own:
-        own.bind(("127.0.0.1", 0))
-        port: int = own.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("error", CLUSTER, ids=lambda text: text.split()[0])

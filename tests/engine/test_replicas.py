@@ -20,8 +20,8 @@ from engine.outcomes import Booked
 from engine.redis_client import connect
 from engine.replicas import GroupWaiter, Standing
 from evently.embedded import ValkeyServer
+from evently.ports import free_port
 from loadtests.chaos.proxy import Proxy, Trouble
-from loadtests.server import free_port
 from tests.checks import ask, users
 from tests.conftest import TIMEOUT_MS, open_door, start_engine
 from tests.engine.conftest import order, publish

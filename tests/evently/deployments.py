@@ -26,9 +26,10 @@ import yaml
 from engine import acl
 from evently.embedded import PostgresServer, ValkeyServer
 from evently.embedded.process import spawn
+from evently.ports import free_port
 from evently.ready import wait_until_ready
 from evently.settings import ENV_FILE
-from loadtests.server import LOOPBACK, free_port, running
+from loadtests.server import LOOPBACK, running
 from tests.evently.test_cli import run
 
 ROOT = Path(__file__).resolve().parents[2]

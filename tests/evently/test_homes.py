@@ -22,11 +22,12 @@ import pytest
 from engine.ids import new_id
 from evently.embedded import ValkeyServer
 from evently.embedded.process import spawn
+from evently.ports import free_port
 from evently.settings import Settings
 from loadtests.backstage import Backstage
 from loadtests.events import described, priced, publish
 from loadtests.person import Person
-from loadtests.server import LOOPBACK, Server, free_port, open_folder, send
+from loadtests.server import LOOPBACK, Server, open_folder, send
 
 #: See `make proofs`.
 pytestmark = pytest.mark.slow

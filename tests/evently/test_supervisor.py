@@ -30,9 +30,9 @@ from evently import up
 from evently.embedded import DataLock, ServerError, ValkeyServer
 from evently.embedded.process import children_of, is_alive
 from evently.patience import BACKOFF_FIRST_S, BACKOFF_MAX_S, WELL_AFTER_S, Backoff
+from evently.ports import free_port
 from evently.settings import SECRET_FIELDS, SECRETS_OF, Settings, SettingsError
 from evently.supervisor import Part, Supervisor
-from loadtests.server import free_port
 from tests.checks import eventually
 
 WAIT_MAX_S = 30.0

@@ -28,7 +28,8 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
-from evently.up import OWN_HOST, free_port
+from evently.ports import free_port
+from evently.up import OWN_HOST
 
 STALL_S = 30.0
 START_TIMEOUT_S = 20.0

@@ -22,7 +22,7 @@ from engine.ids import new_id
 from engine.outcomes import Booked
 from engine.redis_client import connect as connect_redis
 from evently.embedded import PostgresServer, ValkeyServer
-from loadtests.server import free_port
+from evently.ports import free_port
 from reconciler.recover.coordinator import Coordinator
 from store import reigns
 from store.pool import connect

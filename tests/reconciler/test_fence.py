@@ -28,7 +28,7 @@ from engine.ids import new_id
 from engine.outcomes import Applied, Booked
 from engine.redis_client import connect
 from evently.embedded import PostgresServer, ValkeyServer
-from loadtests.server import free_port
+from evently.ports import free_port
 from reconciler.recover import coordinator as recovery
 from reconciler.recover import keeper
 from reconciler.recover.coordinator import Coordinator

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from engine import keys
 from evently.embedded import ValkeyServer
 from evently.embedded.valkey import LOG_FOLDER
+from evently.ports import free_port
 from loadtests import harm
-from loadtests.server import LOOPBACK, free_port, send
+from loadtests.server import LOOPBACK, send
 
 if TYPE_CHECKING:
     from loadtests.chaos.nemesis import Fault, Nemesis
