@@ -18,12 +18,11 @@ from engine.printable import printable, table
 from evently.command import Group
 from evently.logs import configure, to_stderr
 from evently.settings import Settings, SettingsError
-from notifier import bounces, samples
+from notifier import bounces, mail, samples
 from notifier.letter import NoAddress, Post, envelope, tag_of, write
 from notifier.render import render
 from notifier.service import serve
 from notifier.smtp import Client, server_of
-from notifier.worker import Options
 from papers.words import LANGUAGES
 from store import deliveries
 from store.pool import Pool, create_pool
@@ -50,7 +49,7 @@ def run(context: typer.Context) -> None:
         return
     settings = Settings.load_or_exit("notifier", "database_url", "smtp_url")
     configure(settings.log_level, "notifier")
-    options = Options(
+    options = mail.Options(
         workers=settings.notifier_workers, server=server_of(settings.smtp_url), post=_post(settings)
     )
     uvloop.run(

@@ -11,14 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 
 import asyncpg
 import structlog
 
 from engine.lasting import Lasting
 from notifier import metrics
+from notifier.channel import Fan
 from notifier.kinds import ENDS, lane_of
 from store import deliveries
+from store.deliveries import NewDelivery
 from store.outbox import Notice
 from store.pool import UNANSWERED, connect
 
@@ -40,8 +43,9 @@ _BOOKING = "bk_"
 class Teller:
     """Follows the archive and the outbox until its task is cancelled."""
 
-    def __init__(self, database_url: str, *, timeout_ms: int) -> None:
+    def __init__(self, database_url: str, *, timeout_ms: int, fans: Sequence[Fan] = ()) -> None:
         self._database_url = database_url
+        self._fans = fans
         self._timeout_ms = timeout_ms
         self._trouble = Lasting()
         #: Set when there is something new to send.
@@ -84,17 +88,23 @@ class Teller:
             told = await deliveries.read_told(connection, place, batches_max=BATCHES_MAX)
             new = [_of_notice(place, notice) for notice in told.notices]
             async with connection.transaction():
-                await deliveries.add(connection, new, _ended(new))
+                await self._add(connection, new)
                 await deliveries.note_told(connection, place._replace(last_seq=told.last_seq))
             count += told.last_seq - place.last_seq
         async with connection.transaction():
             taken = await deliveries.take_outbox(connection)
-            new = [_of_row(row) for row in taken]
-            await deliveries.add(connection, new, _ended(new))
+            await self._add(connection, [_of_row(row) for row in taken])
         count += len(taken)
         if count:
             self.news.set()
         return count
+
+    async def _add(self, connection: asyncpg.Connection, new: list[NewDelivery]) -> None:
+        """Make the deliveries of some facts: by mail, and by what else their people have."""
+        if not new:
+            return
+        more = [one for fan in self._fans for one in await fan(connection, new)]
+        await deliveries.add(connection, [*new, *more], _ended(new))
 
     async def _measure(self, connection: asyncpg.Connection) -> None:
         for lane in await deliveries.depths(connection):
@@ -103,8 +113,8 @@ class Teller:
         metrics.DEAD.set(await deliveries.count_dead(connection))
 
 
-def _of_notice(place: deliveries.Cursor, notice: Notice) -> deliveries.NewDelivery:
-    return deliveries.NewDelivery(
+def _of_notice(place: deliveries.Cursor, notice: Notice) -> NewDelivery:
+    return NewDelivery(
         fact=f"{notice.kind}/{notice.subject_id}/{notice.user_id}/{notice.mark}",
         target=notice.user_id,
         kind=notice.kind,
@@ -121,10 +131,10 @@ def _of_notice(place: deliveries.Cursor, notice: Notice) -> deliveries.NewDelive
     )
 
 
-def _of_row(row: deliveries.TakenRow) -> deliveries.NewDelivery:
+def _of_row(row: deliveries.TakenRow) -> NewDelivery:
     """Return the delivery of a row: a mended record's as the archive would have it."""
     mark = row.mark if row.shard is not None else f"row {row.id}"
-    return deliveries.NewDelivery(
+    return NewDelivery(
         fact=f"{row.kind}/{row.subject_id}/{row.user_id}/{mark}",
         target=row.target or row.user_id,
         kind=row.kind,
@@ -145,6 +155,6 @@ def _booking_of(subject_id: str) -> str | None:
     return subject_id if subject_id.startswith(_BOOKING) else None
 
 
-def _ended(new: list[deliveries.NewDelivery]) -> list[tuple[str, str]]:
+def _ended(new: list[NewDelivery]) -> list[tuple[str, str]]:
     """Return the bookings that end with these, and who is told so."""
     return [(one.booking_id, one.target) for one in new if one.kind in ENDS and one.booking_id]

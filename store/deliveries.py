@@ -20,6 +20,7 @@ from store.sql import Executor, InTransaction, columns, moment, query
 #: Rows of the outbox that are taken at a time.
 ROWS_MAX = 1_000
 
+ChannelName = Literal["mail", "push", "webhook", "account"]
 State = Literal["sent", "delayed", "unknown", "dead", "suppressed", "skipped"]
 
 
@@ -35,7 +36,7 @@ class NewDelivery(NamedTuple):
     """A delivery to be made; in the order of `insert_deliveries`."""
 
     fact: str
-    #: An address, or an account.
+    #: An address, an account, or what else its channel reaches.
     target: str
     kind: str
     lane: int
@@ -48,6 +49,9 @@ class NewDelivery(NamedTuple):
     epoch: int | None
     seq: int | None
     until: dt.datetime | None
+    channel: ChannelName = "mail"
+    #: Of what few attempts are made at a time; of mail, the address's says it.
+    domain: str = ""
 
 
 class TakenRow(NamedTuple):
@@ -176,10 +180,16 @@ async def add(
 
 
 async def claim(
-    database: Executor, number: int, *, lease_ms: int, busy: Mapping[str, int], domain_max: int
+    database: Executor,
+    channel: ChannelName,
+    number: int,
+    *,
+    lease_ms: int,
+    busy: Mapping[str, int],
+    domain_max: int,
 ) -> list[Delivery]:
     """
-    Lease the next deliveries: lane by lane, of each booking in order.
+    Lease the next deliveries of a channel: lane by lane, of each booking in order.
 
     Args:
         number: How many at most.
@@ -187,8 +197,9 @@ async def claim(
         busy: How many are under way to each domain.
         domain_max: How many may be, of one domain.
     """
+    busy_now = list(busy), list(busy.values())
     rows = await database.fetch(
-        query("claim_deliveries"), number, lease_ms, list(busy), list(busy.values()), domain_max
+        query("claim_deliveries"), channel, number, lease_ms, *busy_now, domain_max
     )
     return [Delivery(**row) for row in rows]
 

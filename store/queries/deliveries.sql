@@ -21,13 +21,14 @@ RETURNING id, kind, event_id, user_id, subject_id, shard, epoch, seq, mark,
 -- One for each fact and target, however often the fact comes; in order.
 INSERT INTO deliveries (fact, channel, target, kind, lane, user_id, event_id, subject_id,
                         booking_id, outbox_id, shard, epoch, seq, until, domain)
-SELECT fact, 'mail', target, kind, lane, user_id, event_id, subject_id, booking_id, outbox_id,
-       shard, epoch, seq, until, lower(split_part(coalesce(users.email, target), '@', -1))
+SELECT fact, channel, target, kind, lane, user_id, event_id, subject_id, booking_id, outbox_id,
+       shard, epoch, seq, until, CASE WHEN channel = 'mail'
+           THEN lower(split_part(coalesce(users.email, target), '@', -1)) ELSE domain END
 FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::text[],
             $7::text[], $8::text[], $9::bigint[], $10::smallint[], $11::bigint[], $12::bigint[],
-            $13::timestamptz[])
+            $13::timestamptz[], $14::text[], $15::text[])
      WITH ORDINALITY AS new (fact, target, kind, lane, user_id, event_id, subject_id, booking_id,
-                             outbox_id, shard, epoch, seq, until, number)
+                             outbox_id, shard, epoch, seq, until, channel, domain, number)
      LEFT JOIN users ON users.id = new.target
 ORDER BY number
 ON CONFLICT (fact, channel, target) DO NOTHING;
@@ -39,35 +40,35 @@ WHERE state IN ('waiting', 'delayed') AND kind IN ('booking.confirmed', 'booking
   AND (booking_id, target) IN (SELECT * FROM unnest($1::text[], $2::text[]));
 
 -- claim_deliveries --
--- The next ones in order of lanes, leased for $2 ms. None whose booking has an older one on its way
--- to the same target; and of a domain no more at a time than $5, where $3 and $4 say how many are
--- under way. A lease that is over was of a worker that died: nobody knows how that attempt ended.
+-- The next ones of channel $1 in order of lanes, leased for $3 ms. None whose booking has an older
+-- one on its way to the same target; and of a domain no more at a time than $6, where $4 and $5 say
+-- how many are under way. A lease that is over was of a worker that died: nobody knows how that attempt ended.
 WITH near AS (
     SELECT id, lane, due_at, domain FROM deliveries
-    WHERE state IN ('waiting', 'sending', 'delayed', 'unknown') AND due_at <= now()
-      AND domain <> ALL (ARRAY(
-          SELECT busy.domain FROM unnest($3::text[], $4::int[]) AS busy (domain, number)
-          WHERE busy.number >= $5))
+    WHERE channel = $1 AND state IN ('waiting', 'sending', 'delayed', 'unknown')
+      AND due_at <= now() AND domain <> ALL (ARRAY(
+          SELECT busy.domain FROM unnest($4::text[], $5::int[]) AS busy (domain, number)
+          WHERE busy.number >= $6))
       AND (booking_id IS NULL OR NOT EXISTS (
           SELECT FROM deliveries AS older
           WHERE older.booking_id = deliveries.booking_id AND older.target = deliveries.target
-            AND older.id < deliveries.id
+            AND older.channel = deliveries.channel AND older.id < deliveries.id
             AND older.state IN ('waiting', 'sending', 'delayed', 'unknown')))
-    ORDER BY lane, due_at, id LIMIT 8 * $1
+    ORDER BY lane, due_at, id LIMIT 8 * $2
 ), fair AS (
     SELECT near.id, near.domain, coalesce(busy.number, 0)
            + row_number() OVER (PARTITION BY near.domain ORDER BY lane, due_at, id) AS number
-    FROM near LEFT JOIN unnest($3::text[], $4::int[]) AS busy (domain, number) USING (domain)
+    FROM near LEFT JOIN unnest($4::text[], $5::int[]) AS busy (domain, number) USING (domain)
 ), taken AS (
     SELECT id, state = 'sending' AS was_left FROM deliveries
-    WHERE id IN (SELECT id FROM fair WHERE number <= $5) AND due_at <= now()
+    WHERE id IN (SELECT id FROM fair WHERE number <= $6) AND due_at <= now()
       AND state IN ('waiting', 'sending', 'delayed', 'unknown')
-    ORDER BY lane, due_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
+    ORDER BY lane, due_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE deliveries SET
         state = 'sending', attempts = least(attempts + 1, 32767),
         doubts = doubts + was_left::int,
-        due_at = now() + $2 * interval '1 ms'
+        due_at = now() + $3 * interval '1 ms'
     FROM taken WHERE deliveries.id = taken.id
     RETURNING deliveries.*, taken.was_left
 )

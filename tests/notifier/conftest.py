@@ -21,8 +21,9 @@ from evently.embedded import PostgresServer
 from notifier.composer import Composer
 from notifier.follower import Teller
 from notifier.letter import Post
+from notifier.mail import Options, channel
 from notifier.smtp import Server
-from notifier.worker import Options, Workers
+from notifier.worker import Workers
 from store import ledger, outbox, users
 from store.pool import Pool, connect, create_pool
 from tests.conftest import TIMEOUT_MS
@@ -134,9 +135,8 @@ class House:
     async def working(self, **changes: object) -> AsyncIterator[Workers]:
         """Run workers."""
         options = replace(self.options, **changes)  # type: ignore[arg-type]
-        workers = Workers(
-            self.pool, Composer(self.pool, options.post, public_url=PUBLIC_URL), options
-        )
+        composer = Composer(self.pool, options.post, public_url=PUBLIC_URL)
+        workers = Workers(self.pool, channel(self.pool, composer, options))
         task = asyncio.create_task(workers.run(self.follower.news))
         try:
             yield workers

@@ -118,9 +118,9 @@ async def test_f44_a_worker_that_dies_leaves_its_lease(house: House) -> None:
     """F44: what a dead worker had is left alone until its lease is over, then sent and counted."""
     await house.write(booked(await house.event(), user_id=await house.person()))
     await house.follow()
-    [claimed] = await house.pool.fetch(query("claim_deliveries"), 5, 60_000, [], [], 3)
+    [claimed] = await house.pool.fetch(query("claim_deliveries"), "mail", 5, 60_000, [], [], 3)
     assert 1 == claimed["attempts"]
-    assert [] == await house.pool.fetch(query("claim_deliveries"), 5, 60_000, [], [], 3)
+    assert [] == await house.pool.fetch(query("claim_deliveries"), "mail", 5, 60_000, [], [], 3)
     await house.hurry()
     assert 1 == len(await house.send(sent=1))
     assert [(2, 1)] == await tries(house)
