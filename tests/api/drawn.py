@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,15 +42,18 @@ UNFIT_CHECKS = {
     "ensure_resource_availability": "needs a chain; Location is followed: test_every_route",
     "object_level_authorization": "needs a chain of two people; tenants: test_matrix",
 }
-#: Never called: they end the accounts that the calls are made with.
+#: Never called: they end the accounts that the calls are made with, or never end themselves.
 UNFIT_ROUTES: dict[Operation, str] = {
     ("DELETE", "/v1/me"): "ends the account",
     ("DELETE", "/v1/me/sessions"): "ends all sessions of the account",
     ("DELETE", "/v1/me/sessions/{id}"): "ends a session of the account",
     ("POST", "/v1/auth/logout"): "ends a session of the account",
+    ("GET", "/v1/events/{event_id}/stream"): "does not end: test_live",
 }
-#: Also paths of a route with a parameter, whose methods `Allow` tells as well: not judged for it.
+#: Also paths of a route with a parameter, whose methods are answered and told by `Allow` as well.
 OVERLAPPED = {"/v1/me/passkeys/begin", "/v1/events/import", "/v1/events/export"}
+#: What judges methods, and does not fit there.
+METHOD_CHECKS = ("allow_header_conformance", "unsupported_method")
 #: Statuses that a valid request may meet for what it is about: a description cannot say which
 #: seats are taken. Not 400, 405, 408, 413 or 415, which say that it was not understood.
 MET = ["2xx", "304", "401", "403", "404", "409", "410", "412", "422", "428", "429", "503"]
@@ -100,6 +104,13 @@ class Found:
         routes = len({operation for operation, _ in self.statuses})
         calls = self.statuses.total()
         return f"FUZZ routes={routes} calls={calls} failures={len(self.failures)}"
+
+    def line(self, operation: Operation) -> str:
+        """Say of an operation what it has answered, and what was wrong."""
+        own = sorted((status, n) for (one, status), n in self.statuses.items() if one == operation)
+        wrong = [text for (one, _), text in self.failures.items() if one == operation]
+        answers = " ".join(f"{status}x{number}" for status, number in own)
+        return "\n".join([f"{' '.join(operation)}: {answers}", *wrong])
 
     def seen(self, operation: Operation) -> set[int]:
         """Return the statuses that an operation has answered with."""
@@ -254,6 +265,8 @@ class _Run:
                 if own in UNFIT_ROUTES or (only and own not in only):
                     continue
                 self._one(operation, own, session)
+                if self.is_large:  # It lasts.
+                    print(self.found.line(own), file=sys.stderr, flush=True)  # noqa: T201
         return self.found
 
     def _one(self, operation: Any, own: Operation, session: requests.Session) -> None:
@@ -297,7 +310,7 @@ class _Run:
         self.found.statuses[own, response.status_code] += 1
         unfit: list[Any] = [CHECKS.get_one(name) for name in UNFIT_CHECKS]
         if own[1] in OVERLAPPED:
-            unfit.append(CHECKS.get_one("allow_header_conformance"))
+            unfit += [CHECKS.get_one(name) for name in METHOD_CHECKS]
         sent = {"base_url": self.base_url, "session": session, "headers": dict(headers)}
         try:
             case.validate_response(

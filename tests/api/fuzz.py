@@ -25,7 +25,14 @@ def main() -> int:
     parser.add_argument("--few", action="store_true", help="as few requests as `make proofs` sends")
     given = parser.parse_args()
     listener = _Listener()
-    words = ["-m", "slow", "tests/api/test_schemathesis.py", f"--hypothesis-seed={given.seed}"]
+    words = [
+        "-q",
+        "--capture=no",
+        "-m",
+        "slow",
+        "tests/api/test_schemathesis.py",
+        f"--hypothesis-seed={given.seed}",
+    ]
     code = pytest.main(words + ([] if given.few else ["--large"]), plugins=[listener])
     print(listener.verdict)  # noqa: T201
     return int(code)
