@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -220,10 +220,18 @@ _TOLD_ONCE_KEY = (
 )
 
 
+#: What answers without a schema of their own hold.
+_TEXT: Mapping[str, Any] = {"type": "string"}
+_MEDIA: Mapping[str, Mapping[str, Any]] = {
+    "application/json": {"type": "object"},
+    "application/ld+json": {"type": "array", "items": {"type": "object"}},
+}
+
+
 def _responses(row: Route) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "Success.", "headers": _headers(*_told_by(row))}
     content: dict[str, dict[str, Any]] = {
-        name: {"schema": {"type": "string"}} for name in row.media
+        name: {"schema": _MEDIA.get(name, _TEXT)} for name in row.media
     }
     if row.answer is not None:
         example = examples.of_answer(row.answer)
