@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: help up test proofs fuzz check format simulate demo bench chaos runbooks sabotage loadtest lock clean docs lua
+.PHONY: help up test proofs fuzz check format simulate demo bench chaos runbooks sabotage loadtest lock clean docs lua words
 
 help:            ## list what there is
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -23,11 +23,15 @@ fuzz: $(DEV)     ## every route against its description, as anybody, user, organ
 	@seed=$${SEED:-$$(date +%s)}; echo "make fuzz SEED=$$seed"; \
 	    $(BIN)/python -m tests.api.fuzz --seed $$seed $(if $(FEW),--few)
 
-check: $(DEV)    ## format, lint, types, dead code
+check: $(DEV)    ## format, lint, types, dead code, translations
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/vulture
+	$(BIN)/python -m web.wording --check
+
+words: $(DEV)    ## write the texts of pages that are new into the catalogues of translations
+	$(BIN)/python -m web.wording
 
 format: $(DEV)   ## put the code into the house's form
 	$(BIN)/ruff format .
