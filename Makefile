@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: help up test proofs fuzz check format simulate demo bench chaos runbooks sabotage loadtest lock clean docs lua words
+.PHONY: help up test test-web proofs fuzz check format simulate demo bench chaos runbooks sabotage loadtest lock clean docs lua words
 
 help:            ## list what there is
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
 
 up: $(DEV)       ## install, start everything, serve http://127.0.0.1:8080 until Ctrl-C
 	@exec $(BIN)/evently up
@@ -15,6 +15,9 @@ up: $(DEV)       ## install, start everything, serve http://127.0.0.1:8080 until
 test: $(DEV)     ## all tests, against a real Valkey and a real PostgreSQL
 	@# Three workers, since tests wait; in their order, else long files of few tests end it alone.
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+test-web: $(DEV) ## the pages' tests, in a browser that must be there
+	BROWSER_REQUIRED=1 $(BIN)/pytest tests/web
 
 proofs: $(DEV)   ## the long proofs that `make test` leaves out
 	$(BIN)/pytest -n 2 --dist loadfile -m slow
