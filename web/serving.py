@@ -19,6 +19,7 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from api.admission import ADMISSION, Work
+from api.lean import COMMON, LeanAnswer, lines_of
 from api.problems import Problem
 from api.quota import over_quota
 from papers.words import DEFAULT
@@ -60,13 +61,18 @@ class Visit(NamedTuple):
     is_choosing: bool = False
 
 
+_COMMON_LINES = lines_of({**COMMON, **headers.SECURITY})
+_KEPT_LINES = lines_of(
+    {"Cache-Control": headers.PUBLIC, "Vary": headers.VARY, "Content-Encoding": "gzip"}
+)
 VISIT: web.RequestKey[Visit] = web.RequestKey("visit", Visit)
 
 
 class KeptPage(NamedTuple):
-    """A page as it leaves, and until when it is shown again, by the monotonic clock."""
+    """A page, compressed, and until when it is shown again, by the monotonic clock."""
 
-    response: tuple[int, bytes, str]
+    body: bytes
+    kind: str
     until_s: float
 
 
@@ -105,7 +111,10 @@ def served(app: web.Application, route: PageRoute) -> PageHandler:
             return to_sign_in(request)
         is_shared = route.is_public and person is None and not is_choosing
         key = _key(request, visit) if is_shared else ""
-        response = (key and _kept(request, key)) or await made(request)
+        kept = _kept(request, key) if key else None
+        if kept is not None:
+            return kept
+        response = await made(request)
         if isinstance(response, Problem):
             return response
         # What gives a cookie is for this visitor alone.
@@ -129,14 +138,16 @@ def _key(request: web.Request, visit: Visit) -> str:
     return f"{visit.language} {target}" if len(target) <= KEPT_TARGET_CHARS_MAX else ""
 
 
-def _kept(request: web.Request, key: str) -> web.Response | None:
+def _kept(request: web.Request, key: str) -> web.StreamResponse | None:
+    """Return a page that was made a moment ago, head and body as bytes."""
     found = request.app[KEPT].get(key)
-    if found is None or time.monotonic() >= found.until_s:
+    if found is None or time.monotonic() >= found.until_s or not _takes_gzip(request):
         return None
-    status, body, kind = found.response
-    kept = web.Response(status=status, body=body, content_type=kind, charset="utf-8")
-    kept.headers[hdrs.CONTENT_ENCODING] = "gzip"
-    return kept
+    return LeanAnswer(200, found.body, _KEPT_LINES, content_type=found.kind, common=_COMMON_LINES)
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    return "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
 
 
 def dressed(
@@ -170,22 +181,16 @@ def dressed(
 
 
 def _compress(request: web.Request, response: web.Response, key: str) -> None:
-    """Compress a page that is not yet, keep it if it is everybody's, and unpack it for the few."""
+    """Compress a page for who takes that, and keep it if it is everybody's."""
     body = response.body
-    if not isinstance(body, bytes):
-        return
-    takes = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
-    if hdrs.CONTENT_ENCODING in response.headers:
-        if not takes:
-            del response.headers[hdrs.CONTENT_ENCODING]
-            response.body = gzip.decompress(body)
-        return
-    is_kept = bool(key) and response.status == 200
-    if len(body) < COMPRESSED_FROM_BYTES or not (takes or is_kept):
+    is_plain = isinstance(body, bytes) and hdrs.CONTENT_ENCODING not in response.headers
+    takes, is_kept = _takes_gzip(request), bool(key) and response.status == 200
+    if not is_plain or len(body) < COMPRESSED_FROM_BYTES or not (takes or is_kept):
         return
     packed = gzip.compress(body, 6, mtime=0)
     if is_kept:
-        kept = KeptPage((200, packed, response.content_type), time.monotonic() + KEPT_S)
+        kind = f"{response.content_type}; charset=utf-8"
+        kept = KeptPage(packed, kind, time.monotonic() + KEPT_S)
         remember(request.app[KEPT], key, kept, most=KEPT_MAX)
     if takes:
         response.body = packed

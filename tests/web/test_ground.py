@@ -5,14 +5,19 @@ from __future__ import annotations
 import gzip
 import inspect
 import re
+from functools import partial
 
 import pytest
+from aiohttp.test_utils import TestClient
 
 from api.codes import CODES
-from tests.api.world import World
+from evently.ports import free_port
+from tests.api.conftest import make_app
+from tests.api.world import Answer, Server, World
 from tests.web.reading import HTML, elements, page, words
+from usecases.wiring import Options
 from web import wording
-from web.app import ROUTES
+from web.app import ROUTES, add_pages
 from web.assets import address, assets
 from web.problems import SENTENCES
 
@@ -128,3 +133,44 @@ def test_every_change_begins_with_a_form() -> None:
     for route in ROUTES:
         if route.method != "GET":
             assert "forms.read" in inspect.getsource(route.handler), route.path
+
+
+async def test_what_is_down_is_told_as_a_page(options: Options) -> None:
+    """With nothing below, a page in the site's own look says so, and asks again by itself."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    faces = [partial(add_pages, public_url="https://tickets.example")]
+    app = make_app(
+        options,
+        faces=faces,
+        database_url=f"postgresql://evently@{nowhere}/evently",
+        redis_servers={"0": f"redis://{nowhere}"},
+    )
+    async with TestClient(Server(app)) as client:
+        for path in ("/", "/events", "/e/a-evt_00000000000000000000000000"):
+            async with client.get(path, headers=HTML) as answer:
+                text = await answer.text()
+                assert (503, True) == (answer.status, "<h1>" in text), path
+                assert int(answer.headers["Refresh"]) >= 1
+                assert "data-refresh" in text
+        async with client.get(address("style.css")) as answer:
+            assert 200 == answer.status
+        async with client.get("/sign-in", headers=HTML) as answer:
+            # By TLS the cookies are bound to this very site.
+            assert answer.headers["Set-Cookie"].startswith("__Host-guest=")
+            assert "Secure" in answer.headers["Set-Cookie"]
+
+
+async def test_a_page_that_is_kept_is_the_same(world: World) -> None:
+    """What is shown again differs in nothing from what was made, also for who takes no gzip."""
+    made = await page(world, "/events?q=nothinghasthisname")
+    again = await page(world, "/events?q=nothinghasthisname")
+    plain = await page(world, "/events?q=nothinghasthisname", **{"Accept-Encoding": "identity"})
+    assert made.text == again.text == plain.text
+    differing = {"Date", "X-Request-Id", "Content-Length", "Content-Encoding"}
+    for other in (again, plain):
+        assert _headers(made, differing) == _headers(other, differing)
+
+
+def _headers(answer: Answer, differing: set[str]) -> dict[str, str]:
+    titled = {name.title(): value for name, value in answer.headers.items()}
+    return {name: value for name, value in titled.items() if name not in differing}
