@@ -50,6 +50,9 @@ class PageRoute(NamedTuple):
     is_public: bool = False
     #: Whether one must be signed in; who is not is asked to, and led back.
     needs_person: bool = False
+    #: Whether it is a file that pages are made of: the same for all, and not counted, since it is
+    #: in memory and a page asks for several.
+    is_file: bool = False
 
 
 class Visit(NamedTuple):
@@ -98,6 +101,8 @@ def language_of(request: web.Request) -> str:
 
 def served(app: web.Application, route: PageRoute) -> PageHandler:
     """Return a page's handler behind all that is done for each."""
+    if route.is_file:
+        return _file(route.handler)
     made = app[ADMISSION].admit(route.work, route.handler)
 
     async def serve(request: web.Request) -> web.StreamResponse | Problem:
@@ -119,6 +124,14 @@ def served(app: web.Application, route: PageRoute) -> PageHandler:
             return response
         # What gives a cookie is for this visitor alone.
         return dressed(request, response, "" if response.cookies else key)
+
+    return serve
+
+
+def _file(handler: PageHandler) -> PageHandler:
+    async def serve(request: web.Request) -> web.StreamResponse | Problem:
+        response = await handler(request)
+        return response if isinstance(response, Problem) else dressed(request, response)
 
     return serve
 
@@ -183,9 +196,10 @@ def dressed(
 def _compress(request: web.Request, response: web.Response, key: str) -> None:
     """Compress a page for who takes that, and keep it if it is everybody's."""
     body = response.body
-    is_plain = isinstance(body, bytes) and hdrs.CONTENT_ENCODING not in response.headers
+    if not isinstance(body, bytes) or hdrs.CONTENT_ENCODING in response.headers:
+        return
     takes, is_kept = _takes_gzip(request), bool(key) and response.status == 200
-    if not is_plain or len(body) < COMPRESSED_FROM_BYTES or not (takes or is_kept):
+    if len(body) < COMPRESSED_FROM_BYTES or not (takes or is_kept):
         return
     packed = gzip.compress(body, 6, mtime=0)
     if is_kept:
