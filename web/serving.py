@@ -29,8 +29,10 @@ from web import cookies, headers, languages
 
 PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse | Problem]]
 
-#: How old may be what is everybody's, in seconds, and how many such pages are kept.
+#: How old may be what is everybody's, in seconds; from what age on the first who comes makes it
+#: anew while others are still shown it; and how many such pages are kept.
 KEPT_S = 1.0
+REMADE_S = 0.5
 KEPT_MAX = 2_000
 #: Below that it is not worth the while.
 COMPRESSED_FROM_BYTES = 512
@@ -72,11 +74,13 @@ VISIT: web.RequestKey[Visit] = web.RequestKey("visit", Visit)
 
 
 class KeptPage(NamedTuple):
-    """A page, compressed, and until when it is shown again, by the monotonic clock."""
+    """A page, compressed, and when it was made, by the monotonic clock."""
 
     body: bytes
     kind: str
-    until_s: float
+    made_at_s: float
+    #: Whether somebody makes it anew.
+    is_remade: bool = False
 
 
 KEPT: web.AppKey[OrderedDict[str, KeptPage]] = web.AppKey("kept_pages", OrderedDict)
@@ -116,14 +120,15 @@ def served(app: web.Application, route: PageRoute) -> PageHandler:
             return to_sign_in(request)
         is_shared = route.is_public and person is None and not is_choosing
         key = _key(request, visit) if is_shared else ""
-        kept = _kept(request, key) if key else None
+        kept = kept_page(request, key) if key else None
         if kept is not None:
             return kept
+        made_at_s = time.monotonic()
         response = await made(request)
         if isinstance(response, Problem):
             return response
         # What gives a cookie is for this visitor alone.
-        return dressed(request, response, "" if response.cookies else key)
+        return dressed(request, response, "" if response.cookies else key, made_at_s)
 
     return serve
 
@@ -151,10 +156,14 @@ def _key(request: web.Request, visit: Visit) -> str:
     return f"{visit.language} {target}" if len(target) <= KEPT_TARGET_CHARS_MAX else ""
 
 
-def _kept(request: web.Request, key: str) -> web.StreamResponse | None:
+def kept_page(request: web.Request, key: str) -> web.StreamResponse | None:
     """Return a page that was made a moment ago, head and body as bytes."""
     found = request.app[KEPT].get(key)
-    if found is None or time.monotonic() >= found.until_s or not _takes_gzip(request):
+    age_s = time.monotonic() - found.made_at_s if found is not None else KEPT_S
+    if found is None or age_s >= KEPT_S or not _takes_gzip(request):
+        return None
+    if age_s >= REMADE_S and not found.is_remade:
+        request.app[KEPT][key] = found._replace(is_remade=True)
         return None
     return LeanAnswer(200, found.body, _KEPT_LINES, content_type=found.kind, common=_COMMON_LINES)
 
@@ -164,13 +173,15 @@ def _takes_gzip(request: web.Request) -> bool:
 
 
 def dressed(
-    request: web.Request, response: web.StreamResponse, key: str = ""
+    request: web.Request, response: web.StreamResponse, key: str = "", made_at_s: float = 0
 ) -> web.StreamResponse:
     """
     Return an answer with its headers, and compressed for who takes that.
 
     Args:
         key: Under which it may be kept for others; empty: it is for this visitor alone.
+
+        made_at_s: When what it tells was asked for, by the monotonic clock.
     """
     for name, value in headers.SECURITY.items():
         response.headers.setdefault(name, value)
@@ -189,11 +200,11 @@ def dressed(
             samesite="Lax",
         )
     if isinstance(response, web.Response):
-        _compress(request, response, key)
+        _compress(request, response, key, made_at_s)
     return response
 
 
-def _compress(request: web.Request, response: web.Response, key: str) -> None:
+def _compress(request: web.Request, response: web.Response, key: str, made_at_s: float) -> None:
     """Compress a page for who takes that, and keep it if it is everybody's."""
     body = response.body
     if not isinstance(body, bytes) or hdrs.CONTENT_ENCODING in response.headers:
@@ -204,7 +215,7 @@ def _compress(request: web.Request, response: web.Response, key: str) -> None:
     packed = gzip.compress(body, 6, mtime=0)
     if is_kept:
         kind = f"{response.content_type}; charset=utf-8"
-        kept = KeptPage(packed, kind, time.monotonic() + KEPT_S)
+        kept = KeptPage(packed, kind, made_at_s)
         remember(request.app[KEPT], key, kept, most=KEPT_MAX)
     if takes:
         response.body = packed

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import inspect
 import re
+import time
+from collections import OrderedDict
 from functools import partial
 
 import pytest
-from aiohttp.test_utils import TestClient
+from aiohttp import web
+from aiohttp.test_utils import TestClient, make_mocked_request
 
 from api.codes import CODES
 from evently.ports import free_port
@@ -20,6 +23,7 @@ from web import wording
 from web.app import ROUTES, add_pages
 from web.assets import address, assets
 from web.problems import SENTENCES
+from web.serving import KEPT, KEPT_S, REMADE_S, KeptPage, kept_page
 
 S30 = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -169,6 +173,18 @@ async def test_a_page_that_is_kept_is_the_same(world: World) -> None:
     differing = {"Date", "X-Request-Id", "Content-Length", "Content-Encoding"}
     for other in (again, plain):
         assert _headers(made, differing) == _headers(other, differing)
+
+
+def test_one_makes_a_page_anew_for_all() -> None:
+    """From half of its age on the first who comes makes a page anew; the others are shown it."""
+    app = web.Application()
+    app[KEPT] = OrderedDict(a=KeptPage(b"x", "text/html", time.monotonic() - REMADE_S))
+    request = make_mocked_request("GET", "/", {"Accept-Encoding": "gzip"}, app=app)
+    assert kept_page(request, "a") is None
+    if time.monotonic() - app[KEPT]["a"].made_at_s < KEPT_S:
+        assert kept_page(request, "a") is not None
+    app[KEPT]["a"] = KeptPage(b"x", "text/html", time.monotonic() - KEPT_S, is_remade=True)
+    assert kept_page(request, "a") is None
 
 
 def _headers(answer: Answer, differing: set[str]) -> dict[str, str]:
