@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: help up test proofs fuzz check format simulate demo bench chaos runbooks sabotage loadtest lock clean docs lua
+.PHONY: help up test test-web proofs fuzz check format simulate demo bench chaos runbooks sabotage loadtest lock clean docs lua words
 
 help:            ## list what there is
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
 
 up: $(DEV)       ## install, start everything, serve http://127.0.0.1:8080 until Ctrl-C
 	@exec $(BIN)/evently up
@@ -16,6 +16,9 @@ test: $(DEV)     ## all tests, against a real Valkey and a real PostgreSQL
 	@# Three workers, since tests wait; in their order, else long files of few tests end it alone.
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
+test-web: $(DEV) ## the pages' tests, in a browser that must be there
+	BROWSER_REQUIRED=1 $(BIN)/pytest tests/web
+
 proofs: $(DEV)   ## the long proofs that `make test` leaves out
 	$(BIN)/pytest -n 2 --dist loadfile -m slow
 
@@ -23,11 +26,15 @@ fuzz: $(DEV)     ## every route against its description, as anybody, user, organ
 	@seed=$${SEED:-$$(date +%s)}; echo "make fuzz SEED=$$seed"; \
 	    $(BIN)/python -m tests.api.fuzz --seed $$seed $(if $(FEW),--few)
 
-check: $(DEV)    ## format, lint, types, dead code
+check: $(DEV)    ## format, lint, types, dead code, translations
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/vulture
+	$(BIN)/python -m web.wording --check
+
+words: $(DEV)    ## write the texts of pages that are new into the catalogues of translations
+	$(BIN)/python -m web.wording
 
 format: $(DEV)   ## put the code into the house's form
 	$(BIN)/ruff format .

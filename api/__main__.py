@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from functools import partial
 
 import msgspec
 import uvloop
@@ -20,6 +21,7 @@ from api.watch import Limits
 from evently.logs import configure
 from evently.settings import Settings
 from usecases.wiring import Options
+from web.app import add_pages
 
 BACKLOG_CONNECTIONS_MAX = 4096
 #: Container objects made, and not freed, between two looks for cycles of garbage.
@@ -46,6 +48,7 @@ async def serve(settings: Settings) -> None:
             cors_origins=settings.cors_allowed,
             openid_hosts=settings.openid_hosts_allowed,
             mailbox=settings.mailbox_dir,
+            faces=[partial(add_pages, public_url=settings.public_url_or_own)],
             under_way_max={
                 Work.SALES: settings.sales_under_way_max,
                 Work.LOOKS: settings.looks_under_way_max,

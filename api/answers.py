@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import math
 from collections import OrderedDict
 from typing import Any
@@ -102,14 +103,19 @@ def answer_page(
         return problem_of(page)
     cursor = None
     if page.last is not None:
-        text = f"{page.last[0].isoformat()} {page.last[1]}"
-        cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        cursor = cursor_of(page.last)
         url = request.rel_url.update_query(after=cursor)
         # Path and query alone, whatever server the request names; both are encoded.
         headers = headers | {"Link": f'<{url.raw_path}?{url.raw_query_string}>; rel="next"'}
     members = {"up_to_date": page.up_to_date} if "up_to_date" in schema.__struct_fields__ else {}
     body = schema(data=page.data, has_more=cursor is not None, next_cursor=cursor, **members)
     return answer(body, headers=headers)
+
+
+def cursor_of(last: tuple[dt.datetime, str]) -> str:
+    """Return where the page behind a list's row begins; `api.http.page_start` reads it."""
+    text = f"{last[0].isoformat()} {last[1]}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def answer_nothing(told: Denied | None) -> web.StreamResponse | Problem:

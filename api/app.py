@@ -51,6 +51,7 @@ def create_app(
     under_way_max: Mapping[Work, int] | None = None,
     stream_bounds: StreamBounds = StreamBounds(),  # noqa: B008  It never changes.
     mailbox: str = "",
+    faces: Iterable[Callable[[web.Application], None]] = (),
 ) -> web.Application:
     """
     Make the application; connections open when it starts and close when it stops.
@@ -71,6 +72,8 @@ def create_app(
         stream_bounds: Event streams that may be open at a time.
 
         mailbox: Folder of mail that did not leave, on a development machine; empty: there is none.
+
+        faces: What adds other faces of the same use cases, to be served beside the API.
     """
     app = web.Application(middlewares=[middleware], client_max_size=body_bytes_max)
 
@@ -100,6 +103,8 @@ def create_app(
     add_routes(app)
     if mailbox:
         add_mailbox(app, Path(mailbox))
+    for add_face in faces:
+        add_face(app)
     return app
 
 

@@ -305,6 +305,10 @@ passkey_required 403 The role asks for a passkey.
 The rights of your role are there for who signed in by a passkey alone.
 Sign in by your passkey; if you have none yet, make it at `/v1/me/passkeys`, and then sign in by it.
 
+foreign_form 403 The form does not come from a page that was made for you.
+A form is taken from the page that it was shown on alone; its cookie was missing, or is another.
+Open the page anew and send the form from there.
+
 forbidden 403 The account may not do this.
 You are logged in, but your role does not reach that far.
 Use an account of the organizer or of an admin.

@@ -8,7 +8,7 @@ import datetime as dt
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import aiohttp
 import msgspec
@@ -16,6 +16,7 @@ from aiohttp import hdrs, web
 from multidict import istr
 
 from api.answers import problem_of
+from api.codes import Code
 from api.malformed import too_slow
 from api.problems import Problem, from_validation, invalid
 from api.twice import twice
@@ -46,6 +47,23 @@ _PREFERENCE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
 _DURABILITY = re.compile(r'durability\s*=\s*"?([a-z]+)"?\s*(?:;.*)?', re.IGNORECASE)
 #: Bare, or quoted as a structured-field string; a quote on one side alone is neither.
 _KEY = re.compile(rf'"(?P<quoted>{_KEY_CHARS})"|(?P<bare>{_KEY_CHARS})')
+
+
+class People(Protocol):
+    """What shows people, in their words, what the API says in its own."""
+
+    def is_asking(self, request: web.Request) -> bool:
+        """Tell whether a request is somebody's who reads pages."""
+
+    def show(self, request: web.Request, problem: Problem, request_id: str) -> web.StreamResponse:
+        """Answer a request of theirs with a problem."""
+
+    def explain(self, request: web.Request, code: Code) -> web.StreamResponse:
+        """Answer with the page that an error's `type` leads to."""
+
+
+#: The face that people see, where it is served as well.
+PEOPLE: web.AppKey[People] = web.AppKey("people", People)
 
 
 class ClientGone(ConnectionError):

@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 from api import metrics
 from api.addresses import network_of
 from api.cors import CORS
-from api.http import ClientGone
+from api.http import PEOPLE, ClientGone
 from api.lean import COMMON, LeanAnswer
 from api.malformed import not_http, objection, too_large
 from api.policy import Handler
@@ -102,8 +102,7 @@ async def respond(
     except Exception as error:  # noqa: BLE001  The last resort, for all handlers.
         response = _of_failure(error, request, route, request_id)
     if isinstance(response, Problem):
-        # What ends the connection is no good request, of which nothing is told.
-        response = response.response("/" if response.closes else request.path, request_id)
+        response = _told(response, request, request_id)
     cors = request.app[CORS]
     cross = cors.headers(request) if cors.is_on else {}
     if isinstance(response, LeanAnswer):
@@ -118,6 +117,15 @@ async def respond(
     seconds = time.perf_counter() - started_s
     metrics.count_request(request.method, route, status or response.status, seconds)
     return response
+
+
+def _told(problem: Problem, request: web.Request, request_id: str) -> web.StreamResponse:
+    """Answer with a problem: as a page to who reads pages, else in JSON."""
+    people = request.app.get(PEOPLE)
+    # What ends the connection is no good request, of which nothing is told.
+    if people is not None and not problem.closes and people.is_asking(request):
+        return people.show(request, problem, request_id)
+    return problem.response("/" if problem.closes else request.path, request_id)
 
 
 def _name_of(request: web.Request) -> str:

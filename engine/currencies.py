@@ -9,6 +9,8 @@ moves out of this list; events that have it stay as they are.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 _BY_DIGITS = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF",
     2: (
@@ -23,3 +25,8 @@ _BY_DIGITS = {
 }
 #: Digits after the point, by code: how many minor units make one is ten to that power.
 DIGITS = {code: digits for digits, codes in _BY_DIGITS.items() for code in codes.split()}
+
+
+def amount_of(minor: int, currency: str) -> Decimal:
+    """Return an amount of minor units in units of its currency, with as many digits as it has."""
+    return Decimal(minor).scaleb(-DIGITS.get(currency, 2))

@@ -18,7 +18,8 @@ import msgspec
 from engine.seats import name_of, parse_seat_id, section_of
 from notifier.kinds import KINDS, NEED_TOKEN, PROVE
 from notifier.letter import NoAddress, Post, tag_of, write
-from notifier.render import Content, Fact, money, render, time_of
+from notifier.render import Content, Fact, money, render
+from papers.formats import time_of
 from papers.words import LANGUAGES, language_of
 from store import deliveries, seats
 from store.deliveries import Delivery, Recipient

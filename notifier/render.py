@@ -7,24 +7,18 @@ HTML escapes all of it, and nothing that is read can name what is run.
 
 from __future__ import annotations
 
-import datetime as dt
 import tomllib
-import zoneinfo
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
-from babel import Locale
-from babel.dates import format_date, format_time
-from babel.numbers import format_decimal
 from jinja2 import Environment, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
-from engine.currencies import DIGITS
+from engine.currencies import amount_of
 from notifier.letter import Wording, one_line
-from papers.words import LANGUAGES
+from papers.formats import coded
 
 
 class Fact(NamedTuple):
@@ -86,29 +80,9 @@ def render(content: Content, language: str) -> Wording:
     )
 
 
-def time_of(moment: dt.datetime, zone_name: str, language: str) -> str:
-    """Return a time at its place, with the zone's name: nobody else's clock is meant."""
-    try:
-        zone = zoneinfo.ZoneInfo(zone_name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        zone, zone_name = zoneinfo.ZoneInfo("UTC"), "UTC"
-    local = moment.astimezone(zone)
-    words = LANGUAGES[language]
-    locale = Locale.parse(words.locale)
-    day = format_date(local.date(), format="full", locale=locale)
-    # Some languages part the time from its half of the day by a blank of their own.
-    time = format_time(local.timetz(), format="short", tzinfo=zone, locale=locale)
-    said = words.when.format(day=day, time=time.replace(chr(0x202F), " "))
-    return f"{said} ({zone_name})"
-
-
 def money(minor: int, currency: str, language: str) -> str:
     """Return an amount with its currency's code, which no two currencies share."""
-    digits = DIGITS.get(currency, 2)
-    pattern = "#,##0." + "0" * digits if digits else "#,##0"
-    amount = Decimal(minor).scaleb(-digits)
-    locale = Locale.parse(LANGUAGES[language].locale)
-    return f"{format_decimal(amount, format=pattern, locale=locale)} {currency}"
+    return coded(amount_of(minor, currency), currency, language)
 
 
 @cache

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 
 from notifier.kinds import KINDS
-from notifier.render import Content, Fact, money, time_of
+from notifier.render import Content, Fact, money
+from papers.formats import time_of
 
 #: Said of a booking that was cancelled before its confirmation left.
 MADE_AND_CANCELLED = "booking.made_and_cancelled"

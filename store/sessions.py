@@ -26,10 +26,22 @@ PART_BYTES = 16
 
 
 class Secrets(NamedTuple):
-    """What a refresh token is made of; neither part is kept."""
+    """What a refresh token, or a browser's cookie, is made of; neither part is kept."""
 
     family: bytes
     own: bytes
+    #: Before what is hashed, so that what was given out for one use is no good for the other.
+    face: bytes = b""
+
+    @property
+    def family_hash(self) -> bytes:
+        """What is kept of the first part."""
+        return digest(self.face + self.family)
+
+    @property
+    def own_hash(self) -> bytes:
+        """What is kept of the second part."""
+        return digest(self.face + self.own)
 
 
 class Session(NamedTuple):
@@ -123,8 +135,8 @@ async def _add(connection: InTransaction, new: New) -> Session | None:
         user_id,
         method,
         device,
-        digest(secrets.family),
-        digest(secrets.own),
+        secrets.family_hash,
+        secrets.own_hash,
         b"",  # Made of nothing before it.
         min(life),
         SESSIONS_MAX - 1,
@@ -152,9 +164,9 @@ async def exchange(
     """
     row = await database.fetchrow(
         query("exchange_token"),
-        digest(before.family),
-        digest(before.own),
-        digest(after.own),
+        before.family_hash,
+        before.own_hash,
+        after.own_hash,
         salt,
         None if key is None else digest(key.encode()),
         life.idle_s,
@@ -171,13 +183,43 @@ async def exchanged_by(
 
     None if another did, or if the next token was exchanged as well.
     """
-    row = await database.fetchrow(query("session_of_family"), digest(before.family))
-    if row is None or key is None or row["last_hash"] != digest(before.own):
+    row = await database.fetchrow(query("session_of_family"), before.family_hash)
+    if row is None or key is None or row["last_hash"] != before.own_hash:
         return None
     if row["last_key_hash"] != digest(key.encode()):
         return None
     *own, salt, _, _ = row
     return Session(*own), salt
+
+
+async def put_in_cookie(database: Executor, before: Secrets, cookie: Secrets) -> Session | None:
+    """
+    Give a session to a browser: its refresh token is over, and a cookie opens it from now on.
+
+    None if *before* is not the session's good token.
+
+    Atomicity: one statement.
+    """
+    row = await database.fetchrow(
+        query("put_in_cookie"),
+        before.family_hash,
+        before.own_hash,
+        cookie.family_hash,
+        cookie.own_hash,
+    )
+    return None if row is None else Session(**row)
+
+
+async def use_cookie(database: Executor, cookie: Secrets, *, life: Life) -> Session | None:
+    """
+    Return the session that a cookie opens, which lasts longer by that; None if it opens none.
+
+    Atomicity: one statement.
+    """
+    row = await database.fetchrow(
+        query("use_cookie"), cookie.family_hash, cookie.own_hash, life.idle_s, life.most_s
+    )
+    return None if row is None else Session(**row)
 
 
 class Ended(NamedTuple):
@@ -197,7 +239,7 @@ async def end_family(pool: asyncpg.Pool, secrets: Secrets, *, is_copied: bool) -
     Atomicity: one transaction.
     """
     async with pool.acquire() as connection, connection.transaction():
-        row = await connection.fetchrow(query("end_session_of_family"), digest(secrets.family))
+        row = await connection.fetchrow(query("end_session_of_family"), secrets.family_hash)
         if row is None:
             return None
         ended = Ended(**row)

@@ -34,6 +34,14 @@ STORE_MAY_IMPORT = {
 }
 #: What a service's `__main__` may import besides, to turn settings into plain values.
 MAIN_MAY_IMPORT = {"evently.settings", "evently.logs", "evently.command"}
+#: The faces are served by one process, which `api/__main__.py` puts together.
+SERVED_BESIDE = {"api/__main__.py": {"web.app"}}
+#: Modules of `api` that `web` may import: what any face does with a request before a use case is
+#: asked, and what the answers mean. None of them knows a route or a handler.
+WEB_MAY_IMPORT = {
+    f"api.{name}"
+    for name in ("addresses", "admission", "answers", "codes", "http", "lean", "problems", "quota")
+}
 
 #: Folders of the reconciler that each may import beside itself; `servers` is everybody's.
 RECONCILER_MAY_IMPORT = {
@@ -171,6 +179,10 @@ def is_allowed(importer: str, imported: str) -> bool:
         return True
     if room in SERVICES and importer == f"{room}/__main__.py" and imported in MAIN_MAY_IMPORT:
         return True
+    if imported in SERVED_BESIDE.get(importer, ()):
+        return True
+    if room == "web" and other == "api":
+        return imported in WEB_MAY_IMPORT
     if room == "store" and other == "engine":
         return imported in STORE_MAY_IMPORT
     return other in MAY_IMPORT[room] or (room in FACES and other == "usecases")
@@ -189,6 +201,11 @@ def is_allowed(importer: str, imported: str) -> bool:
         ("store/ledger.py", "engine", False),
         ("api/app.py", "store.pool", True),
         ("api/app.py", "web.pages", False),
+        ("api/__main__.py", "web.app", True),
+        ("web/pages/home.py", "api.http", True),
+        ("web/pages/home.py", "api.handlers.events", False),
+        ("web/pages/home.py", "usecases.discovery", True),
+        ("persister/persister.py", "web.app", False),
         ("api/app.py", "evently.settings", False),
         ("api/app.py", "usecases.wiring", True),
         ("reconciler/check.py", "usecases.orders", False),

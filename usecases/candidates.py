@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.currencies import DIGITS
+from engine.currencies import DIGITS, amount_of
 from store import events
 from usecases.asked import NewEvent
 from usecases.denials import Denied
@@ -183,7 +183,7 @@ def price_of(one: Candidate, name: str, given: object, currency: str) -> int | N
 
 def price_text(minor: int, currency: str) -> str:
     """Write a price as people and catalogues do: 15.00, or 1500 where there is no smaller coin."""
-    return str(Decimal(minor).scaleb(-DIGITS.get(currency, 2)))
+    return str(amount_of(minor, currency))
 
 
 def source_id_of(given: object, *else_of: object) -> str:

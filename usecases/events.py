@@ -148,6 +148,11 @@ async def read(
     return told.Seen(view(event, tiers), bool(code))
 
 
+async def has_codes(services: Services, event_id: str) -> bool:
+    """Tell whether an event has promo codes, so that a page asks for one where there is one."""
+    return bool(await events.promos_of(services.pools.events, event_id))
+
+
 async def unlocking(
     services: Services,
     person: Principal | None,

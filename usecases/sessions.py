@@ -26,6 +26,9 @@ log = structlog.get_logger()
 
 #: What a refresh token begins with, so that one that leaked is known for what it is.
 PREFIX = "evr_"
+#: What a browser's cookie begins with, and what goes before its parts as they are hashed.
+COOKIE_PREFIX = "evc_"
+_COOKIE = b"cookie:"
 DEVICE_CHARS_MAX = 120
 _PART_CHARS = (2 * sessions.PART_BYTES * 4 + 2) // 3
 
@@ -74,9 +77,9 @@ def _new(services: Services, user_id: str, method: str, device: str) -> sessions
     return sessions.New(user_id, secrets, method, device_name(device), services.session_life)
 
 
-def _told(services: Services, made: sessions.Session, secrets: Secrets) -> told.Session:
-    """Return the tokens of a session."""
-    person = Principal(
+def _person(made: sessions.Session) -> Principal:
+    """Return whose a session is."""
+    return Principal(
         made.user_id,
         made.role,
         made.organizer_id,
@@ -85,6 +88,11 @@ def _told(services: Services, made: sessions.Session, secrets: Secrets) -> told.
         method=made.method,
         signed_in_s=int(made.opened_at.timestamp()),
     )
+
+
+def _told(services: Services, made: sessions.Session, secrets: Secrets) -> told.Session:
+    """Return the tokens of a session."""
+    person = _person(made)
     left_s = (made.expires_at - dt.datetime.now(dt.UTC)).total_seconds()
     return told.Session(
         session_id=made.id,
@@ -121,6 +129,34 @@ async def refresh(services: Services, token: str, key: str | None) -> told.Sessi
         services.revocations.note(ended.id)
         log.warning("refresh token used twice", action="session_copied", user=ended.user_id)
     raise Denied(Why.SESSION_OVER)
+
+
+@as_value
+async def put_in_cookie(services: Services, token: str) -> str:
+    """
+    Return what a browser's cookie holds for a session that was opened just now.
+
+    Its refresh token *token* is over by that, so that one secret opens it and not two. The session
+    stays what it is: it is listed and ended with all others.
+    """
+    before = _secrets_of(token)
+    if before is None:
+        raise Denied(Why.SESSION_OVER)
+    size = sessions.PART_BYTES
+    cookie = Secrets(random.token_bytes(size), random.token_bytes(size), _COOKIE)
+    if await sessions.put_in_cookie(services.pools.sign_in, before, cookie) is None:
+        raise Denied(Why.SESSION_OVER)
+    return _text_of(cookie, COOKIE_PREFIX)
+
+
+async def of_cookie(services: Services, text: str) -> Principal | None:
+    """Return whom a browser's cookie signs in; None if it is none, or no longer good."""
+    cookie = _secrets_of(text, COOKIE_PREFIX, _COOKIE)
+    if cookie is None:
+        return None
+    pool, life = services.pools.sign_in, services.session_life
+    found = await sessions.use_cookie(pool, cookie, life=life)
+    return None if found is None else services.tokens.confined(_person(found))
 
 
 @as_value
@@ -192,20 +228,20 @@ def _next(before: Secrets, salt: bytes) -> Secrets:
     return Secrets(before.family, own)
 
 
-def _text_of(secrets: Secrets) -> str:
+def _text_of(secrets: Secrets, prefix: str = PREFIX) -> str:
     raw = base64.urlsafe_b64encode(secrets.family + secrets.own)
-    return PREFIX + raw.decode().rstrip("=")
+    return prefix + raw.decode().rstrip("=")
 
 
-def _secrets_of(token: str) -> Secrets | None:
-    """Read a refresh token; None if it is none."""
-    text = token.removeprefix(PREFIX)
-    if len(token) != len(PREFIX) + _PART_CHARS or text == token or not text.isascii():
+def _secrets_of(token: str, prefix: str = PREFIX, face: bytes = b"") -> Secrets | None:
+    """Read a refresh token, or a cookie; None if it is none."""
+    text = token.removeprefix(prefix)
+    if len(token) != len(prefix) + _PART_CHARS or text == token or not text.isascii():
         return None
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         return None
     # Of two spellings of the same bytes one alone is a token.
-    secrets = Secrets(raw[: sessions.PART_BYTES], raw[sessions.PART_BYTES :])
-    return secrets if _text_of(secrets) == token else None
+    secrets = Secrets(raw[: sessions.PART_BYTES], raw[sessions.PART_BYTES :], face)
+    return secrets if _text_of(secrets, prefix) == token else None

@@ -234,6 +234,10 @@ class Tokens:
             method=str(methods[0]),
             signed_in_s=signed_in_s,
         )
+        return self.confined(person)
+
+    def confined(self, person: Principal) -> Principal:
+        """Return a person with the rights that how they signed in gives them."""
         if self.wants_passkey(person.role) and person.method != BY_PASSKEY:
             return person._replace(role="user", organizer_id=None, lacks_passkey=True)
         return person

@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 from api import pages
 from api.answers import answer
 from api.codes import CODES, Code
+from api.http import PEOPLE
 from api.pages import prose
 from api.problems import TYPE_PREFIX, Problem, not_found
 
@@ -53,6 +54,9 @@ async def page(request: web.Request) -> web.StreamResponse | Problem:
         raise not_found()
     if _wants_json(request):
         return answer(code, headers=_HEADERS)
+    people = request.app.get(PEOPLE)
+    if people is not None:
+        return people.explain(request, code)
     return web.Response(
         text=_html(_ONE, **_texts(code)), content_type="text/html", headers=_PAGE_HEADERS
     )

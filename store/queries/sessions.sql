@@ -41,6 +41,29 @@ WHERE family_hash = $1 AND token_hash = $2 AND expires_at > now() AND users.id =
 RETURNING sessions.id, sessions.user_id, sessions.expires_at, users.role::text AS role,
     users.organizer_id, users.token_version, method, opened_at;
 
+-- put_in_cookie --
+-- A session whose refresh token is shown, from now on a cookie's.
+UPDATE sessions
+SET family_hash = $3, token_hash = $4, salt = '', last_hash = NULL, last_key_hash = NULL
+FROM users
+WHERE family_hash = $1 AND token_hash = $2 AND expires_at > now() AND users.id = sessions.user_id
+  AND users.disabled_at IS NULL
+RETURNING sessions.id, sessions.user_id, sessions.expires_at, users.role::text AS role,
+    users.organizer_id, users.token_version, method, opened_at;
+
+-- use_cookie --
+UPDATE sessions
+SET used_at = now(),
+    expires_at = least(
+        now() + make_interval(secs => $3::integer),
+        opened_at + make_interval(secs => $4::integer)
+    )
+FROM users
+WHERE family_hash = $1 AND token_hash = $2 AND expires_at > now() AND users.id = sessions.user_id
+  AND users.disabled_at IS NULL
+RETURNING sessions.id, sessions.user_id, sessions.expires_at, users.role::text AS role,
+    users.organizer_id, users.token_version, method, opened_at;
+
 -- session_of_family --
 -- A session, whichever of its tokens is shown; with what made the good one of the one before.
 SELECT sessions.id, sessions.user_id, sessions.expires_at, users.role::text AS role,

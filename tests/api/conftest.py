@@ -194,6 +194,7 @@ def make_app(options: Options, **changes: Any) -> web.Application:
         "under_way_max": dict.fromkeys(Work, 1_000),
         "stream_bounds": StreamBounds(),
         "mailbox": "",
+        "faces": (),
     }
     app_options |= {name: changes.pop(name) for name in app_options.keys() & changes}
     return create_app(replace(options, **changes), **app_options)

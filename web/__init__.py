@@ -1,0 +1,1 @@
+"""Pages for people: the second face of the use cases, beside the API."""

@@ -1,0 +1,1 @@
+"""Style, scripts and pictures, as they are served."""

@@ -1,0 +1,1 @@
+"""Templates of pages, a folder for each group."""
