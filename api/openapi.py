@@ -221,7 +221,7 @@ _TOLD_ONCE_KEY = (
 
 
 #: What answers without a schema of their own hold.
-_TEXT: Mapping[str, Any] = {"type": "string"}
+_ANY_TEXT: Mapping[str, Any] = {"type": "string"}
 _MEDIA: Mapping[str, Mapping[str, Any]] = {
     "application/json": {"type": "object"},
     "application/ld+json": {"type": "array", "items": {"type": "object"}},
@@ -231,7 +231,7 @@ _MEDIA: Mapping[str, Mapping[str, Any]] = {
 def _responses(row: Route) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "Success.", "headers": _headers(*_told_by(row))}
     content: dict[str, dict[str, Any]] = {
-        name: {"schema": _MEDIA.get(name, _TEXT)} for name in row.media
+        name: {"schema": _MEDIA.get(name, _ANY_TEXT)} for name in row.media
     }
     if row.answer is not None:
         example = examples.of_answer(row.answer)
