@@ -25,6 +25,7 @@ from api.handlers import (
     holds,
     keys,
     live,
+    notifications,
     openid,
     operators,
     ops,
@@ -394,6 +395,19 @@ ROUTES: tuple[Route, ...] = (
     _route("GET /v1/me/sessions user", sessions.listing, schemas.SignedInList, _STORED),
     _route("DELETE /v1/me/sessions user 204", sessions.end_others, None, _STORED),
     _route("DELETE /v1/me/sessions/{id} user 204", sessions.end, None, _ME),
+    _route(
+        "GET /v1/notifications?limit,after user",
+        notifications.listing,
+        schemas.NotificationPage,
+        _STORED,
+    ),
+    _route(
+        "POST /v1/notifications/seen user",
+        notifications.see,
+        told.Unread,
+        _ME,
+        body=asked.SeenMessages,
+    ),
     _route(
         "GET /v1/me/export user",
         privacy.export,

@@ -1,14 +1,13 @@
 """
 What a letter says, in the reader's language: the words of a kind, put into one form.
 
-Words stand in `words/<language>.toml`, the form in `templates/`. Text of others is put in as text:
-HTML escapes all of it, and nothing that is read can name what is run.
+Words stand in `papers/messages/<language>.toml`, the form in `templates/`. Text of others is
+put in as text: HTML escapes all of it, and nothing that is read can name what is run.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import tomllib
 import zoneinfo
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -24,6 +23,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from engine.currencies import DIGITS
 from notifier.letter import Wording, one_line
+from papers.messages import filled, sentences
 from papers.words import LANGUAGES
 
 
@@ -57,7 +57,7 @@ def render(content: Content, language: str) -> Wording:
     fields = {name: one_line(value) for name, value in content.fields.items()}
 
     def said(text: str) -> str:
-        return _plain().from_string(text).render(fields)
+        return filled(text, fields)
 
     hello = common["hello"] if content.name else common["hello_nobody"]
     labels = words["labels"]
@@ -65,7 +65,7 @@ def render(content: Content, language: str) -> Wording:
         "language": language,
         "direction": common["direction"],
         "subject": said(own["subject"]),
-        "hello": _plain().from_string(hello).render(name=one_line(content.name)),
+        "hello": filled(hello, {"name": one_line(content.name)}),
         "lines": [said(line) for line in own["lines"]],
         "facts": [(labels[fact.label], one_line(fact.value)) for fact in content.facts],
         "url": content.url if own.get("action") else "",
@@ -75,8 +75,7 @@ def render(content: Content, language: str) -> Wording:
     }
     sender = "Evently"
     if content.organizer:
-        organizer = one_line(content.organizer)
-        sender = _plain().from_string(common["sender"]).render(organizer=organizer)
+        sender = filled(common["sender"], {"organizer": one_line(content.organizer)})
     return Wording(
         subject=form["subject"],
         sender_name=sender,
@@ -109,13 +108,6 @@ def money(minor: int, currency: str, language: str) -> str:
     amount = Decimal(minor).scaleb(-digits)
     locale = Locale.parse(LANGUAGES[language].locale)
     return f"{format_decimal(amount, format=pattern, locale=locale)} {currency}"
-
-
-@cache
-def sentences(language: str) -> dict[str, Any]:
-    """Return the words of a language, by kind."""
-    file = resources.files("notifier.words") / f"{language}.toml"
-    return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
 @cache

@@ -106,6 +106,13 @@ class MeChange(Asked, frozen=True, kw_only=True):
     language: Language | None = None
 
 
+class SeenMessages(Asked, frozen=True, kw_only=True):
+    """Which message of one's account was seen; or up to which all were."""
+
+    notification_id: Id | None = None
+    up_to: Id | None = None
+
+
 class PasswordChange(Asked, frozen=True, kw_only=True):
     """The password that one has, and the one that one wants."""
 

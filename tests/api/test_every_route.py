@@ -384,6 +384,8 @@ async def run_a_team(walk: Walk) -> None:
 async def take_leave(walk: Walk) -> None:
     """Read what is known of oneself, be forgotten; and see as an admin what was done."""
     token = await make_account(walk)
+    await walk.go("GET", "/v1/notifications", token=token)
+    await walk.go("POST", "/v1/notifications/seen", token=token, json={"up_to": "1"})
     await walk.go("GET", "/v1/me/export", token=token)
     await walk.go("DELETE", "/v1/me", token=token, json={"password": PASSWORD})
     await walk.go("GET", "/v1/admin/audit", token=walk.world.token(role="admin"))
