@@ -32,6 +32,7 @@ from api.handlers import (
     organizers,
     papers,
     passkeys,
+    preferences,
     privacy,
     problems,
     receipts,
@@ -395,6 +396,24 @@ ROUTES: tuple[Route, ...] = (
     _route("GET /v1/me/sessions user", sessions.listing, schemas.SignedInList, _STORED),
     _route("DELETE /v1/me/sessions user 204", sessions.end_others, None, _STORED),
     _route("DELETE /v1/me/sessions/{id} user 204", sessions.end, None, _ME),
+    _route("GET /v1/me/preferences user", preferences.read, told.Preferences, _ME),
+    _route(
+        "PATCH /v1/me/preferences user kept",
+        preferences.change,
+        told.Preferences,
+        _ME,
+        body=asked.PreferencesChange,
+    ),
+    _route(
+        "GET /v1/unsubscribe?token public", preferences.page, None, _STORED, media=("text/html",)
+    ),
+    _route(
+        "POST /v1/unsubscribe?token public",
+        preferences.unsubscribe,
+        None,
+        _STORED,
+        media=("text/html",),
+    ),
     _route(
         "GET /v1/notifications?limit,after user",
         notifications.listing,

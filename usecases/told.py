@@ -444,6 +444,22 @@ class LiveSeats(Told, frozen=True, kw_only=True):
     changes: list[SeatChange] | None
 
 
+class Channels(Told, frozen=True, kw_only=True):
+    """By which channels one is told."""
+
+    mail: bool
+    push: bool
+
+
+class Preferences(Told, frozen=True, kw_only=True):
+    """What one is told beside what is one's own business; that cannot be turned off."""
+
+    reminders: Channels
+    sales: Channels
+    #: In which one is told times beside the venue's; null: in the venue's alone.
+    timezone: str | None
+
+
 class Notification(Told, frozen=True, kw_only=True):
     """A message in the account: something has happened to what one has."""
 

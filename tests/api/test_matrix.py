@@ -185,6 +185,7 @@ BODIES: dict[type, Callable[[Values], Any]] = {
     asked.Address: lambda _: {"email": "a@example.org"},
     asked.NewPassword: lambda _: {"token": "x", "password": "correct horse"},
     asked.MeChange: lambda _: {"language": "de"},
+    asked.PreferencesChange: lambda _: {"reminders": {"mail": False}},
     asked.SeenMessages: lambda v: {"notification_id": _value(v, "notification_id")},
     asked.PasswordChange: lambda _: {"current_password": "x", "new_password": "correct horse"},
     asked.Erase: lambda _: {"password": "x", "bookings": "keep"},
