@@ -48,6 +48,8 @@ class Content(NamedTuple):
     organizer: str = ""
     #: Where it leads; empty: nowhere.
     url: str = ""
+    #: Where letters of this kind are ended; empty: nowhere.
+    end_url: str = ""
 
 
 def render(content: Content, language: str) -> Wording:
@@ -71,7 +73,9 @@ def render(content: Content, language: str) -> Wording:
         "url": content.url if own.get("action") else "",
         "action": own.get("action", ""),
         "link": common["link"],
-        "footer": common["footer"],
+        "footer": common["footer_asked" if content.end_url else "footer"],
+        "end": common["end"],
+        "end_url": content.end_url,
     }
     sender = "Evently"
     if content.organizer:

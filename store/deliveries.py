@@ -101,6 +101,8 @@ class Recipient(NamedTuple):
     email: str
     name: str
     language: str
+    #: Empty: they have told none.
+    timezone: str
     is_erased: bool
     #: Somebody else has proved the address.
     is_anothers: bool

@@ -85,6 +85,7 @@ FROM claimed ORDER BY lane, id;
 -- recipient --
 -- Who an account is, and whether its address is somebody else's who has proved it.
 SELECT users.email, users.name, coalesce(users.language, '') AS language,
+       coalesce(users.timezone, '') AS timezone,
        users.erased_at IS NOT NULL AS is_erased, users.is_claim AND EXISTS (
            SELECT FROM users AS other
            WHERE other.account_key = account_key(users.email) AND other.id <> users.id
@@ -119,7 +120,8 @@ SELECT payload::text FROM outbox WHERE id = $1;
 
 -- event_to_tell --
 SELECT events.id, events.name, events.venue, events.address, events.timezone, events.currency,
-       events.starts_at, events.ends_at, events.doors_at, events.status::text AS status,
+       events.starts_at, events.ends_at, events.doors_at, events.sale_opens_at,
+       events.status::text AS status,
        organizers.name AS organizer
 FROM events JOIN organizers ON organizers.id = events.organizer_id
 WHERE events.id = $1;
