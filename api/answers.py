@@ -64,6 +64,8 @@ DENIALS = {
     Why.KEYS_FULL: CODES["too_many_keys"],
     Why.NOTHING_DUE: CODES["refund_not_due"],
     Why.NOTES_FULL: CODES["too_many_notes"],
+    Why.SALE_HAS_OPENED: CODES["sale_has_opened"],
+    Why.REMINDERS_FULL: CODES["too_many_reminders"],
     Why.IN_PROGRESS: CODES["request_in_progress"],
     Why.DONE_BEFORE: CODES["done_before"],
     Why.CATCHING_UP: CODES["catching_up"],

@@ -36,6 +36,7 @@ from api.handlers import (
     privacy,
     problems,
     receipts,
+    reminders,
     seats,
     sessions,
     waitlist,
@@ -396,6 +397,13 @@ ROUTES: tuple[Route, ...] = (
     _route("GET /v1/me/sessions user", sessions.listing, schemas.SignedInList, _STORED),
     _route("DELETE /v1/me/sessions user 204", sessions.end_others, None, _STORED),
     _route("DELETE /v1/me/sessions/{id} user 204", sessions.end, None, _ME),
+    _route(
+        "PUT /v1/events/{event_id}/reminder user 204",
+        reminders.ask,
+        None,
+        f"409 sale_has_opened 409 too_many_reminders {_SEE}",
+    ),
+    _route("DELETE /v1/events/{event_id}/reminder user 204", reminders.end, None, _SEE),
     _route("GET /v1/me/preferences user", preferences.read, told.Preferences, _ME),
     _route(
         "PATCH /v1/me/preferences user kept",

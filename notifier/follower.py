@@ -79,9 +79,10 @@ class Teller:
                     beat_at_s = time.monotonic() + BEAT_INTERVAL_S
                     await deliveries.beat(connection)
                     await self._measure(connection)
-                is_planning = time.monotonic() >= plan_at_s and await self.plan(connection)
-                if not is_planning and time.monotonic() >= plan_at_s:
-                    plan_at_s = time.monotonic() + PLAN_INTERVAL_S
+                is_planning = False
+                if time.monotonic() >= plan_at_s:
+                    is_planning = await self.plan(connection)
+                    plan_at_s = 0.0 if is_planning else time.monotonic() + PLAN_INTERVAL_S
                 if not await self.step(connection) and not is_planning:
                     await asyncio.sleep(LOOK_INTERVAL_S)
         finally:

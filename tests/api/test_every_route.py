@@ -388,6 +388,9 @@ async def take_leave(walk: Walk) -> None:
     await walk.go("GET", "/v1/notifications", token=token)
     me = (await walk.go("GET", "/v1/me", token=token)).body["id"]
     await walk.go("GET", "/v1/me/preferences", token=token)
+    soon = await walk.world.event(1, sale_opens_at=from_now(days=2))
+    for method in ("PUT", "DELETE"):
+        await walk.go(method, "/v1/events/{event_id}/reminder", soon["id"], token=token)
     await walk.go("PATCH", "/v1/me/preferences", token=token, json={"sales": {"mail": False}})
     key = await preferences.secret(walk.world.database)
     for method in ("GET", "POST"):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from engine.ids import new_id
-from store import preferences
+from store import preferences, reminders
 from tests.api.test_sessions import signed_up
-from tests.api.world import World, check_problem
+from tests.api.world import World, check_problem, from_now
 
 PATH = "/v1/me/preferences"
 ALL = {"mail": True, "push": True}
@@ -95,3 +97,43 @@ async def test_links_cannot_be_guessed(world: World) -> None:
         for method in ("GET", "POST"):
             check_problem(await world.call(method, path), 422, "invalid", "/query/token")
     assert before == await world.state()
+
+
+async def test_one_asks_to_be_told_of_a_sale(world: World, organizer: str) -> None:
+    """Before a sale opens one may ask and take it back, as often as one likes; then no more."""
+    later = await world.event(5, token=organizer, sale_opens_at=from_now(days=2))
+    open_now = await world.event(5, token=organizer)
+    me = new_id("usr")
+    token, path = world.token(me), f"/v1/events/{later['id']}/reminder"
+
+    async def asked() -> bool:
+        return await reminders.is_asked(world.database, later["id"], me)
+
+    for method, is_asked in (("PUT", True), ("PUT", True), ("DELETE", False), ("DELETE", False)):
+        assert 204 == (await world.call(method, path, token=token)).status
+        assert is_asked == await asked()
+    late = await world.call("PUT", f"/v1/events/{open_now['id']}/reminder", token=token)
+    check_problem(late, 409, "sale_has_opened")
+    draft = (await world.draft(organizer, 5))["id"]
+    for own_id in (draft, new_id("evt"), "x"):
+        answer = await world.call("PUT", f"/v1/events/{own_id}/reminder", token=token)
+        check_problem(answer, 404, "not_found")
+
+
+async def test_reminders_of_sales_are_bounded(
+    world: World, organizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for more sales than they may; what is asked for already may be asked again."""
+    monkeypatch.setattr("usecases.reminders.REMINDERS_MAX", 1)
+    token = world.token()
+    first, second = [
+        f"/v1/events/{one['id']}/reminder"
+        for one in [
+            await world.event(5, token=organizer, sale_opens_at=from_now(days=2)) for _ in range(2)
+        ]
+    ]
+    assert 204 == (await world.call("PUT", first, token=token)).status
+    full = await world.call("PUT", second, token=token)
+    check_problem(full, 409, "too_many_reminders")
+    assert 1 == full.body["reminders_max"]
+    assert 204 == (await world.call("PUT", first, token=token)).status
