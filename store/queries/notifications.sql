@@ -3,7 +3,8 @@
 SELECT deliveries.id, deliveries.kind, deliveries.event_id, deliveries.subject_id, written_at,
        until, seen_at, coalesce(events.name, '') AS event_name
 FROM deliveries LEFT JOIN events ON events.id = deliveries.event_id
-WHERE deliveries.user_id = $1 AND channel = 'account' AND deliveries.id < $2
+WHERE deliveries.user_id = $1 AND deliveries.target = $1 AND channel = 'account'
+  AND deliveries.id < $2
 ORDER BY deliveries.id DESC LIMIT $3;
 
 -- count_unseen --

@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.ids import new_id
 from tests.api.ears import listening
+from tests.api.test_accounts import PASSWORD
 from tests.api.test_sessions import signed_up
 from tests.api.world import Answer, Event, World, check_problem
 
@@ -74,6 +75,29 @@ async def test_s8_messages_are_ones_own(world: World, event: Event) -> None:
     check_problem(await seen(world, token, notification_id=theirs), 404, "not_found")
     assert {"unread": 0} == (await seen(world, token, up_to=theirs)).body
     assert 1 == (await listed(world, world.token(other))).body["unread"]
+
+
+async def test_s43_messages_are_exported_and_erased(world: World, event: Event) -> None:
+    """S43: one's messages are in one's export; an erasure takes whose they are, and the rest."""
+    account = await signed_up(world)
+    token = account["access_token"]
+    me = (await world.call("GET", "/v1/me", token=token)).body["id"]
+    number = await put(world, me, event["id"])
+    changes = {"sales": {"mail": False}, "timezone": "Asia/Tokyo"}
+    await world.call("PATCH", "/v1/me/preferences", token=token, json=changes)
+    tables = (await world.call("GET", "/v1/me/export", token=token)).body["tables"]
+    assert [int(number)] == [row["id"] for row in tables["deliveries"]]
+    assert ["sales"] == [row["topic"] for row in tables["muted_messages"]]
+    assert ["Asia/Tokyo"] == [row["timezone"] for row in tables["users"]]
+    done = await world.call("DELETE", "/v1/me", token=token, json={"password": PASSWORD})
+    assert 200 == done.status, done.text
+    left = await world.database.fetchrow(
+        "SELECT (SELECT count(*) FROM muted_messages WHERE user_id = $1),"
+        " (SELECT count(*) FROM deliveries WHERE target = $1),"
+        " (SELECT timezone FROM users WHERE id = $1)",
+        me,
+    )
+    assert (0, 0, None) == tuple(left)
 
 
 async def test_bad_input_changes_nothing(world: World, event: Event) -> None:

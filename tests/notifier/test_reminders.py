@@ -12,7 +12,9 @@ from engine.ids import new_id, ticket_id
 from engine.records import Item, Joined, Offered, Transferred
 from notifier import account, bounces
 from notifier.follower import Teller
+from notifier.reminders import of_offers
 from store import preferences, reminders
+from store.deliveries import NewDelivery
 from tests.conftest import TIMEOUT_MS
 from tests.notifier.conftest import PUBLIC_URL, House
 from tests.store.records import AT_MS, booked, cancelled
@@ -264,6 +266,30 @@ async def test_a_sale_that_opens_soon(stage: Stage) -> None:
     await stage.move(sale_opens_at=opens_at + HOUR)
     stage.starts_at = opens_at + HOUR
     assert 1 == await stage.plan(15 * minute)
+
+
+def test_half_of_an_offer() -> None:
+    """The second message of an offer is due when half of its time is over; short ones have none."""
+    now = dt.datetime.now(dt.UTC)
+    offer = NewDelivery(
+        fact="waitlist.offered/wl_x/usr_x/offer_x",
+        target="usr_x",
+        kind="waitlist.offered",
+        lane=1,
+        user_id="usr_x",
+        event_id="evt_x",
+        subject_id="wl_x",
+        booking_id=None,
+        outbox_id=None,
+        shard=0,
+        epoch=1,
+        seq=1,
+        until=now + HOUR,
+    )
+    [ending] = of_offers([offer, offer._replace(until=now + HOUR / 20)], now)
+    assert now + HOUR / 2 == ending.due_at
+    assert ("offer.ending/wl_x/usr_x/offer_x", 1) == (ending.fact, ending.lane)
+    assert [] == of_offers([offer._replace(until=now - HOUR)], now)
 
 
 async def test_an_offer_whose_time_is_half_over(house: House) -> None:
