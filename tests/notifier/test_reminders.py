@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -63,9 +64,8 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(house: House) -> Stage:
-    """Return an event that starts in 20 hours, and no other that is to come."""
-    await house.pool.execute("UPDATE events SET status = 'cancelled', cancelled_at = now()")
+async def stage(house: House) -> AsyncIterator[Stage]:
+    """Return an event that starts in 20 hours; it is over with the test."""
     event = await house.event()
     starts_at = dt.datetime.now(dt.UTC).replace(microsecond=0) + 20 * HOUR
     await house.pool.execute(
@@ -73,7 +73,10 @@ async def stage(house: House) -> Stage:
         " ends_at = $2::timestamptz + interval '3 hours' WHERE id = $1",
         *(event, starts_at),
     )
-    return Stage(house, event, starts_at)
+    yield Stage(house, event, starts_at)
+    await house.pool.execute(
+        "UPDATE events SET status = 'cancelled', cancelled_at = now() WHERE id = $1", event
+    )
 
 
 def given(record: Any, number: int, holder: str) -> Transferred:
