@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple
 from store.sql import Executor, InTransaction, query
 
 Moment = Literal["start", "opening"]
-_DUE = {"start": "due_by_start", "opening": "due_by_opening"}
 
 
 class Plan(NamedTuple):
@@ -65,7 +64,8 @@ async def due(
         now: None: as the database says.
     """
     lead_ms, latest_ms = (round(one.total_seconds() * 1000) for one in (lead, latest))
-    row = await database.fetchrow(query(_DUE[moment]), now, kind, lead_ms, latest_ms)
+    text = query("due_by_start") if moment == "start" else query("due_by_opening")
+    row = await database.fetchrow(text, now, kind, lead_ms, latest_ms)
     return None if row is None else Plan(**row)
 
 

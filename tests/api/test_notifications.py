@@ -97,6 +97,7 @@ async def test_s43_messages_are_exported_and_erased(world: World, event: Event) 
         " (SELECT timezone FROM users WHERE id = $1)",
         me,
     )
+    assert left is not None
     assert (0, 0, None) == tuple(left)
 
 
