@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import time
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import pytest
 
 from engine.ids import new_id, ticket_id
 from engine.records import Item, Joined, Offered, Transferred
+from engine.tasks import end
 from notifier import account, bounces
 from notifier.follower import Teller
 from notifier.reminders import of_offers
@@ -240,6 +242,20 @@ async def test_two_thousand_holders_are_a_step(stage: Stage) -> None:
         assert await stage.house.follower.plan(stage.house.connection, now=now)
         assert count == await stage.count()
     assert not await stage.house.follower.plan(stage.house.connection, now=now)
+
+
+async def test_who_follows_reminds(stage: Stage, database_url: str) -> None:
+    """Whoever follows the archive makes reminders beside that, all pages of them."""
+    house = stage.house
+    await house.write(*[booked(stage.event, user_id=await house.person()) for _ in range(3)])
+    follower = Teller(database_url, timeout_ms=TIMEOUT_MS, fans=[account.fan])
+    task = asyncio.create_task(follower.run())
+    try:
+        async with house.working():
+            await house.until(sent=9)  # Of each: the letter, the message in the account, this.
+    finally:
+        await end(task)
+    assert 3 == await stage.count()
 
 
 async def test_a_sale_that_opens_soon(stage: Stage) -> None:
