@@ -65,6 +65,8 @@ DENIALS = {
     Why.KEYS_FULL: CODES["too_many_keys"],
     Why.NOTHING_DUE: CODES["refund_not_due"],
     Why.NOTES_FULL: CODES["too_many_notes"],
+    Why.SALE_HAS_OPENED: CODES["sale_has_opened"],
+    Why.REMINDERS_FULL: CODES["too_many_reminders"],
     Why.IN_PROGRESS: CODES["request_in_progress"],
     Why.DONE_BEFORE: CODES["done_before"],
     Why.CATCHING_UP: CODES["catching_up"],
@@ -97,8 +99,14 @@ def answer_page(
     schema: type[msgspec.Struct],
     page: Page[Any] | Denied,
     headers: dict[str, str],
+    **more: Any,
 ) -> LeanAnswer | Problem:
-    """Answer with a page of a list and the cursor of the next, also as a `Link` to it."""
+    """
+    Answer with a page of a list and the cursor of the next, also as a `Link` to it.
+
+    Args:
+        more: What this list tells besides.
+    """
     if isinstance(page, Denied):
         return problem_of(page)
     cursor = None
@@ -107,7 +115,10 @@ def answer_page(
         url = request.rel_url.update_query(after=cursor)
         # Path and query alone, whatever server the request names; both are encoded.
         headers = headers | {"Link": f'<{url.raw_path}?{url.raw_query_string}>; rel="next"'}
-    members = {"up_to_date": page.up_to_date} if "up_to_date" in schema.__struct_fields__ else {}
+    members: dict[str, Any] = (
+        {"up_to_date": page.up_to_date} if "up_to_date" in schema.__struct_fields__ else {}
+    )
+    members |= more
     body = schema(data=page.data, has_more=cursor is not None, next_cursor=cursor, **members)
     return answer(body, headers=headers)
 

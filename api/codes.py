@@ -361,6 +361,14 @@ too_many_notes 409 The order has as many notes as it may have.
 One order has `notes_max` notes at most.
 Write no more; what happens to it stands in its history anyway.
 
+sale_has_opened 409 The sale has opened.
+There is nothing to be told of any more: its opening is in the past.
+Look at the event, and order.
+
+too_many_reminders 409 You wish to be told of as many sales as you may.
+An account may wait for `reminders_max` sales; those that opened are forgotten after some weeks.
+Take one back, with DELETE at the same address, and ask again.
+
 idempotency_key_missing 400 The request needs an Idempotency-Key.
 Orders carry a key, so that repeating one never books twice.
 Make a key for the order (a UUID is good) and send it, the same with every repetition.

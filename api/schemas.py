@@ -30,8 +30,10 @@ from usecases.told import (
     LiveSeats,
     LiveState,
     LiveTiers,
+    LiveUnread,
     Member,
     NotedAct,
+    Notification,
     OpenIdProvider,
     Organizer,
     Passkey,
@@ -56,6 +58,16 @@ class GiftPage(Told, frozen=True, kw_only=True):
     data: list[Gift]
     has_more: bool
     next_cursor: str | None
+
+
+class NotificationPage(Told, frozen=True, kw_only=True):
+    """One page of the messages in one's account, newest first."""
+
+    data: list[Notification]
+    has_more: bool
+    next_cursor: str | None
+    #: Of all, not of this page alone.
+    unread: int
 
 
 class OpenIdProviders(Told, frozen=True, kw_only=True):
@@ -321,5 +333,6 @@ STREAM: tuple[tuple[str, type[Told]], ...] = (
     ("seats", LiveSeats),
     ("following", LiveFollowing),
     ("message", LiveMessage),
+    ("unread", LiveUnread),
     ("bye", LiveBye),
 )

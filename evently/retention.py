@@ -121,6 +121,7 @@ async def run(
             _quarantine,
             _outbox,
             _deliveries,
+            _reminders,
             _invitations,
             _keys,
             _acts,
@@ -198,6 +199,15 @@ async def _deliveries(one: Run) -> None:
         one.count("deliveries", await retention.count_deliveries(one.database, older_than))
         return
     await _repeat(one, "deliveries", lambda: retention.prune_deliveries(one.database, older_than))
+
+
+async def _reminders(one: Run) -> None:
+    """Who wished to be reminded of what is past: as long as the messages themselves."""
+    older_than = one.since(one.periods.outbox)
+    if not one.applies:
+        one.count("reminders", await retention.count_reminders(one.database, older_than))
+        return
+    await _repeat(one, "reminders", lambda: retention.prune_reminders(one.database, older_than))
 
 
 async def _invitations(one: Run) -> None:

@@ -148,8 +148,13 @@ def send_test(address: Annotated[str, typer.Argument(help="To whom.")]) -> None:
 def bounce(
     to: Annotated[str, typer.Option(help="The address that the report came to.")] = "",
 ) -> None:
-    """Read a report of a letter that did not arrive: 0 it was ours, 1 it says nothing."""
-    report = bounces.read(sys.stdin.buffer.read(bounces.BYTES_MAX), to=to)
+    """Read mail about a letter: that it did not arrive, or shall not come; 1 it says neither."""
+    raw = sys.stdin.buffer.read(bounces.BYTES_MAX)
+    token = bounces.read_end(raw)
+    if token is not None:
+        typer.echo(_asked(lambda pool: bounces.end_letters(pool, token)))
+        return
+    report = bounces.read(raw, to=to)
     if report is None:
         typer.echo("no report of a letter of ours")
         raise typer.Exit(1)

@@ -11,17 +11,19 @@ from __future__ import annotations
 import datetime as dt
 from email.message import EmailMessage
 from typing import NamedTuple
+from urllib.parse import quote
 
 import asyncpg
 import msgspec
 
 from engine.seats import name_of, parse_seat_id, section_of
-from notifier.kinds import KINDS, NEED_TOKEN, PROVE
+from notifier.kinds import KINDS, NEED_TOKEN, PROVE, TOPICS
 from notifier.letter import NoAddress, Post, tag_of, write
+from notifier.reminders import mark_of
 from notifier.render import Content, Fact, money, render
 from papers.formats import time_of
 from papers.words import LANGUAGES, language_of
-from store import deliveries, seats
+from store import deliveries, preferences, reminders, seats, tickets
 from store.deliveries import Delivery, Recipient
 from store.pool import Pool
 from store.seats import Section
@@ -69,9 +71,13 @@ class Composer:
         to = person.email if is_to_account else delivery.target
         if delivery.kind not in PROVE and await deliveries.why_suppressed(self._pool, to):
             return Nothing("the address takes nothing", is_suppressed=True)
+        if await self._is_muted(delivery):
+            return Nothing("not wanted")
         content = await self._content(delivery, person, is_to_account=is_to_account)
         if isinstance(content, Nothing):
             return content
+        end_url, ends = await self._ends(delivery)
+        content = content._replace(end_url=end_url)
         try:
             message = write(
                 render(content, language_of(person.language)),
@@ -80,10 +86,28 @@ class Composer:
                 name=content.name,
                 tag=tag_of(delivery.fact, delivery.target),
                 thread=delivery.booking_id,
+                ends=ends,
             )
         except NoAddress:
             return Nothing("no address", is_suppressed=True)
         return Letter(to, message)
+
+    async def _is_muted(self, delivery: Delivery) -> bool:
+        topic = TOPICS.get(delivery.kind)
+        if topic is None:
+            return False
+        return (topic, "mail") in await preferences.muted_of(self._pool, delivery.user_id)
+
+    async def _ends(self, delivery: Delivery) -> tuple[str, list[str]]:
+        """Return the page that ends letters of this kind, and all ways to; none if none may be."""
+        topic = TOPICS.get(delivery.kind)
+        if topic is None:
+            return "", []
+        key = await preferences.secret(self._pool)
+        token = preferences.token_of(key, delivery.user_id, topic)
+        url = f"{self._public_url}/v1/unsubscribe?token={quote(token)}"
+        by_mail = f"mailto:{self._post.bounces}?subject=unsubscribe%20{quote(token)}"
+        return url, [url, by_mail] if self._post.bounces else [url]
 
     async def _content(
         self, delivery: Delivery, person: Recipient, *, is_to_account: bool
@@ -97,6 +121,8 @@ class Composer:
             return Nothing("no event")
         if event is not None and event["ends_at"] <= dt.datetime.now(dt.UTC):
             return Nothing("too late")
+        if event is not None and (why := await self._why_over(delivery, event)):
+            return Nothing(why)
         language = language_of(person.language)
         fields, facts, words = _of_payload(said, person), [], delivery.kind
         if event is not None:
@@ -104,7 +130,9 @@ class Composer:
             facts = _of_event(event, language)
             more, words = await self._of_subject(delivery, event, language)
             facts += more
-            if delivery.until is not None:
+            if delivery.kind == "sale.opens_soon":
+                facts += _of_opening(event, person, language)
+            if delivery.until is not None and delivery.kind not in TOPICS:
                 fields["until"] = time_of(delivery.until, event["timezone"], language)
                 facts.append(Fact("until", fields["until"]))
         return Content(
@@ -115,6 +143,27 @@ class Composer:
             organizer=event["organizer"] if event is not None else "",
             url=self._url(delivery, said, event_id or ""),
         )
+
+    async def _why_over(self, delivery: Delivery, event: asyncpg.Record) -> str:
+        """Return why what was planned has lost its sense meanwhile; empty: it has not."""
+        kind, event_id = delivery.kind, event["id"]
+        if kind == "offer.ending":
+            entry = await deliveries.entry_of(self._pool, event_id, delivery.subject_id)
+            is_open = entry is not None and entry["status"] == "offered"
+            return "" if is_open else "the offer has ended"
+        if kind not in TOPICS:
+            return ""
+        is_sale = TOPICS[kind] == "sales"
+        moment = event["sale_opens_at"] if is_sale else event["starts_at"]
+        if delivery.fact.rpartition("/")[2] != mark_of(moment):
+            return "it is at another time now"
+        if event["status"] == "cancelled":
+            return "the event is cancelled"
+        if is_sale:
+            is_asked = await reminders.is_asked(self._pool, event_id, delivery.user_id)
+            return "" if is_asked else "not wanted"
+        has_ticket = await tickets.is_holder(self._pool, event_id, delivery.user_id)
+        return "" if has_ticket else "no ticket"
 
     async def _said(self, delivery: Delivery) -> dict[str, str]:
         """Return what the outbox says of it."""
@@ -200,6 +249,12 @@ def _of_event(event: asyncpg.Record, language: str) -> list[Fact]:
         facts.append(Fact("doors", time_of(event["doors_at"], zone, language)))
     where = ", ".join(filter(None, (event["venue"], event["address"])))
     return [*facts, Fact("where", where)] if where else facts
+
+
+def _of_opening(event: asyncpg.Record, person: Recipient, language: str) -> list[Fact]:
+    """Return when the sale opens: by the venue's clock, and by the reader's."""
+    zones = dict.fromkeys((event["timezone"], person.timezone or event["timezone"]))
+    return [Fact("opens", time_of(event["sale_opens_at"], zone, language)) for zone in zones]
 
 
 def _places(tier: str, quantity: int) -> Fact:

@@ -1,5 +1,5 @@
 """
-The follower: makes deliveries of what the archive and the outbox give to tell.
+The follower: makes deliveries of what the archive and the outbox give to tell, and of reminders.
 
 One at a time: it holds a session lock, and who comes second waits. Guarantees: deliveries are made
 in the transaction that moves the cursor, or marks the row, so a kill at any point loses and doubles
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import time
 from collections.abc import Sequence
 
@@ -17,13 +18,14 @@ import asyncpg
 import structlog
 
 from engine.lasting import Lasting
-from notifier import metrics
+from notifier import metrics, reminders
 from notifier.channel import Fan
-from notifier.kinds import ENDS, lane_of
-from store import deliveries
+from notifier.kinds import ENDS, TOPICS, lane_of
+from store import deliveries, preferences
 from store.deliveries import NewDelivery
 from store.outbox import Notice
 from store.pool import UNANSWERED, connect
+from store.preferences import Muted
 
 log = structlog.get_logger()
 
@@ -34,6 +36,8 @@ BACK_OFF_S = 1.0
 BATCHES_MAX = 4
 #: From one note that a notifier works to the next, and count of what is due, in seconds.
 BEAT_INTERVAL_S = 5.0
+#: Pause between two looks for reminders while there is none to make, in seconds.
+PLAN_INTERVAL_S = 5.0
 #: Advisory lock that keeps a second follower waiting.
 LOCK_SPACE = 0x45564E4F
 
@@ -69,13 +73,17 @@ class Teller:
                 return  # Another follows.
             if self._trouble.end():
                 log.info("followed again", action="follow_again")
-            beat_at_s = 0.0
+            beat_at_s = plan_at_s = 0.0
             while True:
                 if time.monotonic() >= beat_at_s:
                     beat_at_s = time.monotonic() + BEAT_INTERVAL_S
                     await deliveries.beat(connection)
                     await self._measure(connection)
-                if not await self.step(connection):
+                is_planning = False
+                if time.monotonic() >= plan_at_s:
+                    is_planning = await self.plan(connection)
+                    plan_at_s = 0.0 if is_planning else time.monotonic() + PLAN_INTERVAL_S
+                if not await self.step(connection) and not is_planning:
                     await asyncio.sleep(LOOK_INTERVAL_S)
         finally:
             with contextlib.suppress(*UNANSWERED):
@@ -99,18 +107,49 @@ class Teller:
             self.news.set()
         return count
 
+    async def plan(self, connection: asyncpg.Connection, *, now: dt.datetime | None = None) -> bool:
+        """
+        Make some of the reminders whose time has come; return whether there may be more.
+
+        Args:
+            now: None: as the database says.
+        """
+        async with connection.transaction():
+            new = await reminders.plan(connection, now=now)
+            await self._add(connection, new or [])
+        if new:
+            self.news.set()
+        return new is not None
+
     async def _add(self, connection: asyncpg.Connection, new: list[NewDelivery]) -> None:
         """Make the deliveries of some facts: by mail, and by what else their people have."""
         if not new:
             return
-        more = [one for fan in self._fans for one in await fan(connection, new)]
-        await deliveries.add(connection, [*new, *more], _ended(new))
+        facts = [*new, *reminders.of_offers(new, dt.datetime.now(dt.UTC))]
+        more = [one for fan in self._fans for one in await fan(connection, facts)]
+        wanted = await _wanted(connection, [*facts, *more])
+        await deliveries.add(connection, wanted, _ended(new))
 
     async def _measure(self, connection: asyncpg.Connection) -> None:
         for lane in await deliveries.depths(connection):
             metrics.DEPTH.labels(str(lane.lane)).set(lane.depth)
             metrics.AGE_SECONDS.labels(str(lane.lane)).set(lane.age_ms / 1000)
         metrics.DEAD.set(await deliveries.count_dead(connection))
+
+
+async def _wanted(connection: asyncpg.Connection, new: list[NewDelivery]) -> list[NewDelivery]:
+    """Return those of deliveries that nobody has muted."""
+    topics = [
+        Muted(one.user_id, TOPICS[one.kind], one.channel) for one in new if one.kind in TOPICS
+    ]
+    if not topics:
+        return new
+    muted = await preferences.muted_among(connection, topics)
+    return [
+        one
+        for one in new
+        if one.kind not in TOPICS or (one.user_id, TOPICS[one.kind], one.channel) not in muted
+    ]
 
 
 def _of_notice(place: deliveries.Cursor, notice: Notice) -> NewDelivery:

@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from store.preferences import Topic
+
 #: What somebody waits for, or must answer in time: before all else.
 URGENT = 1
 #: What was done.
 DONE = 2
+#: What is good to know: after all else.
+LATER = 3
 
 
 class MessageKind(NamedTuple):
@@ -54,6 +58,16 @@ KINDS: Mapping[str, MessageKind] = {
     "waitlist.limit": MessageKind(DONE, "/me"),
     "waitlist.too_large": MessageKind(DONE, "/e/{event_id}"),
     "waitlist.event_cancelled": MessageKind(DONE, "/e/{event_id}"),
+    "offer.ending": MessageKind(URGENT, "/wait/{about_id}"),
+    "reminder.day_before": MessageKind(LATER, "/me"),
+    "reminder.soon": MessageKind(LATER, "/me"),
+    "sale.opens_soon": MessageKind(LATER, "/e/{event_id}"),
+}
+#: What somebody may not want to be told; all else is their business.
+TOPICS: Mapping[str, Topic] = {
+    "reminder.day_before": "reminders",
+    "reminder.soon": "reminders",
+    "sale.opens_soon": "sales",
 }
 #: Messages that prove an address go to one that takes nothing as well: else it never could again.
 PROVE = frozenset({"account.verify", "account.email"})

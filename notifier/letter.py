@@ -9,6 +9,7 @@ and the messages of a booking are one thread.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from email import policy
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -63,7 +64,14 @@ def tag_of(fact: str, target: str) -> str:
 
 
 def write(
-    words: Wording, post: Post, *, to: str, name: str, tag: str, thread: str | None
+    words: Wording,
+    post: Post,
+    *,
+    to: str,
+    name: str,
+    tag: str,
+    thread: str | None,
+    ends: Sequence[str] = (),
 ) -> EmailMessage:
     """
     Return the message.
@@ -73,6 +81,7 @@ def write(
         name: Whose it is; empty: not told.
         tag: See `tag_of`.
         thread: What the letters of one thread share.
+        ends: How letters of this kind are ended (RFC 8058): https first; none: they cannot be.
 
     Raises:
         NoAddress: *to* is no address.
@@ -87,6 +96,9 @@ def write(
         root = f"<{tag_of(thread, '')}@{post.domain}>"
         message["References"] = root
         message["In-Reply-To"] = root
+    if ends:
+        message["List-Unsubscribe"] = ", ".join(f"<{one}>" for one in ends)
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message.set_content(words.text, cte="quoted-printable")

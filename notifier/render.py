@@ -1,13 +1,12 @@
 """
 What a letter says, in the reader's language: the words of a kind, put into one form.
 
-Words stand in `words/<language>.toml`, the form in `templates/`. Text of others is put in as text:
-HTML escapes all of it, and nothing that is read can name what is run.
+Words stand in `papers/messages/<language>.toml`, the form in `templates/`. Text of others is
+put in as text: HTML escapes all of it, and nothing that is read can name what is run.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -19,6 +18,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from engine.currencies import amount_of
 from notifier.letter import Wording, one_line
 from papers.formats import coded
+from papers.messages import filled, sentences
 
 
 class Fact(NamedTuple):
@@ -42,6 +42,8 @@ class Content(NamedTuple):
     organizer: str = ""
     #: Where it leads; empty: nowhere.
     url: str = ""
+    #: Where letters of this kind are ended; empty: nowhere.
+    end_url: str = ""
 
 
 def render(content: Content, language: str) -> Wording:
@@ -51,7 +53,7 @@ def render(content: Content, language: str) -> Wording:
     fields = {name: one_line(value) for name, value in content.fields.items()}
 
     def said(text: str) -> str:
-        return _plain().from_string(text).render(fields)
+        return filled(text, fields)
 
     hello = common["hello"] if content.name else common["hello_nobody"]
     labels = words["labels"]
@@ -59,18 +61,19 @@ def render(content: Content, language: str) -> Wording:
         "language": language,
         "direction": common["direction"],
         "subject": said(own["subject"]),
-        "hello": _plain().from_string(hello).render(name=one_line(content.name)),
+        "hello": filled(hello, {"name": one_line(content.name)}),
         "lines": [said(line) for line in own["lines"]],
         "facts": [(labels[fact.label], one_line(fact.value)) for fact in content.facts],
         "url": content.url if own.get("action") else "",
         "action": own.get("action", ""),
         "link": common["link"],
-        "footer": common["footer"],
+        "footer": common["footer_asked" if content.end_url else "footer"],
+        "end": common["end"],
+        "end_url": content.end_url,
     }
     sender = "Evently"
     if content.organizer:
-        organizer = one_line(content.organizer)
-        sender = _plain().from_string(common["sender"]).render(organizer=organizer)
+        sender = filled(common["sender"], {"organizer": one_line(content.organizer)})
     return Wording(
         subject=form["subject"],
         sender_name=sender,
@@ -83,13 +86,6 @@ def render(content: Content, language: str) -> Wording:
 def money(minor: int, currency: str, language: str) -> str:
     """Return an amount with its currency's code, which no two currencies share."""
     return coded(amount_of(minor, currency), currency, language)
-
-
-@cache
-def sentences(language: str) -> dict[str, Any]:
-    """Return the words of a language, by kind."""
-    file = resources.files("notifier.words") / f"{language}.toml"
-    return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
 @cache

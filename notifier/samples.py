@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from notifier.kinds import KINDS
+from notifier.kinds import KINDS, TOPICS
 from notifier.render import Content, Fact, money
 from papers.formats import time_of
 
@@ -36,8 +36,13 @@ def of(kind: str, language: str) -> Content | None:
             Fact("seats", "Block A, 3, 12; Block A, 3, 13"),
             Fact("total", money(9_100, "EUR", language)),
         ]
-    if kind == "waitlist.offered":
+    if kind in {"waitlist.offered", "offer.ending"}:
         facts.append(Fact("until", until))
+    if kind == "sale.opens_soon":
+        opens_at = _STARTS_AT - dt.timedelta(days=90)
+        facts += [
+            Fact("opens", time_of(opens_at, zone, language)) for zone in (_ZONE, "Asia/Tokyo")
+        ]
     page = KINDS["booking.cancelled" if kind == MADE_AND_CANCELLED else kind].page
     return Content(
         words=kind,
@@ -55,4 +60,5 @@ def of(kind: str, language: str) -> Content | None:
         name="山田 Zoë",
         organizer="Parkbühne" if is_of_event else "",
         url="https://tickets.example.org/sample" if page else "",
+        end_url="https://tickets.example.org/end" if kind in TOPICS else "",
     )

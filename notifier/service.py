@@ -8,7 +8,7 @@ import signal
 import structlog
 
 from engine.tasks import end
-from notifier import mail
+from notifier import account, mail
 from notifier.composer import Composer
 from notifier.follower import Teller
 from notifier.worker import Workers
@@ -30,7 +30,7 @@ async def serve(
 ) -> None:
     """Follow and send until SIGTERM or SIGINT."""
     pool = await create_pool(database_url, connections_max=CONNECTIONS_MAX, timeout_ms=timeout_ms)
-    follower = Teller(database_url, timeout_ms=timeout_ms)
+    follower = Teller(database_url, timeout_ms=timeout_ms, fans=[account.fan])
     composer = Composer(pool, options.post, public_url=public_url)
     channels = [mail.channel(pool, composer, options)]
     teams = [Workers(pool, channel) for channel in channels]

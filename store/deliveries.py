@@ -52,6 +52,8 @@ class NewDelivery(NamedTuple):
     channel: ChannelName = "mail"
     #: Of what few attempts are made at a time; of mail, the address's says it.
     domain: str = ""
+    #: When it is to be sent; None: at once.
+    due_at: dt.datetime | None = None
 
 
 class TakenRow(NamedTuple):
@@ -99,6 +101,8 @@ class Recipient(NamedTuple):
     email: str
     name: str
     language: str
+    #: Empty: they have told none.
+    timezone: str
     is_erased: bool
     #: Somebody else has proved the address.
     is_anothers: bool

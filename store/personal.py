@@ -35,7 +35,7 @@ _OF_SERVICE = "of the service, not of people"
 
 HOLDINGS: Mapping[str, Holding] = {
     "users": Holding(
-        names="email name password_hash account_key language",
+        names="email name password_hash account_key language timezone",
         ids="id",
         plain="organizer_id",
         export="export_users",
@@ -171,6 +171,20 @@ HOLDINGS: Mapping[str, Holding] = {
         export="export_suppressions",
         erasure="erase_suppressions",
     ),
+    "muted_messages": Holding(
+        names="topic channel",
+        ids="user_id",
+        export="export_muted_messages",
+        erasure="erase_muted_messages",
+    ),
+    "sale_reminders": Holding(
+        names="event_id",
+        ids="user_id",
+        export="export_sale_reminders",
+        erasure="erase_sale_reminders",
+    ),
+    "reminder_plans": Holding(plain="event_id kind last_id", why=_OF_SERVICE),
+    "unsubscribe_key": Holding(plain="secret", why=_OF_SERVICE),
     "told": Holding(why=_OF_SERVICE),
     "notifier_beat": Holding(why=_OF_SERVICE),
     "acts": Holding(

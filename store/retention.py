@@ -47,6 +47,19 @@ async def prune_deliveries(database: Executor, before: dt.datetime) -> int:
     return _count(await database.execute(query("prune_deliveries"), before, ROWS_PER_STEP))
 
 
+async def count_reminders(database: Executor, before: dt.datetime) -> int:
+    """Return how many wishes and plans there are of reminders whose time was before a moment."""
+    count: int = await database.fetchval(query("count_reminders"), before)
+    return count
+
+
+async def prune_reminders(database: Executor, before: dt.datetime) -> int:
+    """Delete some such wishes and plans; return how many."""
+    wishes = _count(await database.execute(query("prune_sale_reminders"), before, ROWS_PER_STEP))
+    plans = _count(await database.execute(query("prune_reminder_plans"), before, ROWS_PER_STEP))
+    return wishes + plans
+
+
 async def count_invitations(database: Executor, before: dt.datetime) -> int:
     """Return how many invitations to teams had ended before a moment."""
     count: int = await database.fetchval(query("count_invitations"), before)

@@ -47,8 +47,8 @@ _GRANTS = {
         "INSERT ON events, tiers, sections, promos",
         "UPDATE ON events, tiers",
         # Neither role nor organizer: what an erasure takes of those, its trigger does.
-        "UPDATE (name, language, email, email_verified_at, is_claim, password_hash, token_version,"
-        " has_password, erased_at) ON users",
+        "UPDATE (name, language, timezone, email, email_verified_at, is_claim, password_hash,"
+        " token_version, has_password, erased_at) ON users",
         "INSERT, UPDATE, DELETE ON sessions, account_tokens, gifts",
         "INSERT, DELETE ON identities, passkeys, spent_flows",
         "INSERT, UPDATE, DELETE ON idempotency_keys",
@@ -60,6 +60,8 @@ _GRANTS = {
         "UPDATE (payload, secret_until) ON outbox",
         # What an erasure takes.
         "UPDATE (target, state, ended_at) ON deliveries",
+        "UPDATE (seen_at) ON deliveries",
+        "INSERT, DELETE ON muted_messages, sale_reminders",
         "DELETE ON suppressions",
         "DELETE ON revocations",
         "INSERT, UPDATE ON signing_keys",
@@ -125,11 +127,12 @@ _GRANTS = {
     "notifier": (
         "SELECT ON journal, shard_checkpoint, told, outbox, deliveries, suppressions,"
         " notifier_beat, events, tiers, sections, organizers, bookings, items, tickets,"
-        " waitlist_entries",
-        "SELECT (id, email, name, language, erased_at, is_claim, account_key, email_verified_at)"
-        " ON users",
+        " waitlist_entries, muted_messages, sale_reminders, reminder_plans, unsubscribe_key",
+        "SELECT (id, email, name, language, timezone, erased_at, is_claim, account_key,"
+        " email_verified_at) ON users",
         "INSERT, UPDATE ON told, suppressions, notifier_beat",
-        "INSERT ON deliveries",
+        "INSERT ON deliveries, muted_messages",
+        "INSERT, UPDATE ON reminder_plans",
         "UPDATE (state, attempts, doubts, reason, due_at, written_at, ended_at) ON deliveries",
         "UPDATE (taken_at, sent_at) ON outbox",
     ),
@@ -142,8 +145,11 @@ _REVOKES = (
     "ALL ON identities, passkeys, spent_flows FROM evently_persister, evently_coordinator",
     "ALL ON idempotency_keys FROM evently_persister, evently_coordinator, evently_reader",
     "INSERT, UPDATE, DELETE ON organizers, team_members, migrations, revocations, gifts, erasures,"
-    " told, deliveries, suppressions, notifier_beat FROM evently_coordinator",
-    "SELECT ON deliveries, suppressions FROM evently_persister, evently_coordinator",
+    " told, deliveries, suppressions, notifier_beat, muted_messages, sale_reminders, reminder_plans"
+    " FROM evently_coordinator",
+    "SELECT ON deliveries, suppressions, muted_messages, sale_reminders"
+    " FROM evently_persister, evently_coordinator",
+    "ALL ON unsubscribe_key FROM evently_persister, evently_coordinator, evently_reader",
     # Who can act can note it, and nobody can take it back.
     "UPDATE, DELETE ON acts, act_days FROM evently_coordinator",
     "INSERT ON act_days FROM evently_coordinator",

@@ -11,6 +11,9 @@ import asyncpg
 from engine.cuts import tickets_gone
 from store.sql import Executor, query
 
+#: Of one person and event, that are looked at to know whether they have a ticket.
+BOOKINGS_MAX = 100
+
 
 class Ticket(NamedTuple):
     """A ticket; `status` is valid, checked_in, undone (which is valid) or cancelled."""
@@ -35,6 +38,11 @@ class Ticket(NamedTuple):
     was_used: bool
     #: None where its tier has no seats.
     seat_id: str | None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it lets somebody in who is not in yet."""
+        return self.status in {"valid", "undone"}
 
 
 async def of_bookings(
@@ -69,6 +77,16 @@ async def of_event(
     """Return a page of an event's tickets by id; or of those that something became of, or may."""
     rows = await database.fetch(query("tickets_of_event"), event_id, after_id, limit, changed_alone)
     return [_ticket(row, _number(row), tickets_gone(row["cuts"])) for row in rows]
+
+
+async def is_holder(database: Executor, event_id: str, user_id: str) -> bool:
+    """Tell whether a person has a ticket of an event that lets somebody in who is not in yet."""
+    found = await database.fetch(
+        query("bookings_with_tickets_for"), event_id, user_id, BOOKINGS_MAX
+    )
+    by_booking = await of_bookings(database, [(event_id, row["id"]) for row in found])
+    held = [one for own in by_booking.values() for one in own if one.holder_id == user_id]
+    return any(one.is_good for one in held)
 
 
 def _tickets(rows: Sequence[asyncpg.Record]) -> list[Ticket]:

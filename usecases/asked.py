@@ -106,6 +106,31 @@ class MeChange(Asked, frozen=True, kw_only=True):
     language: Language | None = None
 
 
+class SeenMessages(Asked, frozen=True, kw_only=True):
+    """Which message of one's account was seen; or up to which all were."""
+
+    notification_id: Id | None = None
+    up_to: Id | None = None
+
+
+class ChannelChange(Asked, frozen=True, kw_only=True):
+    """By which channels one wants to be told; what is not named stays."""
+
+    mail: bool | None = None
+    push: bool | None = None
+
+
+class PreferencesChange(Asked, frozen=True, kw_only=True):
+    """What one wants to be told beside what is one's own business; what is not named stays."""
+
+    #: A day and some hours before an event that one has tickets of.
+    reminders: ChannelChange | None = None
+    #: Before sales open that one has asked to be told of.
+    sales: ChannelChange | None = None
+    #: IANA name of the zone in which one is told times beside the venue's.
+    timezone: Id | None = None
+
+
 class PasswordChange(Asked, frozen=True, kw_only=True):
     """The password that one has, and the one that one wants."""
 

@@ -74,6 +74,9 @@ class Why(StrEnum):
     NOTHING_DUE = "refund_not_due"
     #: An order has as many notes as it may have.
     NOTES_FULL = "too_many_notes"
+    #: Nobody need be told before it opens; or somebody wishes to be of as many as they may.
+    SALE_HAS_OPENED = "sale_has_opened"
+    REMINDERS_FULL = "too_many_reminders"
     #: The same request, by its key: under way elsewhere; or done, and its answer is not kept.
     IN_PROGRESS = "request_in_progress"
     DONE_BEFORE = "done_before"

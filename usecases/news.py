@@ -7,6 +7,9 @@ speaks of, by whatever process it was done. Records that name nobody who listens
 decoded, and while nobody listens nothing is read. What has no record is read from `outbox`, without
 what the letter says, in which there may be secrets.
 
+Once the notifier has put a message into an account, its listeners are told how many they have not
+seen.
+
 A message says that something is so and where to read it. Nothing is told again: who was away reads
 the lists, and so does everybody when this process has fallen too far behind.
 """
@@ -20,7 +23,7 @@ import structlog
 
 from engine.lasting import Lasting
 from engine.tasks import end
-from store import outbox
+from store import notifications, outbox
 from store.pool import Pool
 from usecases import told
 from usecases.live import Encode, Hearer
@@ -57,6 +60,8 @@ class News:
         #: The last row of the table before which none can come, and those behind it that were told.
         self._row_id = 0
         self._told: OrderedDict[int, None] = OrderedDict()
+        #: The newest message of an account that was looked at.
+        self._notification_id = 0
         self._task: asyncio.Task[None] | None = None
         self._trouble = Lasting()
 
@@ -105,12 +110,14 @@ class News:
             # A shard that is new has been there for a moment at most.
             await self._read_shard(shard, self._cursors.setdefault(shard, (latest[0], 0)), latest)
         await self._read_rows(is_told=True)
+        await self._count_unread()
 
     async def _begin(self, ends: dict[int, tuple[int, int]]) -> None:
         """Begin at the end, and tell everybody."""
         self._row_id = await outbox.settled_id(self._pool)
         self._told.clear()
         await self._read_rows(is_told=False)
+        self._notification_id = await notifications.last_id(self._pool)
         self._cursors = dict(ends)
         data = self._following()
         for listeners in self._listeners.values():
@@ -160,11 +167,23 @@ class News:
         while self._told and next(iter(self._told)) <= self._row_id:
             self._told.popitem(last=False)
 
+    async def _count_unread(self) -> None:
+        """Tell who has new messages how many there are that they have not seen."""
+        new = await notifications.new_behind(self._pool, self._notification_id, limit=ROWS_MAX)
+        concerned = {user_id for _, user_id in new if user_id in self._listeners}
+        if concerned:
+            counts = await notifications.count_unseen_of_each(self._pool, concerned)
+            for user_id in concerned:
+                unread = told.LiveUnread(unread=counts.get(user_id, 0))
+                self._say(user_id, self._encode("unread", unread, ""))
+        if new:
+            self._notification_id = new[-1][0]
+
     def _tell(self, user_id: str, kind: str, event_id: str | None, subject_id: str) -> None:
-        listeners = self._listeners.get(user_id)
-        if not listeners:
-            return
-        message = told.LiveMessage(kind=kind, event_id=event_id, subject_id=subject_id)
-        data = self._encode("message", message, "")
-        for listener in list(listeners):
+        if user_id in self._listeners:
+            message = told.LiveMessage(kind=kind, event_id=event_id, subject_id=subject_id)
+            self._say(user_id, self._encode("message", message, ""))
+
+    def _say(self, user_id: str, data: bytes) -> None:
+        for listener in list(self._listeners.get(user_id, ())):
             listener.hear(data)

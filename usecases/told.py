@@ -444,6 +444,57 @@ class LiveSeats(Told, frozen=True, kw_only=True):
     changes: list[SeatChange] | None
 
 
+class Channels(Told, frozen=True, kw_only=True):
+    """By which channels one is told."""
+
+    mail: bool
+    push: bool
+
+
+class Preferences(Told, frozen=True, kw_only=True):
+    """What one is told beside what is one's own business; that cannot be turned off."""
+
+    reminders: Channels
+    sales: Channels
+    #: In which one is told times beside the venue's; null: in the venue's alone.
+    timezone: str | None
+
+
+class Notification(Told, frozen=True, kw_only=True):
+    """A message in the account: something has happened to what one has."""
+
+    id: str
+    #: `booking.confirmed`, `waitlist.offered` and the like.
+    kind: str
+    event_id: str | None
+    #: Booking, ticket, waitlist entry or hold.
+    subject_id: str
+    #: What it says, in the language of the account.
+    title: str
+    #: Of the title, BCP 47.
+    language: str
+    #: Path of the site's page that it leads to.
+    page: str
+    at: dt.datetime
+    #: From then on nothing can be done about it any more.
+    until: dt.datetime | None
+    #: When its person has first seen it.
+    seen_at: dt.datetime | None
+
+
+class Notifications(NamedTuple):
+    """A page of messages, and how many there are that were not seen."""
+
+    page: Page[Notification]
+    unread: int
+
+
+class Unread(Told, frozen=True, kw_only=True):
+    """How many messages there are that were not seen."""
+
+    unread: int
+
+
 class LiveMessage(Told, frozen=True, kw_only=True):
     """Something that concerns the account, and is written: read the subject for what it is now."""
 
@@ -452,6 +503,12 @@ class LiveMessage(Told, frozen=True, kw_only=True):
     event_id: str | None
     #: Booking, ticket, waitlist entry, hold or account.
     subject_id: str
+
+
+class LiveUnread(Told, frozen=True, kw_only=True):
+    """How many messages of the account its person has not seen, since there are new ones."""
+
+    unread: int
 
 
 class LiveFollowing(Told, frozen=True, kw_only=True):

@@ -18,17 +18,23 @@ RETURNING id, kind, event_id, user_id, subject_id, shard, epoch, seq, mark,
           until, coalesce(payload ->> 'to', '') AS target;
 
 -- insert_deliveries --
--- One for each fact and target, however often the fact comes; in order.
+-- One for each fact and target, however often the fact comes; in order. What is put into an account
+-- is there with its row; what is planned has all its time from when it is due.
 INSERT INTO deliveries (fact, channel, target, kind, lane, user_id, event_id, subject_id,
-                        booking_id, outbox_id, shard, epoch, seq, until, domain)
+                        booking_id, outbox_id, shard, epoch, seq, until, domain,
+                        state, ended_at, due_at, written_at)
 SELECT fact, channel, target, kind, lane, user_id, event_id, subject_id, booking_id, outbox_id,
        shard, epoch, seq, until, CASE WHEN channel = 'mail'
-           THEN lower(split_part(coalesce(users.email, target), '@', -1)) ELSE domain END
+           THEN lower(split_part(coalesce(users.email, target), '@', -1)) ELSE domain END,
+       CASE WHEN channel = 'account' THEN 'sent' ELSE 'waiting' END::delivery_state,
+       CASE WHEN channel = 'account' THEN now() END, coalesce(new.due_at, now()),
+       coalesce(new.due_at, now())
 FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::text[],
             $7::text[], $8::text[], $9::bigint[], $10::smallint[], $11::bigint[], $12::bigint[],
-            $13::timestamptz[], $14::text[], $15::text[])
+            $13::timestamptz[], $14::text[], $15::text[], $16::timestamptz[])
      WITH ORDINALITY AS new (fact, target, kind, lane, user_id, event_id, subject_id, booking_id,
-                             outbox_id, shard, epoch, seq, until, channel, domain, number)
+                             outbox_id, shard, epoch, seq, until, channel, domain, due_at,
+                             number)
      LEFT JOIN users ON users.id = new.target
 ORDER BY number
 ON CONFLICT (fact, channel, target) DO NOTHING;
@@ -80,6 +86,7 @@ FROM claimed ORDER BY lane, id;
 -- recipient --
 -- Who an account is, and whether its address is somebody else's who has proved it.
 SELECT users.email, users.name, coalesce(users.language, '') AS language,
+       coalesce(users.timezone, '') AS timezone,
        users.erased_at IS NOT NULL AS is_erased, users.is_claim AND EXISTS (
            SELECT FROM users AS other
            WHERE other.account_key = account_key(users.email) AND other.id <> users.id
@@ -114,7 +121,8 @@ SELECT payload::text FROM outbox WHERE id = $1;
 
 -- event_to_tell --
 SELECT events.id, events.name, events.venue, events.address, events.timezone, events.currency,
-       events.starts_at, events.ends_at, events.doors_at, events.status::text AS status,
+       events.starts_at, events.ends_at, events.doors_at, events.sale_opens_at,
+       events.status::text AS status,
        organizers.name AS organizer
 FROM events JOIN organizers ON organizers.id = events.organizer_id
 WHERE events.id = $1;
@@ -186,7 +194,7 @@ RETURNING id;
 -- A letter that was handed in, and the address that it went to as far as it is still known.
 SELECT fact, target, coalesce(users.email, target) AS address
 FROM deliveries LEFT JOIN users ON users.id = deliveries.target
-WHERE deliveries.id = $1 AND state = 'sent';
+WHERE deliveries.id = $1 AND channel = 'mail' AND state = 'sent';
 
 -- note_bounce --
 UPDATE deliveries SET state = 'dead', reason = $2, ended_at = now()

@@ -215,6 +215,7 @@ SELECT email, is_claim FROM users WHERE id = $1 AND erased_at IS NULL FOR UPDATE
 -- role and teams are taken by triggers.
 UPDATE users
 SET email = id || '@erased.invalid', name = 'Erased', password_hash = '!', language = NULL,
+    timezone = NULL,
     is_claim = false, email_verified_at = NULL, token_version = token_version + 1, erased_at = now()
 WHERE id = $1 AND erased_at IS NULL
 RETURNING id;
@@ -231,6 +232,21 @@ DELETE FROM identities WHERE user_id = $1;
 
 -- erase_passkeys --
 DELETE FROM passkeys WHERE user_id = $1;
+
+-- export_muted_messages --
+SELECT topic || ' ' || channel AS place, to_jsonb(muted_messages)::text AS row
+FROM muted_messages WHERE user_id = $1 AND topic || ' ' || channel > $2
+ORDER BY place LIMIT $3;
+
+-- erase_muted_messages --
+DELETE FROM muted_messages WHERE user_id = $1;
+
+-- export_sale_reminders --
+SELECT event_id AS place, to_jsonb(sale_reminders)::text AS row
+FROM sale_reminders WHERE user_id = $1 AND event_id > $2 ORDER BY event_id LIMIT $3;
+
+-- erase_sale_reminders --
+DELETE FROM sale_reminders WHERE user_id = $1;
 
 -- erase_gifts --
 -- Taken ones, and those that wait for an address which the person has proved. What they offer
@@ -366,6 +382,21 @@ SELECT count(*) FROM deliveries WHERE ended_at < $1;
 -- Dead ones as well: a human has had the time to look.
 DELETE FROM deliveries WHERE id IN (
     SELECT id FROM deliveries WHERE ended_at < $1 ORDER BY ended_at LIMIT $2);
+
+-- count_reminders --
+SELECT (SELECT count(*) FROM sale_reminders JOIN events ON events.id = event_id
+        WHERE sale_opens_at < $1)
+     + (SELECT count(*) FROM reminder_plans WHERE planned_for < $1);
+
+-- prune_sale_reminders --
+-- Of sales that have opened.
+DELETE FROM sale_reminders WHERE (event_id, user_id) IN (
+    SELECT event_id, user_id FROM sale_reminders JOIN events ON events.id = event_id
+    WHERE sale_opens_at < $1 LIMIT $2);
+
+-- prune_reminder_plans --
+DELETE FROM reminder_plans WHERE (event_id, kind, planned_for) IN (
+    SELECT event_id, kind, planned_for FROM reminder_plans WHERE planned_for < $1 LIMIT $2);
 
 -- count_invitations --
 SELECT count(*) FROM team_invitations WHERE expires_at < $1;

@@ -192,6 +192,16 @@ async def _identity(shop: Shop) -> str:
     return made.id
 
 
+async def _notification(shop: Shop) -> str:
+    number = await shop.world.database.fetchval(
+        "INSERT INTO deliveries (fact, channel, target, kind, lane, user_id, subject_id, state)"
+        " VALUES ($1, 'account', $1, 'booking.confirmed', 2, $1, $2, 'sent') RETURNING id",
+        shop.ids["buyer"],
+        f"bk_{shop.mark}",
+    )
+    return str(number)
+
+
 async def _passkey(shop: Shop) -> str:
     made = await ways_in.add_passkey(
         shop.world.database,
@@ -280,6 +290,7 @@ MAKERS: dict[str, Callable[[Shop], Awaitable[str]]] = {
     "device_id": _device,
     "identity_id": _identity,
     "passkey_id": _passkey,
+    "notification_id": _notification,
 }
 
 

@@ -19,6 +19,7 @@ from engine.emptier import Emptier
 from engine.ids import new_id
 from engine.shard import Shard
 from engine.sweeper import Sweeper
+from store import preferences
 from tests.api.authenticator import Authenticator
 from tests.api.ears import listening
 from tests.api.keepers import keeper
@@ -384,6 +385,20 @@ async def run_a_team(walk: Walk) -> None:
 async def take_leave(walk: Walk) -> None:
     """Read what is known of oneself, be forgotten; and see as an admin what was done."""
     token = await make_account(walk)
+    await walk.go("GET", "/v1/notifications", token=token)
+    me = (await walk.go("GET", "/v1/me", token=token)).body["id"]
+    await walk.go("GET", "/v1/me/preferences", token=token)
+    soon = await walk.world.event(1, sale_opens_at=from_now(days=2))
+    for method in ("PUT", "DELETE"):
+        await walk.go(method, "/v1/events/{event_id}/reminder", soon["id"], token=token)
+    await walk.go("PATCH", "/v1/me/preferences", token=token, json={"sales": {"mail": False}})
+    key = await preferences.secret(walk.world.database)
+    for method in ("GET", "POST"):
+        path = "/v1/unsubscribe"
+        query = f"{path}?token={preferences.token_of(key, me, 'sales')}"
+        assert 200 == (await walk.world.call(method, query)).status
+        walk.called.add((method, path))
+    await walk.go("POST", "/v1/notifications/seen", token=token, json={"up_to": "1"})
     await walk.go("GET", "/v1/me/export", token=token)
     await walk.go("DELETE", "/v1/me", token=token, json={"password": PASSWORD})
     await walk.go("GET", "/v1/admin/audit", token=walk.world.token(role="admin"))

@@ -49,6 +49,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "device_id": ("device_id",),
     "identity_id": ("identity_id",),
     "passkey_id": ("passkey_id",),
+    "notification_id": ("notification_id",),
 }
 #: Names that lead to nothing of anybody's: what people write, choose among, or made for themselves.
 PLAIN = {
@@ -63,6 +64,7 @@ PLAIN = {
     *("slug", "summary", "image", "image_alt", "address", "place", "access_notes", "languages"),
     *("reason", "note"),  # Why the box office does something.
     *("actor", "subject", "act"),  # Of the log of acts, which is an admin's.
+    "up_to",  # A place in the list of one's own messages.
     "bookings",  # What becomes of one's own.
     "code of a new promo",
     "code of a device",
@@ -183,6 +185,8 @@ BODIES: dict[type, Callable[[Values], Any]] = {
     asked.Address: lambda _: {"email": "a@example.org"},
     asked.NewPassword: lambda _: {"token": "x", "password": "correct horse"},
     asked.MeChange: lambda _: {"language": "de"},
+    asked.PreferencesChange: lambda _: {"reminders": {"mail": False}},
+    asked.SeenMessages: lambda v: {"notification_id": _value(v, "notification_id")},
     asked.PasswordChange: lambda _: {"current_password": "x", "new_password": "correct horse"},
     asked.Erase: lambda _: {"password": "x", "bookings": "keep"},
     asked.NewEmail: lambda _: {"email": "new@example.org", "password": "correct horse"},

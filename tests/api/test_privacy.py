@@ -230,7 +230,7 @@ async def test_s43_export_has_every_table(world: World, event: Event, boss: str)
     assert {
         *("waitlist_entries", "erasures", "acts", "gifts", "familiar_origins"),
         *("team_members", "team_invitations", "api_keys", "devices", "order_notes"),
-        *("deliveries", "suppressions"),
+        *("deliveries", "suppressions", "muted_messages", "sale_reminders"),
     } == empty
     [session] = tables["sessions"]
     assert "password" == session["method"]
@@ -639,6 +639,13 @@ async def test_s43_other_periods(world: World) -> None:
     count = "SELECT count(*) FROM outbox WHERE user_id = $1 AND kind = 'booking.confirmed'"
     bytes_of = "SELECT octet_length(record) FROM quarantine ORDER BY changed_at DESC LIMIT 1"
     now = dt.datetime.now(dt.UTC)
+    await world.database.execute(
+        "INSERT INTO sale_reminders (event_id, user_id) VALUES ($1, $2)", event["id"], one.id
+    )
+    await world.database.execute(
+        "INSERT INTO reminder_plans (event_id, kind, planned_for) VALUES ($1, 'k', now())",
+        event["id"],
+    )
     with settings_of(world) as settings:
         await run(settings, applies=True, now=now + dt.timedelta(days=13))
         assert 1 == await world.database.fetchval(invited, mine)
@@ -646,11 +653,13 @@ async def test_s43_other_periods(world: World) -> None:
         gone = await run(settings, applies=True, now=now + dt.timedelta(days=29))
         assert 1 <= would_go["invitations"] == gone["invitations"]
         assert 0 == await world.database.fetchval(invited, mine)
+        assert 0 == gone["reminders"]
         assert 1 == await world.database.fetchval(count, one.id)
         assert 1 <= await world.database.fetchval(letters, one.id)
         would_go = await run(settings, applies=False, now=now + dt.timedelta(days=31))
         gone = await run(settings, applies=True, now=now + dt.timedelta(days=31))
         assert 2 <= would_go["outbox"] == gone["outbox"]
+        assert 2 <= would_go["reminders"] == gone["reminders"]
         assert 0 == await world.database.fetchval(count, one.id)
         assert 0 == await world.database.fetchval(letters, one.id)
         assert await world.database.fetchval(bytes_of) > 0

@@ -49,6 +49,8 @@ OTHERWISE = {
     "POST /v1/gifts/{gift_id}/accept": "sets a state",
     "POST /v1/admin/users/{user_id}/disable": "sets a state",
     "POST /v1/admin/users/{user_id}/enable": "sets a state",
+    "POST /v1/unsubscribe": "sets a state",
+    "POST /v1/notifications/seen": "sets a state",
     "POST /v1/devices/enroll": "a code is good once",
 }
 REPLAYED = "Idempotent-Replayed"

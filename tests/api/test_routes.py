@@ -59,6 +59,8 @@ PUBLIC = {
     ("POST", "/v1/auth/passkeys/begin"),
     ("POST", "/v1/auth/passkeys/finish"),
     ("POST", "/v1/devices/enroll"),
+    ("GET", "/v1/unsubscribe"),
+    ("POST", "/v1/unsubscribe"),
     ("GET", "/v1/events"),
     ("GET", "/v1/events/{event_id}"),
     ("GET", "/v1/events/{event_id}/availability"),

@@ -179,7 +179,8 @@ async def test_tickets_and_waitlists_are_told(house: House) -> None:
         passed=[],
     )
     await house.write(record, gave, joined, offered)
-    letters = await house.send(sent=4)
+    # An offer is told of once more when half of its time is over.
+    letters = await house.send(sent=4, waiting=1)
     said = {(str(one["To"]).partition(" ")[0], one["Subject"]) for one in letters}
     assert said == {
         ("Giver", "Your booking for Summer Night"),
@@ -190,7 +191,7 @@ async def test_tickets_and_waitlists_are_told(house: House) -> None:
     over = Expired(**common, hold_id=offer, user_id=waiter, items=[Item(1, 2, 4550)])
     left = Left(**common, entry_id=new_id("wl"), user_id=waiter, tier_no=1, quantity=1, why="limit")
     await house.write(over, left)
-    assert 6 == len(await house.send(sent=6))
+    assert 6 == len(await house.send(sent=6, waiting=1))
 
 
 async def test_an_offer_that_is_over_is_not_told(house: House) -> None:

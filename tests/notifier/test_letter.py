@@ -9,14 +9,14 @@ from email.parser import BytesParser
 from pathlib import Path
 
 import pytest
-from jinja2 import UndefinedError
 
 from engine.currencies import DIGITS
 from notifier import samples
 from notifier.bounces import read, take
 from notifier.kinds import KINDS
 from notifier.letter import NoAddress, Post, envelope, tag_of, write
-from notifier.render import Content, Fact, money, render, sentences
+from notifier.render import Content, Fact, money, render
+from papers.messages import IN_ACCOUNT, sentences, title
 from papers.words import LANGUAGES
 from tests.notifier.conftest import POST, House
 from tests.store.records import booked
@@ -136,17 +136,25 @@ def test_every_message_has_its_words(language: str) -> None:
         assert "Sommernacht <im" not in written.html
 
 
+def test_messages_lead_to_the_same_page_everywhere() -> None:
+    """What stands in the account leads to where its letter leads, and its title names the event."""
+    assert {kind: KINDS[kind].page for kind in IN_ACCOUNT} == IN_ACCOUNT
+    for language in LANGUAGES:
+        for kind in IN_ACCOUNT:
+            assert "Night" in title(kind, language, {"event": "Night"})
+
+
 def test_every_kind_has_its_message() -> None:
     """Each kind that docs/DATA.md lists has a letter, and there is no letter of another."""
     text = (ROOT / "docs" / "DATA.md").read_text()
     told = text[text.index("What is to be told") : text.index("## Ids")]
-    kinds = r"`((?:account|booking|event|ticket|team|waitlist)\.[a-z_]+)`"
+    kinds = r"`((?:account|booking|event|offer|reminder|sale|ticket|team|waitlist)\.[a-z_]+)`"
     assert set(KINDS) == set(re.findall(kinds, told))
 
 
 def test_a_field_that_is_not_told_is_a_fault() -> None:
     """A sentence whose field nobody tells is not sent with a hole in it."""
-    with pytest.raises(UndefinedError):
+    with pytest.raises(KeyError):
         render(Content(words="booking.confirmed", fields={}), "en")
 
 

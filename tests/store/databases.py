@@ -37,6 +37,8 @@ TABLES = (
     "outbox",
     "deliveries",
     "suppressions",
+    "muted_messages",
+    "sale_reminders",
     "sessions",
     "account_tokens",
     "revocations",
