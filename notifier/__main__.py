@@ -48,7 +48,7 @@ def run(context: typer.Context) -> None:
     """Follow what is to be told and send it, until SIGTERM."""
     if context.invoked_subcommand is not None:
         return
-    settings = Settings.load_or_exit("notifier", "database_url", "smtp_url")
+    settings = Settings.load_or_exit("notifier", "database_url", "smtp_url", "ticket_signing_key")
     configure(settings.log_level, "notifier")
     options = Options(
         workers=settings.notifier_workers, server=server_of(settings.smtp_url), post=_post(settings)
@@ -58,6 +58,7 @@ def run(context: typer.Context) -> None:
             settings.database_url_as("notifier"),
             options,
             public_url=settings.public_url_or_own,
+            signing_key=settings.ticket_signing_key if settings.mail_tickets == "on" else "",
             timeout_ms=settings.database_timeout_ms,
             drain_timeout_s=settings.drain_timeout_s,
         )

@@ -15,15 +15,15 @@ from typing import NamedTuple
 import asyncpg
 import msgspec
 
-from engine.seats import name_of, parse_seat_id, section_of
-from notifier.kinds import KINDS, NEED_TOKEN, PROVE
-from notifier.letter import NoAddress, Post, tag_of, write
+from notifier.enclosures import Encloser
+from notifier.kinds import KINDS, MADE_AND_CANCELLED, NEED_TOKEN, PROVE
+from notifier.letter import NOTHING, NoAddress, Post, tag_of, write
+from notifier.places import seats_of
 from notifier.render import Content, Fact, money, render, time_of
 from papers.words import LANGUAGES, language_of
-from store import deliveries, seats
+from store import deliveries
 from store.deliveries import Delivery, Recipient
 from store.pool import Pool
-from store.seats import Section
 
 #: Booking, ticket: what the ids begin with.
 _BOOKING, _TICKET, _ENTRY = "bk_", "tkt_", "wl_"
@@ -48,8 +48,15 @@ class Nothing(NamedTuple):
 class Composer:
     """Writes the letters of deliveries."""
 
-    def __init__(self, pool: Pool, post: Post, *, public_url: str) -> None:
+    def __init__(
+        self, pool: Pool, post: Post, *, public_url: str, encloser: Encloser | None = None
+    ) -> None:
+        """
+        Args:
+            encloser: Makes what lies in letters; None: they have nothing in them but their text.
+        """
         self._pool = pool
+        self._encloser = encloser
         self._post = post
         self._public_url = public_url.rstrip("/")
 
@@ -79,6 +86,7 @@ class Composer:
                 name=content.name,
                 tag=tag_of(delivery.fact, delivery.target),
                 thread=delivery.booking_id,
+                enclosed=content.enclosed,
             )
         except NoAddress:
             return Nothing("no address", is_suppressed=True)
@@ -98,6 +106,7 @@ class Composer:
             return Nothing("too late")
         language = language_of(person.language)
         fields, facts, words = _of_payload(said, person), [], delivery.kind
+        enclosed = NOTHING
         if event is not None:
             fields["event"] = event["name"]
             facts = _of_event(event, language)
@@ -106,6 +115,8 @@ class Composer:
             if delivery.until is not None:
                 fields["until"] = time_of(delivery.until, event["timezone"], language)
                 facts.append(Fact("until", fields["until"]))
+            if self._encloser is not None and words != MADE_AND_CANCELLED:
+                enclosed = await self._encloser.of(delivery, event, person, language)
         return Content(
             words=words,
             fields=fields,
@@ -113,6 +124,7 @@ class Composer:
             name=person.name if is_to_account or delivery.kind.startswith("account.") else "",
             organizer=event["organizer"] if event is not None else "",
             url=self._url(delivery, said, event_id or ""),
+            enclosed=enclosed,
         )
 
     async def _said(self, delivery: Delivery) -> dict[str, str]:
@@ -134,7 +146,7 @@ class Composer:
             if booking is None:
                 return facts, delivery.kind
             if delivery.kind == "booking.cancelled" and booking["was_not_told"]:
-                return facts, "booking.made_and_cancelled"
+                return facts, MADE_AND_CANCELLED
             if booking["status"] == "confirmed":
                 currency = event["currency"]
                 for line in await deliveries.lines_of(*own):
@@ -156,14 +168,8 @@ class Composer:
 
     async def _seats(self, event_id: str, seat_ids: list[str], language: str) -> list[Fact]:
         """Return what stands on seats: section, row and seat."""
-        places = [place for one in seat_ids[:SEATS_MAX] if (place := parse_seat_id(one))]
-        sections = await seats.named(self._pool, {(event_id, number) for number, _ in places})
-        names = [
-            name
-            for number, seat_no in places
-            if (section := sections.get((event_id, number)))
-            and (name := _seat(section, seat_no, language))
-        ]
+        found = await seats_of(self._pool, event_id, seat_ids[:SEATS_MAX])
+        names = [LANGUAGES[language].place(*seat) for seat in found.values()]
         return [Fact("seats", "; ".join(names))] if names else []
 
     def _url(self, delivery: Delivery, said: dict[str, str], event_id: str) -> str:
@@ -203,10 +209,3 @@ def _of_event(event: asyncpg.Record, language: str) -> list[Fact]:
 
 def _places(tier: str, quantity: int) -> Fact:
     return Fact("places", f"{quantity} × {tier}")
-
-
-def _seat(section: Section, seat_no: int, language: str) -> str:
-    """Return what stands on a seat of a section; empty if it has no such seat."""
-    loaded = section_of(section.section_no, section.tier_no, section.row_seats, section.kinds)
-    found = name_of(loaded, msgspec.json.decode(section.rows), seat_no)
-    return LANGUAGES[language].place(section.name, *found) if found else ""

@@ -59,8 +59,14 @@ KINDS: Mapping[str, MessageKind] = {
 PROVE = frozenset({"account.verify", "account.email"})
 #: They say nothing without the secret that opens something.
 NEED_TOKEN = PROVE | {"account.reset"}
+#: Words of a letter that says that a booking was cancelled before its confirmation left.
+MADE_AND_CANCELLED = "booking.made_and_cancelled"
 #: A booking ends with these.
 ENDS = frozenset({"booking.cancelled", "event.cancelled"})
+#: These enclose the tickets that the reader has, and an entry for calendars.
+TICKETS = frozenset({"booking.confirmed", "booking.changed", "ticket.transferred"})
+#: These take that entry out again.
+ENDINGS = ENDS | {"ticket.cancelled"}
 
 
 def lane_of(kind: str) -> int:

@@ -23,7 +23,7 @@ from jinja2 import Environment, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
 from engine.currencies import DIGITS
-from notifier.letter import Wording, one_line
+from notifier.letter import CODE_ID, NOTHING, Enclosed, Wording, one_line
 from papers.words import LANGUAGES
 
 
@@ -48,6 +48,8 @@ class Content(NamedTuple):
     organizer: str = ""
     #: Where it leads; empty: nowhere.
     url: str = ""
+    #: What it encloses.
+    enclosed: Enclosed = NOTHING
 
 
 def render(content: Content, language: str) -> Wording:
@@ -67,6 +69,9 @@ def render(content: Content, language: str) -> Wording:
         "subject": said(own["subject"]),
         "hello": _plain().from_string(hello).render(name=one_line(content.name)),
         "lines": [said(line) for line in own["lines"]],
+        "enclosing": _enclosing(content.enclosed, common),
+        "code": f"cid:{CODE_ID}" if content.enclosed.code is not None else "",
+        "code_words": LANGUAGES[language].code,
         "facts": [(labels[fact.label], one_line(fact.value)) for fact in content.facts],
         "url": content.url if own.get("action") else "",
         "action": own.get("action", ""),
@@ -84,6 +89,18 @@ def render(content: Content, language: str) -> Wording:
         html=_html().from_string(_template("letter.html")).render(form),
         language=language,
     )
+
+
+def _enclosing(enclosed: Enclosed, common: Mapping[str, str]) -> list[str]:
+    """Return the sentences that say what lies in a letter, or where it is."""
+    names = []
+    if enclosed.ticket_count:
+        names.append("tickets_at_link" if enclosed.tickets is None else "tickets_enclosed")
+    if enclosed.entry is not None:
+        names.append("entry_over" if enclosed.is_cancelled else "entry_enclosed")
+    return [
+        _plain().from_string(common[name]).render(count=enclosed.ticket_count) for name in names
+    ]
 
 
 def time_of(moment: dt.datetime, zone_name: str, language: str) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 
-from notifier.kinds import KINDS
+from notifier.kinds import KINDS, MADE_AND_CANCELLED, TICKETS
+from notifier.letter import NOTHING, Enclosed
 from notifier.render import Content, Fact, money, time_of
 
-#: Said of a booking that was cancelled before its confirmation left.
-MADE_AND_CANCELLED = "booking.made_and_cancelled"
 KINDS_SHOWN = (*KINDS, MADE_AND_CANCELLED)
 
 _STARTS_AT = dt.datetime(2027, 6, 5, 18, 0, tzinfo=dt.UTC)
@@ -54,4 +53,5 @@ def of(kind: str, language: str) -> Content | None:
         name="山田 Zoë",
         organizer="Parkbühne" if is_of_event else "",
         url="https://tickets.example.org/sample" if page else "",
+        enclosed=Enclosed(tickets=b"", entry=b"", ticket_count=2) if kind in TICKETS else NOTHING,
     )

@@ -9,8 +9,10 @@ import structlog
 
 from engine.tasks import end
 from notifier.composer import Composer
+from notifier.enclosures import Encloser
 from notifier.follower import Teller
 from notifier.worker import Options, Workers
+from papers.press import Press
 from store.pool import create_pool
 
 log = structlog.get_logger()
@@ -20,12 +22,27 @@ CONNECTIONS_MAX = 4
 
 
 async def serve(
-    database_url: str, options: Options, *, public_url: str, timeout_ms: int, drain_timeout_s: float
+    database_url: str,
+    options: Options,
+    *,
+    public_url: str,
+    signing_key: str,
+    timeout_ms: int,
+    drain_timeout_s: float,
 ) -> None:
-    """Follow and send until SIGTERM or SIGINT."""
+    """
+    Follow and send until SIGTERM or SIGINT.
+
+    Args:
+        signing_key: For the codes of tickets; empty: letters enclose none.
+    """
     pool = await create_pool(database_url, connections_max=CONNECTIONS_MAX, timeout_ms=timeout_ms)
     follower = Teller(database_url, timeout_ms=timeout_ms)
-    workers = Workers(pool, Composer(pool, options.post, public_url=public_url), options)
+    # Each worker asks for one paper at a time; none is asked for again.
+    press = Press(waiting_max=options.workers, memory_bytes_max=0)
+    encloser = Encloser(pool, press, signing_key) if signing_key else None
+    composer = Composer(pool, options.post, public_url=public_url, encloser=encloser)
+    workers = Workers(pool, composer, options)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -41,4 +58,5 @@ async def serve(
     finally:
         await end(stop, *tasks)
         await workers.drain(timeout_s=drain_timeout_s)
+        await press.close()
         await pool.close()

@@ -128,6 +128,8 @@ _GRANTS = {
         " waitlist_entries",
         "SELECT (id, email, name, language, erased_at, is_claim, account_key, email_verified_at)"
         " ON users",
+        # To sign the codes of tickets; what is sealed there opens with the setting alone.
+        "SELECT (kid, purpose, is_setting, sealed, made_at, signs_at, retires_at) ON signing_keys",
         "INSERT, UPDATE ON told, suppressions, notifier_beat",
         "INSERT ON deliveries",
         "UPDATE (state, attempts, doubts, reason, due_at, written_at, ended_at) ON deliveries",

@@ -113,13 +113,14 @@ SELECT payload::text FROM outbox WHERE id = $1;
 -- event_to_tell --
 SELECT events.id, events.name, events.venue, events.address, events.timezone, events.currency,
        events.starts_at, events.ends_at, events.doors_at, events.status::text AS status,
-       organizers.name AS organizer
+       events.version, organizers.name AS organizer
 FROM events JOIN organizers ON organizers.id = events.organizer_id
 WHERE events.id = $1;
 
 -- booking_to_tell --
 -- A booking as it is now, and whether its person was not told that it was made.
-SELECT bookings.status::text AS status, bookings.total_minor, EXISTS (
+SELECT bookings.status::text AS status, bookings.total_minor, bookings.version,
+       bookings.created_at, bookings.cancelled_at, EXISTS (
            SELECT FROM deliveries
            WHERE deliveries.booking_id = bookings.id AND kind = 'booking.confirmed'
              AND deliveries.user_id = bookings.user_id AND deliveries.state = 'superseded'
