@@ -33,9 +33,9 @@ format: $(DEV)   ## put the code into the house's form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-demo: $(DEV)     ## sell out an event over HTTP and judge it (SCENARIO= BUYERS= CAPACITY= SEED= FAULT=redis_tail|redis_deleted)
+demo: $(DEV)     ## sell out an event over HTTP and judge it (SCENARIO= BUYERS= CAPACITY= SEED= FAULT=redis_tail|redis_deleted MAIL=1)
 	@$(BIN)/python -m loadtests.demo $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(BUYERS),--buyers $(BUYERS)) \
-	    $(if $(CAPACITY),--capacity $(CAPACITY)) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
+	    $(if $(CAPACITY),--capacity $(CAPACITY)) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT)) $(if $(MAIL),--mail)
 
 simulate: $(DEV) ## random histories of the processes over modelled servers, and of all scripts (SEED=n SEEDS=m)
 	@seed=$${SEED:-$$(date +%s)}; echo "make simulate SEED=$$seed"; \
