@@ -52,7 +52,7 @@ runbooks: $(DEV) ## each runbook of docs/OPERATIONS.md against its real fault (O
 sabotage: $(DEV) ## take each safeguard out of a copy and see a rig miss it
 	@$(BIN)/python -m loadtests.chaos.sabotage
 
-bench: $(DEV)    ## measure P1..P11 and P13 (P16 alone: ONLY=P16), report in loadtests/results (ONLY=P1,P4 COMPARE=file AGAINST=folder QUICK=1 WHAT=growth or search or import)
+bench: $(DEV)    ## measure P1..P13 (P16 alone: ONLY=P16), report in loadtests/results (ONLY=P1,P4 COMPARE=file AGAINST=folder QUICK=1 WHAT=growth or search or import)
 	@$(BIN)/python -m loadtests.bench $(WHAT) $(if $(ONLY),--only $(ONLY)) $(if $(COMPARE),--compare $(COMPARE)) \
 	    $(if $(AGAINST),--against $(AGAINST)) $(if $(QUICK),--quick)
 

@@ -1,8 +1,8 @@
 """
 A mail server that takes everything, and what its letters say.
 
-`python -m loadtests.mail PORT FOLDER` keeps each letter as a file, or none (`--forget`). A process
-of its own, so that it takes no turn from who buys.
+`python -m loadtests.mail PORT FOLDER` keeps each letter as a file, or the first (`--forget`). It is
+a process of its own, so that it takes no turn from who buys.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ START_TIMEOUT_S = 20.0
 POLL_S = 0.02
 #: The file that says that it listens.
 LISTENS = "listens"
+#: The first letter, which is kept in any case.
+FIRST = "00000001.eml"
 #: Pixels a point of a page in which codes are read: 90 dpi.
 SCALE = 1.25
 _BOOKING = re.compile(rb"bk_[0-9a-v]{20,40}")
@@ -41,18 +43,19 @@ class Catcher:
     """A running server, by where it is and what it keeps."""
 
     def __init__(self, port: int, folder: Path) -> None:
+        self.host, self.port = HOST, port
         self.url = f"smtp+plain://{HOST}:{port}"
-        self._folder = folder
+        self.folder = folder
         #: By file, so that each is read once.
         self._bookings: dict[str, str] = {}
 
     def confirmed(self) -> dict[str, Path]:
         """Return the bookings whose letters have come, each with one of its letters."""
-        for path in self._folder.glob("*.eml"):
+        for path in self.folder.glob("*.eml"):
             if path.name not in self._bookings:
                 found = _BOOKING.search(_text(path))
                 self._bookings[path.name] = found[0].decode() if found else ""
-        return {own: self._folder / name for name, own in self._bookings.items() if own}
+        return {own: self.folder / name for name, own in self._bookings.items() if own}
 
 
 def codes_of(letter: EmailMessage) -> list[str]:
@@ -103,8 +106,9 @@ class _Keeper:
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
         """Take a letter."""
-        if not self._forgets:
-            path = self._folder / f"{next(self._numbers):08d}.part"
+        number = next(self._numbers)
+        path = self._folder / f"{number:08d}.part"
+        if number == 1 or not self._forgets:
             path.write_bytes(envelope.original_content)
             path.rename(path.with_suffix(".eml"))
         return "250 2.0.0 taken"

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from babel import Locale
 from babel.dates import format_date, format_time
 from babel.numbers import format_decimal
-from jinja2 import Environment, StrictUndefined
+from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import SandboxedEnvironment
 
 from engine.currencies import DIGITS
@@ -59,7 +59,7 @@ def render(content: Content, language: str) -> Wording:
     fields = {name: one_line(value) for name, value in content.fields.items()}
 
     def said(text: str) -> str:
-        return _plain().from_string(text).render(fields)
+        return _plain(text).render(fields)
 
     hello = common["hello"] if content.name else common["hello_nobody"]
     labels = words["labels"]
@@ -67,7 +67,7 @@ def render(content: Content, language: str) -> Wording:
         "language": language,
         "direction": common["direction"],
         "subject": said(own["subject"]),
-        "hello": _plain().from_string(hello).render(name=one_line(content.name)),
+        "hello": _plain(hello).render(name=one_line(content.name)),
         "lines": [said(line) for line in own["lines"]],
         "enclosing": _enclosing(content.enclosed, common),
         "code": f"cid:{CODE_ID}" if content.enclosed.code is not None else "",
@@ -81,12 +81,12 @@ def render(content: Content, language: str) -> Wording:
     sender = "Evently"
     if content.organizer:
         organizer = one_line(content.organizer)
-        sender = _plain().from_string(common["sender"]).render(organizer=organizer)
+        sender = _plain(common["sender"]).render(organizer=organizer)
     return Wording(
         subject=form["subject"],
         sender_name=sender,
-        text=_plain().from_string(_template("letter.txt")).render(form),
-        html=_html().from_string(_template("letter.html")).render(form),
+        text=_plain(_template("letter.txt")).render(form),
+        html=_html(_template("letter.html")).render(form),
         language=language,
     )
 
@@ -98,9 +98,7 @@ def _enclosing(enclosed: Enclosed, common: Mapping[str, str]) -> list[str]:
         names.append("tickets_at_link" if enclosed.tickets is None else "tickets_enclosed")
     if enclosed.entry is not None:
         names.append("entry_over" if enclosed.is_cancelled else "entry_enclosed")
-    return [
-        _plain().from_string(common[name]).render(count=enclosed.ticket_count) for name in names
-    ]
+    return [_plain(common[name]).render(count=enclosed.ticket_count) for name in names]
 
 
 def time_of(moment: dt.datetime, zone_name: str, language: str) -> str:
@@ -141,13 +139,16 @@ def _template(name: str) -> str:
 
 
 @cache
-def _html() -> Environment:
-    return SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+def _html(text: str) -> Template:
+    """Compile a text of ours once: that costs more than all else of a letter."""
+    environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.from_string(text)
 
 
 @cache
-def _plain() -> Environment:
-    """Of what is no HTML, or becomes it as a value that is escaped then."""
-    return SandboxedEnvironment(
+def _plain(text: str) -> Template:
+    """Compile what is no HTML, or becomes it as a value that is escaped then; texts of ours."""
+    environment = SandboxedEnvironment(
         autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True
     )
+    return environment.from_string(text)
