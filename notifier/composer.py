@@ -15,13 +15,13 @@ from typing import NamedTuple
 import asyncpg
 import msgspec
 
-from notifier.enclosures import Encloser
+from notifier.enclosures import Encloser, booking_of
 from notifier.kinds import KINDS, MADE_AND_CANCELLED, NEED_TOKEN, PROVE
 from notifier.letter import NOTHING, NoAddress, Post, tag_of, write
 from notifier.places import seats_of
 from notifier.render import Content, Fact, money, render, time_of
 from papers.words import LANGUAGES, language_of
-from store import deliveries
+from store import deliveries, tickets
 from store.deliveries import Delivery, Recipient
 from store.pool import Pool
 
@@ -102,6 +102,8 @@ class Composer:
         event = await deliveries.event_of(self._pool, event_id) if event_id else None
         if event_id and event is None:
             return Nothing("no event")
+        if delivery.kind == "event.changed" and not await self._has_it(delivery):
+            return Nothing("no place any more")
         if event is not None and event["ends_at"] <= dt.datetime.now(dt.UTC):
             return Nothing("too late")
         language = language_of(person.language)
@@ -109,7 +111,7 @@ class Composer:
         enclosed = NOTHING
         if event is not None:
             fields["event"] = event["name"]
-            facts = _of_event(event, language)
+            facts = _of_event(event, language) + _before(said, event, language)
             more, words = await self._of_subject(delivery, event, language)
             facts += more
             if delivery.until is not None:
@@ -125,6 +127,18 @@ class Composer:
             organizer=event["organizer"] if event is not None else "",
             url=self._url(delivery, said, event_id or ""),
             enclosed=enclosed,
+        )
+
+    async def _has_it(self, delivery: Delivery) -> bool:
+        """Tell whether somebody has the booking or ticket still that they are told of."""
+        booking_id = booking_of(delivery.subject_id)
+        found = await tickets.of_bookings(self._pool, [(delivery.event_id or "", booking_id)])
+        return any(
+            one.status != "cancelled"
+            and (one.owner_id if delivery.subject_id == booking_id else one.holder_id)
+            == delivery.user_id
+            and delivery.subject_id in {one.id, booking_id}
+            for one in found.get(booking_id, [])
         )
 
     async def _said(self, delivery: Delivery) -> dict[str, str]:
@@ -205,6 +219,21 @@ def _of_event(event: asyncpg.Record, language: str) -> list[Fact]:
         facts.append(Fact("doors", time_of(event["doors_at"], zone, language)))
     where = ", ".join(filter(None, (event["venue"], event["address"])))
     return [*facts, Fact("where", where)] if where else facts
+
+
+def _before(said: dict[str, str], event: asyncpg.Record, language: str) -> list[Fact]:
+    """Return when and where an event was to be before it changed, as far as that is another."""
+    if "old_starts_at" not in said:
+        return []
+    facts = []
+    starts_at = dt.datetime.fromisoformat(said["old_starts_at"])
+    old, new = (starts_at, said["old_timezone"]), (event["starts_at"], event["timezone"])
+    if old != new:
+        facts.append(Fact("was_when", time_of(*old, language)))
+    if (said["old_venue"], said["old_address"]) != (event["venue"], event["address"]):
+        where = ", ".join(filter(None, (said["old_venue"], said["old_address"])))
+        facts += [Fact("was_where", where)] if where else []
+    return facts
 
 
 def _places(tier: str, quantity: int) -> Fact:

@@ -44,6 +44,8 @@ class Teller:
         self._database_url = database_url
         self._timeout_ms = timeout_ms
         self._trouble = Lasting()
+        #: The row of the outbox that is being told, and behind which booking it goes on.
+        self._spread_to = (0, "")
         #: Set when there is something new to send.
         self.news = asyncio.Event()
 
@@ -91,10 +93,28 @@ class Teller:
             taken = await deliveries.take_outbox(connection)
             new = [_of_row(row) for row in taken]
             await deliveries.add(connection, new, _ended(new))
-        count += len(taken)
+        count += len(taken) + await self._spread(connection)
         if count:
             self.news.set()
         return count
+
+    async def _spread(self, connection: asyncpg.Connection) -> int:
+        """
+        Tell some of those who have bookings of an event that has changed; return 1 if there are.
+
+        Where it goes on is kept here alone: after a restart it begins anew, which tells nobody
+        twice.
+        """
+        async with connection.transaction():
+            row = await deliveries.wide_row(connection)
+            if row is None:
+                return 0
+            number, after_id = self._spread_to
+            after_id = after_id if number == row[0] else ""
+            lane = lane_of("event.changed")
+            last_id = await deliveries.spread(connection, row, after_id, lane=lane)
+        self._spread_to = (row[0], last_id or "")
+        return 1
 
     async def _measure(self, connection: asyncpg.Connection) -> None:
         for lane in await deliveries.depths(connection):

@@ -46,6 +46,7 @@ KINDS: Mapping[str, MessageKind] = {
     "booking.confirmed": MessageKind(DONE, "/b/{about_id}"),
     "booking.cancelled": MessageKind(DONE, "/b/{about_id}"),
     "booking.changed": MessageKind(DONE, "/b/{about_id}"),
+    "event.changed": MessageKind(DONE, "/e/{event_id}"),
     "event.cancelled": MessageKind(DONE, "/e/{event_id}"),
     "ticket.transferred": MessageKind(DONE, "/t/{about_id}"),
     "ticket.given": MessageKind(DONE, "/me"),
@@ -64,7 +65,7 @@ MADE_AND_CANCELLED = "booking.made_and_cancelled"
 #: A booking ends with these.
 ENDS = frozenset({"booking.cancelled", "event.cancelled"})
 #: These enclose the tickets that the reader has, and an entry for calendars.
-TICKETS = frozenset({"booking.confirmed", "booking.changed", "ticket.transferred"})
+TICKETS = frozenset({"booking.confirmed", "booking.changed", "ticket.transferred", "event.changed"})
 #: These take that entry out again.
 ENDINGS = ENDS | {"ticket.cancelled"}
 

@@ -27,6 +27,9 @@ def of(kind: str, language: str) -> Content | None:
             Fact("when", time_of(_STARTS_AT, _ZONE, language)),
             Fact("where", "Freilichtbühne, Am Park 1, Berlin"),
         ]
+    if kind == "event.changed":
+        facts.append(Fact("was_when", time_of(_STARTS_AT - dt.timedelta(days=9), _ZONE, language)))
+        facts.append(Fact("was_where", "Parkbühne, Berlin"))
     if kind == "booking.confirmed":
         facts += [
             Fact("booking", "bk_06f0000000000000000000000a"),

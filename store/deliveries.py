@@ -20,6 +20,9 @@ from store.sql import Executor, InTransaction, columns, moment, query
 #: Rows of the outbox that are taken at a time.
 ROWS_MAX = 1_000
 
+#: Bookings whose people are told of their event at a time.
+BOOKINGS_MAX = 2_000
+
 State = Literal["sent", "delayed", "unknown", "dead", "suppressed", "skipped"]
 
 
@@ -155,6 +158,35 @@ async def take_outbox(connection: InTransaction) -> list[TakenRow]:
     """Take some rows of the outbox, in order; within the transaction that makes deliveries."""
     rows = await connection.fetch(query("take_outbox"), ROWS_MAX)
     return sorted(TakenRow(**row) for row in rows)
+
+
+async def wide_row(connection: InTransaction) -> tuple[int, str] | None:
+    """Return the oldest row of the outbox that is for all of an event, and the event; or None."""
+    row = await connection.fetchrow(query("wide_row"))
+    return None if row is None else (row["id"], row["event_id"])
+
+
+async def spread(
+    connection: InTransaction, row: tuple[int, str], after_id: str, *, lane: int
+) -> str | None:
+    """
+    Make deliveries of such a row for some bookings behind *after_id*; take it after the last.
+
+    Idempotency: what is there already stays as it is, so that it may begin anew.
+
+    Returns:
+        Behind which booking to go on; None: all are told.
+    """
+    number, event_id = row
+    page = await connection.fetchrow(
+        query("spread"), number, event_id, after_id, BOOKINGS_MAX, lane
+    )
+    assert page is not None, "counts are of one row"
+    if page["count"] == BOOKINGS_MAX:
+        last_id: str = page["last_id"]
+        return last_id
+    await connection.execute(query("take_row"), number)
+    return None
 
 
 async def add(

@@ -12,10 +12,42 @@ ON CONFLICT (shard, epoch) DO UPDATE SET last_seq = excluded.last_seq, changed_a
 -- take_outbox --
 -- Rows of which no deliveries were made, as far as they are committed.
 UPDATE outbox SET taken_at = now()
-WHERE id IN (SELECT id FROM outbox WHERE taken_at IS NULL ORDER BY id LIMIT $1
-             FOR UPDATE SKIP LOCKED)
+WHERE id IN (SELECT id FROM outbox WHERE taken_at IS NULL AND kind <> 'event.changed'
+             ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING id, kind, event_id, user_id, subject_id, shard, epoch, seq, mark,
           until, coalesce(payload ->> 'to', '') AS target;
+
+-- wide_row --
+-- The oldest row that is for all who have bookings or tickets of its event.
+SELECT id, event_id FROM outbox WHERE taken_at IS NULL AND kind = 'event.changed'
+ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- take_row --
+UPDATE outbox SET taken_at = now() WHERE id = $1;
+
+-- spread --
+-- Deliveries of such a row for $4 bookings behind one: to each who booked, and to each who was given
+-- a ticket. Returns the last of the bookings, and how many there were.
+WITH page AS (
+    SELECT id, user_id FROM bookings
+    WHERE event_id = $2 AND id > $3 AND status = 'confirmed' ORDER BY id LIMIT $4
+), people AS (
+    SELECT id AS subject_id, user_id, id AS booking_id FROM page
+    UNION ALL
+    SELECT tickets.id, tickets.holder_id, NULL
+    FROM page JOIN tickets ON tickets.event_id = $2 AND tickets.booking_id = page.id
+    WHERE tickets.holder_id <> page.user_id
+), made AS (
+    INSERT INTO deliveries (fact, channel, target, kind, lane, user_id, event_id, subject_id,
+                            booking_id, outbox_id, domain)
+    SELECT 'event.changed/' || subject_id || '/' || user_id || '/row ' || $1::bigint, 'mail',
+           user_id, 'event.changed', $5, user_id, $2, subject_id, booking_id, $1,
+           lower(split_part(coalesce(users.email, ''), '@', -1))
+    FROM people LEFT JOIN users ON users.id = people.user_id
+    ORDER BY subject_id
+    ON CONFLICT (fact, channel, target) DO NOTHING
+)
+SELECT coalesce(max(id), '') AS last_id, count(*) AS count FROM page;
 
 -- insert_deliveries --
 -- One for each fact and target, however often the fact comes; in order.

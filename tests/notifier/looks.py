@@ -73,6 +73,10 @@ LOOKS = {
     "ten_seats": Look("de", "booking.confirmed", "River Night", "Ann Smith", 10, tickets(10)),
     "at_the_link": Look("en", "booking.confirmed", "River Night", "Ann Smith", 2, AT_LINK),
     "cancelled": Look("en", "booking.cancelled", "River Night", "Ann Smith", 0, OVER),
+    "moved": Look("en", "event.changed", "River Night", "Ann Smith", 0, one_ticket()),
+    "moved_arabic": Look(
+        "ar", "event.changed", "مهرجان الموسيقى", "محمد", 0, tickets(2), "Africa/Cairo"
+    ),
     "no_tickets": Look("ar", "booking.confirmed", "River Night", "Ann Smith", 2, NOTHING),
 }
 
@@ -87,6 +91,10 @@ def letter(look: Look) -> EmailMessage:
         Fact("where", "Old Harbour Hall, Quay Street 12, 20459 Hamburg"),
         Fact("booking", "bk_06f0000000000000000000000a"),
     ]
+    if look.words == "event.changed":
+        before = STARTS_AT - dt.timedelta(days=9)
+        facts.append(Fact("was_when", time_of(before, look.zone, language)))
+        facts.append(Fact("was_where", "New Harbour Hall"))
     if look.seats:
         seats = "; ".join(place("A", "12", str(number + 1)) for number in range(look.seats))
         facts += [
