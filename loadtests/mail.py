@@ -14,6 +14,7 @@ import itertools
 import logging
 import re
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from email import policy
 from email.message import EmailMessage
@@ -32,22 +33,44 @@ START_TIMEOUT_S = 20.0
 POLL_S = 0.02
 #: The file that says that it listens.
 LISTENS = "listens"
-#: The first letter, which is kept in any case.
-FIRST = "00000001.eml"
 #: Pixels a point of a page in which codes are read: 90 dpi.
 SCALE = 1.25
 _BOOKING = re.compile(rb"bk_[0-9a-v]{20,40}")
 
 
 class Catcher:
-    """A running server, by where it is and what it keeps."""
+    """A server, by where it is and what it keeps; may be killed and started again."""
 
-    def __init__(self, port: int, folder: Path) -> None:
-        self.host, self.port = HOST, port
-        self.url = f"smtp+plain://{HOST}:{port}"
+    def __init__(self, folder: Path, *, forgets: bool = False) -> None:
+        self.host, self.port = HOST, free_port(HOST)
+        self.url = f"smtp+plain://{HOST}:{self.port}"
+        self._forgets = forgets
+        self._process: asyncio.subprocess.Process | None = None
         self.folder = folder
         #: By file, so that each is read once.
         self._bookings: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Start it, and wait until it listens."""
+        words = ("-m", "loadtests.mail", str(self.port), str(self.folder))
+        more = ("--forget",) if self._forgets else ()
+        self._process = await asyncio.create_subprocess_exec(sys.executable, *words, *more)
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while not (self.folder / LISTENS).exists():  # noqa: ASYNC110
+                await asyncio.sleep(POLL_S)
+
+    async def kill(self) -> None:
+        """Kill it, whatever it does."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        (self.folder / LISTENS).unlink(missing_ok=True)
+
+    def letters(self) -> list[EmailMessage]:
+        """Return what it has taken, in order."""
+        return [read(path) for path in sorted(self.folder.glob("*.eml"))]
 
     def confirmed(self) -> dict[str, Path]:
         """Return the bookings whose letters have come, each with one of its letters."""
@@ -82,18 +105,12 @@ def read(path: Path) -> EmailMessage:
 async def catching(folder: Path, *, forgets: bool = False) -> AsyncIterator[Catcher]:
     """Run a server for as long as the block lasts."""
     folder.mkdir()  # noqa: ASYNC240 - before anything else happens
-    port = free_port(HOST)
-    words = ("-m", "loadtests.mail", str(port), str(folder), *(["--forget"] if forgets else []))
-    process = await asyncio.create_subprocess_exec(sys.executable, *words)
+    catcher = Catcher(folder, forgets=forgets)
     try:
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while not (folder / LISTENS).exists():  # noqa: ASYNC110
-                await asyncio.sleep(POLL_S)
-        yield Catcher(port, folder)
+        await catcher.start()
+        yield catcher
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await catcher.kill()
 
 
 class _Keeper:
@@ -106,9 +123,8 @@ class _Keeper:
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
         """Take a letter."""
-        number = next(self._numbers)
-        path = self._folder / f"{number:08d}.part"
-        if number == 1 or not self._forgets:
+        path = self._folder / f"{time.time_ns():020d}.part"
+        if next(self._numbers) == 1 or not self._forgets:
             path.write_bytes(envelope.original_content)
             path.rename(path.with_suffix(".eml"))
         return "250 2.0.0 taken"

@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncIterator
+from email import policy
 from typing import Any, NamedTuple
 
 import aiosmtplib
@@ -27,7 +28,7 @@ from loadtests.bench.load import send_each_once
 from loadtests.bench.rig import Rig
 from loadtests.bench.sale import Buyers, Sale, booking_request, find_drift, find_fault, make_sale
 from loadtests.bench.stage import CONNECTIONS, Stage, drive_bookings
-from loadtests.mail import FIRST, Catcher, catching
+from loadtests.mail import Catcher, catching
 
 #: Letters under way at a time, as by default; the bare side has as many connections.
 WORKERS = 8
@@ -167,7 +168,7 @@ async def _now(backstage: Backstage) -> Any:
 
 async def _bare(catcher: Catcher, seconds: float) -> float:
     """Hand the first letter in again and again, over as many connections; return its rate."""
-    content = await asyncio.to_thread((catcher.folder / FIRST).read_bytes)
+    content = catcher.letters()[0].as_bytes(policy=policy.SMTP)
     until_s = time.monotonic() + seconds
 
     async def send() -> int:

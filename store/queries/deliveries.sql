@@ -26,8 +26,8 @@ ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED;
 UPDATE outbox SET taken_at = now() WHERE id = $1;
 
 -- spread --
--- Deliveries of such a row for $4 bookings behind one: to each who booked, and to each who was given
--- a ticket. Returns the last of the bookings, and how many there were.
+-- Deliveries of such a row for $4 bookings behind one: to each who booked, and to each who was
+-- given a ticket. Returns the last of the bookings, and how many there were.
 WITH page AS (
     SELECT id, user_id FROM bookings
     WHERE event_id = $2 AND id > $3 AND status = 'confirmed' ORDER BY id LIMIT $4
