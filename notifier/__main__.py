@@ -19,7 +19,7 @@ from evently.command import Group
 from evently.logs import configure, to_stderr
 from evently.settings import Settings, SettingsError
 from notifier import bounces, samples
-from notifier.letter import NoAddress, Post, envelope, tag_of, write
+from notifier.letter import NOTHING, NoAddress, Post, envelope, tag_of, write
 from notifier.render import render
 from notifier.service import serve
 from notifier.smtp import Client, server_of
@@ -128,6 +128,7 @@ def send_test(address: Annotated[str, typer.Argument(help="To whom.")]) -> None:
     post, server = _post(settings), server_of(settings.smtp_url)
     content = samples.of("booking.confirmed", "en")
     assert content is not None, "it is one of ours"
+    content = content._replace(enclosed=NOTHING)
     tag = tag_of("send-test", address)
     try:
         message = write(render(content, "en"), post, to=address, name="", tag=tag, thread=None)

@@ -38,8 +38,8 @@ PAPERS_S_MAX = 20.0
 LETTER_BYTES_MAX = 5_000_000
 #: What base64 and its line ends make of a byte.
 BASE64_COST = 1.37
-#: How long keys are known, in seconds: a new one signs ten minutes after it was made.
-KEYS_FRESH_S = 10.0
+#: How long keys are known, in seconds, as in the API: one that was retired signs no more.
+KEYS_FRESH_S = 2.0
 
 
 class Encloser:
