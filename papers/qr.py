@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from functools import lru_cache
 from typing import Final
 
 import segno
@@ -46,5 +47,7 @@ def png(text: str) -> bytes:
     return file.getvalue()
 
 
+@lru_cache(maxsize=2)
 def _code(text: str) -> segno.QRCode:
+    """Lay a code out once for a letter, which shows it as a picture and in its PDF."""
     return segno.make_qr(text, error="m", boost_error=False, mask=MASK)
