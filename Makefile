@@ -40,9 +40,9 @@ format: $(DEV)   ## put the code into the house's form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-demo: $(DEV)     ## sell out an event over HTTP and judge it (SCENARIO= BUYERS= CAPACITY= SEED= FAULT=redis_tail|redis_deleted)
+demo: $(DEV)     ## sell out an event over HTTP and judge it (SCENARIO= BUYERS= CAPACITY= SEED= FAULT=redis_tail|redis_deleted MAIL=1)
 	@$(BIN)/python -m loadtests.demo $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(BUYERS),--buyers $(BUYERS)) \
-	    $(if $(CAPACITY),--capacity $(CAPACITY)) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
+	    $(if $(CAPACITY),--capacity $(CAPACITY)) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT)) $(if $(MAIL),--mail)
 
 simulate: $(DEV) ## random histories of the processes over modelled servers, and of all scripts (SEED=n SEEDS=m)
 	@seed=$${SEED:-$$(date +%s)}; echo "make simulate SEED=$$seed"; \
@@ -59,7 +59,7 @@ runbooks: $(DEV) ## each runbook of docs/OPERATIONS.md against its real fault (O
 sabotage: $(DEV) ## take each safeguard out of a copy and see a rig miss it
 	@$(BIN)/python -m loadtests.chaos.sabotage
 
-bench: $(DEV)    ## measure P1..P11 and P13 (P16 alone: ONLY=P16), report in loadtests/results (ONLY=P1,P4 COMPARE=file AGAINST=folder QUICK=1 WHAT=growth or search or import)
+bench: $(DEV)    ## measure P1..P13 (P16 alone: ONLY=P16), report in loadtests/results (ONLY=P1,P4 COMPARE=file AGAINST=folder QUICK=1 WHAT=growth or search or import)
 	@$(BIN)/python -m loadtests.bench $(WHAT) $(if $(ONLY),--only $(ONLY)) $(if $(COMPARE),--compare $(COMPARE)) \
 	    $(if $(AGAINST),--against $(AGAINST)) $(if $(QUICK),--quick)
 

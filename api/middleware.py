@@ -31,11 +31,10 @@ from api.policy import Handler
 from api.problems import Problem, unavailable
 from api.quota import over_quota
 from api.traces import trace_of
-from engine.errors import EventRecovering, OutcomeUnknown, Overloaded, ShardUnavailable
+from engine.errors import EventRecovering, KeysUnknown, OutcomeUnknown, Overloaded, ShardUnavailable
 from engine.lasting import Seldom
 from store.pool import UNANSWERED, Busy
 from usecases.acts import ASKING, Asking
-from usecases.tokens import KeysUnknown
 
 log = structlog.get_logger()
 

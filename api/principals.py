@@ -12,11 +12,12 @@ from aiohttp import hdrs, web
 
 from api.http import SERVICES
 from api.problems import Problem, not_found, unavailable
+from engine.errors import KeysUnknown
 from engine.ids import is_id
 from usecases.bearers import BEGINNINGS, DEVICE_SCOPES
 from usecases.revocations import Revocations
 from usecases.services import Services
-from usecases.tokens import InvalidToken, KeysUnknown, Principal
+from usecases.tokens import InvalidToken, Principal
 
 _SCHEME = "Bearer "
 #: Methods that change nothing.

@@ -49,3 +49,7 @@ class Overloaded(ShardUnavailable):
 
 class OutcomeUnknown(EngineError):
     """The command was sent but not answered; it may have happened. Repeat it with the same key."""
+
+
+class KeysUnknown(Exception):
+    """PostgreSQL has not told for too long which keys there are: nobody can say."""

@@ -19,15 +19,16 @@ import structlog
 
 from engine.ids import key_name
 from engine.receipts import derive_key
+from engine.ticket_codes import ticket_key_id, ticket_public_key
 from evently.embedded.errors import ServerError
 from evently.operators import operator
 from evently.settings import Settings
 from store import acts, keys
 from store.keys import NewKey, SigningKey
 from store.pool import connect
+from store.sealed_keys import Purpose, Settled, seal
 from usecases.flows import TTL_S as FLOW_TTL_S
-from usecases.keyring import LEAD_S, PURPOSES, Purpose, Settled, seal
-from usecases.ticket_codes import ticket_key_id, ticket_public_key
+from usecases.keyring import LEAD_S, PURPOSES, settled_by
 from usecases.tokens import LEEWAY_S
 
 log = structlog.get_logger()
@@ -181,7 +182,7 @@ def _public(ticket_signing_key: str) -> NewKey:
 
 
 def _settled(settings: Settings) -> Settled:
-    return Settled({"tokens": settings.jwt_secret, "tickets": settings.ticket_signing_key})
+    return settled_by({"tokens": settings.jwt_secret, "tickets": settings.ticket_signing_key})
 
 
 def _state(row: SigningKey, signing: str | None, *, is_open: bool) -> str:

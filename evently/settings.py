@@ -55,7 +55,7 @@ SECRETS_OF: Mapping[str, frozenset[str]] = {
     ),
     "persister": frozenset({"redis_persister_password"}),
     "sweeper": frozenset({"redis_sweeper_password"}),
-    "notifier": frozenset({"smtp_url"}),
+    "notifier": frozenset({"smtp_url", "ticket_signing_key"}),
     "mailbox": frozenset(),
     "coordinator": frozenset({"redis_coordinator_password"}),
     "watch": frozenset({"redis_coordinator_password"}),
@@ -323,6 +323,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     #: Address, with `+` and the letter's number before its `@`, that reports of what did not arrive
     #: go to. Empty: the one that mail comes from, and nothing is learned of them.
     mail_bounces: Annotated[str, Meta(max_length=200)] = ""
+    #: Whether letters enclose tickets, as PDF and for calendars. Off: they are behind a link alone.
+    mail_tickets: Literal["on", "off"] = "on"
     #: Where browsers find the service, for links in mail, as `https://tickets.example.org`. Empty:
     #: this machine.
     public_url: str = ""

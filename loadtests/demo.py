@@ -5,9 +5,12 @@ Scenarios: `rush` (general admission, the default) and `stadium` (seats by best 
 waitlist that refills what is cancelled). With a fault, Redis is killed once a quarter is sold, and
 its log loses its end (`redis_tail`) or its folder is deleted (`redis_deleted`); nobody helps.
 
+With mail a notifier tells each buyer, and a mail server takes the letters: each booking must have
+its confirmation, and the code in the PDF of one lets in once and not twice.
+
 Runs against the Evently that is running, or else starts one of its own in a temporary folder; with
-a fault always the latter. The last line is the verdict; the exit code is 0 only if everything in it
-holds.
+a fault or with mail always the latter. The last line is the verdict; the exit code is 0 only if
+everything in it holds.
 """
 
 from __future__ import annotations
@@ -29,12 +32,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from evently.settings import Settings
-from loadtests import harm, stadium
+from loadtests import harm, letters, stadium
 from loadtests.backstage import Backstage
 from loadtests.chaos import history
 from loadtests.chaos.history import Recorder
 from loadtests.crowd import Crowd, Tally
 from loadtests.events import make_event
+from loadtests.letters import Mailed
+from loadtests.mail import catching
 from loadtests.server import Server, open_folder, running
 
 #: Scenarios with their usual capacity.
@@ -56,6 +61,7 @@ def main() -> None:
     parser.add_argument("--capacity", type=int, help="places (rush 1000, stadium 20000)")
     parser.add_argument("--seed", type=int, default=None, help="repeats the buyers' choices")
     parser.add_argument("--fault", choices=harm.HARMS, help="what befalls Redis in mid-sale (none)")
+    parser.add_argument("--mail", action="store_true", help="tell buyers by mail, a rush alone")
     arguments = parser.parse_args()
     is_stadium = arguments.scenario == "stadium"
     capacity = arguments.capacity or SCENARIOS[arguments.scenario]
@@ -63,6 +69,8 @@ def main() -> None:
         parser.error("--buyers must be 1..15000, --capacity 10..1000000")
     if is_stadium and (capacity % 400 or not 4_000 <= capacity <= 60_000):
         parser.error("--capacity of a stadium must be a multiple of 400, 4000..60000")
+    if is_stadium and arguments.mail:
+        parser.error("--mail is of a rush: who waits and cancels gets other letters as well")
     seed = arguments.seed if arguments.seed is not None else random.randrange(2**32)
     is_sold = uvloop.run(
         demo(
@@ -71,20 +79,32 @@ def main() -> None:
             seed=seed,
             is_stadium=is_stadium,
             fault=arguments.fault,
+            has_mail=arguments.mail,
         )
     )
     sys.exit(0 if is_sold else 1)
 
 
 async def demo(
-    *, buyers: int, capacity: int, seed: int, is_stadium: bool = False, fault: str | None = None
+    *,
+    buyers: int,
+    capacity: int,
+    seed: int,
+    is_stadium: bool = False,
+    fault: str | None = None,
+    has_mail: bool = False,
 ) -> bool:
     """Sell out one event of *capacity* places to *buyers* buyers; say and return how it went."""
     console = Console(stderr=True)
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="evt-"))
-        is_own = fault is not None
-        site = await stack.enter_async_context(_running(console, must_be_own=is_own))
+        catcher = None
+        if has_mail:
+            catcher = await stack.enter_async_context(catching(Path(folder) / "mail"))
+        is_own = fault is not None or has_mail
+        site = await stack.enter_async_context(
+            _running(console, must_be_own=is_own, smtp_url=catcher.url if catcher else "")
+        )
         backstage = await stack.enter_async_context(Backstage(site.settings))
         base_url = site.base_url
         console.print(f"{buyers} buyers, {capacity} places, seed {seed}, {base_url}")
@@ -120,12 +140,16 @@ async def demo(
         console.print("draining the journal and asking the reconciler ...")
         calls = history.calls(history.read(Path(folder) / "history"))
         verdict = await backstage.judge(calls, [event["id"]])
+        mailed = Mailed()
+        if catcher is not None:
+            console.print("waiting for the letters ...")
+            mailed = await letters.judge(catcher, backstage, base_url, admin, event["id"])
     for text in verdict.texts:
         console.print(text, markup=False)
-    is_sold = verdict.holds and verdict.sold == capacity
+    is_sold = verdict.holds and verdict.sold == capacity and mailed.holds
     print(
         f"{'SOLD' if is_sold else 'FAILED'} capacity={capacity} confirmed={verdict.sold} "
-        f"{verdict.words()} seconds={seconds:.1f}"
+        f"{verdict.words()} {mailed.words()}seconds={seconds:.1f}"
     )
     return is_sold
 
@@ -168,7 +192,9 @@ class Site(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def _running(console: Console, *, must_be_own: bool) -> AsyncIterator[Site]:
+async def _running(
+    console: Console, *, must_be_own: bool, smtp_url: str = ""
+) -> AsyncIterator[Site]:
     """Use the Evently that is running, or start one for the length of the demo."""
     settings = Settings.load_or_exit("demo")
     base_url = f"http://{settings.http_host}:{settings.http_port}"
@@ -178,7 +204,7 @@ async def _running(console: Console, *, must_be_own: bool) -> AsyncIterator[Site
         return
     console.print("starting an Evently for the demo ...")
     with open_folder() as folder:
-        async with running(folder) as server:
+        async with running(folder, smtp_url=smtp_url) as server:
             yield Site(server.base_url, server.settings, server)
 
 

@@ -37,6 +37,7 @@ PROCESSES = {
     "api": "-m api",
     "persister": "-m persister",
     "sweeper": "evently sweeper",
+    "notifier": "-m notifier",
     "coordinator": "reconciler recover",
     "redis": "-server ",
     "postgres": "postgres",

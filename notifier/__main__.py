@@ -19,7 +19,7 @@ from evently.command import Group
 from evently.logs import configure, to_stderr
 from evently.settings import Settings, SettingsError
 from notifier import bounces, mail, samples
-from notifier.letter import NoAddress, Post, envelope, tag_of, write
+from notifier.letter import NOTHING, NoAddress, Post, envelope, tag_of, write
 from notifier.render import render
 from notifier.service import serve
 from notifier.smtp import Client, server_of
@@ -47,7 +47,7 @@ def run(context: typer.Context) -> None:
     """Follow what is to be told and send it, until SIGTERM."""
     if context.invoked_subcommand is not None:
         return
-    settings = Settings.load_or_exit("notifier", "database_url", "smtp_url")
+    settings = Settings.load_or_exit("notifier", "database_url", "smtp_url", "ticket_signing_key")
     configure(settings.log_level, "notifier")
     options = mail.Options(
         workers=settings.notifier_workers, server=server_of(settings.smtp_url), post=_post(settings)
@@ -57,6 +57,7 @@ def run(context: typer.Context) -> None:
             settings.database_url_as("notifier"),
             options,
             public_url=settings.public_url_or_own,
+            signing_key=settings.ticket_signing_key if settings.mail_tickets == "on" else "",
             timeout_ms=settings.database_timeout_ms,
             drain_timeout_s=settings.drain_timeout_s,
         )
@@ -126,6 +127,7 @@ def send_test(address: Annotated[str, typer.Argument(help="To whom.")]) -> None:
     post, server = _post(settings), server_of(settings.smtp_url)
     content = samples.of("booking.confirmed", "en")
     assert content is not None, "it is one of ours"
+    content = content._replace(enclosed=NOTHING)
     tag = tag_of("send-test", address)
     try:
         message = write(render(content, "en"), post, to=address, name="", tag=tag, thread=None)

@@ -16,17 +16,17 @@ from urllib.parse import quote
 import asyncpg
 import msgspec
 
-from engine.seats import name_of, parse_seat_id, section_of
-from notifier.kinds import KINDS, NEED_TOKEN, PROVE, TOPICS
-from notifier.letter import NoAddress, Post, tag_of, write
+from notifier.enclosures import Encloser, booking_of
+from notifier.kinds import KINDS, MADE_AND_CANCELLED, NEED_TOKEN, PROVE, TOPICS
+from notifier.letter import NOTHING, NoAddress, Post, tag_of, write
+from notifier.places import seats_of
 from notifier.reminders import mark_of
 from notifier.render import Content, Fact, money, render
 from papers.formats import time_of
 from papers.words import LANGUAGES, language_of
-from store import deliveries, preferences, reminders, seats, tickets
+from store import deliveries, preferences, reminders, tickets
 from store.deliveries import Delivery, Recipient
 from store.pool import Pool
-from store.seats import Section
 
 #: Booking, ticket: what the ids begin with.
 _BOOKING, _TICKET, _ENTRY = "bk_", "tkt_", "wl_"
@@ -51,8 +51,15 @@ class Nothing(NamedTuple):
 class Composer:
     """Writes the letters of deliveries."""
 
-    def __init__(self, pool: Pool, post: Post, *, public_url: str) -> None:
+    def __init__(
+        self, pool: Pool, post: Post, *, public_url: str, encloser: Encloser | None = None
+    ) -> None:
+        """
+        Args:
+            encloser: Makes what lies in letters; None: they have nothing in them but their text.
+        """
         self._pool = pool
+        self._encloser = encloser
         self._post = post
         self._public_url = public_url.rstrip("/")
 
@@ -87,6 +94,7 @@ class Composer:
                 tag=tag_of(delivery.fact, delivery.target),
                 thread=delivery.booking_id,
                 ends=ends,
+                enclosed=content.enclosed,
             )
         except NoAddress:
             return Nothing("no address", is_suppressed=True)
@@ -119,15 +127,18 @@ class Composer:
         event = await deliveries.event_of(self._pool, event_id) if event_id else None
         if event_id and event is None:
             return Nothing("no event")
+        if delivery.kind == "event.changed" and not await self._has_it(delivery):
+            return Nothing("no place any more")
         if event is not None and event["ends_at"] <= dt.datetime.now(dt.UTC):
             return Nothing("too late")
         if event is not None and (why := await self._why_over(delivery, event)):
             return Nothing(why)
         language = language_of(person.language)
         fields, facts, words = _of_payload(said, person), [], delivery.kind
+        enclosed = NOTHING
         if event is not None:
             fields["event"] = event["name"]
-            facts = _of_event(event, language)
+            facts = _of_event(event, language) + _before(said, event, language)
             more, words = await self._of_subject(delivery, event, language)
             facts += more
             if delivery.kind == "sale.opens_soon":
@@ -135,6 +146,8 @@ class Composer:
             if delivery.until is not None and delivery.kind not in TOPICS:
                 fields["until"] = time_of(delivery.until, event["timezone"], language)
                 facts.append(Fact("until", fields["until"]))
+            if self._encloser is not None and words != MADE_AND_CANCELLED:
+                enclosed = await self._encloser.of(delivery, event, person, language)
         return Content(
             words=words,
             fields=fields,
@@ -142,6 +155,19 @@ class Composer:
             name=person.name if is_to_account or delivery.kind.startswith("account.") else "",
             organizer=event["organizer"] if event is not None else "",
             url=self._url(delivery, said, event_id or ""),
+            enclosed=enclosed,
+        )
+
+    async def _has_it(self, delivery: Delivery) -> bool:
+        """Tell whether somebody has the booking or ticket still that they are told of."""
+        booking_id = booking_of(delivery.subject_id)
+        found = await tickets.of_bookings(self._pool, [(delivery.event_id or "", booking_id)])
+        return any(
+            one.status != "cancelled"
+            and (one.owner_id if delivery.subject_id == booking_id else one.holder_id)
+            == delivery.user_id
+            and delivery.subject_id in {one.id, booking_id}
+            for one in found.get(booking_id, [])
         )
 
     async def _why_over(self, delivery: Delivery, event: asyncpg.Record) -> str:
@@ -184,7 +210,7 @@ class Composer:
             if booking is None:
                 return facts, delivery.kind
             if delivery.kind == "booking.cancelled" and booking["was_not_told"]:
-                return facts, "booking.made_and_cancelled"
+                return facts, MADE_AND_CANCELLED
             if booking["status"] == "confirmed":
                 currency = event["currency"]
                 for line in await deliveries.lines_of(*own):
@@ -206,14 +232,8 @@ class Composer:
 
     async def _seats(self, event_id: str, seat_ids: list[str], language: str) -> list[Fact]:
         """Return what stands on seats: section, row and seat."""
-        places = [place for one in seat_ids[:SEATS_MAX] if (place := parse_seat_id(one))]
-        sections = await seats.named(self._pool, {(event_id, number) for number, _ in places})
-        names = [
-            name
-            for number, seat_no in places
-            if (section := sections.get((event_id, number)))
-            and (name := _seat(section, seat_no, language))
-        ]
+        found = await seats_of(self._pool, event_id, seat_ids[:SEATS_MAX])
+        names = [LANGUAGES[language].place(*seat) for seat in found.values()]
         return [Fact("seats", "; ".join(names))] if names else []
 
     def _url(self, delivery: Delivery, said: dict[str, str], event_id: str) -> str:
@@ -257,12 +277,20 @@ def _of_opening(event: asyncpg.Record, person: Recipient, language: str) -> list
     return [Fact("opens", time_of(event["sale_opens_at"], zone, language)) for zone in zones]
 
 
+def _before(said: dict[str, str], event: asyncpg.Record, language: str) -> list[Fact]:
+    """Return when and where an event was to be before it changed, as far as that is another."""
+    if "old_starts_at" not in said:
+        return []
+    facts = []
+    starts_at = dt.datetime.fromisoformat(said["old_starts_at"])
+    old, new = (starts_at, said["old_timezone"]), (event["starts_at"], event["timezone"])
+    if old != new:
+        facts.append(Fact("was_when", time_of(*old, language)))
+    if (said["old_venue"], said["old_address"]) != (event["venue"], event["address"]):
+        where = ", ".join(filter(None, (said["old_venue"], said["old_address"])))
+        facts += [Fact("was_where", where)] if where else []
+    return facts
+
+
 def _places(tier: str, quantity: int) -> Fact:
     return Fact("places", f"{quantity} × {tier}")
-
-
-def _seat(section: Section, seat_no: int, language: str) -> str:
-    """Return what stands on a seat of a section; empty if it has no such seat."""
-    loaded = section_of(section.section_no, section.tier_no, section.row_seats, section.kinds)
-    found = name_of(loaded, msgspec.json.decode(section.rows), seat_no)
-    return LANGUAGES[language].place(section.name, *found) if found else ""

@@ -52,6 +52,8 @@ class Teller:
         self._fans = fans
         self._timeout_ms = timeout_ms
         self._trouble = Lasting()
+        #: The row of the outbox that is being told, and behind which booking it goes on.
+        self._spread_to = (0, "")
         #: Set when there is something new to send.
         self.news = asyncio.Event()
 
@@ -102,7 +104,7 @@ class Teller:
         async with connection.transaction():
             taken = await deliveries.take_outbox(connection)
             await self._add(connection, [_of_row(row) for row in taken])
-        count += len(taken)
+        count += len(taken) + await self._spread(connection)
         if count:
             self.news.set()
         return count
@@ -120,6 +122,24 @@ class Teller:
         if new:
             self.news.set()
         return new is not None
+
+    async def _spread(self, connection: asyncpg.Connection) -> int:
+        """
+        Tell some of those who have bookings of an event that has changed; return 1 if there are.
+
+        Where it goes on is kept here alone: after a restart it begins anew, which tells nobody
+        twice.
+        """
+        async with connection.transaction():
+            row = await deliveries.wide_row(connection)
+            if row is None:
+                return 0
+            number, after_id = self._spread_to
+            after_id = after_id if number == row.id else ""
+            people, last_id = await deliveries.concerned(connection, row, after_id)
+            await self._add(connection, [_of_change(row, one) for one in people])
+        self._spread_to = (row.id, last_id)
+        return 1
 
     async def _add(self, connection: asyncpg.Connection, new: list[NewDelivery]) -> None:
         """Make the deliveries of some facts: by mail, and by what else their people have."""
@@ -187,6 +207,26 @@ def _of_row(row: deliveries.TakenRow) -> NewDelivery:
         epoch=row.epoch,
         seq=row.seq,
         until=row.until,
+    )
+
+
+def _of_change(row: deliveries.WideRow, one: deliveries.Concerned) -> NewDelivery:
+    """Return the delivery of an event's change to somebody whom it concerns."""
+    kind = "event.changed"
+    return NewDelivery(
+        fact=f"{kind}/{one.subject_id}/{one.user_id}/row {row.id}",
+        target=one.user_id,
+        kind=kind,
+        lane=lane_of(kind),
+        user_id=one.user_id,
+        event_id=row.event_id,
+        subject_id=one.subject_id,
+        booking_id=one.booking_id,
+        outbox_id=row.id,
+        shard=None,
+        epoch=None,
+        seq=None,
+        until=None,
     )
 
 

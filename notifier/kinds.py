@@ -50,6 +50,7 @@ KINDS: Mapping[str, MessageKind] = {
     "booking.confirmed": MessageKind(DONE, "/b/{about_id}"),
     "booking.cancelled": MessageKind(DONE, "/b/{about_id}"),
     "booking.changed": MessageKind(DONE, "/b/{about_id}"),
+    "event.changed": MessageKind(DONE, "/e/{event_id}"),
     "event.cancelled": MessageKind(DONE, "/e/{event_id}"),
     "ticket.transferred": MessageKind(DONE, "/t/{about_id}"),
     "ticket.given": MessageKind(DONE, "/me"),
@@ -73,8 +74,14 @@ TOPICS: Mapping[str, Topic] = {
 PROVE = frozenset({"account.verify", "account.email"})
 #: They say nothing without the secret that opens something.
 NEED_TOKEN = PROVE | {"account.reset"}
+#: Words of a letter that says that a booking was cancelled before its confirmation left.
+MADE_AND_CANCELLED = "booking.made_and_cancelled"
 #: A booking ends with these.
 ENDS = frozenset({"booking.cancelled", "event.cancelled"})
+#: These enclose the tickets that the reader has, and an entry for calendars.
+TICKETS = frozenset({"booking.confirmed", "booking.changed", "ticket.transferred", "event.changed"})
+#: These take that entry out again.
+ENDINGS = ENDS | {"ticket.cancelled"}
 
 
 def lane_of(kind: str) -> int:

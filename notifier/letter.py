@@ -22,6 +22,8 @@ from notifier.smtp import Envelope
 SENDER_CHARS_MAX = 75
 SUBJECT_CHARS_MAX = 200
 TAG_CHARS = 24
+#: By which the HTML names the picture of a code that lies beside it.
+CODE_ID = "code@evently"
 #: What steers a header or the direction of writing.
 _STEERING = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+"
@@ -42,6 +44,25 @@ class Wording(NamedTuple):
     text: str
     html: str
     language: str
+
+
+class Enclosed(NamedTuple):
+    """What lies in a letter beside its text."""
+
+    #: PDF; None: none, or it could not be drawn.
+    tickets: bytes | None = None
+    #: How many tickets the recipient has that are good.
+    ticket_count: int = 0
+    #: The one ticket's code, as PNG.
+    code: bytes | None = None
+    #: iCalendar.
+    entry: bytes | None = None
+    #: The entry takes itself out of a calendar.
+    is_cancelled: bool = False
+
+
+#: Of a letter that has nothing in it but its text.
+NOTHING = Enclosed()
 
 
 class Post(NamedTuple):
@@ -72,6 +93,7 @@ def write(
     tag: str,
     thread: str | None,
     ends: Sequence[str] = (),
+    enclosed: Enclosed = NOTHING,
 ) -> EmailMessage:
     """
     Return the message.
@@ -82,6 +104,7 @@ def write(
         tag: See `tag_of`.
         thread: What the letters of one thread share.
         ends: How letters of this kind are ended (RFC 8058): https first; none: they cannot be.
+        enclosed: What lies in it beside the text.
 
     Raises:
         NoAddress: *to* is no address.
@@ -103,8 +126,35 @@ def write(
     message["X-Auto-Response-Suppress"] = "All"
     message.set_content(words.text, cte="quoted-printable")
     message.add_alternative(words.html, subtype="html", cte="quoted-printable")
+    _enclose(message, enclosed)
     message["Content-Language"] = words.language  # Before, it would be the text's alone.
     return message
+
+
+def _enclose(message: EmailMessage, enclosed: Enclosed) -> None:
+    """Put in what a letter encloses: file names in ASCII, which every reader takes."""
+    if enclosed.code is not None:
+        html = message.get_body(("html",))
+        assert isinstance(html, EmailMessage), "a letter has one"
+        html.add_related(
+            enclosed.code,
+            *("image", "png"),
+            cid=f"<{CODE_ID}>",
+            disposition="inline",
+            filename="code.png",
+        )
+    if enclosed.tickets is not None:
+        message.add_attachment(
+            enclosed.tickets, maintype="application", subtype="pdf", filename="tickets.pdf"
+        )
+    if enclosed.entry is not None:
+        message.add_attachment(
+            enclosed.entry,
+            maintype="text",
+            subtype="calendar",
+            filename="event.ics",
+            params={"charset": "utf-8", "method": "CANCEL" if enclosed.is_cancelled else "PUBLISH"},
+        )
 
 
 def envelope(message: EmailMessage, post: Post, *, to: str, tag: str, number: int) -> Envelope:

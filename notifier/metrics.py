@@ -26,4 +26,5 @@ AGE_SECONDS = Gauge(
 DEAD = Gauge(
     "evently_deliveries_dead", "Deliveries that wait for a human", multiprocess_mode="mostrecent"
 )
+PAPERS = Counter("evently_letter_papers_total", "Papers of letters by what became of them", ["how"])
 FAILURES = Counter("evently_notifier_failures_total", "Work that failed", ["what"])

@@ -12,13 +12,14 @@ from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import SandboxedEnvironment
 
 from engine.currencies import amount_of
-from notifier.letter import Wording, one_line
+from notifier.letter import CODE_ID, NOTHING, Enclosed, Wording, one_line
 from papers.formats import coded
 from papers.messages import filled, sentences
+from papers.words import LANGUAGES
 
 
 class Fact(NamedTuple):
@@ -44,6 +45,8 @@ class Content(NamedTuple):
     url: str = ""
     #: Where letters of this kind are ended; empty: nowhere.
     end_url: str = ""
+    #: What it encloses.
+    enclosed: Enclosed = NOTHING
 
 
 def render(content: Content, language: str) -> Wording:
@@ -63,6 +66,9 @@ def render(content: Content, language: str) -> Wording:
         "subject": said(own["subject"]),
         "hello": filled(hello, {"name": one_line(content.name)}),
         "lines": [said(line) for line in own["lines"]],
+        "enclosing": _enclosing(content.enclosed, common),
+        "code": f"cid:{CODE_ID}" if content.enclosed.code is not None else "",
+        "code_words": LANGUAGES[language].code,
         "facts": [(labels[fact.label], one_line(fact.value)) for fact in content.facts],
         "url": content.url if own.get("action") else "",
         "action": own.get("action", ""),
@@ -77,10 +83,20 @@ def render(content: Content, language: str) -> Wording:
     return Wording(
         subject=form["subject"],
         sender_name=sender,
-        text=_plain().from_string(_template("letter.txt")).render(form),
-        html=_html().from_string(_template("letter.html")).render(form),
+        text=_plain(_template("letter.txt")).render(form),
+        html=_html(_template("letter.html")).render(form),
         language=language,
     )
+
+
+def _enclosing(enclosed: Enclosed, common: Mapping[str, str]) -> list[str]:
+    """Return the sentences that say what lies in a letter, or where it is."""
+    names = []
+    if enclosed.ticket_count:
+        names.append("tickets_at_link" if enclosed.tickets is None else "tickets_enclosed")
+    if enclosed.entry is not None:
+        names.append("entry_over" if enclosed.is_cancelled else "entry_enclosed")
+    return [_plain(common[name]).render(count=enclosed.ticket_count) for name in names]
 
 
 def money(minor: int, currency: str, language: str) -> str:
@@ -94,13 +110,16 @@ def _template(name: str) -> str:
 
 
 @cache
-def _html() -> Environment:
-    return SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+def _html(text: str) -> Template:
+    """Compile a text of ours once: that costs more than all else of a letter."""
+    environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.from_string(text)
 
 
 @cache
-def _plain() -> Environment:
-    """Of what is no HTML, or becomes it as a value that is escaped then."""
-    return SandboxedEnvironment(
+def _plain(text: str) -> Template:
+    """Compile what is no HTML, or becomes it as a value that is escaped then; texts of ours."""
+    environment = SandboxedEnvironment(
         autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True
     )
+    return environment.from_string(text)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 
-from notifier.kinds import KINDS, TOPICS
+from notifier.kinds import KINDS, MADE_AND_CANCELLED, TICKETS, TOPICS
+from notifier.letter import NOTHING, Enclosed
 from notifier.render import Content, Fact, money
 from papers.formats import time_of
 
-#: Said of a booking that was cancelled before its confirmation left.
-MADE_AND_CANCELLED = "booking.made_and_cancelled"
 KINDS_SHOWN = (*KINDS, MADE_AND_CANCELLED)
 
 _STARTS_AT = dt.datetime(2027, 6, 5, 18, 0, tzinfo=dt.UTC)
@@ -29,6 +28,9 @@ def of(kind: str, language: str) -> Content | None:
             Fact("when", time_of(_STARTS_AT, _ZONE, language)),
             Fact("where", "Freilichtbühne, Am Park 1, Berlin"),
         ]
+    if kind == "event.changed":
+        facts.append(Fact("was_when", time_of(_STARTS_AT - dt.timedelta(days=9), _ZONE, language)))
+        facts.append(Fact("was_where", "Parkbühne, Berlin"))
     if kind == "booking.confirmed":
         facts += [
             Fact("booking", "bk_06f0000000000000000000000a"),
@@ -61,4 +63,5 @@ def of(kind: str, language: str) -> Content | None:
         organizer="Parkbühne" if is_of_event else "",
         url="https://tickets.example.org/sample" if page else "",
         end_url="https://tickets.example.org/end" if kind in TOPICS else "",
+        enclosed=Enclosed(tickets=b"", entry=b"", ticket_count=2) if kind in TICKETS else NOTHING,
     )

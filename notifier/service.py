@@ -10,8 +10,10 @@ import structlog
 from engine.tasks import end
 from notifier import account, mail
 from notifier.composer import Composer
+from notifier.enclosures import Encloser
 from notifier.follower import Teller
 from notifier.worker import Workers
+from papers.press import Press
 from store.pool import create_pool
 
 log = structlog.get_logger()
@@ -25,13 +27,22 @@ async def serve(
     options: mail.Options,
     *,
     public_url: str,
+    signing_key: str,
     timeout_ms: int,
     drain_timeout_s: float,
 ) -> None:
-    """Follow and send until SIGTERM or SIGINT."""
+    """
+    Follow and send until SIGTERM or SIGINT.
+
+    Args:
+        signing_key: For the codes of tickets; empty: letters enclose none.
+    """
     pool = await create_pool(database_url, connections_max=CONNECTIONS_MAX, timeout_ms=timeout_ms)
     follower = Teller(database_url, timeout_ms=timeout_ms, fans=[account.fan])
-    composer = Composer(pool, options.post, public_url=public_url)
+    # Each worker asks for one paper at a time; none is asked for again.
+    press = Press(waiting_max=options.workers, memory_bytes_max=0)
+    encloser = Encloser(pool, press, signing_key) if signing_key else None
+    composer = Composer(pool, options.post, public_url=public_url, encloser=encloser)
     channels = [mail.channel(pool, composer, options)]
     teams = [Workers(pool, channel) for channel in channels]
     stopping = asyncio.Event()
@@ -51,4 +62,5 @@ async def serve(
     finally:
         await end(stop, *tasks)
         await asyncio.gather(*(team.drain(timeout_s=drain_timeout_s) for team in teams))
+        await press.close()
         await pool.close()

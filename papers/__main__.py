@@ -30,7 +30,7 @@ def draw(paper: Paper) -> bytes:
         case CodeImage():
             from papers import qr  # noqa: PLC0415
 
-            return qr.svg(paper.text)
+            return qr.png(paper.text) if paper.is_png else qr.svg(paper.text)
 
 
 def main() -> None:

@@ -73,6 +73,8 @@ class CodeImage(msgspec.Struct, frozen=True, kw_only=True, tag="code"):
     """A text as a QR code."""
 
     text: str
+    #: For mail, whose readers show no SVG.
+    is_png: bool = False
 
 
 #: Whatever can be drawn.

@@ -20,6 +20,9 @@ from store.sql import Executor, InTransaction, columns, moment, query
 #: Rows of the outbox that are taken at a time.
 ROWS_MAX = 1_000
 
+#: Bookings whose people are told of their event at a time.
+BOOKINGS_MAX = 2_000
+
 ChannelName = Literal["mail", "push", "webhook", "account"]
 State = Literal["sent", "delayed", "unknown", "dead", "suppressed", "skipped"]
 
@@ -71,6 +74,23 @@ class TakenRow(NamedTuple):
     until: dt.datetime | None
     #: An address, if it is not the account's.
     target: str
+
+
+class WideRow(NamedTuple):
+    """A row of the outbox that is for all who have bookings or tickets of its event."""
+
+    id: int
+    event_id: str
+
+
+class Concerned(NamedTuple):
+    """Somebody who is told of their event."""
+
+    #: What they have: a booking, or a ticket of somebody else's.
+    subject_id: str
+    user_id: str
+    #: None: a ticket that they were given.
+    booking_id: str | None
 
 
 class Delivery(NamedTuple):
@@ -163,6 +183,30 @@ async def take_outbox(connection: InTransaction) -> list[TakenRow]:
     """Take some rows of the outbox, in order; within the transaction that makes deliveries."""
     rows = await connection.fetch(query("take_outbox"), ROWS_MAX)
     return sorted(TakenRow(**row) for row in rows)
+
+
+async def wide_row(connection: InTransaction) -> WideRow | None:
+    """Return the oldest row of the outbox that is for all of an event; None if there is none."""
+    row = await connection.fetchrow(query("wide_row"))
+    return None if row is None else WideRow(**row)
+
+
+async def concerned(
+    connection: InTransaction, row: WideRow, after_id: str
+) -> tuple[list[Concerned], str]:
+    """
+    Return who is told by such a row, of some bookings behind *after_id*; take it after the last.
+
+    Returns:
+        Them, and behind which booking to go on; empty: all are told.
+    """
+    found = await connection.fetch(query("concerned"), row.event_id, after_id, BOOKINGS_MAX)
+    people = sorted(Concerned(**one) for one in found)
+    booking_ids = [one.booking_id for one in people if one.booking_id is not None]
+    if len(booking_ids) == BOOKINGS_MAX:
+        return people, max(booking_ids)
+    await connection.execute(query("take_row"), row.id)
+    return people, ""
 
 
 async def add(

@@ -179,6 +179,23 @@ async def account_message(
     await connection.execute(query("insert_account_message"), kind, user_id, text, secret_until)
 
 
+async def event_changed(
+    connection: InTransaction, event_id: str, payload: Mapping[str, str]
+) -> None:
+    """
+    Write that an event has changed, for all who have bookings or tickets of it, with the fact.
+
+    One row, whoever they are: the notifier finds them (`store.deliveries.spread`).
+
+    Args:
+        payload: What letters say of how it was before.
+
+    Atomicity: within the caller's transaction, which is its organizer's.
+    """
+    text = msgspec.json.encode(dict(payload)).decode()
+    await connection.execute(query("insert_event_changed"), event_id, text)
+
+
 def notices_of(seq: int, record: Record) -> list[Notice]:
     """Return whom *record* concerns, and with what: each once, and nobody if none need be told."""
     told: list[tuple[str, str, str]] = []

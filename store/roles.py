@@ -130,6 +130,8 @@ _GRANTS = {
         " waitlist_entries, muted_messages, sale_reminders, reminder_plans, unsubscribe_key",
         "SELECT (id, email, name, language, timezone, erased_at, is_claim, account_key,"
         " email_verified_at) ON users",
+        # To sign the codes of tickets; what is sealed there opens with the setting alone.
+        "SELECT (kid, purpose, is_setting, sealed, made_at, signs_at, retires_at) ON signing_keys",
         "INSERT, UPDATE ON told, suppressions, notifier_beat",
         "INSERT ON deliveries, muted_messages",
         "INSERT, UPDATE ON reminder_plans",

@@ -16,7 +16,7 @@ from engine.outcomes import Applied, Refused
 from engine.pools import parse, write
 from engine.status import Status
 from store import amendments as written_amendments
-from store import changes, events, seats, tenants
+from store import changes, events, outbox, seats, tenants
 from usecases import acts, amendments, event_times, told
 from usecases.asked import EventChange, Postponement
 from usecases.denials import Denied, Why, as_value, granted, invalid, not_found
@@ -153,8 +153,32 @@ async def _changed(
             )
             if not is_changed:  # Its publishing has begun meanwhile.
                 raise Denied(Why.VERSION_PASSED)
+        if not is_draft:
+            await _tell(connection, event, times, texts)
         await act.done(connection)
     return outcome
+
+
+async def _tell(
+    connection: tenants.Connection,
+    before: events.Event,
+    times: changes.Times | None,
+    texts: Mapping[str, str | None],
+) -> None:
+    """Tell all who have places, if the event starts, or is, elsewhere than they were told."""
+    start = (before.timezone, before.starts_at)
+    is_moved = times is not None and start != times[:2]
+    is_elsewhere = any(
+        texts[name] not in {None, getattr(before, name)} for name in ("venue", "address")
+    )
+    if is_moved or is_elsewhere:
+        old = {
+            "old_starts_at": before.starts_at.isoformat(),
+            "old_timezone": before.timezone,
+            "old_venue": before.venue,
+            "old_address": before.address,
+        }
+        await outbox.event_changed(connection, before.id, old)
 
 
 #: What of a change acts have by name, beside the texts.

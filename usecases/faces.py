@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine.seats import parse_seat_id
+from engine.ticket_codes import TicketCode
 from engine.values import parse_items
 from store import events, seats
 from store.pool import UNANSWERED
@@ -14,7 +15,6 @@ from store.tickets import Ticket
 from usecases.catalog import Known
 from usecases.seats import seat_of
 from usecases.services import Services
-from usecases.ticket_codes import TicketCode
 from usecases.told import TicketSeat
 
 

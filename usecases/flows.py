@@ -25,10 +25,11 @@ from typing import NamedTuple
 
 import jwt
 
+from engine.errors import KeysUnknown
 from store import ways_in
 from store.pool import Database
 from usecases.denials import Denied, Why
-from usecases.tokens import KeysUnknown, setting_key_id
+from usecases.tokens import setting_key_id
 
 ALGORITHM = "HS256"
 #: How long one may take from begin to end, in seconds: a password elsewhere, a second factor. For

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from engine import commands
 from engine.ids import new_id
 from engine.outcomes import Refused
+from engine.ticket_codes import InvalidCode, TicketCode
 from usecases import rights, told
 from usecases.asked import PastScans, Scan
 from usecases.catalog import Known
@@ -18,7 +19,6 @@ from usecases.faces import Face, at_gate
 from usecases.moments import moment_of, moment_text, ms_of
 from usecases.rights import Act
 from usecases.services import Services
-from usecases.ticket_codes import InvalidCode, TicketCode
 from usecases.tickets import NO_GATE, gate_of, gate_shown
 from usecases.tokens import Principal
 

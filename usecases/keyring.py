@@ -16,29 +16,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import math
-import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Literal
 
 import structlog
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from engine.tasks import end
+from engine.ticket_codes import TicketCodes, ticket_key_id
 from store import keys
 from store.keys import SigningKey
 from store.pool import UNANSWERED, Pool
+from store.sealed_keys import Purpose, Settled
 from usecases.flows import Flows
 from usecases.receipts import Receipts
-from usecases.ticket_codes import TicketCodes, ticket_key_id
 from usecases.tokens import Tokens, setting_key_id
 
 log = structlog.get_logger()
 
-Purpose = Literal["tokens", "tickets"]
 PURPOSES: tuple[Purpose, ...] = ("tokens", "tickets")
 #: Time from a key's making to its first signature, in seconds. Of tickets it is longer than caches
 #: may keep the published list, which gates verify by.
@@ -48,92 +43,20 @@ LEAD_S: Mapping[Purpose, float] = {"tokens": 10.0, "tickets": 600.0}
 FRESH_S = 5.0
 #: Pause between two looks, in seconds: a look that fails is made again before the last is stale.
 LOOK_INTERVAL_S = 2.0
-_NONCE_BYTES = 12
 _NAMES: Mapping[Purpose, Callable[[str], str]] = {
     "tokens": setting_key_id,
     "tickets": ticket_key_id,
 }
 
 
-def seal(setting: str, purpose: str, kid: str, secret: bytes) -> bytes:
-    """Close a key's secret with the setting of its purpose."""
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    return nonce + _lock(setting, purpose).encrypt(nonce, secret, _label(purpose, kid))
-
-
-def unseal(setting: str, purpose: str, kid: str, sealed: bytes) -> bytes | None:
-    """Return a key's secret; None if another setting has closed it, or it is damaged."""
-    nonce, closed = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-    try:
-        return _lock(setting, purpose).decrypt(nonce, closed, _label(purpose, kid))
-    except InvalidTag:
-        return None
-
-
-def _lock(setting: str, purpose: str) -> AESGCM:
-    return AESGCM(hmac.digest(setting.encode(), f"evently key ring {purpose}".encode(), "sha256"))
-
-
-def _label(purpose: str, kid: str) -> bytes:
-    return f"{purpose} {kid}".encode()
-
-
-class Settled:
-    """Which keys count now, as rows and settings together say."""
-
-    def __init__(self, settings: Mapping[Purpose, str]) -> None:
-        """
-        Args:
-            settings: The setting of each purpose that it will be asked for.
-        """
-        self._settings = settings
-        #: What names the settings' own keys.
-        self.setting_kids: Mapping[Purpose, str] = {
-            purpose: _NAMES[purpose](setting) for purpose, setting in settings.items()
-        }
-        #: Secrets that are open; None of those that these settings do not open.
-        self._opened: dict[tuple[str, str], bytes | None] = {}
-
-    def secrets_of(self, rows: Sequence[SigningKey], purpose: Purpose) -> dict[str, bytes]:
-        """Return the secrets that verify, by key id; empty if there is none that is open."""
-        setting = self._settings[purpose]
-        found = {self.setting_kids[purpose]: setting.encode()}
-        for row in rows:
-            if row.purpose != purpose:
-                continue
-            if row.is_over:
-                found.pop(row.kid, None)
-            elif not row.is_setting and (secret := self._open(row, setting)) is not None:
-                found[row.kid] = secret
-        return found
-
-    def signing(self, rows: Sequence[SigningKey], purpose: Purpose) -> str | None:
-        """Return the key that signs: the last that has begun; None if none is left."""
-        there = self.secrets_of(rows, purpose)
-        begun = [row.kid for row in rows if row.purpose == purpose and row.has_begun]
-        own = self.setting_kids[purpose]
-        order = begun if own in begun else [own, *begun]
-        return next((kid for kid in reversed(order) if kid in there), None)
-
-    def _open(self, row: SigningKey, setting: str) -> bytes | None:
-        if row.sealed is None:
-            return None
-        name = (row.purpose, row.kid)
-        if name not in self._opened:
-            self._opened[name] = unseal(setting, row.purpose, row.kid, row.sealed)
-            if self._opened[name] is None:
-                log.error(
-                    "a key was sealed with another setting: what it signed is refused here",
-                    action="key_not_opened",
-                    purpose=row.purpose,
-                    kid=row.kid,
-                )
-        return self._opened[name]
+def settled_by(settings: Mapping[Purpose, str]) -> Settled:
+    """Return which keys count beside these settings, one for each purpose that is asked for."""
+    return Settled(settings, {own: _NAMES[own](setting) for own, setting in settings.items()})
 
 
 def use_for_tokens(tokens: Tokens, jwt_secret: str, rows: Sequence[SigningKey]) -> None:
     """Have *tokens* sign and check by these keys for good: a command's, which is soon over."""
-    settled = Settled({"tokens": jwt_secret})
+    settled = settled_by({"tokens": jwt_secret})
     there, signing = settled.secrets_of(rows, "tokens"), settled.signing(rows, "tokens")
     tokens.use(there, signing, fresh_until_s=math.inf)
 
@@ -166,7 +89,7 @@ class Keyring:
         """
         self.look_interval_s = LOOK_INTERVAL_S
         self._database = database
-        self._settled = Settled({"tokens": jwt_secret, "tickets": ticket_signing_key})
+        self._settled = settled_by({"tokens": jwt_secret, "tickets": ticket_signing_key})
         self.tokens = Tokens(jwt_secret, ttl_s=token_ttl_s, passkey_roles=passkey_roles)
         #: Sign-ins under way go by the keys of tokens.
         self.flows = Flows(jwt_secret)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import NamedTuple
 
 from engine.errors import Overloaded
 from engine.status import Status
+from papers.holding import HeldTickets, TicketPlace, entry_of, occasion_of, sheets_of
 from papers.press import PressBusy
-from papers.values import CalendarEntry, CodeImage, Occasion, Paper, TicketSheet, TicketSheets
-from papers.words import LANGUAGES, language_of
+from papers.values import CalendarEntry, CodeImage, Paper, TicketSheets
+from papers.words import language_of
 from store import events, organizers, tickets, users
 from store.bookings import Booking
 from store.tickets import Ticket
@@ -22,19 +22,13 @@ from usecases.tickets import code_of, parse_ticket
 from usecases.tokens import Principal
 
 
-class _Held(NamedTuple):
-    """Tickets of one booking that a person has, and all that papers say of them."""
+class _Own(NamedTuple):
+    """Tickets of one booking that a person has, and what papers say of them."""
 
     booking: Booking
     event: events.Event
     tickets: list[Ticket]
-    faces: list[Face]
-    #: Of how many tickets the booking was made.
-    of_count: int
-    #: The person's; empty of machines.
-    name: str
-    language: str
-    occasion: Occasion
+    said: HeldTickets
 
 
 @as_value
@@ -122,7 +116,7 @@ async def _drawn(services: Services, paper: Paper) -> bytes:
         raise Overloaded(str(busy)) from busy
 
 
-async def _live(services: Services, person: Principal, own_id: str, wished: str | None) -> _Held:
+async def _live(services: Services, person: Principal, own_id: str, wished: str | None) -> _Own:
     """Return the live tickets of a booking that its buyer has."""
     row = await own_row(services, person, own_id)
     found = await _tickets(services, row)
@@ -135,7 +129,7 @@ async def _live(services: Services, person: Principal, own_id: str, wished: str 
     return await _held(services, person, row, kept, wished, of_count=len(found))
 
 
-async def _good(services: Services, person: Principal, ticket_id: str, wished: str | None) -> _Held:
+async def _good(services: Services, person: Principal, ticket_id: str, wished: str | None) -> _Own:
     """Return a ticket that the person has, and that is not cancelled."""
     held = await _ticket(services, person, ticket_id, wished)
     if held.tickets[0].status == "cancelled":
@@ -145,7 +139,7 @@ async def _good(services: Services, person: Principal, ticket_id: str, wished: s
 
 async def _ticket(
     services: Services, person: Principal, ticket_id: str, wished: str | None
-) -> _Held:
+) -> _Own:
     """Return a ticket if the person has it; else it is not there, whatever it is (S8)."""
     parsed = parse_ticket(ticket_id)
     if parsed is None:
@@ -173,74 +167,56 @@ async def _held(
     wished: str | None,
     *,
     of_count: int,
-) -> _Held:
+) -> _Own:
     tag = None if wished is None else links.language("/query/language", wished)
     pool = services.pools.own
     event = await events.by_id(pool, row.event_id)
     assert event is not None, "an event stays while there are bookings of it"
     organizer = await organizers.by_id(pool, event.organizer_id)
     user = await users.by_id(pool, person.user_id) if person.kind == "user" else None
-    return _Held(
-        row,
-        event,
-        found,
-        await faces.of_tickets(services, found),
-        of_count=of_count,
-        name=user.name if user else "",
-        language=language_of(tag, user.language if user else None),
-        occasion=Occasion(
+    shown = await faces.of_tickets(services, found)
+    said = HeldTickets(
+        booking_id=row.id,
+        occasion=occasion_of(
             name=event.name,
             venue=event.venue,
             address=event.address,
             organizer=organizer.name if organizer else "",
             starts_at=event.starts_at,
-            # One that does not end after its start is one whose end nobody told.
-            ends_at=event.ends_at if event.ends_at > event.starts_at else None,
+            ends_at=event.ends_at,
             doors_at=event.doors_at,
             timezone=event.timezone,
         ),
-    )
-
-
-def _sheets(services: Services, held: _Held) -> TicketSheets:
-    return TicketSheets(
-        occasion=held.occasion,
-        sheets=tuple(
-            TicketSheet(
-                code=code_of(services, ticket),
-                tier=face.tier_name,
-                section=face.seat.section if face.seat else "",
-                row=face.seat.row if face.seat else "",
-                seat=face.seat.label if face.seat else "",
-                holder=held.name,
-                booking_id=ticket.booking_id,
-                number=ticket.number,
-                count=held.of_count,
-            )
-            for ticket, face in zip(held.tickets, held.faces, strict=True)
+        places=tuple(
+            (ticket.number, _place(face)) for ticket, face in zip(found, shown, strict=True)
         ),
-        language=held.language,
+        of_count=of_count,
+        holder=user.name if user else "",
+        language=language_of(tag, user.language if user else None),
     )
+    return _Own(row, event, found, said)
 
 
-def _entry(held: _Held, *, uid: str, sequence: int, is_cancelled: bool) -> CalendarEntry:
-    words = LANGUAGES[held.language]
-    places = Counter(
-        face.tier_name
-        if face.seat is None
-        else f"{face.tier_name}, " + words.place(face.seat.section, face.seat.row, face.seat.label)
-        for ticket, face in zip(held.tickets, held.faces, strict=True)
+def _place(face: Face) -> TicketPlace:
+    if face.seat is None:
+        return TicketPlace(face.tier_name)
+    return TicketPlace(face.tier_name, face.seat.section, face.seat.row, face.seat.label)
+
+
+def _sheets(services: Services, held: _Own) -> TicketSheets:
+    return sheets_of(held.said, [code_of(services, ticket) for ticket in held.tickets])
+
+
+def _entry(held: _Own, *, uid: str, sequence: int, is_cancelled: bool) -> CalendarEntry:
+    live = tuple(
+        place
+        for ticket, place in zip(held.tickets, held.said.places, strict=True)
         if is_cancelled or ticket.status != "cancelled"
     )
-    return CalendarEntry(
-        uid=f"{uid}@evently",
+    return entry_of(
+        held.said._replace(places=live),
+        uid,
         sequence=sequence,
         changed_at=held.booking.cancelled_at or held.booking.created_at,
         is_cancelled=is_cancelled,
-        occasion=held.occasion,
-        notes=(
-            *(f"{count} × {place}" for place, count in places.items()),
-            f"{words.booking}: {held.booking.id}",
-            f"{words.organizer}: {held.occasion.organizer}",
-        ),
     )

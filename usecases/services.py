@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, TypeVar
 from engine.engine import Engine
 from engine.errors import EngineError
 from engine.outcomes import Applied
+from engine.ticket_codes import TicketCodes
 from papers.press import Press
 from store.pool import Database, Pool
 from store.sessions import Life
@@ -29,7 +30,6 @@ from usecases.quotas import Quotas
 from usecases.receipts import Receipts
 from usecases.revocations import Revocations
 from usecases.rights import Standings
-from usecases.ticket_codes import TicketCodes
 from usecases.tokens import Tokens
 
 Found = TypeVar("Found")

@@ -8,12 +8,12 @@ from typing import TypeVar
 
 from engine.ids import ORDER_PLACES_MAX
 from engine.outcomes import Refused
+from engine.ticket_codes import TicketCode
 from store import tickets
 from usecases import faces, told
 from usecases.denials import as_value
 from usecases.faces import Face
 from usecases.services import Services
-from usecases.ticket_codes import TicketCode
 from usecases.tokens import Principal
 
 #: What stands for no gate in Redis and PostgreSQL.

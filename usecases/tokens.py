@@ -23,6 +23,7 @@ from typing import Any, Literal, NamedTuple
 import jwt
 import msgspec
 
+from engine.errors import KeysUnknown
 from engine.ids import key_name
 from usecases.memory import remember
 
@@ -45,10 +46,6 @@ KEY_ID = re.compile("[0-9a-v]{8,16}")
 
 class InvalidToken(Exception):
     """The token is not one of ours, or no longer."""
-
-
-class KeysUnknown(Exception):
-    """PostgreSQL has not told for too long which keys there are: nobody can say."""
 
 
 class Principal(NamedTuple):

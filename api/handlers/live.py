@@ -15,11 +15,12 @@ from api.cors import CORS
 from api.http import PRINCIPAL, SERVICES
 from api.problems import Problem
 from api.streams import STREAMS, Stream, StreamAnswer, retry
+from engine.errors import KeysUnknown
 from usecases.denials import Denied
 from usecases.live import Hub, Place, watched
 from usecases.news import News
 from usecases.services import Services
-from usecases.tokens import InvalidToken, KeysUnknown, Principal
+from usecases.tokens import InvalidToken, Principal
 
 _LAST_EVENT_ID = istr("Last-Event-ID")
 _PLACE = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")

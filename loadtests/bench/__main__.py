@@ -1,5 +1,5 @@
 """
-`make bench`: measures P1 to P11 and P13, writes `loadtests/results`, prints a table with verdicts.
+`make bench`: measures P1 to P13, writes `loadtests/results`, prints a table with verdicts.
 
 `--only P1,P4` makes some, `--compare FILE` says better, same or worse than an earlier document
 (and ends with 1 if anything is worse), `--quick` tries everything in small. `--against FOLDER`
@@ -35,6 +35,7 @@ from loadtests.bench import (
     growth,
     intake,
     live,
+    mail,
     memory,
     papers,
     persister,
@@ -64,6 +65,7 @@ MEASURES: dict[str, Callable[[Stage], Awaitable[Result]]] = {
     "P9": scale.measure_p9,
     "P10": rebuild.measure_p10,
     "P11": memory.measure_p11,
+    "P12": mail.measure_p12,
     "P13": papers.measure_p13,
 }
 #: By itself, printed and not kept.

@@ -48,6 +48,7 @@ TARGETS = {
     "P9": Target("cost per booking, a million events / one event", 1.10, "max"),
     "P10": Target("rebuild of a shard / raw COPY out of the same rows", 4, "max"),
     "P11": Target("Redis bytes per idle published event", 2_000, "max", "B"),
+    "P12": Target("confirmations a second / aiosmtplib alone, the same bytes", 0.7, "min"),
     "P13": Target("CPU time of a ticket as PDF, drawn for the first time", 12, "max", "ms"),
 }
 

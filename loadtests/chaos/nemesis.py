@@ -105,6 +105,8 @@ class Kind(NamedTuple):
     is_wide: bool | None = None
     #: The data has a disk of its own.
     has_volume: bool = False
+    #: A notifier tells people by a mail server.
+    has_mail: bool = False
     #: There is one API process: two would wake up one after the other.
     has_one_api: bool = False
 
@@ -323,6 +325,8 @@ CATALOGUE: dict[str, Kind] = {
     "kill api": Kind(parts.kill, blinds_workers=True),
     "kill persister": Kind(parts.kill),
     "kill sweeper": Kind(parts.kill),
+    "kill notifier": Kind(parts.kill, has_mail=True),
+    "kill mail": Kind(parts.kill_mail, has_mail=True),
     "kill coordinator": Kind(parts.kill),
     "kill redis": Kind(parts.kill),
     "kill redis five times": Kind(parts.kill_redis_often),

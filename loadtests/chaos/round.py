@@ -21,7 +21,7 @@ import orjson
 
 from engine.seats import Section, seat_id
 from loadtests.backstage import Backstage, read_ledger
-from loadtests.chaos import checkers, denials, history
+from loadtests.chaos import checkers, denials, history, letters
 from loadtests.chaos.audit import Audit
 from loadtests.chaos.checkers import Ledger, Violation
 from loadtests.chaos.clients import Client, Tier
@@ -136,6 +136,7 @@ class Round:
             folder / "data",
             is_wide=is_wide_round(seed, only),
             has_volume=any_is(self.faults, "has_volume"),
+            has_mail=any_is(self.faults, "has_mail"),
             environment="test",
             api_processes=str(self._traits.api_processes),
             hold_ttl_ms=str(self._traits.hold_ttl_ms),
@@ -279,7 +280,7 @@ class Round:
                 *seats,
             ]
         if not wrong:
-            found += await self._reconcile()
+            found += await self._reconcile() + await self._told()
         verdict.violations = found
         verdict.calls = len(calls)
         verdict.acked = len(checkers.acknowledged(calls))
@@ -299,6 +300,20 @@ class Round:
                     text = f"the reconciler finds {drift} violations in {event['id']}"
                     found.append(Violation("other", "I8", text))
         return found
+
+    async def _told(self) -> list[Violation]:
+        """Wait until people are told of all, and hold their letters against what is true (F44)."""
+        mail = self._site.mail
+        if mail is None:
+            return []
+        database = await self._site.database()
+        try:
+            if wrong := await letters.settle(database, timeout_s=WELL_TIMEOUT_S):
+                return [Violation("other", "I18", wrong)]
+            facts = await letters.facts_of(database)
+        finally:
+            await database.close(timeout=5)
+        return letters.told_wrong([str(one["Message-ID"]) for one in mail.letters()], facts)
 
     async def _ledger(self) -> Ledger:
         """Read what PostgreSQL has of the events that were fought for."""

@@ -33,6 +33,7 @@ from loadtests.chaos.checkers import Shut
 from loadtests.chaos.pair import Pair
 from loadtests.chaos.proxy import Proxy
 from loadtests.chaos.volume import Volume
+from loadtests.mail import Catcher
 from loadtests.server import Server, descendants, send
 from store import reigns
 from store.pool import UNANSWERED
@@ -59,7 +60,13 @@ class Site:
     """An Evently with everything that is needed to hurt it and to look at it."""
 
     def __init__(
-        self, data_path: Path, *, is_wide: bool = False, has_volume: bool = False, **settings: Any
+        self,
+        data_path: Path,
+        *,
+        is_wide: bool = False,
+        has_volume: bool = False,
+        has_mail: bool = False,
+        **settings: Any,
     ) -> None:
         """
         Args:
@@ -69,11 +76,16 @@ class Site:
 
             has_volume: Whether the data has a disk of its own, which can be full.
 
+            has_mail: Whether a notifier runs, and a mail server that takes all.
+
             settings: Further settings by field name.
         """
         self.pair = Pair(data_path.with_name("pair")) if is_wide else None
         self.volume = Volume(data_path) if has_volume else None
         own = self.pair.settings if self.pair else {}
+        self.mail = Catcher(data_path.with_name("mail")) if has_mail else None
+        if self.mail:
+            own = own | {"smtp_url": self.mail.url, "mail_tickets": "off"}
         self.server = Server(data_path, **(UNLIMITED | own | settings))
         self.shut: list[Shut] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -87,6 +99,9 @@ class Site:
             self.volume.mount()
         if self.pair:
             self.pair.start()
+        if self.mail:
+            self.mail.folder.mkdir()
+            await self.mail.start()
         await self.server.start()
         settings = self.server.settings
         paths = {
@@ -125,6 +140,8 @@ class Site:
                 self.volume.free()
             await self.server.stop()
         finally:
+            if self.mail:
+                await self.mail.kill()
             if self.pair:
                 await self.pair.stop()
             for client in self._clients.values():

@@ -22,6 +22,7 @@ IN_ACCOUNT: Final[Mapping[str, str]] = {
     "booking.cancelled": "/b/{about_id}",
     "booking.changed": "/b/{about_id}",
     "event.cancelled": "/e/{event_id}",
+    "event.changed": "/e/{event_id}",
     "ticket.transferred": "/t/{about_id}",
     "ticket.given": "/me",
     "ticket.cancelled": "/e/{event_id}",

@@ -12,10 +12,30 @@ ON CONFLICT (shard, epoch) DO UPDATE SET last_seq = excluded.last_seq, changed_a
 -- take_outbox --
 -- Rows of which no deliveries were made, as far as they are committed.
 UPDATE outbox SET taken_at = now()
-WHERE id IN (SELECT id FROM outbox WHERE taken_at IS NULL ORDER BY id LIMIT $1
-             FOR UPDATE SKIP LOCKED)
+WHERE id IN (SELECT id FROM outbox WHERE taken_at IS NULL AND kind <> 'event.changed'
+             ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING id, kind, event_id, user_id, subject_id, shard, epoch, seq, mark,
           until, coalesce(payload ->> 'to', '') AS target;
+
+-- wide_row --
+-- The oldest row that is for all who have bookings or tickets of its event.
+SELECT id, event_id FROM outbox WHERE taken_at IS NULL AND kind = 'event.changed'
+ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- take_row --
+UPDATE outbox SET taken_at = now() WHERE id = $1;
+
+-- concerned --
+-- Who has $3 bookings of an event, behind one: who booked, and whoever was given a ticket.
+WITH page AS (
+    SELECT id, user_id FROM bookings
+    WHERE event_id = $1 AND id > $2 AND status = 'confirmed' ORDER BY id LIMIT $3
+)
+SELECT id AS subject_id, user_id, id AS booking_id FROM page
+UNION ALL
+SELECT tickets.id, tickets.holder_id, NULL
+FROM page JOIN tickets ON tickets.event_id = $1 AND tickets.booking_id = page.id
+WHERE tickets.holder_id <> page.user_id;
 
 -- insert_deliveries --
 -- One for each fact and target, however often the fact comes; in order. What is put into an account
@@ -122,14 +142,15 @@ SELECT payload::text FROM outbox WHERE id = $1;
 -- event_to_tell --
 SELECT events.id, events.name, events.venue, events.address, events.timezone, events.currency,
        events.starts_at, events.ends_at, events.doors_at, events.sale_opens_at,
-       events.status::text AS status,
+       events.status::text AS status, events.version,
        organizers.name AS organizer
 FROM events JOIN organizers ON organizers.id = events.organizer_id
 WHERE events.id = $1;
 
 -- booking_to_tell --
 -- A booking as it is now, and whether its person was not told that it was made.
-SELECT bookings.status::text AS status, bookings.total_minor, EXISTS (
+SELECT bookings.status::text AS status, bookings.total_minor, bookings.version,
+       bookings.created_at, bookings.cancelled_at, EXISTS (
            SELECT FROM deliveries
            WHERE deliveries.booking_id = bookings.id AND kind = 'booking.confirmed'
              AND deliveries.user_id = bookings.user_id AND deliveries.state = 'superseded'

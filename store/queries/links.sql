@@ -30,6 +30,11 @@ WHERE token_hash IN (
 INSERT INTO outbox (kind, user_id, subject_id, payload, secret_until)
 VALUES ($1, $2, $2, $3::jsonb, $4);
 
+-- insert_event_changed --
+-- One row for all who have bookings or tickets of the event.
+INSERT INTO outbox (kind, event_id, user_id, subject_id, payload)
+VALUES ('event.changed', $1, '', $1, $2::jsonb);
+
 -- tidy_outbox_secrets --
 -- What was secret in a message and can open nothing any more.
 UPDATE outbox SET payload = payload - 'token', secret_until = NULL

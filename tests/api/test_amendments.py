@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -94,6 +95,38 @@ async def test_limits(agree: Agree, world: World, event: Event, user: str, boss:
     seen = await changed(agree, world, event, boss, {"max_per_user": 3, "offer_ttl_s": None})
     assert (3, None) == (seen["max_per_user"], seen["offer_ttl_s"])
     assert 201 == (await world.book(event, user, key="k-2")).status
+
+
+async def moves_told(world: World, event_id: str) -> list[dict[str, str]]:
+    """Return what all who have places of an event are to be told, in order."""
+    rows = await world.database.fetch(
+        "SELECT payload::text FROM outbox WHERE kind = 'event.changed' AND event_id = $1"
+        " ORDER BY id",
+        event_id,
+    )
+    return [json.loads(row["payload"]) for row in rows]
+
+
+async def test_who_has_places_is_told_of_another_start_or_place(
+    world: World, event: Event, boss: str
+) -> None:
+    """Another start or place of a published event is told, once; of a draft, and all else, not."""
+    path = f"/v1/events/{event['id']}/postpone"
+    later = {"starts_at": from_now(days=60)}
+    for _ in range(2):  # The second changes nothing.
+        assert 200 == (await world.call("POST", path, token=boss, json=later)).status
+    [old] = await moves_told(world, event["id"])
+    assert moment(event["starts_at"]) == moment(old["old_starts_at"])
+    for change, count in (({"venue": "Hall"}, 2), ({"venue": "Hall"}, 2), ({"summary": "S"}, 2)):
+        answer = await patch(world, event, boss, change)
+        assert 200 == answer.status, answer.text
+        told = await moves_told(world, event["id"])
+        assert count == len(told)
+    assert event["venue"] == told[1]["old_venue"]
+    assert {"old_starts_at", "old_timezone", "old_venue", "old_address"} == told[1].keys()
+    draft = await world.draft(boss, 5)
+    assert 200 == (await patch(world, draft, boss, {"venue": "Other"})).status
+    assert [] == await moves_told(world, draft["id"])
 
 
 async def test_postpone(agree: Agree, world: World, user: str, boss: str) -> None:

@@ -11,13 +11,13 @@ import pytest
 from api.http import SERVICES
 from api.routes import ROUTES
 from api.scopes import OPENS_DEVICES
+from engine.ticket_codes import TicketCode, TicketCodes
 from tests.api.keepers import execute, keeper, make_device, new_organizer
 from tests.api.test_gate import booked, scan
 from tests.api.test_routes import named
 from tests.api.world import Event, Serve, World, check_problem
 from usecases import bearers, devices
 from usecases.buckets import Buckets, Rate
-from usecases.ticket_codes import TicketCode, TicketCodes
 
 
 @pytest.fixture(autouse=True)

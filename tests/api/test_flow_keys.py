@@ -10,6 +10,7 @@ import jwt
 import pytest
 
 from api.http import SERVICES
+from engine.errors import KeysUnknown
 from evently import keys as ring
 from evently.settings import Settings
 from tests.api.authenticator import Authenticator
@@ -24,7 +25,7 @@ from tests.api.test_passkeys import begun as begun_adding
 from tests.api.test_ways_in import IDENTITIES, address
 from tests.api.world import JWT_SECRET, TICKET_SIGNING_KEY, Serve, World
 from usecases.flows import ALGORITHM, TTL_S, FlowKind, Flows
-from usecases.tokens import LEEWAY_S, KeysUnknown
+from usecases.tokens import LEEWAY_S
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from engine.ids import new_id
+from engine.ticket_codes import InvalidCode, TicketCode, TicketCodes
 from store import users
 from tests.api.world import Event, World, check_problem
-from usecases.ticket_codes import InvalidCode, TicketCode, TicketCodes
 
 
 @pytest.fixture

@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.http import SERVICES
+from engine.errors import KeysUnknown
 from engine.ids import new_id
 from engine.receipts import InvalidReceipt, verify
 from evently import keys as ring
 from evently.embedded.errors import ServerError
 from evently.settings import Settings
-from store import keys
+from store import keys, sealed_keys
 from tests.api.conftest import as_role
 from tests.api.test_bad_input import claims
 from tests.api.test_gate import booked, scan
@@ -266,14 +267,14 @@ async def test_s3_keys_are_nowhere_in_plain(world: World, settings: Settings) ->
     for one, setting in zip(made, (JWT_SECRET, TICKET_SIGNING_KEY), strict=True):
         sealed = rows[one.kid].sealed
         assert sealed is not None
-        opened = keyring.unseal(setting, one.purpose, one.kid, sealed)
+        opened = sealed_keys.unseal(setting, one.purpose, one.kid, sealed)
         assert opened is not None
         assert opened not in sealed
-        assert keyring.unseal(setting + "x", one.purpose, one.kid, sealed) is None
-        assert keyring.unseal(setting, "other", one.kid, sealed) is None
-        assert keyring.unseal(setting, one.purpose, "other", sealed) is None
+        assert sealed_keys.unseal(setting + "x", one.purpose, one.kid, sealed) is None
+        assert sealed_keys.unseal(setting, "other", one.kid, sealed) is None
+        assert sealed_keys.unseal(setting, one.purpose, "other", sealed) is None
         spoilt = sealed[:-1] + bytes([sealed[-1] ^ 1])
-        assert keyring.unseal(setting, one.purpose, one.kid, spoilt) is None
+        assert sealed_keys.unseal(setting, one.purpose, one.kid, spoilt) is None
 
 
 async def test_s3_with_another_setting(world: World, settings: Settings, serve: Serve) -> None:
@@ -333,7 +334,7 @@ async def test_f78_a_key_that_is_not_told_yet(
     monkeypatch.setattr("store.keys.read", fail)
     check_problem(await sees(world, token), 503, "database_unavailable")
     assert 200 == (await sees(world, signed(good_header()))).status, "known keys count"
-    with pytest.raises(tokens.KeysUnknown):
+    with pytest.raises(KeysUnknown):
         world.token()
     monkeypatch.undo()
     assert 200 == (await sees(world, token)).status
@@ -363,7 +364,7 @@ async def test_s3_rotate_under_load(
             while not stopping.is_set():
                 try:
                     token = maker.token()
-                except tokens.KeysUnknown:  # Its look takes longer than it is good for.
+                except KeysUnknown:  # Its look takes longer than it is good for.
                     await asyncio.sleep(0.01)
                     continue
                 kids[header_of(token)["kid"]] += 1

@@ -16,7 +16,7 @@ import pytest
 
 from engine import keys
 from loadtests.backstage import Backstage
-from loadtests.chaos import history
+from loadtests.chaos import history, letters
 from loadtests.chaos.nemesis import Fault, Nemesis
 from loadtests.chaos.pair import NAMES, Pair
 from loadtests.chaos.site import Site
@@ -248,3 +248,32 @@ def test_a_volume_is_full_and_has_room(folder: Path) -> None:
         (folder / "data" / "x").write_bytes(bytes(100_000))
     finally:
         volume.unmount()
+
+
+async def test_f44_notifier_and_mail_server_die(make_rig: MakeRig) -> None:
+    """F44: both are killed, both come back, and what was sold meanwhile is told once they are."""
+    async with make_rig(has_mail=True) as rig:
+        assert rig.site.mail is not None
+        [before] = rig.site.pids("notifier")
+        assert str(before) in await rig.strike("kill notifier")
+        await rig.strike("kill mail")
+        await rig.well()
+        assert await eventually(lambda: rig.site.pids("notifier") not in ([], [before]))
+        event = await rig.event()
+        async with Backstage(rig.site.settings) as backstage:
+            [person] = await backstage.people(1)
+            tier = await backstage.database.fetchval(
+                "SELECT id FROM tiers WHERE event_id = $1", event
+            )
+            order = {"items": [{"tier_id": tier, "quantity": 1}]}
+            headers = {"Authorization": f"Bearer {person.token}", "Idempotency-Key": "k" * 20}
+            async with (
+                aiohttp.ClientSession(rig.site.server.base_url, headers=headers) as session,
+                session.post(f"/v1/events/{event}/bookings", json=order) as answer,
+            ):
+                assert 201 == answer.status, await answer.text()
+            await backstage.drain()
+            assert "" == await letters.settle(backstage.database, timeout_s=WELL_S)
+            facts = await letters.facts_of(backstage.database)
+        came = [str(one["Message-ID"]) for one in rig.site.mail.letters()]
+        assert (1, []) == (len(facts.confirmed), letters.told_wrong(came, facts))

@@ -13,13 +13,13 @@ import msgspec
 import pytest
 import yaml
 
+from engine.ticket_codes import ticket_key_id
 from evently.embedded import PostgresServer
 from evently.settings import ENV_FILE, RUNNING_FILE
 from store import keys as rows
 from store.migrate import migrate
 from tests.evently.test_cli import SECRET, run
 from tests.store.databases import create_database, let_roles_in
-from usecases.ticket_codes import ticket_key_id
 from usecases.tokens import Principal, Tokens, setting_key_id
 
 ROOT = Path(__file__).parents[2]

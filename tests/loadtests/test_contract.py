@@ -19,13 +19,13 @@ from loadtests.bench.contract import (
     this_machine,
 )
 
-NAMES = [f"P{number}" for number in (*range(1, 12), 13)]
+NAMES = [f"P{number}" for number in range(1, 14)]
 #: Measures that came after the run whose document is committed.
-LATER = {"P13"}
+LATER = {"P12", "P13"}
 
 
 def test_every_measure_has_a_target() -> None:
-    """P1 to P11 and P13 have a target and a sense, and nothing else has."""
+    """P1 to P13 have a target and a sense, and nothing else has."""
     assert list(TARGETS) == NAMES
     assert {target.sense for target in TARGETS.values()} == {"min", "max"}
 

@@ -19,11 +19,13 @@ from engine.records import Record
 from engine.tasks import end
 from evently.embedded import PostgresServer
 from notifier.composer import Composer
+from notifier.enclosures import Encloser
 from notifier.follower import Teller
 from notifier.letter import Post
 from notifier.mail import Options, channel
 from notifier.smtp import Server
 from notifier.worker import Workers
+from papers.press import Press
 from store import ledger, outbox, users
 from store.pool import Pool, connect, create_pool
 from tests.conftest import TIMEOUT_MS
@@ -31,6 +33,7 @@ from tests.notifier import server
 from tests.store.databases import migrated_database
 from tests.store.records import entries
 
+SIGNING_KEY = "t" * 43
 POST = Post("tickets@example.org", "bounces@example.org")
 PUBLIC_URL = "https://tickets.example.org"
 
@@ -77,6 +80,8 @@ class House:
     mail: server.Process
     options: Options
     shard: int
+    #: Makes what letters enclose; None: they enclose nothing.
+    encloser: Encloser | None = None
     seq: int = 0
     follower: Teller = field(default_factory=lambda: Teller("", timeout_ms=TIMEOUT_MS))
 
@@ -135,7 +140,7 @@ class House:
     async def working(self, **changes: object) -> AsyncIterator[Workers]:
         """Run workers."""
         options = replace(self.options, **changes)  # type: ignore[arg-type]
-        composer = Composer(self.pool, options.post, public_url=PUBLIC_URL)
+        composer = Composer(self.pool, options.post, public_url=PUBLIC_URL, encloser=self.encloser)
         workers = Workers(self.pool, channel(self.pool, composer, options))
         task = asyncio.create_task(workers.run(self.follower.news))
         try:
@@ -189,3 +194,12 @@ async def house(
         shard=shard,
     )
     await connection.close()
+
+
+@pytest.fixture
+async def enclosing(house: House) -> AsyncIterator[House]:
+    """Return the house, whose letters enclose tickets."""
+    press = Press()
+    house.encloser = Encloser(house.pool, press, SIGNING_KEY)
+    yield house
+    await press.close()

@@ -7,10 +7,16 @@ import re
 import time
 from typing import Any
 
+import pytest
+
 from engine.ids import new_id, ticket_id
 from engine.records import Expired, Item, ItemCancelled, Joined, Left, Offered, Transferred
-from store import deliveries
+from notifier.follower import Teller
+from papers.formats import time_of
+from store import deliveries, outbox
+from tests.conftest import TIMEOUT_MS
 from tests.notifier.conftest import PUBLIC_URL, House
+from tests.notifier.test_enclosures import codes_of, enclosed, entry_of, given, text_in
 from tests.store.records import AT_MS, booked, cancelled
 
 
@@ -267,3 +273,55 @@ async def test_s43_an_erased_person_is_told_nothing(house: House) -> None:
     await house.follow()
     await house.pool.execute("UPDATE users SET erased_at = now() WHERE id = $1", person)
     assert [] == await house.send(skipped=1)
+
+
+async def test_an_event_that_moves_is_told_to_all(
+    enclosing: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Who has places is told once of another start and place, with new tickets, and nobody else.
+
+    However many pages they are, and if the notifier begins anew in the middle.
+    """
+    monkeypatch.setattr(deliveries, "BOOKINGS_MAX", 2)
+    house = enclosing
+    event = await house.event()
+    people = [await house.person(f"P{number}") for number in range(6)]
+    records = [booked(event, (1, 2, 4550), user_id=one) for one in people[:5]]
+    gift = given(records[0], 2, people[5])
+    await house.write(*records, gift, cancelled(records[4]))
+    await house.send(sent=7, superseded=1)
+    house.mail.clear()
+    row = await house.pool.fetchrow(
+        "UPDATE events SET starts_at = starts_at + interval '1 day', venue = 'Hall', version = 2,"
+        " ends_at = ends_at + interval '1 day' WHERE id = $1"
+        " RETURNING starts_at - interval '1 day' AS old",
+        event,
+    )
+    assert row is not None
+    old = {"old_starts_at": row["old"].isoformat(), "old_timezone": "Europe/Berlin"}
+    old |= {"old_venue": "Park", "old_address": ""}
+    async with house.pool.acquire() as connection, connection.transaction():
+        await outbox.event_changed(connection, event, old)
+    assert 1 == await house.follow()
+    house.follower = Teller("", timeout_ms=TIMEOUT_MS)
+    while await house.follow():
+        pass
+    await house.write(cancelled(records[3]))
+    letters = await house.send(sent=12, superseded=1, skipped=1)
+    told = {str(one["To"]).partition(" ")[0]: one for one in letters}
+    mine = told.pop("P3")
+    assert "Your booking for Summer Night is cancelled" == mine["Subject"]
+    assert {"P0", "P1", "P2", "P5"} == set(told)
+    for name, letter in told.items():
+        assert "Summer Night takes place at another time or place" == letter["Subject"]
+        text = text_in(letter)
+        assert 1 == text.count("Where: Hall")
+        assert "Before: where: Park" in text
+        before = time_of(row["old"], "Europe/Berlin", "en")
+        assert f"Before: when: {before}" in text
+        files = enclosed(letter)
+        assert (1 if name in {"P0", "P5"} else 2) == len(codes_of(files["tickets.pdf"]))
+    uid = f"{ticket_id(records[0].booking_id, 2)}@evently"
+    assert ("PUBLISH", uid, 5) == entry_of(told["P5"])
+    assert ("PUBLISH", f"{records[1].booking_id}@evently", 3) == entry_of(told["P1"])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from evently.settings import Settings
-from tests.notifier.conftest import House
+from tests.notifier.conftest import SIGNING_KEY, House
 from tests.store.records import booked
 
 BOOKINGS = 40
@@ -28,6 +28,7 @@ def start(house: House, database_url: str, folder: Path) -> subprocess.Popen[byt
         data_dir=str(folder),
         notifier_workers=4,
         mail_from="tickets@example.org",
+        ticket_signing_key=SIGNING_KEY,
     )
     env = dict(os.environ) | settings.to_env() | {"EVENTLY_PART": "notifier"}
     with (folder / "log").open("ab") as output:

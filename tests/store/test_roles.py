@@ -83,7 +83,7 @@ WORK = {
     "UPDATE shard_epoch SET nonce = ''": {"coordinator"},
     "UPDATE shard_epoch SET reason = reason": {"api", "persister", "sweeper", "coordinator"},
     "INSERT INTO redo SELECT * FROM redo WHERE false": {"api", "coordinator"},
-    "SELECT sealed FROM signing_keys": {"api"},
+    "SELECT sealed FROM signing_keys": {"api", "notifier"},
     "SELECT receipt_key FROM signing_keys": {"api", "coordinator"},
     "UPDATE signing_keys SET retires_at = now()": {"api"},
     "DELETE FROM signing_keys": set(),

@@ -36,6 +36,15 @@ async def kill(nemesis: Nemesis, fault: Fault) -> None:
     nemesis.note(f"killed {hit}")
 
 
+async def kill_mail(nemesis: Nemesis, fault: Fault) -> None:
+    """Kill the mail server, and start it again after a while (F44)."""
+    mail = nemesis.site.mail
+    assert mail is not None, "the round has one"
+    await mail.kill()
+    await asyncio.sleep(fault.duration_s)
+    await mail.start()
+
+
 async def kill_postgres(nemesis: Nemesis, _: Fault) -> None:
     """Kill PostgreSQL with all its backends, as a power cut would."""
     with nemesis.site.server.supervisor_stopped():

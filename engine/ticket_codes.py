@@ -22,9 +22,9 @@ from typing import NamedTuple
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from engine.errors import KeysUnknown
 from engine.ids import ID_CHARS, TIME_CHARS, ticket_id
 from engine.receipts import signing_seed
-from usecases.tokens import KeysUnknown
 
 FORMAT = 1
 _HEAD = struct.Struct(">B4s17s10sBBH")
