@@ -25,8 +25,9 @@ from evently.settings import Settings
 from store import acts, keys
 from store.keys import NewKey, SigningKey
 from store.pool import connect
+from store.sealed import seal
 from usecases.flows import TTL_S as FLOW_TTL_S
-from usecases.keyring import LEAD_S, PURPOSES, Purpose, Settled, seal
+from usecases.keyring import LEAD_S, PURPOSES, Purpose, Settled
 from usecases.ticket_codes import ticket_key_id, ticket_public_key
 from usecases.tokens import LEEWAY_S
 

@@ -104,7 +104,10 @@ class Teller:
         if not new:
             return
         more = [one for fan in self._fans for one in await fan(connection, new)]
-        await deliveries.add(connection, [*new, *more], _ended(new))
+        # What organizers alone are told has no person to write to.
+        of_people = [one for one in new if one.user_id]
+        if of_people or more:
+            await deliveries.add(connection, [*of_people, *more], _ended(of_people))
 
     async def _measure(self, connection: asyncpg.Connection) -> None:
         for lane in await deliveries.depths(connection):

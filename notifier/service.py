@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import structlog
 
+from engine.outward import Outside
 from engine.tasks import end
-from notifier import mail
+from notifier import mail, webhooks
+from notifier.channel import Fan
 from notifier.composer import Composer
 from notifier.follower import Teller
+from notifier.poster import Poster
 from notifier.worker import Workers
 from store.pool import create_pool
 
 log = structlog.get_logger()
 
+#: What is done until the process ends.
+Work = Coroutine[Any, Any, None]
 #: Connections of all workers together: each asks for moments only.
 CONNECTIONS_MAX = 4
 
@@ -24,31 +32,58 @@ async def serve(
     database_url: str,
     options: mail.Options,
     *,
+    hooks: webhooks.Options | None,
+    outside: Outside,
     public_url: str,
     timeout_ms: int,
     drain_timeout_s: float,
 ) -> None:
-    """Follow and send until SIGTERM or SIGINT."""
-    pool = await create_pool(database_url, connections_max=CONNECTIONS_MAX, timeout_ms=timeout_ms)
-    follower = Teller(database_url, timeout_ms=timeout_ms)
-    composer = Composer(pool, options.post, public_url=public_url)
-    channels = [mail.channel(pool, composer, options)]
-    teams = [Workers(pool, channel) for channel in channels]
+    """
+    Follow and send until SIGTERM or SIGINT.
+
+    Args:
+        hooks: How webhooks are told; None: there are none.
+
+        outside: Where people may send us.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await create_pool(
+            database_url, connections_max=CONNECTIONS_MAX, timeout_ms=timeout_ms
+        )
+        stack.push_async_callback(pool.close)
+        composer = Composer(pool, options.post, public_url=public_url)
+        channels, fans, works = [mail.channel(pool, composer, options)], list[Fan](), list[Work]()
+        if hooks is not None:
+            poster = await stack.enter_async_context(_poster(outside, hooks))
+            channels.append(webhooks.channel(pool, poster, hooks))
+            fans.append(webhooks.fan)
+            works.append(webhooks.Warden(pool).run())
+        follower = Teller(database_url, timeout_ms=timeout_ms, fans=fans)
+        teams = [Workers(pool, channel) for channel in channels]
+        works += [follower.run(), *(team.run(follower.news) for team in teams)]
+        told = {channel.name: channel.workers for channel in channels}
+        log.info("notifier works", action="notifier_begin", workers=told)
+        try:
+            await _until_told(works)
+        finally:
+            await asyncio.gather(*(team.drain(timeout_s=drain_timeout_s) for team in teams))
+
+
+async def _until_told(works: Sequence[Work]) -> None:
+    """Do some works until the process is told to stop; what nobody foresaw ends all of them."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    told = {channel.name: channel.workers for channel in channels}
-    log.info("notifier works", action="notifier_begin", workers=told)
-    tasks = [asyncio.create_task(follower.run())]
-    tasks += [asyncio.create_task(team.run(follower.news)) for team in teams]
+    tasks = [asyncio.create_task(work) for work in works]
     stop = asyncio.create_task(stopping.wait())
     try:
-        # What nobody foresaw ends the process, which is started again.
         done, _ = await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
         await end(stop, *tasks)
-        await asyncio.gather(*(team.drain(timeout_s=drain_timeout_s) for team in teams))
-        await pool.close()
+
+
+def _poster(outside: Outside, hooks: webhooks.Options) -> Poster:
+    return Poster(outside, timeout_s=webhooks.TIMEOUT_S, at_once_max=hooks.workers)

@@ -16,21 +16,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import math
-import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 import structlog
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from engine.tasks import end
 from store import keys
 from store.keys import SigningKey
 from store.pool import UNANSWERED, Pool
+from store.sealed import unseal
 from usecases.flows import Flows
 from usecases.receipts import Receipts
 from usecases.ticket_codes import TicketCodes, ticket_key_id
@@ -48,34 +45,10 @@ LEAD_S: Mapping[Purpose, float] = {"tokens": 10.0, "tickets": 600.0}
 FRESH_S = 5.0
 #: Pause between two looks, in seconds: a look that fails is made again before the last is stale.
 LOOK_INTERVAL_S = 2.0
-_NONCE_BYTES = 12
 _NAMES: Mapping[Purpose, Callable[[str], str]] = {
     "tokens": setting_key_id,
     "tickets": ticket_key_id,
 }
-
-
-def seal(setting: str, purpose: str, kid: str, secret: bytes) -> bytes:
-    """Close a key's secret with the setting of its purpose."""
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    return nonce + _lock(setting, purpose).encrypt(nonce, secret, _label(purpose, kid))
-
-
-def unseal(setting: str, purpose: str, kid: str, sealed: bytes) -> bytes | None:
-    """Return a key's secret; None if another setting has closed it, or it is damaged."""
-    nonce, closed = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-    try:
-        return _lock(setting, purpose).decrypt(nonce, closed, _label(purpose, kid))
-    except InvalidTag:
-        return None
-
-
-def _lock(setting: str, purpose: str) -> AESGCM:
-    return AESGCM(hmac.digest(setting.encode(), f"evently key ring {purpose}".encode(), "sha256"))
-
-
-def _label(purpose: str, kid: str) -> bytes:
-    return f"{purpose} {kid}".encode()
 
 
 class Settled:

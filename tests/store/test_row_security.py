@@ -84,6 +84,13 @@ async def organizer(database: asyncpg.Pool) -> tuple[str, str]:
         event_id,
         user_id,
     )
+    await database.execute(
+        "INSERT INTO webhook_endpoints (id, organizer_id, url, kinds, sealed, made_by)"
+        " VALUES ($1, $2, 'https://hooks.example/', '{event.closed}', '', $3)",
+        new_id("whk"),
+        organizer_id,
+        user_id,
+    )
     async with tenants.rows_of(database, organizer_id) as connection:
         await organizers.invite(
             connection,
