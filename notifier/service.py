@@ -23,7 +23,7 @@ from store.pool import create_pool
 log = structlog.get_logger()
 
 #: What is done until the process ends.
-Work = Coroutine[Any, Any, None]
+Duty = Coroutine[Any, Any, None]
 #: Connections of all workers together: each asks for moments only.
 CONNECTIONS_MAX = 4
 
@@ -52,7 +52,7 @@ async def serve(
         )
         stack.push_async_callback(pool.close)
         composer = Composer(pool, options.post, public_url=public_url)
-        channels, fans, works = [mail.channel(pool, composer, options)], list[Fan](), list[Work]()
+        channels, fans, works = [mail.channel(pool, composer, options)], list[Fan](), list[Duty]()
         if hooks is not None:
             poster = await stack.enter_async_context(_poster(outside, hooks))
             channels.append(webhooks.channel(pool, poster, hooks))
@@ -69,7 +69,7 @@ async def serve(
             await asyncio.gather(*(team.drain(timeout_s=drain_timeout_s) for team in teams))
 
 
-async def _until_told(works: Sequence[Work]) -> None:
+async def _until_told(works: Sequence[Duty]) -> None:
     """Do some works until the process is told to stop; what nobody foresaw ends all of them."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

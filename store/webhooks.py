@@ -35,8 +35,6 @@ Kind = Literal[
     "waitlist.left",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-#: Told of each endpoint, whatever it wants: by who manages it.
-PING = "webhook.ping"
 #: What secrets are sealed for (`store.sealed`).
 PURPOSE = "webhooks"
 #: When the owners are told that nothing arrives, in seconds; after the last the endpoint is off.

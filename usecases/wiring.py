@@ -181,13 +181,11 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
     )
     engine.start()
     await keyring.start()
-    notices = _notices(options, services)
-    notices.start()
+    notices, sealing = _notices(options, services), Sealing(pools.organizers)
+    for begun in (notices, services.quotas, sealing):
+        begun.start()
     if services.standby is not None:
         services.standby.start()
-    services.quotas.start()
-    sealing = Sealing(pools.organizers)
-    sealing.start()
     try:
         await services.revocations.start()
         yield services

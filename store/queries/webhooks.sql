@@ -90,8 +90,8 @@ WHERE id = $1 AND disabled_at IS NULL
 RETURNING id, organizer_id, url, failing_since;
 
 -- webhooks_failing --
--- Endpoints at which nothing has arrived for so long that their owners are to be told, once for each
--- step of $1 (in seconds), and off after the last.
+-- Endpoints at which nothing has arrived for so long that their owners are to be told, once for
+-- each step of $1 (in seconds), and off after the last.
 UPDATE webhook_endpoints SET
     warned = due.step,
     disabled_at = CASE WHEN due.step = cardinality($1::int[]) THEN now() END,

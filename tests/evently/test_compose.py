@@ -132,7 +132,8 @@ def test_s36_each_part_has_its_own_secrets(compose: dict[str, Any], role: str) -
     own = {name for name in given if "PASSWORD" in name and not name.endswith(("_MAX", "_MS"))}
     assert {f"EVENTLY_{one}_{role.upper()}_PASSWORD" for one in ("REDIS", "DATABASE")} == own
     keys = {name for name in given if name.endswith(("_SECRET", "_KEY"))}
-    expected = {"EVENTLY_JWT_SECRET", "EVENTLY_TICKET_SIGNING_KEY"} if role == "api" else set()
+    of_api = {"EVENTLY_JWT_SECRET", "EVENTLY_TICKET_SIGNING_KEY", "EVENTLY_WEBHOOK_KEY"}
+    expected = of_api if role == "api" else set()
     assert expected == keys
     assert "@" not in given["EVENTLY_DATABASE_URL"], "that of the owner"
 

@@ -99,7 +99,9 @@ class Hooked:
 
     async def row(self, own_id: str) -> asyncpg.Record:
         """Return an endpoint's row."""
-        return await self.pool.fetchrow("SELECT * FROM webhook_endpoints WHERE id = $1", own_id)
+        row = await self.pool.fetchrow("SELECT * FROM webhook_endpoints WHERE id = $1", own_id)
+        assert row is not None
+        return row
 
     async def states(self, own_id: str) -> list[tuple[str, str, int, str]]:
         """Return kind, state, attempts and reason of what an endpoint is told, in order."""
@@ -197,7 +199,11 @@ async def test_each_fact_is_one_message(hooked: Hooked) -> None:
     ticket, entry = ticket_id(record.booking_id, 1), new_id("wl")
     offer = entry.replace("wl_", "offer_")
     common: dict[str, Any] = {"version": 2, "at_ms": AT_MS, "event_id": hooked.event_id}
-    of_ticket = {"ticket_id": ticket, "booking_id": record.booking_id, "number": 1} | common
+    of_ticket: dict[str, Any] = {
+        "ticket_id": ticket,
+        "booking_id": record.booking_id,
+        "number": 1,
+    } | common
     held = common | {"user_id": waiter, "hold_id": offer, "items": [Item(1, 1, 4550)]}
     of_entry = common | {"entry_id": entry, "user_id": waiter}
     holders = [Holder(1, holder)]
