@@ -42,7 +42,8 @@ WHERE state IN ('waiting', 'delayed') AND kind IN ('booking.confirmed', 'booking
 -- claim_deliveries --
 -- The next ones of channel $1 in order of lanes, leased for $3 ms. None whose booking has an older
 -- one on its way to the same target; and of a domain no more at a time than $6, where $4 and $5 say
--- how many are under way. A lease that is over was of a worker that died: nobody knows how that attempt ended.
+-- how many are under way. A lease that is over was of a worker that died: nobody knows how that
+-- attempt ended.
 WITH near AS (
     SELECT id, lane, due_at, domain FROM deliveries
     WHERE channel = $1 AND state IN ('waiting', 'sending', 'delayed', 'unknown')
