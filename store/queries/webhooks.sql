@@ -59,8 +59,8 @@ SELECT id AS number, webhook_message_id(fact, target) AS id, kind, event_id, sub
        state::text AS state, attempts, reason, made_at, ended_at,
        CASE WHEN ended_at IS NULL AND state <> 'sending' THEN due_at END AS next_attempt_at
 FROM deliveries
-WHERE channel = 'webhook' AND target = $1 AND id < $2
-ORDER BY id DESC LIMIT $3;
+WHERE channel = 'webhook' AND target = $1 AND deliveries.id < $2
+ORDER BY deliveries.id DESC LIMIT $3;
 
 -- webhooks_wanting --
 -- Endpoints that are told of some events, and the kinds that each wants.
