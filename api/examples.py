@@ -228,6 +228,7 @@ _OF_TYPE: dict[tuple[str, str], Any] = {
     ("NewWebhook", "url"): "https://hooks.example/evently",
     ("Webhook", "kinds"): ["booking.confirmed", "booking.cancelled"],
     ("NewWebhook", "kinds"): ["booking.confirmed", "booking.cancelled"],
+    ("WebhookChange", "kinds"): ["booking.confirmed", "booking.cancelled"],
     ("Webhook", "state"): "active",
     ("Webhook", "disabled_why"): None,
     ("WebhookMade", "secret"): f"whsec_{_KEPT_BYTES}=",

@@ -57,8 +57,7 @@ WARN_INTERVAL_S = 30.0
 #: What an answer says that will take nothing more.
 GONE = 410
 
-#: Types of messages by kinds of facts; what stands in neither is no webhook's affair.
-_ALIKE = frozenset(webhooks.KINDS)
+_KINDS = frozenset(webhooks.KINDS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,17 +83,16 @@ def channel(pool: Pool, poster: Poster, options: Options) -> Channel:
 
 async def fan(connection: InTransaction, new: Sequence[NewDelivery]) -> list[NewDelivery]:
     """Return the deliveries of some facts to the endpoints that want them; see `channel.Fan`."""
-    facts = {one.fact: one for one in map(_of_organizer, new) if one is not None}
-    if not facts:
-        return []
-    event_ids = sorted({one.event_id for one in facts.values() if one.event_id})
+    event_ids = {one.event_id for one in new if one.event_id}
     wanting: dict[str, list[Wanting]] = {}
-    for one in await webhooks.wanting(connection, event_ids):
+    for one in await webhooks.wanting(connection, sorted(event_ids)):
         wanting.setdefault(one.event_id, []).append(one)
+    wanted = [_of_organizer(fact) for fact in new if fact.event_id in wanting]
+    facts = {fact.fact: fact for fact in wanted if fact is not None}
     return [
         fact._replace(target=one.endpoint_id, domain=one.endpoint_id)
         for fact in facts.values()
-        for one in wanting.get(fact.event_id or "", ())
+        for one in wanting[fact.event_id or ""]
         if fact.kind in one.kinds
     ]
 
@@ -105,7 +103,7 @@ def _of_organizer(one: NewDelivery) -> NewDelivery | None:
     if kind == "event.cancelled" and one.subject_id != one.event_id:
         # What ends with the event: told of each booking; holds are none of theirs.
         kind = "booking.cancelled" if one.booking_id else ""
-    if kind not in _ALIKE or one.event_id is None:
+    if kind not in _KINDS or one.event_id is None:
         return None
     mark = one.fact.rpartition("/")[2]
     return one._replace(

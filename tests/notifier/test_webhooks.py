@@ -7,6 +7,7 @@ import base64
 import contextlib
 import datetime as dt
 import json
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ from store.sealed import seal
 from tests.conftest import TIMEOUT_MS
 from tests.notifier import receiver
 from tests.notifier.conftest import House
+from tests.notifier.test_killed import start
 from tests.store.records import AT_MS, booked, cancelled
 
 KEY = "k" * 32
@@ -122,7 +124,7 @@ class Hooked:
 
     @contextlib.asynccontextmanager
     async def working(
-        self, outside: Outside = OWN, *, timeout_s: float = 5, key: str = KEY
+        self, outside: Outside = OWN, *, timeout_s: float = 5, key: str = KEY, drain_s: float = 5
     ) -> AsyncIterator[None]:
         """Send what is due."""
         options = channel.Options(workers=8, key=key)
@@ -133,7 +135,7 @@ class Hooked:
                 yield
             finally:
                 await end(task)
-                await workers.drain(timeout_s=5)
+                await workers.drain(timeout_s=drain_s)
 
     async def until(self, own_id: str, *wanted: str) -> None:
         """Wait until what an endpoint is told is in these states, whatever their order."""
@@ -448,12 +450,10 @@ async def test_a_slow_receiver_holds_up_no_other(hooked: Hooked) -> None:
     await hooked.follow(*[booked(hooked.event_id, user_id=person) for _ in range(20)])
     quick = await hooked.endpoint("booking.confirmed")
     await hooked.follow(booked(hooked.event_id, user_id=person))
-    async with hooked.working(timeout_s=20):
+    async with hooked.working(timeout_s=20, drain_s=0):
         await hooked.until(quick, "sent")
         states = [one[1] for one in await hooked.states(slow)]
         assert ["sending"] * channel.ENDPOINT_MAX == [one for one in states if one != "waiting"]
-        await hooked.pool.execute("UPDATE deliveries SET attempts = attempts + 1")
-    # What was under way is nobody's now: its lease runs out, and it is told again.
 
 
 async def test_owners_are_told_once_of_each_step(hooked: Hooked) -> None:
@@ -530,6 +530,25 @@ async def test_a_killed_receiver_is_told_all(hooked: Hooked, tmp_path: Path) -> 
             process.start()
             await until(has_all)
         assert 30 == len(process.taken(own_id))
+
+
+@pytest.mark.processes
+async def test_the_process_tells_webhooks(
+    hooked: Hooked, database_url: str, tmp_path: Path
+) -> None:
+    """`evently notifier` with a key sends mail and webhooks, to networks that the setting names."""
+    own_id = await hooked.endpoint("booking.confirmed")
+    await hooked.house.write(booked(hooked.event_id, user_id=await hooked.house.person()))
+    settings = {"webhook_key": KEY, "outward_networks": "127.0.0.0/8"}
+    process = start(hooked.house, database_url, tmp_path, **settings)
+    try:
+        await hooked.until(own_id, "sent")
+        process.send_signal(signal.SIGTERM)
+        assert 0 == await asyncio.to_thread(process.wait, 20), (tmp_path / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+    assert 1 == len(hooked.receiver.taken(own_id))
 
 
 def test_waits_grow_to_a_day() -> None:
