@@ -338,7 +338,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     outward_networks: str = ""
     #: Letters that a notifier hands in at a time.
     notifier_workers: Annotated[int, Meta(ge=1, le=200)] = 8
-    #: Messages to webhooks that a notifier sends at a time; two to one webhook.
+    #: Messages to webhooks that a notifier sends at a time; four to one webhook.
     webhook_workers: Annotated[int, Meta(ge=1, le=200)] = 32
     #: Folder of mail that did not leave, shown at `/dev/mailbox`; refused in production. `up` sets
     #: it in development.

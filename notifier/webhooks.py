@@ -4,7 +4,7 @@ Webhooks: organizers' machines are told what happens to their events, by signed 
 Guarantees: one message for each fact and endpoint that wants it, however often the fact comes; it
 is sent again for three days until it has arrived, with the same `webhook-id`. Nothing is sent to
 where people may not send us (S16), and nothing of an answer is kept but its status. An endpoint
-that is slow or dead keeps two attempts busy and no others.
+that is slow or dead keeps a few attempts busy and no others.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TIMEOUT_S = 10.0
 #: An attempt with all its steps, those in PostgreSQL as well, in seconds.
 ATTEMPT_S_MAX = TIMEOUT_S + 20.0
 #: Attempts to one endpoint at a time, per process.
-ENDPOINT_MAX = 2
+ENDPOINT_MAX = 4
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
 #: What is waited before each further attempt; the last wait repeats.
