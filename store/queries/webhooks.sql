@@ -20,15 +20,16 @@ SELECT id, organizer_id, url, kinds, made_by, created_at, disabled_at, disabled_
 FROM webhook_endpoints WHERE organizer_id = $1 AND id = $2 FOR UPDATE;
 
 -- change_webhook --
--- What is null stays; one that is enabled again begins anew.
+-- What is null stays; one that is enabled again, or is elsewhere now, begins anew.
 UPDATE webhook_endpoints SET
     url = coalesce($3, url), kinds = coalesce($4::text[], kinds),
     disabled_at = CASE WHEN $5 THEN NULL WHEN NOT $5 THEN coalesce(disabled_at, now())
                        ELSE disabled_at END,
     disabled_why = CASE WHEN $5 THEN '' WHEN NOT $5 AND disabled_at IS NULL THEN 'asked'
                         ELSE disabled_why END,
-    failing_since = CASE WHEN $5 AND disabled_at IS NOT NULL THEN NULL ELSE failing_since END,
-    warned = CASE WHEN $5 AND disabled_at IS NOT NULL THEN 0 ELSE warned END
+    failing_since = CASE WHEN ($5 AND disabled_at IS NOT NULL) OR $3 <> url THEN NULL
+                         ELSE failing_since END,
+    warned = CASE WHEN ($5 AND disabled_at IS NOT NULL) OR $3 <> url THEN 0 ELSE warned END
 WHERE organizer_id = $1 AND id = $2
 RETURNING id, organizer_id, url, kinds, made_by, created_at, disabled_at, disabled_why,
           failing_since, before_until;

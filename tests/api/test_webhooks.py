@@ -145,6 +145,11 @@ async def test_off_and_on_again(own: Own) -> None:
     assert ["event.closed"] == on.body["kinds"]
     warned = "SELECT warned FROM webhook_endpoints WHERE id = $1"
     assert 0 == await own.world.database.fetchval(warned, path[1:])
+    failed = "UPDATE webhook_endpoints SET failing_since = now() WHERE id = $1"
+    await own.world.database.execute(failed, path[1:])
+    same = await own.ask("PATCH", path, json={"url": WISH["url"]})
+    moved = await own.ask("PATCH", path, json={"url": "https://hooks.example/b"})
+    assert (True, None) == (bool(same.body["failing_since"]), moved.body["failing_since"])
 
 
 async def test_what_was_told_is_told_again(own: Own) -> None:
