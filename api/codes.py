@@ -349,6 +349,18 @@ insufficient_scope 403 The key was not made for this.
 The API key or device token is good, and what it was made for does not reach that far.
 Ask with a key that has one of the scopes in `WWW-Authenticate`, if any; else as a person.
 
+too_many_webhooks 409 There are as many webhooks as there may be.
+An organizer has so many webhooks and no more: `webhooks_max`.
+Take one away that nobody listens at; `failing_since` may say which that is.
+
+webhook_off 409 The webhook is turned off.
+Nothing is sent to it: somebody turned it off, it said that it is gone, or nothing arrived for days.
+Turn it on again (`PATCH` with `{"state": "active"}`), and repeat it.
+
+webhooks_off 404 There are no webhooks here.
+The operator has not set the key with which their secrets are kept.
+Ask over the API instead; the operator sets `EVENTLY_WEBHOOK_KEY`.
+
 too_many_keys 409 There are as many keys as there may be.
 The organizer has the most API keys, or the event the most devices, that one may have: `keys_max`.
 Revoke what nobody uses any more; `last_used_at` says which those are.

@@ -13,8 +13,12 @@ import msgspec.inspect as shapes
 
 _SORTED = "065o2r8m9tq0a1b2c3d4e5f6g7"
 _KEPT_BYTES = "kYb1mVn2Q3o4R5s6T7u8V9w0X1y2Z3a4B5c6D7e8F9g"
+_MESSAGE = "msg_3b8c6f2a9d7e41f0a5c4b3d2e1f0a9b8"
 _MOMENTS = {
     "created_at": "2027-03-01T09:00:00Z",
+    "from": "2027-03-01T09:00:00Z",
+    "to": "2027-03-02T09:00:00Z",
+    "told_at": "2027-03-02T10:00:00Z",
     "made_at": "2027-03-01T09:00:00Z",
     "at": "2027-03-01T09:00:00Z",
     "as_of": "2027-03-01T09:00:00Z",
@@ -60,6 +64,7 @@ _OWN_IDS = {
     "Invitation": "inv",
     "ApiKey": "key",
     "Device": "dev",
+    "Webhook": "whk",
     "Identity": "idn",
     "Passkey": "pky",
 }
@@ -224,6 +229,21 @@ _OF_TYPE: dict[tuple[str, str], Any] = {
     ("NotedAct", "role"): "organizer",
     ("NotedAct", "why"): "",
     ("ApiKey", "scopes"): ["sell"],
+    ("Webhook", "url"): "https://hooks.example/evently",
+    ("NewWebhook", "url"): "https://hooks.example/evently",
+    ("Webhook", "kinds"): ["booking.confirmed", "booking.cancelled"],
+    ("NewWebhook", "kinds"): ["booking.confirmed", "booking.cancelled"],
+    ("WebhookChange", "kinds"): ["booking.confirmed", "booking.cancelled"],
+    ("Webhook", "state"): "active",
+    ("Webhook", "disabled_why"): None,
+    ("WebhookMade", "secret"): f"whsec_{_KEPT_BYTES}=",
+    ("WebhookSent", "id"): _MESSAGE,
+    ("WebhookDelivery", "id"): _MESSAGE,
+    ("WebhookDelivery", "kind"): "booking.confirmed",
+    ("WebhookDelivery", "state"): "sent",
+    ("WebhookDelivery", "subject_id"): f"bk_{_SORTED}",
+    ("WebhookDelivery", "answer"): "HTTP 204",
+    ("Redelivered", "count"): 12,
     ("ProblemDetails", "code"): "invalid",
     ("ProblemDetails", "status"): 422,
     ("ProblemDetails", "detail"): "",
@@ -287,10 +307,12 @@ _ALSO_SAID: dict[str, tuple[str, ...]] = {
     "NewEmail": ("password",),
     "OpenIdReturn": ("code",),
     "PastScans": ("gate",),
+    "WebhookChange": ("kinds",),
 }
 #: Times of what has not happened.
 _NOT_YET = frozenset(
     {"cancelled_at", "revoked_at", "disabled_at", "checked_in_at", "scanned_at", "transferred_at"}
+    | {"failing_since", "old_secret_until", "next_attempt_at"}
 )
 
 

@@ -40,6 +40,7 @@ from api.handlers import (
     seats,
     sessions,
     waitlist,
+    webhooks,
 )
 from api.policy import Handler, Policy
 from usecases import asked, told
@@ -197,6 +198,8 @@ _AMEND = f"409 capacity_below_taken 409 tier_has_seats 409 sale_differs 409 not_
 _CHANGE = f"412 precondition_failed 428 precondition_required {_AMEND}"
 
 _TEAM = f"403 forbidden 404 not_found {_STORED}"
+_HOOK = f"404 webhooks_off {_TEAM}"
+_HOOKS = "/v1/organizers/{organizer_id}/webhooks"
 _ACCOUNT = f"404 not_found 409 last_admin {_STORED}"
 
 ROUTES: tuple[Route, ...] = (
@@ -716,6 +719,54 @@ ROUTES: tuple[Route, ...] = (
         organizers.withdraw,
         None,
         _TEAM,
+    ),
+    _route(
+        f"POST {_HOOKS} organizer 201 secret",
+        webhooks.make,
+        told.WebhookMade,
+        f"409 too_many_webhooks {_HOOK}",
+        body=asked.NewWebhook,
+    ),
+    _route(f"GET {_HOOKS} organizer", webhooks.listing, told.Webhooks, _HOOK),
+    _route(f"GET {_HOOKS}/{{webhook_id}} organizer", webhooks.read, told.Webhook, _HOOK),
+    _route(
+        f"PATCH {_HOOKS}/{{webhook_id}} organizer kept",
+        webhooks.change,
+        told.Webhook,
+        _HOOK,
+        body=asked.WebhookChange,
+    ),
+    _route(f"DELETE {_HOOKS}/{{webhook_id}} organizer 204", webhooks.delete, None, _HOOK),
+    _route(
+        f"POST {_HOOKS}/{{webhook_id}}/rotate organizer secret",
+        webhooks.rotate,
+        told.WebhookMade,
+        _HOOK,
+    ),
+    _route(
+        f"POST {_HOOKS}/{{webhook_id}}/ping organizer 202 kept",
+        webhooks.ping,
+        told.WebhookSent,
+        f"409 webhook_off {_HOOK}",
+    ),
+    _route(
+        f"GET {_HOOKS}/{{webhook_id}}/deliveries?limit,after organizer",
+        webhooks.log,
+        schemas.WebhookDeliveryPage,
+        _HOOK,
+    ),
+    _route(
+        f"POST {_HOOKS}/{{webhook_id}}/deliveries/{{message_id}}/redeliver organizer 202 kept",
+        webhooks.redeliver,
+        told.WebhookSent,
+        f"409 webhook_off {_HOOK}",
+    ),
+    _route(
+        f"POST {_HOOKS}/{{webhook_id}}/redeliver organizer 202 kept",
+        webhooks.redeliver_span,
+        told.Redelivered,
+        f"409 webhook_off {_HOOK}",
+        body=asked.Redelivery,
     ),
     _route("GET /v1/invitations user", organizers.invitations_to, told.Invitations, _STORED),
     _route(

@@ -43,6 +43,7 @@ from usecases.told import (
     Told,
     WaitingParty,
     WaitlistEntry,
+    WebhookDelivery,
 )
 
 
@@ -161,6 +162,14 @@ class ApiKeyPage(Told, frozen=True, kw_only=True):
     """One page of an organizer's API keys, newest first; revoked ones as well."""
 
     data: list[ApiKey]
+    has_more: bool
+    next_cursor: str | None
+
+
+class WebhookDeliveryPage(Told, frozen=True, kw_only=True):
+    """One page of what a webhook was told, newest first."""
+
+    data: list[WebhookDelivery]
     has_more: bool
     next_cursor: str | None
 

@@ -102,7 +102,7 @@ def sweeper() -> None:
     add_help_option=False,
 )
 def notifier(context: typer.Context) -> None:
-    """Run the notifier, which sends mail; or one of its commands: `evently notifier --help`."""
+    """Run the notifier: mail and webhooks; or one of its commands: `evently notifier --help`."""
     _become("notifier", *context.args)
 
 

@@ -26,7 +26,8 @@ from evently.settings import Settings
 from store import acts, keys
 from store.keys import NewKey, SigningKey
 from store.pool import connect
-from store.sealed_keys import Purpose, Settled, seal
+from store.sealed import seal
+from store.sealed_keys import Purpose, Settled
 from usecases.flows import TTL_S as FLOW_TTL_S
 from usecases.keyring import LEAD_S, PURPOSES, settled_by
 from usecases.tokens import LEEWAY_S

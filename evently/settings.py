@@ -40,6 +40,7 @@ _KEYS = frozenset(
         "ticket_signing_key",
         "openid_client_secrets",
         "smtp_url",
+        "webhook_key",
         *REDIS_PASSWORDS,
         *DATABASE_PASSWORDS,
     }
@@ -51,11 +52,14 @@ PART = "EVENTLY_PART"
 #: The secrets of each kind of part; all parts have the servers' addresses.
 SECRETS_OF: Mapping[str, frozenset[str]] = {
     "api": frozenset(
-        {"jwt_secret", "ticket_signing_key", "openid_client_secrets", "redis_api_password"}
+        {
+            *("jwt_secret", "ticket_signing_key", "openid_client_secrets", "webhook_key"),
+            "redis_api_password",
+        }
     ),
     "persister": frozenset({"redis_persister_password"}),
     "sweeper": frozenset({"redis_sweeper_password"}),
-    "notifier": frozenset({"smtp_url", "ticket_signing_key"}),
+    "notifier": frozenset({"smtp_url", "ticket_signing_key", "webhook_key"}),
     "mailbox": frozenset(),
     "coordinator": frozenset({"redis_coordinator_password"}),
     "watch": frozenset({"redis_coordinator_password"}),
@@ -183,6 +187,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     jwt_secret: str = ""
     #: First key of tickets, which seals later ones; 32 bytes in base64url. Empty: made by `up`.
     ticket_signing_key: str = ""
+    #: What seals the secrets of webhooks, for API and notifier; at least 32 bytes. Empty: made by
+    #: `up` in development, and elsewhere there are no webhooks.
+    webhook_key: str = ""
     #: Life of an access token, in seconds.
     access_token_ttl_s: Annotated[int, Meta(ge=60, le=604_800)] = 3_600
     #: How long a session lasts without being used, in seconds.
@@ -328,8 +335,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     #: Where browsers find the service, for links in mail, as `https://tickets.example.org`. Empty:
     #: this machine.
     public_url: str = ""
+    #: Networks within which servers that people name may be asked all the same, comma-separated,
+    #: by plain HTTP and at any port as well: `10.8.0.0/16`. Empty: public ones alone.
+    outward_networks: str = ""
     #: Letters that a notifier hands in at a time.
     notifier_workers: Annotated[int, Meta(ge=1, le=200)] = 8
+    #: Messages to webhooks that a notifier sends at a time; four to one webhook.
+    webhook_workers: Annotated[int, Meta(ge=1, le=200)] = 32
     #: Folder of mail that did not leave, shown at `/dev/mailbox`; refused in production. `up` sets
     #: it in development.
     mailbox_dir: str = ""
@@ -349,17 +361,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     def __post_init__(self) -> None:
         if self.jwt_secret and len(self.jwt_secret.encode()) < JWT_SECRET_BYTES_MIN:
             raise ValueError(f"EVENTLY_JWT_SECRET is shorter than {JWT_SECRET_BYTES_MIN} bytes")
+        if self.webhook_key and len(self.webhook_key.encode()) < JWT_SECRET_BYTES_MIN:
+            raise ValueError(f"EVENTLY_WEBHOOK_KEY is shorter than {JWT_SECRET_BYTES_MIN} bytes")
         if self.ticket_signing_key and not _TICKET_KEY.fullmatch(self.ticket_signing_key):
             raise ValueError("EVENTLY_TICKET_SIGNING_KEY is not 32 bytes in base64url")
         if self.redis_url and not self.redis_servers:
             raise ValueError("EVENTLY_REDIS_URL names no server")
         if self.durability == "replicated" and not self.replicas_min:
             raise ValueError("EVENTLY_DURABILITY is replicated, but EVENTLY_REPLICAS_MIN is 0")
-        for network in _listed(self.trusted_proxies):
-            try:
-                ipaddress.ip_network(network)
-            except ValueError as error:
-                raise ValueError(f"EVENTLY_TRUSTED_PROXIES: {error}") from error
+        for field in ("trusted_proxies", "outward_networks"):
+            for network in _listed(getattr(self, field)):
+                try:
+                    ipaddress.ip_network(network)
+                except ValueError as error:
+                    raise ValueError(f"{ENV_PREFIX}{field.upper()}: {error}") from error
         self._check_openid()
         self._check_passkeys()
         self._check_mail()
@@ -575,6 +590,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         except (FileNotFoundError, PermissionError, msgspec.DecodeError):
             return self
         fields = ["redis_url", "database_url", "jwt_secret", "ticket_signing_key", "smtp_url"]
+        fields += ["webhook_key"]
         if not self.redis_url:  # The passwords are those of that server and of no other.
             fields += REDIS_PASSWORDS
         if not self.database_url:

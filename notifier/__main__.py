@@ -14,11 +14,12 @@ from typing import Annotated, TypeVar
 import typer
 import uvloop
 
+from engine.outward import Outside, networks
 from engine.printable import printable, table
 from evently.command import Group
 from evently.logs import configure, to_stderr
 from evently.settings import Settings, SettingsError
-from notifier import bounces, mail, samples
+from notifier import bounces, mail, samples, webhooks
 from notifier.letter import NOTHING, NoAddress, Post, envelope, tag_of, write
 from notifier.render import render
 from notifier.service import serve
@@ -56,6 +57,8 @@ def run(context: typer.Context) -> None:
         serve(
             settings.database_url_as("notifier"),
             options,
+            hooks=_hooks(settings),
+            outside=Outside(also=networks(settings.outward_networks)),
             public_url=settings.public_url_or_own,
             signing_key=settings.ticket_signing_key if settings.mail_tickets == "on" else "",
             timeout_ms=settings.database_timeout_ms,
@@ -162,6 +165,12 @@ def bounce(
         raise typer.Exit(1)
     what = _asked(lambda pool: bounces.take(pool, report))
     typer.echo(f"letter {report.number}: {what}")
+
+
+def _hooks(settings: Settings) -> webhooks.Options | None:
+    if not settings.webhook_key:
+        return None
+    return webhooks.Options(workers=settings.webhook_workers, key=settings.webhook_key)
 
 
 def _post(settings: Settings) -> Post:

@@ -14,5 +14,5 @@ async def fan(_connection: InTransaction, new: Sequence[NewDelivery]) -> list[Ne
     return [
         one._replace(channel="account", target=one.user_id)
         for one in new
-        if one.channel == "mail" and one.kind in IN_ACCOUNT
+        if one.user_id and one.channel == "mail" and one.kind in IN_ACCOUNT
     ]

@@ -18,7 +18,7 @@ from store.sql import InTransaction
 LEASE_MARGIN_MS = 30_000
 
 #: Returns the deliveries of one more channel that some facts make, from those that mail gets of
-#: them; within the transaction that makes them.
+#: them; within the transaction that makes them. Facts without a person are for organizers alone.
 Fan = Callable[[InTransaction, Sequence[NewDelivery]], Awaitable[Sequence[NewDelivery]]]
 
 

@@ -242,7 +242,7 @@ class Composer:
             return ""
         named = {"about_id": delivery.subject_id, "event_id": event_id}
         return self._public_url + page.format_map(
-            {"gift_id": "", "invitation_id": ""} | said | named
+            {"gift_id": "", "invitation_id": "", "organizer_id": ""} | said | named
         )
 
 
@@ -255,6 +255,7 @@ def _of_payload(said: dict[str, str], person: Recipient) -> dict[str, str]:
         "passkey": said.get("name", ""),
         "team": said.get("organizer_name", ""),
         "role": said.get("role", ""),
+        "host": said.get("host", ""),
         "until": "",
     }
 

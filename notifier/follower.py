@@ -147,8 +147,11 @@ class Teller:
             return
         facts = [*new, *reminders.of_offers(new, dt.datetime.now(dt.UTC))]
         more = [one for fan in self._fans for one in await fan(connection, facts)]
-        wanted = await _wanted(connection, [*facts, *more])
-        await deliveries.add(connection, wanted, _ended(new))
+        # What organizers alone are told has no person to write to.
+        of_people = [one for one in facts if one.user_id]
+        wanted = await _wanted(connection, [*of_people, *more])
+        if wanted:
+            await deliveries.add(connection, wanted, _ended(of_people))
 
     async def _measure(self, connection: asyncpg.Connection) -> None:
         for lane in await deliveries.depths(connection):

@@ -47,6 +47,8 @@ KINDS: Mapping[str, MessageKind] = {
     "waitlist.offered": MessageKind(URGENT, "/wait/{about_id}"),
     "ticket.offered": MessageKind(URGENT, "/gifts/{gift_id}"),
     "team.invited": MessageKind(URGENT, "/invitations/{invitation_id}"),
+    "organizer.webhook_failing": MessageKind(DONE, "/organizers/{organizer_id}/webhooks"),
+    "organizer.webhook_off": MessageKind(DONE, "/organizers/{organizer_id}/webhooks"),
     "booking.confirmed": MessageKind(DONE, "/b/{about_id}"),
     "booking.cancelled": MessageKind(DONE, "/b/{about_id}"),
     "booking.changed": MessageKind(DONE, "/b/{about_id}"),

@@ -20,7 +20,7 @@ def of(kind: str, language: str) -> Content | None:
     if kind not in KINDS_SHOWN:
         return None
     until = time_of(_STARTS_AT - dt.timedelta(days=3), _ZONE, language)
-    is_of_event = kind.partition(".")[0] not in {"account", "team"}
+    is_of_event = kind.partition(".")[0] not in {"account", "team", "organizer"}
     facts = []
     if is_of_event:
         facts = [
@@ -56,6 +56,7 @@ def of(kind: str, language: str) -> Content | None:
             "passkey": "Phone",
             "team": "Parkbühne",
             "role": "gate",
+            "host": "hooks.example.org",
             "until": until,
         },
         facts=facts,

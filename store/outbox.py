@@ -22,16 +22,25 @@ import msgspec
 
 from engine.ids import entry_of_offer, ticket_id
 from engine.records import (
+    Amended,
     Booked,
     Cancelled,
+    CapacitySet,
+    CheckedIn,
+    CheckInUndone,
+    Closed,
     Confirmed,
     Entry,
+    EventCancelled,
     Expired,
     ItemCancelled,
+    Joined,
     Left,
     Offered,
+    Published,
     Record,
     Released,
+    Reopened,
     Transferred,
     examine,
 )
@@ -40,6 +49,14 @@ from store.sql import Executor, InTransaction, moment, query
 BATCHES_MAX = 100
 
 _OFFER_PREFIX = "offer_"
+_OF_EVENTS: Mapping[type, str] = {
+    Published: "event.published",
+    Amended: "event.changed",
+    CapacitySet: "event.changed",
+    Closed: "event.closed",
+    Reopened: "event.reopened",
+    EventCancelled: "event.cancelled",
+}
 #: Users, as they stand in a record.
 _USER = re.compile(r"usr_\w+")
 
@@ -50,8 +67,9 @@ class Notice(NamedTuple):
     #: `booking.confirmed`, `waitlist.offered` and the like (docs/DATA.md).
     kind: str
     event_id: str
+    #: Empty: its organizer alone is told, who wants to be (`store.webhooks`).
     user_id: str
-    #: Booking, ticket, entry or hold.
+    #: Booking, ticket, entry, hold or event.
     subject_id: str
     #: The record that made it true.
     seq: int
@@ -185,7 +203,7 @@ async def event_changed(
     """
     Write that an event has changed, for all who have bookings or tickets of it, with the fact.
 
-    One row, whoever they are: the notifier finds them (`store.deliveries.spread`).
+    One row, whoever they are: the notifier finds them (`store.deliveries.concerned`).
 
     Args:
         payload: What letters say of how it was before.
@@ -198,6 +216,42 @@ async def event_changed(
 
 def notices_of(seq: int, record: Record) -> list[Notice]:
     """Return whom *record* concerns, and with what: each once, and nobody if none need be told."""
+    told, mark, until_ms = _of_people(record)
+    notices = [
+        Notice(kind, record.event_id, who, subject, seq, mark, until_ms)
+        for kind, who, subject in told
+    ]
+    for_organizer = _of_organizer(record)
+    if for_organizer:
+        # It may happen to one subject again, and not all of them have a version.
+        kind, subject = for_organizer
+        notices.append(Notice(kind, record.event_id, "", subject, seq, str(record.at_ms)))
+    return notices
+
+
+def _of_organizer(record: Record) -> tuple[str, str] | None:
+    """Return kind and subject of what nobody but the organizer need be told; None: nothing."""
+    found: tuple[str, str] | None = None
+    match record:
+        case Published() | Closed() | Reopened() | EventCancelled() | Amended() | CapacitySet():
+            found = _OF_EVENTS[type(record)], record.event_id
+        case CheckedIn():
+            found = "ticket.checked_in", record.ticket_id
+        case CheckInUndone():
+            found = "ticket.check_in_undone", record.ticket_id
+        case Joined():
+            found = "waitlist.joined", record.entry_id
+        case Left():
+            found = "waitlist.left", record.entry_id
+        case Released() if record.hold_id.startswith(_OFFER_PREFIX):
+            found = "waitlist.left", entry_of_offer(record.hold_id)
+        case _:
+            pass
+    return found
+
+
+def _of_people(record: Record) -> tuple[list[tuple[str, str, str]], str, int]:
+    """Return kind, person and subject of what people are told; its mark, and until when."""
     told: list[tuple[str, str, str]] = []
     mark, until_ms = "", 0
     match record:
@@ -233,7 +287,4 @@ def notices_of(seq: int, record: Record) -> list[Notice]:
             ("ticket.cancelled", holder.user_id, ticket_id(record.booking_id, holder.number))
             for holder in record.holders
         ]
-    return [
-        Notice(kind, record.event_id, who, subject, seq, mark, until_ms)
-        for kind, who, subject in told
-    ]
+    return told, mark, until_ms

@@ -124,6 +124,11 @@ HOLDINGS: Mapping[str, Holding] = {
         export="export_order_notes",
         erasure="erase_order_notes",
     ),
+    "webhook_endpoints": Holding(
+        ids="made_by",
+        plain="id organizer_id url kinds sealed sealed_before disabled_why",
+        export="export_webhook_endpoints",
+    ),
     "signing_keys": Holding(plain="kid purpose sealed ticket_key receipt_key", why=_OF_SERVICE),
     "bookings": Holding(
         words="special_requests metadata",

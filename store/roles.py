@@ -32,6 +32,7 @@ TENANT_TABLES: Mapping[str, str] = {
     "api_keys": "organizer_id",
     "devices": "organizer_id",
     "order_notes": "organizer_id",
+    "webhook_endpoints": "organizer_id",
 }
 #: For whom all rows of those are there: who sells, keeps the books, or looks after accounts.
 _SEE_ALL = (*ROLES, "operator")
@@ -92,6 +93,11 @@ _GRANTS = {
         " enrolled_at, last_used_at, revoked_at),"
         " INSERT, UPDATE (revoked_at, code_hash) ON devices",
         "SELECT, INSERT ON order_notes",
+        "SELECT, DELETE ON webhook_endpoints",
+        "INSERT (id, organizer_id, url, kinds, sealed, made_by) ON webhook_endpoints",
+        "UPDATE (url, kinds, sealed, sealed_before, before_until, disabled_at, disabled_why,"
+        " failing_since, warned) ON webhook_endpoints",
+        "EXECUTE ON FUNCTION ping_webhook, redeliver_webhook, redeliver_webhooks",
         _NOTE,
     ),
     "operator": (
@@ -137,6 +143,9 @@ _GRANTS = {
         "INSERT, UPDATE ON reminder_plans",
         "UPDATE (state, attempts, doubts, reason, due_at, written_at, ended_at) ON deliveries",
         "UPDATE (taken_at, sent_at) ON outbox",
+        "SELECT ON webhook_endpoints, team_members",
+        "UPDATE (failing_since, warned, disabled_at, disabled_why) ON webhook_endpoints",
+        "INSERT ON outbox",  # That nothing arrives at a webhook.
     ),
     "reader": ("SELECT ON ALL TABLES IN SCHEMA public",),
 }
@@ -145,6 +154,7 @@ _REVOKES = (
     "ALL ON users, team_invitations, sessions, account_tokens, outbox, signing_keys, api_keys,"
     " devices FROM evently_persister, evently_coordinator, evently_reader",
     "ALL ON identities, passkeys, spent_flows FROM evently_persister, evently_coordinator",
+    "ALL ON webhook_endpoints FROM evently_persister, evently_coordinator, evently_reader",
     "ALL ON idempotency_keys FROM evently_persister, evently_coordinator, evently_reader",
     "INSERT, UPDATE, DELETE ON organizers, team_members, migrations, revocations, gifts, erasures,"
     " told, deliveries, suppressions, notifier_beat, muted_messages, sale_reminders, reminder_plans"

@@ -7,44 +7,17 @@ setting of its purpose (`usecases.keyring`).
 
 from __future__ import annotations
 
-import hmac
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import structlog
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from store.keys import SigningKey
+from store.sealed import unseal
 
 log = structlog.get_logger()
 
 Purpose = Literal["tokens", "tickets"]
-_NONCE_BYTES = 12
-
-
-def seal(setting: str, purpose: str, kid: str, secret: bytes) -> bytes:
-    """Close a key's secret with the setting of its purpose."""
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    return nonce + _lock(setting, purpose).encrypt(nonce, secret, _label(purpose, kid))
-
-
-def unseal(setting: str, purpose: str, kid: str, sealed: bytes) -> bytes | None:
-    """Return a key's secret; None if another setting has closed it, or it is damaged."""
-    nonce, closed = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-    try:
-        return _lock(setting, purpose).decrypt(nonce, closed, _label(purpose, kid))
-    except InvalidTag:
-        return None
-
-
-def _lock(setting: str, purpose: str) -> AESGCM:
-    return AESGCM(hmac.digest(setting.encode(), f"evently key ring {purpose}".encode(), "sha256"))
-
-
-def _label(purpose: str, kid: str) -> bytes:
-    return f"{purpose} {kid}".encode()
 
 
 class Settled:

@@ -15,6 +15,8 @@ from msgspec import Meta
 from engine.commands import ORDER_LINES_MAX
 from engine.ids import ORDER_PLACES_MAX
 from engine.seats import BLOCK_SEATS_MAX, SECTION_SEATS_MAX, SECTIONS_MAX
+from store.webhooks import KINDS as WEBHOOK_KINDS
+from store.webhooks import Kind as WebhookKind
 from usecases.text import DECLARED_AS, Kind
 
 Moment = Annotated[dt.datetime, Meta(tz=True)]
@@ -547,6 +549,35 @@ class NewApiKey(Asked, frozen=True, kw_only=True):
     expires_at: Moment | None = None
     #: Whose events it is for; an admin may name any organizer, others have their own.
     organizer_id: Id | None = None
+
+
+WebhookKinds = Annotated[list[WebhookKind], Meta(min_length=1, max_length=len(WEBHOOK_KINDS))]
+
+
+class NewWebhook(Asked, frozen=True, kw_only=True):
+    """Where an organizer is told what happens to its events, and of what."""
+
+    #: By https; of the public internet.
+    url: WebAddress
+    kinds: WebhookKinds
+
+
+class WebhookChange(Asked, frozen=True, kw_only=True):
+    """What is to change of a webhook; what is not named stays."""
+
+    url: WebAddress | None = None
+    kinds: WebhookKinds | None = None
+    state: Literal["active", "disabled"] | None = None
+
+
+class Redelivery(Asked, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+    """A time of which messages are to be sent again."""
+
+    since: Moment
+    #: The first moment that is not in it.
+    until: Moment
+    #: Leave out what has arrived.
+    only_failed: bool = True
 
 
 class NewDevice(Asked, frozen=True, kw_only=True):

@@ -70,6 +70,11 @@ class Why(StrEnum):
     NO_DRAFT = "not_a_draft"
     #: An organizer's API keys, or an event's devices, are as many as they may be.
     KEYS_FULL = "too_many_keys"
+    #: An organizer has as many webhooks as it may have; or this one is turned off.
+    WEBHOOKS_FULL = "too_many_webhooks"
+    WEBHOOK_OFF = "webhook_off"
+    #: Nothing here can keep their secrets.
+    WEBHOOKS_OFF = "webhooks_off"
     #: Of an order nothing is left to give back, or it was settled otherwise.
     NOTHING_DUE = "refund_not_due"
     #: An order has as many notes as it may have.

@@ -51,6 +51,8 @@ class Act(StrEnum):
     SEE_TEAM = "see_team"
     #: Change that, of the roles below one's own.
     LEAD_TEAM = "lead_team"
+    #: Say where the organizer is told by machines what happens to its events.
+    WEBHOOKS = "webhooks"
     #: Change what the organizer says of itself, and who manages and owns it.
     OWN = "own"
 
@@ -70,6 +72,7 @@ RIGHTS: Mapping[Act, frozenset[TeamRole]] = {
         Act.CHECK_IN: 4,
         Act.SEE_TEAM: 2,
         Act.LEAD_TEAM: 2,
+        Act.WEBHOOKS: 2,
         Act.OWN: 1,
     }.items()
 }

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, TypeVar
 from engine.engine import Engine
 from engine.errors import EngineError
 from engine.outcomes import Applied
+from engine.outward import Outside
 from engine.ticket_codes import TicketCodes
 from papers.press import Press
 from store.pool import Database, Pool
@@ -71,6 +72,13 @@ class PasskeySite(NamedTuple):
     origins: tuple[str, ...]
 
 
+class WebhookSite(NamedTuple):
+    """What secrets of webhooks are sealed with, and where messages may go."""
+
+    key: str
+    outside: Outside
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Services:
     """The parts below the faces."""
@@ -97,6 +105,8 @@ class Services:
     openid: Mapping[str, Provider]
     #: None while nobody can have a passkey.
     passkey_site: PasskeySite | None
+    #: None while there are no webhooks.
+    webhooks: WebhookSite | None
     ticket_codes: TicketCodes
     #: What draws tickets.
     press: Press

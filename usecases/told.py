@@ -773,6 +773,72 @@ class ApiKeyMade(Told, frozen=True, kw_only=True):
     api_key: ApiKey
 
 
+WebhookState = Literal["active", "disabled"]
+
+
+class Webhook(Told, frozen=True, kw_only=True):
+    """Where an organizer is told what happens to its events, without what signs it."""
+
+    id: str
+    organizer_id: str
+    url: str
+    kinds: list[str]
+    state: WebhookState
+    #: Who manages it asked for it; it answered that it is gone; for three days nothing arrived.
+    disabled_why: Literal["asked", "gone", "failing"] | None
+    disabled_at: dt.datetime | None
+    #: Since when nothing has arrived; null: the last message did.
+    failing_since: dt.datetime | None
+    #: Until when the secret before signs as well.
+    old_secret_until: dt.datetime | None
+    made_by: str
+    created_at: dt.datetime
+
+
+class Webhooks(Told, frozen=True, kw_only=True):
+    """All webhooks of an organizer, the oldest first; there is a bound to them, and no pages."""
+
+    data: list[Webhook]
+
+
+class WebhookMade(Told, frozen=True, kw_only=True):
+    """A webhook and its secret, which is told this once."""
+
+    secret: str
+    webhook: Webhook
+
+
+class WebhookSent(Told, frozen=True, kw_only=True):
+    """A message that is to be sent, by the `webhook-id` that it bears."""
+
+    id: str
+
+
+class WebhookDelivery(Told, frozen=True, kw_only=True):
+    """What a webhook was told, and how far that is."""
+
+    #: The `webhook-id` that it bears.
+    id: str
+    #: Its type.
+    kind: str
+    event_id: str | None
+    subject_id: str
+    #: `delayed`: it is tried again; `dead`: given up; `skipped`: the webhook was off.
+    state: Literal["waiting", "sending", "sent", "delayed", "unknown", "dead", "skipped"]
+    attempts: int
+    #: Of the last attempt: `HTTP 503`, or why there was no answer.
+    answer: str
+    told_at: dt.datetime
+    ended_at: dt.datetime | None
+    next_attempt_at: dt.datetime | None
+
+
+class Redelivered(Told, frozen=True, kw_only=True):
+    """How many messages are sent again."""
+
+    count: int
+
+
 class Device(Told, frozen=True, kw_only=True):
     """A device at a gate; it is good until a day after its event."""
 

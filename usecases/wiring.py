@@ -24,6 +24,7 @@ from engine.door import ReadReign, Reign, ReportSeen
 from engine.durability import Durability
 from engine.engine import Engine
 from engine.homes import Published
+from engine.outward import Outside, networks
 from engine.redis_client import connect
 from engine.redo import Horizon, Redo, RedoBuffer
 from engine.replicas import ROUND_MS, GroupWaiter
@@ -49,7 +50,7 @@ from usecases.present import is_loaded
 from usecases.quotas import Quotas
 from usecases.revocations import Revocations
 from usecases.sealing import Sealing
-from usecases.services import PasskeySite, Pools, Services
+from usecases.services import PasskeySite, Pools, Services, WebhookSite
 
 log = structlog.get_logger()
 
@@ -124,6 +125,10 @@ class Options:
     passkey_rp_id: str
     passkey_origins: tuple[str, ...]
     admin_passkeys: Literal["optional", "required"]
+    #: Empty: there are no webhooks.
+    webhook_key: str
+    #: Networks that are inside and may be told all the same, comma-separated.
+    outward_networks: str
 
 
 @contextlib.asynccontextmanager
@@ -159,6 +164,7 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
         flows=keyring.flows,
         openid=_providers(options, fetch),
         passkey_site=_passkey_site(options),
+        webhooks=_webhook_site(options),
         ticket_codes=keyring.ticket_codes,
         press=Press(),
         receipts=keyring.receipts,
@@ -175,13 +181,11 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
     )
     engine.start()
     await keyring.start()
-    notices = _notices(options, services)
-    notices.start()
+    notices, sealing = _notices(options, services), Sealing(pools.organizers)
+    for begun in (notices, services.quotas, sealing):
+        begun.start()
     if services.standby is not None:
         services.standby.start()
-    services.quotas.start()
-    sealing = Sealing(pools.organizers)
-    sealing.start()
     try:
         await services.revocations.start()
         yield services
@@ -319,6 +323,12 @@ async def _standby(options: Options, pools: Pools) -> Standby | None:
 def _booking_limit(options: Options) -> Limit | None:
     attempts_max, window_ms = options.booking_limit_attempts, options.booking_limit_window_ms
     return Limit(attempts_max, window_ms) if attempts_max else None
+
+
+def _webhook_site(options: Options) -> WebhookSite | None:
+    if not options.webhook_key:
+        return None
+    return WebhookSite(options.webhook_key, Outside(also=networks(options.outward_networks)))
 
 
 def _passwords(options: Options) -> Passwords:

@@ -185,25 +185,28 @@ SELECT CASE WHEN EXISTS (SELECT FROM notifier_beat)
                  WHERE taken_at IS NULL AND written_at < now() - interval '60 s') END;
 
 -- delivery_depths --
--- What is due in each lane, and since when the oldest; in ms.
+-- What is due in each lane, and since when the oldest; in ms. Not of webhooks: what waits for a
+-- receiver that is slow is its organizer's affair, who sees it in the log.
 SELECT lane.number AS lane, count(due.id) AS depth,
        coalesce(1000 * extract(epoch FROM now() - min(due.due_at)), 0)::bigint AS age_ms
 FROM generate_series(1, 3) AS lane (number)
      LEFT JOIN deliveries AS due ON due.lane = lane.number AND due.due_at <= now()
+       AND due.channel <> 'webhook'
        AND due.state IN ('waiting', 'sending', 'delayed', 'unknown')
 GROUP BY lane.number ORDER BY lane.number;
 
 -- dead_deliveries --
+-- Those that wait for an operator; webhooks are sent again by their organizers.
 SELECT id, kind, user_id, subject_id, attempts, reason, ended_at FROM deliveries
-WHERE state = 'dead' ORDER BY id LIMIT $1;
+WHERE state = 'dead' AND channel <> 'webhook' ORDER BY id LIMIT $1;
 
 -- count_dead --
-SELECT count(*) FROM deliveries WHERE state = 'dead';
+SELECT count(*) FROM deliveries WHERE state = 'dead' AND channel <> 'webhook';
 
 -- retry_dead --
 -- It has all its time again.
 UPDATE deliveries SET state = 'waiting', due_at = now(), written_at = now(), ended_at = NULL
-WHERE state = 'dead' AND ($1::bigint[] IS NULL OR id = ANY ($1))
+WHERE state = 'dead' AND channel <> 'webhook' AND ($1::bigint[] IS NULL OR id = ANY ($1))
 RETURNING id;
 
 -- discard_dead --

@@ -52,6 +52,10 @@ FROM api_keys WHERE made_by = $1 AND id > $2 ORDER BY id LIMIT $3;
 SELECT id AS place, (to_jsonb(devices) - '{hash,code_hash}'::text[])::text AS row
 FROM devices WHERE made_by = $1 AND id > $2 ORDER BY id LIMIT $3;
 
+-- export_webhook_endpoints --
+SELECT id AS place, (to_jsonb(webhook_endpoints) - '{sealed,sealed_before}'::text[])::text AS row
+FROM webhook_endpoints WHERE made_by = $1 AND id > $2 ORDER BY id LIMIT $3;
+
 -- export_familiar_origins --
 -- Of an address that is the account's, and not only claimed by it.
 SELECT origin AS place, jsonb_build_object('origin', origin, 'seen_at', seen_at)::text AS row

@@ -180,6 +180,8 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         passkey_rp_id=RP_ID,
         passkey_origins=(ORIGIN,),
         admin_passkeys="optional",
+        webhook_key="w" * 32,
+        outward_networks="127.0.0.0/8",
     )
 
 

@@ -236,6 +236,18 @@ async def _device(shop: Shop) -> str:
     return str((await shop.ask("POST", path, "owner", json=asked)).body["device"]["id"])
 
 
+async def _webhook(shop: Shop) -> str:
+    path = f"/v1/organizers/{shop.organizer_id}/webhooks"
+    asked = {"url": f"https://{shop.mark}.example/", "kinds": ["event.closed"]}
+    return str((await shop.ask("POST", path, "owner", json=asked)).body["webhook"]["id"])
+
+
+async def _message(shop: Shop) -> str:
+    own_id = await shop.get("webhook_id")
+    path = f"/v1/organizers/{shop.organizer_id}/webhooks/{own_id}/deliveries"
+    return str((await shop.ask("GET", path, "owner")).body["data"][0]["id"])
+
+
 async def _on_sale(shop: Shop) -> str:
     return str((await shop.event())["id"])
 
@@ -291,6 +303,8 @@ MAKERS: dict[str, Callable[[Shop], Awaitable[str]]] = {
     "identity_id": _identity,
     "passkey_id": _passkey,
     "notification_id": _notification,
+    "webhook_id": _webhook,
+    "message_id": _message,
 }
 
 

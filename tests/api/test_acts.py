@@ -18,6 +18,7 @@ from engine.ids import new_id
 from tests.api.keepers import keeper, make_device, make_key, new_organizer
 from tests.api.test_every_route import (
     Walk,
+    be_told,
     change_and_cancel,
     hold_and_book,
     keep_a_catalogue,
@@ -143,6 +144,7 @@ async def test_s42_no_act_without_a_row(world: World) -> None:
     await pass_the_gate(walk, event, boss, buyer, friend)
     await sit_down(walk, boss)
     await make_keys(walk, event)
+    await be_told(walk, event)
     await keep_the_desk(walk, event, boss, friend)
     await change_and_cancel(walk, event, boss)
     await keep_a_catalogue(walk)

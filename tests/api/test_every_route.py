@@ -82,6 +82,7 @@ async def test_f23_every_route_with_the_users_of_redis(world: World, serve: Serv
     await take_in_hand(walk, event, buyer)
     await sit_down(walk, boss)
     await make_keys(walk, event)
+    await be_told(walk, event)
     await keep_the_desk(walk, event, boss, friend)
     await change_and_cancel(walk, event, boss)
     await keep_a_catalogue(walk)
@@ -285,6 +286,27 @@ async def make_keys(walk: Walk, event: Event) -> None:
     await walk.go("GET", path, event["id"], token=keeper_token)
     own_id = made.body["device"]["id"]
     await walk.go("DELETE", "/v1/devices/{device_id}", own_id, token=keeper_token)
+
+
+async def be_told(walk: Walk, event: Event) -> None:
+    """Make a webhook, look at it, change it, rotate its secret, tell it again; take it away."""
+    house, (_, boss) = event["organizer_id"], await keeper(walk.world, event["organizer_id"])
+    path = "/v1/organizers/{organizer_id}/webhooks"
+    wish = {"url": "https://hooks.example/evently", "kinds": ["booking.confirmed"]}
+    made = await walk.go("POST", path, house, token=boss, json=wish)
+    await walk.go("GET", path, house, token=boss)
+    own = (house, made.body["webhook"]["id"])
+    one = f"{path}/{{webhook_id}}"
+    await walk.go("GET", one, *own, token=boss)
+    await walk.go("PATCH", one, *own, token=boss, json={"kinds": ["event.closed"]})
+    await walk.go("POST", f"{one}/rotate", *own, token=boss)
+    sent = await walk.go("POST", f"{one}/ping", *own, token=boss)
+    await walk.go("GET", f"{one}/deliveries", *own, token=boss)
+    again = f"{one}/deliveries/{{message_id}}/redeliver"
+    await walk.go("POST", again, *own, sent.body["id"], token=boss)
+    span = {"from": from_now(days=-1), "to": from_now(days=1)}
+    await walk.go("POST", f"{one}/redeliver", *own, token=boss, json=span)
+    await walk.go("DELETE", one, *own, token=boss)
 
 
 async def sit_down(walk: Walk, boss: str) -> None:

@@ -24,7 +24,8 @@ from engine.receipts import InvalidReceipt, verify
 from evently import keys as ring
 from evently.embedded.errors import ServerError
 from evently.settings import Settings
-from store import keys, sealed_keys
+from store import keys
+from store.sealed import unseal
 from tests.api.conftest import as_role
 from tests.api.test_bad_input import claims
 from tests.api.test_gate import booked, scan
@@ -267,14 +268,14 @@ async def test_s3_keys_are_nowhere_in_plain(world: World, settings: Settings) ->
     for one, setting in zip(made, (JWT_SECRET, TICKET_SIGNING_KEY), strict=True):
         sealed = rows[one.kid].sealed
         assert sealed is not None
-        opened = sealed_keys.unseal(setting, one.purpose, one.kid, sealed)
+        opened = unseal(setting, one.purpose, one.kid, sealed)
         assert opened is not None
         assert opened not in sealed
-        assert sealed_keys.unseal(setting + "x", one.purpose, one.kid, sealed) is None
-        assert sealed_keys.unseal(setting, "other", one.kid, sealed) is None
-        assert sealed_keys.unseal(setting, one.purpose, "other", sealed) is None
+        assert unseal(setting + "x", one.purpose, one.kid, sealed) is None
+        assert unseal(setting, "other", one.kid, sealed) is None
+        assert unseal(setting, one.purpose, "other", sealed) is None
         spoilt = sealed[:-1] + bytes([sealed[-1] ^ 1])
-        assert sealed_keys.unseal(setting, one.purpose, one.kid, spoilt) is None
+        assert unseal(setting, one.purpose, one.kid, spoilt) is None
 
 
 async def test_s3_with_another_setting(world: World, settings: Settings, serve: Serve) -> None:

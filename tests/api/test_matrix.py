@@ -50,6 +50,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "identity_id": ("identity_id",),
     "passkey_id": ("passkey_id",),
     "notification_id": ("notification_id",),
+    "webhook_id": ("webhook_id",),
+    "message_id": ("message_id",),
 }
 #: Names that lead to nothing of anybody's: what people write, choose among, or made for themselves.
 PLAIN = {
@@ -62,6 +64,7 @@ PLAIN = {
     "tiers",  # The same, of a new promo code.
     *("scopes", "only", "status", "format", "text"),
     *("slug", "summary", "image", "image_alt", "address", "place", "access_notes", "languages"),
+    *("url", "kinds"),  # Of a webhook.
     *("reason", "note"),  # Why the box office does something.
     *("actor", "subject", "act"),  # Of the log of acts, which is an admin's.
     "up_to",  # A place in the list of one's own messages.
@@ -205,6 +208,9 @@ BODIES: dict[type, Callable[[Values], Any]] = {
         "organizer_id": _value(v, "organizer_id"),
     },
     asked.NewDevice: lambda _: {"gate": "a"},
+    asked.NewWebhook: lambda _: {"url": "https://hooks.example/", "kinds": ["event.closed"]},
+    asked.WebhookChange: lambda _: {"kinds": ["event.closed"]},
+    asked.Redelivery: lambda _: {"from": "2026-01-01T00:00:00Z", "to": soon()},
     asked.Enrolment: lambda _: {"code": "AAAAA-AAAAA"},
     asked.NewEvent: lambda _: event_asked("New"),
     asked.Copy: lambda _: {},

@@ -85,6 +85,7 @@ async def try_act(shop: Shop, act: Act, token: str) -> Answer:
         Act.CHECK_IN: ("POST", f"/v1/tickets/{await shop.get('code')}/check-in", at),
         Act.SEE_TEAM: ("GET", f"{own}/members", None),
         Act.LEAD_TEAM: ("POST", f"{own}/invitations", {"email": email, "role": "gate"}),
+        Act.WEBHOOKS: ("GET", f"{own}/webhooks", None),
         Act.OWN: ("PATCH", own, {"name": "Newer"}),
     }
     method, path, body = requests[act]

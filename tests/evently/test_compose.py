@@ -132,7 +132,8 @@ def test_s36_each_part_has_its_own_secrets(compose: dict[str, Any], role: str) -
     own = {name for name in given if "PASSWORD" in name and not name.endswith(("_MAX", "_MS"))}
     assert {f"EVENTLY_{one}_{role.upper()}_PASSWORD" for one in ("REDIS", "DATABASE")} == own
     keys = {name for name in given if name.endswith(("_SECRET", "_KEY"))}
-    expected = {"EVENTLY_JWT_SECRET", "EVENTLY_TICKET_SIGNING_KEY"} if role == "api" else set()
+    of_api = {"EVENTLY_JWT_SECRET", "EVENTLY_TICKET_SIGNING_KEY", "EVENTLY_WEBHOOK_KEY"}
+    expected = of_api if role == "api" else set()
     assert expected == keys
     assert "@" not in given["EVENTLY_DATABASE_URL"], "that of the owner"
 
@@ -178,6 +179,7 @@ def test_env_file_reaches_the_containers(compose: dict[str, Any]) -> None:
     own = "environment data_dir redis_url database_url http_host http_port shards api_processes"
     own += " mailbox_dir"  # Of a development machine.
     secrets = "jwt_secret ticket_signing_key openid_client_secrets smtp_url admin_email"
+    secrets += " webhook_key"
     passed = set(Settings.__struct_fields__) - {
         *own.split(),
         *secrets.split(),
@@ -188,7 +190,11 @@ def test_env_file_reaches_the_containers(compose: dict[str, Any]) -> None:
     for service in ("migrate", "coordinator", "persister", "sweeper", "notifier", "api"):
         given = compose["services"][service]["environment"]
         named = {name for name, value in given.items() if value is None}
-        secret = {"api": {"openid_client_secrets"}, "notifier": {"smtp_url"}}.get(service, set())
+        of = {
+            "api": {"openid_client_secrets", "webhook_key"},
+            "notifier": {"smtp_url", "webhook_key"},
+        }
+        secret = of.get(service, set())
         assert {ENV_PREFIX + field.upper() for field in passed | secret} == named
     assert ["${EVENTLY_HTTP_PORT:-8080}:8080"] == compose["services"]["api"]["ports"]
 

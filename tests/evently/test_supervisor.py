@@ -311,9 +311,9 @@ def test_s36_each_part_has_its_own_secrets(folder: Path) -> None:
         "sweeper": {"redis_sweeper_password", "database_sweeper_password"},
         "api-0": {
             *("redis_api_password", "database_api_password", "openid_client_secrets"),
-            *("jwt_secret", "ticket_signing_key", "database_read_url"),
+            *("jwt_secret", "ticket_signing_key", "webhook_key", "database_read_url"),
         },
-        "notifier": {"database_notifier_password", "smtp_url"},
+        "notifier": {"database_notifier_password", "smtp_url", "webhook_key"},
         "watch": {"redis_coordinator_password", "database_coordinator_password"},
     } == found
     for one in up.parts(settings, environ, metrics_path=folder, shards=[0]):
@@ -368,6 +368,7 @@ def test_secrets_are_made_once(folder: Path) -> None:
         data_dir=str(folder),
         jwt_secret="g" * 32,
         ticket_signing_key="t" * 43,
+        webhook_key="w" * 43,
         redis_url="redis://own",
         database_url="postgresql://own",
     )

@@ -15,7 +15,7 @@ from engine.ticket_codes import TicketCode, TicketCodes, ticket_key_id
 from notifier.enclosures import Encloser
 from papers.press import Press, PressBusy, PressFailed
 from papers.values import CodeImage, Paper, TicketSheets
-from store.sealed_keys import seal
+from store.sealed import seal
 from tests.notifier import looks
 from tests.notifier.conftest import SIGNING_KEY, House
 from tests.papers.looks import LARGE, pages

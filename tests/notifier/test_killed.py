@@ -20,7 +20,7 @@ BOOKINGS = 40
 KILLED_AT = (12, 30)
 
 
-def start(house: House, database_url: str, folder: Path) -> subprocess.Popen[bytes]:
+def start(house: House, database_url: str, folder: Path, **more: object) -> subprocess.Popen[bytes]:
     """Start a notifier of the house's database and mail server."""
     settings = Settings(
         database_url=database_url,
@@ -29,6 +29,7 @@ def start(house: House, database_url: str, folder: Path) -> subprocess.Popen[byt
         notifier_workers=4,
         mail_from="tickets@example.org",
         ticket_signing_key=SIGNING_KEY,
+        **more,  # type: ignore[arg-type]
     )
     env = dict(os.environ) | settings.to_env() | {"EVENTLY_PART": "notifier"}
     with (folder / "log").open("ab") as output:

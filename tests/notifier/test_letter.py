@@ -148,7 +148,9 @@ def test_every_kind_has_its_message() -> None:
     """Each kind that docs/DATA.md lists has a letter, and there is no letter of another."""
     text = (ROOT / "docs" / "DATA.md").read_text()
     told = text[text.index("What is to be told") : text.index("## Ids")]
-    kinds = r"`((?:account|booking|event|offer|reminder|sale|ticket|team|waitlist)\.[a-z_]+)`"
+    kinds = (
+        r"`((?:account|booking|event|offer|organizer|reminder|sale|ticket|team|waitlist)\.[a-z_]+)`"
+    )
     assert set(KINDS) == set(re.findall(kinds, told))
 
 

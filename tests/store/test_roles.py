@@ -78,7 +78,17 @@ WORK = {
     "DELETE FROM scans": {"coordinator"},
     "DELETE FROM journal": {"coordinator"},
     "INSERT INTO journal SELECT * FROM journal WHERE false": {"persister", "coordinator"},
-    "INSERT INTO outbox (kind) SELECT kind FROM outbox WHERE false": {"api", "coordinator"},
+    "INSERT INTO outbox (kind) SELECT kind FROM outbox WHERE false": {
+        *("api", "coordinator", "notifier")
+    },
+    "SELECT sealed FROM webhook_endpoints": {"api", "organizer", "notifier"},
+    "SELECT url FROM webhook_endpoints": {"api", "organizer", "notifier"},
+    "UPDATE webhook_endpoints SET url = ''": {"organizer"},
+    "UPDATE webhook_endpoints SET sealed = ''": {"organizer"},
+    "UPDATE webhook_endpoints SET organizer_id = ''": set(),
+    "DELETE FROM webhook_endpoints": {"organizer"},
+    "SELECT ping_webhook('whk_x')": {"organizer"},
+    "SELECT redeliver_webhook('whk_x', 'msg_x')": {"organizer"},
     "UPDATE shard_checkpoint SET last_seq = 0": {"persister", "coordinator"},
     "UPDATE shard_epoch SET nonce = ''": {"coordinator"},
     "UPDATE shard_epoch SET reason = reason": {"api", "persister", "sweeper", "coordinator"},

@@ -84,6 +84,7 @@ async def organizer(database: asyncpg.Pool) -> tuple[str, str]:
         event_id,
         user_id,
     )
+    await add_webhook(database, organizer_id)
     async with tenants.rows_of(database, organizer_id) as connection:
         await organizers.invite(
             connection,
@@ -94,6 +95,16 @@ async def organizer(database: asyncpg.Pool) -> tuple[str, str]:
             life_s=60,
         )
     return organizer_id, event_id
+
+
+async def add_webhook(database: asyncpg.Pool, organizer_id: str) -> None:
+    """Tell an organizer what happens."""
+    await database.execute(
+        "INSERT INTO webhook_endpoints (id, organizer_id, url, kinds, sealed, made_by)"
+        " VALUES ($1, $2, 'https://hooks.example/', '{event.closed}', '', 'usr')",
+        new_id("whk"),
+        organizer_id,
+    )
 
 
 @pytest.mark.parametrize("table", TENANT_TABLES)
