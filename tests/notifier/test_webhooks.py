@@ -270,7 +270,7 @@ async def test_each_fact_is_one_message(hooked: Hooked) -> None:
 
 
 async def test_what_buyers_are_told_of_their_event_is_none(hooked: Hooked) -> None:
-    """A change that each buyer is written to of is no message for each: the event's own tells it."""
+    """A change of which each buyer is told is no message for each of them."""
     own_id = await hooked.endpoint()
     buyers = [await hooked.house.person() for _ in range(2)]
     await hooked.follow(*[booked(hooked.event_id, user_id=one) for one in buyers])
