@@ -9,7 +9,6 @@ import signal
 import msgspec
 import uvloop
 
-from api.addresses import networks
 from api.admission import Work
 from api.app import create_app
 from api.files import connections_max, raise_file_limit
@@ -17,6 +16,7 @@ from api.lane import LaneRunner
 from api.listener import LOOPBACK, Listener, listening
 from api.streams import StreamBounds
 from api.watch import Limits
+from engine.outward import networks
 from evently.logs import configure
 from evently.settings import Settings
 from usecases.wiring import Options

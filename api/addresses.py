@@ -18,10 +18,8 @@ from hashlib import blake2b
 from aiohttp import web
 from multidict import istr
 
+from engine.outward import Address, Network
 from usecases.memory import remember
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: Hops that are looked at; more proxies than that stand before nobody.
 HOPS_MAX = 16
@@ -135,16 +133,6 @@ class Addresses:
 
 #: Where the application keeps what tells addresses.
 ADDRESSES = web.AppKey("addresses", Addresses)
-
-
-def networks(text: str) -> tuple[Network, ...]:
-    """
-    Read networks, `10.0.0.0/8, ::1`.
-
-    Raises:
-        ValueError: one of them is none.
-    """
-    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def origin_of(request: web.Request) -> str:

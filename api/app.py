@@ -12,7 +12,7 @@ from typing import cast
 from aiohttp import HttpVersion11, hdrs, web
 
 from api import metrics
-from api.addresses import ADDRESSES, Addresses, Network
+from api.addresses import ADDRESSES, Addresses
 from api.admission import ADMISSION, Admission, Work, work_of
 from api.cors import CORS, Cors
 from api.draining import DRAINING, Draining
@@ -32,6 +32,7 @@ from api.repeats import once
 from api.routes import ROUTES
 from api.scopes import opening
 from api.streams import HEARTBEAT, STREAMS, StreamBounds, Streams, encode
+from engine.outward import Network
 from engine.tasks import end
 from usecases.live import Hub
 from usecases.news import News

@@ -18,11 +18,11 @@ from functools import lru_cache, partial
 import structlog
 from aiohttp import web
 
-from api.addresses import Network
 from api.lane import CLOSE, LaneRunner, LaneServer
 from api.malformed import too_many_connections
 from api.middleware import refuse
 from engine.lasting import Lasting
+from engine.outward import Network
 
 log = structlog.get_logger()
 

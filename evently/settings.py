@@ -326,6 +326,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     #: Where browsers find the service, for links in mail, as `https://tickets.example.org`. Empty:
     #: this machine.
     public_url: str = ""
+    #: Networks within which servers that people name may be asked all the same, comma-separated,
+    #: by plain HTTP and at any port as well: `10.8.0.0/16`. Empty: public ones alone.
+    outward_networks: str = ""
     #: Letters that a notifier hands in at a time.
     notifier_workers: Annotated[int, Meta(ge=1, le=200)] = 8
     #: Folder of mail that did not leave, shown at `/dev/mailbox`; refused in production. `up` sets
@@ -353,11 +356,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             raise ValueError("EVENTLY_REDIS_URL names no server")
         if self.durability == "replicated" and not self.replicas_min:
             raise ValueError("EVENTLY_DURABILITY is replicated, but EVENTLY_REPLICAS_MIN is 0")
-        for network in _listed(self.trusted_proxies):
-            try:
-                ipaddress.ip_network(network)
-            except ValueError as error:
-                raise ValueError(f"EVENTLY_TRUSTED_PROXIES: {error}") from error
+        for field in ("trusted_proxies", "outward_networks"):
+            for network in _listed(getattr(self, field)):
+                try:
+                    ipaddress.ip_network(network)
+                except ValueError as error:
+                    raise ValueError(f"{ENV_PREFIX}{field.upper()}: {error}") from error
         self._check_openid()
         self._check_passkeys()
         self._check_mail()

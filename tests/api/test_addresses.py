@@ -8,7 +8,8 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from api.addresses import Addresses, networks
+from api.addresses import Addresses
+from engine.outward import networks
 
 PROXIES = networks("10.0.0.0/8, 2001:db8:9::/48")
 

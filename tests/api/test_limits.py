@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from api.addresses import networks
+from engine.outward import networks
 from tests.api.world import Answer, Event, Serve, World, check_problem
 from usecases.buckets import Buckets, Rate
 

@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from api.addresses import networks
 from api.http import SERVICES
 from engine.lasting import Seldom
+from engine.outward import networks
 from tests.api.test_bulkheads import SHORT_MS, locked
 from tests.api.test_sign_in_limit import some_origin
 from tests.api.world import Answer, Event, Serve, World, check_problem

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from api.addresses import networks
 from api.http import SERVICES
+from engine.outward import networks
 from store import limits
 from store.limits import Counted
 from tests.api.test_accounts import PASSWORD, account
