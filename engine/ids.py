@@ -44,7 +44,7 @@ def new_id(prefix: str, *, at_ms: int | None = None) -> str:
     Draw a new id: 48 bits of time, 80 random bits.
 
     Args:
-        prefix: `evt`, `tier`, `usr`, `org`, `inv`, `ses`, `gift`, `key`, `dev`, `idn` or `pky`.
+        prefix: `evt`, `tier`, `usr`, `org`, `inv`, `ses`, `gift`, `key`, `dev`, `idn`, `pky` or `psh`.
 
         at_ms: Unix time in ms that the id sorts by; now if not given.
     """

@@ -237,6 +237,7 @@ class _Run:
             "jwt_secret": self._settings.jwt_secret,
             "ticket_signing_key": self._settings.ticket_signing_key,
             "smtp_url": self._settings.smtp_url,
+            "vapid_keys": self._settings.vapid_keys,
             "pid": os.getpid(),
         } | {
             field: getattr(self._settings, field)
@@ -377,6 +378,8 @@ def keep_secrets(settings: Settings) -> Settings:
     own = [field for field in makers if not getattr(settings, field)]
     if own and settings.environment == "production":
         raise SettingsError(f"EVENTLY_{own[0].upper()} is needed in production")
+    if settings.environment == "development":  # Elsewhere whoever wants to push makes one.
+        makers["vapid_keys"] = TICKET_KEY_BYTES
     if not settings.redis_url:  # The embedded Redis is ours alone: so are its users.
         makers |= dict.fromkeys(REDIS_PASSWORDS, REDIS_PASSWORD_BYTES)
     if not settings.database_url:

@@ -18,7 +18,7 @@ import msgspec
 from engine.seats import name_of, parse_seat_id, section_of
 from notifier.kinds import KINDS, NEED_TOKEN, PROVE
 from notifier.letter import NoAddress, Post, tag_of, write
-from notifier.render import Content, Fact, money, render, time_of
+from notifier.render import Brief, Content, Fact, brief, money, render, time_of
 from papers.words import LANGUAGES, language_of
 from store import deliveries, seats
 from store.deliveries import Delivery, Recipient
@@ -55,14 +55,10 @@ class Composer:
 
     async def compose(self, delivery: Delivery) -> Letter | Nothing:
         """Return the letter of a delivery as it is now, or why there is none."""
-        if delivery.kind not in KINDS:
-            return Nothing("no such message")
-        if delivery.until is not None and delivery.until <= dt.datetime.now(dt.UTC):
-            return Nothing("too late")
-        person = await deliveries.recipient(self._pool, delivery.user_id)
+        person = await self._person(delivery)
+        if isinstance(person, Nothing):
+            return person
         is_to_account = delivery.target == delivery.user_id
-        if person is None or person.is_erased or not delivery.target:
-            return Nothing("nobody")
         if is_to_account and person.is_anothers:
             return Nothing("the address is another's")
         to = person.email if is_to_account else delivery.target
@@ -83,6 +79,27 @@ class Composer:
         except NoAddress:
             return Nothing("no address", is_suppressed=True)
         return Letter(to, message)
+
+    async def brief(self, delivery: Delivery) -> Brief | Nothing:
+        """Return what a delivery says in short to its person, as it is now."""
+        person = await self._person(delivery)
+        if isinstance(person, Nothing):
+            return person
+        content = await self._content(delivery, person, is_to_account=True)
+        if isinstance(content, Nothing):
+            return content
+        return brief(content, language_of(person.language))
+
+    async def _person(self, delivery: Delivery) -> Recipient | Nothing:
+        """Return whom a delivery is to, if it still says anything and they are there."""
+        if delivery.kind not in KINDS:
+            return Nothing("no such message")
+        if delivery.until is not None and delivery.until <= dt.datetime.now(dt.UTC):
+            return Nothing("too late")
+        person = await deliveries.recipient(self._pool, delivery.user_id)
+        if person is None or person.is_erased or not delivery.target:
+            return Nothing("nobody")
+        return person
 
     async def _content(
         self, delivery: Delivery, person: Recipient, *, is_to_account: bool

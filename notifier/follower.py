@@ -19,7 +19,7 @@ import structlog
 from engine.lasting import Lasting
 from notifier import metrics
 from notifier.channel import Fan
-from notifier.kinds import ENDS, lane_of
+from notifier.kinds import ENDS, channels_of, lane_of
 from store import deliveries
 from store.deliveries import NewDelivery
 from store.outbox import Notice
@@ -104,7 +104,8 @@ class Teller:
         if not new:
             return
         more = [one for fan in self._fans for one in await fan(connection, new)]
-        await deliveries.add(connection, [*new, *more], _ended(new))
+        mailed = [one for one in new if "mail" in channels_of(one.kind)]
+        await deliveries.add(connection, [*mailed, *more], _ended(new))
 
     async def _measure(self, connection: asyncpg.Connection) -> None:
         for lane in await deliveries.depths(connection):

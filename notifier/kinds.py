@@ -1,5 +1,5 @@
 """
-The kinds of messages: in which lane each goes, and what it leads to.
+The kinds of messages: in which lane each goes, what it leads to, and by which channels.
 
 A kind that is told by the journal or the outbox and stands in no table here is skipped and counted,
 as of code that is newer; a test holds the table to the code of this version.
@@ -10,10 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from store.deliveries import ChannelName
+
 #: What somebody waits for, or must answer in time: before all else.
 URGENT = 1
 #: What was done.
 DONE = 2
+
+
+Channels = frozenset[ChannelName]
+MAIL: Channels = frozenset({"mail"})
+MAIL_AND_PUSH: Channels = frozenset({"mail", "push"})
+PUSH: Channels = frozenset({"push"})
+#: Pushed to one browser, to see whether it gets there.
+PUSH_TEST = "account.push_test"
 
 
 class MessageKind(NamedTuple):
@@ -22,6 +32,8 @@ class MessageKind(NamedTuple):
     lane: int
     #: The page that it leads to, with fields of what is told; empty: none.
     page: str = ""
+    #: By what people are told it; an account's messages go by each.
+    channels: Channels = MAIL
 
 
 _ACCOUNT = MessageKind(URGENT, "/me")
@@ -40,20 +52,21 @@ KINDS: Mapping[str, MessageKind] = {
     "account.passkey_added": _ACCOUNT,
     "account.passkey_removed": _ACCOUNT,
     "account.session_copied": MessageKind(URGENT, "/sign-in"),
-    "waitlist.offered": MessageKind(URGENT, "/wait/{about_id}"),
+    PUSH_TEST: MessageKind(URGENT, "/me", PUSH),
+    "waitlist.offered": MessageKind(URGENT, "/wait/{about_id}", MAIL_AND_PUSH),
     "ticket.offered": MessageKind(URGENT, "/gifts/{gift_id}"),
     "team.invited": MessageKind(URGENT, "/invitations/{invitation_id}"),
     "booking.confirmed": MessageKind(DONE, "/b/{about_id}"),
     "booking.cancelled": MessageKind(DONE, "/b/{about_id}"),
     "booking.changed": MessageKind(DONE, "/b/{about_id}"),
-    "event.cancelled": MessageKind(DONE, "/e/{event_id}"),
-    "ticket.transferred": MessageKind(DONE, "/t/{about_id}"),
-    "ticket.given": MessageKind(DONE, "/me"),
+    "event.cancelled": MessageKind(DONE, "/e/{event_id}", MAIL_AND_PUSH),
+    "ticket.transferred": MessageKind(DONE, "/t/{about_id}", MAIL_AND_PUSH),
+    "ticket.given": MessageKind(DONE, "/me", MAIL_AND_PUSH),
     "ticket.cancelled": MessageKind(DONE, "/e/{event_id}"),
-    "waitlist.expired": MessageKind(DONE, "/e/{event_id}"),
+    "waitlist.expired": MessageKind(DONE, "/e/{event_id}", MAIL_AND_PUSH),
     "waitlist.limit": MessageKind(DONE, "/me"),
     "waitlist.too_large": MessageKind(DONE, "/e/{event_id}"),
-    "waitlist.event_cancelled": MessageKind(DONE, "/e/{event_id}"),
+    "waitlist.event_cancelled": MessageKind(DONE, "/e/{event_id}", MAIL_AND_PUSH),
 }
 #: Messages that prove an address go to one that takes nothing as well: else it never could again.
 PROVE = frozenset({"account.verify", "account.email"})
@@ -61,6 +74,11 @@ PROVE = frozenset({"account.verify", "account.email"})
 NEED_TOKEN = PROVE | {"account.reset"}
 #: A booking ends with these.
 ENDS = frozenset({"booking.cancelled", "event.cancelled"})
+
+
+def channels_of(kind: str) -> Channels:
+    """Return by what a kind is told; of one that is not known, by mail, which skips it."""
+    return KINDS[kind].channels if kind in KINDS else MAIL
 
 
 def lane_of(kind: str) -> int:

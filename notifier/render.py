@@ -50,6 +50,17 @@ class Content(NamedTuple):
     url: str = ""
 
 
+class Brief(NamedTuple):
+    """What a message says where there is room for two sentences."""
+
+    title: str
+    body: str
+    url: str
+    language: str
+    #: `ltr` or `rtl`.
+    direction: str
+
+
 def render(content: Content, language: str) -> Wording:
     """Return the letter; *language* is one of `papers.words.LANGUAGES`."""
     words = sentences(language)
@@ -84,6 +95,17 @@ def render(content: Content, language: str) -> Wording:
         html=_html().from_string(_template("letter.html")).render(form),
         language=language,
     )
+
+
+def brief(content: Content, language: str) -> Brief:
+    """Return a content as a letter's subject and its sentences, and where it leads."""
+    words = sentences(language)
+    own = words[content.words]
+    fields = {name: one_line(value) for name, value in content.fields.items()}
+    title, *lines = (
+        _plain().from_string(text).render(fields) for text in (own["subject"], *own["lines"])
+    )
+    return Brief(title, " ".join(lines), content.url, language, words["common"]["direction"])
 
 
 def time_of(moment: dt.datetime, zone_name: str, language: str) -> str:

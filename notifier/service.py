@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import AsyncExitStack
 
 import structlog
 
 from engine.tasks import end
-from notifier import mail
+from notifier import mail, push
+from notifier.channel import Channel
 from notifier.composer import Composer
 from notifier.follower import Teller
+from notifier.poster import Poster
 from notifier.worker import Workers
-from store.pool import create_pool
+from store.pool import Pool, create_pool
+from store.push import put_keys
 
 log = structlog.get_logger()
 
@@ -23,6 +27,7 @@ CONNECTIONS_MAX = 4
 async def serve(
     database_url: str,
     options: mail.Options,
+    pushing: push.Pushing,
     *,
     public_url: str,
     timeout_ms: int,
@@ -30,9 +35,14 @@ async def serve(
 ) -> None:
     """Follow and send until SIGTERM or SIGINT."""
     pool = await create_pool(database_url, connections_max=CONNECTIONS_MAX, timeout_ms=timeout_ms)
-    follower = Teller(database_url, timeout_ms=timeout_ms)
+    fans = [push.fan] if pushing.keys else []
+    follower = Teller(database_url, timeout_ms=timeout_ms, fans=fans)
     composer = Composer(pool, options.post, public_url=public_url)
     channels = [mail.channel(pool, composer, options)]
+    stack = AsyncExitStack()
+    await put_keys(pool, [key.public for key in pushing.keys])
+    if pushing.keys:
+        channels.append(await _pushes(stack, pool, composer, pushing))
     teams = [Workers(pool, channel) for channel in channels]
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -51,4 +61,14 @@ async def serve(
     finally:
         await end(stop, *tasks)
         await asyncio.gather(*(team.drain(timeout_s=drain_timeout_s) for team in teams))
+        await stack.aclose()
         await pool.close()
+
+
+async def _pushes(
+    stack: AsyncExitStack, pool: Pool, composer: Composer, pushing: push.Pushing
+) -> Channel:
+    poster = await stack.enter_async_context(
+        Poster(pushing.outside, timeout_s=push.TIMEOUT_S, at_once_max=pushing.workers)
+    )
+    return push.channel(pool, composer, poster, pushing)

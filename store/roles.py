@@ -51,6 +51,7 @@ _GRANTS = {
         " has_password, erased_at) ON users",
         "INSERT, UPDATE, DELETE ON sessions, account_tokens, gifts",
         "INSERT, DELETE ON identities, passkeys, spent_flows",
+        "INSERT, UPDATE, DELETE ON push_subscriptions",
         "INSERT, UPDATE, DELETE ON idempotency_keys",
         "EXECUTE ON FUNCTION use_key",
         "UPDATE ON spent_flows",  # To lock what is cleared away.
@@ -132,6 +133,8 @@ _GRANTS = {
         "INSERT ON deliveries",
         "UPDATE (state, attempts, doubts, reason, due_at, written_at, ended_at) ON deliveries",
         "UPDATE (taken_at, sent_at) ON outbox",
+        "SELECT, INSERT, UPDATE, DELETE ON push_keys",
+        "SELECT, DELETE, UPDATE (last_delivered_at, failures) ON push_subscriptions",
     ),
     "reader": ("SELECT ON ALL TABLES IN SCHEMA public",),
 }
@@ -140,9 +143,10 @@ _REVOKES = (
     "ALL ON users, team_invitations, sessions, account_tokens, outbox, signing_keys, api_keys,"
     " devices FROM evently_persister, evently_coordinator, evently_reader",
     "ALL ON identities, passkeys, spent_flows FROM evently_persister, evently_coordinator",
-    "ALL ON idempotency_keys FROM evently_persister, evently_coordinator, evently_reader",
+    "ALL ON idempotency_keys, push_subscriptions"
+    " FROM evently_persister, evently_coordinator, evently_reader",
     "INSERT, UPDATE, DELETE ON organizers, team_members, migrations, revocations, gifts, erasures,"
-    " told, deliveries, suppressions, notifier_beat FROM evently_coordinator",
+    " told, deliveries, suppressions, notifier_beat, push_keys FROM evently_coordinator",
     "SELECT ON deliveries, suppressions FROM evently_persister, evently_coordinator",
     # Who can act can note it, and nobody can take it back.
     "UPDATE, DELETE ON acts, act_days FROM evently_coordinator",

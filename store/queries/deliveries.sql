@@ -165,7 +165,7 @@ FROM generate_series(1, 3) AS lane (number)
 GROUP BY lane.number ORDER BY lane.number;
 
 -- dead_deliveries --
-SELECT id, kind, user_id, subject_id, attempts, reason, ended_at FROM deliveries
+SELECT id, channel, kind, user_id, subject_id, attempts, reason, ended_at FROM deliveries
 WHERE state = 'dead' ORDER BY id LIMIT $1;
 
 -- count_dead --

@@ -177,7 +177,7 @@ def test_env_file_reaches_the_containers(compose: dict[str, Any]) -> None:
     """A setting in `.env` counts in containers too, unless a container settles it."""
     own = "environment data_dir redis_url database_url http_host http_port shards api_processes"
     own += " mailbox_dir"  # Of a development machine.
-    secrets = "jwt_secret ticket_signing_key openid_client_secrets smtp_url admin_email"
+    secrets = "jwt_secret ticket_signing_key openid_client_secrets smtp_url vapid_keys admin_email"
     passed = set(Settings.__struct_fields__) - {
         *own.split(),
         *secrets.split(),
@@ -188,7 +188,9 @@ def test_env_file_reaches_the_containers(compose: dict[str, Any]) -> None:
     for service in ("migrate", "coordinator", "persister", "sweeper", "notifier", "api"):
         given = compose["services"][service]["environment"]
         named = {name for name, value in given.items() if value is None}
-        secret = {"api": {"openid_client_secrets"}, "notifier": {"smtp_url"}}.get(service, set())
+        secret = {"api": {"openid_client_secrets"}, "notifier": {"smtp_url", "vapid_keys"}}.get(
+            service, set()
+        )
         assert {ENV_PREFIX + field.upper() for field in passed | secret} == named
     assert ["${EVENTLY_HTTP_PORT:-8080}:8080"] == compose["services"]["api"]["ports"]
 
