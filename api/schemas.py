@@ -35,6 +35,7 @@ from usecases.told import (
     OpenIdProvider,
     Organizer,
     Passkey,
+    PushSubscription,
     Scanned,
     SignedIn,
     Ticket,
@@ -74,6 +75,12 @@ class Passkeys(Told, frozen=True, kw_only=True):
     """All passkeys of the caller, the oldest first."""
 
     data: list[Passkey]
+
+
+class PushSubscriptions(Told, frozen=True, kw_only=True):
+    """All browsers on which the caller is told, the oldest first."""
+
+    data: list[PushSubscription]
 
 
 class TicketPage(Told, frozen=True, kw_only=True):

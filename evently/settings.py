@@ -335,8 +335,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     outward_networks: str = ""
     #: Letters that a notifier hands in at a time.
     notifier_workers: Annotated[int, Meta(ge=1, le=200)] = 8
-    #: Keys that browsers know us by, of `evently notifier keys make`: the one for new subscriptions,
-    #: and the one before it. Empty: nothing is pushed; `up` makes one in development.
+    #: Keys that browsers know us by, of `evently notifier keys make`: the one for new
+    #: subscriptions, and the one before it. Empty: nothing is pushed; `up` makes one in
+    #: development.
     vapid_keys: str = ""
     #: Where the people of a push service reach ours, `mailto:` or `https:`. Empty: the address that
     #: mail comes from.

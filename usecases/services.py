@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, TypeVar
 from engine.engine import Engine
 from engine.errors import EngineError
 from engine.outcomes import Applied
+from engine.outward import Outside
 from papers.press import Press
 from store.pool import Database, Pool
 from store.sessions import Life
@@ -97,6 +98,8 @@ class Services:
     openid: Mapping[str, Provider]
     #: None while nobody can have a passkey.
     passkey_site: PasskeySite | None
+    #: Which push services a browser may name.
+    push_services: Outside
     ticket_codes: TicketCodes
     #: What draws tickets.
     press: Press

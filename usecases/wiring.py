@@ -24,6 +24,7 @@ from engine.door import ReadReign, Reign, ReportSeen
 from engine.durability import Durability
 from engine.engine import Engine
 from engine.homes import Published
+from engine.outward import Network, Outside
 from engine.redis_client import connect
 from engine.redo import Horizon, Redo, RedoBuffer
 from engine.replicas import ROUND_MS, GroupWaiter
@@ -124,6 +125,9 @@ class Options:
     passkey_rp_id: str
     passkey_origins: tuple[str, ...]
     admin_passkeys: Literal["optional", "required"]
+    push_hosts: tuple[str, ...]
+    #: Networks within which servers that people name may be asked all the same.
+    outward_networks: tuple[Network, ...]
 
 
 @contextlib.asynccontextmanager
@@ -159,6 +163,7 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
         flows=keyring.flows,
         openid=_providers(options, fetch),
         passkey_site=_passkey_site(options),
+        push_services=Outside(hosts=options.push_hosts, also=options.outward_networks),
         ticket_codes=keyring.ticket_codes,
         press=Press(),
         receipts=keyring.receipts,

@@ -173,6 +173,7 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         flows=nothing,
         openid={},
         passkey_site=None,
+        push_services=nothing,
         ticket_codes=nothing,
         press=nothing,
         receipts=Receipts(key),

@@ -180,6 +180,8 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         passkey_rp_id=RP_ID,
         passkey_origins=(ORIGIN,),
         admin_passkeys="optional",
+        push_hosts=("push.example.org", "*.push.example.org"),
+        outward_networks=(),
     )
 
 
