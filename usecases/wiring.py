@@ -139,9 +139,7 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
         fetch: Asks servers outside; nobody is asked without it.
     """
     pools = await _pools(options)
-    pool = pools.engine
-    engine = _engine(options, pool)
-    watermark = Watermark(pool)
+    engine, watermark = _engine(options, pools.engine), Watermark(pools.engine)
     acks = _acks(options, engine, watermark)
     passwords = _passwords(options)
     keyring = _keyring(options, pools.callers)
