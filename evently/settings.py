@@ -619,8 +619,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             noted: dict[str, Any] = msgspec.json.decode(running.read_bytes(), type=dict[str, Any])
         except (FileNotFoundError, PermissionError, msgspec.DecodeError):
             return self
-        fields = ["redis_url", "database_url", "jwt_secret", "ticket_signing_key", "smtp_url"]
-        fields.append("vapid_keys")
+        fields = ["redis_url", "database_url", "jwt_secret", "ticket_signing_key"]
+        fields += ["smtp_url", "vapid_keys"]
         if not self.redis_url:  # The passwords are those of that server and of no other.
             fields += REDIS_PASSWORDS
         if not self.database_url:

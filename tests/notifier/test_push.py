@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from engine.ids import new_id, ticket_id
 from engine.outward import Outside, networks
@@ -28,6 +29,7 @@ from engine.tasks import end
 from evently.settings import Settings
 from notifier import push as pushes
 from notifier import vapid
+from notifier.__main__ import app
 from notifier.composer import Composer
 from notifier.follower import Teller
 from notifier.poster import Poster
@@ -461,6 +463,25 @@ def test_keys_have_names() -> None:
         claims = header.split(".")[1]
         said = json.loads(urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
         assert origin == said["aud"]
+
+
+def test_keys_are_made_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`notifier keys make` prints the setting: a new key, and the first of those before it."""
+    monkeypatch.setenv("EVENTLY_ENV_FILE", os.devnull)
+    monkeypatch.setenv("EVENTLY_DATA_DIR", str(tmp_path))
+    made: list[str] = []
+    for number in (1, 2, 2):
+        if made:
+            monkeypatch.setenv("EVENTLY_VAPID_KEYS", ",".join(made))
+        result = CliRunner().invoke(app, ["keys", "make"])
+        assert 0 == result.exit_code, result.output
+        [line] = result.stdout.splitlines()
+        found = Settings.from_env(dict([line.split("=", 1)])).vapid_private_keys
+        assert (number, list(made[:1])) == (len(found), list(found[1:]))
+        assert vapid.read(found)[0].id in result.stderr
+        made = list(found)
+    monkeypatch.setenv("EVENTLY_VAPID_KEYS", "short")
+    assert 0 != CliRunner().invoke(app, ["keys", "make"]).exit_code
 
 
 def start(settings: Settings, service: push_service.Process) -> subprocess.Popen[bytes]:
