@@ -36,6 +36,8 @@ async def serve(settings: Settings) -> None:
         "database_read_url": settings.database_read_url_as("api"),
         "openid_providers": settings.openid_providers,
         "passkey_origins": settings.passkey_sites,
+        "push_hosts": settings.push_hosts_allowed,
+        "outward_networks": networks(settings.outward_networks),
     }
     options = Options(**{name: fields[name] for name in Options.__slots__})
     # No access log: it costs more than half the throughput. Metrics count instead.

@@ -46,6 +46,8 @@ DENIALS = {
     Why.IDENTITY_TAKEN: CODES["identity_taken"],
     Why.PASSKEY_KNOWN: CODES["passkey_known"],
     Why.PASSKEYS_OFF: CODES["passkeys_off"],
+    Why.PUSH_OFF: CODES["push_off"],
+    Why.BROWSERS_FULL: CODES["too_many_browsers"],
     Why.TOO_MANY_WAYS_IN: CODES["too_many_ways_in"],
     Why.LAST_WAY_IN: CODES["last_way_in"],
     Why.SIGN_IN_AGAIN: CODES["sign_in_again"],

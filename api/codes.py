@@ -289,6 +289,14 @@ passkeys_off 404 There are no passkeys here.
 The operator has not named the site for which passkeys are.
 Sign in another way; the operator sets `EVENTLY_PASSKEY_RP_ID` and `EVENTLY_PASSKEY_ORIGINS`.
 
+push_off 404 Nothing is pushed here.
+The operator has made no key for it.
+Do without; the operator sets `EVENTLY_VAPID_KEYS`.
+
+too_many_browsers 409 The account has as many browsers as it may.
+Messages are pushed to a bounded number of browsers of an account: `browsers_max`.
+Remove one that you do not use first.
+
 too_many_ways_in 409 The account has as many as it may.
 An account has a bounded number of passkeys, and of identities at providers.
 Remove one that you do not use first.

@@ -67,6 +67,7 @@ _OWN_IDS = {
     "Webhook": "whk",
     "Identity": "idn",
     "Passkey": "pky",
+    "PushSubscription": "psh",
 }
 _TICKET = f"bk_{_SORTED}-1"
 _WHOSE_ID_IS_A_TICKET = frozenset({"Ticket", "Scanned", "ListedTicket", "Transferred"})
@@ -214,6 +215,13 @@ _OF_TYPE: dict[tuple[str, str], Any] = {
     ("Passkey", "name"): "Phone",
     ("PasskeyName", "name"): "Phone",
     ("NewPasskey", "name"): "Phone",
+    ("PushSubscription", "name"): "Phone",
+    ("PushSubscription", "failures"): 0,
+    ("PushSubscription", "service"): "updates.push.services.mozilla.com",
+    ("PushKey", "id"): "a1b2c3d4",
+    ("PushEndpoint", "endpoint"): "https://updates.push.services.mozilla.com/wpush/v2/x",
+    ("NewPush", "name"): "Phone",
+    ("PushKeys", "auth"): "kYb1mVn2Q3o4R5s6T7u8VA",
     ("OpenIdProvider", "name"): "example",
     ("PasskeyRp", "id"): "tickets.example",
     ("PasskeyRp", "name"): "tickets.example",

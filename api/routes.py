@@ -35,6 +35,7 @@ from api.handlers import (
     preferences,
     privacy,
     problems,
+    pushes,
     receipts,
     reminders,
     seats,
@@ -344,6 +345,19 @@ ROUTES: tuple[Route, ...] = (
         passkeys.remove,
         None,
         f"404 not_found 409 last_way_in {_PROVE}",
+    ),
+    _route("GET /v1/push/key public", pushes.key, told.PushKey, f"404 push_off {_STORED}"),
+    _route("GET /v1/me/push user", pushes.listing, schemas.PushSubscriptions, _STORED),
+    _route(
+        "POST /v1/me/push user",
+        pushes.subscribe,
+        told.PushSubscription,
+        f"404 push_off 409 too_many_browsers {_STORED}",
+        body=asked.NewPush,
+    ),
+    _route("DELETE /v1/me/push/{push_id} user 204", pushes.remove, None, _ME),
+    _route(
+        "POST /v1/me/push/{push_id}/test user 202 kept", pushes.test, None, f"404 push_off {_ME}"
     ),
     _route(
         "POST /v1/auth/refresh public keyed",

@@ -37,6 +37,7 @@ from usecases.told import (
     OpenIdProvider,
     Organizer,
     Passkey,
+    PushSubscription,
     Scanned,
     SignedIn,
     Ticket,
@@ -87,6 +88,12 @@ class Passkeys(Told, frozen=True, kw_only=True):
     """All passkeys of the caller, the oldest first."""
 
     data: list[Passkey]
+
+
+class PushSubscriptions(Told, frozen=True, kw_only=True):
+    """All browsers on which the caller is told, the oldest first."""
+
+    data: list[PushSubscription]
 
 
 class TicketPage(Told, frozen=True, kw_only=True):

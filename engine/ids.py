@@ -34,7 +34,7 @@ _IDS = {
     prefix: re.compile(rf"{prefix}_[0-9a-v]{{{ID_CHARS}}}")
     for prefix in (
         *("evt", "tier", "bk", "hold", "usr", "org", "inv", "wl", "offer", "ses", "gift"),
-        *("key", "dev", "whk"),
+        *("key", "dev", "whk", "psh"),
     )
 }
 
@@ -44,8 +44,8 @@ def new_id(prefix: str, *, at_ms: int | None = None) -> str:
     Draw a new id: 48 bits of time, 80 random bits.
 
     Args:
-        prefix: `evt`, `tier`, `usr`, `org`, `inv`, `ses`, `gift`, `key`, `dev`, `whk`, `idn` or
-            `pky`.
+        prefix: `evt`, `tier`, `usr`, `org`, `inv`, `ses`, `gift`, `key`, `dev`, `whk`, `psh`,
+            `idn` or `pky`.
 
         at_ms: Unix time in ms that the id sorts by; now if not given.
     """

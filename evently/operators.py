@@ -76,6 +76,8 @@ COMMANDS: dict[str, Deed] = {
     "notifier dead list": "reads",
     "notifier dead retry": "acts",
     "notifier dead discard": "acts",
+    # Changes nothing here: the setting is the operator's.
+    "notifier keys make": "reads",
     "notifier preview": "reads",
     "notifier send-test": "acts",
     # Of a mail server, for each report.

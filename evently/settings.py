@@ -41,12 +41,14 @@ _KEYS = frozenset(
         "openid_client_secrets",
         "smtp_url",
         "webhook_key",
+        "vapid_keys",
         *REDIS_PASSWORDS,
         *DATABASE_PASSWORDS,
     }
 )
 SECRET_FIELDS = _KEYS | {"redis_url", "database_url", "database_read_url"}
 JWT_SECRET_BYTES_MIN = 32
+VAPID_KEYS_MAX = 2
 #: Names the part of `evently up` that a process is: it has its secrets, and looks for no others.
 PART = "EVENTLY_PART"
 #: The secrets of each kind of part; all parts have the servers' addresses.
@@ -59,7 +61,7 @@ SECRETS_OF: Mapping[str, frozenset[str]] = {
     ),
     "persister": frozenset({"redis_persister_password"}),
     "sweeper": frozenset({"redis_sweeper_password"}),
-    "notifier": frozenset({"smtp_url", "ticket_signing_key", "webhook_key"}),
+    "notifier": frozenset({"smtp_url", "ticket_signing_key", "webhook_key", "vapid_keys"}),
     "mailbox": frozenset(),
     "coordinator": frozenset({"redis_coordinator_password"}),
     "watch": frozenset({"redis_coordinator_password"}),
@@ -81,6 +83,8 @@ _HOST = re.compile(r"[a-z0-9.-]+(:[0-9]{1,5})?")
 _MAIL_SERVER = re.compile(
     r"(smtp|smtps|smtp\+plain)://([^\s@/]+@)?([a-zA-Z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?"
 )
+_SUBJECT = re.compile(r"mailto:[A-Za-z0-9._=+-]+@[A-Za-z0-9.-]+|https://[a-z0-9.-]+(/[!-~]*)?")
+_PUSH_HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+")
 _ADDRESS = re.compile(r"[A-Za-z0-9._=-]+@[A-Za-z0-9.-]+")
 _NAMED_VALUE = re.compile(r"([a-z0-9][a-z0-9_-]{0,31})=(.+)")
 #: Name of a server that has none.
@@ -342,6 +346,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     notifier_workers: Annotated[int, Meta(ge=1, le=200)] = 8
     #: Messages to webhooks that a notifier sends at a time; four to one webhook.
     webhook_workers: Annotated[int, Meta(ge=1, le=200)] = 32
+    #: Keys that browsers know us by, of `evently notifier keys make`: the one for new
+    #: subscriptions, and the one before it. Empty: nothing is pushed; `up` makes one in
+    #: development.
+    vapid_keys: str = ""
+    #: Where the people of a push service reach ours, `mailto:` or `https:`. Empty: the address that
+    #: mail comes from.
+    vapid_subject: Annotated[str, Meta(max_length=254)] = ""
+    #: Push services that browsers may name, comma-separated; `*.` stands for all below a domain.
+    push_hosts: str = (
+        "fcm.googleapis.com,*.push.services.mozilla.com,*.notify.windows.com,web.push.apple.com"
+    )
     #: Folder of mail that did not leave, shown at `/dev/mailbox`; refused in production. `up` sets
     #: it in development.
     mailbox_dir: str = ""
@@ -378,6 +393,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         self._check_openid()
         self._check_passkeys()
         self._check_mail()
+        self._check_push()
         for origin in self.cors_allowed:
             if _ORIGIN.fullmatch(origin) is None:
                 raise ValueError(f"EVENTLY_CORS_ORIGINS: {origin} is not like https://example.org")
@@ -423,6 +439,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
             raise ValueError("EVENTLY_PUBLIC_URL is not like https://tickets.example.org")
         if self.mailbox_dir and self.environment == "production":
             raise ValueError("EVENTLY_MAILBOX_DIR shows everybody's mail: not in production")
+
+    def _check_push(self) -> None:
+        keys = self.vapid_private_keys
+        if len(keys) > VAPID_KEYS_MAX or not all(map(_TICKET_KEY.fullmatch, keys)):
+            raise ValueError(
+                "EVENTLY_VAPID_KEYS is not one key of `evently notifier keys make`, or two"
+            )
+        if self.vapid_subject and _SUBJECT.fullmatch(self.vapid_subject) is None:
+            raise ValueError("EVENTLY_VAPID_SUBJECT is not like mailto:push@example.org")
+        for host in self.push_hosts_allowed:
+            if _PUSH_HOST.fullmatch(host) is None:
+                raise ValueError(f"EVENTLY_PUSH_HOSTS: {host} is not like *.push.example.org")
 
     def _check_passkeys(self) -> None:
         if self.admin_passkeys == "required" and not self.passkey_rp_id:
@@ -480,6 +508,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     def openid_hosts_allowed(self) -> tuple[str, ...]:
         """Hosts that may be asked beside the issuers' own."""
         return _listed(self.openid_hosts)
+
+    @property
+    def vapid_private_keys(self) -> tuple[str, ...]:
+        """Keys that browsers know us by, the one for new subscriptions first."""
+        return _listed(self.vapid_keys)
+
+    @property
+    def vapid_subject_or_own(self) -> str:
+        """Where the people of a push service reach ours."""
+        return self.vapid_subject or f"mailto:{self.mail_from}"
+
+    @property
+    def push_hosts_allowed(self) -> tuple[str, ...]:
+        """Push services that browsers may name."""
+        return _listed(self.push_hosts)
 
     @property
     def passkey_sites(self) -> tuple[str, ...]:
@@ -590,7 +633,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         except (FileNotFoundError, PermissionError, msgspec.DecodeError):
             return self
         fields = ["redis_url", "database_url", "jwt_secret", "ticket_signing_key", "smtp_url"]
-        fields += ["webhook_key"]
+        fields += ["webhook_key", "vapid_keys"]
         if not self.redis_url:  # The passwords are those of that server and of no other.
             fields += REDIS_PASSWORDS
         if not self.database_url:

@@ -238,6 +238,7 @@ class _Run:
             "ticket_signing_key": self._settings.ticket_signing_key,
             "smtp_url": self._settings.smtp_url,
             "webhook_key": self._settings.webhook_key,
+            "vapid_keys": self._settings.vapid_keys,
             "pid": os.getpid(),
         } | {
             field: getattr(self._settings, field)
@@ -380,6 +381,8 @@ def keep_secrets(settings: Settings) -> Settings:
         raise SettingsError(f"EVENTLY_{own[0].upper()} is needed in production")
     if settings.environment != "production":
         makers |= {"webhook_key": JWT_SECRET_BYTES}
+    if settings.environment == "development":  # Elsewhere whoever wants to push makes one.
+        makers["vapid_keys"] = TICKET_KEY_BYTES
     if not settings.redis_url:  # The embedded Redis is ours alone: so are its users.
         makers |= dict.fromkeys(REDIS_PASSWORDS, REDIS_PASSWORD_BYTES)
     if not settings.database_url:

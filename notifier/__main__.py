@@ -19,7 +19,7 @@ from engine.printable import printable, table
 from evently.command import Group
 from evently.logs import configure, to_stderr
 from evently.settings import Settings, SettingsError
-from notifier import bounces, mail, samples, webhooks
+from notifier import bounces, mail, push, samples, vapid, webhooks
 from notifier.letter import NOTHING, NoAddress, Post, envelope, tag_of, write
 from notifier.render import render
 from notifier.service import serve
@@ -31,12 +31,14 @@ from store.pool import Pool, create_pool
 app = typer.Typer(
     name="notifier",
     cls=Group,
-    help="Tell people what is true: mail.",
+    help="Tell people what is true: by mail and push.",
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-dead = typer.Typer(help="Letters that were given up.", no_args_is_help=True)
+keys = typer.Typer(help="Keys that browsers know us by.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+dead = typer.Typer(help="Messages that were given up.", no_args_is_help=True)
 app.add_typer(dead, name="dead")
 
 Answer = TypeVar("Answer")
@@ -58,7 +60,7 @@ def run(context: typer.Context) -> None:
             settings.database_url_as("notifier"),
             options,
             hooks=_hooks(settings),
-            outside=Outside(also=networks(settings.outward_networks)),
+            pushing=_pushing(settings),
             public_url=settings.public_url_or_own,
             signing_key=settings.ticket_signing_key if settings.mail_tickets == "on" else "",
             timeout_ms=settings.database_timeout_ms,
@@ -67,20 +69,40 @@ def run(context: typer.Context) -> None:
     )
 
 
+@keys.command("make")
+def make_key() -> None:
+    """Make a key for new subscriptions, and show the setting; the one before it stays in it."""
+    settings = Settings.load()
+    kept = settings.vapid_private_keys[: vapid.KEYS_MAX - 1]
+    texts = [vapid.make(), *kept]
+    for key, what in zip(vapid.read(texts), ("new subscriptions", "those before"), strict=False):
+        typer.echo(f"{key.id} is for {what}", err=True)
+    typer.echo(f"EVENTLY_VAPID_KEYS={','.join(texts)}")
+
+
 @dead.command("list")
 def list_dead(
     limit: Annotated[int, typer.Option(min=1, max=LISTED_MAX, help="How many at most.")] = 100,
 ) -> None:
-    """Show letters that were given up, the oldest first."""
+    """Show messages that were given up, the oldest first."""
 
     async def read(pool: Pool) -> list[deliveries.Dead]:
         return await deliveries.dead(pool, limit)
 
     rows = [
-        (one.id, one.kind, one.user_id, one.subject_id, one.attempts, one.reason, one.ended_at)
+        (
+            one.id,
+            one.channel,
+            one.kind,
+            one.user_id,
+            one.subject_id,
+            one.attempts,
+            one.reason,
+            one.ended_at,
+        )
         for one in _asked(read)
     ]
-    headings = ("id", "message", "account", "about", "attempts", "reason", "since")
+    headings = ("id", "channel", "message", "account", "about", "attempts", "reason", "since")
     typer.echo("\n".join(table(headings, rows, width=None)))
 
 
@@ -88,9 +110,9 @@ def list_dead(
 def retry(
     ids: Annotated[list[int] | None, typer.Argument(help="Which; all if none is named.")] = None,
 ) -> None:
-    """Send letters again that were given up."""
+    """Send messages again that were given up."""
     to_stderr()
-    typer.echo(f"{_asked(lambda pool: deliveries.retry(pool, ids or None))} letters wait again")
+    typer.echo(f"{_asked(lambda pool: deliveries.retry(pool, ids or None))} messages wait again")
 
 
 @dead.command()
@@ -98,10 +120,10 @@ def discard(
     ids: Annotated[list[int], typer.Argument(help="Which.")],
     reason: Annotated[str, typer.Option(help="Why nobody needs them.")],
 ) -> None:
-    """Give letters up for good."""
+    """Give messages up for good."""
     to_stderr()
     count = _asked(lambda pool: deliveries.discard(pool, ids, reason[:200]))
-    typer.echo(f"{count} letters discarded")
+    typer.echo(f"{count} messages discarded")
 
 
 @app.command()
@@ -170,7 +192,22 @@ def bounce(
 def _hooks(settings: Settings) -> webhooks.Options | None:
     if not settings.webhook_key:
         return None
-    return webhooks.Options(workers=settings.webhook_workers, key=settings.webhook_key)
+    return webhooks.Options(
+        workers=settings.webhook_workers,
+        key=settings.webhook_key,
+        outside=Outside(also=networks(settings.outward_networks)),
+    )
+
+
+def _pushing(settings: Settings) -> push.Pushing:
+    return push.Pushing(
+        keys=vapid.read(settings.vapid_private_keys),
+        subject=settings.vapid_subject_or_own,
+        outside=Outside(
+            hosts=settings.push_hosts_allowed, also=networks(settings.outward_networks)
+        ),
+        workers=settings.notifier_workers,
+    )
 
 
 def _post(settings: Settings) -> Post:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from email.message import EmailMessage
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import quote
 
 import asyncpg
@@ -21,7 +21,7 @@ from notifier.kinds import KINDS, MADE_AND_CANCELLED, NEED_TOKEN, PROVE, TOPICS
 from notifier.letter import NOTHING, NoAddress, Post, tag_of, write
 from notifier.places import seats_of
 from notifier.reminders import mark_of
-from notifier.render import Content, Fact, money, render
+from notifier.render import Brief, Content, Fact, brief, money, render
 from papers.formats import time_of
 from papers.words import LANGUAGES, language_of
 from store import deliveries, preferences, reminders, tickets
@@ -65,22 +65,20 @@ class Composer:
 
     async def compose(self, delivery: Delivery) -> Letter | Nothing:
         """Return the letter of a delivery as it is now, or why there is none."""
-        if delivery.kind not in KINDS:
-            return Nothing("no such message")
-        if delivery.until is not None and delivery.until <= dt.datetime.now(dt.UTC):
-            return Nothing("too late")
-        person = await deliveries.recipient(self._pool, delivery.user_id)
+        person = await self._person(delivery)
+        if isinstance(person, Nothing):
+            return person
         is_to_account = delivery.target == delivery.user_id
-        if person is None or person.is_erased or not delivery.target:
-            return Nothing("nobody")
         if is_to_account and person.is_anothers:
             return Nothing("the address is another's")
         to = person.email if is_to_account else delivery.target
         if delivery.kind not in PROVE and await deliveries.why_suppressed(self._pool, to):
             return Nothing("the address takes nothing", is_suppressed=True)
-        if await self._is_muted(delivery):
+        if await self._is_muted(delivery, "mail"):
             return Nothing("not wanted")
-        content = await self._content(delivery, person, is_to_account=is_to_account)
+        content = await self._content(
+            delivery, person, is_to_account=is_to_account, encloser=self._encloser
+        )
         if isinstance(content, Nothing):
             return content
         end_url, ends = await self._ends(delivery)
@@ -100,11 +98,34 @@ class Composer:
             return Nothing("no address", is_suppressed=True)
         return Letter(to, message)
 
-    async def _is_muted(self, delivery: Delivery) -> bool:
+    async def brief(self, delivery: Delivery) -> Brief | Nothing:
+        """Return what a delivery says in short to its person, as it is now."""
+        person = await self._person(delivery)
+        if isinstance(person, Nothing):
+            return person
+        if await self._is_muted(delivery, "push"):
+            return Nothing("not wanted")
+        content = await self._content(delivery, person, is_to_account=True, encloser=None)
+        if isinstance(content, Nothing):
+            return content
+        return brief(content, language_of(person.language))
+
+    async def _person(self, delivery: Delivery) -> Recipient | Nothing:
+        """Return whom a delivery is to, if it still says anything and they are there."""
+        if delivery.kind not in KINDS:
+            return Nothing("no such message")
+        if delivery.until is not None and delivery.until <= dt.datetime.now(dt.UTC):
+            return Nothing("too late")
+        person = await deliveries.recipient(self._pool, delivery.user_id)
+        if person is None or person.is_erased or not delivery.target:
+            return Nothing("nobody")
+        return person
+
+    async def _is_muted(self, delivery: Delivery, channel: Literal["mail", "push"]) -> bool:
         topic = TOPICS.get(delivery.kind)
         if topic is None:
             return False
-        return (topic, "mail") in await preferences.muted_of(self._pool, delivery.user_id)
+        return (topic, channel) in await preferences.muted_of(self._pool, delivery.user_id)
 
     async def _ends(self, delivery: Delivery) -> tuple[str, list[str]]:
         """Return the page that ends letters of this kind, and all ways to; none if none may be."""
@@ -118,7 +139,12 @@ class Composer:
         return url, [url, by_mail] if self._post.bounces else [url]
 
     async def _content(
-        self, delivery: Delivery, person: Recipient, *, is_to_account: bool
+        self,
+        delivery: Delivery,
+        person: Recipient,
+        *,
+        is_to_account: bool,
+        encloser: Encloser | None,
     ) -> Content | Nothing:
         said = await self._said(delivery)
         if delivery.kind in NEED_TOKEN and "token" not in said:
@@ -146,8 +172,8 @@ class Composer:
             if delivery.until is not None and delivery.kind not in TOPICS:
                 fields["until"] = time_of(delivery.until, event["timezone"], language)
                 facts.append(Fact("until", fields["until"]))
-            if self._encloser is not None and words != MADE_AND_CANCELLED:
-                enclosed = await self._encloser.of(delivery, event, person, language)
+            if encloser is not None and words != MADE_AND_CANCELLED:
+                enclosed = await encloser.of(delivery, event, person, language)
         return Content(
             words=words,
             fields=fields,

@@ -20,7 +20,7 @@ import structlog
 from engine.lasting import Lasting
 from notifier import metrics, reminders
 from notifier.channel import Fan
-from notifier.kinds import ENDS, TOPICS, lane_of
+from notifier.kinds import ENDS, TOPICS, channels_of, lane_of
 from store import deliveries, preferences
 from store.deliveries import NewDelivery
 from store.outbox import Notice
@@ -148,10 +148,10 @@ class Teller:
         facts = [*new, *reminders.of_offers(new, dt.datetime.now(dt.UTC))]
         more = [one for fan in self._fans for one in await fan(connection, facts)]
         # What organizers alone are told has no person to write to.
-        of_people = [one for one in facts if one.user_id]
-        wanted = await _wanted(connection, [*of_people, *more])
+        mailed = [one for one in facts if one.user_id and "mail" in channels_of(one.kind)]
+        wanted = await _wanted(connection, [*mailed, *more])
         if wanted:
-            await deliveries.add(connection, wanted, _ended(of_people))
+            await deliveries.add(connection, wanted, _ended(mailed))
 
     async def _measure(self, connection: asyncpg.Connection) -> None:
         for lane in await deliveries.depths(connection):

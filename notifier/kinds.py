@@ -1,5 +1,5 @@
 """
-The kinds of messages: in which lane each goes, and what it leads to.
+The kinds of messages: in which lane each goes, what it leads to, and by which channels.
 
 A kind that is told by the journal or the outbox and stands in no table here is skipped and counted,
 as of code that is newer; a test holds the table to the code of this version.
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from store.deliveries import ChannelName
 from store.preferences import Topic
 
 #: What somebody waits for, or must answer in time: before all else.
@@ -20,12 +21,22 @@ DONE = 2
 LATER = 3
 
 
+Channels = frozenset[ChannelName]
+MAIL: Channels = frozenset({"mail"})
+MAIL_AND_PUSH: Channels = frozenset({"mail", "push"})
+PUSH: Channels = frozenset({"push"})
+#: Pushed to one browser, to see whether it gets there.
+PUSH_TEST = "account.push_test"
+
+
 class MessageKind(NamedTuple):
     """What the kind of a message says of it."""
 
     lane: int
     #: The page that it leads to, with fields of what is told; empty: none.
     page: str = ""
+    #: By what people are told it; an account's messages go by each.
+    channels: Channels = MAIL
 
 
 _ACCOUNT = MessageKind(URGENT, "/me")
@@ -44,7 +55,8 @@ KINDS: Mapping[str, MessageKind] = {
     "account.passkey_added": _ACCOUNT,
     "account.passkey_removed": _ACCOUNT,
     "account.session_copied": MessageKind(URGENT, "/sign-in"),
-    "waitlist.offered": MessageKind(URGENT, "/wait/{about_id}"),
+    PUSH_TEST: MessageKind(URGENT, "/me", PUSH),
+    "waitlist.offered": MessageKind(URGENT, "/wait/{about_id}", MAIL_AND_PUSH),
     "ticket.offered": MessageKind(URGENT, "/gifts/{gift_id}"),
     "team.invited": MessageKind(URGENT, "/invitations/{invitation_id}"),
     "organizer.webhook_failing": MessageKind(DONE, "/organizers/{organizer_id}/webhooks"),
@@ -52,19 +64,19 @@ KINDS: Mapping[str, MessageKind] = {
     "booking.confirmed": MessageKind(DONE, "/b/{about_id}"),
     "booking.cancelled": MessageKind(DONE, "/b/{about_id}"),
     "booking.changed": MessageKind(DONE, "/b/{about_id}"),
-    "event.changed": MessageKind(DONE, "/e/{event_id}"),
-    "event.cancelled": MessageKind(DONE, "/e/{event_id}"),
-    "ticket.transferred": MessageKind(DONE, "/t/{about_id}"),
-    "ticket.given": MessageKind(DONE, "/me"),
+    "event.changed": MessageKind(DONE, "/e/{event_id}", MAIL_AND_PUSH),
+    "event.cancelled": MessageKind(DONE, "/e/{event_id}", MAIL_AND_PUSH),
+    "ticket.transferred": MessageKind(DONE, "/t/{about_id}", MAIL_AND_PUSH),
+    "ticket.given": MessageKind(DONE, "/me", MAIL_AND_PUSH),
     "ticket.cancelled": MessageKind(DONE, "/e/{event_id}"),
-    "waitlist.expired": MessageKind(DONE, "/e/{event_id}"),
+    "waitlist.expired": MessageKind(DONE, "/e/{event_id}", MAIL_AND_PUSH),
     "waitlist.limit": MessageKind(DONE, "/me"),
     "waitlist.too_large": MessageKind(DONE, "/e/{event_id}"),
-    "waitlist.event_cancelled": MessageKind(DONE, "/e/{event_id}"),
-    "offer.ending": MessageKind(URGENT, "/wait/{about_id}"),
-    "reminder.day_before": MessageKind(LATER, "/me"),
-    "reminder.soon": MessageKind(LATER, "/me"),
-    "sale.opens_soon": MessageKind(LATER, "/e/{event_id}"),
+    "waitlist.event_cancelled": MessageKind(DONE, "/e/{event_id}", MAIL_AND_PUSH),
+    "offer.ending": MessageKind(URGENT, "/wait/{about_id}", MAIL_AND_PUSH),
+    "reminder.day_before": MessageKind(LATER, "/me", MAIL_AND_PUSH),
+    "reminder.soon": MessageKind(LATER, "/me", MAIL_AND_PUSH),
+    "sale.opens_soon": MessageKind(LATER, "/e/{event_id}", MAIL_AND_PUSH),
 }
 #: What somebody may not want to be told; all else is their business.
 TOPICS: Mapping[str, Topic] = {
@@ -84,6 +96,11 @@ ENDS = frozenset({"booking.cancelled", "event.cancelled"})
 TICKETS = frozenset({"booking.confirmed", "booking.changed", "ticket.transferred", "event.changed"})
 #: These take that entry out again.
 ENDINGS = ENDS | {"ticket.cancelled"}
+
+
+def channels_of(kind: str) -> Channels:
+    """Return by what a kind is told; of one that is not known, by mail, which skips it."""
+    return KINDS[kind].channels if kind in KINDS else MAIL
 
 
 def lane_of(kind: str) -> int:

@@ -14,6 +14,9 @@ SECONDS = Histogram(
     ["channel"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
+PUSH_REFUSED = Counter(
+    "evently_push_refused_total", "Pushes that a service refused for our keys or form", ["status"]
+)
 DEPTH = Gauge(
     "evently_deliveries_due", "Deliveries that are due", ["lane"], multiprocess_mode="mostrecent"
 )

@@ -49,6 +49,17 @@ class Content(NamedTuple):
     enclosed: Enclosed = NOTHING
 
 
+class Brief(NamedTuple):
+    """What a message says where there is room for two sentences."""
+
+    title: str
+    body: str
+    url: str
+    language: str
+    #: `ltr` or `rtl`.
+    direction: str
+
+
 def render(content: Content, language: str) -> Wording:
     """Return the letter; *language* is one of `papers.words.LANGUAGES`."""
     words = sentences(language)
@@ -87,6 +98,15 @@ def render(content: Content, language: str) -> Wording:
         html=_html(_template("letter.html")).render(form),
         language=language,
     )
+
+
+def brief(content: Content, language: str) -> Brief:
+    """Return a content as a letter's subject and its sentences, and where it leads."""
+    words = sentences(language)
+    own = words[content.words]
+    fields = {name: one_line(value) for name, value in content.fields.items()}
+    title, *lines = (filled(text, fields) for text in (own["subject"], *own["lines"]))
+    return Brief(title, " ".join(lines), content.url, language, words["common"]["direction"])
 
 
 def _enclosing(enclosed: Enclosed, common: Mapping[str, str]) -> list[str]:

@@ -20,6 +20,14 @@ LATER_MS = (*(minutes * _MINUTE_MS for minutes in (1, 5, 10, 20, 30)), _HOUR_MS)
 LIFE_MS = 24 * _HOUR_MS
 #: Waits scatter about their length, so that what failed together is not tried together again.
 SCATTER = 0.25
+#: Where a server answers at once, few attempts tell as much as many.
+ATTEMPTS_MAX = 3
+FIRST_WAIT_MS = 2_000
+
+
+def jitter_ms(attempts: int) -> int:
+    """Return a wait after so many attempts: up to 2 s, twice as long each time, full jitter."""
+    return random.randint(0, FIRST_WAIT_MS * 2 ** (max(attempts, 1) - 1))  # noqa: S311 - no secret
 
 
 def wait_ms(table: Sequence[int], attempts: int) -> int:

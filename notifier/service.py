@@ -10,9 +10,8 @@ from typing import Any
 
 import structlog
 
-from engine.outward import Outside
 from engine.tasks import end
-from notifier import account, mail, webhooks
+from notifier import account, mail, push, webhooks
 from notifier.channel import Fan
 from notifier.composer import Composer
 from notifier.enclosures import Encloser
@@ -21,6 +20,7 @@ from notifier.poster import Poster
 from notifier.worker import Workers
 from papers.press import Press
 from store.pool import create_pool
+from store.push import put_keys
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ async def serve(
     options: mail.Options,
     *,
     hooks: webhooks.Options | None,
-    outside: Outside,
+    pushing: push.Pushing,
     public_url: str,
     signing_key: str,
     timeout_ms: int,
@@ -47,7 +47,7 @@ async def serve(
     Args:
         hooks: How webhooks are told; None: there are none.
 
-        outside: Where people may send us.
+        pushing: How messages are pushed; without keys nothing is.
 
         signing_key: For the codes of tickets; empty: letters enclose none.
     """
@@ -64,10 +64,17 @@ async def serve(
         channels, works = [mail.channel(pool, composer, options)], list[Duty]()
         fans: list[Fan] = [account.fan]
         if hooks is not None:
-            poster = await stack.enter_async_context(_poster(outside, hooks))
+            poster = Poster(hooks.outside, timeout_s=webhooks.TIMEOUT_S, at_once_max=hooks.workers)
+            await stack.enter_async_context(poster)
             channels.append(webhooks.channel(pool, poster, hooks))
             fans.append(webhooks.fan)
             works.append(webhooks.Warden(pool).run())
+        await put_keys(pool, [key.public for key in pushing.keys])
+        if pushing.keys:
+            poster = Poster(pushing.outside, timeout_s=push.TIMEOUT_S, at_once_max=pushing.workers)
+            await stack.enter_async_context(poster)
+            channels.append(push.channel(pool, composer, poster, pushing))
+            fans.append(push.fan)
         follower = Teller(database_url, timeout_ms=timeout_ms, fans=fans)
         teams = [Workers(pool, channel) for channel in channels]
         works += [follower.run(), *(team.run(follower.news) for team in teams)]
@@ -93,7 +100,3 @@ async def _until_told(works: Sequence[Duty]) -> None:
             task.result()
     finally:
         await end(stop, *tasks)
-
-
-def _poster(outside: Outside, hooks: webhooks.Options) -> Poster:
-    return Poster(outside, timeout_s=webhooks.TIMEOUT_S, at_once_max=hooks.workers)

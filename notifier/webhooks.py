@@ -20,6 +20,7 @@ from itertools import accumulate
 import structlog
 
 from engine.lasting import Lasting
+from engine.outward import Outside
 from notifier import metrics
 from notifier.channel import Attempt, Channel
 from notifier.kinds import DONE
@@ -67,6 +68,8 @@ class Options:
     workers: int
     #: What their secrets are sealed with.
     key: str
+    #: Where people may send us.
+    outside: Outside
 
 
 def channel(pool: Pool, poster: Poster, options: Options) -> Channel:

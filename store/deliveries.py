@@ -141,6 +141,7 @@ class Dead(NamedTuple):
     """A delivery that waits for a human."""
 
     id: int
+    channel: ChannelName
     kind: str
     user_id: str
     subject_id: str

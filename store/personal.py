@@ -71,6 +71,14 @@ HOLDINGS: Mapping[str, Holding] = {
         export="export_passkeys",
         erasure="erase_passkeys",
     ),
+    "push_keys": Holding(plain="id public_key", why=_OF_SERVICE),
+    "push_subscriptions": Holding(
+        names="endpoint host p256dh auth name",
+        ids="user_id",
+        plain="id key_id",
+        export="export_push_subscriptions",
+        erasure="erase_push_subscriptions",
+    ),
     "spent_flows": Holding(plain="id", why="sign-ins that ended, by numbers drawn at random"),
     "idempotency_keys": Holding(
         names="key_hash request_hash attempt headers answer",

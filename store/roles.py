@@ -52,6 +52,7 @@ _GRANTS = {
         " token_version, has_password, erased_at) ON users",
         "INSERT, UPDATE, DELETE ON sessions, account_tokens, gifts",
         "INSERT, DELETE ON identities, passkeys, spent_flows",
+        "INSERT, UPDATE, DELETE ON push_subscriptions",
         "INSERT, UPDATE, DELETE ON idempotency_keys",
         "EXECUTE ON FUNCTION use_key",
         "UPDATE ON spent_flows",  # To lock what is cleared away.
@@ -146,6 +147,8 @@ _GRANTS = {
         "SELECT ON webhook_endpoints, team_members",
         "UPDATE (failing_since, warned, disabled_at, disabled_why) ON webhook_endpoints",
         "INSERT ON outbox",  # That nothing arrives at a webhook.
+        "SELECT, INSERT, UPDATE, DELETE ON push_keys",
+        "SELECT, DELETE, UPDATE (last_delivered_at, failures) ON push_subscriptions",
     ),
     "reader": ("SELECT ON ALL TABLES IN SCHEMA public",),
 }
@@ -154,11 +157,12 @@ _REVOKES = (
     "ALL ON users, team_invitations, sessions, account_tokens, outbox, signing_keys, api_keys,"
     " devices FROM evently_persister, evently_coordinator, evently_reader",
     "ALL ON identities, passkeys, spent_flows FROM evently_persister, evently_coordinator",
-    "ALL ON webhook_endpoints FROM evently_persister, evently_coordinator, evently_reader",
+    "ALL ON webhook_endpoints, push_subscriptions"
+    " FROM evently_persister, evently_coordinator, evently_reader",
     "ALL ON idempotency_keys FROM evently_persister, evently_coordinator, evently_reader",
     "INSERT, UPDATE, DELETE ON organizers, team_members, migrations, revocations, gifts, erasures,"
-    " told, deliveries, suppressions, notifier_beat, muted_messages, sale_reminders, reminder_plans"
-    " FROM evently_coordinator",
+    " told, deliveries, suppressions, notifier_beat, muted_messages, sale_reminders,"
+    " reminder_plans, push_keys FROM evently_coordinator",
     "SELECT ON deliveries, suppressions, muted_messages, sale_reminders"
     " FROM evently_persister, evently_coordinator",
     "ALL ON unsubscribe_key FROM evently_persister, evently_coordinator, evently_reader",

@@ -266,6 +266,30 @@ class PasskeyName(Asked, frozen=True, kw_only=True):
     name: Name
 
 
+class PushKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """What messages to a browser are sealed for."""
+
+    p256dh: Annotated[str, _bytes(88)]
+    auth: Annotated[str, _bytes(24)]
+
+
+class PushEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """`PushSubscription.toJSON()`, of which the rest is not looked at."""
+
+    endpoint: Annotated[str, _text(Kind.WORD, 1_024, least=1)]
+    keys: PushKeys
+
+
+class NewPush(Asked, frozen=True, kw_only=True):
+    """A browser on which one wants to be told."""
+
+    subscription: PushEndpoint
+    #: Of the key that it was subscribed with (`GET /v1/push/key`).
+    key_id: Annotated[str, _text(Kind.WORD, 64, least=1)]
+    #: What to call it; the browser's own word if it is not said.
+    name: Name | None = None
+
+
 class Erase(Asked, frozen=True, kw_only=True):
     """The wish to be forgotten."""
 

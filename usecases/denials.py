@@ -52,6 +52,8 @@ class Why(StrEnum):
     IDENTITY_TAKEN = "identity_taken"
     PASSKEY_KNOWN = "passkey_known"
     PASSKEYS_OFF = "passkeys_off"
+    PUSH_OFF = "push_off"
+    BROWSERS_FULL = "too_many_browsers"
     TOO_MANY_WAYS_IN = "too_many_ways_in"
     #: Without it nobody could sign in to the account, or not as its role asks for.
     LAST_WAY_IN = "last_way_in"

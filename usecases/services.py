@@ -107,6 +107,8 @@ class Services:
     passkey_site: PasskeySite | None
     #: None while there are no webhooks.
     webhooks: WebhookSite | None
+    #: Which push services a browser may name.
+    push_services: Outside
     ticket_codes: TicketCodes
     #: What draws tickets.
     press: Press

@@ -159,6 +159,30 @@ class Passkey(Told, frozen=True, kw_only=True):
     used_at: dt.datetime | None
 
 
+class PushKey(Told, frozen=True, kw_only=True):
+    """The key that a browser subscribes with."""
+
+    id: str
+    #: `applicationServerKey`: a point of P-256, uncompressed, in base64url.
+    public_key: str
+
+
+class PushSubscription(Told, frozen=True, kw_only=True):
+    """A browser on which the caller is told."""
+
+    id: str
+    name: str
+    #: The host of its push service.
+    service: str
+    #: Of the key that it was subscribed with.
+    key_id: str
+    created_at: dt.datetime
+    #: When its service took a message last; null if it never has.
+    last_delivered_at: dt.datetime | None
+    #: Messages that it has refused since.
+    failures: int
+
+
 class PasskeyRequest(Told, frozen=True, kw_only=True, rename="camel"):
     """For `navigator.credentials.get`, by `parseRequestOptionsFromJSON`."""
 

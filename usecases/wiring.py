@@ -24,7 +24,7 @@ from engine.door import ReadReign, Reign, ReportSeen
 from engine.durability import Durability
 from engine.engine import Engine
 from engine.homes import Published
-from engine.outward import Outside, networks
+from engine.outward import Network, Outside
 from engine.redis_client import connect
 from engine.redo import Horizon, Redo, RedoBuffer
 from engine.replicas import ROUND_MS, GroupWaiter
@@ -127,8 +127,9 @@ class Options:
     admin_passkeys: Literal["optional", "required"]
     #: Empty: there are no webhooks.
     webhook_key: str
-    #: Networks that are inside and may be told all the same, comma-separated.
-    outward_networks: str
+    push_hosts: tuple[str, ...]
+    #: Networks within which servers that people name may be asked all the same.
+    outward_networks: tuple[Network, ...]
 
 
 @contextlib.asynccontextmanager
@@ -140,9 +141,7 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
         fetch: Asks servers outside; nobody is asked without it.
     """
     pools = await _pools(options)
-    pool = pools.engine
-    engine = _engine(options, pool)
-    watermark = Watermark(pool)
+    engine, watermark = _engine(options, pools.engine), Watermark(pools.engine)
     acks = _acks(options, engine, watermark)
     passwords = _passwords(options)
     keyring = _keyring(options, pools.callers)
@@ -165,6 +164,7 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
         openid=_providers(options, fetch),
         passkey_site=_passkey_site(options),
         webhooks=_webhook_site(options),
+        push_services=Outside(hosts=options.push_hosts, also=options.outward_networks),
         ticket_codes=keyring.ticket_codes,
         press=Press(),
         receipts=keyring.receipts,
@@ -328,7 +328,7 @@ def _booking_limit(options: Options) -> Limit | None:
 def _webhook_site(options: Options) -> WebhookSite | None:
     if not options.webhook_key:
         return None
-    return WebhookSite(options.webhook_key, Outside(also=networks(options.outward_networks)))
+    return WebhookSite(options.webhook_key, Outside(also=options.outward_networks))
 
 
 def _passwords(options: Options) -> Passwords:

@@ -174,6 +174,7 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         openid={},
         passkey_site=None,
         webhooks=None,
+        push_services=nothing,
         ticket_codes=nothing,
         press=nothing,
         receipts=Receipts(key),

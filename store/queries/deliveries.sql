@@ -197,7 +197,7 @@ GROUP BY lane.number ORDER BY lane.number;
 
 -- dead_deliveries --
 -- Those that wait for an operator; webhooks are sent again by their organizers.
-SELECT id, kind, user_id, subject_id, attempts, reason, ended_at FROM deliveries
+SELECT id, channel, kind, user_id, subject_id, attempts, reason, ended_at FROM deliveries
 WHERE state = 'dead' AND channel <> 'webhook' ORDER BY id LIMIT $1;
 
 -- count_dead --

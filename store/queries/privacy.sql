@@ -23,6 +23,11 @@ FROM identities WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3;
 SELECT id AS place, to_jsonb(passkeys)::text AS row
 FROM passkeys WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3;
 
+-- export_push_subscriptions --
+-- The person's devices, without what messages to them are sealed with.
+SELECT id AS place, (to_jsonb(push_subscriptions) - '{endpoint,auth,p256dh}'::text[])::text AS row
+FROM push_subscriptions WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3;
+
 -- export_gifts --
 -- That one offers, has taken, or that wait for an address which one has proved.
 SELECT id AS place, to_jsonb(gifts)::text AS row
@@ -251,6 +256,9 @@ FROM sale_reminders WHERE user_id = $1 AND event_id > $2 ORDER BY event_id LIMIT
 
 -- erase_sale_reminders --
 DELETE FROM sale_reminders WHERE user_id = $1;
+
+-- erase_push_subscriptions --
+DELETE FROM push_subscriptions WHERE user_id = $1;
 
 -- erase_gifts --
 -- Taken ones, and those that wait for an address which the person has proved. What they offer

@@ -26,6 +26,7 @@ from api.admission import Work
 from api.app import create_app
 from api.streams import StreamBounds
 from engine.engine import Engine
+from engine.outward import networks
 from engine.redis_client import connect
 from engine.shard import Shard
 from evently.embedded import PostgresServer, ValkeyServer
@@ -181,7 +182,8 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         passkey_origins=(ORIGIN,),
         admin_passkeys="optional",
         webhook_key="w" * 32,
-        outward_networks="127.0.0.0/8",
+        push_hosts=("push.example.org", "*.push.example.org"),
+        outward_networks=networks("127.0.0.0/8"),
     )
 
 

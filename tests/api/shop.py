@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from api.http import SERVICES
 from engine.ids import new_id
-from store import organizers, users, ways_in
+from store import organizers, push, users, ways_in
+from store.push import PushKey
 from tests.api.world import Answer, Event, World, from_now
 from usecases import sessions
 
+#: A key that browsers subscribe with.
+PUSH_KEY = PushKey("0a1b2c3d4e", "x" * 87)
 #: Tiers of a shop's event, by what they are for.
 BOOKED, SCARCE, HIDDEN, SEATED = range(4)
 
@@ -217,6 +224,24 @@ async def _passkey(shop: Shop) -> str:
     return made.id
 
 
+def subscription(key_id: str, endpoint: str = "https://push.example.org/x") -> dict[str, Any]:
+    """Return what a page asks for a browser that has subscribed by a key."""
+    point = ec.generate_private_key(ec.SECP256R1()).public_key()
+    raw = point.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    keys = {
+        name: urlsafe_b64encode(part).rstrip(b"=").decode()
+        for name, part in (("p256dh", raw), ("auth", secrets.token_bytes(16)))
+    }
+    wanted = {"endpoint": endpoint, "expirationTime": None, "keys": keys}
+    return {"subscription": wanted, "key_id": key_id}
+
+
+async def _push(shop: Shop) -> str:
+    await push.put_keys(shop.world.database, [PUSH_KEY])
+    asked = subscription(PUSH_KEY.id, f"https://push.example.org/{secrets.token_hex(8)}")
+    return str((await shop.ask("POST", "/v1/me/push", json=asked)).body["id"])
+
+
 async def _gift(shop: Shop) -> str:
     """Have somebody else offer a ticket to the buyer's address."""
     booking_id = await shop.book(BOOKED, "gift", "gate")
@@ -305,6 +330,7 @@ MAKERS: dict[str, Callable[[Shop], Awaitable[str]]] = {
     "notification_id": _notification,
     "webhook_id": _webhook,
     "message_id": _message,
+    "push_id": _push,
 }
 
 

@@ -80,6 +80,9 @@ OWN = {
     ("POST", "/v1/me/passkeys"),
     ("PATCH", "/v1/me/passkeys/{passkey_id}"),
     ("DELETE", "/v1/me/passkeys/{passkey_id}"),
+    ("POST", "/v1/me/push"),
+    ("DELETE", "/v1/me/push/{push_id}"),
+    ("POST", "/v1/me/push/{push_id}/test"),
 }
 #: All other routes that change something: each act leaves a row, whoever it is.
 CHANGING = {

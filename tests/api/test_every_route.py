@@ -19,11 +19,12 @@ from engine.emptier import Emptier
 from engine.ids import new_id
 from engine.shard import Shard
 from engine.sweeper import Sweeper
-from store import preferences
+from store import preferences, push
 from tests.api.authenticator import Authenticator
 from tests.api.ears import listening
 from tests.api.keepers import keeper
 from tests.api.provider import TwistedProvider
+from tests.api.shop import PUSH_KEY, subscription
 from tests.api.test_holds import let_pass
 from tests.api.test_seats import seated_event
 from tests.api.world import Answer, Event, Serve, World, from_now, new_event
@@ -88,6 +89,7 @@ async def test_f23_every_route_with_the_users_of_redis(world: World, serve: Serv
     await keep_a_catalogue(walk)
     await run_a_team(walk)
     await sign_in_otherwise(walk, serve)
+    await be_pushed_to(walk)
     await take_leave(walk)
 
     assert set(STATUSES) == walk.called
@@ -135,6 +137,18 @@ async def change_secrets(walk: Walk, person: dict[str, Any]) -> str:
     await walk.go("POST", "/v1/me/email/verify", token=token, json=proof)
     await walk.go("POST", "/v1/auth/logout", token=token)
     return str((await walk.go("POST", "/v1/auth/login", json=wish)).body["access_token"])
+
+
+async def be_pushed_to(walk: Walk) -> None:
+    """Subscribe a browser to what one is told, try it and take it off."""
+    await push.put_keys(walk.world.database, [PUSH_KEY])
+    found = await walk.go("GET", "/v1/push/key")
+    token, own_path = await make_account(walk), "/v1/me/push/{push_id}"
+    wanted = subscription(found.body["id"])
+    made = await walk.go("POST", "/v1/me/push", token=token, json=wanted)
+    await walk.go("GET", "/v1/me/push", token=token)
+    await walk.go("POST", f"{own_path}/test", made.body["id"], token=token)
+    await walk.go("DELETE", own_path, made.body["id"], token=token)
 
 
 async def sign_in_otherwise(walk: Walk, serve: Serve) -> None:

@@ -20,7 +20,7 @@ from msgspec import inspect
 
 from api.policy import OF_STANDING, Policy
 from api.routes import ROUTES, Route
-from tests.api.shop import MAKERS, Shop, event_asked, soon
+from tests.api.shop import MAKERS, Shop, event_asked, soon, subscription
 from tests.api.test_routes import named
 from tests.api.world import Answer, World
 from usecases import asked
@@ -52,6 +52,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "notification_id": ("notification_id",),
     "webhook_id": ("webhook_id",),
     "message_id": ("message_id",),
+    "push_id": ("push_id",),
 }
 #: Names that lead to nothing of anybody's: what people write, choose among, or made for themselves.
 PLAIN = {
@@ -75,12 +76,14 @@ PLAIN = {
     *("provider", "flow", "state", "iss", "error", "code of a provider"),
     *("credential.id", "rawId", "type", "clientDataJSON", "attestationObject", "transports"),
     *("authenticatorData", "signature", "userHandle"),
+    *("endpoint", "p256dh", "auth", "key of ours"),  # Of a browser that wants to be told.
 }
 #: Where a name means another thing than elsewhere.
 MEANT = {
     ("GET /problems/{code}", "code"): "name",
     ("DELETE /v1/me/sessions/{id}", "id"): "session_id",
     ("POST /v1/events", "code"): "code of a new promo",
+    ("POST /v1/me/push", "key_id"): "key of ours",
     ("POST /v1/devices/enroll", "code"): "code of a device",
     ("POST /v1/auth/openid/{provider}/finish", "code"): "code of a provider",
     ("POST /v1/me/identities/{provider}/finish", "code"): "code of a provider",
@@ -202,6 +205,7 @@ BODIES: dict[type, Callable[[Values], Any]] = {
         "credential": _credential("attestationObject"),
     },
     asked.PasskeyName: lambda _: {"name": "Other"},
+    asked.NewPush: lambda _: subscription("x"),
     asked.NewApiKey: lambda v: {
         "name": "n",
         "scopes": ["sell"],

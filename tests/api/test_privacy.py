@@ -231,6 +231,7 @@ async def test_s43_export_has_every_table(world: World, event: Event, boss: str)
         *("waitlist_entries", "erasures", "acts", "gifts", "familiar_origins"),
         *("team_members", "team_invitations", "api_keys", "devices", "order_notes"),
         *("deliveries", "suppressions", "muted_messages", "sale_reminders", "webhook_endpoints"),
+        "push_subscriptions",
     } == empty
     [session] = tables["sessions"]
     assert "password" == session["method"]

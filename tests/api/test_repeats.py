@@ -28,6 +28,7 @@ OTHERWISE = {
     "POST /v1/auth/passkeys/finish": "a flow ends once",
     "POST /v1/me/identities/{provider}/begin": "changes nothing",
     "POST /v1/me/passkeys/begin": "changes nothing",
+    "POST /v1/me/push": "an endpoint is subscribed once",
     "POST /v1/auth/logout": "sets a state",
     "POST /v1/auth/password/forgot": "the last letter counts",
     "POST /v1/auth/password/reset": "a letter is good once",

@@ -44,7 +44,7 @@ MAY_SAY_WHO = {
     ("MoveOrder", "user_id"),
 }
 #: What browsers make: they may add to it, and what they add is not looked at.
-LOOSE = {"NewCredential", "UsedCredential", "Attestation", "Assertion"}
+LOOSE = {"NewCredential", "UsedCredential", "Attestation", "Assertion", "PushEndpoint", "PushKeys"}
 #: What anybody may call without a token, in full: a new one has to be added here on purpose.
 PUBLIC = {
     ("POST", "/v1/auth/register"),
@@ -57,6 +57,7 @@ PUBLIC = {
     ("POST", "/v1/auth/openid/{provider}/begin"),
     ("POST", "/v1/auth/openid/{provider}/finish"),
     ("POST", "/v1/auth/passkeys/begin"),
+    ("GET", "/v1/push/key"),
     ("POST", "/v1/auth/passkeys/finish"),
     ("POST", "/v1/devices/enroll"),
     ("GET", "/v1/unsubscribe"),

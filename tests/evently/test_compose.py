@@ -179,7 +179,7 @@ def test_env_file_reaches_the_containers(compose: dict[str, Any]) -> None:
     own = "environment data_dir redis_url database_url http_host http_port shards api_processes"
     own += " mailbox_dir"  # Of a development machine.
     secrets = "jwt_secret ticket_signing_key openid_client_secrets smtp_url admin_email"
-    secrets += " webhook_key"
+    secrets += " webhook_key vapid_keys"
     passed = set(Settings.__struct_fields__) - {
         *own.split(),
         *secrets.split(),
@@ -192,7 +192,7 @@ def test_env_file_reaches_the_containers(compose: dict[str, Any]) -> None:
         named = {name for name, value in given.items() if value is None}
         of = {
             "api": {"openid_client_secrets", "webhook_key"},
-            "notifier": {"smtp_url", "webhook_key"},
+            "notifier": {"smtp_url", "webhook_key", "vapid_keys"},
         }
         secret = of.get(service, set())
         assert {ENV_PREFIX + field.upper() for field in passed | secret} == named

@@ -285,6 +285,7 @@ def test_s36_each_part_has_its_own_secrets(folder: Path) -> None:
     """S36: beside `evently up` no part's environment has another part's secret, nor the owner's."""
     given = {field: f"{field}-of-this-run-and-no-other" for field in SECRET_FIELDS - SERVERS}
     given["ticket_signing_key"] = "k" * 43
+    given["vapid_keys"] = "v" * 43
     given["openid_client_secrets"] = "mock=between-the-two-of-us"
     given["smtp_url"] = "smtp://us:of-this-run-and-no-other@mail.example:587"
     settings = Settings(
@@ -313,7 +314,10 @@ def test_s36_each_part_has_its_own_secrets(folder: Path) -> None:
             *("redis_api_password", "database_api_password", "openid_client_secrets"),
             *("jwt_secret", "ticket_signing_key", "webhook_key", "database_read_url"),
         },
-        "notifier": {"database_notifier_password", "smtp_url", "webhook_key"},
+        "notifier": {
+            *("database_notifier_password", "smtp_url", "ticket_signing_key", "webhook_key"),
+            "vapid_keys",
+        },
         "watch": {"redis_coordinator_password", "database_coordinator_password"},
     } == found
     for one in up.parts(settings, environ, metrics_path=folder, shards=[0]):
@@ -369,6 +373,7 @@ def test_secrets_are_made_once(folder: Path) -> None:
         jwt_secret="g" * 32,
         ticket_signing_key="t" * 43,
         webhook_key="w" * 43,
+        vapid_keys="v" * 43,
         redis_url="redis://own",
         database_url="postgresql://own",
     )

@@ -29,5 +29,7 @@ async def test_a_newcomer_finds_letters_in_the_mailbox(folder: Path) -> None:
             async with session.get(f"{url}/dev/mailbox") as answer:
                 text = await answer.text()
         assert "ada@example.org" in text
+        async with session.get(f"{url}/v1/push/key") as answer:
+            assert 200 == answer.status, "a key was made, and the notifier has it"
         async with session.get(f"{url}/readyz") as answer:
             assert "ok" == (await answer.json())["status"]

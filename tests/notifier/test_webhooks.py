@@ -127,7 +127,7 @@ class Hooked:
         self, outside: Outside = OWN, *, timeout_s: float = 5, key: str = KEY, drain_s: float = 5
     ) -> AsyncIterator[None]:
         """Send what is due."""
-        options = channel.Options(workers=8, key=key)
+        options = channel.Options(workers=8, key=key, outside=outside)
         async with Poster(outside, timeout_s=timeout_s, at_once_max=8) as poster:
             workers = Workers(self.pool, channel.channel(self.pool, poster, options))
             task = asyncio.create_task(workers.run(self.house.follower.news))
