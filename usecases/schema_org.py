@@ -65,8 +65,8 @@ NAMES = {
     "pools": "offers.additionalProperty.value",
     "pools/capacity": "offers.additionalProperty.maxValue",
 }
-#: Of the property of an offer that says which places it shares with others, for which schema.org has
-#: no word: its value is the pool's name, its `maxValue` how many places that has.
+#: Of the property of an offer that says which places it shares with others; schema.org has no word
+#: for it. Its value is the pool's name, its `maxValue` how many places that has.
 POOL = "evently:pool"
 
 
@@ -198,10 +198,10 @@ def _tiers(
 
 
 def _share(one: Candidate, offer: dict[str, Any]) -> Share | None:
-    """Return what an offer says of the places that it shares with others; None if it has its own."""
-    for told in map(_object, _list(offer.get("additionalProperty"))):
-        if _text(told.get("propertyID")) == POOL:
-            name, given = one_line(_text(told.get("value"))), told.get("maxValue")
+    """Return what an offer says of the places that it shares with others; None: it has its own."""
+    for said in map(_object, _list(offer.get("additionalProperty"))):
+        if _text(said.get("propertyID")) == POOL:
+            name, given = one_line(_text(said.get("value"))), said.get("maxValue")
             capacity = _count(given)
             if not name:
                 one.faults.append((NAMES["tiers/pool"], "is no name of a pool"))
