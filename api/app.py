@@ -32,6 +32,8 @@ from api.repeats import once
 from api.routes import ROUTES
 from api.scopes import opening
 from api.streams import HEARTBEAT, STREAMS, StreamBounds, Streams, encode
+from api.traces import SPANS
+from engine.spans import SpanTeller
 from engine.tasks import end
 from usecases.live import Hub
 from usecases.news import News
@@ -51,6 +53,7 @@ def create_app(
     under_way_max: Mapping[Work, int] | None = None,
     stream_bounds: StreamBounds = StreamBounds(),  # noqa: B008  It never changes.
     mailbox: str = "",
+    spans: SpanTeller | None = None,
 ) -> web.Application:
     """
     Make the application; connections open when it starts and close when it stops.
@@ -71,6 +74,8 @@ def create_app(
         stream_bounds: Event streams that may be open at a time.
 
         mailbox: Folder of mail that did not leave, on a development machine; empty: there is none.
+
+        spans: Who is told of each request when it is answered; None: nobody.
     """
     app = web.Application(middlewares=[middleware], client_max_size=body_bytes_max)
 
@@ -98,6 +103,8 @@ def create_app(
     app[OPENAPI], app[DOCS] = _document(), _page()
     app[READINESS], app[EXPOSITION] = Together(), Together()
     add_routes(app)
+    if spans is not None:
+        app[SPANS] = spans
     if mailbox:
         add_mailbox(app, Path(mailbox))
     return app

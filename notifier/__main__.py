@@ -18,6 +18,7 @@ from engine.printable import printable, table
 from evently.command import Group
 from evently.logs import configure, to_stderr
 from evently.settings import Settings, SettingsError
+from evently.telemetry import telling
 from notifier import bounces, mail, samples
 from notifier.letter import NoAddress, Post, envelope, tag_of, write
 from notifier.render import render
@@ -52,15 +53,17 @@ def run(context: typer.Context) -> None:
     options = mail.Options(
         workers=settings.notifier_workers, server=server_of(settings.smtp_url), post=_post(settings)
     )
-    uvloop.run(
-        serve(
-            settings.database_url_as("notifier"),
-            options,
-            public_url=settings.public_url_or_own,
-            timeout_ms=settings.database_timeout_ms,
-            drain_timeout_s=settings.drain_timeout_s,
+    with telling("notifier") as spans:
+        uvloop.run(
+            serve(
+                settings.database_url_as("notifier"),
+                options,
+                public_url=settings.public_url_or_own,
+                timeout_ms=settings.database_timeout_ms,
+                drain_timeout_s=settings.drain_timeout_s,
+                spans=spans,
+            )
         )
-    )
 
 
 @dead.command("list")

@@ -7,6 +7,7 @@ import signal
 
 import structlog
 
+from engine.spans import SpanTeller
 from engine.tasks import end
 from notifier import mail
 from notifier.composer import Composer
@@ -27,13 +28,14 @@ async def serve(
     public_url: str,
     timeout_ms: int,
     drain_timeout_s: float,
+    spans: SpanTeller | None = None,
 ) -> None:
     """Follow and send until SIGTERM or SIGINT."""
     pool = await create_pool(database_url, connections_max=CONNECTIONS_MAX, timeout_ms=timeout_ms)
     follower = Teller(database_url, timeout_ms=timeout_ms)
     composer = Composer(pool, options.post, public_url=public_url)
     channels = [mail.channel(pool, composer, options)]
-    teams = [Workers(pool, channel) for channel in channels]
+    teams = [Workers(pool, channel, spans) for channel in channels]
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

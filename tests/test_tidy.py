@@ -33,7 +33,7 @@ STORE_MAY_IMPORT = {
     f"engine.{name}" for name in ("records", "status", "ids", "cuts", "homes", "pools", "tasks")
 }
 #: What a service's `__main__` may import besides, to turn settings into plain values.
-MAIN_MAY_IMPORT = {"evently.settings", "evently.logs", "evently.command"}
+MAIN_MAY_IMPORT = {"evently.settings", "evently.logs", "evently.command", "evently.telemetry"}
 
 #: Folders of the reconciler that each may import beside itself; `servers` is everybody's.
 RECONCILER_MAY_IMPORT = {

@@ -16,6 +16,7 @@ import pytest
 
 from engine.ids import new_id
 from engine.records import Record
+from engine.spans import Span
 from engine.tasks import end
 from evently.embedded import PostgresServer
 from notifier.composer import Composer
@@ -78,6 +79,7 @@ class House:
     options: Options
     shard: int
     seq: int = 0
+    spans: list[Span] = field(default_factory=list)
     follower: Teller = field(default_factory=lambda: Teller("", timeout_ms=TIMEOUT_MS))
 
     async def person(
@@ -136,7 +138,7 @@ class House:
         """Run workers."""
         options = replace(self.options, **changes)  # type: ignore[arg-type]
         composer = Composer(self.pool, options.post, public_url=PUBLIC_URL)
-        workers = Workers(self.pool, channel(self.pool, composer, options))
+        workers = Workers(self.pool, channel(self.pool, composer, options), self.spans.append)
         task = asyncio.create_task(workers.run(self.follower.news))
         try:
             yield workers
