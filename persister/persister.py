@@ -289,7 +289,7 @@ class _Reign:
 
     async def _explain_silence(self) -> None:
         """
-        SpanTeller a quiet journal from a lost one: the shard's own count must not be ahead.
+        Tell a quiet journal from a lost one: the shard's own count must not be ahead.
 
         And from one that is over: a home that the shard has left stays in its last epoch (I20).
         """
@@ -313,7 +313,7 @@ class _Reign:
 
     async def _note(self, *, is_lost: bool = False) -> None:
         """
-        SpanTeller Redis what PostgreSQL has, and whether sales must stop.
+        Tell Redis what PostgreSQL has, and whether sales must stop.
 
         A failure here is harmless: the next note, also of the next persister, covers it.
         """
