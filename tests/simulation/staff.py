@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 from engine.commands import Amend, Promo, TierAmendment
 from engine.status import Status
@@ -88,7 +89,9 @@ class StaffedEvent(Event):
             "order_min": want.order_min,
             "person_max": want.person_max,
         }
-        given = {name: figure for name, figure in asked.items() if figure is not None}
+        given: dict[str, Any] = {
+            name: figure for name, figure in asked.items() if figure is not None
+        }
         made = replace(tier or Tier(0, 0), **given)
         if want.name is not None:
             no(Status.SALE_DIFFERS, tier is not None and made != tier)
