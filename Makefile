@@ -77,7 +77,7 @@ docs: $(DEV)     ## write the documents that are made from the code
 
 lock: $(DEV)     ## resolve the dependencies anew: pins and hashes, no index hosts
 	$(BIN)/python -m pip install --quiet uv
-	set -e; for set in "runtime:" "dev:--extra embedded --group dev"; do \
+	set -e; for set in "runtime:" "dev:--extra embedded --extra otel --group dev"; do \
 	    $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 	        --no-emit-find-links --python-version 3.11 --custom-compile-command "make lock" \
 	        $${set#*:} pyproject.toml -o requirements/$${set%%:*}.txt; done

@@ -18,8 +18,10 @@ from api.listener import LOOPBACK, Listener, listening
 from api.streams import StreamBounds
 from api.watch import Limits
 from engine.outward import networks
+from engine.spans import SpanTeller
 from evently.logs import configure
 from evently.settings import Settings
+from evently.telemetry import telling
 from usecases.wiring import Options
 from web.app import add_pages
 
@@ -28,7 +30,7 @@ BACKLOG_CONNECTIONS_MAX = 4096
 GARBAGE_OBJECTS = 50_000
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, spans: SpanTeller | None) -> None:
     """Serve until SIGTERM or SIGINT; then say so, and finish the requests under way."""
     fields = msgspec.structs.asdict(settings) | {
         "redis_servers": settings.redis_servers_as("api"),
@@ -51,6 +53,7 @@ async def serve(settings: Settings) -> None:
             openid_hosts=settings.openid_hosts_allowed,
             mailbox=settings.mailbox_dir,
             faces=[partial(add_pages, public_url=settings.public_url_or_own)],
+            spans=spans,
             under_way_max={
                 Work.SALES: settings.sales_under_way_max,
                 Work.LOOKS: settings.looks_under_way_max,
@@ -115,7 +118,8 @@ def main() -> None:
         "api", "redis_url", "database_url", "jwt_secret", "ticket_signing_key"
     )
     configure(settings.log_level, "api")
-    uvloop.run(serve(settings))
+    with telling("api") as spans:
+        uvloop.run(serve(settings, spans))
 
 
 if __name__ == "__main__":

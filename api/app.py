@@ -32,7 +32,9 @@ from api.repeats import once
 from api.routes import ROUTES
 from api.scopes import opening
 from api.streams import HEARTBEAT, STREAMS, StreamBounds, Streams, encode
+from api.traces import SPANS
 from engine.outward import Network
+from engine.spans import SpanTeller
 from engine.tasks import end
 from usecases.live import Hub
 from usecases.news import News
@@ -53,6 +55,7 @@ def create_app(
     stream_bounds: StreamBounds = StreamBounds(),  # noqa: B008  It never changes.
     mailbox: str = "",
     faces: Iterable[Callable[[web.Application], None]] = (),
+    spans: SpanTeller | None = None,
 ) -> web.Application:
     """
     Make the application; connections open when it starts and close when it stops.
@@ -75,14 +78,16 @@ def create_app(
         mailbox: Folder of mail that did not leave, on a development machine; empty: there is none.
 
         faces: What adds other faces of the same use cases, to be served beside the API.
+
+        spans: Who is told of each request when it is answered; None: nobody.
     """
     app = web.Application(middlewares=[middleware], client_max_size=body_bytes_max)
 
     async def services(app: web.Application) -> AsyncIterator[None]:
-        issuers = [issuer for issuer, _, _ in options.openid_providers.values()]
-        hosts = [f"https://{host}" for host in openid_hosts]
+        asked = [issuer for issuer, _, _ in options.openid_providers.values()]
+        asked += [f"https://{host}" for host in openid_hosts]
         async with (
-            Outgoing([*issuers, *hosts]) as outgoing,
+            Outgoing(asked) as outgoing,
             opened(options, outgoing.fetch) as app[SERVICES],
             _live(app),
         ):
@@ -92,8 +97,7 @@ def create_app(
 
     app.cleanup_ctx.append(services)
     app[ADDRESSES] = Addresses(trusted_proxies, secret=options.jwt_secret)
-    app[CORS] = Cors(cors_origins)
-    app[ADMISSION] = Admission(under_way_max or {})
+    app[CORS], app[ADMISSION] = Cors(cors_origins), Admission(under_way_max or {})
     app[DRAINING] = Draining()
     app[STREAMS] = Streams(stream_bounds, app[DRAINING])
     app.on_shutdown.append(_end_streams)
@@ -102,6 +106,8 @@ def create_app(
     app[OPENAPI], app[DOCS] = _document(), _page()
     app[READINESS], app[EXPOSITION] = Together(), Together()
     add_routes(app)
+    if spans is not None:
+        app[SPANS] = spans
     if mailbox:
         add_mailbox(app, Path(mailbox))
     for add_face in faces:

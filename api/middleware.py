@@ -30,7 +30,7 @@ from api.malformed import not_http, objection, too_large
 from api.policy import Handler
 from api.problems import Problem, unavailable
 from api.quota import over_quota
-from api.traces import trace_of
+from api.traces import SPANS, span_of, trace_of
 from engine.errors import EventRecovering, KeysUnknown, OutcomeUnknown, Overloaded, ShardUnavailable
 from engine.lasting import Seldom
 from store.pool import UNANSWERED, Busy
@@ -85,7 +85,8 @@ async def respond(
 ) -> web.StreamResponse:
     """Answer *request*, whatever happens, and count it under *route*."""
     started_s = time.perf_counter()
-    if not request_id:  # A hot route's: not worth a call.
+    is_hot = not request_id
+    if is_hot:  # Not worth a call.
         given = request.headers.get(_X_REQUEST_ID)
         request_id = given if given and _REQUEST_ID.fullmatch(given) else new_request_id()
     response: web.StreamResponse | Problem
@@ -115,6 +116,12 @@ async def respond(
             response.headers.setdefault(name, value)
     seconds = time.perf_counter() - started_s
     metrics.count_request(request.method, route, status or response.status, seconds)
+    tell = request.app.get(SPANS)
+    if tell is not None:
+        told = status or response.status
+        span = span_of(request, route, told, seconds, request_id=request_id, is_hot=is_hot)
+        if span is not None:
+            tell(span)
     return response
 
 

@@ -61,12 +61,13 @@ def main() -> None:
 @app.command()
 def up() -> None:
     """Run everything here: servers, coordinator, persisters and API, until Ctrl-C."""
-    from evently import logs  # noqa: PLC0415
+    from evently import logs, telemetry  # noqa: PLC0415
     from evently.up import up as run_up  # noqa: PLC0415
 
     # Not `load()`: a note left by a killed run must not be taken for servers of one's own.
     settings = Settings.from_env(environment())
     logs.configure(settings.log_level, "supervisor")
+    telemetry.require()
     raise typer.Exit(run_up(settings, os.environ))
 
 

@@ -672,6 +672,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         return f"Settings({inside})"
 
 
+def open_telemetry(name: str) -> str:
+    """Return what `OTEL_<name>` is, which its libraries read from the environment as well."""
+    return os.environ.get(f"OTEL_{name}", "")
+
+
 def environment() -> dict[str, str]:
     """
     Return the process's environment, and from `.env` in the current folder what it does not set.

@@ -219,8 +219,9 @@ local function amend_tiers(event, tiers, fields, gone)
     if want.differs then rows[#rows + 1] = '[' .. table.concat(row, ',') .. ']' end
     local tier = event.tiers[want.tier_no]
     if tier then
-      -- What is offered in this very call costs what it costs from now on.
+      -- What is offered in this very call costs what it costs from now on, within the new limits.
       tier.price_minor, tier.price_text = tonumber(want.price_minor), want.price_minor
+      tier.person_max, tier.closes_at_ms = tonumber(want.person_max), tonumber(want.closes_at_ms)
       if want.capacity ~= want.now.capacity then
         resize(event, { name = want.tier_no, capacity = tonumber(want.capacity) })
       end
@@ -295,11 +296,17 @@ local function find_promos(tier_count)
   return promos and rows, words
 end
 
--- Lead what was read of the times on, for what is offered in this very call.
-local function lead_times()
+-- Lead what was read of the sale as a whole on, for what is offered in this very call.
+local function lead_sale()
+  event.person_max = tonumber(wants.person_max or event.sale.person_max)
   local ends_at_ms = tonumber(wants.ends_at_ms or event.sale.ends_at_ms)
   event.closes_at_ms = tonumber(wants.closes_at_ms or event.sale.closes_at_ms)
   if ends_at_ms then end_sale(event, ends_at_ms, event.sale.after_end) end
+  for tier_no, tier in pairs(event.tiers) do
+    if tier and event.tiers_end_at_ms and not sells_after_end(event.sale.after_end, tier_no) then
+      end_tier(tier, event.tiers_end_at_ms)
+    end
+  end
   -- The sweeper comes at once: some may be offered what was not on sale any more.
   event.wake_at_ms = shard.at_ms
 end
@@ -355,7 +362,7 @@ local function amend(tier_count, lists, promo_rows)
   end
   if tier_count > event.tier_count then parts[#parts + 1] = '"names":' .. names end
   event.sale.after_end = lists.after_end
-  lead_times()
+  lead_sale()
   return change_sale(shard, event, 'AMENDED', 'amended', table.concat(parts, ','), fields)
 end
 

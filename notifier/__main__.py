@@ -19,6 +19,7 @@ from engine.printable import printable, table
 from evently.command import Group
 from evently.logs import configure, to_stderr
 from evently.settings import Settings, SettingsError
+from evently.telemetry import telling
 from notifier import bounces, mail, push, samples, vapid, webhooks
 from notifier.letter import NOTHING, NoAddress, Post, envelope, tag_of, write
 from notifier.render import render
@@ -55,18 +56,20 @@ def run(context: typer.Context) -> None:
     options = mail.Options(
         workers=settings.notifier_workers, server=server_of(settings.smtp_url), post=_post(settings)
     )
-    uvloop.run(
-        serve(
-            settings.database_url_as("notifier"),
-            options,
-            hooks=_hooks(settings),
-            pushing=_pushing(settings),
-            public_url=settings.public_url_or_own,
-            signing_key=settings.ticket_signing_key if settings.mail_tickets == "on" else "",
-            timeout_ms=settings.database_timeout_ms,
-            drain_timeout_s=settings.drain_timeout_s,
+    with telling("notifier") as spans:
+        uvloop.run(
+            serve(
+                settings.database_url_as("notifier"),
+                options,
+                hooks=_hooks(settings),
+                pushing=_pushing(settings),
+                public_url=settings.public_url_or_own,
+                signing_key=settings.ticket_signing_key if settings.mail_tickets == "on" else "",
+                timeout_ms=settings.database_timeout_ms,
+                drain_timeout_s=settings.drain_timeout_s,
+                spans=spans,
+            )
         )
-    )
 
 
 @keys.command("make")

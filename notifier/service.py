@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from engine.spans import SpanTeller
 from engine.tasks import end
 from notifier import account, mail, push, webhooks
 from notifier.channel import Fan
@@ -40,6 +41,7 @@ async def serve(
     signing_key: str,
     timeout_ms: int,
     drain_timeout_s: float,
+    spans: SpanTeller | None = None,
 ) -> None:
     """
     Follow and send until SIGTERM or SIGINT.
@@ -76,7 +78,7 @@ async def serve(
             channels.append(push.channel(pool, composer, poster, pushing))
             fans.append(push.fan)
         follower = Teller(database_url, timeout_ms=timeout_ms, fans=fans)
-        teams = [Workers(pool, channel) for channel in channels]
+        teams = [Workers(pool, channel, spans) for channel in channels]
         works += [follower.run(), *(team.run(follower.news) for team in teams)]
         told = {channel.name: channel.workers for channel in channels}
         log.info("notifier works", action="notifier_begin", workers=told)

@@ -15,6 +15,7 @@ from collections import Counter
 import structlog
 
 from engine.lasting import Lasting
+from engine.spans import Span, SpanTeller, ended_now
 from engine.tasks import end
 from notifier import metrics
 from notifier.channel import Attempt, Channel, Sender
@@ -31,11 +32,12 @@ LOOK_INTERVAL_S = 0.5
 class Workers:
     """Some workers of one process and channel, each with a sender of its own."""
 
-    def __init__(self, pool: Pool, channel: Channel) -> None:
+    def __init__(self, pool: Pool, channel: Channel, spans: SpanTeller | None = None) -> None:
         self._pool = pool
         self._channel = channel
         self._idle = [channel.make() for _ in range(channel.workers)]
         self._busy = Counter[str]()
+        self._spans = spans
         self._tasks = set[asyncio.Task[None]]()
         self._trouble = Lasting()
         self._way_trouble = Lasting()
@@ -103,7 +105,11 @@ class Workers:
             if delivery.was_left:
                 metrics.DOUBTS.labels(name).inc()
             with metrics.SECONDS.labels(name).time():
-                await self._judge(delivery, await self._attempt(sender, delivery))
+                begun_s = time.monotonic()
+                attempt = await self._attempt(sender, delivery)
+                if self._spans is not None:
+                    self._spans(_span(name, delivery, attempt, time.monotonic() - begun_s))
+                await self._judge(delivery, attempt)
         except UNANSWERED as error:
             # Its lease runs out, and it is tried again.
             metrics.FAILURES.labels("attempt").inc()
@@ -165,3 +171,16 @@ class Workers:
                 log.info("it leaves again", action="sent_again", channel=name)
         elif attempt.is_trouble and self._way_trouble.is_news(attempt.reason):
             log.warning("nothing leaves", action="send", channel=name, reason=attempt.reason)
+
+
+def _span(channel: str, delivery: Delivery, attempt: Attempt, seconds: float) -> Span:
+    """Return the span of an attempt that has ended just now; of whom it tells, it says nothing."""
+    told: dict[str, str | int] = {
+        "evently.channel": channel,
+        "evently.message": delivery.kind,
+        "evently.delivery": delivery.id,
+        "evently.attempt": delivery.attempts,
+        "evently.state": attempt.state,
+    }
+    error = attempt.state if attempt.state in {"dead", "delayed", "unknown"} else ""
+    return Span(f"deliver {channel}", *ended_now(seconds), told, error=error)

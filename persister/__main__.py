@@ -10,12 +10,14 @@ import uvloop
 
 from engine import porter
 from engine.redis_client import connect
+from engine.spans import SpanTeller
 from evently.logs import configure
 from evently.settings import Settings
+from evently.telemetry import telling
 from persister.persister import Options, Persister, calm_collector
 
 
-async def serve(settings: Settings, shard: int) -> None:
+async def serve(settings: Settings, shard: int, spans: SpanTeller | None) -> None:
     """Run the persister of *shard* until SIGTERM or SIGINT."""
     clients = {
         name: connect(url, timeout_ms=None, connections_max=2)
@@ -32,6 +34,7 @@ async def serve(settings: Settings, shard: int) -> None:
             interval_ms=settings.persist_interval_ms,
             retention_s=settings.journal_retention_s,
             database_timeout_ms=settings.database_timeout_ms,
+            spans=spans,
         ),
     )
     loop = asyncio.get_running_loop()
@@ -50,9 +53,11 @@ def main() -> None:
     parser.add_argument("--shard", type=int, default=0, help="number of the shard (0)")
     arguments = parser.parse_args()
     settings = Settings.load_or_exit("persister", "redis_url", "database_url")
-    configure(settings.log_level, f"persister-{arguments.shard}")
+    name = f"persister-{arguments.shard}"
+    configure(settings.log_level, name)
     calm_collector()
-    uvloop.run(serve(settings, arguments.shard))
+    with telling(name) as spans:
+        uvloop.run(serve(settings, arguments.shard, spans))
 
 
 if __name__ == "__main__":

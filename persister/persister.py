@@ -27,6 +27,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from engine import keys, scripts
 from engine.errors import CorruptRecord
 from engine.lasting import Lasting
+from engine.spans import Span, SpanTeller, ended_now
 from persister import metrics
 from persister.lag import observe
 from persister.reader import Reader
@@ -74,6 +75,8 @@ class Options:
     retention_s: int
     #: Time one SQL statement may take, in ms.
     database_timeout_ms: int
+    #: Who is told of each batch that is written; None: nobody.
+    spans: SpanTeller | None = None
 
 
 class Persister:
@@ -246,6 +249,7 @@ class _Reign:
             await self._explain_silence()
             return
         self._next_at_s = time.monotonic() + self._options.interval_ms / 1000
+        begun_s = time.monotonic()
         with metrics.BATCH_SECONDS.labels(self._label).time():
             written = await ledger.write_batch(
                 self._connection,
@@ -265,8 +269,19 @@ class _Reign:
             )
         self._is_frozen = written.is_frozen
         metrics.RECORDS.labels(self._label).inc(len(entries))
+        if self._options.spans is not None:
+            self._options.spans(self._span(len(entries), time.monotonic() - begun_s))
         self._written.append((time.monotonic(), self._place.last_seq))
         await self._note()
+
+    def _span(self, records: int, seconds: float) -> Span:
+        """Return the span of a batch that was written just now."""
+        told: dict[str, str | int] = {
+            "evently.shard": self._options.shard,
+            "evently.records": records,
+            "evently.last_seq": self._place.last_seq,
+        }
+        return Span("persist batch", *ended_now(seconds), told, is_frequent=True)
 
     async def end(self) -> None:
         """Stop reading ahead."""

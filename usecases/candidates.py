@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.currencies import DIGITS, amount_of
+from engine.pools import parse
 from store import events
 from usecases.asked import NewEvent
 from usecases.denials import Denied
@@ -61,10 +62,20 @@ class Candidate:
     notes: list[tuple[str, str]] = field(default_factory=list)
     #: Under which names the file has the members.
     names: Mapping[str, str] = field(default_factory=dict)
+    #: The row of each tier, where they have rows of their own.
+    tier_rows: Sequence[int] = ()
 
     def print_of(self) -> str:
         """Return a digest of what the source says of the event."""
         return blake2b(msgspec.json.encode(self.members), digest_size=16).hexdigest()
+
+
+class Share(NamedTuple):
+    """What a tier of a file says of the pool that it is in."""
+
+    name: str
+    #: Of the pool; None if it is not said here.
+    capacity: int | None
 
 
 class ReadRows(NamedTuple):
@@ -113,13 +124,59 @@ def _parts(message: str) -> tuple[str, str]:
 
 def _blame(one: Candidate, pointer: str, detail: str) -> None:
     """Note a fault; a member that is not needed is left out, and that is said."""
-    member = pointer.strip("/").partition("/")[0]
+    member, _, rest = pointer.strip("/").partition("/")
     name = named(one, pointer)
+    index = rest.partition("/")[0]
+    if member == "tiers" and index.isdecimal() and int(index) < len(one.tier_rows):
+        detail = in_row(one, one.tier_rows[int(index)], detail)
     if member in _NOT_NEEDED and member in one.members:
         del one.members[member]
         one.notes.append((name, f"{detail}; left out"))
     else:
         one.faults.append((name, detail))
+
+
+def in_row(one: Candidate, row: int, detail: str) -> str:
+    """Say in which row of its event something is wrong, unless it is the first."""
+    return detail if row == one.row else f"{detail}, in row {row}"
+
+
+def pools_of(
+    one: Candidate, shares: Sequence[Share | None], capacity: int | None
+) -> list[dict[str, Any]]:
+    """
+    Return the pools that the tiers of an event share, in the order in which they are named.
+
+    Args:
+        shares: What each tier says, in their order; None: it shares nothing.
+
+        capacity: Of a pool that no tier tells one of; None: such a pool is a fault.
+    """
+    names = list(dict.fromkeys(share.name for share in shares if share is not None))
+    return [_pool(one, name, shares, capacity) for name in names]
+
+
+def _pool(
+    one: Candidate, name: str, shares: Sequence[Share | None], capacity: int | None
+) -> dict[str, Any]:
+    """Return a pool; note a fault if no tier says how large it is, or two say otherwise."""
+    found: int | None = None
+    tiers = []
+    for index, share in enumerate(shares):
+        if share is None or share.name != name:
+            continue
+        tiers.append(index)
+        if found is not None and share.capacity not in (None, found):
+            detail = f"of {name[:60]} is {share.capacity}, and {found} by a tier before"
+            _blame(one, f"/tiers/{index}/pool_capacity", detail)
+        found = share.capacity if found is None else found
+    found = capacity if found is None else found
+    if found is None:
+        detail = f"is missing: how many places {name[:60]} has"
+        _blame(one, f"/tiers/{tiers[0]}/pool_capacity", detail)
+    if len(tiers) == 1:
+        _blame(one, f"/tiers/{tiers[0]}/pool", "is named by no other tier: two at least share one")
+    return {"name": name, "capacity": found, "tiers": tiers}
 
 
 def named(one: Candidate, pointer: str) -> str:
@@ -179,6 +236,14 @@ def price_of(one: Candidate, name: str, given: object, currency: str) -> int | N
         one.faults.append((name, f"has more digits than {currency} has: {str(given)[:60]}"))
         return None
     return int(amount)
+
+
+def shares_of(event: events.Event) -> dict[int, Share]:
+    """Return the pool that each tier of an event is in, by the tier's number."""
+    pools = zip(event.pool_names.split("\n"), parse(event.pools), strict=False)
+    return {
+        tier_no: Share(name, pool.capacity) for name, pool in pools for tier_no in pool.tier_nos
+    }
 
 
 def price_text(minor: int, currency: str) -> str:

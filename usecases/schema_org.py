@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -21,10 +22,13 @@ from usecases.candidates import (
     Candidate,
     Defaults,
     ReadRows,
+    Share,
     Unreadable,
     moment_of,
+    pools_of,
     price_of,
     price_text,
+    shares_of,
     source_id_of,
     zone_of,
 )
@@ -56,7 +60,14 @@ NAMES = {
     "tiers/price": "offers.price",
     "tiers/price/currency": "offers.priceCurrency",
     "tiers/capacity": "offers.inventoryLevel",
+    "tiers/pool": "offers.additionalProperty.value",
+    "tiers/pool_capacity": "offers.additionalProperty.maxValue",
+    "pools": "offers.additionalProperty.value",
+    "pools/capacity": "offers.additionalProperty.maxValue",
 }
+#: Of the property of an offer that says which places it shares with others; schema.org has no word
+#: for it. Its value is the pool's name, its `maxValue` how many places that has.
+POOL = "evently:pool"
 
 
 class _Graph(msgspec.Struct):
@@ -139,8 +150,7 @@ def _candidate(row: int, found: dict[str, Any], defaults: Defaults) -> Candidate
         "starts_at": moment(found.get("startDate"), "startDate"),
         "ends_at": moment(found.get("endDate"), "endDate"),
         "doors_at": moment(found.get("doorTime"), "doorTime"),
-        "tiers": _tiers(one, offers, found, is_free, defaults),
-    }
+    } | _tiers(one, offers, found, is_free, defaults)
     if len(offers) == 1:  # Of several, each has a window of its own, which the event's must span.
         members["sale_opens_at"] = moment(offers[0].get("validFrom"), "offers.validFrom")
         members["sale_closes_at"] = moment(offers[0].get("validThrough"), "offers.validThrough")
@@ -159,29 +169,48 @@ def _tiers(
     found: dict[str, Any],
     is_free: bool,
     defaults: Defaults,
-) -> list[dict[str, Any]]:
-    """Return the tiers that the offers are; a free event without any has one."""
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the tiers that the offers are, and their pools; a free event without any has one."""
     priced = [offer for offer in offers if offer.get("price") not in (None, "")]
     if not priced and not is_free:
         one.faults.append(
             (NAMES["tiers/price"], "is missing, and the event is not said to be free")
         )
-        return []
-    tiers = []
+        return {}
+    tiers: list[dict[str, Any]] = []
+    shares: list[Share | None] = []
     for number, offer in enumerate(priced or [{"price": 0} | (offers[0] if offers else {})], 1):
         given = offer.get("price")
         currency = _text(offer.get("priceCurrency")).strip().upper() or defaults.currency
         price = price_of(one, NAMES["tiers/price"], given if priced else 0, currency)
-        places = _count(offer.get("inventoryLevel"))
+        places, share = _count(offer.get("inventoryLevel")), _share(one, offer)
+        shares.append(share)
         if places is None and len(priced) < 2:
             places = _count(found.get("maximumAttendeeCapacity"))
-        places = defaults.capacity if places is None else places
-        if places is None:
+        if places is None and share is None:
+            places = defaults.capacity
+        if places is None and share is None:
             one.faults.append((NAMES["tiers/capacity"], "is missing: how many places there are"))
         name = one_line(_text(offer.get("name"))) or TIER_NAME
         tier = {"name": name if len(priced) < 2 or name != TIER_NAME else f"{TIER_NAME} {number}"}
         tiers.append(tier | {"price": {"amount": price, "currency": currency}, "capacity": places})
-    return tiers
+    return {"tiers": tiers, "pools": pools_of(one, shares, defaults.capacity)}
+
+
+def _share(one: Candidate, offer: dict[str, Any]) -> Share | None:
+    """Return what an offer says of the places that it shares with others; None: it has its own."""
+    for said in map(_object, _list(offer.get("additionalProperty"))):
+        if _text(said.get("propertyID")) == POOL:
+            name, given = one_line(_text(said.get("value"))), said.get("maxValue")
+            capacity = _count(given)
+            if not name:
+                one.faults.append((NAMES["tiers/pool"], "is no name of a pool"))
+                return None
+            if given is not None and capacity is None:
+                what = f"is no number: {str(given)[:60]}"
+                one.faults.append((NAMES["tiers/pool_capacity"], what))
+            return Share(name, capacity)
+    return None
 
 
 def _offers(value: object, *, is_inner: bool = False) -> list[dict[str, Any]]:
@@ -294,19 +323,35 @@ def written(event: events.Event, tiers: Sequence[events.Tier]) -> dict[str, Any]
             "name": event.venue,
             "address": {key: value for key, value in place.items() if value},
         },
-        "offers": [
-            {
-                "@type": "Offer",
-                "name": tier.name,
-                "price": price_text(tier.price_minor, event.currency),
-                "priceCurrency": event.currency,
-                "inventoryLevel": {"@type": "QuantitativeValue", "value": tier.capacity},
-            }
-            for tier in tiers
-            if not tier.is_hidden
-        ],
+        "offers": _written_offers(event, tiers),
     }
     return {key: value for key, value in object_.items() if value not in (None, "", [])}
+
+
+def _written_offers(event: events.Event, tiers: Sequence[events.Tier]) -> list[dict[str, Any]]:
+    """Return the tiers that are not hidden; of a pool nothing if but one of its tiers is told."""
+    told = [tier for tier in tiers if not tier.is_hidden]
+    shares = shares_of(event)
+    counts = Counter(shares[tier.tier_no].name for tier in told if tier.tier_no in shares)
+    offers = []
+    for tier in told:
+        offer = {
+            "@type": "Offer",
+            "name": tier.name,
+            "price": price_text(tier.price_minor, event.currency),
+            "priceCurrency": event.currency,
+            "inventoryLevel": {"@type": "QuantitativeValue", "value": tier.capacity},
+        }
+        share = shares.get(tier.tier_no)
+        if share is not None and counts[share.name] > 1:
+            offer["additionalProperty"] = {
+                "@type": "PropertyValue",
+                "propertyID": POOL,
+                "value": share.name,
+                "maxValue": share.capacity,
+            }
+        offers.append(offer)
+    return offers
 
 
 def _times(event: events.Event) -> _Times:

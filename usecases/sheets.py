@@ -20,10 +20,14 @@ from usecases.candidates import (
     Candidate,
     Defaults,
     ReadRows,
+    Share,
     Unreadable,
+    in_row,
     moment_of,
+    pools_of,
     price_of,
     price_text,
+    shares_of,
     source_id_of,
     zone_of,
 )
@@ -45,7 +49,7 @@ TEXTS = (
 #: Of these, and of names of tiers, a cell of several lines is one.
 LINES = ("description", "address", "access_notes")
 TIMES = ("starts_at", "ends_at", "doors_at", "sale_opens_at", "sale_closes_at")
-OF_TIERS = ("tier", "price", "currency", "capacity")
+OF_TIERS = ("tier", "price", "currency", "capacity", "pool", "pool_capacity")
 COLUMNS = ("source_id", *TEXTS, "languages", "timezone", *TIMES, "max_per_user", *OF_TIERS)
 #: Columns that are written, and skipped when they are read.
 TOLD = ("id", "status")
@@ -56,6 +60,10 @@ NAMES = {
     "tiers/price": "price",
     "tiers/price/currency": "currency",
     "tiers/capacity": "capacity",
+    "tiers/pool": "pool",
+    "tiers/pool_capacity": "pool_capacity",
+    "pools": "pool",
+    "pools/capacity": "pool_capacity",
 } | {name: name for name in COLUMNS if name not in OF_TIERS}
 #: What a cell must not begin with, also in full width: a spreadsheet would run it, or drop it.
 FORMULA_STARTS = "=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20"
@@ -164,24 +172,50 @@ def _candidate(group: Sequence[tuple[int, dict[str, str]]], defaults: Defaults) 
         for name, text in more.items():
             if name not in OF_TIERS and text not in ("", row[name]):
                 one.faults.append((name, f"is another in row {other}, of the same event"))
-    members["tiers"] = [_tier(one, more, row, defaults) for _, more in group]
+    one.tier_rows = [other for other, _ in group]
+    shares: list[Share | None] = []
+    members["tiers"] = []
+    for other, more in group:
+        known = len(one.faults)
+        shares.append(_share(one, more))
+        members["tiers"].append(_tier(one, more, row, defaults, is_shared=shares[-1] is not None))
+        one.faults[known:] = [
+            (name, in_row(one, other, detail)) for name, detail in one.faults[known:]
+        ]
+    members["pools"] = pools_of(one, shares, defaults.capacity)
     one.members = {name: value for name, value in members.items() if value not in (None, "", [])}
     made_of = (row.get("name"), row.get("starts_at"), row.get("venue"))
     one.source_id = source_id_of(row.get("source_id"), *made_of)
     return one
 
 
+def _share(one: Candidate, row: dict[str, str]) -> Share | None:
+    """Return what a row says of the pool that its tier is in; None if it is in none."""
+    name, capacity = _one_line(row.get("pool", "")), row.get("pool_capacity")
+    if not name:
+        if capacity:
+            one.faults.append(("pool", "is missing: what has the pool_capacity"))
+        return None
+    return Share(name, _count(one, "pool_capacity", capacity) if capacity else None)
+
+
 def _tier(
-    one: Candidate, row: dict[str, str], first: dict[str, str], defaults: Defaults
+    one: Candidate,
+    row: dict[str, str],
+    first: dict[str, str],
+    defaults: Defaults,
+    *,
+    is_shared: bool,
 ) -> dict[str, Any]:
     currency = row.get("currency") or first.get("currency") or defaults.currency
     price = row.get("price")
     if not price:
         one.faults.append(("price", "is missing; what is free costs 0"))
-    places = defaults.capacity
+    # Of a tier that shares places and says no number, it is the pool's.
+    places = None if is_shared else defaults.capacity
     if row.get("capacity"):
         places = _count(one, "capacity", row["capacity"])
-    elif places is None:
+    elif places is None and not is_shared:
         one.faults.append(("capacity", "is missing: how many places there are"))
     currency = currency.strip().upper()
     amount = price_of(one, "price", price, currency) if price else None
@@ -216,12 +250,15 @@ def written(event: events.Event, tiers: Sequence[events.Tier]) -> str:
         "ends_at": event.ends_at if event.ends_at > event.starts_at else None,
         "max_per_user": event.person_max,
     }
-    rows = []
+    rows, shares = [], shares_of(event)
     for tier in tiers:
+        share = shares.get(tier.tier_no)
         values = of_event | {
             "tier": tier.name,
             "price": price_text(tier.price_minor, event.currency),
             "capacity": tier.capacity,
+            "pool": share and share.name,
+            "pool_capacity": share and share.capacity,
         }
         rows.append([_cell(values[name], zone) for name in (*TOLD, *COLUMNS)])
     return _lines(rows)

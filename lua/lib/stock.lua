@@ -16,6 +16,13 @@ local function sells_after_end(after_end, tier_no)
   return after_end and string.find(after_end, 't' .. tier_no .. 't', 1, true)
 end
 
+-- Let a tier close by the event's end, where others are sold after that.
+local function end_tier(tier, ends_at_ms)
+  tier.ends_at_ms = ends_at_ms
+  tier.closes_at_ms = tier.closes_at_ms > 0 and math.min(tier.closes_at_ms, ends_at_ms)
+    or ends_at_ms
+end
+
 -- Bind the pools of an event, as its rule says them: `p100t1t2t` are 100 places that tiers 1 and 2
 -- share, and so on for each pool. A pool has no counters: what is taken of it, its tiers count.
 local function bind_pools(event, rule)
@@ -76,9 +83,7 @@ local function read_stock(event, tier_nos)
       }
       event.tiers[unread[n]] = tier
       if tier and event.tiers_end_at_ms and not sells_after_end(stock[7], unread[n]) then
-        tier.ends_at_ms = event.tiers_end_at_ms
-        tier.closes_at_ms = tier.closes_at_ms > 0 and math.min(tier.closes_at_ms, tier.ends_at_ms)
-          or tier.ends_at_ms
+        end_tier(tier, event.tiers_end_at_ms)
       end
       if tier then
         tier.has_rules = tier.order_min > 0 or tier.opens_at_ms > 0 or tier.closes_at_ms > 0

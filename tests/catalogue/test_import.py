@@ -12,7 +12,7 @@ import pytest
 
 from store import events, users
 from tests.catalogue.conftest import begin
-from tests.catalogue.test_schema_org import event
+from tests.catalogue.test_schema_org import event, shared
 from usecases import exports, imports, told
 from usecases.candidates import Defaults
 from usecases.imports import Target
@@ -172,6 +172,8 @@ async def test_export_comes_in_again(
 ) -> None:
     """What is exported makes the same catalogue elsewhere, and nothing twice here."""
     await run(target, TORONTO.read_bytes(), defaults=in_the_future())
+    pooled = [shared("Adult", "Room", 70), shared("Child", "Room", None, inventoryLevel=20)]
+    await run(target, lines(event(offers=pooled)))
     form = exports.FORMS[name]
     pieces: list[str] = []
     after_id = ""
@@ -186,7 +188,7 @@ async def test_export_comes_in_again(
     content = exports.whole(form, exports.Excerpt(pieces, ""))
     other = target._replace(organizer_id=await users.add_organizer(database, "Other"))
     done = await imports.run(other, name, content, Defaults(), is_dry_run=False)
-    assert (28, 0, 0, 0) == counts(done), done.problems
+    assert (29, 0, 0, 0) == counts(done), done.problems
     told_of = (
         "name",
         "description",
@@ -196,12 +198,15 @@ async def test_export_comes_in_again(
         "starts_at",
         "ends_at",
         "category",
+        "pools",
+        "pool_names",
     )
     found = [
         [[getattr(one, field) for field in told_of] for one in await rows(whose)]
         for whose in (target, other)
     ]
     assert found[0] == found[1]
+    assert 1 == sum(["p70t1t2t", "Room"] == one[-2:] for one in found[1])
     again = await imports.run(target, name, content, Defaults(), is_dry_run=False)
-    assert (0, 28) == (again.made, again.changed + again.unchanged)
+    assert (0, 29) == (again.made, again.changed + again.unchanged)
     assert b"<" not in content or name == "csv"

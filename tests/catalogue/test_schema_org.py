@@ -179,6 +179,68 @@ def test_free_events_and_defaults() -> None:
     assert ["offers.inventoryLevel"] * 2 == fields_of(faults(shared, bare._replace(currency="CAD")))
 
 
+def shared(name: str, pool: Any, capacity: Any, **more: Any) -> dict[str, Any]:
+    """Make an offer of places that others are sold as well."""
+    said = {"@type": "PropertyValue", "propertyID": schema_org.POOL, "value": pool}
+    sized = said if capacity is None else said | {"maxValue": capacity}
+    return {"name": name, "price": 1, "additionalProperty": [{"name": "pool"}, sized]} | more
+
+
+def test_pools() -> None:
+    """Offers that name one pool share its places, as often as these are told."""
+    offers = [
+        shared("Adult", "Room", 70),
+        shared("Child", "Room", None, inventoryLevel=20),
+        {"name": "Stand", "price": 5},
+        shared("Box", "Boxes", "9"),
+        shared("Loge", "Boxes", None, inventoryLevel=8),
+    ]
+    made = draft_of(one(event(offers=offers)), ORGANIZER, [0])
+    assert made is not None
+    own, tiers = made[1].event, made[1].tiers
+    assert ("p70t1t2tp9t4t5t", "Room\nBoxes") == (own.pools, own.pool_names)
+    assert [70, 20, 100, 9, 8] == [tier.capacity for tier in tiers]
+    written = schema_org.written(own, tiers)
+    again = draft_of(one(written, Defaults()), ORGANIZER, [0])
+    assert again is not None
+    assert (own.pools, own.pool_names) == (again[1].event.pools, again[1].event.pool_names)
+    assert [70, 20, 100, 9, 8] == [tier.capacity for tier in again[1].tiers]
+    assert "pools" not in one(event()).members
+
+
+def test_a_pool_with_a_hidden_tier() -> None:
+    """Where all others of a pool are hidden, the one that is told has places of its own."""
+    offers = [shared("Adult", "Room", 70), shared("Press", "Room", 70), shared("X", "Room", 70)]
+    made = draft_of(one(event(offers=offers)), ORGANIZER, [0])
+    assert made is not None
+    own, tiers = made[1].event, made[1].tiers
+    for count, pool in ((2, "p70t1t2t"), (1, "")):
+        told = [tier._replace(is_hidden=tier.tier_no > count) for tier in tiers]
+        again = draft_of(one(schema_org.written(own, told), Defaults()), ORGANIZER, [0])
+        assert again is not None
+        assert pool == again[1].event.pools
+        assert [70] * count == [tier.capacity for tier in again[1].tiers]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "field"),
+    [
+        (shared("A", "Room", 70), shared("B", "Room", 60), "maxValue"),
+        (shared("A", "Room", None), shared("B", "Room", None), "maxValue"),
+        (shared("A", "Room", 70), shared("B", "Room", "many"), "maxValue"),
+        (shared("A", "Room", 70), shared("B", "Room", -1), "maxValue"),
+        (shared("A", "Room", 70), shared("B", "", 70), "value"),
+        (shared("A", "Room", 70), {"name": "B", "price": 1, "inventoryLevel": 1}, "value"),
+        (shared("A", "Room", 70), shared("B", "Room", 70, inventoryLevel=80), None),
+    ],
+)
+def test_bad_pools_are_named(first: Any, second: Any, field: str | None) -> None:
+    """What cannot be shared is named as the file names it."""
+    found = faults(event(offers=[first, second]), Defaults(currency="CAD"))
+    name = f"offers.additionalProperty.{field}" if field else "offers.inventoryLevel"
+    assert name in fields_of(found)
+
+
 def test_times_of_the_zone() -> None:
     """A time without an offset is the zone's; weeks later it is the same time of day."""
     local = (START + dt.timedelta(days=1)).strftime("%Y-%m-%dT20:00:00")

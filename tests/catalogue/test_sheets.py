@@ -131,6 +131,62 @@ def test_what_cannot_be_sold_is_named(row: str, fields: list[str]) -> None:
     assert draft_of(good, ORGANIZER, [0]) is not None
 
 
+POOLED = f"{HEAD},tier,capacity,pool,pool_capacity"
+
+
+def test_pools() -> None:
+    """Tiers that name one pool share its places; what they do not say themselves is the pool's."""
+    [found] = read(
+        f"{POOLED}\na,Show,{START},20,Adult,,Room,70\na,,,10,Child,20,Room,\n"
+        "a,,,5,Stand,,,\na,,,5,Box,9,Boxes,\na,,,6,Loge,8,Boxes,9\n"
+    )
+    made = draft_of(found, ORGANIZER, [0])
+    assert made is not None, found.faults
+    assert ("p70t1t2tp9t4t5t", "Room\nBoxes") == made[1].event[-3:-1]
+    assert [70, 20, 50, 9, 8] == [tier.capacity for tier in made[1].tiers]
+    # The command's number is that of a pool which says none.
+    [found] = read(f"{POOLED}\na,Show,{START},20,A,,Room,\na,,,10,B,,Room,\n")
+    made = draft_of(found, ORGANIZER, [0])
+    assert made is not None, found.faults
+    assert "p50t1t2t" == made[1].event.pools
+
+
+def test_a_table_without_pools_is_what_it_was() -> None:
+    """An event that shares no places keeps its digest: it is unchanged, also from an older file."""
+    old, new = f"{HEAD},capacity\na,Show,{START},20,7\n", f"{POOLED}\na,Show,{START},20,,7,,\n"
+    [before], [after] = read(old), read(new)
+    assert "pools" not in before.members
+    assert before.print_of() == after.print_of()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "faults"),
+    [
+        ("Adult,,Room,70", "Child,,Room,60", ["pool_capacity row 3"]),
+        ("Adult,,Room,", "Child,,Room,", ["pool_capacity"]),
+        ("Adult,,Room,70", "Child,7,Hall,60", ["pool", "pool row 3"]),
+        ("Adult,,Room,70", "Child,80,Room,", ["capacity row 3"]),
+        ("Adult,80,Room,70", "Child,,Room,", ["capacity"]),
+        ("Adult,,Room,many", "Child,,Room,70", ["pool_capacity"]),
+        ("Adult,,Room,70", "Child,,Room,-1", ["pool_capacity row 3"]),
+        ("Adult,7,,", "Child,7,,70", ["pool row 3"]),
+        (f"Adult,,{'x' * 201},70", f"Child,,{'x' * 201},", ["pool"]),
+        ("Adult,,Room,70", "Child,,room,70", ["pool", "pool row 3"]),
+        ("Adult,,Room,99999999", "Child,,Room,", ["pool_capacity"]),
+    ],
+)
+def test_bad_pools_are_named(first: str, second: str, faults: list[str]) -> None:
+    """What cannot be shared is named by column, and by the row of the tier that says it."""
+    text = f"{POOLED}\na,Show,{START},1,{first}\na,,,1,{second}\nb,Good,{START},1,,7,,\n"
+    bad, good = read(text, DEFAULTS._replace(capacity=None))
+    assert draft_of(bad, ORGANIZER, [0]) is None
+    named = [
+        f"{name} row 3" if detail.endswith(", in row 3") else name for name, detail in bad.faults
+    ]
+    assert (2, faults) == (bad.row, named)
+    assert draft_of(good, ORGANIZER, [0]) is not None
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
@@ -172,10 +228,13 @@ def test_written_is_read_again() -> None:
         languages="en de",
         source_id="x-1",
         person_max=4,
+        pools="p12t1t3t",
+        pool_names="-Room",
     ).event
     tiers = [
         events.Tier(own.id, 1, "t1", "@home", 1500, 5, 10),
         events.Tier(own.id, 2, "t2", "Stage", 0, 7, 10),
+        events.Tier(own.id, 3, "t3", "Floor", 0, 12, 10),
     ]
     form = exports.FORMS["csv"]
     content = exports.whole(form, exports.Excerpt([form.write(own, tiers)], ""))

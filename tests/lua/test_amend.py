@@ -8,6 +8,7 @@ from redis.exceptions import ResponseError
 from engine.ids import new_id, with_promo
 from engine.records import Amended, TierName
 from tests.checks import FAR_MS, journal
+from tests.lua.waitlist import Queue, Waiter
 from tests.lua.world import TIERS, Command, Till, check_folded, dump
 
 STAY = ":-:-:-:-:-:-"
@@ -96,6 +97,32 @@ async def test_capacities_go_as_far_as_they_may(till: Till) -> None:
     assert "AMENDED" == (await till.amend(tiers="1:3:50" + STAY + ":-"))[0]
     assert (3, 0, 0, 3) == await till.counters(1)
     await check_folded(till)
+
+
+@pytest.mark.parametrize("before", [9, 3])
+@pytest.mark.parametrize("is_of_tier", [True, False])
+async def test_i12_what_an_amendment_frees_is_offered_within_its_limits(
+    till: Till, is_of_tier: bool, before: int
+) -> None:
+    """Who waits is judged by the limits that come with the places, and not by those before."""
+    await till.publish(tiers=[(5, 2500, 10)], person_max=10, rules=[(1, 0, 10, 0, 0, 0)])
+    queue = Queue(till)
+    [first, second] = await queue.sell(3, 2)
+    lower, higher = (Waiter(till.event, 2, user_id=one.user_id) for one in (first, second))
+    for waiter in (lower, higher):
+        assert "JOINED" == (await queue.send_join(waiter))[0]
+
+    async def amend(capacity: int, limit: int) -> None:
+        of_tier, of_event = (limit, 10) if is_of_tier else (10, limit)
+        figures = f"1:{capacity}:-:-:-:{of_tier}:-:-:-:-"
+        assert "AMENDED" == (await till.amend(sale=f"person_max={of_event}", tiers=figures))[0]
+
+    await amend(5, before)
+    assert ["waiting", "waiting"] == await queue.statuses(lower, higher)
+    # Three and two more are beyond the new limit, two and two are not.
+    await amend(7, 4)
+    assert ["limit", "offered"] == await queue.statuses(lower, higher)
+    assert (7, 0, 2, 5) == await till.counters(1)
 
 
 async def test_what_has_no_sale_is_not_changed(till: Till) -> None:

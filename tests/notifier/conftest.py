@@ -16,6 +16,7 @@ import pytest
 
 from engine.ids import new_id
 from engine.records import Record
+from engine.spans import Span
 from engine.tasks import end
 from evently.embedded import PostgresServer
 from notifier.composer import Composer
@@ -83,6 +84,7 @@ class House:
     #: Makes what letters enclose; None: they enclose nothing.
     encloser: Encloser | None = None
     seq: int = 0
+    spans: list[Span] = field(default_factory=list)
     follower: Teller = field(default_factory=lambda: Teller("", timeout_ms=TIMEOUT_MS))
 
     async def person(
@@ -141,7 +143,8 @@ class House:
         """Run workers."""
         options = replace(self.options, **changes)  # type: ignore[arg-type]
         composer = Composer(self.pool, options.post, public_url=PUBLIC_URL, encloser=self.encloser)
-        workers = Workers(self.pool, channel(self.pool, composer, options))
+        made = channel(self.pool, composer, options)
+        workers = Workers(self.pool, made, self.spans.append)
         task = asyncio.create_task(workers.run(self.follower.news))
         try:
             yield workers

@@ -66,6 +66,10 @@ async def test_f44_each_fact_is_told_once(house: House) -> None:
     assert 1 == len(house.mail.letters())
 
 
+#: Of the two letters of a booking, the first of which is refused at first.
+SPANS = [("delayed", "delayed"), ("sent", ""), ("sent", "")]
+
+
 async def test_letters_of_a_booking_are_one_thread_in_order(house: House) -> None:
     """The letters of a booking leave in order, although many workers are idle, as one thread."""
     event, buyer = await house.event(), await house.person()
@@ -97,6 +101,9 @@ async def test_letters_of_a_booking_are_one_thread_in_order(house: House) -> Non
     assert "Your booking for Summer Night has changed" == second["Subject"]
     assert first["References"] == second["References"]
     assert first["Message-ID"] != second["Message-ID"]
+    told = [(one.name, one.attributes["evently.state"], one.error) for one in house.spans]
+    assert [("deliver mail", state, error) for state, error in SPANS] == told
+    assert buyer not in str(house.spans)
 
 
 async def test_a_cancelled_booking_that_was_not_told(house: House) -> None:

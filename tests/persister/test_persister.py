@@ -7,6 +7,7 @@ import contextlib
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -21,6 +22,7 @@ from engine.ids import new_id
 from engine.outcomes import Applied, Booked
 from engine.records import frame, read_entries
 from engine.redis_client import connect
+from engine.spans import Span
 from evently.embedded import ValkeyServer
 from persister import metrics, reader
 from persister import persister as module
@@ -171,7 +173,8 @@ async def test_bookings_that_come_close_together_share_a_transaction(
     shard: int,
 ) -> None:
     """The first is written at once; each of the others would else be a flush in both stores."""
-    options = make_options(shard, interval_ms=1_000)
+    spans: list[Span] = []
+    options = replace(make_options(shard, interval_ms=1_000), spans=spans.append)
     event = new_id("evt")
     await publish(engine, shard, event, 100, 100)
     async with running(Persister({"0": blocking_redis}, database_url, options)) as task:
@@ -179,9 +182,15 @@ async def test_bookings_that_come_close_together_share_a_transaction(
         for user in users(RECORDS_MAX - 1):
             assert isinstance(await engine.book(shard, order(event, user, (1, 1))), Booked)
             await asyncio.sleep(0.02)
-        await reach(task, database, shard, await last_seq(redis, shard))
+        end_seq = await last_seq(redis, shard)
+        await reach(task, database, shard, end_seq)
+        # Each batch is told when it is written.
+        while not spans or spans[-1].attributes["evently.last_seq"] != end_seq:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     transactions = await database.fetchval("SELECT count(*) FROM journal WHERE shard = $1", shard)
     assert 2 <= transactions <= 3
+    told = [(one.name, one.attributes["evently.shard"]) for one in spans]
+    assert [("persist batch", shard)] * transactions == told
 
 
 async def test_persists_everything(
@@ -611,7 +620,7 @@ async def test_outbox_has_what_is_to_be_told(
     for seq in range(whole.last_seq + 1):  # From any record on, be it within a batch.
         rest = await outbox.read(database, shard=shard, epoch=1, after_seq=seq, batches_max=1_000)
         assert [one for one in whole.notices if one.seq > seq] == rest.notices
-    told = Counter((notice.kind, notice.subject_id) for notice in whole.notices)
+    told = Counter((one.kind, one.subject_id) for one in whole.notices if one.user_id)
     expected = Counter(("booking.confirmed", own_id) for own_id in bookings) + Counter(
         ("booking.cancelled", own_id)
         for own_id, status in bookings.items()

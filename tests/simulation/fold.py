@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.ids import entry_of_offer, ticket_id
 from engine.records import (
+    Amended,
     Blocked,
     Booked,
     Cancelled,
@@ -49,7 +50,7 @@ class Fold:
     def follow(self, record: Record) -> None:
         """Take one record."""
         match record:
-            case Published() | CapacitySet():
+            case Published() | CapacitySet() | Amended():
                 self.capacity |= {tier.tier_no: tier.capacity for tier in record.tiers}
             case Booked():
                 self._move(record.items, self.sold, 1)

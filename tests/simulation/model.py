@@ -445,14 +445,15 @@ class Event:
         uses_max, promo_tiers = self.promos.get(code, (0, ()))
         for n in wanted:
             no(Status.UNKNOWN_TIER, n not in self.tiers)
-            no(Status.UNKNOWN_TIER, self.tiers[n].is_hidden and n not in promo_tiers)
+            is_unlocked = uses_max and n in promo_tiers
+            no(Status.UNKNOWN_TIER, self.tiers[n].is_hidden and not is_unlocked)
         for k, (n, quantity) in enumerate(wanted.items()):
             self._check_line(n, quantity)
             self._find(n, quantity, tuple(wanted.items())[:k])
         no(Status.LIMIT_REACHED, self._has_enough(user, wanted))
         if code:
             is_other = promo_tiers and not wanted.keys() & promo_tiers
-            no(Status.PROMO_UNKNOWN, is_other or not uses_max)
+            no(Status.PROMO_UNKNOWN, is_other or code not in self.promos)
             self._reclaim(RECLAIM_MAX if self.used(code) >= uses_max else 0)
             no(Status.PROMO_EXHAUSTED, self.used(code) >= uses_max)
 

@@ -26,6 +26,7 @@ from redis import Redis
 
 from engine import keys
 from engine.commands import (
+    Amend,
     CancelItem,
     Extend,
     Join,
@@ -37,13 +38,14 @@ from engine.commands import (
     Reopen,
     Scan,
     SetCapacity,
+    TierAmendment,
     TierStock,
     Transfer,
 )
 from engine.ids import booking_id, entry_id, hold_id, new_id, ticket_id
 from engine.outcomes import status_of
 from engine.pools import Pool, write
-from engine.records import Rules
+from engine.records import Rules, TierName
 from engine.seats import Section
 from engine.status import Status
 from engine.values import parse_entry, parse_hold, parse_items, parse_scans, parse_ticket
@@ -104,7 +106,7 @@ LINES = st.one_of(
     st.tuples(st.tuples(st.just(5), st.integers(1, 4))),
     st.tuples(st.tuples(st.just(5), st.integers(1, 3)), st.tuples(st.just(1), st.integers(1, 2))),
 )
-CODES = st.sampled_from(["", "", "", "~CUT", "~KEY", "~KEY", "~NONE"])
+CODES = st.sampled_from(["", "", "", "~CUT", "~KEY", "~KEY", "~NONE", "~NEW"])
 CUTS = st.one_of(
     st.sampled_from([((1, 1),), ((1, 2),), ((1, 3),), ((2, 1),), ((2, 2),), ((1, 1), (2, 1))]),
     st.sampled_from([((1, 3), (2, 1)), ((3, 1),), ((3, 2),)]),
@@ -114,6 +116,40 @@ CUTS = st.one_of(
 WANTS = st.sampled_from(
     [*(((1, capacity),) for capacity in (0, 3, 5, 6, 7, 8)), ((2, 5),), ((1, 4), (2, 4)), ((5, 3),)]
 )
+#: A tier that may come, with or without others; and what of the sale may be amended.
+SIXTH = TierAmendment(6, 2, 100, 4, 0, 0, 0, 0, False, False, TierName(6, "tier_6", "Sixth"))
+SALES = st.sampled_from(
+    [
+        *({}, {}, {}),
+        *({"person_max": most} for most in (3, 5, 7)),
+        *({"closes_at_ms": at_ms} for at_ms in (FAR_MS - 1, FAR_MS, FAR_MS + 1)),
+        {"person_max": 5, "closes_at_ms": FAR_MS},
+    ]
+)
+TIERS = st.sampled_from(
+    [
+        *((), (), (SIXTH,), (SIXTH._replace(tier_no=7),), (SIXTH._replace(capacity=3),)),
+        *((TierAmendment(1, price_minor=price),) for price in (100, 150)),
+        *((TierAmendment(1, capacity, order_max=most),) for capacity, most in ((3, 2), (7, 4))),
+        *((TierAmendment(1, person_max=most),) for most in (2, 4, 0)),
+        *((TierAmendment(2, capacity, 150),) for capacity in (5, 9)),
+        *((TierAmendment(3, capacity, order_min=1),) for capacity in (1, 3)),
+        *((TierAmendment(5, order_min=least, order_max=3),) for least in (0, 2, 4)),
+        (TierAmendment(5, 2), TierAmendment(1, 6, 100, 4)),
+        (TierAmendment(5, 4), SIXTH),
+        (TierAmendment(7, 1),),
+    ]
+)
+AMENDED_PROMOS = st.sampled_from(
+    [
+        *((), (), ()),
+        *((Promo("CUT", uses_max, 10, 0),) for uses_max in (0, 1, 3, 5)),
+        *((Promo("KEY", uses_max, 0, 0, (1, 3)),) for uses_max in (0, 2)),
+        *((Promo("NEW", 1, 50, 0, (tier_no,)),) for tier_no in (5, 6)),
+        (Promo("CUT", 3, 10, 0, (1,)), Promo("NEW", 1, 50, 0, (5,))),
+    ]
+)
+AMENDED_POOLS = st.sampled_from([(), (), (), *(((1, places),) for places in (4, 7, 9))])
 QUANTITY = st.sampled_from([1, 2, 3, 1, 2, 5])
 MOSTLY = st.sampled_from([True, True, True, False])
 SCAN_IDS = st.sampled_from(["-", "scan-1", "scan-2", "scan-3"])
@@ -138,6 +174,8 @@ class Sale(RuleBasedStateMachine):
         self.events: dict[str, StaffedEvent] = {}
         self.sent: list[tuple[str, Any, tuple[Any, ...]]] = []
         attempts: Counter[str] = Counter()
+        #: The most that the limits of each event ever were: who has more keeps it.
+        self.most: dict[str, Counter[str]] = {}
         for policy, transfers in rules:
             event_id = new_id("evt")
             tiers = {
@@ -167,6 +205,7 @@ class Sale(RuleBasedStateMachine):
                 after_end=(3,) if self.events else (),
                 pool=POOL if self.events else (0, ()),
             )
+            self.most[event_id] = self.events[event_id].limits()
             after_end = "t3t" if len(self.events) > 1 else ""
             pools = write([Pool(*POOL)]) if after_end else ""
             own = Rules(transfers, FAR_MS, after_end, pools=pools)
@@ -365,6 +404,20 @@ class Sale(RuleBasedStateMachine):
         command = SetCapacity(list(self.events)[which], wants, closes_at)
         self._run("set_capacity", command, (wants, closes_at))
 
+    @rule(which=WHICH, sale=SALES, tiers=TIERS, promos=AMENDED_PROMOS, pools=AMENDED_POOLS)
+    def amend(
+        self,
+        which: int,
+        sale: dict[str, int],
+        tiers: tuple[TierAmendment, ...],
+        promos: tuple[Promo, ...],
+        pools: tuple[tuple[int, int], ...],
+    ) -> None:
+        """Change limits, prices, sizes, codes, tiers and what they share, all or nothing."""
+        event_id = list(self.events)[which]
+        command = Amend(event_id, sale, tiers, promos, pools)
+        self._run("amend", command, (command,))
+
     @rule(which=WHICH, tier_no=st.integers(1, 2), what=st.sampled_from(["end", "close", "price"]))
     def change_rules(self, which: int, tier_no: int, what: str) -> None:
         """Let the event be over, a tier's window be, or its price be another; or the other way."""
@@ -422,11 +475,12 @@ class Sale(RuleBasedStateMachine):
             assert {u: event.taken(u) for u in PEOPLE} == {u: persons.get(u, 0) for u in PEOPLE}
             of_tier_1 = {u: persons.get(f"{u}/1", 0) for u in PEOPLE}
             assert {u: event.taken(u, [1]) for u in PEOPLE} == of_tier_1
-            assert max(persons.values(), default=0) <= PERSON_MAX
-            assert max(of_tier_1.values()) <= STOCK[0].person_max
+            most = self.most[event_id]
+            assert max(persons.values(), default=0) <= most["event"]
+            assert max(of_tier_1.values()) <= most["tier 1"]
             used = {code: int(self._read(names.promos)[f"{code}.used"]) for code in event.promos}
             assert {code: event.used(code) for code in event.promos} == used
-            assert all(used[code] <= uses_max for code, (uses_max, _) in event.promos.items())
+            assert all(used[code] <= most[code] for code in event.promos)
             rows = self._read(names.bookings).items()
             bookings = {key: row.removeprefix("=2 ").split() for key, row in rows}
             assert {
@@ -515,6 +569,7 @@ class Sale(RuleBasedStateMachine):
         if expected is Status.HELD and verb == "hold overdue":
             event.holds[words[0]].overdue_at = int(reply[5])
             self.till.wait_past(int(reply[5]))
+        self.most[command.event_id] |= event.limits()
         self._adopt(command.event_id)
         self.sent.append((verb, command, words))
 

@@ -74,10 +74,11 @@ class Till:
         return reply
 
     def run(self, verb: str, *commands: Any) -> list[list[Any]]:
-        """Run one batch."""
+        """Run one batch, or what travels alone."""
+        found = self._run(verb, *commands)
         return [
             [int(w) if isinstance(w, bytes) and w.isdigit() else w for w in words_of(reply)]
-            for reply in self._run(verb, *commands)
+            for reply in ([found] if VERBS[verb].form == "alone" else found)
         ]
 
     def expire(self, event_id: str, holds_max: int, ahead_ms: int) -> list[Any]:
