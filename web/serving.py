@@ -116,7 +116,12 @@ def served(app: web.Application, route: PageRoute) -> PageHandler:
 
 def to_sign_in(request: web.Request) -> web.Response:
     """Lead somebody to sign in, and then back."""
-    return see_other(f"{SIGN_IN}?next={quote(request.rel_url.raw_path_qs, safe='')}")
+    return to_sign_in_at(request.rel_url.raw_path_qs)
+
+
+def to_sign_in_at(location: str) -> web.Response:
+    """Lead somebody to sign in, and then to *location*."""
+    return see_other(f"{SIGN_IN}?next={quote(location, safe='')}")
 
 
 def see_other(location: str) -> web.Response:
