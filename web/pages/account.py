@@ -13,8 +13,8 @@ from usecases import accounts, sessions
 from usecases.asked import Login
 from usecases.denials import Denied
 from web import cookies, forms
-from web.problems import sentence_of
-from web.rendering import page, said
+from web.problems import told
+from web.rendering import page
 from web.serving import SIGN_IN, PageRoute, see_other, visit_of
 
 
@@ -40,15 +40,13 @@ async def sign_in(request: web.Request) -> web.StreamResponse | Problem:
     )
     if isinstance(made, Denied):
         problem = problem_of(made)
-        sentence = sentence_of(problem.code, problem.status)
-        told = said(visit_of(request).language, sentence.says)
         return page(
             request,
             "account/sign_in.html",
             status=problem.status,
             to=to,
             email=email,
-            mistakes=[("email", told)],
+            mistakes=[("email", told(request, problem))],
         )
     cookie = await sessions.put_in_cookie(services, made.refresh_token)
     if isinstance(cookie, Denied):
