@@ -115,8 +115,10 @@ def served(app: web.Application, route: PageRoute) -> PageHandler:
 
 
 def to_sign_in(request: web.Request) -> web.Response:
-    """Lead somebody to sign in, and then back."""
-    return see_other(f"{SIGN_IN}?next={quote(request.rel_url.raw_path_qs, safe='')}")
+    """Lead somebody to sign in, and then back; from a form to what is theirs."""
+    is_form = request.method == hdrs.METH_POST
+    to = "/me" if is_form else request.rel_url.raw_path_qs
+    return see_other(f"{SIGN_IN}?next={quote(to, safe='')}")
 
 
 def see_other(location: str) -> web.Response:
