@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from api.admission import Work
 from api.answers import cursor_of, problem_of
 from api.http import FAR_AHEAD, SERVICES, page_start
-from api.problems import Problem
 from usecases import accounts, bookings, gifts, mine, teams, tickets, told, waitlist
 from usecases.denials import Denied
+from usecases.services import Services
 from usecases.tokens import Principal
 from web import forms
 from web.rendering import page
 from web.serving import PageRoute, see_other, visit_of
+
+Found = TypeVar("Found")
 
 #: Rows of a page of a list, and of each list on the first page.
 LIST_ROWS = 20
@@ -42,45 +44,61 @@ def done_of(request: web.Request) -> str:
     return done if done in _DONE else ""
 
 
-async def overview(request: web.Request) -> web.StreamResponse | Problem:
+def needed(found: Found | Denied) -> Found:
+    """Return what a use case told; raise what it denied, as the page that says so."""
+    if isinstance(found, Denied):
+        raise problem_of(found)
+    return found
+
+
+async def overview(request: web.Request) -> web.StreamResponse:
     """Show what comes next and what must be decided, then the latest of each list."""
     services, person = request.app[SERVICES], person_of(request)
     first: dict[str, Any] = {"before": FAR_AHEAD, "limit": FIRST_ROWS}
-    found = await asyncio.gather(
+    many: dict[str, Any] = {"before": FAR_AHEAD, "limit": LIST_ROWS}
+    account, next_one, invited = await asyncio.gather(
         accounts.me(services, person),
         mine.coming(services, person),
-        bookings.mine(services, person, **first),
-        tickets.given(services, person, **first),
-        waitlist.mine(services, person, before=FAR_AHEAD, limit=LIST_ROWS),
-        gifts.mine(services, person, before=FAR_AHEAD, limit=LIST_ROWS),
         teams.invitations_to(services, person),
     )
-    for one in found:
-        if isinstance(one, Denied):
-            return problem_of(one)
-    me, coming, booked, given, waits, offered, invited = found
-    assert not isinstance(booked, Denied)
-    assert not isinstance(given, Denied)
-    assert not isinstance(waits, Denied)
-    assert not isinstance(offered, Denied)
+    lists = await asyncio.gather(
+        bookings.mine(services, person, **first),
+        tickets.given(services, person, **first),
+        waitlist.mine(services, person, **many),
+        gifts.mine(services, person, **many),
+    )
+    booked, given, waits, offered = (
+        needed(lists[0]),
+        needed(lists[1]),
+        needed(lists[2]),
+        needed(lists[3]),
+    )
     live = [one for one in waits.data if one.status in {"waiting", "offered"}]
     return page(
         request,
         "me/me.html",
-        me=me,
-        coming=coming,
+        me=needed(account),
+        coming=needed(next_one),
         booked=booked,
         given=given,
         offers=[one for one in live if one.offer is not None],
         waits=[one for one in live if one.offer is None],
         gifts=[one for one in offered.data if one.direction == "offered"],
         giving=[one for one in offered.data if one.direction == "given"],
-        invitations=invited.data if not isinstance(invited, Denied) else [],
+        invitations=needed(invited).data,
         posters=await _posters(request, [*booked.data, *live]),
         up_to_date=booked.up_to_date and given.up_to_date and waits.up_to_date,
         done=done_of(request),
         now=dt.datetime.now(dt.UTC),
     )
+
+
+def _own(request: web.Request) -> tuple[Services, Principal]:
+    return request.app[SERVICES], person_of(request)
+
+
+def _part(request: web.Request) -> dict[str, Any]:
+    return {"before": page_start(request), "limit": LIST_ROWS}
 
 
 async def _posters(
@@ -93,13 +111,9 @@ def _next_url(path: str, found: told.Page[Any]) -> str:
     return "" if found.last is None else f"{path}?after={cursor_of(found.last)}"
 
 
-async def booked(request: web.Request) -> web.StreamResponse | Problem:
+async def booked(request: web.Request) -> web.StreamResponse:
     """List one's bookings, the newest first, a page at a time."""
-    found = await bookings.mine(
-        request.app[SERVICES], person_of(request), before=page_start(request), limit=LIST_ROWS
-    )
-    if isinstance(found, Denied):
-        return problem_of(found)
+    found = needed(await bookings.mine(*_own(request), **_part(request)))
     return page(
         request,
         "me/bookings.html",
@@ -109,23 +123,15 @@ async def booked(request: web.Request) -> web.StreamResponse | Problem:
     )
 
 
-async def given(request: web.Request) -> web.StreamResponse | Problem:
+async def given(request: web.Request) -> web.StreamResponse:
     """List the tickets that others gave."""
-    found = await tickets.given(
-        request.app[SERVICES], person_of(request), before=page_start(request), limit=LIST_ROWS
-    )
-    if isinstance(found, Denied):
-        return problem_of(found)
+    found = needed(await tickets.given(*_own(request), **_part(request)))
     return page(request, "me/tickets.html", found=found, next_url=_next_url("/me/tickets", found))
 
 
-async def waiting(request: web.Request) -> web.StreamResponse | Problem:
+async def waiting(request: web.Request) -> web.StreamResponse:
     """List where one waits or waited, the newest first, each as it is now."""
-    found = await waitlist.mine(
-        request.app[SERVICES], person_of(request), before=page_start(request), limit=LIST_ROWS
-    )
-    if isinstance(found, Denied):
-        return problem_of(found)
+    found = needed(await waitlist.mine(*_own(request), **_part(request)))
     return page(
         request,
         "me/waiting.html",
@@ -136,32 +142,26 @@ async def waiting(request: web.Request) -> web.StreamResponse | Problem:
     )
 
 
-async def invitation(request: web.Request) -> web.StreamResponse | Problem:
+async def invitation(request: web.Request) -> web.StreamResponse:
     """Ask whether to join a team; an invitation that is not to one's address is not there (S8)."""
-    found = await teams.invitations_to(request.app[SERVICES], person_of(request))
-    if isinstance(found, Denied):
-        return problem_of(found)
+    found = needed(await teams.invitations_to(*_own(request)))
     wanted = request.match_info["invitation_id"]
     one = next((one for one in found.data if one.id == wanted), None)
     return page(request, "me/invitation.html", status=200 if one else 404, invitation=one)
 
 
-async def accept_invitation(request: web.Request) -> web.StreamResponse | Problem:
+async def accept_invitation(request: web.Request) -> web.StreamResponse:
     """Join a team."""
     await forms.read(request)
-    joined = await teams.accept(
-        request.app[SERVICES], person_of(request), request.match_info["invitation_id"]
-    )
-    return problem_of(joined) if isinstance(joined, Denied) else see_other("/me?done=joined")
+    needed(await teams.accept(*_own(request), request.match_info["invitation_id"]))
+    return see_other("/me?done=joined")
 
 
-async def decline_invitation(request: web.Request) -> web.StreamResponse | Problem:
+async def decline_invitation(request: web.Request) -> web.StreamResponse:
     """Refuse to join a team."""
     await forms.read(request)
-    denied = await teams.decline(
-        request.app[SERVICES], person_of(request), request.match_info["invitation_id"]
-    )
-    return problem_of(denied) if denied is not None else see_other("/me?done=declined")
+    needed(await teams.decline(*_own(request), request.match_info["invitation_id"]))
+    return see_other("/me?done=declined")
 
 
 _INVITATION = "/invitations/{invitation_id}"

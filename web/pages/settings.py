@@ -10,7 +10,6 @@ from aiohttp import hdrs, web
 
 from api.addresses import origin_of
 from api.admission import Work
-from api.answers import problem_of
 from api.http import SERVICES, device_of
 from api.problems import Problem
 from papers.words import LANGUAGES
@@ -20,7 +19,7 @@ from usecases.denials import Denied
 from web import cookies, forms
 from web.asking import Mistakes, mistakes_of, understood
 from web.pages.account import go_on
-from web.pages.me import done_of, person_of
+from web.pages.me import done_of, needed, person_of
 from web.rendering import page
 from web.serving import PageRoute, see_other
 
@@ -33,11 +32,9 @@ async def _shown(
     mistakes: Mistakes = _NONE,
     given: Mapping[str, str] | None = None,
     **values: Any,
-) -> web.StreamResponse | Problem:
+) -> web.StreamResponse:
     """Return a page of the account's settings, with what was typed into it."""
-    me = await accounts.me(request.app[SERVICES], person_of(request))
-    if isinstance(me, Denied):
-        return problem_of(me)
+    me = needed(await accounts.me(request.app[SERVICES], person_of(request)))
     return page(
         request,
         template,
@@ -50,15 +47,15 @@ async def _shown(
     )
 
 
-def _form(template: str) -> Callable[[web.Request], Awaitable[web.StreamResponse | Problem]]:
-    async def shown(request: web.Request) -> web.StreamResponse | Problem:
+def _form(template: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def shown(request: web.Request) -> web.StreamResponse:
         """Show a form of the settings."""
         return await _shown(request, template)
 
     return shown
 
 
-async def save(request: web.Request) -> web.StreamResponse | Problem:
+async def save(request: web.Request) -> web.StreamResponse:
     """Keep name and language; the pages turn to that language as well."""
     fields = await forms.read(request)
     given = {"name": fields.get("name", ""), "language": fields.get("language", "")}
@@ -67,13 +64,11 @@ async def save(request: web.Request) -> web.StreamResponse | Problem:
         asked = Mistakes([], 422)
     if isinstance(asked, Mistakes):
         return await _shown(request, "settings/settings.html", asked, given)
-    told_ = await accounts.change(request.app[SERVICES], person_of(request), asked)
-    if isinstance(told_, Denied):
-        return problem_of(told_)
+    needed(await accounts.change(request.app[SERVICES], person_of(request), asked))
     return see_other(f"/me/settings?done=saved&lang={asked.language}")
 
 
-async def change_email(request: web.Request) -> web.StreamResponse | Problem:
+async def change_email(request: web.Request) -> web.StreamResponse:
     """Have a letter written to another address."""
     fields = await forms.read(request)
     given = {"email": fields.get("email", "").strip()}
@@ -110,22 +105,18 @@ def _password(fields: Mapping[str, str]) -> dict[str, str]:
     return {"password": fields["password"]} if fields.get("password") else {}
 
 
-async def signed_in(request: web.Request) -> web.StreamResponse | Problem:
+async def signed_in(request: web.Request) -> web.StreamResponse:
     """List where one is signed in."""
-    found = await sessions.mine(request.app[SERVICES], person_of(request))
-    if isinstance(found, Denied):
-        return problem_of(found)
+    found = needed(await sessions.mine(request.app[SERVICES], person_of(request)))
     return page(request, "settings/sessions.html", found=found, done=done_of(request))
 
 
-async def end_session(request: web.Request) -> web.StreamResponse | Problem:
+async def end_session(request: web.Request) -> web.StreamResponse:
     """End one of one's sessions."""
     await forms.read(request)
     services, person = request.app[SERVICES], person_of(request)
-    session_id = request.match_info["session_id"]
-    denied = await sessions.end(services, person, session_id)
-    if denied is not None:
-        return problem_of(denied)
+    session_id = request.match_info["id"]
+    needed(await sessions.end(services, person, session_id))
     if session_id != person.session_id:
         return see_other("/me/sessions?done=ended")
     response = see_other("/")
@@ -133,20 +124,18 @@ async def end_session(request: web.Request) -> web.StreamResponse | Problem:
     return response
 
 
-async def end_others(request: web.Request) -> web.StreamResponse | Problem:
+async def end_others(request: web.Request) -> web.StreamResponse:
     """End all sessions but this one."""
     await forms.read(request)
-    denied = await sessions.end_others(request.app[SERVICES], person_of(request))
-    return problem_of(denied) if denied is not None else see_other("/me/sessions?done=ended")
+    needed(await sessions.end_others(request.app[SERVICES], person_of(request)))
+    return see_other("/me/sessions?done=ended")
 
 
-async def export(request: web.Request) -> web.StreamResponse | Problem:
+async def export(request: web.Request) -> web.StreamResponse:
     """Send all that is kept of one, as a file."""
     await forms.read(request)
     person = person_of(request)
-    found = await privacy.export(request.app[SERVICES], person)
-    if isinstance(found, Denied):
-        return problem_of(found)
+    found = needed(await privacy.export(request.app[SERVICES], person))
     name = f'attachment; filename="evently-{person.user_id}.json"'
     body = privacy.document(found, person.user_id, dt.datetime.now(dt.UTC))
     return web.Response(
@@ -154,7 +143,7 @@ async def export(request: web.Request) -> web.StreamResponse | Problem:
     )
 
 
-async def erase(request: web.Request) -> web.StreamResponse | Problem:
+async def erase(request: web.Request) -> web.StreamResponse:
     """Forget who asks, who has proved it is them, and said what becomes of what is booked."""
     fields = await forms.read(request)
     given = {"bookings": fields.get("bookings", "")}
@@ -194,7 +183,7 @@ ROUTES = (
     _post("/me/password", change_password),
     _get("/me/sessions", signed_in),
     _post("/me/sessions/end-others", end_others),
-    _post("/me/sessions/{session_id}/end", end_session),
+    _post("/me/sessions/{id}/end", end_session),
     _post("/me/export", export),
     _get("/me/erase", _form("settings/erase.html")),
     _post("/me/erase", erase),
