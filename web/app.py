@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 
 from api.http import PEOPLE
 from web.cookies import IS_SECURE, REMEMBERED, CookieMemory
-from web.pages import account, discovery, event, files, me, settings
+from web.pages import account, discovery, event, files, hold, me, order, settings
 from web.problems import Pages
 from web.rendering import PUBLIC_URL
 from web.serving import KEPT, PageRoute, served
@@ -23,6 +23,8 @@ from web.serving import KEPT, PageRoute, served
 ROUTES: tuple[PageRoute, ...] = (
     *discovery.ROUTES,
     *event.ROUTES,
+    *order.ROUTES,
+    *hold.ROUTES,
     *account.ROUTES,
     *me.ROUTES,
     *settings.ROUTES,

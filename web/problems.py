@@ -84,6 +84,28 @@ SENTENCES = {
     "hold_expired": Sentence(
         N_("Your hold ended, and its places went back on sale."), N_("Choose again.")
     ),
+    "hold_released": Sentence(N_("You gave these places back."), N_("Choose again.")),
+    "extension_limit": Sentence(
+        N_("This hold cannot be made longer."),
+        N_("Book within its time, or give it back and choose again."),
+    ),
+    "too_many_holds": Sentence(
+        N_("You hold as many orders as may be held at a time."),
+        N_("Book or give back one of them, or book at once without holding."),
+    ),
+    "price_changed": Sentence(
+        N_("The hold ended, and these places have another price now."), N_("Choose again.")
+    ),
+    "event_ended": Sentence(
+        N_("This event is over."), N_("Look for another date or event."), "search"
+    ),
+    "event_cancelled": Sentence(
+        N_("This event is cancelled"), N_("Look for another date or event."), "search"
+    ),
+    "idempotency_key_reused": Sentence(
+        N_("This form has been used for another order."),
+        N_("Open the page again and send it from there. Nothing was done."),
+    ),
     "not_found": Sentence(
         N_("There is no page here, or not for you."),
         N_("Check the address, or search for the event."),
