@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 
 from api.http import PEOPLE
 from web.cookies import IS_SECURE, REMEMBERED, CookieMemory
-from web.pages import account, discovery, event, files, hold, me, order, settings
+from web.pages import account, discovery, event, files, hold, me, order, settings, waiting
 from web.problems import Pages
 from web.rendering import PUBLIC_URL
 from web.serving import KEPT, PageRoute, served
@@ -28,6 +28,7 @@ ROUTES: tuple[PageRoute, ...] = (
     *account.ROUTES,
     *me.ROUTES,
     *settings.ROUTES,
+    *waiting.ROUTES,
     *files.ROUTES,
 )
 

@@ -147,6 +147,9 @@ SENTENCES = {
     "party_too_large": Sentence(
         N_("So many places can never be free together in this category."), N_("Ask for fewer.")
     ),
+    "places_available": Sentence(
+        N_("There are places in this category, and nobody waits."), N_("Book them now.")
+    ),
     "waitlist_full": Sentence(
         N_("As many people wait for this category as may."), N_("Look at other categories.")
     ),
