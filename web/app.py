@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 
 from api.http import PEOPLE
 from web.cookies import IS_SECURE, REMEMBERED, CookieMemory
-from web.pages import account, discovery, event, files, hold, me, order, settings, waiting
+from web.pages import account, discovery, event, files, hold, me, order, seats, settings, waiting
 from web.problems import Pages
 from web.rendering import PUBLIC_URL
 from web.serving import KEPT, PageRoute, served
@@ -25,6 +25,7 @@ ROUTES: tuple[PageRoute, ...] = (
     *event.ROUTES,
     *order.ROUTES,
     *hold.ROUTES,
+    *seats.ROUTES,
     *account.ROUTES,
     *me.ROUTES,
     *settings.ROUTES,
