@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -97,17 +96,6 @@ def seat_of(section: Section, seat_id: str) -> told.TicketSeat | None:
     if found is None:
         return None
     return told.TicketSeat(id=seat_id, section=section.name, row=found.row, label=found.label)
-
-
-async def named(
-    services: Services, event_id: str, seat_ids: Sequence[str]
-) -> list[told.TicketSeat]:
-    """Return seats of an event by what stands on them, in their order."""
-    if not seat_ids:
-        return []
-    sections = await services.catalog.sections(event_id)
-    found = [seat_of(section, seat_id) for seat_id in seat_ids for section in sections]
-    return [seat for seat in found if seat is not None]
 
 
 def _section(section: Section, tier_id: str, status: str) -> told.SeatSection:

@@ -15,26 +15,11 @@ from urllib.parse import urlencode
 
 from engine.commands import ORDER_LINES_MAX
 from usecases import told
-from usecases.asked import Money
+from web.bill import Line
 
 _PLACES = re.compile("n_(tier_[0-9a-v]{26})")
 _NUMBER = re.compile("[0-9]{1,2}", re.ASCII)
 CODE_CHARS_MAX = 64
-
-
-class Line(NamedTuple):
-    """So many places of a tier, and what they cost."""
-
-    name: str
-    quantity: int
-    unit_price: Money
-    #: What stands on its seats; none where the tier has no seats, or none is chosen yet.
-    seats: tuple[told.TicketSeat, ...] = ()
-
-    @property
-    def price(self) -> Money:
-        """What they cost together."""
-        return Money(self.quantity * self.unit_price.amount, self.unit_price.currency)
 
 
 class Choice(NamedTuple):
@@ -93,13 +78,6 @@ def read(fields: Mapping[str, str]) -> Choice:
             places[tier[1]] = int(number[0])
     code = fields.get("promo_code", "").strip()[:CODE_CHARS_MAX]
     return Choice(places, code, "apart" in fields, "accessible" in fields)
-
-
-def total(lines: list[Line]) -> Money | None:
-    """Return what lines cost together; None if there is none."""
-    if not lines:
-        return None
-    return Money(sum(line.price.amount for line in lines), lines[0].unit_price.currency)
 
 
 def choosable(tier: told.Tier, event: told.Event) -> list[int]:

@@ -102,6 +102,28 @@ SENTENCES = {
     "event_cancelled": Sentence(
         N_("This event is cancelled"), N_("Look for another date or event."), "search"
     ),
+    "already_checked_in": Sentence(
+        N_("Somebody is in on this ticket, so it stays as it is."),
+        N_("If that is wrong, ask at the gate."),
+    ),
+    "ticket_transferred": Sentence(
+        N_("A ticket was given away; it is its holder's."),
+        N_("Choose the others, or ask its holder to give it back to you."),
+    ),
+    "ticket_cancelled": Sentence(
+        N_("This ticket was given back, and lets nobody in."), N_("Look at your booking.")
+    ),
+    "no_transfers": Sentence(
+        N_("Tickets of this event cannot be given to others."),
+        N_("Give it back instead, if you do not need it."),
+    ),
+    "below_minimum": Sentence(
+        N_("That would leave fewer places of a category than one order has."),
+        N_("Give back all of that category, or fewer."),
+    ),
+    "version_changed": Sentence(
+        N_("It was changed meanwhile."), N_("Look at it again, then decide.")
+    ),
     "idempotency_key_reused": Sentence(
         N_("This form has been used for another order."),
         N_("Open the page again and send it from there. Nothing was done."),

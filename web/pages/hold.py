@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -12,15 +11,14 @@ from api.answers import problem_of
 from api.http import SERVICES
 from api.problems import Problem, unavailable
 from engine.errors import EngineError, OutcomeUnknown
-from engine.seats import parse_seat_id
 from usecases import events, holds, told
 from usecases.denials import Denied
-from usecases.seats import seat_of
 from usecases.services import Services
 from usecases.tokens import Principal
 from web import again, forms
 from web.addresses import event_path
-from web.choices import Choice, Line
+from web.bill import lines_of
+from web.choices import Choice
 from web.pages.order import made_path
 from web.problems import sentence_of
 from web.rendering import page
@@ -112,7 +110,7 @@ async def _show(request: web.Request, problem: Problem | None) -> web.StreamResp
         event=seen.view,
         event_url=event_path(seen.view),
         choose_url=f"{event_path(seen.view)}?{choice_of(hold.items).query()}#choose",
-        lines=await _lines(services, hold),
+        lines=await lines_of(services, hold.event_id, hold.items),
         now=now,
         is_live=hold.status == "held" and hold.expires_at > now,
         is_more="more" in request.query and problem is None,
@@ -120,27 +118,6 @@ async def _show(request: web.Request, problem: Problem | None) -> web.StreamResp
         members=problem.members if problem else {},
         sentence=sentence_of(problem.code, problem.status) if problem else None,
     )
-
-
-async def _lines(services: Services, hold: told.Hold) -> list[Line]:
-    """Return what is held by its names, and at the prices that were promised."""
-    known = await services.catalog.need(hold.event_id)
-    has_seats = any(item.seat_ids for item in hold.items)
-    sections: Mapping[int, object] = {}
-    if has_seats:
-        found = await services.catalog.sections(hold.event_id)
-        sections = {section.section_no: section for section in found}
-    lines = []
-    for item in hold.items:
-        seats = []
-        for seat_id in item.seat_ids:
-            place = parse_seat_id(seat_id)
-            section = sections.get(place[0]) if place else None
-            seat = seat_of(section, seat_id) if section else None  # type: ignore[arg-type]
-            seats += [seat] if seat else []
-        name = known.tier_names.get(known.tier_nos[item.tier_id], "")
-        lines.append(Line(name, item.quantity, item.unit_price, tuple(seats)))
-    return lines
 
 
 def _own(request: web.Request) -> tuple[Services, Principal, str]:

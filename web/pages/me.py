@@ -111,18 +111,6 @@ def _next_url(path: str, found: told.Page[Any]) -> str:
     return "" if found.last is None else f"{path}?after={cursor_of(found.last)}"
 
 
-async def booked(request: web.Request) -> web.StreamResponse:
-    """List one's bookings, the newest first, a page at a time."""
-    found = needed(await bookings.mine(*_own(request), **_part(request)))
-    return page(
-        request,
-        "me/bookings.html",
-        found=found,
-        posters=await _posters(request, found.data),
-        next_url=_next_url("/me/bookings", found),
-    )
-
-
 async def given(request: web.Request) -> web.StreamResponse:
     """List the tickets that others gave."""
     found = needed(await tickets.given(*_own(request), **_part(request)))
@@ -167,7 +155,6 @@ async def decline_invitation(request: web.Request) -> web.StreamResponse:
 _INVITATION = "/invitations/{invitation_id}"
 ROUTES = (
     PageRoute("GET", "/me", overview, Work.OWN, needs_person=True),
-    PageRoute("GET", "/me/bookings", booked, Work.OWN, needs_person=True),
     PageRoute("GET", "/me/tickets", given, Work.OWN, needs_person=True),
     PageRoute("GET", "/me/waiting", waiting, Work.OWN, needs_person=True),
     PageRoute("GET", _INVITATION, invitation, Work.OWN, needs_person=True),

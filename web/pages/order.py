@@ -22,7 +22,7 @@ from usecases.asked import Order
 from usecases.denials import Denied
 from usecases.services import Services
 from usecases.tokens import Principal
-from web import again, choices, forms
+from web import again, bill, choices, forms
 from web.addresses import event_id_of, event_path
 from web.choices import Choice
 from web.problems import sentence_of
@@ -166,7 +166,7 @@ def _page(
 ) -> web.Response:
     lines, members = asked.choice.lines(event.tiers), problem.members if problem else {}
     # Of a code only the engine knows what it takes off, so it is held first.
-    total = None if asked.choice.code else choices.total(lines)
+    total = None if asked.choice.code else bill.total(lines)
     wait_ms = members.get("retry_after_ms")
     now = dt.datetime.now(dt.UTC)
     return page(

@@ -14,8 +14,8 @@ from api.answers import problem_of
 from api.http import SERVICES, promo_code
 from api.problems import Problem, not_found, unavailable
 from api.wishes import refuse
-from engine.commands import ORDER_PLACES_MAX
 from engine.errors import EngineError, OutcomeUnknown
+from engine.ids import ORDER_PLACES_MAX
 from engine.outcomes import Refused
 from usecases import availability, bookings, events, holds, orders, seats, told
 from usecases.asked import Order

@@ -13,7 +13,7 @@ from api.answers import problem_of
 from api.http import SERVICES
 from api.problems import Problem, not_found, unavailable
 from engine.errors import EngineError, OutcomeUnknown
-from usecases import availability, events, seats, told, waitlist
+from usecases import availability, events, told, waitlist
 from usecases.asked import Join
 from usecases.denials import Denied
 from usecases.services import Services
@@ -21,6 +21,7 @@ from usecases.tokens import Principal
 from web import again, forms
 from web.addresses import event_id_of, event_path
 from web.asking import Mistakes, mistakes_of, understood
+from web.bill import lines_of
 from web.pages.me import needed, person_of
 from web.pages.order import made_path
 from web.problems import sentence_of
@@ -141,7 +142,6 @@ async def _show(request: web.Request, problem: Problem | None = None) -> web.Res
     entry = needed(await waitlist.read(services, person, own_id))
     event = needed(await events.read(services, person, entry.event_id, "")).view
     items = needed(await waitlist.offered(services, person, own_id)) if entry.offer else []
-    seat_ids = [seat_id for item in items for seat_id in item.seat_ids]
     mistake = ""
     if problem is not None:
         sentence = sentence_of(problem.code, problem.status)
@@ -155,8 +155,7 @@ async def _show(request: web.Request, problem: Problem | None = None) -> web.Res
         event=event,
         event_url=event_path(event),
         tier=next((one for one in event.tiers if one.id == entry.tier_id), None),
-        items=items,
-        seats=await seats.named(services, entry.event_id, seat_ids),
+        lines=await lines_of(services, entry.event_id, items),
         mistake=mistake,
         now=dt.datetime.now(dt.UTC),
     )
@@ -166,6 +165,7 @@ async def change(request: web.Request) -> web.StreamResponse | Problem:
     """Accept or decline an offer, or leave the list; each may be sent many times."""
     fields = await forms.read(request)
     services, person, own_id = _own(request)
+    done: told.WaitlistEntry | Denied | None = None
     match fields.get("do"):
         case "accept":
             return await _accept(request)
@@ -173,8 +173,6 @@ async def change(request: web.Request) -> web.StreamResponse | Problem:
             done = await waitlist.decline(services, person, _offer_id(own_id))
         case "leave":
             done = await waitlist.leave(services, person, own_id)
-        case _:
-            done = None
     if isinstance(done, Denied):
         return await _show(request, problem_of(done))
     return see_other(request.path)
