@@ -11,6 +11,7 @@ from tests.web.reading import elements, fields, page, send, words
 from tests.web.test_visitors import PASSWORD, signed_in
 from tests.web.test_ways_in import mistakes
 from usecases.services import Services
+from web.pages.settings import device_of_agent
 
 NEW = "another horse battery"
 
@@ -187,6 +188,21 @@ async def test_password_and_sessions(world: World) -> None:
     ]
     assert "/" == (await send(world, end, fields(own.text))).headers["Location"]
     assert "Sign in" in (await page(world, "/")).text
+
+
+@pytest.mark.parametrize(
+    ("agent", "shown"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537 Chrome/156 Safari/537", "Chrome · Linux"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 26 like Mac OS X) Safari/604", "Safari · iPhone"),
+        ("Mozilla/5.0 (Windows NT 10.0) Chrome/140 Safari/537 Edg/140", "Edge · Windows"),
+        ("curl/8.1", "curl/8.1"),
+        ("", ""),
+    ],
+)
+def test_devices_are_called_as_people_know_them(agent: str, shown: str) -> None:
+    """A browser and its system; what is neither as it calls itself."""
+    assert shown == device_of_agent(agent)
 
 
 async def test_another_address(world: World) -> None:

@@ -105,10 +105,26 @@ def _password(fields: Mapping[str, str]) -> dict[str, str]:
     return {"password": fields["password"]} if fields.get("password") else {}
 
 
+#: What devices call themselves, the more special first: browsers, then systems.
+_BROWSERS = {"Edg": "Edge", "OPR/": "Opera", "Firefox": "", "Chrome": "", "Safari": ""}
+_SYSTEMS = {"Android": "", "iPhone": "", "iPad": "", "Windows": "", "Mac OS": "Mac", "Linux": ""}
+
+
+def device_of_agent(text: str) -> str:
+    """Return a device by what it says of itself, in words that people know; else as it says."""
+    names = [
+        next((name or mark for mark, name in marks.items() if mark in text), "")
+        for marks in (_BROWSERS, _SYSTEMS)
+    ]
+    return " · ".join(filter(None, names)) or text
+
+
 async def signed_in(request: web.Request) -> web.StreamResponse:
     """List where one is signed in."""
     found = needed(await sessions.mine(request.app[SERVICES], person_of(request)))
-    return page(request, "settings/sessions.html", found=found, done=done_of(request))
+    return page(
+        request, "settings/sessions.html", found=found, named=device_of_agent, done=done_of(request)
+    )
 
 
 async def end_session(request: web.Request) -> web.StreamResponse:
