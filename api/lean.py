@@ -8,6 +8,7 @@ is put together once a second, and a route's own are text that its handler wrote
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -24,14 +25,27 @@ COMMON = {
     "Referrer-Policy": "no-referrer",
     "Strict-Transport-Security": "max-age=31536000",
 }
-_COMMON_LINES = "".join([f"{name}: {value}\r\n" for name, value in COMMON.items()])
+
+
+def lines_of(headers: Mapping[str, str]) -> str:
+    """Return headers as text; names and values must be safe to write as they are."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+
+
+_COMMON_LINES = lines_of(COMMON)
 
 
 class LeanAnswer(web.StreamResponse):
     """An answer whose head and body are bytes already."""
 
     def __init__(
-        self, status: int, body: bytes, headers: str = "", *, content_type: str = JSON
+        self,
+        status: int,
+        body: bytes,
+        headers: str = "",
+        *,
+        content_type: str = JSON,
+        common: str = _COMMON_LINES,
     ) -> None:
         """
         Args:
@@ -42,12 +56,15 @@ class LeanAnswer(web.StreamResponse):
             headers: Further header lines, each with its line end.
 
             content_type: What it is.
+
+            common: Header lines in the place of those of all answers.
         """
         # Not `super().__init__`: what it sets up is what this class is there to avoid.
         self._status = status
         self._json = body
         self._lines = headers
         self._json_type = content_type
+        self._common = common
         self._asked_by: web.BaseRequest | None = None
         #: Whether the connection ends with this answer, whatever else was sent on it.
         self.closes = False
@@ -72,7 +89,7 @@ class LeanAnswer(web.StreamResponse):
         Args:
             connection: Header line about the connection, with its line end.
         """
-        head = head_of(self._status, self._json_type)
+        head = head_of(self._status, self._json_type, self._common)
         lines = f"{head}{self._lines}{connection}Content-Length: {len(self._json)}\r\n\r\n"
         return lines.encode("latin-1") + self._json
 
@@ -106,18 +123,18 @@ class LeanAnswer(web.StreamResponse):
         await writer.drain()
 
 
-_heads: dict[tuple[int, str], tuple[str, str]] = {}
+_heads: dict[tuple[int, str, str], tuple[str, str]] = {}
 
 
-def head_of(status: int, content_type: str) -> str:
+def head_of(status: int, content_type: str, common: str = _COMMON_LINES) -> str:
     """Return status line and the headers that all lean answers have; made anew once a second."""
     date = rfc822_formatted_time()
-    known = _heads.get((status, content_type))
+    known = _heads.get((status, content_type, common))
     if known is not None and known[0] == date:
         return known[1]
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {content_type}\r\n"
-        f"Date: {date}\r\n{_COMMON_LINES}"
+        f"Date: {date}\r\n{common}"
     )
-    _heads[status, content_type] = (date, head)
+    _heads[status, content_type, common] = (date, head)
     return head

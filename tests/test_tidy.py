@@ -40,7 +40,7 @@ SERVED_BESIDE = {"api/__main__.py": {"web.app"}}
 #: asked, and what the answers mean. None of them knows a route or a handler.
 WEB_MAY_IMPORT = {
     f"api.{name}"
-    for name in ("addresses", "admission", "answers", "codes", "http", "problems", "quota")
+    for name in ("addresses", "admission", "answers", "codes", "http", "lean", "problems", "quota")
 }
 
 #: Folders of the reconciler that each may import beside itself; `servers` is everybody's.

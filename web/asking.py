@@ -20,7 +20,7 @@ from usecases import text as rules
 from usecases.asked import Asked
 from usecases.denials import Denied, Why
 from web import languages
-from web.problems import N_, sentence_of
+from web.problems import N_, sentence_of, told
 from web.rendering import said
 from web.serving import visit_of
 
@@ -84,9 +84,7 @@ def mistakes_of(request: web.Request, denied: Denied, field: str) -> Mistakes:
     at = denied.errors[0][0].strip("/") if denied.errors else field
     if denied.why is Why.WRONG_CREDENTIALS and denied.errors and at in _WRONG:
         return Mistakes([(at, said(language, _WRONG[at]))], problem.status)
-    sentence = sentence_of(problem.code, problem.status)
-    told = f"{said(language, sentence.says)} {said(language, sentence.next_step)}"
-    return Mistakes([(at or field, told)], problem.status)
+    return Mistakes([(at or field, told(request, problem))], problem.status)
 
 
 def _waiting(language: str, denied: Denied) -> str:

@@ -106,5 +106,4 @@ def local_path(text: str) -> str:
 
 
 def _foreign() -> Problem:
-    row = CODES["foreign_form"]
-    return Problem(row.http_status, row.code, row.title)
+    return Problem(403, "foreign_form", CODES["foreign_form"].title)

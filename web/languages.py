@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gettext
 import io
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from babel.messages.catalog import Catalog
@@ -72,7 +72,8 @@ def chosen(*tags: str | None) -> str | None:
     return None
 
 
-def accepted(header: str) -> list[str]:
+@lru_cache(maxsize=1_024)
+def accepted(header: str) -> tuple[str, ...]:
     """Return the languages of an `Accept-Language`, the most wished for first."""
     wished: list[tuple[float, int, str]] = []
     for number, part in enumerate(header.split(",")[:20]):
@@ -84,4 +85,4 @@ def accepted(header: str) -> list[str]:
             continue
         if share > 0:
             wished.append((-share, number, tag.strip()))
-    return [tag for _, _, tag in sorted(wished)]
+    return tuple(tag for _, _, tag in sorted(wished))

@@ -15,8 +15,8 @@ from aiohttp import hdrs, web
 
 from api.codes import Code
 from api.problems import Problem
-from web.rendering import page
-from web.serving import dressed
+from web.rendering import page, said
+from web.serving import dressed, visit_of
 
 #: Not a page's: what programs ask for.
 _MACHINES = ("/v1/", "/metrics", "/healthz", "/readyz", "/openapi.json")
@@ -218,6 +218,12 @@ _OTHER = Sentence(N_("This could not be done."), N_("Go back and try it another 
 def sentence_of(code: str, status: int) -> Sentence:
     """Return what is said of a problem."""
     return SENTENCES.get(code) or _BY_STATUS.get(HTTPStatus(status)) or _OTHER
+
+
+def told(request: web.Request, problem: Problem) -> str:
+    """Say what is wrong and what to do, in its reader's words: for a form that is shown again."""
+    sentence, language = sentence_of(problem.code, problem.status), visit_of(request).language
+    return f"{said(language, sentence.says)} {said(language, sentence.next_step)}"
 
 
 class Pages:

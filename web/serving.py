@@ -19,6 +19,7 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from api.admission import ADMISSION, Work
+from api.lean import COMMON, LeanAnswer, lines_of
 from api.problems import Problem
 from api.quota import over_quota
 from papers.words import DEFAULT
@@ -28,8 +29,10 @@ from web import cookies, headers, languages
 
 PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse | Problem]]
 
-#: How old may be what is everybody's, in seconds, and how many such pages are kept.
+#: How old may be what is everybody's, in seconds; from what age on the first who comes makes it
+#: anew while others are still shown it; and how many such pages are kept.
 KEPT_S = 1.0
+REMADE_S = 0.5
 KEPT_MAX = 2_000
 #: Below that it is not worth the while.
 COMPRESSED_FROM_BYTES = 512
@@ -49,6 +52,9 @@ class PageRoute(NamedTuple):
     is_public: bool = False
     #: Whether one must be signed in; who is not is asked to, and led back.
     needs_person: bool = False
+    #: Whether it is a file that pages are made of: the same for all, and not counted, since it is
+    #: in memory and a page asks for several.
+    is_file: bool = False
 
 
 class Visit(NamedTuple):
@@ -60,14 +66,21 @@ class Visit(NamedTuple):
     is_choosing: bool = False
 
 
+_COMMON_LINES = lines_of({**COMMON, **headers.SECURITY})
+_KEPT_LINES = lines_of(
+    {"Cache-Control": headers.PUBLIC, "Vary": headers.VARY, "Content-Encoding": "gzip"}
+)
 VISIT: web.RequestKey[Visit] = web.RequestKey("visit", Visit)
 
 
 class KeptPage(NamedTuple):
-    """A page as it leaves, and until when it is shown again, by the monotonic clock."""
+    """A page, compressed, and when it was made, by the monotonic clock."""
 
-    response: tuple[int, bytes, str]
-    until_s: float
+    body: bytes
+    kind: str
+    made_at_s: float
+    #: Whether somebody makes it anew.
+    is_remade: bool = False
 
 
 KEPT: web.AppKey[OrderedDict[str, KeptPage]] = web.AppKey("kept_pages", OrderedDict)
@@ -92,6 +105,8 @@ def language_of(request: web.Request) -> str:
 
 def served(app: web.Application, route: PageRoute) -> PageHandler:
     """Return a page's handler behind all that is done for each."""
+    if route.is_file:
+        return _file(route.handler)
     made = app[ADMISSION].admit(route.work, route.handler)
 
     async def serve(request: web.Request) -> web.StreamResponse | Problem:
@@ -105,11 +120,23 @@ def served(app: web.Application, route: PageRoute) -> PageHandler:
             return to_sign_in(request)
         is_shared = route.is_public and person is None and not is_choosing
         key = _key(request, visit) if is_shared else ""
-        response = (key and _kept(request, key)) or await made(request)
+        kept = kept_page(request, key) if key else None
+        if kept is not None:
+            return kept
+        made_at_s = time.monotonic()
+        response = await made(request)
         if isinstance(response, Problem):
             return response
         # What gives a cookie is for this visitor alone.
-        return dressed(request, response, "" if response.cookies else key)
+        return dressed(request, response, "" if response.cookies else key, made_at_s)
+
+    return serve
+
+
+def _file(handler: PageHandler) -> PageHandler:
+    async def serve(request: web.Request) -> web.StreamResponse | Problem:
+        response = await handler(request)
+        return response if isinstance(response, Problem) else dressed(request, response)
 
     return serve
 
@@ -135,24 +162,32 @@ def _key(request: web.Request, visit: Visit) -> str:
     return f"{visit.language} {target}" if len(target) <= KEPT_TARGET_CHARS_MAX else ""
 
 
-def _kept(request: web.Request, key: str) -> web.Response | None:
+def kept_page(request: web.Request, key: str) -> web.StreamResponse | None:
+    """Return a page that was made a moment ago, head and body as bytes."""
     found = request.app[KEPT].get(key)
-    if found is None or time.monotonic() >= found.until_s:
+    age_s = time.monotonic() - found.made_at_s if found is not None else KEPT_S
+    if found is None or age_s >= KEPT_S or not _takes_gzip(request):
         return None
-    status, body, kind = found.response
-    kept = web.Response(status=status, body=body, content_type=kind, charset="utf-8")
-    kept.headers[hdrs.CONTENT_ENCODING] = "gzip"
-    return kept
+    if age_s >= REMADE_S and not found.is_remade:
+        request.app[KEPT][key] = found._replace(is_remade=True)
+        return None
+    return LeanAnswer(200, found.body, _KEPT_LINES, content_type=found.kind, common=_COMMON_LINES)
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    return "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
 
 
 def dressed(
-    request: web.Request, response: web.StreamResponse, key: str = ""
+    request: web.Request, response: web.StreamResponse, key: str = "", made_at_s: float = 0
 ) -> web.StreamResponse:
     """
     Return an answer with its headers, and compressed for who takes that.
 
     Args:
         key: Under which it may be kept for others; empty: it is for this visitor alone.
+
+        made_at_s: When what it tells was asked for, by the monotonic clock.
     """
     for name, value in headers.SECURITY.items():
         response.headers.setdefault(name, value)
@@ -171,27 +206,22 @@ def dressed(
             samesite="Lax",
         )
     if isinstance(response, web.Response):
-        _compress(request, response, key)
+        _compress(request, response, key, made_at_s)
     return response
 
 
-def _compress(request: web.Request, response: web.Response, key: str) -> None:
-    """Compress a page that is not yet, keep it if it is everybody's, and unpack it for the few."""
+def _compress(request: web.Request, response: web.Response, key: str, made_at_s: float) -> None:
+    """Compress a page for who takes that, and keep it if it is everybody's."""
     body = response.body
-    if not isinstance(body, bytes):
+    if not isinstance(body, bytes) or hdrs.CONTENT_ENCODING in response.headers:
         return
-    takes = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
-    if hdrs.CONTENT_ENCODING in response.headers:
-        if not takes:
-            del response.headers[hdrs.CONTENT_ENCODING]
-            response.body = gzip.decompress(body)
-        return
-    is_kept = bool(key) and response.status == 200
+    takes, is_kept = _takes_gzip(request), bool(key) and response.status == 200
     if len(body) < COMPRESSED_FROM_BYTES or not (takes or is_kept):
         return
     packed = gzip.compress(body, 6, mtime=0)
     if is_kept:
-        kept = KeptPage((200, packed, response.content_type), time.monotonic() + KEPT_S)
+        kind = f"{response.content_type}; charset=utf-8"
+        kept = KeptPage(packed, kind, made_at_s)
         remember(request.app[KEPT], key, kept, most=KEPT_MAX)
     if takes:
         response.body = packed

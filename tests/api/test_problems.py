@@ -48,9 +48,9 @@ def test_every_refusal_becomes_a_problem(status: Status) -> None:
 
 
 def raised() -> set[tuple[object, object]]:
-    """Return status and code of every problem that the code of `api` spells out."""
+    """Return status and code of every problem that the code of `api` and `web` spells out."""
     found = set[tuple[object, object]]()
-    for path in (ROOT / "api").rglob("*.py"):
+    for path in (path for face in ("api", "web") for path in (ROOT / face).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
                 continue

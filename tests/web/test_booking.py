@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.ids import new_id
+from tests.api.test_bookings import cut_redis
 from tests.api.test_gate import scan
 from tests.api.world import Answer, Event, World, from_now
 from tests.web.reading import elements, fields, page, send, words
@@ -335,3 +336,23 @@ async def test_pages_are_in_each_language(world: World, language: str) -> None:
         assert 200 == shown.status
         for word in ("Give", "Ticket for", "booking", "receipt is"):
             assert word not in words(shown.text), (one, word)
+
+
+async def test_while_redis_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A booking that is being written says that it is safe; a form is asked again by itself."""
+    await signed_in(world)
+    event = await world.event(10, name="A")
+    path = (await booked(world, event, 1)).partition("?")[0]
+    form = fields((await page(world, f"/e/{event['id']}")).text.partition("<main")[2])
+    await cut_redis(world, monkeypatch)
+    new = await page(world, f"/b/bk_{event['id'][4:14]}{'0' * 16}")
+    assert "Your booking is being written" in words(new.text)
+    assert "2" == new.headers["Refresh"]
+    assert "Your newest booking is still being written." in words((await page(world, "/b")).text)
+    known = words((await page(world, path)).text)
+    assert "Valid" in known
+    assert "Receipt" not in known
+    given = form | {f"n_{event['tiers'][0]['id']}": "1"}
+    unsure = await send(world, f"/e/{event['id']}/book", given)
+    assert (503, True) == (unsure.status, "Do not start again." in words(unsure.text))
+    assert f"; url=/e/{event['id']}/book/again?" in unsure.headers["Refresh"]

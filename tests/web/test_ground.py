@@ -5,16 +5,25 @@ from __future__ import annotations
 import gzip
 import inspect
 import re
+import time
+from collections import OrderedDict
+from functools import partial
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, make_mocked_request
 
 from api.codes import CODES
-from tests.api.world import World
+from evently.ports import free_port
+from tests.api.conftest import make_app
+from tests.api.world import Answer, Server, World
 from tests.web.reading import HTML, elements, page, words
+from usecases.wiring import Options
 from web import wording
-from web.app import ROUTES
+from web.app import ROUTES, add_pages
 from web.assets import address, assets
 from web.problems import SENTENCES
+from web.serving import KEPT, KEPT_S, REMADE_S, KeptPage, kept_page
 
 S30 = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -128,3 +137,56 @@ def test_every_change_begins_with_a_form() -> None:
     for route in ROUTES:
         if route.method != "GET":
             assert "forms.read" in inspect.getsource(route.handler), route.path
+
+
+async def test_what_is_down_is_told_as_a_page(options: Options) -> None:
+    """With nothing below, a page in the site's own look says so, and asks again by itself."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    faces = [partial(add_pages, public_url="https://tickets.example")]
+    app = make_app(
+        options,
+        faces=faces,
+        database_url=f"postgresql://evently@{nowhere}/evently",
+        redis_servers={"0": f"redis://{nowhere}"},
+    )
+    async with TestClient(Server(app)) as client:
+        for path in ("/", "/events", "/e/a-evt_00000000000000000000000000"):
+            async with client.get(path, headers=HTML) as answer:
+                text = await answer.text()
+                assert (503, True) == (answer.status, "<h1>" in text), path
+                assert int(answer.headers["Refresh"]) >= 1
+                assert "data-refresh" in text
+        async with client.get(address("style.css")) as answer:
+            assert 200 == answer.status
+        async with client.get("/sign-in", headers=HTML) as answer:
+            # By TLS the cookies are bound to this very site.
+            assert answer.headers["Set-Cookie"].startswith("__Host-guest=")
+            assert "Secure" in answer.headers["Set-Cookie"]
+
+
+async def test_a_page_that_is_kept_is_the_same(world: World) -> None:
+    """What is shown again differs in nothing from what was made, also for who takes no gzip."""
+    made = await page(world, "/events?q=nothinghasthisname")
+    again = await page(world, "/events?q=nothinghasthisname")
+    plain = await page(world, "/events?q=nothinghasthisname", **{"Accept-Encoding": "identity"})
+    assert made.text == again.text == plain.text
+    differing = {"Date", "X-Request-Id", "Content-Length", "Content-Encoding"}
+    for other in (again, plain):
+        assert _headers(made, differing) == _headers(other, differing)
+
+
+def test_one_makes_a_page_anew_for_all() -> None:
+    """From half of its age on the first who comes makes a page anew; the others are shown it."""
+    app = web.Application()
+    app[KEPT] = OrderedDict(a=KeptPage(b"x", "text/html", time.monotonic() - REMADE_S))
+    request = make_mocked_request("GET", "/", {"Accept-Encoding": "gzip"}, app=app)
+    assert kept_page(request, "a") is None
+    if time.monotonic() - app[KEPT]["a"].made_at_s < KEPT_S:
+        assert kept_page(request, "a") is not None
+    app[KEPT]["a"] = KeptPage(b"x", "text/html", time.monotonic() - KEPT_S, is_remade=True)
+    assert kept_page(request, "a") is None
+
+
+def _headers(answer: Answer, differing: set[str]) -> dict[str, str]:
+    titled = {name.title(): value for name, value in answer.headers.items()}
+    return {name: value for name, value in titled.items() if name not in differing}

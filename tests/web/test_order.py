@@ -9,6 +9,7 @@ import pytest
 
 from evently.embedded import ValkeyServer
 from tests.api.world import Answer, Event, World, from_now, recover
+from tests.web.conftest import ServePages
 from tests.web.reading import elements, fields, page, send, words
 from tests.web.test_visitors import PASSWORD, registered, signed_in
 
@@ -102,6 +103,35 @@ async def test_hold_is_given_back_with_its_choice(world: World) -> None:
     assert 303 == (await send(world, path, own | {"do": "nothing"})).status
 
 
+async def test_a_hold_that_has_ended(serve_pages: ServePages) -> None:
+    """Its page says when it ended and leads back to the choice; late is not too late for places."""
+    async with serve_pages(hold_ttl_ms=1_000) as world:
+        await signed_in(world)
+        event = await world.event(100, name="A")
+        path = (await book(world, event, 2, how="hold")).headers["Location"]
+        await asyncio.sleep(1.1)
+        shown = await page(world, path)
+        assert "It ended at" in words(shown.text)
+        assert "data-until" not in shown.text
+        [again] = [one for one in elements(shown.text, "a") if one.text.strip() == "Choose again"]
+        assert f"?n_{event['tiers'][0]['id']}=2#choose" in (again.attributes["href"] or "")
+        own = fields(shown.text.partition("<main")[2])
+        booked = await send(world, path, own | {"do": "book"})
+        assert booked.headers["Location"].endswith("?made=now")
+
+
+async def test_a_hold_lives_no_longer_than_it_may(serve_pages: ServePages) -> None:
+    """At the limit more time is refused, and the page says until when the hold lasts."""
+    async with serve_pages(hold_life_max_ms=60_000) as world:
+        await signed_in(world)
+        event = await world.event(100, name="A")
+        path = (await book(world, event, 2, how="hold")).headers["Location"]
+        own = fields((await page(world, path)).text.partition("<main")[2])
+        refused = await send(world, path, own | {"do": "extend"})
+        assert (409, True) == (refused.status, "It ends at" in words(refused.text))
+        assert "This hold cannot be made longer." in words(refused.text)
+
+
 async def test_a_hold_is_its_owners(world: World) -> None:
     """Another's hold is not there, whatever is asked of it (S8)."""
     event = await world.event(100, name="A")
@@ -191,7 +221,8 @@ async def test_seats_together_or_apart(world: World) -> None:
     assert "not side by side" in words(refused.text)
     given = fields(refused.text.partition("<main")[2]) | places(event, 3)
     held = await send(world, f"/e/{event['id']}/book", given | {"apart": "1", "how": "hold"})
-    assert "Hall, A, 1" in words((await page(world, held.headers["Location"])).text)
+    shown = words((await page(world, held.headers["Location"])).text)
+    assert re.search(r"Hall · Row&nbsp; A · Seat&nbsp; \d", shown), shown
 
 
 @pytest.mark.slow

@@ -85,8 +85,8 @@ async def site_map(request: web.Request) -> web.StreamResponse:
 
 
 ROUTES = (
-    PageRoute("GET", "/static/{edition}/{name}", static),
-    PageRoute("GET", "/favicon.ico", icon),
-    PageRoute("GET", "/robots.txt", robots),
+    PageRoute("GET", "/static/{edition}/{name}", static, is_file=True),
+    PageRoute("GET", "/favicon.ico", icon, is_file=True),
+    PageRoute("GET", "/robots.txt", robots, is_file=True),
     PageRoute("GET", "/sitemap.xml", site_map, Work.LISTS, is_public=True),
 )

@@ -14,7 +14,6 @@ from api.admission import Work
 from api.answers import problem_of
 from api.http import SERVICES, decode
 from api.problems import Problem, not_found, unavailable
-from api.wishes import refuse
 from engine.errors import EngineError, OutcomeUnknown
 from engine.outcomes import Refused
 from usecases import bookings, events, holds, orders, text, told
@@ -32,7 +31,7 @@ from web.serving import PageRoute, see_other, to_sign_in_at, visit_of
 _ORDER = msgspec.json.Decoder(Order)
 
 
-class Asked(NamedTuple):
+class Submitted(NamedTuple):
     """What somebody asks for by a form, which may be sent many times."""
 
     event_id: str
@@ -57,7 +56,7 @@ async def check(request: web.Request) -> web.StreamResponse | Problem:
     if not choice.places:
         return see_other(f"{event_path(event)}?{choice.query()}#choose")
     # After signing in the key is still that of the form that was sent before.
-    return _page(request, event, Asked(event.id, choice, forms.key_of(request.query), False))
+    return _page(request, event, Submitted(event.id, choice, forms.key_of(request.query), False))
 
 
 async def order(request: web.Request) -> web.StreamResponse | Problem:
@@ -79,14 +78,16 @@ async def _ask(request: web.Request, fields: Mapping[str, str]) -> web.StreamRes
     event_id = event_id_of(request.match_info["name"])
     if event_id is None:
         raise not_found()
-    asked = Asked(event_id, choices.read(fields), forms.key_of(fields), fields.get("how") == "hold")
+    wanted = Submitted(
+        event_id, choices.read(fields), forms.key_of(fields), fields.get("how") == "hold"
+    )
     person = visit_of(request).person
     if person is None:  # The session ended meanwhile.
-        return to_sign_in_at(_path(request, f"?{asked.choice.query(form_key=asked.key)}"))
-    if not asked.choice.places:
-        return await _refused(request, asked, None)
+        return to_sign_in_at(_path(request, f"?{wanted.choice.query(form_key=wanted.key)}"))
+    if not wanted.choice.places:
+        return await _refused(request, wanted, None)
     try:
-        done = await _take(request, request.app[SERVICES], person, asked)
+        done = await _take(request, request.app[SERVICES], person, wanted)
     except Problem as problem:
         done = problem
     except EngineError as error:
@@ -96,28 +97,28 @@ async def _ask(request: web.Request, fields: Mapping[str, str]) -> web.StreamRes
     if isinstance(done, str):
         return see_other(done)
     if done.status == 503:
-        return again.asks(request, done, _path(request, "/again"), asked.fields)
-    return await _refused(request, asked, done)
+        return again.asks(request, done, _path(request, "/again"), wanted.fields)
+    return await _refused(request, wanted, done)
 
 
 async def _take(
-    request: web.Request, services: Services, person: Principal, asked: Asked
+    request: web.Request, services: Services, person: Principal, wanted: Submitted
 ) -> str | Problem:
     """Book or hold; return where that is shown, or why it cannot be had."""
-    known = await services.catalog.need(asked.event_id, person=person)
+    known = await services.catalog.need(wanted.event_id, person=person)
     seated = {known.tier_ids[tier_no] for tier_no in known.section_tiers.values()}
-    body = msgspec.json.encode(asked.choice.order(seated))
-    wish = await orders.understand(services, person, asked.event_id, decode(body, _ORDER))
+    body = msgspec.json.encode(wanted.choice.order(seated))
+    wish = await orders.understand(services, person, wanted.event_id, decode(body, _ORDER))
     if isinstance(wish, Denied):
         return problem_of(wish)
-    if asked.is_hold:
-        held = await holds.hold(services, person, wish, asked.key, None, origin_of(request))
+    if wanted.is_hold:
+        held = await holds.hold(services, person, wish, wanted.key, None, origin_of(request))
         if isinstance(held, Refused):
-            return refuse(wish, held)
+            return problem_of(orders.denial_of(wish, held))
         return problem_of(held) if isinstance(held, Denied) else f"/hold/{held.told.id}"
-    made = await bookings.book(services, person, wish, asked.key, None)
+    made = await bookings.book(services, person, wish, wanted.key, None)
     if isinstance(made, Refused):
-        return refuse(wish, made)
+        return problem_of(orders.denial_of(wish, made))
     return problem_of(made) if isinstance(made, Denied) else made_path(made)
 
 
@@ -127,14 +128,14 @@ def made_path(made: bookings.Made) -> str:
 
 
 async def _refused(
-    request: web.Request, asked: Asked, problem: Problem | None
+    request: web.Request, wanted: Submitted, problem: Problem | None
 ) -> web.StreamResponse | Problem:
     """Show the choice again with what stands in its way; None: nothing was chosen."""
-    event = await _event(request, asked.choice)
+    event = await _event(request, wanted.choice)
     if isinstance(event, Problem):
         return event
     # Nothing was done with the old key; what is changed now is another order.
-    anew = asked._replace(key=forms.new_key())
+    anew = wanted._replace(key=forms.new_key())
     return _page(request, event, anew, problem, is_empty=problem is None)
 
 
@@ -159,14 +160,14 @@ def _known_code(typed: str) -> str:
 def _page(
     request: web.Request,
     event: told.Event,
-    asked: Asked,
+    wanted: Submitted,
     problem: Problem | None = None,
     *,
     is_empty: bool = False,
 ) -> web.Response:
-    lines, members = asked.choice.lines(event.tiers), problem.members if problem else {}
+    lines, members = wanted.choice.lines(event.tiers), problem.members if problem else {}
     # Of a code only the engine knows what it takes off, so it is held first.
-    total = None if asked.choice.code else bill.total(lines)
+    total = None if wanted.choice.code else bill.total(lines)
     wait_ms = members.get("retry_after_ms")
     now = dt.datetime.now(dt.UTC)
     return page(
@@ -175,8 +176,8 @@ def _page(
         status=422 if is_empty else problem.status if problem else 200,
         event=event,
         event_url=event_path(event),
-        asked=asked,
-        choice=asked.choice,
+        wanted=wanted,
+        choice=wanted.choice,
         lines=lines,
         total=total,
         choosable=choices.choosable,
@@ -185,7 +186,7 @@ def _page(
         members=members,
         sentence=sentence_of(problem.code, problem.status) if problem else None,
         is_bad_code=problem is not None and ("/promo_code" in dict(problem.errors)),
-        asked_count=sum(asked.choice.places.values()),
+        asked_count=sum(wanted.choice.places.values()),
         wait_s=-(-int(wait_ms) // 1000) if wait_ms is not None else None,
         returns_at=now + dt.timedelta(milliseconds=int(wait_ms)) if wait_ms is not None else None,
     )

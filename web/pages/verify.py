@@ -17,7 +17,7 @@ from web.rendering import page
 from web.serving import PageRoute
 
 
-class Verdict(NamedTuple):
+class ReceiptCheck(NamedTuple):
     """What is to be said of a receipt."""
 
     #: What it says; None if it is not genuine.
@@ -52,9 +52,9 @@ def _page(request: web.Request, typed: str) -> web.Response:
     verdict = None
     if text and receipts is not None:
         try:
-            verdict = Verdict(receipts.verified(text))
+            verdict = ReceiptCheck(receipts.verified(text))
         except InvalidReceipt:
-            verdict = Verdict(None)
+            verdict = ReceiptCheck(None)
     return page(
         request,
         "booking/verify.html",

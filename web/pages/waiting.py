@@ -24,8 +24,8 @@ from web.asking import Mistakes, mistakes_of, understood
 from web.bill import lines_of
 from web.pages.me import needed, person_of
 from web.pages.order import made_path
-from web.problems import sentence_of
-from web.rendering import page, said
+from web.problems import told as said_of
+from web.rendering import page
 from web.serving import PageRoute, see_other, visit_of
 from web.states import EventNow, State, TierNow, now_of
 
@@ -142,11 +142,6 @@ async def _show(request: web.Request, problem: Problem | None = None) -> web.Res
     entry = needed(await waitlist.read(services, person, own_id))
     event = needed(await events.read(services, person, entry.event_id, "")).view
     items = needed(await waitlist.offered(services, person, own_id)) if entry.offer else []
-    mistake = ""
-    if problem is not None:
-        sentence = sentence_of(problem.code, problem.status)
-        language = visit_of(request).language
-        mistake = f"{said(language, sentence.says)} {said(language, sentence.next_step)}"
     return page(
         request,
         "waiting/entry.html",
@@ -156,7 +151,7 @@ async def _show(request: web.Request, problem: Problem | None = None) -> web.Res
         event_url=event_path(event),
         tier=next((one for one in event.tiers if one.id == entry.tier_id), None),
         lines=await lines_of(services, entry.event_id, items),
-        mistake=mistake,
+        mistake=said_of(request, problem) if problem is not None else "",
         now=dt.datetime.now(dt.UTC),
     )
 
