@@ -12,13 +12,11 @@ from playwright.async_api import Browser, Page
 
 from tests.api.test_seats import seated_event
 from tests.api.world import World
-from tests.web import test_browser
-from tests.web.test_browser import LOOKS, looked_at
+from tests.web.test_browser import LOOKS, Look, browser, looked_at, pytestmark, wrong_with
 from tests.web.test_visitors import PASSWORD, registered
 from tests.web.test_waiting import full
 
-browser = test_browser.browser
-pytestmark = test_browser.pytestmark
+__all__ = ["browser", "pytestmark"]
 #: Where pictures are written to, if anywhere.
 PICTURES = os.environ.get("PAGES_PICTURES", "")
 
@@ -32,23 +30,15 @@ async def sign_in(page: Page, base: str, email: str, to: str = "/me") -> None:
     await page.wait_for_url(f"{base}{to}*")
 
 
-async def look_at(page: Page, look: test_browser.Look, base: str, paths: list[str]) -> list[str]:
+async def look_at(page: Page, look: Look, base: str, paths: list[str]) -> list[str]:
     """Return what is wrong with pages: wider than the screen, or something that axe objects to."""
     wrong = []
     for path in paths:
         await page.goto(base + path)
         if PICTURES:
-            name = f"{look.name} {path.strip('/').replace('/', ' ') or 'home'}".replace(" ", "-")
+            name = f"{look.name} {path.strip('/').replace('/', ' ')}".replace(" ", "-")
             await page.screenshot(path=Path(PICTURES) / f"{name[:60]}.png", full_page=True)
-        width = await page.evaluate("document.documentElement.scrollWidth")
-        if width > look.width:
-            wrong.append(f"{look.name}: {path} is {width} wide")
-        if look.is_judged:
-            results = await test_browser.Axe().run(page, options=test_browser.RULES)
-            wrong += [
-                f"{look.name}: {path}: {one['id']} {[node['html'] for node in one['nodes']]}"
-                for one in results.response["violations"]
-            ]
+        wrong += await wrong_with(page, look, path)
     return wrong
 
 

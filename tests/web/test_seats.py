@@ -63,7 +63,7 @@ async def test_sections_and_their_seats(world: World, hall: Event) -> None:
     assert ["s1-2"] == [own for own, one in left.items() if "disabled" in one.attributes]
     german = seats_of((await page(world, f"/e/{hall['id']}/seats/1", "de")).text)
     assert "Reihe B, Platz 1, 10,00\N{NO-BREAK SPACE}€" == german["s1-6"].attributes["aria-label"]
-    for number in ("3", "x", "0", "²"):
+    for number in ("3", "x", "0", "%C2%B2"):
         assert 404 == (await page(world, f"/e/{hall['id']}/seats/{number}")).status
     plain = await world.event(5, name="Plain")
     async with world.client.get(f"/e/{plain['id']}/seats", allow_redirects=False) as answer:

@@ -111,12 +111,20 @@ async def _take(
     wish = await orders.understand(services, person, wanted.event_id, decode(body, _ORDER))
     if isinstance(wish, Denied):
         return problem_of(wish)
-    if wanted.is_hold:
-        held = await holds.hold(services, person, wish, wanted.key, None, origin_of(request))
+    return await take(request, person, wish, wanted.key, is_hold=wanted.is_hold)
+
+
+async def take(
+    request: web.Request, person: Principal, wish: orders.Wish, key: str, *, is_hold: bool
+) -> str | Problem:
+    """Book or hold what an order wishes; return where that is shown, or why it cannot be had."""
+    services = request.app[SERVICES]
+    if is_hold:
+        held = await holds.hold(services, person, wish, key, None, origin_of(request))
         if isinstance(held, Refused):
             return problem_of(orders.denial_of(wish, held))
         return problem_of(held) if isinstance(held, Denied) else f"/hold/{held.told.id}"
-    made = await bookings.book(services, person, wish, wanted.key, None)
+    made = await bookings.book(services, person, wish, key, None)
     if isinstance(made, Refused):
         return problem_of(orders.denial_of(wish, made))
     return problem_of(made) if isinstance(made, Denied) else made_path(made)

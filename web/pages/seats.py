@@ -8,26 +8,22 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from api.addresses import origin_of
 from api.admission import Work
 from api.answers import problem_of
 from api.http import SERVICES, promo_code
 from api.problems import Problem, not_found, unavailable
-from api.wishes import refuse
 from engine.errors import EngineError, OutcomeUnknown
 from engine.ids import ORDER_PLACES_MAX
-from engine.outcomes import Refused
-from usecases import availability, bookings, events, holds, orders, seats, told
+from usecases import availability, events, orders, seats, told
 from usecases.asked import Order
 from usecases.denials import Denied
-from usecases.services import Services
 from usecases.tokens import Principal
 from web import again, choices, forms, seating
 from web.addresses import event_id_of, event_path
 from web.asking import Mistakes, understood
+from web.pages import order as ordering
 from web.pages.event import ORDERABLE
 from web.pages.me import needed
-from web.pages.order import made_path
 from web.problems import sentence_of
 from web.rendering import page
 from web.serving import PageRoute, see_other, to_sign_in_at, visit_of
@@ -202,19 +198,10 @@ async def _taken(
     request: web.Request, person: Principal, event_id: str, asked: Order, key: str, *, is_hold: bool
 ) -> str | Problem:
     """Book or hold; return where that is shown, or why it cannot be had."""
-    services: Services = request.app[SERVICES]
-    wish = await orders.understand(services, person, event_id, asked)
+    wish = await orders.understand(request.app[SERVICES], person, event_id, asked)
     if isinstance(wish, Denied):
         return problem_of(wish)
-    if is_hold:
-        held = await holds.hold(services, person, wish, key, None, origin_of(request))
-        if isinstance(held, Refused):
-            return refuse(wish, held)
-        return problem_of(held) if isinstance(held, Denied) else f"/hold/{held.told.id}"
-    made = await bookings.book(services, person, wish, key, None)
-    if isinstance(made, Refused):
-        return refuse(wish, made)
-    return problem_of(made) if isinstance(made, Denied) else made_path(made)
+    return await ordering.take(request, person, wish, key, is_hold=is_hold)
 
 
 _HALL = "/e/{name}/seats"
