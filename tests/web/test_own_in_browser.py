@@ -73,7 +73,9 @@ async def test_own_pages_fit_and_are_accessible(world: World, browser: Browser) 
         wrong += await look_at(page, look, base, open_paths)
         await sign_in(page, base, email)
         wrong += await look_at(page, look, base, own)
-        wrong += [f"{look.name}: {said}" for said in complaints if "stream" not in said]
+        # What is under way is broken off when the next page is asked for.
+        ended = ("/stream", "/icon.svg")
+        wrong += [f"{look.name}: {said}" for said in complaints if not said.endswith(ended)]
         await page.context.close()
     assert [] == wrong
 
