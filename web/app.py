@@ -14,7 +14,20 @@ from aiohttp.typedefs import Handler
 
 from api.http import PEOPLE
 from web.cookies import IS_SECURE, REMEMBERED, CookieMemory
-from web.pages import account, booking, discovery, event, files, hold, order, verify
+from web.pages import (
+    account,
+    booking,
+    discovery,
+    event,
+    files,
+    hold,
+    me,
+    order,
+    seats,
+    settings,
+    verify,
+    waiting,
+)
 from web.problems import Pages
 from web.rendering import PUBLIC_URL
 from web.serving import KEPT, PageRoute, served
@@ -25,9 +38,13 @@ ROUTES: tuple[PageRoute, ...] = (
     *event.ROUTES,
     *order.ROUTES,
     *hold.ROUTES,
+    *seats.ROUTES,
     *booking.ROUTES,
     *verify.ROUTES,
     *account.ROUTES,
+    *me.ROUTES,
+    *settings.ROUTES,
+    *waiting.ROUTES,
     *files.ROUTES,
 )
 

@@ -145,6 +145,36 @@ SENTENCES = {
         N_("Address and password do not belong together."),
         N_("Check both. Whether there is an account for an address is told to nobody."),
     ),
+    "link_over": Sentence(
+        N_("This code is no longer good, was used before, or is for another account."),
+        N_("Ask for another letter."),
+    ),
+    "bookings_open": Sentence(
+        N_("You have tickets of events to come."),
+        N_("Say whether they are given back or stay good."),
+    ),
+    "sign_in_again": Sentence(
+        N_("For this you must have signed in within the last ten minutes."),
+        N_("Sign out, sign in and try again."),
+        "sign_in",
+    ),
+    "last_owner": Sentence(
+        N_("You are the only owner of a team."), N_("Make somebody else its owner first.")
+    ),
+    "already_member": Sentence(N_("You are on this team already."), N_("Look at your account.")),
+    "already_waiting": Sentence(
+        N_("You wait for this category already."),
+        N_("Leave that list first if you need another number of places."),
+    ),
+    "party_too_large": Sentence(
+        N_("So many places can never be free together in this category."), N_("Ask for fewer.")
+    ),
+    "places_available": Sentence(
+        N_("There are places in this category, and nobody waits."), N_("Book them now.")
+    ),
+    "waitlist_full": Sentence(
+        N_("As many people wait for this category as may."), N_("Look at other categories.")
+    ),
     "account_disabled": Sentence(
         N_("This account is closed by the operator."), N_("Write to the operator of this site.")
     ),
@@ -191,9 +221,9 @@ def sentence_of(code: str, status: int) -> Sentence:
 
 
 def told(request: web.Request, problem: Problem) -> str:
-    """Return what is said of a problem, in its reader's words: for a form that is shown again."""
-    says = sentence_of(problem.code, problem.status).says
-    return said(visit_of(request).language, says)
+    """Say what is wrong and what to do, in its reader's words: for a form that is shown again."""
+    sentence, language = sentence_of(problem.code, problem.status), visit_of(request).language
+    return f"{said(language, sentence.says)} {said(language, sentence.next_step)}"
 
 
 class Pages:

@@ -123,6 +123,23 @@ async def test_a_hold_that_has_ended(serve_pages: ServePages) -> None:
         assert booked.headers["Location"].endswith("?made=now")
 
 
+async def test_a_hold_whose_places_are_gone(serve_pages: ServePages) -> None:
+    """Too late: nothing is booked, and the first place on the list is offered, once."""
+    async with serve_pages(hold_ttl_ms=1_000) as world:
+        await signed_in(world)
+        event = await world.event(2, name="A")
+        path = (await book(world, event, 2, how="hold")).headers["Location"]
+        own = fields((await page(world, path)).text.partition("<main")[2])
+        await asyncio.sleep(1.1)
+        assert 201 == (await world.book(event, None, (1, 2))).status
+        refused = await send(world, path, own | {"do": "book"})
+        assert (410, True) == (refused.status, "It ended at" in words(refused.text))
+        [wait] = [one for one in elements(refused.text, "a") if "/wait?" in str(one.attributes)]
+        assert (wait.attributes["href"] or "").endswith(f"&quantity=2&after_hold={path[6:]}")
+        form = await page(world, wait.attributes["href"] or "")
+        assert 200 == form.status
+
+
 async def test_a_hold_lives_no_longer_than_it_may(serve_pages: ServePages) -> None:
     """At the limit more time is refused, and the page says until when the hold lasts."""
     async with serve_pages(hold_life_max_ms=60_000) as world:
@@ -160,6 +177,9 @@ async def test_refusals_keep_the_choice(world: World) -> None:
     assert "Nothing was booked, and your choice is kept below." in text
     chosen = [one for one in elements(refused.text, "option") if "selected" in one.attributes]
     assert ["4"] == [one.attributes["value"] for one in chosen]
+    [wait] = [one for one in elements(refused.text, "a") if "Join" in one.text]
+    tier_id = few["tiers"][0]["id"]
+    assert f"/e/{few['id']}/wait?tier_id={tier_id}&quantity=4" == wait.attributes["href"]
     # What is sent from there is another order, with a key of its own.
     given = fields(refused.text.partition("<main")[2]) | places(few, 3) | {"how": "book"}
     assert 303 == (await send(world, f"/e/{few['id']}/book", given)).status

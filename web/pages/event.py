@@ -10,7 +10,7 @@ from api.answers import problem_of
 from api.http import SERVICES, promo_code
 from api.problems import Problem, not_found
 from engine.errors import EngineError
-from usecases import availability, events, told
+from usecases import availability, events, seats, told
 from usecases.denials import Denied
 from web import choices
 from web.addresses import event_id_of, event_path
@@ -42,6 +42,7 @@ async def show(request: web.Request) -> web.StreamResponse | Problem:
         now=now,
         event=event,
         code=code,
+        is_seated=await seats.is_seated(services, event),
         has_codes=await events.has_codes(services, event_id),
         canonical=request.app[PUBLIC_URL] + event_path(event),
         data=json_ld(now, request.app[PUBLIC_URL]),

@@ -105,6 +105,7 @@ async def _show(request: web.Request, problem: Problem | None) -> web.StreamResp
     seen = await events.read(services, person, hold.event_id, "")
     if isinstance(seen, Denied):
         return problem_of(seen)
+    lines = await lines_of(services, hold.event_id, hold.items)
     now = dt.datetime.now(dt.UTC)
     left_s = math.ceil((hold.expires_at - now).total_seconds())
     shown = page(
@@ -115,7 +116,8 @@ async def _show(request: web.Request, problem: Problem | None) -> web.StreamResp
         event=seen.view,
         event_url=event_path(seen.view),
         choose_url=f"{event_path(seen.view)}?{choice_of(hold.items).query()}#choose",
-        lines=await lines_of(services, hold.event_id, hold.items),
+        lines=lines,
+        items=list(zip(hold.items, lines, strict=True)),
         now=now,
         is_live=hold.status == "held" and left_s > 0,
         is_more="more" in request.query and problem is None,
