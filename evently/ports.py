@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import socket
 from collections import deque
 
@@ -44,3 +45,9 @@ def free_port(host: str = "127.0.0.1") -> int:
     if len(_kept) > KEPT:
         _kept.popleft().close()
     return int(probe.getsockname()[1])
+
+
+@atexit.register
+def _let_go() -> None:
+    while _kept:
+        _kept.pop().close()

@@ -20,7 +20,10 @@ from loadtests.chaos.checkers import Violation
 from notifier.letter import tag_of
 
 POLL_S = 0.5
-_ROWS = "SELECT fact, target, kind, subject_id, state::text AS state, doubts FROM deliveries"
+_ROWS = """
+SELECT fact, target, kind, subject_id, state::text AS state, doubts FROM deliveries
+WHERE channel = 'mail'
+"""
 _CONFIRMED = "SELECT id FROM bookings WHERE status = 'confirmed'"
 #: Nobody waits for minutes here. A lease may be of a notifier that works: then it is counted.
 _HURRY = """
@@ -29,14 +32,15 @@ WHERE state IN ('delayed', 'unknown') OR (state = 'sending' AND $1)
 """
 _OPEN = """
 SELECT (SELECT count(*) FROM deliveries
-        WHERE state IN ('waiting', 'sending', 'delayed', 'unknown'))
+        WHERE state IN ('sending', 'delayed', 'unknown')
+           OR (state = 'waiting' AND due_at <= now())) -- Later ones are planned.
      + (SELECT count(*) FROM shard_checkpoint AS place LEFT JOIN told USING (shard, epoch)
         WHERE place.last_seq > coalesce(told.last_seq, 0))
 """
 
 
 class Row(NamedTuple):
-    """A delivery, as PostgreSQL has it in the end."""
+    """A delivery by mail, as PostgreSQL has it in the end."""
 
     fact: str
     target: str
