@@ -134,7 +134,7 @@ async def read(
     page = None
     if is_id("evt", event_id):
         page = await services.catalog.page(event_id, anew=leads(person))
-    if page is None:
+    if page is None or page.event.withdrawn_at is not None:
         raise not_found()
     event = page.event
     is_leading = leads(person) or event.status == "draft"
