@@ -148,6 +148,15 @@ async def read(
     return told.Seen(view(event, tiers), bool(code))
 
 
+@as_value
+async def managed(services: Services, person: Principal, event_id: str) -> told.Event:
+    """Return an event to who makes it, with all its tiers; others' are not there (S8)."""
+    event = await own(services, person, event_id, Act.SEE)
+    if event.withdrawn_at is not None:
+        raise not_found()
+    return await view_of(services, event)
+
+
 async def has_codes(services: Services, event_id: str) -> bool:
     """Tell whether an event has promo codes, so that a page asks for one where there is one."""
     return bool(await events.promos_of(services.pools.events, event_id))
