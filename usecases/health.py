@@ -16,7 +16,7 @@ TOLD = dt.timedelta(days=1)
 PATIENCE_S = 1.0
 
 
-class ShardHealth(NamedTuple):
+class ShardCondition(NamedTuple):
     """How a shard stands."""
 
     shard: int
@@ -38,10 +38,10 @@ class ShardHealth(NamedTuple):
         return self.state == "open" and self.is_heard
 
 
-class Health(NamedTuple):
+class Condition(NamedTuple):
     """How the whole stands."""
 
-    shards: list[ShardHealth]
+    shards: list[ShardCondition]
     #: What the check knows to be wrong now, and what was within `TOLD`.
     drift: list[drift.Drift]
     #: Events that have lost keys within `TOLD`.
@@ -59,7 +59,7 @@ class Health(NamedTuple):
         return min((one.since for one in self.shards if not one.sells and one.since), default=None)
 
 
-async def read(services: Services) -> Health:
+async def read(services: Services) -> Condition:
     """
     Return how the whole stands. Reads rows, and asks each shard for its last record.
 
@@ -70,18 +70,18 @@ async def read(services: Services) -> Health:
     proved = {one.shard: one.passed_s for one in watched}
     since = await reigns.changes(pool)
 
-    async def look(row: reigns.ShardRow) -> ShardHealth:
+    async def look(row: reigns.ShardRow) -> ShardCondition:
         last = await _last(services, row.shard)
         epoch, seq = archived.get(row.shard, (0, 0))
         reason, at = since.get(row.shard, ("", None))
         lag = None
         if last is not None:
             lag = max(0, last[1] - (seq if epoch == last[0] else 0))
-        return ShardHealth(
+        return ShardCondition(
             row.shard, row.home, row.state, last is not None, reason, at, lag, proved.get(row.shard)
         )
 
-    return Health(
+    return Condition(
         list(await asyncio.gather(*(look(row) for row in await reigns.shards(pool)))),
         await drift.lately(pool, TOLD),
         await damage.lately(pool, TOLD),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.ids import new_id
+from store import operators
 from tests.api.world import World
 from tests.web.reading import fields, page, send, words
 from tests.web.test_manage import enter
@@ -56,7 +57,8 @@ async def test_health_says_whether_sales_are_open(world: World) -> None:
 
 async def test_s8_to_others_it_is_not_there(world: World) -> None:
     """Neither to an organizer nor to a buyer; nothing is done for them."""
-    for role in ("organizer", "user"):
+    others: tuple[operators.Role, ...] = ("organizer", "user")
+    for role in others:
         await enter(world, role)
         form = fields((await page(world, "/events")).text)
         at = f"/admin/users/{new_id('usr')}"

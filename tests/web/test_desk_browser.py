@@ -58,7 +58,5 @@ async def test_the_desk_fits_and_is_accessible(world: World, browser: Browser) -
     found, _ = await as_signed_in(world, browser, LOOKS[0])
     await found.goto(f"{base}{path}/live")
     await world.book(event, None, (1, 3))
-    await found.wait_for_function(
-        "[...document.querySelectorAll('[data-is=sold]')].some((one) => one.textContent === '5')"
-    )
+    await found.wait_for_selector("td[data-is=sold]:text-is('5')")
     await found.context.close()

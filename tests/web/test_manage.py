@@ -27,7 +27,7 @@ DRAFT = {
 }
 
 
-async def enter(world: World, role: str = "organizer", organizer_id: str = "") -> str:
+async def enter(world: World, role: operators.Role = "organizer", organizer_id: str = "") -> str:
     """Sign in by the page as somebody of a role at an organizer, a new one if none is named."""
     email = f"{new_id('usr')}@example.org"
     given = {"email": email, "password": PASSWORD, "name": "Olivia"}
@@ -35,7 +35,7 @@ async def enter(world: World, role: str = "organizer", organizer_id: str = "") -
     me = await world.call("GET", "/v1/me", token=made.body["access_token"])
     own = organizer_id or await users.add_organizer(world.database, "House")
     if role != "user":
-        await operators.set_role(world.database, BY, me.body["id"], role, own)  # type: ignore[arg-type]
+        await operators.set_role(world.database, BY, me.body["id"], role, own)
     world.client.session.cookie_jar.clear()
     form = await page(world, "/sign-in")
     done = await send(
@@ -134,8 +134,9 @@ async def test_s8_others_are_not_there(world: World) -> None:
     own = await enter(world)
     path = await made(world, own)
     tails = ("", "/bookings", "/live")
-    for role, organizer_id in (("organizer", ""), ("user", "")):
-        await enter(world, role, organizer_id)
+    others: tuple[operators.Role, ...] = ("organizer", "user")
+    for role in others:
+        await enter(world, role)
         form = fields((await page(world, "/events")).text)
         for tail in tails:
             assert 404 == (await page(world, f"{path}{tail}")).status, (role, tail)
