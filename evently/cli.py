@@ -45,10 +45,14 @@ shards = typer.Typer(help="The shards, and the servers they live on.", no_args_i
 app.add_typer(shards, name="shards")
 events = typer.Typer(help="The catalogue: events in and out as files.", no_args_is_help=True)
 app.add_typer(events, name="events")
+sample = typer.Typer(help="A sample of events, to look at.", no_args_is_help=True)
+app.add_typer(sample, name="sample")
 keys = typer.Typer(help="The keys that sign tokens and tickets.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 #: Settings that `evently keys` seals new keys with.
 SEALED_WITH = ("database_url", "jwt_secret", "ticket_signing_key")
+#: What those need who sell as an API process does.
+SAMPLE_NEEDS = ("redis_url", *SEALED_WITH)
 limits = typer.Typer(help="Limits of how much somebody may try.", no_args_is_help=True)
 app.add_typer(limits, name="limits")
 
@@ -389,6 +393,28 @@ def export_events(
     settings = Settings.load().require("database_url")
     count = asyncio.run(catalogue.export_file(settings, file, organizer=organizer, form=form))
     typer.echo(f"EXPORT events={count}", err=True)
+
+
+@sample.command("add")
+def add_sample() -> None:
+    """Add twelve events, one of which opens in a minute to a small crowd; never in production."""
+    from evently import logs  # noqa: PLC0415
+    from evently import sample as practice  # noqa: PLC0415
+
+    settings = Settings.load().require(*SAMPLE_NEEDS)
+    logs.to_stderr()
+    typer.echo(f"SAMPLE added={asyncio.run(practice.add(settings))}")
+
+
+@sample.command("remove")
+def remove_sample() -> None:
+    """Take the sample away: its events go off view, its bookings end, its accounts are erased."""
+    from evently import logs  # noqa: PLC0415
+    from evently import sample as practice  # noqa: PLC0415
+
+    settings = Settings.load().require(*SAMPLE_NEEDS)
+    logs.to_stderr()
+    typer.echo(f"SAMPLE removed={asyncio.run(practice.remove(settings))}")
 
 
 def _examine_log(*, fix: bool) -> None:

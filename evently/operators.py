@@ -69,6 +69,8 @@ COMMANDS: dict[str, Deed] = {
     "evently redis-log check": "reads",
     "evently redis-log fix": "offline",
     "evently redis-log rewrite": "acts",
+    "evently sample add": "acts",
+    "evently sample remove": "acts",
     "evently shards list": "reads",
     "evently shards add": "acts",
     # Goes on as `reconciler move`, which is noted.

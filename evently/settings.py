@@ -108,6 +108,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
 
     #: Kind of deployment. `production` refuses seeding and made-up secrets.
     environment: Literal["development", "test", "production"] = "development"
+    #: Whether `up` adds a sample of twelve events in development where there are none: auto or off.
+    sample: Literal["auto", "off"] = "auto"
     #: Folder of the embedded servers' data, the lock and generated secrets.
     data_dir: str = ".evently"
     #: Redis or Valkey of one's own: `name=url` for each server, comma-separated. Empty: embedded.

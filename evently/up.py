@@ -32,6 +32,7 @@ from rich.markup import escape
 from evently.embedded import DataLock, PostgresServer, ServerError, ValkeyServer
 from evently.embedded.mailbox import FOLDER as MAILBOX_FOLDER
 from evently.embedded.place import make_private, write_atomically
+from evently.newcomer import OPENS_IN_S, SIGN_INS_FILE, SignIns, add_beside, prepare
 from evently.ports import free_port
 from evently.ready import wait_until_ready
 from evently.retention import every_day
@@ -113,6 +114,8 @@ class _Run:
         self._valkey: ValkeyServer | None = None
         self._postgres: PostgresServer | None = None
         self._password: str | None = None
+        #: How one signs in to the sample; None if there is none.
+        self._sign_ins: SignIns | None = None
         #: Names of the parts that have been started.
         self._started: set[str] = set()
         #: From when on the watch may start, by the monotonic clock; 0 until the others have.
@@ -145,6 +148,11 @@ class _Run:
         self._supervisor.watch("take what was kept long enough", retain)
         await insist("wait for the API", self._wait_until_ready)
         await insist("say where it is", self._print_banner)
+        if self._sign_ins is not None and not self._sign_ins.is_whole:
+            self._supervisor.watch("add the sample", self._add_sample)
+
+    async def _add_sample(self) -> None:
+        await add_beside(self._settings, self._environ)
 
     async def _keep_secrets(self) -> None:
         self._settings = keep_secrets(self._settings)
@@ -257,6 +265,7 @@ class _Run:
             )
             log.info("schema is current", action="migrated", applied=applied)
             self._password = await ensure_admin(self._settings)
+            self._sign_ins = await prepare(self._settings, self._password)
         except (MigrationError, *UNANSWERED) as error:
             raise ServerError(f"the database cannot be made ready: {error}") from error
 
@@ -309,7 +318,7 @@ class _Run:
             lines.append(f"  PostgreSQL  {escape(str(self._postgres.data_path))}")
         if self._settings.mailbox_dir:
             lines.append(f"  Mail        {public_url(self._settings)}/dev/mailbox")
-        lines += [self._admin_line(), "  Ctrl-C stops"]
+        lines += [self._admin_line(), *self._sample_lines(), "  Ctrl-C stops"]
         self._say(*lines)
         self._password = None
 
@@ -322,6 +331,27 @@ class _Run:
         if self._password is not None:
             line += f"  password {self._told_password(self._password)}"
         return line
+
+    def _sample_lines(self) -> list[str]:
+        """Return where a newcomer looks around, and how to sign in there."""
+        found = self._sign_ins
+        if found is None:
+            return []
+        url, path = public_url(self._settings), self._settings.data_path / SIGN_INS_FILE
+        password = f"in {escape(str(path))}"
+        if sys.stderr.isatty():
+            password = f"[bold]{escape(found.organizer_password)}[/bold], kept {password}"
+        lines = [
+            f"  Site        {url}/",
+            f"  Organizer   {url}/manage  {found.organizer_email}  password {password}",
+            f"  Operator    {url}/admin  {self._settings.admin_email}, as above",
+        ]
+        if not found.is_whole:
+            lines.append(
+                f"  A sample of events is being added; one opens to a crowd in {OPENS_IN_S} s; "
+                "`evently sample remove` takes it away"
+            )
+        return lines
 
     def _told_password(self, password: str) -> str:
         """Show it on a terminal, once; elsewhere it would stay in a log that many may read."""

@@ -122,6 +122,11 @@ async def move(connection: Connection, organizer_id: str, event_id: str, times: 
     await connection.execute(query("move_event"), event_id, *times[:4], organizer_id)
 
 
+async def withdraw(connection: Connection, organizer_id: str, event_id: str) -> bool:
+    """Take a cancelled event off view; False if it is none, or was taken off before."""
+    return bool(await connection.fetchval(query("withdraw_event"), event_id, organizer_id))
+
+
 async def begin_publishing(connection: Connection, organizer_id: str, event_id: str) -> None:
     """
     Note that a draft is being published: from now on nobody changes what will be loaded.

@@ -97,6 +97,8 @@ class Event(NamedTuple):
     pool_names: str = ""
     #: The start that was told first, of an event that starts at another; else None.
     postponed_from: dt.datetime | None = None
+    #: When it was taken off view, which a cancelled one may be.
+    withdrawn_at: dt.datetime | None = None
 
 
 class Draft(NamedTuple):
@@ -113,7 +115,10 @@ _NEW = tuple(
     name
     for name in Event._fields
     if name
-    not in {"status", "version", "created_at", "published_at", "publishing_at", "postponed_from"}
+    not in {
+        *("status", "version", "created_at", "published_at", "publishing_at", "postponed_from"),
+        "withdrawn_at",
+    }
 )
 
 
@@ -143,6 +148,11 @@ async def add(connection: Connection, drafts: Sequence[Draft]) -> None:
             await connection.executemany(
                 query("insert_promo"), [(draft.event.id, *promo) for promo in draft.promos]
             )
+
+
+async def has_any(database: Executor) -> bool:
+    """Tell whether there is an event, of whatever state."""
+    return bool(await database.fetchval(query("has_events")))
 
 
 async def delete_draft(connection: Connection, organizer_id: str, event_id: str) -> bool:

@@ -101,6 +101,12 @@ async def shards(database: Executor) -> list[ShardRow]:
     return [ShardRow(**row) for row in await database.fetch(query("shards"))]
 
 
+async def changes(database: Executor) -> dict[int, tuple[str, dt.datetime]]:
+    """Return by shard why its row is as it is, if that is told, and since when."""
+    rows = await database.fetch(query("reign_changes"))
+    return {row["shard"]: (row["reason"], row["changed_at"]) for row in rows}
+
+
 async def begin(database: Executor, count: int, servers: Sequence[str]) -> bool:
     """
     Say which shards a new deployment has; False if there are shards already.

@@ -82,7 +82,7 @@ _GRANTS = {
         "UPDATE (name, description, category, venue, slug, summary, image, image_alt, address,"
         " place, access_notes, languages, timezone, starts_at, ends_at, doors_at, sale_opens_at,"
         " sale_closes_at, publishing_at, version, source_print, postponed_from, person_max,"
-        " offer_ttl_ms, pools) ON events",
+        " offer_ttl_ms, pools, source_id, withdrawn_at) ON events",
         "UPDATE (capacity, price_minor, order_max, order_min, person_max, sale_opens_at,"
         " sale_closes_at) ON tiers",
         "UPDATE (uses_max) ON promos",

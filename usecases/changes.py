@@ -324,6 +324,24 @@ async def cancellation(services: Services, person: Principal, event_id: str) -> 
     return await _progress(services, event)
 
 
+@as_value
+async def withdraw(services: Services, person: Principal, event_id: str) -> bool:
+    """
+    Take a cancelled event off view: it is in no list any more, and has no page.
+
+    Bookings of it stay with those whose they were, and its journal is what it was. No face offers
+    it yet; `evently sample remove` ends what it has made by it.
+    Idempotency: by state; False if the event is not cancelled, or was taken off view before.
+    """
+    event = await own(services, person, event_id, Act.CANCEL)
+    async with tenants.rows_of(services.pools.organizers, event.organizer_id) as connection:
+        is_done = await changes.withdraw(connection, event.organizer_id, event.id)
+        if is_done:
+            await acts.note(connection, person, "event.withdraw", event.id)
+    services.catalog.drop(event.id)
+    return is_done
+
+
 def _noted(
     services: Services, person: Principal, act: str, event: events.Event
 ) -> contextlib.AbstractAsyncContextManager[acts.Intent]:

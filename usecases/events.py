@@ -134,7 +134,7 @@ async def read(
     page = None
     if is_id("evt", event_id):
         page = await services.catalog.page(event_id, anew=leads(person))
-    if page is None:
+    if page is None or page.event.withdrawn_at is not None:
         raise not_found()
     event = page.event
     is_leading = leads(person) or event.status == "draft"
@@ -146,6 +146,15 @@ async def read(
         promos = await events.promos_of(services.pools.events, event.id) if code else []
         tiers = shown(tiers, {no for one in promos if one.code == code for no in one.tier_nos})
     return told.Seen(view(event, tiers), bool(code))
+
+
+@as_value
+async def managed(services: Services, person: Principal, event_id: str) -> told.Event:
+    """Return an event to who makes it, with all its tiers; others' are not there (S8)."""
+    event = await own(services, person, event_id, Act.SEE)
+    if event.withdrawn_at is not None:
+        raise not_found()
+    return await view_of(services, event)
 
 
 async def has_codes(services: Services, event_id: str) -> bool:

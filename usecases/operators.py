@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.ids import is_id
-from store import operators
+from store import operators, sessions
 from store.operators import Outcome
 from store.organizers import Organizer
 from usecases import acts, told
@@ -61,6 +61,19 @@ async def set_disabled(
             services.pools.organizers, acts.actor(person), user_id, is_disabled=is_disabled
         )
     return await _done(services, user_id, outcome)
+
+
+@as_value
+async def end_sessions(services: Services, person: Principal, user_id: str) -> told.Account:
+    """End all sessions of an account, wherever it is signed in. May be repeated."""
+    found = await _read(services, user_id)
+    async with services.pools.sign_in.acquire() as connection, connection.transaction():
+        ended = await sessions.end_others(connection, user_id, None)
+        after = {"sessions": len(ended)}
+        await acts.note(connection, person, "account.end_sessions", user_id, after=after)
+    for session_id in ended:
+        services.revocations.note(session_id)
+    return found
 
 
 @as_value

@@ -16,11 +16,13 @@ from api.http import PEOPLE
 from web.cookies import IS_SECURE, REMEMBERED, CookieMemory
 from web.pages import (
     account,
+    admin,
     booking,
     discovery,
     event,
     files,
     hold,
+    manage,
     me,
     openid,
     order,
@@ -47,6 +49,8 @@ ROUTES: tuple[PageRoute, ...] = (
     *me.ROUTES,
     *settings.ROUTES,
     *waiting.ROUTES,
+    *manage.ROUTES,
+    *admin.ROUTES,
     *files.ROUTES,
 )
 

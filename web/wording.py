@@ -22,6 +22,9 @@ from web.languages import SUFFIX, group_files, parsed
 
 ROOM = Path(__file__).parent
 WORDS = ROOM / "words"
+#: Pages of those who work with this, and the languages that they are in; others are complete.
+STAFF = frozenset({"manage", "admin", "draft_form"})
+STAFF_LANGUAGES = frozenset({"de"})
 #: What marks a text, and which of its arguments are texts.
 KEYWORDS = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
 _OPTIONS = {"trimmed": "false", "silent": "false", "newstyle_gettext": "true"}
@@ -29,10 +32,14 @@ _OPTIONS = {"trimmed": "false", "silent": "false", "newstyle_gettext": "true"}
 TextId = str | tuple[str, ...]
 
 
-def used() -> dict[TextId, str]:
-    """Return all texts of the pages, each with the group that uses it first."""
+def used(language: str) -> dict[TextId, str]:
+    """Return all texts of the pages of a language, each with the group that uses it first."""
     found: dict[TextId, str] = {}
-    for path, group, method in _sources():
+    # What others have as well is theirs.
+    sources = sorted(_sources(), key=lambda source: source[1] in STAFF)
+    for path, group, method in sources:
+        if group in STAFF and language not in STAFF_LANGUAGES:
+            continue
         options = {**_OPTIONS, "trim_blocks": "true", "lstrip_blocks": "true"}
         extracted = extract_from_file(method, path, keywords=KEYWORDS, options=options)
         for _, text, _, _ in extracted:
@@ -54,7 +61,7 @@ def catalogues(language: str) -> dict[str, Catalog]:
 
 def faults(language: str) -> list[str]:
     """Return what is wrong with the texts of a language."""
-    wanted, seen, found = used(), set(), []
+    wanted, seen, found = used(language), set(), []
     for group, catalogue in catalogues(language).items():
         for message in _messages(catalogue):
             at = f"{language}/{group}: {message.id!r}"
@@ -82,7 +89,7 @@ def _is_whole(message: Message, catalogue: Catalog) -> bool:
 
 def write(language: str) -> None:
     """Write what is new into the catalogues of a language, and take out what is used nowhere."""
-    wanted, own = used(), catalogues(language)
+    wanted, own = used(language), catalogues(language)
     for catalogue in own.values():
         for message in _messages(catalogue):
             if message.id not in wanted:

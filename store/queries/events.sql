@@ -35,8 +35,11 @@ SELECT id, organizer_id, shard, status::text AS status, name, description, categ
        created_at, published_at, waitlist_policy::text AS waitlist_policy, waitlist_patience_ms,
        transfers, offer_ttl_ms, publishing_at, slug, summary, image, image_alt, address, place,
        doors_at, access_notes, languages, source_id, source_print, pools, pool_names,
-       postponed_from
+       postponed_from, withdrawn_at
 FROM events WHERE id = ANY ($1::text[]) AND ($2::text IS NULL OR organizer_id = $2);
+
+-- has_events --
+SELECT EXISTS (SELECT FROM events);
 
 -- delete_draft --
 -- False if it is no draft of the organizer, or one whose publishing has begun.

@@ -124,6 +124,12 @@ SET timezone = $2, starts_at = $3, ends_at = $4, doors_at = $5, version = versio
     postponed_from = nullif(coalesce(postponed_from, starts_at), $3)
 WHERE id = $1 AND organizer_id = $6 AND (status <> 'draft' OR publishing_at IS NOT NULL);
 
+-- withdraw_event --
+-- Its source may bring it anew.
+UPDATE events SET withdrawn_at = now(), source_id = NULL
+WHERE id = $1 AND organizer_id = $2 AND status = 'cancelled' AND withdrawn_at IS NULL
+RETURNING true;
+
 -- change_draft_tiers --
 UPDATE tiers SET capacity = new.capacity
 FROM unnest($2::smallint[], $3::integer[]) AS new (tier_no, capacity)

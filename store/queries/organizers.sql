@@ -20,7 +20,7 @@ LIMIT 200;
 -- events_of_organizer --
 -- One page, newest first; of some events alone, if $4 names them, or of one state, if $5 does.
 SELECT id FROM events
-WHERE organizer_id = $1 AND ($2 = '' OR id < $2)
+WHERE organizer_id = $1 AND ($2 = '' OR id < $2) AND withdrawn_at IS NULL
   AND ($4::text[] IS NULL OR id = ANY ($4)) AND ($5::text IS NULL OR status::text = $5)
 ORDER BY id DESC LIMIT $3;
 

@@ -63,4 +63,5 @@ SELECT true FROM organizers WHERE id = $1;
 
 -- exported_events --
 -- Of an organizer's events the next, in the order of their ids.
-SELECT id FROM events WHERE organizer_id = $1 AND id > $2 ORDER BY id LIMIT $3;
+SELECT id FROM events WHERE organizer_id = $1 AND id > $2 AND withdrawn_at IS NULL
+ORDER BY id LIMIT $3;

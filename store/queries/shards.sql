@@ -8,6 +8,9 @@ FROM shard_epoch WHERE shard = $1 AND epoch > 0;
 -- All shards that there are, opened or not.
 SELECT shard, epoch, state::text AS state, home, is_reserved FROM shard_epoch ORDER BY shard;
 
+-- reign_changes --
+SELECT shard, reason, changed_at FROM shard_epoch;
+
 -- begin_shards --
 -- The shards of a new deployment, each with its home; no row where there are shards already.
 INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce, home)

@@ -142,7 +142,7 @@ def test_pools() -> None:
     )
     made = draft_of(found, ORGANIZER, [0])
     assert made is not None, found.faults
-    assert ("p70t1t2tp9t4t5t", "Room\nBoxes") == made[1].event[-3:-1]
+    assert ("p70t1t2tp9t4t5t", "Room\nBoxes") == (made[1].event.pools, made[1].event.pool_names)
     assert [70, 20, 50, 9, 8] == [tier.capacity for tier in made[1].tiers]
     # The command's number is that of a pool which says none.
     [found] = read(f"{POOLED}\na,Show,{START},20,A,,Room,\na,,,10,B,,Room,\n")

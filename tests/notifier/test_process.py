@@ -16,7 +16,7 @@ async def test_a_newcomer_finds_letters_in_the_mailbox(folder: Path) -> None:
     """With nothing set, `evently up` shows what it would send at `/dev/mailbox`."""
     account = {"email": "ada@example.org", "name": "Ada", "password": "a long password of Ada's"}
     async with (
-        running(folder, environment="development", reconciler_watch_s="0") as server,
+        running(folder, environment="development", sample="off", reconciler_watch_s="0") as server,
         aiohttp.ClientSession() as session,
         asyncio.timeout(60),
     ):
