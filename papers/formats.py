@@ -47,11 +47,14 @@ def day_of(moment: dt.datetime, zone_name: str, language: str, *, day: str = "fu
     return format_date(local.date(), format=day, locale=locale_of(language))
 
 
-def clock_of(moment: dt.datetime, zone_name: str, language: str) -> str:
+def clock_of(
+    moment: dt.datetime, zone_name: str, language: str, *, has_seconds: bool = False
+) -> str:
     """Return the time of day of a time at its place."""
     zone = zone_of(zone_name)
     local = moment.astimezone(zone).timetz()
-    text = format_time(local, format="short", tzinfo=zone, locale=locale_of(language))
+    form = "medium" if has_seconds else "short"
+    text = format_time(local, format=form, tzinfo=zone, locale=locale_of(language))
     # Some languages part the time from its half of the day by a blank of their own.
     return text.replace(chr(0x202F), " ")
 

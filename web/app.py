@@ -14,13 +14,19 @@ from aiohttp.typedefs import Handler
 
 from api.http import PEOPLE
 from web.cookies import IS_SECURE, REMEMBERED, CookieMemory
-from web.pages import account, discovery, event, files
+from web.pages import account, discovery, event, files, proof
 from web.problems import Pages
 from web.rendering import PUBLIC_URL
 from web.serving import KEPT, PageRoute, served
 
 #: Every page there is.
-ROUTES: tuple[PageRoute, ...] = (*discovery.ROUTES, *event.ROUTES, *account.ROUTES, *files.ROUTES)
+ROUTES: tuple[PageRoute, ...] = (
+    *discovery.ROUTES,
+    *event.ROUTES,
+    *proof.ROUTES,
+    *account.ROUTES,
+    *files.ROUTES,
+)
 
 
 def add_pages(app: web.Application, *, public_url: str) -> None:

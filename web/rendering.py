@@ -116,8 +116,12 @@ def _environment(language: str) -> Environment:
     def shortly(moment: dt.datetime, zone: str) -> str:
         return formats.short_time(moment, zone, language)
 
+    def clock(moment: dt.datetime, zone: str) -> str:
+        return formats.clock_of(moment, zone, language, has_seconds=True)
+
     made.filters.update(
         {
+            "clock": clock,
             "price": price,
             "at": at,
             "shortly": shortly,

@@ -75,7 +75,11 @@ async def looked_at(browser: Browser, look: Look) -> tuple[Page, list[str]]:
     page.set_default_timeout(20_000)
     page.on("console", lambda said: complaints.append(said.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("requestfailed", lambda request: complaints.append(request.url))
+    # A stream ends with its page.
+    page.on(
+        "requestfailed",
+        lambda asked: None if asked.url.endswith("/stream") else complaints.append(asked.url),
+    )
     return page, complaints
 
 
