@@ -17,7 +17,7 @@ LOOKED_S_MAX = 120.0
 PROVED_S_MAX = 3_600.0
 
 
-class Verdict(StrEnum):
+class Judgement(StrEnum):
     """What is to be said of a sale."""
 
     #: All of it was looked at, and nothing is wrong.
@@ -64,15 +64,15 @@ class Proof(NamedTuple):
         return 0 if self.found is None else self.found.wrong_with_event
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Judgement:
         """What is to be said of it all."""
         found = self.found
         if self.oversold or self.drift:
-            return Verdict.WRONG
+            return Judgement.WRONG
         if found is None or found.proved_s is None:
-            return Verdict.UNKNOWN
+            return Judgement.UNKNOWN
         is_late = found.looked_s > LOOKED_S_MAX or found.proved_s > PROVED_S_MAX
-        return Verdict.LATE if is_late or found.wrong_with_shard else Verdict.PROVED
+        return Judgement.LATE if is_late or found.wrong_with_shard else Judgement.PROVED
 
 
 @as_value

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 
 from api.http import PEOPLE
 from web.cookies import IS_SECURE, REMEMBERED, CookieMemory
-from web.pages import account, discovery, event, files, proof
+from web.pages import account, discovery, event, files, organizer, proof, service
 from web.problems import Pages
 from web.rendering import PUBLIC_URL
 from web.serving import KEPT, PageRoute, served
@@ -24,6 +24,8 @@ ROUTES: tuple[PageRoute, ...] = (
     *discovery.ROUTES,
     *event.ROUTES,
     *proof.ROUTES,
+    *organizer.ROUTES,
+    *service.ROUTES,
     *account.ROUTES,
     *files.ROUTES,
 )
@@ -39,6 +41,7 @@ def add_pages(app: web.Application, *, public_url: str) -> None:
     app[PUBLIC_URL] = public_url.rstrip("/")
     app[IS_SECURE] = public_url.startswith("https://")
     app[REMEMBERED], app[KEPT] = CookieMemory(), OrderedDict()
+    app[files.MAPS_MADE] = OrderedDict()
     app[PEOPLE] = Pages()
     for route in ROUTES:
         # The middleware of the application turns problems that are returned into pages.

@@ -8,6 +8,12 @@ FROM shard_epoch WHERE shard = $1 AND epoch > 0;
 -- All shards that there are, opened or not.
 SELECT shard, epoch, state::text AS state, home, is_reserved FROM shard_epoch ORDER BY shard;
 
+-- sale_since --
+-- Whether all shards are open, and since when that is so.
+SELECT bool_and(state = 'open') AS is_open,
+       coalesce(min(changed_at) FILTER (WHERE state <> 'open'), max(changed_at)) AS since
+FROM shard_epoch WHERE epoch > 0;
+
 -- begin_shards --
 -- The shards of a new deployment, each with its home; no row where there are shards already.
 INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce, home)

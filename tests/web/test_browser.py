@@ -98,7 +98,8 @@ async def shop(world: World) -> list[str]:
     held = await world.event(2, name="ليلة الموسيقى", **common)
     await world.hold(held, None, (1, 2))
     own = [f"/e/{one['id']}" for one in (open_, soon, held)]
-    return ["/", "/sign-in", *own]
+    proof, seller = f"{own[2]}/proof", f"/o/{open_['organizer_id']}"
+    return ["/", "/sign-in", "/status", "/help", "/accessibility", *own, proof, seller]
 
 
 async def test_pages_fit_and_are_accessible(world: World, browser: Browser) -> None:

@@ -12,7 +12,7 @@ from api.answers import problem_of
 from api.http import SERVICES, promo_code
 from api.problems import Problem, not_found
 from engine.errors import EngineError
-from usecases import availability, events, told
+from usecases import availability, discovery, events, told
 from usecases.denials import Denied
 from web.addresses import event_id_of, event_path
 from web.event_data import json_ld
@@ -47,6 +47,7 @@ async def show(request: web.Request) -> web.StreamResponse | Problem:
         code=code,
         has_codes=await events.has_codes(services, event_id),
         own_path=event_path(event),
+        seller=await discovery.seller_or_nobody(services, event.organizer_id),
         canonical=request.app[PUBLIC_URL] + event_path(event),
         data=json_ld(now, request.app[PUBLIC_URL]),
     )
