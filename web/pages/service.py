@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from api.handlers.ops import checked
-from api.http import SERVICES
+from api.http import CHECKS, SERVICES
 from usecases import service_state
 from web.rendering import page
 from web.serving import PageRoute
@@ -13,7 +12,7 @@ from web.serving import PageRoute
 
 async def status(request: web.Request) -> web.StreamResponse:
     """Tell whether sales are open, by the checks of readiness, and since when."""
-    checks = (await checked(request)).checks
+    checks = await request.app[CHECKS](request)
     shards = checks["shards"]
     state = "open"
     if checks["database"] != "ok" or shards == "shut":
