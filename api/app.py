@@ -18,8 +18,8 @@ from api.cors import CORS, Cors
 from api.draining import DRAINING, Draining
 from api.handlers.docs import DOCS, rendered
 from api.handlers.live import HUB, NEWS
-from api.handlers.ops import EXPOSITION, OPENAPI, READINESS, Together
-from api.http import SERVICES
+from api.handlers.ops import EXPOSITION, OPENAPI, READINESS, Together, checks_of
+from api.http import CHECKS, SERVICES
 from api.lane import HOT_ROUTES, HotRoute, hot_route
 from api.leftovers import LEFTOVERS, MAPS, MAPS_MAX, Leftovers
 from api.mailbox import add_mailbox
@@ -104,7 +104,7 @@ def create_app(
     app[LEFTOVERS] = Leftovers(age_ms_max=availability_age_ms_max)
     app[MAPS] = Leftovers(age_ms_max=availability_age_ms_max, most=MAPS_MAX)
     app[OPENAPI], app[DOCS] = _document(), _page()
-    app[READINESS], app[EXPOSITION] = Together(), Together()
+    app[READINESS], app[EXPOSITION], app[CHECKS] = Together(), Together(), checks_of
     add_routes(app)
     if spans is not None:
         app[SPANS] = spans

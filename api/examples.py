@@ -285,6 +285,7 @@ _OF_TYPE: dict[tuple[str, str], Any] = {
     ("WaitlistEntry", "status"): "waiting",
     ("WaitlistEntry", "booking_status"): None,
     ("TierAvailability", "status"): "available",
+    ("TierAvailability", "returns_at"): None,
     ("Device", "status"): "enrolled",
     ("NotedAct", "outcome"): "done",
     ("Me", "role"): "user",

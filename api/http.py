@@ -6,7 +6,7 @@ import base64
 import binascii
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Annotated, Protocol, TypeVar
 
@@ -64,6 +64,8 @@ class People(Protocol):
 
 #: The face that people see, where it is served as well.
 PEOPLE: web.AppKey[People] = web.AppKey("people", People)
+#: What readiness finds of all that is below, by name: `ok`, or how it is. Also for people to see.
+CHECKS: web.AppKey[Callable[[web.Request], Awaitable[Mapping[str, str]]]] = web.AppKey("checks")
 
 
 class ClientGone(ConnectionError):

@@ -418,9 +418,14 @@ ROUTES: tuple[Route, ...] = (
         "PUT /v1/events/{event_id}/reminder user 204",
         reminders.ask,
         None,
-        f"409 sale_has_opened 409 too_many_reminders {_SEE}",
+        f"404 not_found 409 sale_has_opened 409 too_many_reminders {_STORED}",
     ),
-    _route("DELETE /v1/events/{event_id}/reminder user 204", reminders.end, None, _SEE),
+    _route(
+        "DELETE /v1/events/{event_id}/reminder user 204",
+        reminders.end,
+        None,
+        f"404 not_found {_STORED}",
+    ),
     _route("GET /v1/me/preferences user", preferences.read, told.Preferences, _ME),
     _route(
         "PATCH /v1/me/preferences user kept",

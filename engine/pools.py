@@ -54,6 +54,9 @@ class Left(NamedTuple):
     held: int
     #: Whether people wait for it, or for a tier of its pool that is not full by itself.
     is_waited_for: bool
+    #: When the first place returns by itself, Unix ms; None where that is not known, or where
+    #: people wait, who get what returns. Told of what is all held alone.
+    returns_at_ms: int | None
 
 
 def left_of(stock: Mapping[str, str], tier_no: int) -> Left:
@@ -74,4 +77,10 @@ def left_of(stock: Mapping[str, str], tier_no: int) -> Left:
                 for number in pool.tier_nos
                 if figure(f"{number}.available")
             )
-    return Left(places, without_holds - places, is_waited_for > 0)
+    returns_at_ms = stock.get(f"{tier_no}.returns_at_ms")
+    return Left(
+        places,
+        without_holds - places,
+        is_waited_for > 0,
+        None if returns_at_ms is None else int(returns_at_ms),
+    )

@@ -30,7 +30,7 @@ _CANCEL_EVENT = Layout.of("meta journal due * cancelling")
 _PUBLISH = Layout.of("meta journal events *")
 _SEAT = Layout.of("meta stock seats")
 _SEATS = Layout.of("meta seats stock promos")
-_STOCK = Layout.of("meta stock promos")
+_STOCK = Layout.of("meta stock promos holds deadlines")
 _DOOR = Layout.of("meta journal")
 
 

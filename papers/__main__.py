@@ -8,7 +8,7 @@ import sys
 import msgspec
 
 from papers.press import ANSWERED, ASKED
-from papers.values import CalendarEntry, CodeImage, Paper, TicketSheets
+from papers.values import CalendarEntry, CalendarFeed, CodeImage, Paper, ShareCard, TicketSheets
 
 #: How much it gives way to others: a third of an equal share is left to it. With all it can give,
 #: no ticket would be drawn in time on a machine whose cores are all busy.
@@ -27,6 +27,14 @@ def draw(paper: Paper) -> bytes:
             from papers import calendar  # noqa: PLC0415
 
             return calendar.written(paper)
+        case CalendarFeed():
+            from papers import calendar  # noqa: PLC0415
+
+            return calendar.feed(paper)
+        case ShareCard():
+            from papers import tickets  # noqa: PLC0415
+
+            return tickets.card(paper)
         case CodeImage():
             from papers import qr  # noqa: PLC0415
 

@@ -6,11 +6,15 @@ import datetime as dt
 
 from icalendar import Calendar, Event, vCalAddress, vText
 
-from papers.values import CalendarEntry
+from papers.values import CalendarEntry, CalendarFeed
 
 #: No address of an organizer is told to strangers; a method asks for one (RFC 5546), and calendars
 #: know this for none.
 NO_ADDRESS = "invalid:nomail"
+
+
+#: How often a calendar that is subscribed to is to be asked for.
+FEED_EVERY = dt.timedelta(hours=4)
 
 
 def written(entry: CalendarEntry) -> bytes:
@@ -19,11 +23,34 @@ def written(entry: CalendarEntry) -> bytes:
 
     A cancelled one takes away what an earlier file with the same UID has put into a calendar.
     """
-    occasion = entry.occasion
+    calendar = _calendar("CANCEL" if entry.is_cancelled else "PUBLISH")
+    calendar.add_component(_event(entry))
+    text: bytes = calendar.to_ical()
+    return text
+
+
+def feed(asked: CalendarFeed) -> bytes:
+    """Return a calendar of several events, to be subscribed to; each goes on under its UID."""
+    calendar = _calendar("PUBLISH")
+    calendar.add("name", asked.name)
+    calendar.add("x-wr-calname", asked.name)
+    calendar.add("refresh-interval", FEED_EVERY, parameters={"VALUE": "DURATION"})
+    for entry in asked.entries:
+        calendar.add_component(_event(entry))
+    text: bytes = calendar.to_ical()
+    return text
+
+
+def _calendar(method: str) -> Calendar:
     calendar = Calendar()
     calendar.add("prodid", "-//Evently//Tickets//EN")
     calendar.add("version", "2.0")
-    calendar.add("method", "CANCEL" if entry.is_cancelled else "PUBLISH")
+    calendar.add("method", method)
+    return calendar
+
+
+def _event(entry: CalendarEntry) -> Event:
+    occasion = entry.occasion
     event = Event()
     event.add("uid", entry.uid)
     event.add("sequence", entry.sequence)
@@ -37,14 +64,13 @@ def written(entry: CalendarEntry) -> bytes:
         event.add("location", place)
     if entry.notes:
         event.add("description", "\n".join(entry.notes))
-    organizer = vCalAddress(NO_ADDRESS)
-    organizer.params["CN"] = vText(occasion.organizer)
-    event.add("organizer", organizer)
+    if occasion.organizer:
+        organizer = vCalAddress(NO_ADDRESS)
+        organizer.params["CN"] = vText(occasion.organizer)
+        event.add("organizer", organizer)
     event.add("status", "CANCELLED" if entry.is_cancelled else "CONFIRMED")
     event.add("transp", "OPAQUE")
-    calendar.add_component(event)
-    text: bytes = calendar.to_ical()
-    return text
+    return event
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:

@@ -76,7 +76,7 @@ class Press:
 
     async def draw(self, paper: Paper) -> bytes:
         """
-        Return a paper as a file: PDF, iCalendar or SVG, by its kind.
+        Return a paper as a file: PDF, iCalendar, SVG or PNG, by its kind.
 
         Idempotency: the same paper gives the same file, for the most part at once.
 

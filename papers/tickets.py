@@ -14,7 +14,7 @@ from babel import Locale
 from babel.dates import format_date, format_time, get_timezone_name
 
 from papers import fonts, qr
-from papers.values import Occasion, TicketSheet, TicketSheets
+from papers.values import Occasion, ShareCard, TicketSheet, TicketSheets
 from papers.words import LANGUAGES, PaperWords
 
 #: What people wrote on a ticket fits on its page if it has no more characters than these.
@@ -38,8 +38,32 @@ def pdf(sheets: TicketSheets) -> bytes:
         typst.TypstError: the template does not fit its data.
     """
     made = _compiler().compile(
-        input=_template(), sys_inputs=_inputs(sheets), format="pdf", pdf_standards="ua-1"
+        input=_template("ticket"), sys_inputs=_inputs(sheets), format="pdf", pdf_standards="ua-1"
     )
+    assert isinstance(made, bytes)
+    return made
+
+
+def card(asked: ShareCard) -> bytes:
+    """
+    Return what is shown of an event where its address is shared: a PNG of 1 200 by 630.
+
+    Raises:
+        typst.TypstError: the template does not fit its data.
+    """
+    words, occasion = LANGUAGES[asked.language], asked.occasion
+    data = {
+        "language": asked.language,
+        "is_rtl": Locale.parse(words.locale).text_direction == "rtl",
+        "fonts": fonts.FAMILIES,
+        "name": _breakable(occasion.name),
+        "venue": _breakable(", ".join(filter(None, (occasion.venue, occasion.address_line)))),
+        "organizer": _breakable(occasion.organizer),
+        **_times(occasion, words),
+    }
+    inputs = {"data": msgspec.json.encode(data).decode()}
+    # A point is a pixel.
+    made = _compiler().compile(input=_template("card"), sys_inputs=inputs, format="png", ppi=72)
     assert isinstance(made, bytes)
     return made
 
@@ -99,8 +123,8 @@ def _breakable(text: str, unbroken: re.Pattern[str] = _UNBROKEN) -> str:
 
 
 @cache
-def _template() -> bytes:
-    return files("papers").joinpath("ticket.typ").read_bytes()
+def _template(name: str) -> bytes:
+    return files("papers").joinpath(f"{name}.typ").read_bytes()
 
 
 @cache

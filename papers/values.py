@@ -69,6 +69,21 @@ class CalendarEntry(msgspec.Struct, frozen=True, kw_only=True, tag="entry"):
     notes: tuple[str, ...]
 
 
+class CalendarFeed(msgspec.Struct, frozen=True, kw_only=True, tag="feed"):
+    """Events to come as a calendar that is subscribed to."""
+
+    name: str
+    entries: tuple[CalendarEntry, ...]
+
+
+class ShareCard(msgspec.Struct, frozen=True, kw_only=True, tag="card"):
+    """What is shown of an event where its address is shared."""
+
+    occasion: Occasion
+    #: One of `papers.words.LANGUAGES`.
+    language: str
+
+
 class CodeImage(msgspec.Struct, frozen=True, kw_only=True, tag="code"):
     """A text as a QR code."""
 
@@ -78,4 +93,4 @@ class CodeImage(msgspec.Struct, frozen=True, kw_only=True, tag="code"):
 
 
 #: Whatever can be drawn.
-Paper = TicketSheets | CalendarEntry | CodeImage
+Paper = TicketSheets | CalendarEntry | CalendarFeed | ShareCard | CodeImage

@@ -47,6 +47,30 @@ class Watched(NamedTuple):
     passed_s: float | None
 
 
+class Proved(NamedTuple):
+    """Up to where all of a shard is proved: the last record there was when its turn began."""
+
+    epoch: int
+    seq: int
+    #: How long ago the turn began, in seconds.
+    ago_s: float
+
+
+class ProofRow(NamedTuple):
+    """What is known of an event's proof."""
+
+    #: How long ago its shard was looked at, and how old the last whole proof is, in seconds.
+    looked_s: float
+    #: None until all of the shard has had its turn.
+    proved_s: float | None
+    #: The last record that was proved.
+    epoch: int | None
+    seq: int | None
+    #: What is wrong now: with the event, and with its shard as a whole.
+    wrong_with_event: int
+    wrong_with_shard: int
+
+
 class Gone(NamedTuple):
     """Something that belongs to an account that is gone."""
 
@@ -70,9 +94,16 @@ async def note(
         await database.execute(query("end_drift"), shard, [row.identity for row in found], KEPT)
 
 
-async def note_watch(database: Executor, shard: int, *, is_pass: bool) -> None:
-    """Note that a shard was looked at; with *is_pass*, all of it."""
-    await database.execute(query("note_watch"), shard, is_pass)
+async def note_watch(database: Executor, shard: int, proved: Proved | None) -> None:
+    """Note that a shard was looked at; with *proved*, that all of it has had its turn."""
+    place = (None, None, None) if proved is None else (proved.ago_s, proved.epoch, proved.seq)
+    await database.execute(query("note_watch"), shard, *place)
+
+
+async def proof_of(database: Executor, shard: int, event_id: str) -> ProofRow | None:
+    """Return what is known of an event's proof; None if nobody has looked at its shard yet."""
+    row = await database.fetchrow(query("proof_of_event"), shard, event_id)
+    return None if row is None else ProofRow(*row)
 
 
 async def lately(database: Executor, within: dt.timedelta) -> list[Drift]:

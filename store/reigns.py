@@ -107,6 +107,12 @@ async def changes(database: Executor) -> dict[int, tuple[str, dt.datetime]]:
     return {row["shard"]: (row["reason"], row["changed_at"]) for row in rows}
 
 
+async def since(database: Executor) -> tuple[bool, dt.datetime] | None:
+    """Return whether all shards are open, and since when; None while there is none."""
+    row = await database.fetchrow(query("sale_since"))
+    return None if row is None or row["since"] is None else (row["is_open"], row["since"])
+
+
 async def begin(database: Executor, count: int, servers: Sequence[str]) -> bool:
     """
     Say which shards a new deployment has; False if there are shards already.

@@ -64,6 +64,32 @@ async def find(
     return near + [row["event_id"] for row in rows]
 
 
+async def find_of_organizer(
+    database: Executor, organizer_id: str, *, after: tuple[dt.datetime, str], limit: int
+) -> list[str]:
+    """Return the ids of a page of an organizer's events, as `find` does."""
+    rows = await database.fetch(query("events_of_seller"), *after, None, limit, organizer_id)
+    return [row["event_id"] for row in rows]
+
+
+async def ends_of_parts(database: Executor, size: int) -> list[tuple[dt.datetime, str]]:
+    """
+    Return start and id of the last event of each full part of the list.
+
+    Cost: O(listed events), over an index alone.
+    """
+    rows = await database.fetch(query("ends_of_parts"), size)
+    return [(row["starts_at"], row["event_id"]) for row in rows]
+
+
+async def part(
+    database: Executor, *, after: tuple[dt.datetime, str], size: int
+) -> list[tuple[str, str, str]]:
+    """Return id, slug (or nothing) and name of the events of a part of the list."""
+    rows = await database.fetch(query("part_of_list"), *after, size)
+    return [(row["event_id"], row["slug"], row["name"]) for row in rows]
+
+
 async def forget_over(database: Executor) -> int:
     """Take up to `FORGET_ROWS` events that are over out of the list; return how many there were."""
     done: str = await database.execute(query("forget_over_events"), FORGET_ROWS)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Literal
 
-from engine.pools import left_of
+from engine.pools import Left, left_of
 from usecases import told
 from usecases.catalog import Known
 from usecases.denials import as_value, granted
@@ -59,4 +60,9 @@ def _tier(tier_id: str, tier_no: int, stock: dict[str, str]) -> told.TierAvailab
         sold=int(stock[f"{tier_no}.sold"]),
         waiting=int(stock.get(f"{tier_no}.waiting", 0)),
         status=status,
+        returns_at=_returns_at(left) if status == "all_held" else None,
     )
+
+
+def _returns_at(left: Left) -> dt.datetime | None:
+    return None if left.returns_at_ms is None else moment_of(left.returns_at_ms)

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from engine.errors import OutcomeUnknown, ShardUnavailable
+from engine.ids import is_id
 from store import events, organizers, search, tenants
-from store.pool import Database
+from store.pool import UNANSWERED, Database
 from usecases import rights, told
 from usecases.catalog import ListRows
-from usecases.denials import as_value, not_found
+from usecases.denials import Denied, as_value, not_found
 from usecases.events import leads, shown, view
+from usecases.links import slug_of
 from usecases.present import as_sold
 from usecases.rights import Act
 from usecases.services import Services
@@ -67,6 +69,63 @@ async def published(
     else:
         wanted = (after, limit, text, category, place, starts_before)
         found = await services.catalog.listed(wanted, partial(services.near, "search", look))
+    return await _page_of(services, found)
+
+
+async def sold_by(
+    services: Services, organizer_id: str, *, after: tuple[dt.datetime, str], limit: int
+) -> told.Page[told.Event]:
+    """Return a page of an organizer's events that visitors may see and that are not over."""
+
+    async def look(database: Database) -> ListRows:
+        ids = await search.find_of_organizer(database, organizer_id, after=after, limit=limit + 1)
+        page = (await events.by_ids(database, ids))[:limit]
+        tiers = await events.tiers_of(database, [event.id for event in page])
+        return ListRows(page, tiers, len(ids) > limit)
+
+    wanted = (organizer_id, after, limit)
+    found = await services.catalog.listed(wanted, partial(services.near, "search", look))
+    return await _page_of(services, found)
+
+
+@as_value
+async def seller(services: Services, organizer_id: str) -> str:
+    """Return the public name of an organizer; deny one that there is not."""
+    if not is_id("org", organizer_id):
+        raise not_found()
+    found = await services.near("search", partial(_organizer, organizer_id))
+    if found is None:
+        raise not_found()
+    return found.name
+
+
+async def seller_or_nobody(services: Services, organizer_id: str) -> str:
+    """Return the name of who sells; empty while PostgreSQL does not answer."""
+    try:
+        found = await seller(services, organizer_id)
+    except UNANSWERED:
+        return ""
+    return "" if isinstance(found, Denied) else found
+
+
+async def _organizer(organizer_id: str, database: Database) -> organizers.Organizer | None:
+    return await organizers.by_id(database, organizer_id)
+
+
+async def parts_of_list(services: Services, size: int) -> list[tuple[dt.datetime, str]]:
+    """Return where each part but the first of the list of all events begins: behind what event."""
+    return await services.near("search", partial(search.ends_of_parts, size=size))
+
+
+async def part_of_list(
+    services: Services, *, after: tuple[dt.datetime, str], size: int
+) -> list[tuple[str, str]]:
+    """Return id and slug of the events of a part of the list."""
+    rows = await services.near("search", partial(search.part, after=after, size=size))
+    return [(event_id, slug or slug_of(name) or "event") for event_id, slug, name in rows]
+
+
+async def _page_of(services: Services, found: ListRows) -> told.Page[told.Event]:
     page = found.events
     shown_to_all = (_on_sale(services, one, found.tiers.get(one.id, [])) for one in page)
     rows = await asyncio.gather(*shown_to_all)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine.errors import Overloaded
 from engine.status import Status
 from papers.holding import HeldTickets, TicketPlace, entry_of, occasion_of, sheets_of
 from papers.press import PressBusy
-from papers.values import CalendarEntry, CodeImage, Paper, TicketSheets
+from papers.values import (
+    CalendarEntry,
+    CalendarFeed,
+    CodeImage,
+    Occasion,
+    Paper,
+    ShareCard,
+    TicketSheets,
+)
 from papers.words import language_of
 from store import events, organizers, tickets, users
 from store.bookings import Booking
 from store.tickets import Ticket
-from usecases import faces, links
+from usecases import faces, links, told
 from usecases.bookings import find, own_row
 from usecases.denials import Denied, Why, as_value, not_found
 from usecases.faces import Face
@@ -103,6 +112,56 @@ async def entry_of_ticket(
     return await _drawn(services, entry)
 
 
+async def feed(
+    services: Services, name: str, listed: Sequence[tuple[told.Event, str, str]]
+) -> bytes:
+    """
+    Return a calendar of events, to be subscribed to.
+
+    Args:
+        listed: Events, each with the name of who sells it (or nothing) and its page's address.
+
+    Raises:
+        Overloaded: it cannot be drawn now.
+    """
+    entries = tuple(
+        CalendarEntry(
+            uid=f"{event.id}@evently",
+            sequence=event.version,
+            changed_at=event.published_at or event.created_at,
+            is_cancelled=event.status == "cancelled",
+            occasion=_occasion(event, organizer),
+            notes=(*filter(None, (event.summary,)), url),
+        )
+        for event, organizer, url in listed
+    )
+    return await _drawn(services, CalendarFeed(name=name, entries=entries))
+
+
+async def share_card(services: Services, event: told.Event, organizer: str, language: str) -> bytes:
+    """
+    Return what is shown of an event where its address is shared, as PNG.
+
+    Raises:
+        Overloaded: it cannot be drawn now.
+    """
+    card = ShareCard(occasion=_occasion(event, organizer), language=language)
+    return await _drawn(services, card)
+
+
+def _occasion(event: events.Event | told.Event, organizer: str) -> Occasion:
+    return occasion_of(
+        name=event.name,
+        venue=event.venue,
+        address=event.address,
+        organizer=organizer,
+        starts_at=event.starts_at,
+        ends_at=event.ends_at,
+        doors_at=event.doors_at,
+        timezone=event.timezone,
+    )
+
+
 async def _drawn(services: Services, paper: Paper) -> bytes:
     """
     Draw a paper.
@@ -177,16 +236,7 @@ async def _held(
     shown = await faces.of_tickets(services, found)
     said = HeldTickets(
         booking_id=row.id,
-        occasion=occasion_of(
-            name=event.name,
-            venue=event.venue,
-            address=event.address,
-            organizer=organizer.name if organizer else "",
-            starts_at=event.starts_at,
-            ends_at=event.ends_at,
-            doors_at=event.doors_at,
-            timezone=event.timezone,
-        ),
+        occasion=_occasion(event, organizer.name if organizer else ""),
         places=tuple(
             (ticket.number, _place(face)) for ticket, face in zip(found, shown, strict=True)
         ),

@@ -399,6 +399,9 @@ class TierAvailability(Told, frozen=True, kw_only=True):
     #: `all_held` may change back without anybody cancelling; `sold_out` will not. What is free is
     #: `kept_for_waitlist` while people wait: join them.
     status: Literal["available", "kept_for_waitlist", "all_held", "sold_out", "event_cancelled"]
+    #: Where it is `all_held`: when the first of its holds runs out, unless its owner buys. Null
+    #: where people wait, who get what returns, and where it is not known.
+    returns_at: dt.datetime | None = None
 
 
 class Availability(Told, frozen=True, kw_only=True):

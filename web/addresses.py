@@ -12,7 +12,12 @@ _EVENT = re.compile(r"(?:.{0,200}-)?(evt_[0-9a-v]{26})")
 
 def event_path(event: told.Event) -> str:
     """Return where an event's page is: its slug for people, its id for us."""
-    return f"/e/{quote(event.slug, safe='')}-{event.id}"
+    return path_of(event.id, event.slug)
+
+
+def path_of(event_id: str, slug: str) -> str:
+    """Return where the page of an event is of which no more is known."""
+    return f"/e/{quote(slug, safe='')}-{event_id}"
 
 
 def event_id_of(name: str) -> str | None:

@@ -26,7 +26,10 @@ from web.pages import (
     me,
     openid,
     order,
+    organizer,
+    proof,
     seats,
+    service,
     settings,
     verify,
     waiting,
@@ -44,6 +47,9 @@ ROUTES: tuple[PageRoute, ...] = (
     *seats.ROUTES,
     *booking.ROUTES,
     *verify.ROUTES,
+    *proof.ROUTES,
+    *organizer.ROUTES,
+    *service.ROUTES,
     *account.ROUTES,
     *openid.ROUTES,
     *me.ROUTES,
@@ -65,6 +71,7 @@ def add_pages(app: web.Application, *, public_url: str) -> None:
     app[PUBLIC_URL] = public_url.rstrip("/")
     app[IS_SECURE] = public_url.startswith("https://")
     app[REMEMBERED], app[KEPT] = CookieMemory(), OrderedDict()
+    app[files.MAPS_MADE] = OrderedDict()
     app[PEOPLE] = Pages()
     for route in ROUTES:
         # The middleware of the application turns problems that are returned into pages.

@@ -127,8 +127,9 @@ def served(app: web.Application, route: PageRoute) -> PageHandler:
         response = await made(request)
         if isinstance(response, Problem):
             return response
-        # What gives a cookie is for this visitor alone.
-        return dressed(request, response, "" if response.cookies else key, made_at_s)
+        # What gives a cookie, or comes again at a time of its own, is for this visitor alone.
+        is_own = bool(response.cookies) or "Refresh" in response.headers
+        return dressed(request, response, "" if is_own else key, made_at_s)
 
     return serve
 

@@ -51,6 +51,27 @@ class TierNow(NamedTuple):
             return None
         return self.left.available
 
+    @property
+    def seen(self) -> str:
+        """What of it makes the page another, as the script beside the page works it out as well."""
+        if self.left is None:
+            return ""
+        left = self.left
+        few = left.available if left.available <= _few(left) else ""
+        return f"{left.status} {few} {str(left.waiting > 0).lower()}"
+
+    @property
+    def counts(self) -> str:
+        """What of it is shown besides, and may be a little old."""
+        return "" if self.left is None else f"{self.left.held} {self.left.waiting}"
+
+    @property
+    def returns_at(self) -> dt.datetime | None:
+        """When the first place may return by itself, of what is all held."""
+        return (
+            None if self.left is None or self.state is not State.ALL_HELD else self.left.returns_at
+        )
+
 
 class EventNow(NamedTuple):
     """An event and how its sale stands."""
@@ -69,6 +90,21 @@ class EventNow(NamedTuple):
     def cheapest(self) -> told.Tier | None:
         """The tier with the lowest price."""
         return min((one.tier for one in self.tiers), key=_price, default=None)
+
+    @property
+    def held(self) -> int:
+        """How many places are taken by holds alone."""
+        return sum(one.left.held for one in self.tiers if one.left is not None)
+
+    @property
+    def taken(self) -> int:
+        """How many places are taken, those included that are only held."""
+        return self.held + sum(one.left.sold for one in self.tiers if one.left is not None)
+
+    @property
+    def returns_at(self) -> dt.datetime | None:
+        """When the first place of what is all held may return; None where nobody can tell."""
+        return min((one.returns_at for one in self.tiers if one.returns_at), default=None)
 
     @property
     def has_prices(self) -> bool:
@@ -137,8 +173,12 @@ def _of_places(left: told.TierAvailability) -> State:
         case "sold_out":
             return State.WAITLIST if left.waiting else State.SOLD_OUT
         case "available":
-            few = max(1, min(FEW_PLACES, left.capacity * FEW_PERCENT // 100))
-            return State.FEW if left.available <= few else State.ON_SALE
+            return State.FEW if left.available <= _few(left) else State.ON_SALE
+
+
+def _few(left: told.TierAvailability) -> int:
+    """Return how many places of a tier are few."""
+    return max(1, min(FEW_PLACES, left.capacity * FEW_PERCENT // 100))
 
 
 #: Of an event's tiers the first of these that one of them has is the event's.

@@ -78,8 +78,7 @@ async def readyz(request: web.Request) -> web.StreamResponse | Problem:
     is `degraded` then, and says which shards are shut. So it is while nobody sends mail. A process
     that is to stop is not ready.
     """
-    services = request.app[SERVICES]
-    found = await request.app[READINESS].do(partial(_checked, services))
+    found = await _together(request)
     checks = dict(found.checks)
     is_whole = set(checks.values()) == {"ok"}
     is_ready = checks["shards"] != "shut" and checks["database"] == "ok"
@@ -95,6 +94,16 @@ async def readyz(request: web.Request) -> web.StreamResponse | Problem:
     # Processes share the port: who waits for all of them must know them apart (`evently.ready`).
     headers = NO_STORE | {"Evently-Process": str(os.getpid())}
     return answer(body, status=200 if is_ready else 503, headers=headers)
+
+
+async def checks_of(request: web.Request) -> dict[str, str]:
+    """Return how all is that is needed, by name: `ok`, or how it is."""
+    return (await _together(request)).checks
+
+
+async def _together(request: web.Request) -> Checked:
+    """Look at what is below, once for all who ask at the same moment."""
+    return await request.app[READINESS].do(partial(_checked, request.app[SERVICES]))
 
 
 async def _checked(services: Services) -> Checked:

@@ -85,6 +85,9 @@ class TierAvailability(Value, frozen=True, kw_only=True):
     waiting: int
     #: `available`, `kept_for_waitlist`, `all_held`, `sold_out`, `event_cancelled`.
     status: str
+    #: Where it is `all_held`: when the first of its holds runs out; None where people wait for it,
+    #: where it is not known, and of a server that does not tell.
+    returns_at: dt.datetime | None = None
 
 
 class Availability(Value, frozen=True, kw_only=True):

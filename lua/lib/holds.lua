@@ -114,6 +114,20 @@ local function has_places_of(items, tier_no, pool)
   return false
 end
 
+-- Tell in how many ms the first of some holds with places of a tier, or of its pool, runs out; nil
+-- if none of them has any. It is below 0 where that one is overdue.
+local function soonest_end(shard, event, ids, tier_no, pool)
+  local soonest = math.huge
+  for n = 1, #ids do
+    local row = event.hold_of[ids[n]]
+    local hold = row and parse_hold(ids[n], row)
+    if hold and hold.status == 'held' and has_places_of(hold.items, tier_no, pool) then
+      soonest = math.min(soonest, left_of(shard, hold))
+    end
+  end
+  return soonest < math.huge and soonest or nil
+end
+
 -- Tell in how many ms the next hold with places of a tier runs out, the earliest that one may
 -- return by itself; for a tier whose overdue holds were just reclaimed. Nil where people wait, who
 -- get what returns, and where it is not known: among the 8 holds of the event that run out first,
@@ -122,22 +136,17 @@ local function returns_in(shard, event, tier_no)
   local tier = event.tiers[tier_no]
   if is_kept(shard, event, tier) then return nil end
   if tier.returns_in_ms ~= nil then return tier.returns_in_ms or nil end
-  local next_holds, missing, soonest = event.next_holds or {}, {}, math.huge
+  local next_holds, missing, ids = event.next_holds or {}, {}, {}
   for n = 1, #next_holds, 2 do
-    if event.hold_of[next_holds[n]] == nil then missing[#missing + 1] = next_holds[n] end
-  end
-  read_rows(event.holds, missing, event.hold_of)
-  local ids = {}
-  for n = 1, #next_holds, 2 do ids[next_holds[n]] = true end
-  for hold_id in pairs(event.new_deadlines) do ids[hold_id] = true end
-  for hold_id in pairs(ids) do
-    local row = event.hold_of[hold_id]
-    local hold = row and parse_hold(hold_id, row)
-    if hold and hold.status == 'held' and hold.expires_at_ms > shard.at_ms
-      and has_places_of(hold.items, tier_no, tier.pool) then
-      soonest = math.min(soonest, left_of(shard, hold))
+    if tonumber(next_holds[n + 1]) > shard.at_ms then
+      ids[#ids + 1] = next_holds[n]
+      if event.hold_of[next_holds[n]] == nil then missing[#missing + 1] = next_holds[n] end
     end
   end
-  tier.returns_in_ms = soonest < math.huge and soonest
+  read_rows(event.holds, missing, event.hold_of)
+  for hold_id in pairs(event.new_deadlines) do ids[#ids + 1] = hold_id end
+  -- Where the tier itself has none left, a place of another of its pool is none of it.
+  local pool = tier.available > 0 and tier.pool or nil
+  tier.returns_in_ms = soonest_end(shard, event, ids, tier_no, pool) or false
   return tier.returns_in_ms or nil
 end

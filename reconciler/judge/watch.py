@@ -53,6 +53,8 @@ class Pass:
     """One turn of all events of a shard."""
 
     begun_s: float
+    #: The last record that PostgreSQL had then: epoch and number.
+    reached: tuple[int, int]
     left: deque[list[str]]
     has_published: bool
 
@@ -100,6 +102,8 @@ class ShardWatch:
         self._pass: Pass | None = None
         #: What was last noted, and when, by the monotonic clock.
         self._noted: set[str] = set()
+        #: The last whole pass, until it is noted.
+        self._proved: Pass | None = None
         self._noted_s = -NOTE_INTERVAL_S
 
     async def step(self) -> None:
@@ -132,10 +136,9 @@ class ShardWatch:
             self.known.of_event[event_id] = [v for v in found if v.event_id == event_id]
         self.known.of_shard = [v for v in found if v.event_id is None]
         metrics.CHECK_SECONDS.labels(self._label).set(time.monotonic() - begun_s)
-        is_whole = not self._pass.left
-        if is_whole:
+        if not self._pass.left:
             self._end(self._pass)
-        await self._note(is_whole=is_whole)
+        await self._note()
 
     async def measure(self) -> None:
         """Set the gauges that cost next to nothing."""
@@ -164,20 +167,26 @@ class ShardWatch:
         for gone in self.known.of_event.keys() - set(events):
             del self.known.of_event[gone]
         self.known.of_proof = await self._follower.judge_shard(self._database)
-        return Pass(time.monotonic(), deque(groups(events, ledger.counts)), bool(published))
+        return Pass(
+            time.monotonic(),
+            max(ledger.checkpoints.items(), default=(0, 0)),
+            deque(groups(events, ledger.counts)),
+            bool(published),
+        )
 
     def _end(self, whole: Pass) -> None:
         self.passes += 1
-        self._pass = None
+        self._pass, self._proved = None, whole
         metrics.PASS_AT.labels(self._label).set(time.time())
         metrics.PASS_SECONDS.labels(self._label).set(time.monotonic() - whole.begun_s)
 
-    async def _note(self, *, is_whole: bool) -> None:
-        """Write down what is wrong, for whoever asks PostgreSQL."""
+    async def _note(self) -> None:
+        """Write down what is wrong, and how far is proved, for whoever asks PostgreSQL."""
         found = {
             "|".join(map(str, one.identity)): one for one in self.known.all()[: drift.NOTED_MAX]
         }
-        has_news = found.keys() != self._noted
+        is_first = self.passes == 1 and self._proved is not None
+        has_news = found.keys() != self._noted or is_first
         if not has_news and time.monotonic() - self._noted_s < NOTE_INTERVAL_S:
             return
         rows = [
@@ -186,8 +195,10 @@ class ShardWatch:
         ]
         # Before the first whole pass nobody knows what is over of what an earlier watch has noted.
         await drift.note(self._database, self._shard, rows, ends_others=self.passes > 0)
-        await drift.note_watch(self._database, self._shard, is_pass=is_whole)
-        self._noted, self._noted_s = set(found), time.monotonic()
+        now_s, whole = time.monotonic(), self._proved
+        proved = None if whole is None else drift.Proved(*whole.reached, now_s - whole.begun_s)
+        await drift.note_watch(self._database, self._shard, proved)
+        self._noted, self._noted_s, self._proved = set(found), now_s, None
 
     async def _overdue_ms(self, due: list[bytes], now_ms: int) -> float:
         oldest = float(now_ms)

@@ -13,9 +13,26 @@ UPDATE drift SET gone_at = now()
 WHERE shard = $1 AND gone_at IS NULL AND NOT identity = ANY ($2::text[]);
 
 -- note_watch --
-INSERT INTO watches (shard, passed_at) VALUES ($1, CASE WHEN $2 THEN now() END)
+INSERT INTO watches (shard, passed_at, proved_epoch, proved_seq, proved_at)
+VALUES ($1, CASE WHEN $2::float8 IS NOT NULL THEN now() END, $3, $4,
+        now() - make_interval(secs => $2::float8))
 ON CONFLICT (shard) DO UPDATE
-SET looked_at = now(), passed_at = CASE WHEN $2 THEN now() ELSE watches.passed_at END;
+SET looked_at = now(),
+    passed_at = coalesce(excluded.passed_at, watches.passed_at),
+    proved_epoch = coalesce(excluded.proved_epoch, watches.proved_epoch),
+    proved_seq = coalesce(excluded.proved_seq, watches.proved_seq),
+    proved_at = coalesce(excluded.proved_at, watches.proved_at);
+
+-- proof_of_event --
+-- When the shard of an event was looked at, up to where all of it is proved, and what is wrong now.
+SELECT extract(epoch FROM now() - looked_at)::float8 AS looked_s,
+       extract(epoch FROM now() - proved_at)::float8 AS proved_s,
+       proved_epoch, proved_seq,
+       (SELECT count(*) FROM drift
+        WHERE shard = $1 AND gone_at IS NULL AND event_id = $2) AS of_event,
+       (SELECT count(*) FROM drift
+        WHERE shard = $1 AND gone_at IS NULL AND event_id IS NULL) AS of_shard
+FROM watches WHERE shard = $1;
 
 -- drift --
 -- What is wrong now, and what was lately, the latest first.

@@ -5,6 +5,29 @@ WHERE (starts_at, event_id) > ($1, $2) AND over_at > now()
   AND ($3::timestamptz IS NULL OR starts_at < $3)
 ORDER BY starts_at, event_id LIMIT $4;
 
+-- events_of_seller --
+-- The same of one organizer ($5) alone.
+SELECT event_id FROM event_search JOIN events ON events.id = event_search.event_id
+WHERE events.organizer_id = $5
+  AND (event_search.starts_at, event_id) > ($1, $2) AND over_at > now()
+  AND ($3::timestamptz IS NULL OR event_search.starts_at < $3)
+ORDER BY event_search.starts_at, event_id LIMIT $4;
+
+-- ends_of_parts --
+-- Where the list is cut into parts of $1 events: the last of each that is full.
+SELECT starts_at, event_id FROM (
+    SELECT starts_at, event_id, row_number() OVER (ORDER BY starts_at, event_id) AS n
+    FROM event_search WHERE over_at > now()
+) AS numbered
+WHERE n % $1 = 0 ORDER BY starts_at, event_id;
+
+-- part_of_list --
+-- What pages of a part of the list are named by.
+SELECT event_id, events.slug, events.name
+FROM event_search JOIN events ON events.id = event_search.event_id
+WHERE (event_search.starts_at, event_id) > ($1, $2) AND over_at > now()
+ORDER BY event_search.starts_at, event_id LIMIT $3;
+
 -- events_near --
 -- The same of those that match, among the next $8 of the list alone.
 SELECT event_id FROM (

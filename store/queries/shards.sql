@@ -11,6 +11,12 @@ SELECT shard, epoch, state::text AS state, home, is_reserved FROM shard_epoch OR
 -- reign_changes --
 SELECT shard, reason, changed_at FROM shard_epoch;
 
+-- sale_since --
+-- Whether all shards are open, and since when that is so.
+SELECT bool_and(state = 'open') AS is_open,
+       coalesce(min(changed_at) FILTER (WHERE state <> 'open'), max(changed_at)) AS since
+FROM shard_epoch WHERE epoch > 0;
+
 -- begin_shards --
 -- The shards of a new deployment, each with its home; no row where there are shards already.
 INSERT INTO shard_epoch (shard, epoch, state, holder, lease_until, nonce, home)

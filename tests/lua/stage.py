@@ -143,6 +143,7 @@ class Stage:
         other = new_id("evt")
         cancelling = [*names, keys.cancelling(till.shard)]
         read = [till.meta, own.seats, own.stock, own.promos]
+        looked_at = [till.meta, own.stock, own.promos, own.holds, own.deadlines]
         return {
             call.script: call
             for call in (
@@ -170,9 +171,7 @@ class Stage:
                     status="EMPTIED",
                 ),
                 self._call("seats", read, -1, CODE, status="SEATS"),
-                self._call(
-                    "availability", [till.meta, own.stock, own.promos], CODE, status="STOCK"
-                ),
+                self._call("availability", looked_at, CODE, status="STOCK"),
                 self._call(
                     "persisted", [till.meta, till.journal], 2, 1, 400, "open", status="PERSISTED"
                 ),

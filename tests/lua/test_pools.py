@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from typing import Any, Literal
 
 import pytest
@@ -13,6 +14,7 @@ from engine.door import Reign
 from engine.ids import hold_id, new_id
 from engine.pools import left_of, parse
 from engine.records import Amended, CapacitySet, Expired, Left, Offered, Published, Rules
+from engine.values import parse_hold
 from tests.checks import FAR_MS, ask, journal
 from tests.lua.waitlist import Queue, Waiter
 from tests.lua.world import Command, Desk, Till, check_folded, dump, wait_until_gone
@@ -285,6 +287,7 @@ class History:
         self.bookings: list[tuple[str, str]] = []
         self.waiters: list[Waiter] = []
         self.booked = 0
+        self.told = 0
 
     async def stock(self) -> dict[str, int]:
         """Read the event's counters."""
@@ -405,6 +408,27 @@ class History:
             if (await self.queue.entry(waiter)).status == "waiting":
                 assert not await self.fits({waiter.tier_no: waiter.quantity}, without_holds=False)
 
+    async def check_returns(self) -> None:
+        """A told time is when the first hold runs out that gives a place of the tier back."""
+        redis, own = self.till.redis, keys.event(self.till.shard, self.till.event)
+        [[_, _, _, *flat]] = await self.till.availability(code="*")
+        told = dict(zip(flat[::2], flat[1::2], strict=True))
+        deadlines: dict[int, list[int]] = defaultdict(list)
+        rows = await ask(redis, "HGETALL", own.holds)
+        for hold in (parse_hold(row) for name, row in rows.items() if name != b"!"):
+            for item in hold.items if hold.status == "held" else ():
+                deadlines[item.tier_no].append(hold.expires_at_ms)
+        rooms = await self.rooms()
+        for tier_no in range(1, 6):
+            mates = next((mates for mates, _ in rooms if tier_no in mates), [tier_no])
+            left = left_of(told, tier_no)
+            is_full = told[f"{tier_no}.available"] == "0"
+            ends = [end for mate in ([tier_no] if is_full else mates) for end in deadlines[mate]]
+            waits = any(int(told.get(f"{mate}.waiting", 0)) for mate in mates)
+            expected = None if left.places or waits else min(ends, default=None)
+            assert expected == left.returns_at_ms, (tier_no, told)
+            self.told += expected is not None
+
     async def run(self, steps: int) -> None:
         """Act, and check after each step."""
         await self.till.publish(
@@ -416,6 +440,7 @@ class History:
         for _ in range(steps):
             await self.chance.choice(acts)()
             await self.check()
+            await self.check_returns()
 
 
 @pytest.mark.parametrize("policy", ["strict", "skip"])
@@ -425,3 +450,4 @@ async def test_random_histories(till: Till, seed: int, policy: Literal["strict",
     history = History(till, seed, policy)
     await history.run(120)
     assert history.booked > 5
+    assert history.told > 5

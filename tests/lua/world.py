@@ -172,7 +172,8 @@ class Till:
     async def availability(self, *events: str, code: str = "") -> list[list[Any]]:
         """Read the counters of *events*, or of the default one, with a promo code."""
         own = [keys.event(self.shard, event) for event in events or (self.event,)]
-        names = [self.meta, *(name for one in own for name in (one.stock, one.promos))]
+        kinds = ("stock", "promos", "holds", "deadlines")
+        names = [self.meta, *(getattr(one, kind) for one in own for kind in kinds)]
         codes = [code] * len(own)
         replies: list[list[Any]] = await self.call("availability", names, self.epoch, *codes)
         return replies

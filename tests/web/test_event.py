@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -62,6 +63,47 @@ async def test_sold_out_held_and_cancelled(world: World) -> None:
     gone = await page(world, f"/e/b-{other['id']}", "de")
     assert "Diese Veranstaltung ist abgesagt" in gone.text
     assert "EventCancelled" in gone.text
+
+
+async def test_all_held_says_when_the_first_may_return(world: World) -> None:
+    """How many are only held, and until when the first; one press, and the page asks again then."""
+    event = await world.event(3, 2, name="A", timezone="Europe/Berlin")
+    await world.book(event, None)
+    await world.hold(event, None, (2, 2))
+    held = await world.hold(event, None, (1, 2))
+    at = dt.datetime.fromisoformat(
+        (await world.call("GET", f"/v1/events/{event['id']}/availability")).body["tiers"][0][
+            "returns_at"
+        ]
+    )
+    assert dt.datetime.fromisoformat(held.body["expires_at"]) == at
+    clock = at.astimezone(ZoneInfo("Europe/Berlin")).strftime("%H:%M:%S")
+    path = f"/e/a-{event['id']}"
+    shown = words((await page(world, path, "de")).text)
+    assert "5 sind vergeben, davon 4 nur reserviert." in shown
+    assert f"der erste bis {clock}" in shown
+    for again in range(2):
+        asked = await page(world, f"{path}?again=1")
+        assert "asks again by itself" in asked.text, again
+        wait_s = (at - dt.datetime.now(dt.UTC)).total_seconds()
+        # Not the page of another: everybody comes at a moment of their own.
+        assert wait_s < int(asked.headers["Refresh"]) <= wait_s + 7
+        assert "private, no-store" == asked.headers["Cache-Control"]
+    assert "Refresh" not in (await page(world, path)).headers
+
+
+async def test_who_waits_is_told_no_time(world: World) -> None:
+    """Where people wait, what returns is theirs: no time is told, and there is nothing to ask."""
+    event = await world.event(1, name="A")
+    await world.hold(event, None)
+    lines = {"tier_id": event["tiers"][0]["id"], "quantity": 1}
+    joined = await world.call(
+        "POST", f"/v1/events/{event['id']}/waitlist", token=world.token(), key="k", json=lines
+    )
+    assert 201 == joined.status, joined.text
+    found = await page(world, f"/e/a-{event['id']}?again=1")
+    assert "What comes back is offered to those who wait." in words(found.text)
+    assert "Refresh" not in found.headers
 
 
 async def test_soon_counts_down_by_the_servers_clock(world: World) -> None:

@@ -71,7 +71,7 @@ async def test_from_a_form_to_a_sale_that_is_closed(world: World) -> None:
     assert "On sale" in words(shown.text)
     live = await page(world, f"{path}/live", "de")
     assert "Der Verkauf, live" in words(live.text)
-    assert f'data-live="{path.rpartition("/")[2]}"' in live.text
+    assert f'data-sale="{path.rpartition("/")[2]}"' in live.text
     assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in live.text
     closed = await send(world, f"{path}/close", fields(shown.text))
     assert 303 == closed.status

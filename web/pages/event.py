@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
+import random
 
 from aiohttp import web
 
@@ -10,7 +12,7 @@ from api.answers import problem_of
 from api.http import SERVICES, promo_code
 from api.problems import Problem, not_found
 from engine.errors import EngineError
-from usecases import availability, events, seats, told
+from usecases import availability, discovery, events, seats, told
 from usecases.denials import Denied
 from web import choices
 from web.addresses import event_id_of, event_path
@@ -21,6 +23,8 @@ from web.states import EventNow, State, now_of
 
 #: Of a tier in such a state places can be asked for.
 ORDERABLE = frozenset({State.ON_SALE, State.FEW})
+#: Those who ask again when a place may return do not all come in the same instant.
+AGAIN_SPREAD_S = 4.0
 
 
 async def show(request: web.Request) -> web.StreamResponse | Problem:
@@ -36,20 +40,35 @@ async def show(request: web.Request) -> web.StreamResponse | Problem:
     if request.rel_url.raw_path != event_path(event):
         return web.Response(status=301, headers={"Location": event_path(event) + _query(request)})
     now = now_of(event, await _left(request, event_id, code), dt.datetime.now(dt.UTC))
-    return page(
+    asks_in_s = _asks_in_s(now) if "again" in request.query else 0
+    response = page(
         request,
         "event/event.html",
+        asks_again=asks_in_s > 0,
         now=now,
         event=event,
         code=code,
         is_seated=await seats.is_seated(services, event),
         has_codes=await events.has_codes(services, event_id),
+        own_path=event_path(event),
+        seller=await discovery.seller_or_nobody(services, event.organizer_id),
         canonical=request.app[PUBLIC_URL] + event_path(event),
         data=json_ld(now, request.app[PUBLIC_URL]),
         choice=_choice(request, now),
         choosable=choices.choosable,
         orderable=ORDERABLE,
     )
+    if asks_in_s:
+        response.headers["Refresh"] = str(asks_in_s)
+    return response
+
+
+def _asks_in_s(now: EventNow) -> int:
+    """Return when a page is asked for again where a place may return then; 0 where none may."""
+    if now.returns_at is None:
+        return 0
+    wait_s = max(0.0, (now.returns_at - now.at).total_seconds())
+    return math.ceil(wait_s + 1 + random.uniform(0, AGAIN_SPREAD_S))  # noqa: S311 - no secret
 
 
 def _choice(request: web.Request, now: EventNow) -> choices.Choice:

@@ -10,6 +10,7 @@ export function countDown(element) {
   element.after(spoken);
   element.hidden = false;
   const turn = () => {
+    if (!element.isConnected) return; // The page has moved on.
     const left = Math.ceil((until - Date.now() - offset) / 1000);
     if (left <= 0) {
       // Not all in the same instant.

@@ -1,12 +1,18 @@
 // What makes pages come alive; each page is complete without it.
 import { countDown } from "./countdown.js";
 import { openLetter, showPassword } from "./letters.js";
+import { keepLive } from "./live.js";
 import { addOwnTime } from "./times.js";
 
-for (const one of document.querySelectorAll("[data-until]")) countDown(one);
-for (const one of document.querySelectorAll("time[data-zone]")) addOwnTime(one);
+function wake(root) {
+  for (const one of root.querySelectorAll("[data-until]")) countDown(one);
+  for (const one of root.querySelectorAll("time[data-zone]")) addOwnTime(one);
+}
+wake(document);
 for (const one of document.querySelectorAll("[data-shows]")) showPassword(one);
 openLetter();
+const event = document.querySelector("[data-event]");
+if (event) keepLive(event, wake);
 document.querySelector("[data-focus]")?.focus();
 
 // A page that waits for something better asks again, not all at the same moment.
@@ -17,10 +23,10 @@ if (waiting) {
 }
 
 // A form is sent once; what is sent twice anyway is done once, by its key.
-document.addEventListener("submit", (event) => {
-  const form = event.target;
+document.addEventListener("submit", (sending) => {
+  const form = sending.target;
   if (form.method !== "post") return;
-  if (form.dataset.sent) event.preventDefault();
+  if (form.dataset.sent) sending.preventDefault();
   form.dataset.sent = "1";
 });
 addEventListener("pageshow", () => {
