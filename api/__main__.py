@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import sys
 from functools import partial
 
 import msgspec
@@ -19,7 +20,9 @@ from api.streams import StreamBounds
 from api.watch import Limits
 from engine.outward import networks
 from evently.logs import configure
-from evently.settings import Settings
+from evently.settings import Settings, SettingsError
+from evently.wallets import read_wallets
+from papers.wallet import Wallets
 from usecases.wiring import Options
 from web.app import add_pages
 
@@ -28,7 +31,7 @@ BACKLOG_CONNECTIONS_MAX = 4096
 GARBAGE_OBJECTS = 50_000
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, wallets: Wallets) -> None:
     """Serve until SIGTERM or SIGINT; then say so, and finish the requests under way."""
     fields = msgspec.structs.asdict(settings) | {
         "redis_servers": settings.redis_servers_as("api"),
@@ -38,6 +41,7 @@ async def serve(settings: Settings) -> None:
         "passkey_origins": settings.passkey_sites,
         "push_hosts": settings.push_hosts_allowed,
         "outward_networks": networks(settings.outward_networks),
+        "wallets": wallets,
     }
     options = Options(**{name: fields[name] for name in Options.__slots__})
     # No access log: it costs more than half the throughput. Metrics count instead.
@@ -115,7 +119,12 @@ def main() -> None:
         "api", "redis_url", "database_url", "jwt_secret", "ticket_signing_key"
     )
     configure(settings.log_level, "api")
-    uvloop.run(serve(settings))
+    try:
+        wallets = read_wallets(settings)
+    except SettingsError as error:
+        sys.stderr.write(f"api: {error}\n")
+        raise SystemExit(2) from None
+    uvloop.run(serve(settings, wallets))
 
 
 if __name__ == "__main__":

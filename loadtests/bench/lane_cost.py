@@ -177,6 +177,7 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         push_services=nothing,
         ticket_codes=nothing,
         press=nothing,
+        wallets=nothing,
         receipts=Receipts(key),
         hold_ttl_ms=1,
         hold_life_max_ms=1,
