@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import sys
 from functools import partial
 
 import msgspec
@@ -20,8 +21,10 @@ from api.watch import Limits
 from engine.outward import networks
 from engine.spans import SpanTeller
 from evently.logs import configure
-from evently.settings import Settings
+from evently.settings import Settings, SettingsError
 from evently.telemetry import telling
+from evently.wallets import read_wallets
+from papers.wallet import Wallets
 from usecases.wiring import Options
 from web.app import add_pages
 
@@ -30,7 +33,7 @@ BACKLOG_CONNECTIONS_MAX = 4096
 GARBAGE_OBJECTS = 50_000
 
 
-async def serve(settings: Settings, spans: SpanTeller | None) -> None:
+async def serve(settings: Settings, spans: SpanTeller | None, wallets: Wallets) -> None:
     """Serve until SIGTERM or SIGINT; then say so, and finish the requests under way."""
     fields = msgspec.structs.asdict(settings) | {
         "redis_servers": settings.redis_servers_as("api"),
@@ -40,6 +43,7 @@ async def serve(settings: Settings, spans: SpanTeller | None) -> None:
         "passkey_origins": settings.passkey_sites,
         "push_hosts": settings.push_hosts_allowed,
         "outward_networks": networks(settings.outward_networks),
+        "wallets": wallets,
     }
     options = Options(**{name: fields[name] for name in Options.__slots__})
     # No access log: it costs more than half the throughput. Metrics count instead.
@@ -118,8 +122,13 @@ def main() -> None:
         "api", "redis_url", "database_url", "jwt_secret", "ticket_signing_key"
     )
     configure(settings.log_level, "api")
+    try:
+        wallets = read_wallets(settings)
+    except SettingsError as error:
+        sys.stderr.write(f"api: {error}\n")
+        raise SystemExit(2) from None
     with telling("api") as spans:
-        uvloop.run(serve(settings, spans))
+        uvloop.run(serve(settings, spans, wallets))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ DENIALS = {
     Why.PASSKEY_KNOWN: CODES["passkey_known"],
     Why.PASSKEYS_OFF: CODES["passkeys_off"],
     Why.PUSH_OFF: CODES["push_off"],
+    Why.WALLET_OFF: CODES["wallet_off"],
     Why.BROWSERS_FULL: CODES["too_many_browsers"],
     Why.TOO_MANY_WAYS_IN: CODES["too_many_ways_in"],
     Why.LAST_WAY_IN: CODES["last_way_in"],

@@ -98,8 +98,8 @@ The code is good, but not at the door of the event that the scan names; nothing 
 Send the guest to the event of the ticket; if the gate is there, name that event.
 
 several_tickets 409 The booking has several tickets, each with a code of its own.
-A picture holds one code, and of `tickets` tickets nobody could say which one is meant.
-Ask for each ticket's own: `GET /v1/tickets/{ticket_id}/qr.svg`; its PDF has them all.
+A picture or pass holds one code, and of `tickets` tickets nobody could say which one is meant.
+Ask for each ticket's own, such as `GET /v1/tickets/{ticket_id}/qr.svg`; its PDF has them all.
 
 not_a_draft 409 The event is no draft any more.
 Its publishing has begun, so places of it may be sold; only what nobody could buy can be taken away.
@@ -292,6 +292,10 @@ Sign in another way; the operator sets `EVENTLY_PASSKEY_RP_ID` and `EVENTLY_PASS
 push_off 404 Nothing is pushed here.
 The operator has made no key for it.
 Do without; the operator sets `EVENTLY_VAPID_KEYS`.
+
+wallet_off 404 No tickets are made for this wallet.
+The operator has no certificate or key for it, or the certificate has ended.
+Use the PDF; the operator sets `EVENTLY_APPLE_PASS_*` or `EVENTLY_GOOGLE_WALLET_*`.
 
 too_many_browsers 409 The account has as many browsers as it may.
 Messages are pushed to a bounded number of browsers of an account: `browsers_max`.

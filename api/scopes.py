@@ -65,6 +65,10 @@ OPENS: Mapping[str, tuple[str, ...]] = {
         "GET /v1/tickets/{ticket_id}/ticket.pdf",
         "GET /v1/tickets/{ticket_id}/ticket.ics",
         "GET /v1/tickets/{ticket_id}/qr.svg",
+        "GET /v1/bookings/{booking_id}/ticket.pkpass",
+        "GET /v1/bookings/{booking_id}/google-wallet",
+        "GET /v1/tickets/{ticket_id}/ticket.pkpass",
+        "GET /v1/tickets/{ticket_id}/google-wallet",
         "POST /v1/tickets/{ticket_id}/transfer",
     ),
     "check_in": (

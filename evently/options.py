@@ -17,6 +17,7 @@ from engine.redis_client import connect as connect_redis
 from evently.embedded.errors import ServerError
 from evently.operators import operator
 from evently.settings import Settings
+from papers.wallet import Wallets
 from store.pool import connect
 from usecases.acts import ASKING, Asking
 from usecases.services import Services
@@ -35,6 +36,8 @@ def options_of(settings: Settings) -> Options:
         "database_read_url": settings.database_read_url_as("api"),
         "openid_providers": settings.openid_providers,
         "passkey_origins": settings.passkey_sites,
+        # No command puts a ticket into a wallet.
+        "wallets": Wallets(),
     }
     return Options(**{name: fields[name] for name in Options.__slots__})
 

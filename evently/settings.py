@@ -42,6 +42,8 @@ _KEYS = frozenset(
         "smtp_url",
         "webhook_key",
         "vapid_keys",
+        "apple_pass_key",
+        "google_wallet_account",
         *REDIS_PASSWORDS,
         *DATABASE_PASSWORDS,
     }
@@ -56,6 +58,7 @@ SECRETS_OF: Mapping[str, frozenset[str]] = {
     "api": frozenset(
         {
             *("jwt_secret", "ticket_signing_key", "openid_client_secrets", "webhook_key"),
+            *("apple_pass_key", "google_wallet_account"),
             "redis_api_password",
         }
     ),
@@ -359,6 +362,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     push_hosts: str = (
         "fcm.googleapis.com,*.push.services.mozilla.com,*.notify.windows.com,web.push.apple.com"
     )
+    #: Certificate of a pass type of Apple's wallet: PEM, or the path of a file of it. Empty: no
+    #: tickets go there.
+    apple_pass_certificate: str = ""
+    #: Its private key, RSA without a password: PEM, or the path of a file of it.
+    apple_pass_key: str = ""
+    #: What signed the certificate, Apple's WWDR intermediate: PEM, or the path of a file of it.
+    apple_pass_authority: str = ""
+    #: Number of the issuer in Google's wallet. Empty: no tickets go there.
+    google_wallet_issuer_id: str = ""
+    #: Key of the service account that signs for the issuer: JSON, or the path of a file of it.
+    google_wallet_account: str = ""
     #: Folder of mail that did not leave, shown at `/dev/mailbox`; refused in production. `up` sets
     #: it in development.
     mailbox_dir: str = ""
@@ -396,6 +410,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         self._check_passkeys()
         self._check_mail()
         self._check_push()
+        self._check_wallets()
         for origin in self.cors_allowed:
             if _ORIGIN.fullmatch(origin) is None:
                 raise ValueError(f"EVENTLY_CORS_ORIGINS: {origin} is not like https://example.org")
@@ -453,6 +468,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         for host in self.push_hosts_allowed:
             if _PUSH_HOST.fullmatch(host) is None:
                 raise ValueError(f"EVENTLY_PUSH_HOSTS: {host} is not like *.push.example.org")
+
+    def _check_wallets(self) -> None:
+        if bool(self.apple_pass_certificate) != bool(self.apple_pass_authority):
+            raise ValueError(
+                "EVENTLY_APPLE_PASS_CERTIFICATE and EVENTLY_APPLE_PASS_AUTHORITY are set together"
+            )
+        # A part that has no secrets is given none: `of_part`.
+        if self.apple_pass_key and not self.apple_pass_certificate:
+            raise ValueError("EVENTLY_APPLE_PASS_KEY is set without its certificate")
+        issuer_id = self.google_wallet_issuer_id
+        if issuer_id and not (issuer_id.isascii() and issuer_id.isdecimal()):
+            raise ValueError("EVENTLY_GOOGLE_WALLET_ISSUER_ID has more in it than digits")
+        if self.google_wallet_account and not issuer_id:
+            raise ValueError("EVENTLY_GOOGLE_WALLET_ACCOUNT is set without the issuer's number")
 
     def _check_passkeys(self) -> None:
         if self.admin_passkeys == "required" and not self.passkey_rp_id:

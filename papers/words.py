@@ -27,6 +27,9 @@ class PaperWords(NamedTuple):
     code: str
     #: By which babel knows how the language writes dates.
     locale: str
+    #: Where an event is, and when it begins.
+    venue: str
+    begins: str
 
     def place(self, section: str, row: str, seat: str) -> str:
         """Return what stands on a seat, in a line."""
@@ -50,6 +53,8 @@ LANGUAGES: Final = {
         "do not share or publish it. A ticket that was cancelled or given away is void.",
         code="QR code of this ticket, to be scanned at the entrance",
         locale="en_GB",
+        venue="Venue",
+        begins="Begins",
     ),
     "de": PaperWords(
         ticket="Ticket",
@@ -68,6 +73,8 @@ LANGUAGES: Final = {
         "oder verschenktes Ticket ist ungültig.",
         code="QR-Code dieses Tickets, am Eingang zu scannen",
         locale="de_DE",
+        venue="Ort",
+        begins="Beginn",
     ),
     "ar": PaperWords(
         ticket="تذكرة",
@@ -85,6 +92,8 @@ LANGUAGES: Final = {
         "ولا تنشره. التذكرة الملغاة أو الممنوحة لشخص آخر غير صالحة.",
         code="رمز الاستجابة السريعة لهذه التذكرة، يُمسح عند الدخول",
         locale="ar",
+        venue="المكان",
+        begins="البداية",
     ),
 }
 DEFAULT: Final = "en"

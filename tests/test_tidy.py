@@ -33,7 +33,10 @@ STORE_MAY_IMPORT = {
     f"engine.{name}" for name in ("records", "status", "ids", "cuts", "homes", "pools", "tasks")
 }
 #: What a service's `__main__` may import besides, to turn settings into plain values.
-MAIN_MAY_IMPORT = {"evently.settings", "evently.logs", "evently.command", "evently.telemetry"}
+MAIN_MAY_IMPORT = {
+    *("evently.settings", "evently.logs", "evently.command", "evently.telemetry"),
+    "evently.wallets",
+}
 #: The faces are served by one process, which `api/__main__.py` puts together.
 SERVED_BESIDE = {"api/__main__.py": {"web.app"}}
 #: Modules of `api` that `web` may import: what any face does with a request before a use case is

@@ -53,6 +53,7 @@ class Why(StrEnum):
     PASSKEY_KNOWN = "passkey_known"
     PASSKEYS_OFF = "passkeys_off"
     PUSH_OFF = "push_off"
+    WALLET_OFF = "wallet_off"
     BROWSERS_FULL = "too_many_browsers"
     TOO_MANY_WAYS_IN = "too_many_ways_in"
     #: Without it nobody could sign in to the account, or not as its role asks for.

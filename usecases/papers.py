@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from papers.values import (
     ShareCard,
     TicketSheets,
 )
+from papers.wallet import AppleSigner, GoogleSigner, WalletTicket
 from papers.words import language_of
 from store import events, organizers, tickets, users
 from store.bookings import Booking
@@ -66,9 +68,7 @@ async def sheet_of_ticket(
 @as_value
 async def code_of_booking(services: Services, person: Principal, own_id: str) -> bytes:
     """Return the code of a booking's one ticket as SVG; of several nobody could say whose it is."""
-    held = await _live(services, person, own_id, None)
-    if len(held.tickets) > 1:
-        raise Denied(Why.SEVERAL_TICKETS, fields={"tickets": len(held.tickets)})
+    held = _one(await _live(services, person, own_id, None))
     return await _drawn(services, CodeImage(text=code_of(services, held.tickets[0])))
 
 
@@ -159,6 +159,53 @@ def _occasion(event: events.Event | told.Event, organizer: str) -> Occasion:
         ends_at=event.ends_at,
         doors_at=event.doors_at,
         timezone=event.timezone,
+    )
+
+
+@as_value
+async def pass_of_booking(
+    services: Services, person: Principal, own_id: str, wished: str | None
+) -> bytes:
+    """Return a booking's one ticket for Apple's wallet."""
+    signer = _apple(services)
+    held = _one(await _live(services, person, own_id, wished))
+    return signer.signed(_for_wallet(services, held))
+
+
+@as_value
+async def pass_of_ticket(
+    services: Services, person: Principal, ticket_id: str, wished: str | None
+) -> bytes:
+    """Return a ticket that the person has for Apple's wallet."""
+    signer = _apple(services)
+    held = await _good(services, person, ticket_id, wished)
+    return signer.signed(_for_wallet(services, held))
+
+
+@as_value
+async def link_of_booking(
+    services: Services, person: Principal, own_id: str, wished: str | None
+) -> told.WalletLink:
+    """Return where a booking's one ticket is saved in Google's wallet."""
+    signer = _google(services)
+    held = _one(await _live(services, person, own_id, wished))
+    return _saved(signer, _for_wallet(services, held))
+
+
+@as_value
+async def link_of_ticket(
+    services: Services, person: Principal, ticket_id: str, wished: str | None
+) -> told.WalletLink:
+    """Return where a ticket that the person has is saved in Google's wallet."""
+    signer = _google(services)
+    held = await _good(services, person, ticket_id, wished)
+    return _saved(signer, _for_wallet(services, held))
+
+
+def wallets(services: Services) -> told.Wallets:
+    """Tell which wallets tickets can be put into: to show no link that leads nowhere."""
+    return told.Wallets(
+        apple=_apple_now(services) is not None, google=services.wallets.google is not None
     )
 
 
@@ -255,6 +302,50 @@ def _place(face: Face) -> TicketPlace:
 
 def _sheets(services: Services, held: _Own) -> TicketSheets:
     return sheets_of(held.said, [code_of(services, ticket) for ticket in held.tickets])
+
+
+def _one(held: _Own) -> _Own:
+    """Return what has one ticket; of several nobody could say which is meant."""
+    if len(held.tickets) > 1:
+        raise Denied(Why.SEVERAL_TICKETS, fields={"tickets": len(held.tickets)})
+    return held
+
+
+def _apple_now(services: Services) -> AppleSigner | None:
+    """Return who signs for Apple's wallet; None also once the certificate has ended."""
+    signer = services.wallets.apple
+    return signer if signer is not None and signer.good_until > dt.datetime.now(dt.UTC) else None
+
+
+def _apple(services: Services) -> AppleSigner:
+    signer = _apple_now(services)
+    if signer is None:
+        raise Denied(Why.WALLET_OFF)
+    return signer
+
+
+def _google(services: Services) -> GoogleSigner:
+    if services.wallets.google is None:
+        raise Denied(Why.WALLET_OFF)
+    return services.wallets.google
+
+
+def _saved(signer: GoogleSigner, ticket: WalletTicket) -> told.WalletLink:
+    return told.WalletLink(url=signer.link(ticket, dt.datetime.now(dt.UTC)))
+
+
+def _for_wallet(services: Services, held: _Own) -> WalletTicket:
+    [ticket] = held.tickets
+    sheets = _sheets(services, held)
+    return WalletTicket(
+        ticket_id=ticket.id,
+        version=ticket.version,
+        event_id=held.event.id,
+        event_version=held.event.version,
+        occasion=sheets.occasion,
+        sheet=sheets.sheets[0],
+        language=sheets.language,
+    )
 
 
 def _entry(held: _Own, *, uid: str, sequence: int, is_cancelled: bool) -> CalendarEntry:

@@ -14,6 +14,7 @@ from engine.outcomes import Applied
 from engine.outward import Outside
 from engine.ticket_codes import TicketCodes
 from papers.press import Press
+from papers.wallet import Wallets
 from store.pool import Database, Pool
 from store.sessions import Life
 from store.standby import Need, Standby, written
@@ -112,6 +113,8 @@ class Services:
     ticket_codes: TicketCodes
     #: What draws tickets.
     press: Press
+    #: Those of phones that tickets can be put into.
+    wallets: Wallets
     #: None while bookings are answered without a receipt.
     receipts: Receipts | None
     #: How long a hold lasts, and how long it may be extended to, in ms.

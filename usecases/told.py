@@ -594,6 +594,19 @@ class Ticket(_Shown, frozen=True, kw_only=True):
     gate: str | None = None
 
 
+class WalletLink(Told, frozen=True, kw_only=True):
+    """Where a ticket is saved in a wallet; whoever has the address has the ticket's code."""
+
+    url: str
+
+
+class Wallets(Told, frozen=True, kw_only=True):
+    """Which wallets of phones tickets can be put into here."""
+
+    apple: bool
+    google: bool
+
+
 class Booking(Told, frozen=True, kw_only=True):
     """A booking."""
 

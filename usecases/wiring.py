@@ -30,6 +30,7 @@ from engine.redo import Horizon, Redo, RedoBuffer
 from engine.replicas import ROUND_MS, GroupWaiter
 from engine.watcher import ReadShards
 from papers.press import Press
+from papers.wallet import Wallets
 from store import journal, redo, reigns, revocations
 from store.notices import EVENTS, REIGNS, REVOCATIONS, Hear, Notices
 from store.pool import Database, Pool, create_pool
@@ -130,6 +131,8 @@ class Options:
     push_hosts: tuple[str, ...]
     #: Networks within which servers that people name may be asked all the same.
     outward_networks: tuple[Network, ...]
+    #: Those of phones that tickets can be put into.
+    wallets: Wallets
 
 
 @contextlib.asynccontextmanager
@@ -167,6 +170,7 @@ async def opened(options: Options, fetch: Fetch = nobody) -> AsyncIterator[Servi
         push_services=Outside(hosts=options.push_hosts, also=options.outward_networks),
         ticket_codes=keyring.ticket_codes,
         press=Press(),
+        wallets=options.wallets,
         receipts=keyring.receipts,
         hold_ttl_ms=options.hold_ttl_ms,
         hold_life_max_ms=options.hold_life_max_ms,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from api.answers import PERSONAL, problem_of
+from api.answers import PERSONAL, answer, problem_of
 from api.http import PRINCIPAL, SERVICES, query_once
 from api.lean import LeanAnswer
 from api.problems import Problem
@@ -16,6 +16,7 @@ from usecases.tokens import Principal
 PDF = "application/pdf"
 CALENDAR = "text/calendar"
 SVG = "image/svg+xml"
+PKPASS = "application/vnd.apple.pkpass"
 
 
 async def sheets_of_booking(request: web.Request) -> web.StreamResponse | Problem:
@@ -69,6 +70,48 @@ async def code_of_ticket(request: web.Request) -> web.StreamResponse | Problem:
     """Read the QR code of a ticket that one has, as a gate scans it."""
     drawn = await papers.code_of_ticket(*_asked(request, "ticket_id"))
     return _file(drawn, SVG)
+
+
+async def pass_of_booking(request: web.Request) -> web.StreamResponse | Problem:
+    """
+    Read a booking's one ticket as a pass for Apple's wallet.
+
+    If there are several, each has its own, at `/v1/tickets/{ticket_id}/ticket.pkpass`.
+    """
+    services, person, own_id = _asked(request, "booking_id")
+    made = await papers.pass_of_booking(services, person, own_id, _wished(request))
+    return _file(made, PKPASS, "ticket.pkpass")
+
+
+async def pass_of_ticket(request: web.Request) -> web.StreamResponse | Problem:
+    """Read a ticket that one has as a pass for Apple's wallet; `language` as of its PDF."""
+    services, person, own_id = _asked(request, "ticket_id")
+    made = await papers.pass_of_ticket(services, person, own_id, _wished(request))
+    return _file(made, PKPASS, "ticket.pkpass")
+
+
+async def link_of_booking(request: web.Request) -> web.StreamResponse | Problem:
+    """
+    Read where a booking's one ticket is saved in Google's wallet.
+
+    If there are several, each has its own, at `/v1/tickets/{ticket_id}/google-wallet`.
+    """
+    services, person, own_id = _asked(request, "booking_id")
+    made = await papers.link_of_booking(services, person, own_id, _wished(request))
+    return answer(made, headers=PERSONAL)
+
+
+async def link_of_ticket(request: web.Request) -> web.StreamResponse | Problem:
+    """Read where a ticket that one has is saved in Google's wallet; `language` as of its PDF."""
+    services, person, own_id = _asked(request, "ticket_id")
+    made = await papers.link_of_ticket(services, person, own_id, _wished(request))
+    return answer(made, headers=PERSONAL)
+
+
+async def wallets(request: web.Request) -> web.StreamResponse | Problem:
+    """Tell which wallets tickets can be put into here, so that no button leads nowhere."""
+    headers = {"Cache-Control": "public, max-age=300"}
+    return answer(papers.wallets(request.app[SERVICES]), headers=headers)
 
 
 def _asked(request: web.Request, name: str) -> tuple[Services, Principal, str]:

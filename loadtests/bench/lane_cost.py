@@ -176,7 +176,7 @@ def make_app(reply: Reply, tokens: Tokens) -> web.Application:
         webhooks=None,
         push_services=nothing,
         ticket_codes=nothing,
-        press=nothing,
+        **dict.fromkeys(("press", "wallets"), nothing),
         receipts=Receipts(key),
         hold_ttl_ms=1,
         hold_life_max_ms=1,

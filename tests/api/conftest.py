@@ -46,6 +46,7 @@ from tests.api.world import (
     recover,
 )
 from tests.conftest import PASSWORDS, TIMEOUT_MS, role_url
+from tests.papers import made_up
 from tests.store.databases import let_roles_in, migrated_database
 from usecases.wiring import Options, reign_reader
 
@@ -184,6 +185,7 @@ def options(valkey: ValkeyServer, database_url: str) -> Options:
         webhook_key="w" * 32,
         push_hosts=("push.example.org", "*.push.example.org"),
         outward_networks=networks("127.0.0.0/8"),
+        wallets=made_up.wallets(),
     )
 
 

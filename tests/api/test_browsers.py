@@ -28,6 +28,7 @@ SHARED = {
     ("GET", "/v1/events/{event_id}/seats"),
     ("GET", "/v1/ticket-key"),
     ("GET", "/v1/receipt-key"),
+    ("GET", "/v1/wallets"),
     ("GET", "/v1/auth/openid"),
 }
 

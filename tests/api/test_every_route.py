@@ -32,6 +32,7 @@ from tests.api.world import Answer, Event, Serve, World, from_now, new_event
 PASSWORD = "correct horse"
 OPEN_TO_ALL = """
 /healthz /readyz /metrics /openapi.json /docs /problems /v1/receipt-key /v1/ticket-key /v1/events
+/v1/wallets
 """
 BOOK = ("POST", "/v1/events/{event_id}/bookings")
 HOLD = ("POST", "/v1/events/{event_id}/holds")
@@ -276,7 +277,7 @@ async def take_in_hand(walk: Walk, event: Event, buyer: str) -> None:
     booked = await walk.go(*BOOK, event["id"], token=buyer, key="b3", json=order(event, 2, 1))
     own_id = booked.body["id"]
     ticket_id = own_id.replace("bk_", "tkt_") + "_1"
-    for paper in ("ticket.pdf", "ticket.ics", "qr.svg"):
+    for paper in ("ticket.pdf", "ticket.ics", "qr.svg", "ticket.pkpass", "google-wallet"):
         await walk.go("GET", f"/v1/bookings/{{booking_id}}/{paper}", own_id, token=buyer)
         await walk.go("GET", f"/v1/tickets/{{ticket_id}}/{paper}", ticket_id, token=buyer)
 

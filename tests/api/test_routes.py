@@ -76,6 +76,7 @@ PUBLIC = {
     ("GET", "/metrics"),
     ("GET", "/v1/ticket-key"),
     ("GET", "/v1/receipt-key"),
+    ("GET", "/v1/wallets"),
     ("GET", "/problems"),
     ("GET", "/problems/{code}"),
 }

@@ -133,6 +133,7 @@ def test_s36_each_part_has_its_own_secrets(compose: dict[str, Any], role: str) -
     assert {f"EVENTLY_{one}_{role.upper()}_PASSWORD" for one in ("REDIS", "DATABASE")} == own
     keys = {name for name in given if name.endswith(("_SECRET", "_KEY"))}
     of_api = {"EVENTLY_JWT_SECRET", "EVENTLY_TICKET_SIGNING_KEY", "EVENTLY_WEBHOOK_KEY"}
+    of_api |= {"EVENTLY_APPLE_PASS_KEY"}
     expected = of_api if role == "api" else set()
     assert expected == keys
     assert "@" not in given["EVENTLY_DATABASE_URL"], "that of the owner"
@@ -179,7 +180,7 @@ def test_env_file_reaches_the_containers(compose: dict[str, Any]) -> None:
     own = "environment data_dir redis_url database_url http_host http_port shards api_processes"
     own += " mailbox_dir"  # Of a development machine.
     secrets = "jwt_secret ticket_signing_key openid_client_secrets smtp_url admin_email"
-    secrets += " webhook_key vapid_keys"
+    secrets += " webhook_key vapid_keys apple_pass_key google_wallet_account"
     passed = set(Settings.__struct_fields__) - {
         *own.split(),
         *secrets.split(),
@@ -191,7 +192,10 @@ def test_env_file_reaches_the_containers(compose: dict[str, Any]) -> None:
         given = compose["services"][service]["environment"]
         named = {name for name, value in given.items() if value is None}
         of = {
-            "api": {"openid_client_secrets", "webhook_key"},
+            "api": {
+                *("openid_client_secrets", "webhook_key"),
+                *("apple_pass_key", "google_wallet_account"),
+            },
             "notifier": {"smtp_url", "webhook_key", "vapid_keys"},
         }
         secret = of.get(service, set())

@@ -290,6 +290,9 @@ def test_s36_each_part_has_its_own_secrets(folder: Path) -> None:
     given["smtp_url"] = "smtp://us:of-this-run-and-no-other@mail.example:587"
     settings = Settings(
         **given,  # type: ignore[arg-type]  # All of these are texts.
+        apple_pass_certificate="certificate.pem",
+        apple_pass_authority="authority.pem",
+        google_wallet_issuer_id="1",
         openid_issuers="mock=https://id.example",
         openid_client_ids="mock=evently",
         openid_redirect_url="https://tickets.example/sign-in",
@@ -313,6 +316,7 @@ def test_s36_each_part_has_its_own_secrets(folder: Path) -> None:
         "api-0": {
             *("redis_api_password", "database_api_password", "openid_client_secrets"),
             *("jwt_secret", "ticket_signing_key", "webhook_key", "database_read_url"),
+            *("apple_pass_key", "google_wallet_account"),
         },
         "notifier": {
             *("database_notifier_password", "smtp_url", "ticket_signing_key", "webhook_key"),
