@@ -47,11 +47,16 @@ def day_of(moment: dt.datetime, zone_name: str, language: str, *, day: str = "fu
     return format_date(local.date(), format=day, locale=locale_of(language))
 
 
-def clock_of(moment: dt.datetime, zone_name: str, language: str) -> str:
-    """Return the time of day of a time at its place."""
+def clock_of(moment: dt.datetime, zone_name: str, language: str, *, length: str = "short") -> str:
+    """
+    Return the time of day of a time at its place.
+
+    Args:
+        length: `short`, or `medium` with its seconds.
+    """
     zone = zone_of(zone_name)
     local = moment.astimezone(zone).timetz()
-    text = format_time(local, format="short", tzinfo=zone, locale=locale_of(language))
+    text = format_time(local, format=length, tzinfo=zone, locale=locale_of(language))
     # Some languages part the time from its half of the day by a blank of their own.
     return text.replace(chr(0x202F), " ")
 

@@ -54,6 +54,24 @@ async def of_user(
     return [Booking(**row) for row in rows]
 
 
+class Coming(NamedTuple):
+    """An event that somebody will go to, and by which booking or ticket."""
+
+    event_id: str
+    #: Of a booking of one's own, or of a ticket that one was given.
+    id: str
+    name: str
+    starts_at: dt.datetime
+    timezone: str
+    venue: str
+
+
+async def next_of_user(database: Executor, user_id: str) -> Coming | None:
+    """Return which event a user goes to next, by what is booked or was given."""
+    row = await database.fetchrow(query("next_of_user"), user_id)
+    return None if row is None else Coming(*row)
+
+
 async def of_event(
     database: Executor, event_id: str, *, after_id: str, limit: int
 ) -> list[Booking]:

@@ -71,6 +71,12 @@ async def of_person(
     return [Gift(**row) for row in await database.fetch(query("gifts_of"), user_id, *before, limit)]
 
 
+async def seen_by(database: Executor, gift_id: str, user_id: str) -> Gift | None:
+    """Return a gift that waits, if a person made it or it waits for them."""
+    row = await database.fetchrow(query("gift_seen"), gift_id, user_id)
+    return None if row is None else Gift(**row)
+
+
 async def waiting_for(database: Executor, gift_id: str, user_id: str) -> Gift | None:
     """Return a gift that a person may take, or has taken."""
     row = await database.fetchrow(query("gift_for"), gift_id, user_id)

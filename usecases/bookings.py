@@ -99,6 +99,41 @@ async def read(services: Services, person: Principal, own_id: str) -> told.Booki
 
 
 @as_value
+async def receipt(services: Services, person: Principal, own_id: str) -> str | None:
+    """
+    Return the receipt of a booking of the person's own, made anew: it says what the first one says.
+
+    None while the server makes none, of a booking that is cancelled, and of one whose event Redis
+    has no more: the receipt that came with the booking is as good then as ever.
+
+    Raises:
+        EngineError: Redis cannot tell now.
+    """
+    row = await own_row(services, person, own_id)
+    if services.receipts is None or row.status == CANCELLED:
+        return None
+    kept = await services.engine.read_booking(row.shard, row.event_id, row.id)
+    if kept is None or not kept.is_live:
+        return None
+    return services.receipts.again(row.shard, row.event_id, row.id, kept)
+
+
+@as_value
+async def ticket(services: Services, person: Principal, ticket_id: str) -> told.Ticket:
+    """Return a ticket that the person booked, or has now; only who has it sees its code."""
+    parsed = parse_ticket(ticket_id)
+    if parsed is None:
+        raise not_found()
+    row = await find(services, parsed[0])
+    found = await tickets.of_bookings(services.pools.own, [(row.event_id, row.id)])
+    for one in found.get(row.id, []):
+        if one.id == ticket_id and person.user_id in {one.holder_id, one.owner_id}:
+            [shown] = await ticket_views(services, [one], person.user_id)
+            return shown
+    raise not_found()
+
+
+@as_value
 async def mine(
     services: Services, person: Principal, *, before: tuple[dt.datetime, str], limit: int
 ) -> told.Page[told.Booking]:

@@ -80,6 +80,17 @@ async def mine(
 
 
 @as_value
+async def read(services: Services, person: Principal, gift_id: str) -> told.Gift:
+    """Return a gift that waits, to who made it and to whom it is for."""
+    is_named = is_id("gift", gift_id)
+    gift = await gifts.seen_by(services.pools.own, gift_id, person.user_id) if is_named else None
+    if gift is None:
+        raise not_found()
+    poster = (await events.posters(services.pools.events, [gift.event_id]))[gift.event_id]
+    return _view(gift, poster, person)
+
+
+@as_value
 async def accept(services: Services, person: Principal, gift_id: str) -> Done[told.Transferred]:
     """
     Take a ticket that waits for an address which the person has proved.

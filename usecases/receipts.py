@@ -9,8 +9,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
+from engine.batches import Batch, Told
+from engine.commands import Own
 from engine.outcomes import Booked
-from engine.receipts import Sealer, derive_key, key_id
+from engine.receipts import Receipt, Sealer, derive_key, key_id, verify
+from engine.values import Booking, item_rows
 
 
 class Receipts:
@@ -43,3 +46,24 @@ class Receipts:
     def of(self, outcome: Booked, booking_id: str) -> str | None:
         """Return the receipt of a booking as the script told of it."""
         return None if outcome.batch is None else self._sealer.receipt(outcome.batch, booking_id)
+
+    def again(self, shard: int, event_id: str, booking_id: str, kept: Booking) -> str:
+        """
+        Return the receipt of a booking as Redis has it.
+
+        Cost: one signature.
+        """
+        own = Own(event_id, booking_id, kept.user_id)
+        made_with = kept.items + (f"/{kept.cuts}" if kept.cuts else "")
+        place = (kept.epoch, kept.seq, kept.at_ms)
+        told = Told(own, False, *place, item_rows(made_with), kept.fingerprint)
+        return self._sealer.receipt(Batch(shard, kept.epoch, [told]), booking_id)
+
+    def verified(self, text: str) -> Receipt:
+        """
+        Return what a receipt says.
+
+        Raises:
+            InvalidReceipt: none of the keys that are published has signed it.
+        """
+        return verify(text, {key_id(raw): raw for raw in self._public})

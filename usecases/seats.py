@@ -53,6 +53,14 @@ async def read(
     return told.Seen(view, bool(code))
 
 
+async def is_seated(services: Services, event: told.Event) -> bool:
+    """Tell whether an event that is on sale has reserved seats."""
+    if event.status == "draft":
+        return False
+    known = await services.catalog.find(event.id)
+    return known is not None and bool(known.section_tiers)
+
+
 @as_value
 async def shift(
     services: Services,

@@ -25,7 +25,7 @@ from usecases.bookings import Made, made
 from usecases.catalog import Known
 from usecases.denials import Done, as_value, granted, invalid, not_found
 from usecases.moments import moment_of
-from usecases.orders import NO_TIER, fingerprint_of
+from usecases.orders import NO_TIER, fingerprint_of, items_of
 from usecases.services import Services
 from usecases.tokens import Principal
 
@@ -117,6 +117,17 @@ async def mine(
 async def read(services: Services, person: Principal, own_id: str) -> told.WaitlistEntry:
     """Return an entry of the person's own: where it stands, or what it was offered."""
     return await _view(services, await _own(services, person, "wl", own_id))
+
+
+@as_value
+async def offered(services: Services, person: Principal, own_id: str) -> list[told.BookingItem]:
+    """Return the places that an entry of the person's own is offered; none without an offer."""
+    found = await _own(services, person, "wl", own_id)
+    if found.entry.status != "offered":
+        return []
+    shard, event_id = found.known.shard, found.own.event_id
+    hold = await services.engine.read_hold(shard, event_id, offer_of_entry(own_id))
+    return items_of(found.known, hold.items) if hold is not None else []
 
 
 @as_value

@@ -14,13 +14,39 @@ from aiohttp.typedefs import Handler
 
 from api.http import PEOPLE
 from web.cookies import IS_SECURE, REMEMBERED, CookieMemory
-from web.pages import account, discovery, event, files
+from web.pages import (
+    account,
+    booking,
+    discovery,
+    event,
+    files,
+    hold,
+    me,
+    order,
+    seats,
+    settings,
+    verify,
+    waiting,
+)
 from web.problems import Pages
 from web.rendering import PUBLIC_URL
 from web.serving import KEPT, PageRoute, served
 
 #: Every page there is.
-ROUTES: tuple[PageRoute, ...] = (*discovery.ROUTES, *event.ROUTES, *account.ROUTES, *files.ROUTES)
+ROUTES: tuple[PageRoute, ...] = (
+    *discovery.ROUTES,
+    *event.ROUTES,
+    *order.ROUTES,
+    *hold.ROUTES,
+    *seats.ROUTES,
+    *booking.ROUTES,
+    *verify.ROUTES,
+    *account.ROUTES,
+    *me.ROUTES,
+    *settings.ROUTES,
+    *waiting.ROUTES,
+    *files.ROUTES,
+)
 
 
 def add_pages(app: web.Application, *, public_url: str) -> None:

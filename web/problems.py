@@ -84,6 +84,50 @@ SENTENCES = {
     "hold_expired": Sentence(
         N_("Your hold ended, and its places went back on sale."), N_("Choose again.")
     ),
+    "hold_released": Sentence(N_("You gave these places back."), N_("Choose again.")),
+    "extension_limit": Sentence(
+        N_("This hold cannot be made longer."),
+        N_("Book within its time, or give it back and choose again."),
+    ),
+    "too_many_holds": Sentence(
+        N_("You hold as many orders as may be held at a time."),
+        N_("Book or give back one of them, or book at once without holding."),
+    ),
+    "price_changed": Sentence(
+        N_("The hold ended, and these places have another price now."), N_("Choose again.")
+    ),
+    "event_ended": Sentence(
+        N_("This event is over."), N_("Look for another date or event."), "search"
+    ),
+    "event_cancelled": Sentence(
+        N_("This event is cancelled"), N_("Look for another date or event."), "search"
+    ),
+    "already_checked_in": Sentence(
+        N_("Somebody is in on this ticket, so it stays as it is."),
+        N_("If that is wrong, ask at the gate."),
+    ),
+    "ticket_transferred": Sentence(
+        N_("A ticket was given away; it is its holder's."),
+        N_("Choose the others, or ask its holder to give it back to you."),
+    ),
+    "ticket_cancelled": Sentence(
+        N_("This ticket was given back, and lets nobody in."), N_("Look at your booking.")
+    ),
+    "no_transfers": Sentence(
+        N_("Tickets of this event cannot be given to others."),
+        N_("Give it back instead, if you do not need it."),
+    ),
+    "below_minimum": Sentence(
+        N_("That would leave fewer places of a category than one order has."),
+        N_("Give back all of that category, or fewer."),
+    ),
+    "version_changed": Sentence(
+        N_("It was changed meanwhile."), N_("Look at it again, then decide.")
+    ),
+    "idempotency_key_reused": Sentence(
+        N_("This form has been used for another order."),
+        N_("Open the page again and send it from there. Nothing was done."),
+    ),
     "not_found": Sentence(
         N_("There is no page here, or not for you."),
         N_("Check the address, or search for the event."),
@@ -100,6 +144,36 @@ SENTENCES = {
     "wrong_credentials": Sentence(
         N_("Address and password do not belong together."),
         N_("Check both. Whether there is an account for an address is told to nobody."),
+    ),
+    "link_over": Sentence(
+        N_("This code is no longer good, was used before, or is for another account."),
+        N_("Ask for another letter."),
+    ),
+    "bookings_open": Sentence(
+        N_("You have tickets of events to come."),
+        N_("Say whether they are given back or stay good."),
+    ),
+    "sign_in_again": Sentence(
+        N_("For this you must have signed in within the last ten minutes."),
+        N_("Sign out, sign in and try again."),
+        "sign_in",
+    ),
+    "last_owner": Sentence(
+        N_("You are the only owner of a team."), N_("Make somebody else its owner first.")
+    ),
+    "already_member": Sentence(N_("You are on this team already."), N_("Look at your account.")),
+    "already_waiting": Sentence(
+        N_("You wait for this category already."),
+        N_("Leave that list first if you need another number of places."),
+    ),
+    "party_too_large": Sentence(
+        N_("So many places can never be free together in this category."), N_("Ask for fewer.")
+    ),
+    "places_available": Sentence(
+        N_("There are places in this category, and nobody waits."), N_("Book them now.")
+    ),
+    "waitlist_full": Sentence(
+        N_("As many people wait for this category as may."), N_("Look at other categories.")
     ),
     "account_disabled": Sentence(
         N_("This account is closed by the operator."), N_("Write to the operator of this site.")
@@ -147,9 +221,9 @@ def sentence_of(code: str, status: int) -> Sentence:
 
 
 def told(request: web.Request, problem: Problem) -> str:
-    """Return what is said of a problem, in its reader's words: for a form that is shown again."""
-    says = sentence_of(problem.code, problem.status).says
-    return said(visit_of(request).language, says)
+    """Say what is wrong and what to do, in its reader's words: for a form that is shown again."""
+    sentence, language = sentence_of(problem.code, problem.status), visit_of(request).language
+    return f"{said(language, sentence.says)} {said(language, sentence.next_step)}"
 
 
 class Pages:

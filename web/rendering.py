@@ -116,11 +116,15 @@ def _environment(language: str) -> Environment:
     def shortly(moment: dt.datetime, zone: str) -> str:
         return formats.short_time(moment, zone, language)
 
+    def clock(moment: dt.datetime, zone: str) -> str:
+        return formats.clock_of(moment, zone, language, length="medium")
+
     made.filters.update(
         {
             "price": price,
             "at": at,
             "shortly": shortly,
+            "clock": clock,
             "number": lambda number: formats.number(number, language),
             "iso": lambda moment: moment.isoformat(),
             "lines": _lines,

@@ -142,8 +142,14 @@ def _file(handler: PageHandler) -> PageHandler:
 
 
 def to_sign_in(request: web.Request) -> web.Response:
-    """Lead somebody to sign in, and then back."""
-    return see_other(f"{SIGN_IN}?next={quote(request.rel_url.raw_path_qs, safe='')}")
+    """Lead somebody to sign in, and then back; from a form to what is theirs."""
+    is_form = request.method == hdrs.METH_POST
+    return to_sign_in_at("/me" if is_form else request.rel_url.raw_path_qs)
+
+
+def to_sign_in_at(location: str) -> web.Response:
+    """Lead somebody to sign in, and then to *location*."""
+    return see_other(f"{SIGN_IN}?next={quote(location, safe='')}")
 
 
 def see_other(location: str) -> web.Response:

@@ -12,6 +12,25 @@ FROM bookings
 WHERE user_id = $1 AND (created_at, id) < ($2, $3)
 ORDER BY created_at DESC, id DESC LIMIT $4;
 
+-- next_of_user --
+-- Of the events that are not over and that a person has a live booking or a ticket of, the one that
+-- begins first, with a booking or ticket of it.
+SELECT found.event_id, found.id, events.name, events.starts_at, events.timezone, events.venue
+FROM (
+    SELECT event_id, id FROM bookings WHERE user_id = $1 AND status = 'confirmed'
+    UNION ALL
+    SELECT tickets.event_id, tickets.id
+    FROM tickets
+    JOIN bookings ON bookings.event_id = tickets.event_id AND bookings.id = tickets.booking_id
+    WHERE tickets.holder_id = $1 AND bookings.user_id <> $1 AND bookings.status = 'confirmed'
+      AND tickets.status <> 'cancelled'
+) AS found
+JOIN events ON events.id = found.event_id
+WHERE (CASE WHEN events.ends_at > events.starts_at THEN events.ends_at
+            ELSE events.starts_at + interval '1 day' END) > now()
+  AND events.status <> 'cancelled'
+ORDER BY events.starts_at, found.event_id, found.id LIMIT 1;
+
 -- bookings_of_event --
 -- One page by id.
 SELECT id, event_id, user_id, status::text AS status, version, total_minor, shard, epoch, seq,

@@ -30,6 +30,16 @@ WHERE (gifts.giver_id = $1 OR gifts.address_key = (
 ORDER BY gifts.made_at DESC, gifts.id DESC
 LIMIT $4;
 
+-- gift_seen --
+-- One that waits, for who made it and for who has proved its address.
+SELECT gifts.id, gifts.event_id, gifts.booking_id, gifts.number, gifts.giver_id, gifts.email,
+       gifts.made_at, gifts.expires_at, gifts.taken_by, giver.name AS giver_name
+FROM gifts LEFT JOIN users AS giver ON giver.id = gifts.giver_id
+WHERE gifts.id = $1 AND gifts.taken_by IS NULL AND gifts.expires_at > now()
+  AND (gifts.giver_id = $2 OR gifts.address_key = (
+           SELECT account_key FROM users WHERE id = $2 AND email_verified_at IS NOT NULL
+       ));
+
 -- gift_for --
 -- One that waits for an address which the person has proved, or that they have taken.
 SELECT gifts.id, gifts.event_id, gifts.booking_id, gifts.number, gifts.giver_id, gifts.email,

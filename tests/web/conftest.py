@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 from aiohttp import CookieJar
@@ -38,10 +40,26 @@ __all__ = [
 SITE = "https://tickets.example"
 
 
+#: What serves the application with its pages, with some options other than usual.
+ServePages = Callable[..., AbstractAsyncContextManager[World]]
+
+
 @pytest.fixture
-async def world(api_world: World, options: Options) -> AsyncIterator[World]:
-    """Serve the application with its pages, as a site that browsers find over http."""
+def serve_pages(api_world: World, options: Options) -> ServePages:
+    """Return what serves the application with its pages, as a site that is found over http."""
     faces = [partial(add_pages, public_url="http://tickets.example")]
-    app = make_app(options, faces=faces)
-    async with TestClient(Server(app), cookie_jar=CookieJar(unsafe=True)) as client:
-        yield replace(api_world, client=client)
+
+    @asynccontextmanager
+    async def serving(**changes: Any) -> AsyncIterator[World]:
+        app = make_app(options, faces=faces, **changes)
+        async with TestClient(Server(app), cookie_jar=CookieJar(unsafe=True)) as client:
+            yield replace(api_world, client=client)
+
+    return serving
+
+
+@pytest.fixture
+async def world(serve_pages: ServePages) -> AsyncIterator[World]:
+    """Serve the application with its pages."""
+    async with serve_pages() as served:
+        yield served

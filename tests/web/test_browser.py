@@ -79,6 +79,22 @@ async def looked_at(browser: Browser, look: Look) -> tuple[Page, list[str]]:
     return page, complaints
 
 
+async def wrong_with(page: Page, look: Look, name: str) -> list[str]:
+    """Return what is wrong with a page that is open."""
+    wrong = []
+    width = await page.evaluate("document.documentElement.scrollWidth")
+    if width > look.width:
+        wrong.append(f"{look.name}: {name} is {width} wide")
+    if look.is_judged:
+        results = await Axe().run(page, options=RULES)
+        assert len(results.response["passes"]) > 15, "axe has looked at nothing"
+        wrong += [
+            f"{look.name}: {name}: {one['id']} {[node['html'] for node in one['nodes']]}"
+            for one in results.response["violations"]
+        ]
+    return wrong
+
+
 async def shop(world: World) -> list[str]:
     """Publish events of several states; return the paths of pages to look at."""
     common = {
@@ -105,16 +121,7 @@ async def test_pages_fit_and_are_accessible(world: World, browser: Browser) -> N
         page, complaints = await looked_at(browser, look)
         for path in paths:
             await page.goto(base + path)
-            width = await page.evaluate("document.documentElement.scrollWidth")
-            if width > look.width:
-                wrong.append(f"{look.name}: {path} is {width} wide")
-            if look.is_judged:
-                results = await Axe().run(page, options=RULES)
-                assert len(results.response["passes"]) > 15, "axe has looked at nothing"
-                wrong += [
-                    f"{look.name}: {path}: {one['id']} {[node['html'] for node in one['nodes']]}"
-                    for one in results.response["violations"]
-                ]
+            wrong += await wrong_with(page, look, path)
         wrong += [f"{look.name}: {said}" for said in complaints]
         await page.context.close()
     assert [] == wrong

@@ -10,13 +10,17 @@ from api.answers import problem_of
 from api.http import SERVICES, promo_code
 from api.problems import Problem, not_found
 from engine.errors import EngineError
-from usecases import availability, events, told
+from usecases import availability, events, seats, told
 from usecases.denials import Denied
+from web import choices
 from web.addresses import event_id_of, event_path
 from web.event_data import json_ld
 from web.rendering import PUBLIC_URL, page
 from web.serving import PageRoute, visit_of
-from web.states import now_of
+from web.states import EventNow, State, now_of
+
+#: Of a tier in such a state places can be asked for.
+ORDERABLE = frozenset({State.ON_SALE, State.FEW})
 
 
 async def show(request: web.Request) -> web.StreamResponse | Problem:
@@ -38,10 +42,23 @@ async def show(request: web.Request) -> web.StreamResponse | Problem:
         now=now,
         event=event,
         code=code,
+        is_seated=await seats.is_seated(services, event),
         has_codes=await events.has_codes(services, event_id),
         canonical=request.app[PUBLIC_URL] + event_path(event),
         data=json_ld(now, request.app[PUBLIC_URL]),
+        choice=_choice(request, now),
+        choosable=choices.choosable,
+        orderable=ORDERABLE,
     )
+
+
+def _choice(request: web.Request, now: EventNow) -> choices.Choice:
+    """Return what was chosen before; of one tier alone, as few as there may be."""
+    chosen = choices.read(request.query)
+    if chosen.places or len(now.tiers) != 1:
+        return chosen
+    tier = now.tiers[0].tier
+    return chosen._replace(places={tier.id: tier.min_per_order})
 
 
 def _query(request: web.Request) -> str:

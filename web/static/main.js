@@ -1,9 +1,12 @@
 // What makes pages come alive; each page is complete without it.
 import { countDown } from "./countdown.js";
+import { openLetter, showPassword } from "./letters.js";
 import { addOwnTime } from "./times.js";
 
 for (const one of document.querySelectorAll("[data-until]")) countDown(one);
 for (const one of document.querySelectorAll("time[data-zone]")) addOwnTime(one);
+for (const one of document.querySelectorAll("[data-shows]")) showPassword(one);
+openLetter();
 document.querySelector("[data-focus]")?.focus();
 
 // A page that waits for something better asks again, not all at the same moment.
