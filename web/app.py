@@ -17,20 +17,23 @@ from web.cookies import IS_SECURE, REMEMBERED, CookieMemory
 from web.pages import (
     account,
     booking,
+    devices,
     discovery,
     event,
     files,
     hold,
     me,
+    messages,
     order,
     seats,
     settings,
     verify,
     waiting,
+    wishes,
 )
 from web.problems import Pages
 from web.rendering import PUBLIC_URL
-from web.serving import KEPT, PageRoute, served
+from web.serving import KEPT, UNREAD, PageRoute, served
 
 #: Every page there is.
 ROUTES: tuple[PageRoute, ...] = (
@@ -45,6 +48,9 @@ ROUTES: tuple[PageRoute, ...] = (
     *me.ROUTES,
     *settings.ROUTES,
     *waiting.ROUTES,
+    *messages.ROUTES,
+    *wishes.ROUTES,
+    *devices.ROUTES,
     *files.ROUTES,
 )
 
@@ -58,7 +64,7 @@ def add_pages(app: web.Application, *, public_url: str) -> None:
     """
     app[PUBLIC_URL] = public_url.rstrip("/")
     app[IS_SECURE] = public_url.startswith("https://")
-    app[REMEMBERED], app[KEPT] = CookieMemory(), OrderedDict()
+    app[REMEMBERED], app[KEPT], app[UNREAD] = CookieMemory(), OrderedDict(), OrderedDict()
     app[PEOPLE] = Pages()
     for route in ROUTES:
         # The middleware of the application turns problems that are returned into pages.

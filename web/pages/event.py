@@ -10,7 +10,7 @@ from api.answers import problem_of
 from api.http import SERVICES, promo_code
 from api.problems import Problem, not_found
 from engine.errors import EngineError
-from usecases import availability, events, seats, told
+from usecases import availability, events, reminders, seats, told
 from usecases.denials import Denied
 from web import choices
 from web.addresses import event_id_of, event_path
@@ -49,7 +49,16 @@ async def show(request: web.Request) -> web.StreamResponse | Problem:
         choice=_choice(request, now),
         choosable=choices.choosable,
         orderable=ORDERABLE,
+        is_reminded=await _is_reminded(request, now),
     )
+
+
+async def _is_reminded(request: web.Request, now: EventNow) -> bool:
+    """Tell whether somebody is told before the sale opens; of others it is not asked."""
+    person = visit_of(request).person
+    if person is None or now.state is not State.SOON:
+        return False
+    return await reminders.is_asked(request.app[SERVICES], person, now.event.id) is True
 
 
 def _choice(request: web.Request, now: EventNow) -> choices.Choice:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from xml.sax.saxutils import escape
 
+import orjson
 from aiohttp import hdrs, web
 
 from api.admission import Work
@@ -13,12 +14,14 @@ from api.problems import not_found
 from usecases import discovery, told
 from web import headers
 from web.addresses import event_path
-from web.assets import assets, edition
+from web.assets import address, assets, edition
 from web.rendering import PUBLIC_URL
 from web.serving import PageRoute
 
 #: Events of one part of the site map, and parts that there may be.
 PART_EVENTS = 1_000
+#: Sides of the icons of the installed site, in pixels.
+ICON_SIZES = (192, 512)
 _LONG_AGO = (dt.datetime(1970, 1, 1, tzinfo=dt.UTC), "")
 
 
@@ -29,8 +32,9 @@ async def static(request: web.Request) -> web.StreamResponse:
         raise not_found()
     is_of_now = request.match_info["edition"] == edition()
     takes = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
+    charset = None if asset.kind == "image/png" else "utf-8"
     response = web.Response(
-        body=asset.gzipped if takes else asset.body, content_type=asset.kind, charset="utf-8"
+        body=asset.gzipped if takes else asset.body, content_type=asset.kind, charset=charset
     )
     if takes:
         response.headers[hdrs.CONTENT_ENCODING] = "gzip"
@@ -43,6 +47,40 @@ async def icon(request: web.Request) -> web.StreamResponse:
     """Send the icon to who asks for it by its old name."""
     response = web.Response(body=assets()["icon.svg"].body, content_type="image/svg+xml")
     response.headers[hdrs.CACHE_CONTROL] = "public, max-age=86400"
+    return response
+
+
+async def worker(request: web.Request) -> web.StreamResponse:
+    """Send the service worker; it is asked for at the root, which is what it serves."""
+    response = web.Response(
+        body=assets()["worker.js"].body, content_type="text/javascript", charset="utf-8"
+    )
+    response.headers[hdrs.CACHE_CONTROL] = "no-cache"
+    return response
+
+
+async def manifest(request: web.Request) -> web.StreamResponse:
+    """Say how the site is installed as an app."""
+    icons = [
+        {"src": address(f"icon-{size}.png"), "sizes": f"{size}x{size}", "type": "image/png"}
+        for size in ICON_SIZES
+    ]
+    body = orjson.dumps(
+        {
+            "id": "/",
+            "name": "Evently",
+            "short_name": "Evently",
+            "start_url": "/",
+            "scope": "/",
+            "display": "standalone",
+            "background_color": "#fbfaf8",
+            "theme_color": "#4338ca",
+            # They have room to be cut round.
+            "icons": [*icons, *({**icon, "purpose": "maskable"} for icon in icons)],
+        }
+    )
+    response = web.Response(body=body, content_type="application/manifest+json")
+    response.headers[hdrs.CACHE_CONTROL] = "public, max-age=3600"
     return response
 
 
@@ -87,6 +125,8 @@ async def site_map(request: web.Request) -> web.StreamResponse:
 ROUTES = (
     PageRoute("GET", "/static/{edition}/{name}", static, is_file=True),
     PageRoute("GET", "/favicon.ico", icon, is_file=True),
+    PageRoute("GET", "/worker.js", worker, is_file=True),
+    PageRoute("GET", "/manifest.webmanifest", manifest, is_file=True),
     PageRoute("GET", "/robots.txt", robots, is_file=True),
     PageRoute("GET", "/sitemap.xml", site_map, Work.LISTS, is_public=True),
 )
