@@ -109,7 +109,7 @@ def give(
 
 
 def take_back(response: web.StreamResponse, app: web.Application, name: str) -> None:
-    """Have a browser forget a cookie; with a session's, all that scripts have kept there as well."""
+    """Have a browser forget a cookie; with a session's, all that scripts have kept as well."""
     if name == SESSION:
         response.headers["Clear-Site-Data"] = '"storage"'
     response.del_cookie(

@@ -156,7 +156,7 @@ async def test_reminder_of_a_sale(world: World) -> None:
 
 
 async def test_letters_are_ended_by_a_page(world: World) -> None:
-    """A letter's link asks first, in the reader's language; the button ends it, whoever is there."""
+    """A letter's link asks first, in the reader's language; the button ends it, whoever it is."""
     me = await user_of(world, await signed_in(world))
     world.client.session.cookie_jar.clear()
     key = await preferences.secret(world.database)

@@ -1,4 +1,4 @@
-"""Messages in one's account: the list, what was seen of it, and the stream that says of new ones."""
+"""Messages in one's account: the list, what was seen, and the stream that tells of new ones."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from functools import cache
+from typing import Any
 
 from aiohttp import web
 
@@ -60,7 +61,7 @@ async def _shown(request: web.Request, mistakes: Mistakes = _NONE) -> web.Stream
 async def save(request: web.Request) -> web.StreamResponse:
     """Keep what somebody is told: a box that is not ticked is not sent, and means no."""
     fields = await forms.read(request)
-    given = {
+    given: dict[str, Any] = {
         topic: {channel: f"{topic}_{channel}" in fields for channel in CHANNELS} for topic in TOPICS
     }
     asked = understood(
