@@ -162,6 +162,24 @@ SENTENCES = {
         N_("This code is no longer good, was used before, or is for another account."),
         N_("Ask for another letter."),
     ),
+    "sign_in_over": Sentence(
+        N_("This sign-in took too long, or was used before."), N_("Begin it again.")
+    ),
+    "sign_in_refused": Sentence(
+        N_("The other provider did not sign you in."), N_("Try again, or sign in another way.")
+    ),
+    "provider_unavailable": Sentence(
+        N_("The other provider does not answer just now."),
+        N_("Try again in a moment, or sign in another way."),
+    ),
+    "address_unverified": Sentence(
+        N_("The other provider does not vouch for your address, so no account was made."),
+        N_("Confirm it there and come back, or make an account here."),
+    ),
+    "link_needed": Sentence(
+        N_("There is an account with this address already."),
+        N_("Sign in with its password; if it is lost, ask for a new one."),
+    ),
     "bookings_open": Sentence(
         N_("You have tickets of events to come."),
         N_("Say whether they are given back or stay good."),

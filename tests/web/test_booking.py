@@ -76,7 +76,7 @@ async def test_confirmed_with_all_there_is(world: World) -> None:
     again = await page(world, f"{own}?made=again")
     assert "Nothing was booked twice" in words(again.text)
     home = await page(world, "/")
-    assert "/b" in [one.attributes["href"] for one in elements(home.text, "a")]
+    assert "/me" in [one.attributes["href"] for one in elements(home.text, "a")]
     assert "Mahler 2" in words((await page(world, "/b")).text)
 
 

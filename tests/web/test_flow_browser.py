@@ -7,6 +7,8 @@ import random
 import pytest
 from playwright.async_api import Browser, Page
 
+from api.http import SERVICES
+from engine.receipts import InvalidReceipt
 from tests.api.world import World
 from tests.web.test_booking import flipped, receipts, ticket_paths
 from tests.web.test_browser import LOOKS, Look, browser, looked_at, pytestmark, wrong_with
@@ -103,6 +105,14 @@ async def test_receipts_are_judged_offline(world: World, browser: Browser) -> No
     changed = [flipped(one, bit) for bit in range(6 * len(one))]
     changed += [flipped(text, draw.randrange(6 * len(text))) for text in genuine for _ in range(5)]
     assert not any(await page.evaluate(ASKED, [address("verify.js"), keys, changed]))
+    # The same as `reconciler verify-receipt` says, which asks `engine.receipts`.
+    services = world.client.app[SERVICES]
+    assert services.receipts is not None
+    for text in genuine:
+        assert services.receipts.verified(text)
+    for text in changed:
+        with pytest.raises(InvalidReceipt):
+            services.receipts.verified(text)
     # And as people see it.
     for text, is_good in ((genuine[0], True), (flipped(genuine[0], 99), False), (one, True)):
         await page.fill("#receipt", text)

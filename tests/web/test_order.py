@@ -75,6 +75,9 @@ async def test_hold_is_checked_extended_and_booked(world: World) -> None:
     assert "Total €20.00" in words(shown.text)
     [clock] = [one for one in elements(shown.text, "p") if "data-until" in one.attributes]
     assert clock.attributes["data-now"]
+    # Without script the page turns by itself when the hold has ended.
+    wait, _, url = shown.headers["Refresh"].partition("; url=")
+    assert (True, path) == (50 < int(wait) <= 62, url)
     own = fields(shown.text.partition("<main")[2])
     more = await send(world, path, own | {"do": "extend"})
     assert f"{path}?more" == more.headers["Location"]
@@ -120,6 +123,23 @@ async def test_a_hold_that_has_ended(serve_pages: ServePages) -> None:
         assert booked.headers["Location"].endswith("?made=now")
 
 
+async def test_a_hold_whose_places_are_gone(serve_pages: ServePages) -> None:
+    """Too late: nothing is booked, and the first place on the list is offered, once."""
+    async with serve_pages(hold_ttl_ms=1_000) as world:
+        await signed_in(world)
+        event = await world.event(2, name="A")
+        path = (await book(world, event, 2, how="hold")).headers["Location"]
+        own = fields((await page(world, path)).text.partition("<main")[2])
+        await asyncio.sleep(1.1)
+        assert 201 == (await world.book(event, None, (1, 2))).status
+        refused = await send(world, path, own | {"do": "book"})
+        assert (410, True) == (refused.status, "It ended at" in words(refused.text))
+        [wait] = [one for one in elements(refused.text, "a") if "/wait?" in str(one.attributes)]
+        assert (wait.attributes["href"] or "").endswith(f"&quantity=2&after_hold={path[6:]}")
+        form = await page(world, wait.attributes["href"] or "")
+        assert 200 == form.status
+
+
 async def test_a_hold_lives_no_longer_than_it_may(serve_pages: ServePages) -> None:
     """At the limit more time is refused, and the page says until when the hold lasts."""
     async with serve_pages(hold_life_max_ms=60_000) as world:
@@ -157,6 +177,9 @@ async def test_refusals_keep_the_choice(world: World) -> None:
     assert "Nothing was booked, and your choice is kept below." in text
     chosen = [one for one in elements(refused.text, "option") if "selected" in one.attributes]
     assert ["4"] == [one.attributes["value"] for one in chosen]
+    [wait] = [one for one in elements(refused.text, "a") if "Join" in one.text]
+    tier_id = few["tiers"][0]["id"]
+    assert f"/e/{few['id']}/wait?tier_id={tier_id}&quantity=4" == wait.attributes["href"]
     # What is sent from there is another order, with a key of its own.
     given = fields(refused.text.partition("<main")[2]) | places(few, 3) | {"how": "book"}
     assert 303 == (await send(world, f"/e/{few['id']}/book", given)).status
@@ -223,6 +246,34 @@ async def test_seats_together_or_apart(world: World) -> None:
     held = await send(world, f"/e/{event['id']}/book", given | {"apart": "1", "how": "hold"})
     shown = words((await page(world, held.headers["Location"])).text)
     assert re.search(r"Hall · Row&nbsp; A · Seat&nbsp; \d", shown), shown
+
+
+async def test_s20_nothing_that_is_written_becomes_markup(world: World) -> None:
+    """S20: what organizers and buyers write stays text on all pages from the choice to the gate."""
+    bad = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{7*7}}"
+    await signed_in(world)
+    rows = [{"name": "<b>A</b>", "seats": 4}]
+    tier = {"name": bad, "price": {"amount": 1000, "currency": "EUR"}}
+    names = dict.fromkeys(("name", "venue", "address"), bad)
+    sections = [{"name": bad, "tier": 0, "rows": rows}]
+    event = await world.event(tiers=[tier], sections=sections, **names)
+    chosen = f"n_{event['tiers'][0]['id']}=2"
+    refused = await book(world, event, 1, promo_code=bad)
+    held = (await book(world, event, 2, how="hold")).headers["Location"]
+    made = (await book(world, event, 2)).headers["Location"]
+    await world.settle()
+    ticket = f"/t/tkt_{made.partition('?')[0][6:]}_1"
+    paths = (f"/e/{event['id']}/book?{chosen}&promo_code=%3Cb%3E", held, made, "/b", ticket)
+    own = made.partition("?")[0]
+    shown = [refused, *[await page(world, one) for one in (*paths, f"{own}/cancel")]]
+    shown += [await page(world, f"{ticket}/give"), await page(world, "/verify?receipt=%3Cb%3E.x")]
+    for one in shown:
+        assert one.status in {200, 422}
+        assert {"module"} == {tag.attributes.get("type") for tag in elements(one.text, "script")}
+        assert not elements(one.text, "b")
+        sources = [tag.attributes["src"] or "" for tag in elements(one.text, "img")]
+        assert all(src.startswith(("/t/", "data:image/svg+xml;base64,")) for src in sources)
+        assert not any(name.startswith("on") for tag in elements(one.text) for name in tag[1])
 
 
 @pytest.mark.slow

@@ -43,7 +43,8 @@ async def look_at(page: Page, look: Look, base: str, paths: list[str]) -> list[s
 
 
 @pytest.mark.slow
-async def test_own_pages_fit_and_are_accessible(world: World, browser: Browser) -> None:
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
+async def test_own_pages_fit_and_are_accessible(world: World, browser: Browser, look: Look) -> None:
     """At each width, in each language and light: no sideways scrolling, no violation (WCAG 2.2)."""
     base = str(world.client.make_url("/")).rstrip("/")
     email = await registered(world)
@@ -67,14 +68,13 @@ async def test_own_pages_fit_and_are_accessible(world: World, browser: Browser) 
     own = ["/me", "/me/tickets", "/me/waiting", "/me/settings", "/me/email", "/me/password"]
     own += ["/me/sessions", "/me/erase", f"/e/{hall['id']}/seats/2", f"/e/{hall['id']}/seats/1"]
     own += [f"/wait/{waits[0]}", f"/wait/{entry.body['id']}", f"/e/{other['id']}/wait"]
-    wrong = []
-    for look in LOOKS:
-        page, complaints = await looked_at(browser, look)
-        wrong += await look_at(page, look, base, open_paths)
-        await sign_in(page, base, email)
-        wrong += await look_at(page, look, base, own)
-        wrong += [f"{look.name}: {said}" for said in complaints if "stream" not in said]
-        await page.context.close()
+    page, complaints = await looked_at(browser, look)
+    wrong = await look_at(page, look, base, open_paths)
+    await sign_in(page, base, email)
+    wrong += await look_at(page, look, base, own)
+    # What is under way is broken off when the next page is asked for.
+    ended = ("/stream", "/icon.svg")
+    wrong += [said for said in complaints if not said.endswith(ended)]
     assert [] == wrong
 
 

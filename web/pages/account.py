@@ -11,7 +11,7 @@ from api.admission import Work
 from api.answers import problem_of
 from api.http import SERVICES, device_of
 from api.problems import Problem
-from usecases import accounts, sessions, told
+from usecases import accounts, openid, sessions, told
 from usecases.asked import Address, LetterToken, Login, MeChange, NewPassword, Register
 from usecases.denials import Denied
 from web import cookies, forms
@@ -28,13 +28,23 @@ async def sign_in_form(request: web.Request) -> web.StreamResponse:
     to = forms.local_path(request.query.get("next", "/"))
     if visit_of(request).person is not None:
         return see_other(to)
+    return sign_in_page(request, to)
+
+
+def sign_in_page(
+    request: web.Request, to: str, mistakes: Mistakes | None = None, *, email: str = ""
+) -> web.Response:
+    """Return the page that asks who somebody is, by each way that there is."""
+    found = mistakes or Mistakes([], 200)
     return page(
         request,
         "account/sign_in.html",
+        status=found.status,
         to=to,
-        email="",
-        mistakes=[],
+        email=email,
+        mistakes=found.listed,
         is_reset="reset" in request.query,
+        providers=openid.providers(request.app[SERVICES]),
     )
 
 
@@ -50,16 +60,7 @@ async def sign_in(request: web.Request) -> web.StreamResponse | Problem:
         device_of(request),
     )
     if isinstance(made, Denied):
-        found = mistakes_of(request, made, "email")
-        return page(
-            request,
-            "account/sign_in.html",
-            status=found.status,
-            to=to,
-            email=email,
-            mistakes=found.listed,
-            is_reset=False,
-        )
+        return sign_in_page(request, to, mistakes_of(request, made, "email"), email=email)
     return await go_on(request, made, to)
 
 

@@ -86,7 +86,8 @@ async def manifest(request: web.Request) -> web.StreamResponse:
 
 async def robots(request: web.Request) -> web.StreamResponse:
     """Tell search engines what is worth reading."""
-    lines = ["User-agent: *", "Disallow: /v1/", "Disallow: /me", "Disallow: /sign-in", ""]
+    own = ("/v1/", "/me", "/b/", "/t/", "/hold/", "/gifts/", "/sign-in")
+    lines = ["User-agent: *", *(f"Disallow: {path}" for path in own), ""]
     lines.append(f"Sitemap: {request.app[PUBLIC_URL]}/sitemap.xml")
     response = web.Response(text="\n".join(lines) + "\n", content_type="text/plain")
     response.headers[hdrs.CACHE_CONTROL] = "public, max-age=3600"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 
 from aiohttp import web
 
@@ -23,6 +24,9 @@ from web.pages.order import made_path
 from web.problems import sentence_of
 from web.rendering import page
 from web.serving import PageRoute, see_other, visit_of
+
+#: How long after a hold's end its page asks what became of it, in seconds.
+TURNS_AFTER_S = 2
 
 
 async def show(request: web.Request) -> web.StreamResponse | Problem:
@@ -101,8 +105,10 @@ async def _show(request: web.Request, problem: Problem | None) -> web.StreamResp
     seen = await events.read(services, person, hold.event_id, "")
     if isinstance(seen, Denied):
         return problem_of(seen)
+    lines = await lines_of(services, hold.event_id, hold.items)
     now = dt.datetime.now(dt.UTC)
-    return page(
+    left_s = math.ceil((hold.expires_at - now).total_seconds())
+    shown = page(
         request,
         "booking/hold.html",
         status=problem.status if problem else 200,
@@ -110,14 +116,19 @@ async def _show(request: web.Request, problem: Problem | None) -> web.StreamResp
         event=seen.view,
         event_url=event_path(seen.view),
         choose_url=f"{event_path(seen.view)}?{choice_of(hold.items).query()}#choose",
-        lines=await lines_of(services, hold.event_id, hold.items),
+        lines=lines,
+        items=list(zip(hold.items, lines, strict=True)),
         now=now,
-        is_live=hold.status == "held" and hold.expires_at > now,
+        is_live=hold.status == "held" and left_s > 0,
         is_more="more" in request.query and problem is None,
         problem=problem,
         members=problem.members if problem else {},
         sentence=sentence_of(problem.code, problem.status) if problem else None,
     )
+    if hold.status == "held" and left_s > 0:
+        # Where no script counts down the page turns by itself, a little after its time.
+        shown.headers["Refresh"] = f"{left_s + TURNS_AFTER_S}; url=/hold/{hold.id}"
+    return shown
 
 
 def _own(request: web.Request) -> tuple[Services, Principal, str]:

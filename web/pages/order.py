@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
@@ -195,9 +196,25 @@ def _page(
         sentence=sentence_of(problem.code, problem.status) if problem else None,
         is_bad_code=problem is not None and ("/promo_code" in dict(problem.errors)),
         asked_count=sum(wanted.choice.places.values()),
+        waiting_url=_waiting_url(event, wanted.choice, problem),
         wait_s=-(-int(wait_ms) // 1000) if wait_ms is not None else None,
         returns_at=now + dt.timedelta(milliseconds=int(wait_ms)) if wait_ms is not None else None,
     )
+
+
+#: Of such a refusal the waiting list is a way on.
+WAITABLE_CODES = frozenset({"sold_out", "all_held", "kept_for_waitlist"})
+
+
+def _waiting_url(event: told.Event, choice: Choice, problem: Problem | None) -> str:
+    """Return where one waits for what was refused, as it was chosen; empty where one cannot."""
+    if problem is None or problem.code not in WAITABLE_CODES:
+        return ""
+    line = int(problem.members.get("line", 0))
+    tier_id, count = list(choice.places.items())[line]
+    is_hidden = any(tier.is_hidden for tier in event.tiers if tier.id == tier_id)
+    query = urlencode({"tier_id": tier_id, "quantity": count})
+    return "" if is_hidden else f"/e/{event.id}/wait?{query}"
 
 
 def _path(request: web.Request, more: str) -> str:
