@@ -75,8 +75,9 @@ async def test_confirmed_with_all_there_is(world: World) -> None:
         )
     again = await page(world, f"{own}?made=again")
     assert "Nothing was booked twice" in words(again.text)
-    home = await page(world, "/")
-    assert "/me" in [one.attributes["href"] for one in elements(home.text, "a")]
+    for here, onward in ((f"/e/{event['id']}", "/me"), ("/", "/me"), ("/me", "/b")):
+        links = elements((await page(world, here)).text, "a")
+        assert onward in [one.attributes["href"] for one in links]
     assert "Mahler 2" in words((await page(world, "/b")).text)
 
 

@@ -9,10 +9,9 @@ from aiohttp import web
 from api.addresses import origin_of
 from api.admission import Work
 from api.answers import cursor_of
-from api.handlers.live import NEWS
 from api.http import FAR_AHEAD, SERVICES, page_start
 from api.problems import Problem
-from api.streams import HEARTBEAT, STREAMS, Stream, StreamAnswer, encode, retry
+from api.streams import HEARTBEAT, NEWS, STREAMS, Stream, StreamAnswer, encode, retry
 from usecases import notifications, told
 from usecases.asked import SeenMessages
 from web import forms
