@@ -54,8 +54,8 @@ async def test_pages_of_what_one_is_told_fit(world: World, browser: Browser) -> 
 
 
 def _is_expected(said: str) -> bool:
-    """Tell whether a complaint is of a stream that its page has left, or of a link that is none."""
-    return "stream" in said or "404" in said
+    """Tell whether a complaint is of the link that is none."""
+    return "404" in said
 
 
 async def test_new_messages_are_counted_while_one_looks(world: World, browser: Browser) -> None:
