@@ -17,7 +17,7 @@ from api.admission import ADMISSION, Admission, Work, work_of
 from api.cors import CORS, Cors
 from api.draining import DRAINING, Draining
 from api.handlers.docs import DOCS, rendered
-from api.handlers.live import HUB, NEWS
+from api.handlers.live import HUB
 from api.handlers.ops import EXPOSITION, OPENAPI, READINESS, Together, checks_of
 from api.http import CHECKS, SERVICES
 from api.lane import HOT_ROUTES, HotRoute, hot_route
@@ -31,7 +31,7 @@ from api.policy import enforce
 from api.repeats import once
 from api.routes import ROUTES
 from api.scopes import opening
-from api.streams import HEARTBEAT, STREAMS, StreamBounds, Streams, encode
+from api.streams import HEARTBEAT, NEWS, STREAMS, StreamBounds, Streams, encode
 from api.traces import SPANS
 from engine.outward import Network
 from engine.spans import SpanTeller

@@ -27,6 +27,7 @@ from api.lane import Lane
 from api.lean import LeanAnswer, head_of
 from api.problems import Problem, rate_limit_headers, unavailable
 from usecases import told
+from usecases.news import News
 
 CONTENT_TYPE = "text/event-stream"
 #: No proxy and no cache may keep any of it back (nginx heeds the last).
@@ -265,3 +266,5 @@ def _step(numbers: dict[str, int], key: str, step: int) -> None:
 
 
 STREAMS: web.AppKey[Streams] = web.AppKey("streams", Streams)
+#: What accounts are told on theirs.
+NEWS: web.AppKey[News] = web.AppKey("news", News)

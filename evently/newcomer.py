@@ -76,7 +76,7 @@ async def prepare(settings: Settings, admin_password: str | None) -> SignIns | N
         return sign_ins
     database = await connect(settings.database_url, timeout_ms=settings.database_timeout_ms)
     try:
-        if await events.has_any(database):
+        if await events.has_any(database) or not await imports.organizers(database):
             return None
     finally:
         await database.close()

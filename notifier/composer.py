@@ -128,15 +128,20 @@ class Composer:
         return (topic, channel) in await preferences.muted_of(self._pool, delivery.user_id)
 
     async def _ends(self, delivery: Delivery) -> tuple[str, list[str]]:
-        """Return the page that ends letters of this kind, and all ways to; none if none may be."""
+        """
+        Return the page that ends letters of this kind, and all ways to; none if none may be.
+
+        The page is the site's; programs of mail post to the API (RFC 8058).
+        """
         topic = TOPICS.get(delivery.kind)
         if topic is None:
             return "", []
         key = await preferences.secret(self._pool)
         token = preferences.token_of(key, delivery.user_id, topic)
+        page = f"{self._public_url}/unsubscribe?token={quote(token)}"
         url = f"{self._public_url}/v1/unsubscribe?token={quote(token)}"
         by_mail = f"mailto:{self._post.bounces}?subject=unsubscribe%20{quote(token)}"
-        return url, [url, by_mail] if self._post.bounces else [url]
+        return page, [url, by_mail] if self._post.bounces else [url]
 
     async def _content(
         self,

@@ -43,7 +43,17 @@ SERVED_BESIDE = {"api/__main__.py": {"web.app"}}
 #: asked, and what the answers mean. None of them knows a route or a handler.
 WEB_MAY_IMPORT = {
     f"api.{name}"
-    for name in ("addresses", "admission", "answers", "codes", "http", "lean", "problems", "quota")
+    for name in (
+        "addresses",
+        "admission",
+        "answers",
+        "codes",
+        "http",
+        "lean",
+        "problems",
+        "quota",
+        "streams",
+    )
 }
 
 #: Folders of the reconciler that each may import beside itself; `servers` is everybody's.

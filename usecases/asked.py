@@ -129,7 +129,7 @@ class PreferencesChange(Asked, frozen=True, kw_only=True):
     reminders: ChannelChange | None = None
     #: Before sales open that one has asked to be told of.
     sales: ChannelChange | None = None
-    #: IANA name of the zone in which one is told times beside the venue's.
+    #: IANA name of the zone in which one is told times beside the venue's; empty: in that alone.
     timezone: Id | None = None
 
 

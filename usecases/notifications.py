@@ -39,6 +39,12 @@ async def listing(
 
 
 @as_value
+async def unread(services: Services, person: Principal) -> told.Unread:
+    """Return how many messages the person has not seen."""
+    return told.Unread(unread=await notifications.count_unseen(services.pools.own, person.user_id))
+
+
+@as_value
 async def see(services: Services, person: Principal, asked: SeenMessages) -> told.Unread:
     """
     Note that the person has seen one message, or all up to one.

@@ -35,11 +35,11 @@ async def change(
     services: Services, person: Principal, asked: PreferencesChange
 ) -> told.Preferences:
     """
-    Change what the person is told; what is not named stays.
+    Change what the person is told; what is not named stays, and an empty zone is the venue's alone.
 
     Atomicity: one transaction.
     """
-    zone = None if asked.timezone is None else zone_name(asked.timezone)
+    zone = zone_name(asked.timezone) if asked.timezone else asked.timezone
     named = [
         ((topic, channel), wanted)
         for topic in preferences.TOPICS

@@ -32,6 +32,12 @@ async def ask(services: Services, person: Principal, event_id: str) -> None:
 
 
 @as_value
+async def is_asked(services: Services, person: Principal, event_id: str) -> bool:
+    """Tell whether the person is to be told before an event's sale opens."""
+    return await reminders.is_asked(services.pools.own, event_id, person.user_id)
+
+
+@as_value
 async def end(services: Services, person: Principal, event_id: str) -> None:
     """Have the person told no more of an event's sale. May be repeated."""
     await services.catalog.need(event_id, person=person)

@@ -18,12 +18,14 @@ from web.pages import (
     account,
     admin,
     booking,
+    devices,
     discovery,
     event,
     files,
     hold,
     manage,
     me,
+    messages,
     openid,
     order,
     organizer,
@@ -33,10 +35,11 @@ from web.pages import (
     settings,
     verify,
     waiting,
+    wishes,
 )
 from web.problems import Pages
 from web.rendering import PUBLIC_URL
-from web.serving import KEPT, PageRoute, served
+from web.serving import KEPT, UNREAD, PageRoute, served
 
 #: Every page there is.
 ROUTES: tuple[PageRoute, ...] = (
@@ -57,6 +60,9 @@ ROUTES: tuple[PageRoute, ...] = (
     *waiting.ROUTES,
     *manage.ROUTES,
     *admin.ROUTES,
+    *messages.ROUTES,
+    *wishes.ROUTES,
+    *devices.ROUTES,
     *files.ROUTES,
 )
 
@@ -70,7 +76,7 @@ def add_pages(app: web.Application, *, public_url: str) -> None:
     """
     app[PUBLIC_URL] = public_url.rstrip("/")
     app[IS_SECURE] = public_url.startswith("https://")
-    app[REMEMBERED], app[KEPT] = CookieMemory(), OrderedDict()
+    app[REMEMBERED], app[KEPT], app[UNREAD] = CookieMemory(), OrderedDict(), OrderedDict()
     app[files.MAPS_MADE] = OrderedDict()
     app[PEOPLE] = Pages()
     for route in ROUTES:

@@ -34,6 +34,7 @@ WANTED = {
     "current_password": N_("Enter the password that you have now."),
     "name": N_("Enter a name of at most 200 characters."),
     "language": N_("Choose a language."),
+    "timezone": N_("Choose a time zone of the list."),
     "token": N_("Paste the code or the whole link from the letter."),
     "quantity": N_("Choose how many places you need."),
     "tier_id": N_("Choose a category."),

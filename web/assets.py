@@ -15,7 +15,13 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
-KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
+KINDS = {
+    "css": "text/css",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+    "png": "image/png",
+    "txt": "text/plain",
+}
 PREFIX = "/static/"
 
 

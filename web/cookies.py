@@ -109,7 +109,9 @@ def give(
 
 
 def take_back(response: web.StreamResponse, app: web.Application, name: str) -> None:
-    """Have a browser forget a cookie."""
+    """Have a browser forget a cookie; with a session's, all that scripts have kept as well."""
+    if name == SESSION:
+        response.headers["Clear-Site-Data"] = '"storage"'
     response.del_cookie(
         name_of(app, name), path="/", secure=app[IS_SECURE], httponly=True, samesite="Lax"
     )

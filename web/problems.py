@@ -67,6 +67,19 @@ SENTENCES = {
     "sale_not_open": Sentence(
         N_("The sale has not opened yet."), N_("Come back when it opens; the page says when.")
     ),
+    "sale_has_opened": Sentence(
+        N_("The sale has opened already."), N_("Go to the event and book.")
+    ),
+    "too_many_reminders": Sentence(
+        N_("You wish to be reminded of as many sales as you may."),
+        N_("Take back one of the others first."),
+    ),
+    "too_many_browsers": Sentence(
+        N_("As many devices are told as may be of one account."), N_("Take one off the list first.")
+    ),
+    "push_off": Sentence(
+        N_("This site sends no messages to devices."), N_("Letters and your account tell you.")
+    ),
     "sale_closed": Sentence(
         N_("The sale is closed."), N_("Look at the event again, or find another one."), "search"
     ),

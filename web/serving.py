@@ -19,10 +19,14 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from api.admission import ADMISSION, Work
+from api.http import SERVICES
 from api.lean import COMMON, LeanAnswer, lines_of
 from api.problems import Problem
 from api.quota import over_quota
+from api.streams import StreamAnswer
 from papers.words import DEFAULT
+from usecases import notifications
+from usecases.denials import Denied
 from usecases.memory import remember
 from usecases.tokens import Principal
 from web import cookies, headers, languages
@@ -64,6 +68,8 @@ class Visit(NamedTuple):
     person: Principal | None = None
     #: Whether the language was chosen by this very address.
     is_choosing: bool = False
+    #: Messages in the account that were not seen, as far as is known.
+    unread: int = 0
 
 
 _COMMON_LINES = lines_of({**COMMON, **headers.SECURITY})
@@ -71,6 +77,9 @@ _KEPT_LINES = lines_of(
     {"Cache-Control": headers.PUBLIC, "Vary": headers.VARY, "Content-Encoding": "gzip"}
 )
 VISIT: web.RequestKey[Visit] = web.RequestKey("visit", Visit)
+#: How many messages accounts had not seen, and of how many accounts that is remembered.
+UNREAD: web.AppKey[OrderedDict[str, int]] = web.AppKey("unread", OrderedDict)
+UNREAD_MAX = 16_384
 
 
 class KeptPage(NamedTuple):
@@ -118,6 +127,8 @@ def served(app: web.Application, route: PageRoute) -> PageHandler:
             return over
         if route.needs_person and person is None:
             return to_sign_in(request)
+        if person is not None:
+            request[VISIT] = visit._replace(unread=await _unread(request, route, person))
         is_shared = route.is_public and person is None and not is_choosing
         key = _key(request, visit) if is_shared else ""
         kept = kept_page(request, key) if key else None
@@ -125,13 +136,28 @@ def served(app: web.Application, route: PageRoute) -> PageHandler:
             return kept
         made_at_s = time.monotonic()
         response = await made(request)
-        if isinstance(response, Problem):
+        if isinstance(response, (Problem, StreamAnswer)):
             return response
         # What gives a cookie, or comes again at a time of its own, is for this visitor alone.
         is_own = bool(response.cookies) or "Refresh" in response.headers
         return dressed(request, response, "" if is_own else key, made_at_s)
 
     return serve
+
+
+async def _unread(request: web.Request, route: PageRoute, person: Principal) -> int:
+    """
+    Return how many messages somebody has not seen.
+
+    It is asked for on pages of what is one's own. Others, which a crowd looks at when a sale opens,
+    show what was found then.
+    """
+    memory = request.app[UNREAD]
+    if route.needs_person and request.method == hdrs.METH_GET:
+        found = await notifications.unread(request.app[SERVICES], person)
+        if not isinstance(found, Denied):
+            remember(memory, person.user_id, found.unread, most=UNREAD_MAX)
+    return memory.get(person.user_id, 0)
 
 
 def _file(handler: PageHandler) -> PageHandler:

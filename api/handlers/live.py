@@ -14,11 +14,10 @@ from api.codes import CODES
 from api.cors import CORS
 from api.http import PRINCIPAL, SERVICES
 from api.problems import Problem
-from api.streams import STREAMS, Stream, StreamAnswer, retry
+from api.streams import NEWS, STREAMS, Stream, StreamAnswer, retry
 from engine.errors import KeysUnknown
 from usecases.denials import Denied
 from usecases.live import Hub, Place, watched
-from usecases.news import News
 from usecases.services import Services
 from usecases.tokens import InvalidToken, Principal
 
@@ -26,7 +25,6 @@ _LAST_EVENT_ID = istr("Last-Event-ID")
 _PLACE = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")
 
 HUB: web.AppKey[Hub] = web.AppKey("hub", Hub)
-NEWS: web.AppKey[News] = web.AppKey("news", News)
 
 
 async def read(request: web.Request) -> web.StreamResponse | Problem:

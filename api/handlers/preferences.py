@@ -10,7 +10,7 @@ from aiohttp import web
 
 from api import pages
 from api.answers import PERSONAL, answer, problem_of
-from api.http import PRINCIPAL, SERVICES, query_once, read_body
+from api.http import PEOPLE, PRINCIPAL, SERVICES, query_once, read_body
 from api.problems import Problem
 from usecases import preferences
 from usecases.asked import PreferencesChange
@@ -51,11 +51,14 @@ async def change(request: web.Request) -> web.StreamResponse | Problem:
 
 async def page(request: web.Request) -> web.StreamResponse | Problem:
     """
-    Ask whether the letters of a kind shall end; a page with a button.
+    Ask whether the letters of a kind shall end; a page with a button, or the site's own page.
 
     Nothing is changed: what looks through letters fetches their links.
     """
     token = query_once(request, "token")
+    if PEOPLE in request.app:
+        location = f"/unsubscribe?token={quote(token or '', safe='')}"
+        return web.Response(status=303, headers={"Location": location, **PERSONAL})
     topic = await preferences.topic_of(request.app[SERVICES], token)
     return _shown(topic, _ASK, token or "")
 

@@ -75,12 +75,13 @@ async def looked_at(browser: Browser, look: Look) -> tuple[Page, list[str]]:
     page.set_default_timeout(20_000)
     page.on("console", lambda said: complaints.append(said.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    # A stream ends with its page.
-    page.on(
-        "requestfailed",
-        lambda asked: None if asked.url.endswith("/stream") else complaints.append(asked.url),
-    )
+    page.on("requestfailed", lambda request: complaints.extend(_failures(request.url)))
     return page, complaints
+
+
+def _failures(url: str) -> list[str]:
+    """Return a request that failed; a stream ends with its page, which is no failure."""
+    return [] if url.endswith("/stream") else [url]
 
 
 async def wrong_with(page: Page, look: Look, name: str) -> list[str]:

@@ -12,7 +12,7 @@ from api.answers import problem_of
 from api.http import SERVICES, promo_code
 from api.problems import Problem, not_found
 from engine.errors import EngineError
-from usecases import availability, discovery, events, seats, told
+from usecases import availability, discovery, events, reminders, seats, told
 from usecases.denials import Denied
 from web import choices
 from web.addresses import event_id_of, event_path
@@ -57,6 +57,7 @@ async def show(request: web.Request) -> web.StreamResponse | Problem:
         choice=_choice(request, now),
         choosable=choices.choosable,
         orderable=ORDERABLE,
+        is_reminded=await _is_reminded(request, now),
     )
     if asks_in_s:
         response.headers["Refresh"] = str(asks_in_s)
@@ -69,6 +70,14 @@ def _asks_in_s(now: EventNow) -> int:
         return 0
     wait_s = max(0.0, (now.returns_at - now.at).total_seconds())
     return math.ceil(wait_s + 1 + random.uniform(0, AGAIN_SPREAD_S))  # noqa: S311 - no secret
+
+
+async def _is_reminded(request: web.Request, now: EventNow) -> bool:
+    """Tell whether somebody is told before the sale opens; of others it is not asked."""
+    person = visit_of(request).person
+    if person is None or now.state is not State.SOON:
+        return False
+    return await reminders.is_asked(request.app[SERVICES], person, now.event.id) is True
 
 
 def _choice(request: web.Request, now: EventNow) -> choices.Choice:

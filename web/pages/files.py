@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from xml.sax.saxutils import escape
 
+import orjson
 from aiohttp import hdrs, web
 
 from api.admission import Work
@@ -21,7 +22,7 @@ from usecases import discovery
 from usecases.memory import remember
 from web import headers
 from web.addresses import path_of
-from web.assets import assets, edition
+from web.assets import address, assets, edition
 from web.rendering import PUBLIC_URL
 from web.serving import PageRoute
 
@@ -34,6 +35,8 @@ LONG_AGO = (dt.datetime(1970, 1, 1, tzinfo=dt.UTC), "")
 #: Pages to be found that are no event's.
 OTHER_PAGES = ("/", "/events", "/help", "/accessibility")
 MAPS_MADE: web.AppKey[OrderedDict[str, tuple[float, bytes]]] = web.AppKey("maps", OrderedDict)
+#: Sides of the icons of the installed site, in pixels.
+ICON_SIZES = (192, 512)
 
 
 async def static(request: web.Request) -> web.StreamResponse:
@@ -43,8 +46,9 @@ async def static(request: web.Request) -> web.StreamResponse:
         raise not_found()
     is_of_now = request.match_info["edition"] == edition()
     takes = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
+    charset = None if asset.kind == "image/png" else "utf-8"
     response = web.Response(
-        body=asset.gzipped if takes else asset.body, content_type=asset.kind, charset="utf-8"
+        body=asset.gzipped if takes else asset.body, content_type=asset.kind, charset=charset
     )
     if takes:
         response.headers[hdrs.CONTENT_ENCODING] = "gzip"
@@ -57,6 +61,40 @@ async def icon(request: web.Request) -> web.StreamResponse:
     """Send the icon to who asks for it by its old name."""
     response = web.Response(body=assets()["icon.svg"].body, content_type="image/svg+xml")
     response.headers[hdrs.CACHE_CONTROL] = "public, max-age=86400"
+    return response
+
+
+async def worker(request: web.Request) -> web.StreamResponse:
+    """Send the service worker; it is asked for at the root, which is what it serves."""
+    response = web.Response(
+        body=assets()["worker.js"].body, content_type="text/javascript", charset="utf-8"
+    )
+    response.headers[hdrs.CACHE_CONTROL] = "no-cache"
+    return response
+
+
+async def manifest(request: web.Request) -> web.StreamResponse:
+    """Say how the site is installed as an app."""
+    icons = [
+        {"src": address(f"icon-{size}.png"), "sizes": f"{size}x{size}", "type": "image/png"}
+        for size in ICON_SIZES
+    ]
+    body = orjson.dumps(
+        {
+            "id": "/",
+            "name": "Evently",
+            "short_name": "Evently",
+            "start_url": "/",
+            "scope": "/",
+            "display": "standalone",
+            "background_color": "#fbfaf8",
+            "theme_color": "#4338ca",
+            # They have room to be cut round.
+            "icons": [*icons, *({**icon, "purpose": "maskable"} for icon in icons)],
+        }
+    )
+    response = web.Response(body=body, content_type="application/manifest+json")
+    response.headers[hdrs.CACHE_CONTROL] = "public, max-age=3600"
     return response
 
 
@@ -132,6 +170,8 @@ async def _mapped(
 ROUTES = (
     PageRoute("GET", "/static/{edition}/{name}", static, is_file=True),
     PageRoute("GET", "/favicon.ico", icon, is_file=True),
+    PageRoute("GET", "/worker.js", worker, is_file=True),
+    PageRoute("GET", "/manifest.webmanifest", manifest, is_file=True),
     PageRoute("GET", "/robots.txt", robots, is_file=True),
     PageRoute("GET", "/sitemap.xml", site_map, Work.LISTS),
     PageRoute("GET", "/sitemap-part.xml", site_map_part, Work.LISTS),

@@ -27,7 +27,19 @@ LIST_ROWS = 20
 FIRST_ROWS = 5
 #: What may be said as done, by the address that a form led to.
 _DONE = frozenset(
-    {"verified", "letter", "joined", "declined", "saved", "password", "email", "ended"}
+    {
+        "verified",
+        "letter",
+        "joined",
+        "declined",
+        "saved",
+        "password",
+        "email",
+        "ended",
+        "told",
+        "tested",
+        "off",
+    }
 )
 
 
