@@ -113,7 +113,8 @@ def _events() -> list[Event]:
     now = dt.datetime.now(dt.UTC)
     evening = now.replace(hour=18, minute=0, second=0, microsecond=0)
 
-    def made(name: str, days: int, category: str, venue: str, place: str, **more: Any) -> Event:
+    def made(name: str, days: int, where: tuple[str, str, str], **more: Any) -> Event:
+        category, venue, place = where
         return {
             "name": name,
             "starts_at": (evening + dt.timedelta(days=days)).isoformat(),
@@ -127,18 +128,14 @@ def _events() -> list[Event]:
         made(
             "Mahler: Symphony No. 2",
             24,
-            "Concert",
-            "Philharmonie",
-            "Berlin",
+            ("Concert", "Philharmonie", "Berlin"),
             summary="The Resurrection, with two choirs and bells from above.",
             **_hall(),
         ),
         made(
             "Night of a Hundred Synths",
             12,
-            "Concert",
-            "Kraftwerk",
-            "Berlin",
+            ("Concert", "Kraftwerk", "Berlin"),
             address="Köpenicker Straße 70\n10179 Berlin",
             summary="Twelve hours, one hall, no encore.",
             description="The first set begins when the last lamp is out.\n\nBring warm shoes.",
@@ -152,9 +149,7 @@ def _events() -> list[Event]:
         made(
             "Night Train to Lisbon",
             40,
-            "Theatre",
-            "Teatro São Luiz",
-            "Lisbon",
+            ("Theatre", "Teatro São Luiz", "Lisbon"),
             timezone="Europe/Lisbon",
             sale_opens_at=(now + dt.timedelta(hours=2)).isoformat(),
             tiers=[priced("Seat", 300, price_minor=2_800)],
@@ -162,9 +157,7 @@ def _events() -> list[Event]:
         made(
             "ليلة العود",
             18,
-            "Concert",
-            "دار الأوبرا",
-            "القاهرة",
+            ("Concert", "دار الأوبرا", "القاهرة"),
             timezone="Africa/Cairo",
             summary="أربعة عازفين وقاعة واحدة",
             tiers=[priced("صالة", 4, price_minor=2_500)],
@@ -172,17 +165,13 @@ def _events() -> list[Event]:
         made(
             "Kleines Haus, große Fragen",
             9,
-            "Theatre",
-            "Schauspielhaus",
-            "Hamburg",
+            ("Theatre", "Schauspielhaus", "Hamburg"),
             tiers=[priced("Parkett", 2, price_minor=3_200)],
         ),
         made(
             "Regatta on the Alster",
             30,
-            "Sport",
-            "Außenalster",
-            "Hamburg",
+            ("Sport", "Außenalster", "Hamburg"),
             tiers=[priced("Stand", 200, price_minor=1_200)],
         ),
     ]
