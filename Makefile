@@ -77,6 +77,7 @@ lua: $(DEV)      ## print a script as Redis gets it, and where each part comes f
 
 docs: $(DEV)     ## write the documents that are made from the code
 	$(BIN)/python -m engine.script_docs > docs/SCRIPTS.md
+	$(BIN)/python -m tests.web.page_states > docs/PAGES_STATES.md
 
 lock: $(DEV)     ## resolve the dependencies anew: pins and hashes, no index hosts
 	$(BIN)/python -m pip install --quiet uv
