@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: help up test test-web proofs fuzz check format simulate demo bench chaos runbooks sabotage loadtest lock clean docs lua words
+.PHONY: help up test test-web screens proofs fuzz check format simulate demo bench chaos runbooks sabotage loadtest lock clean docs lua words
 
 help:            ## list what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -18,6 +18,9 @@ test: $(DEV)     ## all tests, against a real Valkey and a real PostgreSQL
 
 test-web: $(DEV) ## the pages' tests, in a browser that must be there
 	BROWSER_REQUIRED=1 $(BIN)/pytest tests/web
+
+screens: $(DEV)  ## pictures of twelve key states of the pages, to look at (INTO=folder PRODUCT=1: docs/product/ as well)
+	@$(BIN)/python -m tests.web.screens $(if $(INTO),--into $(INTO)) $(if $(PRODUCT),--product)
 
 proofs: $(DEV)   ## the long proofs that `make test` leaves out
 	$(BIN)/pytest -n 2 --dist loadfile -m slow
@@ -74,6 +77,7 @@ lua: $(DEV)      ## print a script as Redis gets it, and where each part comes f
 
 docs: $(DEV)     ## write the documents that are made from the code
 	$(BIN)/python -m engine.script_docs > docs/SCRIPTS.md
+	$(BIN)/python -m tests.web.page_states > docs/PAGES_STATES.md
 
 lock: $(DEV)     ## resolve the dependencies anew: pins and hashes, no index hosts
 	$(BIN)/python -m pip install --quiet uv

@@ -48,6 +48,9 @@ def ticket_paths(text: str) -> list[str]:
     )
 
 
+@pytest.mark.page("booking", "booked now")
+@pytest.mark.page("bookings", "some")
+@pytest.mark.page("ticket", "valid")
 async def test_confirmed_with_all_there_is(world: World) -> None:
     """The panel, a code for each ticket, papers, calendar, what it costs; found from anywhere."""
     await signed_in(world)
@@ -106,6 +109,8 @@ async def test_bookings_and_tickets_are_their_owners(world: World) -> None:
             assert (303, "/sign-in?next=") == (answer.status, answer.headers["Location"][:14])
 
 
+@pytest.mark.page("booking", "partly given back", "cancelled")
+@pytest.mark.page("giving back", "check")
 async def test_some_and_all_are_given_back(world: World) -> None:
     """A page says what follows; some tickets go, then all; a form sent again changes nothing."""
     await signed_in(world)
@@ -133,6 +138,7 @@ async def test_some_and_all_are_given_back(world: World) -> None:
     assert "lets nobody in" in words((await page(world, f"/t/{first}")).text)
 
 
+@pytest.mark.page("ticket", "used")
 async def test_a_used_ticket_stays(world: World) -> None:
     """Somebody is in on it: pages say so, and it cannot be given back or away."""
     email = await signed_in(world)
@@ -153,6 +159,9 @@ async def test_a_used_ticket_stays(world: World) -> None:
     assert 409 == refused.status
 
 
+@pytest.mark.page("ticket", "offered")
+@pytest.mark.page("gift", "offered")
+@pytest.mark.page("giving away", "check")
 async def test_a_ticket_is_given_accepted_and_given_back(world: World) -> None:
     """Offered to an address, accepted by who has proved it, and given back to who booked it."""
     giver = await signed_in(world)
@@ -226,6 +235,7 @@ async def test_a_gift_is_declined(world: World) -> None:
     assert "It waits for" not in words((await page(world, path)).text)
 
 
+@pytest.mark.page("booking", "event cancelled", "event moved")
 async def test_cancelled_and_moved_events_are_told(world: World) -> None:
     """A booking's page says first that its event has another date, or does not take place."""
     await signed_in(world)
@@ -273,6 +283,7 @@ async def verdict(world: World, own: dict[str, str], receipt: str) -> bool:
     return not hidden["good"]
 
 
+@pytest.mark.page("receipt", "genuine", "not genuine")
 async def test_receipts_are_judged_by_the_server(world: World) -> None:
     """Without script the server says the verdict: that of `reconciler verify-receipt`."""
     await signed_in(world)
@@ -339,6 +350,7 @@ async def test_pages_are_in_each_language(world: World, language: str) -> None:
             assert word not in words(shown.text), (one, word)
 
 
+@pytest.mark.page("booking", "being written")
 async def test_while_redis_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A booking that is being written says that it is safe; a form is asked again by itself."""
     await signed_in(world)

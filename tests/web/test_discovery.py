@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine.ids import new_id
 from tests.api.world import World, from_now
 from tests.web.reading import elements, page, words
 
 
+@pytest.mark.page("first page", "events", "opening soon")
 async def test_home_shows_what_opens_soon_first(world: World) -> None:
     """What opens soon stands above what is on sale; each card says how its sale stands."""
     name = new_id("usr")
@@ -22,6 +25,7 @@ async def test_home_shows_what_opens_soon_first(world: World) -> None:
     assert "public, max-age=1, stale-while-revalidate=5" == home.headers["Cache-Control"]
 
 
+@pytest.mark.page("search", "found", "next page")
 async def test_search_filters_by_links_and_has_a_next_page(world: World) -> None:
     """Each filter is a link and can be dropped; filtered lists are not for search engines."""
     name = new_id("usr")
@@ -38,6 +42,7 @@ async def test_search_filters_by_links_and_has_a_next_page(world: World) -> None
     assert 1 == second.text.count('class="card ')
 
 
+@pytest.mark.page("search", "nothing found")
 async def test_nothing_found_offers_a_way_on(world: World) -> None:
     """An empty list says so, and leads to all events."""
     found = await page(world, "/events?q=nothinghasthisname")

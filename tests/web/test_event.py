@@ -18,6 +18,7 @@ NOW = dt.datetime(2026, 12, 1, 12, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
 
 
+@pytest.mark.page("event", "on sale")
 async def test_facts_prices_and_what_must_be_said(world: World) -> None:
     """Time at its place, prices as the language writes them, limits, and how the list works."""
     event = await world.event(
@@ -49,6 +50,7 @@ async def test_other_addresses_lead_to_the_one(world: World) -> None:
         assert (404, True) == (missing.status, "There is no page here" in missing.text)
 
 
+@pytest.mark.page("event", "all held", "sold out", "cancelled")
 async def test_sold_out_held_and_cancelled(world: World) -> None:
     """What stops a sale is said first, in words; only so many are told as are true."""
     organizer = await world.organizer()
@@ -106,6 +108,7 @@ async def test_who_waits_is_told_no_time(world: World) -> None:
     assert "Refresh" not in found.headers
 
 
+@pytest.mark.page("event", "soon")
 async def test_soon_counts_down_by_the_servers_clock(world: World) -> None:
     """Before it opens, the page says when and carries the server's time; drafts are not there."""
     organizer = await world.organizer()

@@ -113,6 +113,7 @@ async def test_problems_are_pages_for_people_alone(world: World) -> None:
     assert (405, True) == (post.status, "<h1>" in post.text)
 
 
+@pytest.mark.page("problem", "each code")
 async def test_a_codes_page_is_told_in_the_same_words(world: World) -> None:
     """The page that an error's `type` leads to begins with the sentence that people are told."""
     found = await page(world, "/problems/sold_out", "de")

@@ -22,6 +22,7 @@ async def user_of(world: World, email: str) -> str:
     return str(found)
 
 
+@pytest.mark.page("one's own", "nothing yet")
 async def test_empty_and_guests(world: World) -> None:
     """Who has nothing is led to events; a guest is asked to sign in, and led back."""
     for path in ("/me", "/me/tickets", "/me/settings", f"/invitations/{new_id('inv')}"):
@@ -40,6 +41,7 @@ async def test_empty_and_guests(world: World) -> None:
         assert said in (await page(world, path)).text
 
 
+@pytest.mark.page("one's own", "next event", "offers", "bookings", "lists")
 async def test_overview_has_what_comes_next_first(world: World) -> None:
     """The next event, an offer with its deadline, a place in a list, a gift, then the bookings."""
     email = await signed_in(world)
@@ -114,6 +116,7 @@ async def test_what_does_not_fit_and_what_is_being_written(
         assert "still being written" in (await page(world, path)).text
 
 
+@pytest.mark.page("invitation to a team", "open", "none for this address")
 async def test_an_invitation_is_answered(world: World) -> None:
     """S8: an invitation to one's address can be taken or refused; another is not there."""
     email = await signed_in(world)
@@ -136,6 +139,7 @@ async def test_an_invitation_is_answered(world: World) -> None:
     assert "You are on the team now." in (await page(world, "/me?done=joined")).text
 
 
+@pytest.mark.page("settings", "saved", "mistake")
 async def test_settings(world: World) -> None:
     """Name and language are kept, and what is wrong is said; texts stay texts (S20)."""
     await signed_in(world)
@@ -152,6 +156,7 @@ async def test_settings(world: World) -> None:
     assert ("Gespeichert" in found.text, "<script>x" in found.text) == (True, False)
 
 
+@pytest.mark.page("settings", "signed out there")
 async def test_password_and_sessions(world: World) -> None:
     """Another password ends all other sessions and keeps this one; others can be ended."""
     email = await signed_in(world)
@@ -222,6 +227,7 @@ async def test_another_address(world: World) -> None:
     assert new in (await page(world, "/me/settings")).text
 
 
+@pytest.mark.page("all data, its end", "what becomes of bookings", "gone")
 async def test_all_data_and_its_end(world: World) -> None:
     """The export is one's own, whole; to be erased one says what becomes of what is booked."""
     email = await signed_in(world)

@@ -49,6 +49,7 @@ async def there(world: World, to: str = "/me") -> str:
         return answer.headers["Location"]
 
 
+@pytest.mark.page("by a provider", "there and back")
 async def test_s38_there_and_back(known: World, mock: MockProvider) -> None:
     """S38: a link leads to the provider; who comes back in the same browser is signed in and goes
     on, once; in another browser nobody is."""
@@ -69,6 +70,7 @@ async def test_s38_there_and_back(known: World, mock: MockProvider) -> None:
     assert (401, ["#email"]) == (again.status, mistakes(again.text))
 
 
+@pytest.mark.page("by a provider", "broken off")
 async def test_s38_what_does_not_work_out_is_said(known: World, mock: MockProvider) -> None:
     """S21, S38: broken off there, or without an address that is vouched for, nobody is signed in;
     one is led nowhere else; a provider that there is not is not there."""

@@ -30,6 +30,7 @@ async def book(world: World, event: Event, *counts: int, how: str = "book", **mo
     return await send(world, f"/e/{event['id']}/book", given)
 
 
+@pytest.mark.page("choice", "check")
 async def test_choice_survives_signing_in(world: World) -> None:
     """A guest chooses, signs in, and is back at the choice; the event's page sets no cookie."""
     event = await world.event(100, 20, name="A")
@@ -64,6 +65,7 @@ async def test_one_form_is_one_booking(world: World) -> None:
     assert to[0].partition("?")[0] not in other.headers["Location"]
 
 
+@pytest.mark.page("hold", "held", "extended", "booked (leads on)")
 async def test_hold_is_checked_extended_and_booked(world: World) -> None:
     """A hold says until when, can be made longer, and becomes a booking by one button, once."""
     await signed_in(world)
@@ -89,6 +91,7 @@ async def test_hold_is_checked_extended_and_booked(world: World) -> None:
         assert (303, "/b/") == (answer.status, answer.headers["Location"][:3])
 
 
+@pytest.mark.page("hold", "given back")
 async def test_hold_is_given_back_with_its_choice(world: World) -> None:
     """Giving a hold back leads to the event with the choice; its page says what became of it."""
     await signed_in(world)
@@ -106,6 +109,7 @@ async def test_hold_is_given_back_with_its_choice(world: World) -> None:
     assert 303 == (await send(world, path, own | {"do": "nothing"})).status
 
 
+@pytest.mark.page("hold", "ended")
 async def test_a_hold_that_has_ended(serve_pages: ServePages) -> None:
     """Its page says when it ended and leads back to the choice; late is not too late for places."""
     async with serve_pages(hold_ttl_ms=1_000) as world:
@@ -123,6 +127,7 @@ async def test_a_hold_that_has_ended(serve_pages: ServePages) -> None:
         assert booked.headers["Location"].endswith("?made=now")
 
 
+@pytest.mark.page("hold", "refused")
 async def test_a_hold_whose_places_are_gone(serve_pages: ServePages) -> None:
     """Too late: nothing is booked, and the first place on the list is offered, once."""
     async with serve_pages(hold_ttl_ms=1_000) as world:
@@ -140,6 +145,7 @@ async def test_a_hold_whose_places_are_gone(serve_pages: ServePages) -> None:
         assert 200 == form.status
 
 
+@pytest.mark.page("hold", "at the limit")
 async def test_a_hold_lives_no_longer_than_it_may(serve_pages: ServePages) -> None:
     """At the limit more time is refused, and the page says until when the hold lasts."""
     async with serve_pages(hold_life_max_ms=60_000) as world:
@@ -165,6 +171,7 @@ async def test_a_hold_is_its_owners(world: World) -> None:
         assert 404 == (await send(world, path, own | {"do": do})).status
 
 
+@pytest.mark.page("choice", "refused by each row of the table")
 async def test_refusals_keep_the_choice(world: World) -> None:
     """Each says what is so in figures, offers a step, and has the choice in the form below it."""
     await signed_in(world)
@@ -201,6 +208,7 @@ async def test_refusals_keep_the_choice(world: World) -> None:
     assert "On sale from" in words(told.text)
 
 
+@pytest.mark.page("choice", "nothing chosen", "unknown code")
 async def test_nothing_chosen_and_unknown_codes(world: World) -> None:
     """No places and a code that there is not are mistakes at their fields."""
     await signed_in(world)
@@ -220,6 +228,7 @@ async def test_nothing_chosen_and_unknown_codes(world: World) -> None:
         assert 404 == (await send(world, f"/e/{name}/book", own)).status
 
 
+@pytest.mark.page("choice", "with a code")
 async def test_a_code_is_held_first(world: World) -> None:
     """What a code takes off is known when the places are held, and shown before they are booked."""
     await signed_in(world)
@@ -277,6 +286,7 @@ async def test_s20_nothing_that_is_written_becomes_markup(world: World) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.page("choice", "unknown: asks again")
 async def test_fifty_posts_of_one_form_while_redis_is_killed(
     world: World, valkey: ValkeyServer
 ) -> None:

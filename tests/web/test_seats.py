@@ -44,6 +44,8 @@ async def take(
         return Answer(response.status, response.headers, None, await response.text())
 
 
+@pytest.mark.page("sections", "on sale")
+@pytest.mark.page("a section's seats", "choosing")
 async def test_sections_and_their_seats(world: World, hall: Event) -> None:
     """From the event one gets to its sections, with price and what is free; a section's seats are
     checkboxes with whole names; what is taken cannot be chosen."""
@@ -70,6 +72,7 @@ async def test_sections_and_their_seats(world: World, hall: Event) -> None:
         assert f"/e/plain-{plain['id']}" == answer.headers["Location"]
 
 
+@pytest.mark.page("a section's seats", "a guest")
 async def test_a_guest_signs_in_and_has_the_choice_still(world: World, hall: Event) -> None:
     """Who is not signed in is asked to, and comes back to the same seats."""
     path = f"/e/{hall['id']}/seats/1?seat=s1-1&seat=s1-3"
@@ -95,6 +98,7 @@ async def test_seats_are_booked_and_held_once(world: World, hall: Event) -> None
     assert [["s1-1", "s1-2"]] == [one["items"][0]["seat_ids"] for one in mine.body["data"]]
 
 
+@pytest.mark.page("a section's seats", "a seat went")
 async def test_a_seat_that_went_is_said_and_the_rest_kept(world: World, hall: Event) -> None:
     """Of a choice of which one seat has gone none is booked; it is named, with the nearest free."""
     await signed_in(world)
@@ -111,6 +115,7 @@ async def test_a_seat_that_went_is_said_and_the_rest_kept(world: World, hall: Ev
 
 
 @pytest.mark.parametrize("chosen", [[], ["x"], ["s1-1"] * 2, [f"s1-{n}" for n in range(1, 12)]])
+@pytest.mark.page("a section's seats", "no choice", "limit")
 async def test_what_is_no_choice_is_said(world: World, hall: Event, chosen: list[str]) -> None:
     """No seat, none of these, one twice or too many: nothing is booked."""
     await signed_in(world)
@@ -119,6 +124,7 @@ async def test_what_is_no_choice_is_said(world: World, hall: Event, chosen: list
     assert (422, True) == (answer.status, "<title>Error:" in answer.text)
 
 
+@pytest.mark.page("a section's seats", "not on sale")
 async def test_a_map_that_cannot_be_chosen_from(world: World) -> None:
     """Before the sale a section is shown without anything to choose."""
     body: dict[str, Any] = seated_event()
@@ -130,6 +136,7 @@ async def test_a_map_that_cannot_be_chosen_from(world: World) -> None:
     assert "seats.js" not in shown.text
 
 
+@pytest.mark.page("a section's seats", "not known yet")
 async def test_nobody_knows_yet(world: World, hall: Event, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it is not known what became of it, the page asks again, and it is booked once."""
     await signed_in(world)

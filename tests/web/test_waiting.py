@@ -34,6 +34,8 @@ async def joined(world: World, event: Event, quantity: int = 1) -> str:
     return answer.headers["Location"]
 
 
+@pytest.mark.page("place, offer", "waiting", "left (why)")
+@pytest.mark.page("join a waiting list", "categories", "waits already")
 async def test_joining_and_leaving(world: World) -> None:
     """From the event's page one joins, sees place, parties and places ahead, and how the list is
     led; and leaves; a second entry of the same tier is refused with the way to the first."""
@@ -65,6 +67,7 @@ async def test_joining_and_leaving(world: World) -> None:
 
 
 @pytest.mark.parametrize("given", [{"quantity": "x"}, {"quantity": "11"}, {"tier_id": "tier_x"}])
+@pytest.mark.page("join a waiting list", "mistake")
 async def test_what_is_wrong_is_said(world: World, given: dict[str, str]) -> None:
     """A mistake leads to its field, and changes nothing."""
     await signed_in(world)
@@ -75,6 +78,7 @@ async def test_what_is_wrong_is_said(world: World, given: dict[str, str]) -> Non
     assert (422, [f"#{next(iter(given))}"]) == (answer.status, mistakes(answer.text))
 
 
+@pytest.mark.page("join a waiting list", "places free")
 async def test_nobody_has_to_wait_where_places_are(world: World) -> None:
     """While there are places the page says so; of an event that is not there, nothing."""
     await signed_in(world)
@@ -92,6 +96,7 @@ async def offered(world: World) -> tuple[str, Event]:
     return at, event
 
 
+@pytest.mark.page("place, offer", "offered", "accepted")
 async def test_an_offer_is_accepted(world: World) -> None:
     """An offer says what, until when and what declining does; accepted it leads to the booking,
     however often it is sent; the entry of others is not there (S8)."""
@@ -113,6 +118,7 @@ async def test_an_offer_is_accepted(world: World) -> None:
     assert 404 == (await page(world, at)).status
 
 
+@pytest.mark.page("place, offer", "declined")
 async def test_an_offer_is_declined(world: World) -> None:
     """Declined, the entry says so, and accepting is over; one may join again."""
     await signed_in(world)
@@ -128,6 +134,7 @@ async def test_an_offer_is_declined(world: World) -> None:
     assert "<title>Error:" in late.text
 
 
+@pytest.mark.page("join a waiting list", "not known yet")
 async def test_nobody_knows_yet(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it is not known what became of it, the page asks again by itself, with the same key."""
     await signed_in(world)

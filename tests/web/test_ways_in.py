@@ -41,6 +41,7 @@ async def test_an_account_is_made_and_goes_on(world: World) -> None:
     assert "de" == await world.database.fetchval(kept, email)
 
 
+@pytest.mark.page("make an account", "mistake")
 async def test_what_is_wrong_is_said_and_kept(world: World) -> None:
     """A mistake leads to its field; what was typed stays but for the password; S21 holds."""
     form = await page(world, "/register?next=//evil.example")
@@ -64,6 +65,7 @@ async def test_s7_an_address_that_is_taken_is_not_told(world: World) -> None:
     assert (303, "/me") == (answer.status, answer.headers["Location"])
 
 
+@pytest.mark.page("lost password", "asked")
 async def test_s7_a_lost_password(world: World) -> None:
     """S7: the same words for any address; the code of the letter, or its whole link, is taken once,
     and the old password is over."""
@@ -89,6 +91,7 @@ async def test_s7_a_lost_password(world: World) -> None:
     assert 401 == (await world.call("POST", "/v1/auth/login", json=login)).status
 
 
+@pytest.mark.page("confirm an address", "open", "confirmed")
 async def test_an_address_is_proved_by_its_letter(world: World) -> None:
     """Signed in, the code proves the address; a wrong one does not; a guest is led to sign in."""
     async with world.client.get("/me/verify", allow_redirects=False) as answer:
@@ -105,6 +108,7 @@ async def test_an_address_is_proved_by_its_letter(world: World) -> None:
     assert (303, "/me?done=verified") == (done.status, done.headers["Location"])
 
 
+@pytest.mark.page("sign in, sign out", "throttled")
 async def test_too_often_says_until_when(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has missed too often is told for how long, at the field, with what was typed."""
 
