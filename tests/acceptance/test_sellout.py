@@ -70,6 +70,7 @@ async def sale(server: Server, trouble: Trouble) -> Tally:
     return tally
 
 
+@pytest.mark.slow
 async def test_a_quiet_sale_ends_sold(server: Server) -> None:
     """Without trouble, every place is sold exactly once."""
 
@@ -79,6 +80,7 @@ async def test_a_quiet_sale_ends_sold(server: Server) -> None:
     await sale(server, nothing)
 
 
+@pytest.mark.slow
 async def test_f1_kill_api(server: Server) -> None:
     """F1: an API process killed under load loses no acknowledged booking and doubles none."""
 
@@ -107,6 +109,7 @@ async def test_f25_kill_persister(server: Server) -> None:
     await sale(server, trouble)
 
 
+@pytest.mark.slow
 async def test_kill_supervisor(server: Server) -> None:
     """The whole supervisor killed under load and started again: the sale goes on and holds."""
 

@@ -140,6 +140,7 @@ async def test_s7_no_account_is_counted_alike(limited: World, email: str) -> Non
         assert [401] * 5 + [429] == [answer.status for answer in answers]
 
 
+@pytest.mark.slow
 async def test_s7_s12_many_at_once(serve: Serve, email: str) -> None:
     """Of a hundred at once at two processes no more than five learn anything, the right one too."""
     origin = some_origin()

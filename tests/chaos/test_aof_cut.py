@@ -18,6 +18,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
 async def test_f5_aof_cut_sweep(server_dir: Path, postgres: PostgresServer, every: int) -> None:
     """F5, I8: a script's effect survives whole or not at all; only what both have is opened."""
     sweep = Sweep(Path(tempfile.mkdtemp(dir=server_dir)), postgres.url, seed=SEED)

@@ -34,7 +34,8 @@ async def site(folder: Path) -> AsyncIterator[Site]:
 async def test_faults_strike_and_heal(site: Site, folder: Path) -> None:
     """Each family does what it says to a real site, which is well again after it."""
     nemesis = Nemesis(site, history.Recorder(folder / "history"), on_fault=lambda _: None)
-    assert all(site.server.pids(process) for process in PROCESSES)
+    # Without a mail server nobody is told.
+    assert all(site.server.pids(process) for process in PROCESSES if process != "notifier")
 
     async def well() -> None:
         await nemesis.heal()

@@ -153,7 +153,9 @@ def test_the_table_is_read() -> None:
         assert name in operators.COMMANDS, way.words
 
 
-@pytest.mark.parametrize("deployed", [under_compose, under_up])
+@pytest.mark.parametrize(
+    "deployed", [pytest.param(under_compose, marks=pytest.mark.slow), under_up]
+)
 async def test_s36_s42_s43_an_operator_s_day(
     folder: Path, deployed: Callable[[Path], AbstractAsyncContextManager[Deployment]]
 ) -> None:

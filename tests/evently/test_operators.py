@@ -114,6 +114,7 @@ async def _give_passkey(database: asyncpg.Connection, email: str) -> None:
     assert made
 
 
+@pytest.mark.slow
 async def test_s42_accounts_keys_and_limits(owner: Any, tmp_path: Path) -> None:
     """S42: each command that notes itself is tried: it notes who did what, and no address."""
     url, database = owner

@@ -82,6 +82,7 @@ def test_the_locustfile_alone(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.processes
 @pytest.mark.timeout(RUN_TIMEOUT_S)
+@pytest.mark.slow
 def test_several_processes_to_the_end(server: Server) -> None:
     """Scenarios with an end reach it in two processes of Locust, which are judged together."""
     words = (

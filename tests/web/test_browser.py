@@ -50,6 +50,8 @@ LOOKS = (
     Look("from right to left", 390, "ar", is_judged=True),
     Look("a desk", 1280),
 )
+#: What `make test` looks at; `make proofs` at all.
+QUICK = (LOOKS[0],)
 
 
 @pytest.fixture
@@ -119,17 +121,22 @@ async def shop(world: World) -> list[str]:
     return ["/", "/sign-in", "/status", "/help", "/accessibility", *own, proof, seller]
 
 
-async def test_pages_fit_and_are_accessible(world: World, browser: Browser) -> None:
+@pytest.mark.parametrize(
+    "look",
+    [
+        pytest.param(look, marks=[pytest.mark.slow] * (look not in QUICK), id=look.name)
+        for look in LOOKS
+    ],
+)
+async def test_pages_fit_and_are_accessible(world: World, browser: Browser, look: Look) -> None:
     """At each width, in each language and light: no sideways scrolling, no violation (WCAG 2.2)."""
     paths, base = await shop(world), str(world.client.make_url("/")).rstrip("/")
+    page, complaints = await looked_at(browser, look)
     wrong = []
-    for look in LOOKS:
-        page, complaints = await looked_at(browser, look)
-        for path in paths:
-            await page.goto(base + path)
-            wrong += await wrong_with(page, look, path)
-        wrong += [f"{look.name}: {said}" for said in complaints]
-        await page.context.close()
+    for path in paths:
+        await page.goto(base + path)
+        wrong += await wrong_with(page, look, path)
+    wrong += [f"{look.name}: {said}" for said in complaints]
     assert [] == wrong
 
 

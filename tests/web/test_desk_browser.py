@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page
 
@@ -25,6 +26,7 @@ async def as_signed_in(world: World, browser: Browser, look: Look) -> tuple[Page
     return found, complaints
 
 
+@pytest.mark.slow
 async def test_the_desk_fits_and_is_accessible(world: World, browser: Browser) -> None:
     """At 320 px and in the dark, each page; the live page follows the sale by itself."""
     own = await enter(world, "admin")

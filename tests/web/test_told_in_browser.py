@@ -176,7 +176,8 @@ async def test_a_ticket_is_kept_offline(world: World, browser: Browser) -> None:
     await page.wait_for_selector("[data-kept='1']")
     await page.click("[data-keep] button")
     await page.wait_for_selector("[data-kept='']")
-    await page.click("header form .link")
+    await page.goto(f"{base}/me")
+    await page.click("form.on-phone button")
     await page.wait_for_url(f"{base}/")
     await page.wait_for_function(
         "async () => !(await caches.match(arguments[0]))".replace(

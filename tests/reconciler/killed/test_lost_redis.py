@@ -73,6 +73,7 @@ async def test_f4_restart_with_its_log(office: BoxOffice, valkey: ValkeyServer) 
     assert acked.keys() == (await bookings(office, event)).keys()
 
 
+@pytest.mark.slow
 async def test_f5_cut_logs(office: BoxOffice, valkey: ValkeyServer) -> None:
     """F5, I4: wherever the log is cut, all that PostgreSQL or the log has is there afterwards."""
     event = await office.add_event()
