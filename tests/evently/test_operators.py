@@ -256,6 +256,7 @@ async def test_s43_person_export_by_an_operator(owner: Any, tmp_path: Path) -> N
     assert "bob@" not in nobody[2]
 
 
+@pytest.mark.slow
 async def test_s43_retention_command(owner: Any, tmp_path: Path) -> None:
     """S43: the command says what would go, then what has gone, and is noted."""
     url, database = owner

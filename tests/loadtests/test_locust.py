@@ -60,6 +60,7 @@ def run(server: Server | None, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.processes
 @pytest.mark.timeout(RUN_TIMEOUT_S)
+@pytest.mark.slow
 def test_the_locustfile_alone(server: Server, tmp_path: Path) -> None:
     """Locust itself plays the scenarios that have no end; its report begins with the verdict."""
     path = tmp_path / "report.html"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import Browser, Page
 
 from tests.api.world import World
@@ -19,6 +20,7 @@ async def opened(page: Page, url: str) -> None:
     await page.wait_for_selector("h1")
 
 
+@pytest.mark.slow
 async def test_eight_tabs_share_one_stream(world: World, browser: Browser) -> None:
     """Eight tabs are open and each is told, over one stream; it speaks where a state changes."""
     organizer = await world.organizer()

@@ -50,7 +50,7 @@ async def listened_to(browser: Browser) -> tuple[Page, list[str]]:
 
 
 @pytest.mark.parametrize(
-    "bad", [*CORPUS[:2], *(pytest.param(one, marks=pytest.mark.slow) for one in CORPUS[2:])]
+    "bad", [*CORPUS[:1], *(pytest.param(one, marks=pytest.mark.slow) for one in CORPUS[1:])]
 )
 async def test_s20_nothing_that_people_write_runs(world: World, browser: Browser, bad: str) -> None:
     """S20: each text of the corpus, in every field that a page shows, runs nowhere."""
