@@ -46,7 +46,9 @@ _SPREAD = """
 UPDATE users SET email = id || '@d' || abs(hashtext(id)) % $1 || '.example'
 WHERE email LIKE '%@seed.evently.localhost'
 """
-_SENT = "SELECT count(*) FROM deliveries WHERE state = 'sent' AND ended_at > $1"
+_SENT = (
+    "SELECT count(*) FROM deliveries WHERE channel = 'mail' AND state = 'sent' AND ended_at > $1"
+)
 
 
 class Drained(NamedTuple):
