@@ -68,7 +68,7 @@ local function add_pools(event, figure, told)
   end
   for pool_no, pool in ipairs(event.pools) do
     local taken, held = taken_of(event, pool)
-    pool.left = math.max(0, pool.capacity - taken)
+    pool.left, pool.held = math.max(0, pool.capacity - taken), held
     told[#told + 1], told[#told + 2] = 'p' .. pool_no .. '.left', string.format('%.0f', pool.left)
     told[#told + 1], told[#told + 2] = 'p' .. pool_no .. '.returning', string.format('%.0f', held)
   end
@@ -83,7 +83,8 @@ local function is_waited_for(figure, tier_no, pool)
 end
 
 -- Tell when the first place of each tier that is all held may return. Where the tier itself has
--- none left, only its own holds give one back; else those of its pool do.
+-- none left, only its own holds give one back; else those of its pool do. Of what is sold, and not
+-- held, nothing is read: crowds ask for that.
 local function add_returns(event, figure, told)
   local ids
   for n = 1, #told, 2 do
@@ -92,7 +93,8 @@ local function add_returns(event, figure, told)
     local is_full = tier_no and tonumber(told[n + 1]) == 0
     if is_full or (pool and pool.left == 0) then
       local from = not is_full and pool or nil
-      if not is_waited_for(figure, tier_no, pool) then
+      local held = from and pool.held or tonumber(figure[tier_no .. '.held'] or 0)
+      if held > 0 and not is_waited_for(figure, tier_no, pool) then
         if not ids then
           ids = redis.call('ZRANGEBYSCORE', event.deadlines, '-inf', '(+inf', 'LIMIT', 0, 50)
           read_rows(event.holds, ids, event.hold_of)

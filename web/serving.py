@@ -13,12 +13,13 @@ import gzip
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
 from api.admission import ADMISSION, Work
+from api.answers import problem_of
 from api.http import SERVICES
 from api.lean import COMMON, LeanAnswer, lines_of
 from api.problems import Problem
@@ -31,6 +32,7 @@ from usecases.memory import remember
 from usecases.tokens import Principal
 from web import cookies, headers, languages
 
+Found = TypeVar("Found")
 PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse | Problem]]
 
 #: How old may be what is everybody's, in seconds; from what age on the first who comes makes it
@@ -99,6 +101,20 @@ def visit_of(request: web.Request) -> Visit:
     """Return who asks; where nobody has looked yet, as on a page of an error, a guest."""
     found = request.get(VISIT)
     return found if found is not None else Visit(language_of(request))
+
+
+def person_of(request: web.Request) -> Principal:
+    """Return who is signed in, on a page that needs somebody."""
+    person = visit_of(request).person
+    assert person is not None, "the page's row says that it needs somebody"
+    return person
+
+
+def needed(found: Found | Denied) -> Found:
+    """Return what a use case told; raise what it denied, as the page that says so."""
+    if isinstance(found, Denied):
+        raise problem_of(found)
+    return found
 
 
 def language_of(request: web.Request) -> str:

@@ -17,7 +17,7 @@ from usecases.denials import Denied
 from web import cookies, forms
 from web.asking import Mistakes, mistakes_of, understood
 from web.rendering import page
-from web.serving import SIGN_IN, PageRoute, see_other, visit_of
+from web.serving import SIGN_IN, PageRoute, person_of, see_other, visit_of
 
 REGISTER, RESET, VERIFY = "/register", "/reset", "/me/verify"
 _LETTER_MARK = "token="
@@ -197,9 +197,7 @@ async def _verify_page(
     request: web.Request, mistakes: Mistakes | None = None
 ) -> web.Response | Problem:
     found = mistakes or Mistakes([], 200)
-    person = visit_of(request).person
-    assert person is not None
-    me = await accounts.me(request.app[SERVICES], person)
+    me = await accounts.me(request.app[SERVICES], person_of(request))
     if isinstance(me, Denied):
         return problem_of(me)
     return page(request, "account/verify.html", status=found.status, me=me, mistakes=found.listed)

@@ -17,7 +17,7 @@ from usecases.tokens import Principal
 from web import forms
 from web.problems import told as in_words
 from web.rendering import page
-from web.serving import PageRoute, see_other, visit_of
+from web.serving import PageRoute, person_of, see_other
 
 ACCOUNTS_A_PAGE = 50
 ROLES = ("user", "staff", "organizer", "admin")
@@ -26,8 +26,7 @@ _FIRST = (dt.datetime(1970, 1, 1, tzinfo=dt.UTC), "")
 
 async def _admin(request: web.Request) -> Principal:
     """Return who asks if they are an admin at this moment, signed in as an admin must."""
-    person = visit_of(request).person
-    assert person is not None, "the route needs one"
+    person = person_of(request)
     standing = await request.app[SERVICES].standings.of(person)
     if not standing.is_admin:
         raise not_found()

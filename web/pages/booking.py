@@ -21,7 +21,7 @@ from web.addresses import event_path
 from web.bill import lines_of
 from web.problems import sentence_of
 from web.rendering import page
-from web.serving import PageHandler, PageRoute, see_other, visit_of
+from web.serving import PageHandler, PageRoute, person_of, see_other, visit_of
 
 LIST_BOOKINGS = 20
 #: Gifts that are looked through for those of one booking.
@@ -307,9 +307,7 @@ def _of(request: web.Request, name: str) -> tuple[Services, Principal, str]:
 
 
 def _whose(request: web.Request) -> tuple[Services, Principal]:
-    person = visit_of(request).person
-    assert person is not None, "these pages need somebody"
-    return request.app[SERVICES], person
+    return request.app[SERVICES], person_of(request)
 
 
 def _own(method: str, path: str, handler: PageHandler, work: Work = Work.OWN) -> PageRoute:

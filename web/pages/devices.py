@@ -14,10 +14,10 @@ from usecases.asked import NewPush
 from usecases.denials import Denied
 from web import forms
 from web.asking import Mistakes, understood
-from web.pages.me import done_of, needed, person_of
+from web.pages.me import done_of
 from web.pages.settings import device_of_agent
 from web.rendering import page
-from web.serving import PageRoute, see_other
+from web.serving import PageRoute, needed, person_of, see_other
 
 DEVICES = "/me/devices"
 

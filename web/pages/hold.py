@@ -23,7 +23,7 @@ from web.choices import Choice
 from web.pages.order import made_path
 from web.problems import sentence_of
 from web.rendering import page
-from web.serving import PageRoute, see_other, visit_of
+from web.serving import PageRoute, person_of, see_other
 
 #: How long after a hold's end its page asks what became of it, in seconds.
 TURNS_AFTER_S = 2
@@ -132,9 +132,7 @@ async def _show(request: web.Request, problem: Problem | None) -> web.StreamResp
 
 
 def _own(request: web.Request) -> tuple[Services, Principal, str]:
-    person = visit_of(request).person
-    assert person is not None, "these pages need somebody"
-    return request.app[SERVICES], person, request.match_info["hold_id"]
+    return request.app[SERVICES], person_of(request), request.match_info["hold_id"]
 
 
 ROUTES = (

@@ -24,12 +24,11 @@ from usecases.denials import Denied
 from usecases.doors import BEGIN
 from usecases.repeats import UNDER_WAY, KeptAnswer
 from usecases.rights import Act
-from usecases.tokens import Principal
 from web import draft_form, forms
 from web.problems import N_
 from web.problems import told as in_words
 from web.rendering import page, said
-from web.serving import PageRoute, see_other, visit_of
+from web.serving import PageRoute, person_of, see_other, visit_of
 from web.states import EventNow, now_of
 
 EVENTS_A_PAGE = 50
@@ -45,15 +44,9 @@ _LACKS = (
 )
 
 
-def _person(request: web.Request) -> Principal:
-    person = visit_of(request).person
-    assert person is not None, "the route needs one"
-    return person
-
-
 async def show_list(request: web.Request) -> web.StreamResponse | Problem:
     """Show the events of one of the organizers on whose teams one is."""
-    services, person = request.app[SERVICES], _person(request)
+    services, person = request.app[SERVICES], person_of(request)
     own = await teams.mine(services, person)
     if isinstance(own, Denied):
         return problem_of(own)
@@ -93,7 +86,7 @@ async def _now(request: web.Request, event: told.Event) -> EventNow:
     left = None
     if event.status != "draft":
         try:
-            found = await availability.read(request.app[SERVICES], _person(request), event.id, "")
+            found = await availability.read(request.app[SERVICES], person_of(request), event.id, "")
             left = None if isinstance(found, Denied) else found.view
         except EngineError:
             left = None
@@ -103,7 +96,7 @@ async def _now(request: web.Request, event: told.Event) -> EventNow:
 async def _managed(request: web.Request) -> told.Event | Problem:
     """Return the event of the address if it is one's own."""
     found = await events.managed(
-        request.app[SERVICES], _person(request), request.match_info["event_id"]
+        request.app[SERVICES], person_of(request), request.match_info["event_id"]
     )
     return problem_of(found) if isinstance(found, Denied) else found
 
@@ -133,7 +126,7 @@ async def _event_page(
 async def publish(request: web.Request) -> web.StreamResponse | Problem:
     """Publish a draft; what stands in the way is said on its page."""
     await forms.read(request)
-    services, person = request.app[SERVICES], _person(request)
+    services, person = request.app[SERVICES], person_of(request)
     return await _acted(
         request, await events.publish(services, person, request.match_info["event_id"])
     )
@@ -142,7 +135,7 @@ async def publish(request: web.Request) -> web.StreamResponse | Problem:
 async def close(request: web.Request) -> web.StreamResponse | Problem:
     """End a sale, for good or until it is opened again."""
     await forms.read(request)
-    services, person = request.app[SERVICES], _person(request)
+    services, person = request.app[SERVICES], person_of(request)
     return await _acted(
         request, await changes.close(services, person, request.match_info["event_id"])
     )
@@ -170,7 +163,7 @@ async def _maker(request: web.Request) -> str | Problem:
     named = query_once(request, "o") or None
     try:
         return await drafts.organizer_of(
-            request.app[SERVICES], _person(request), Act.CREATE, named=named
+            request.app[SERVICES], person_of(request), Act.CREATE, named=named
         )
     except Denied as denied:
         return problem_of(denied)
@@ -200,7 +193,7 @@ async def make(request: web.Request) -> web.StreamResponse | Problem:
     asked = draft_form.read(fields)
     if isinstance(asked, list):
         return _new_page(request, whose, fields, asked)
-    services, person = request.app[SERVICES], _person(request)
+    services, person = request.app[SERVICES], person_of(request)
     body = msgspec.json.encode(asked)
     attempt = await repeats.begin(
         services, person, forms.key_of(fields), f"POST /manage/new {whose}", body
@@ -235,7 +228,7 @@ async def show_bookings(request: web.Request) -> web.StreamResponse | Problem:
     text = query_text(request, "q") or ""
     found = await desk.listing(
         request.app[SERVICES],
-        _person(request),
+        person_of(request),
         event.id,
         after_id=page_start(request, BEGIN)[1],
         limit=BOOKINGS_A_PAGE,
@@ -264,7 +257,7 @@ async def show_live(request: web.Request) -> web.StreamResponse | Problem:
         raise not_found()
     paused = ""
     try:
-        found = await availability.read(request.app[SERVICES], _person(request), event.id, "")
+        found = await availability.read(request.app[SERVICES], person_of(request), event.id, "")
         left = None if isinstance(found, Denied) else found.view
     except EngineError as error:
         left, paused = None, CODES[getattr(error, "code", "shard_recovering")].title

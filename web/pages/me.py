@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 from aiohttp import web
 
 from api.admission import Work
-from api.answers import cursor_of, problem_of
+from api.answers import cursor_of
 from api.http import FAR_AHEAD, SERVICES, page_start
 from usecases import accounts, bookings, gifts, mine, teams, tickets, told, waitlist
-from usecases.denials import Denied
 from usecases.services import Services
 from usecases.tokens import Principal
 from web import forms
 from web.rendering import page
-from web.serving import PageRoute, see_other, visit_of
-
-Found = TypeVar("Found")
+from web.serving import PageRoute, needed, person_of, see_other
 
 #: Rows of a page of a list, and of each list on the first page.
 LIST_ROWS = 20
@@ -43,24 +40,10 @@ _DONE = frozenset(
 )
 
 
-def person_of(request: web.Request) -> Principal:
-    """Return who is signed in, on a page that needs somebody."""
-    person = visit_of(request).person
-    assert person is not None
-    return person
-
-
 def done_of(request: web.Request) -> str:
     """Return what a form has done that led here; empty: none did."""
     done = request.query.get("done", "")
     return done if done in _DONE else ""
-
-
-def needed(found: Found | Denied) -> Found:
-    """Return what a use case told; raise what it denied, as the page that says so."""
-    if isinstance(found, Denied):
-        raise problem_of(found)
-    return found
 
 
 async def overview(request: web.Request) -> web.StreamResponse:

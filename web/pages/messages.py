@@ -15,9 +15,9 @@ from api.streams import HEARTBEAT, NEWS, STREAMS, Stream, StreamAnswer, encode, 
 from usecases import notifications, told
 from usecases.asked import SeenMessages
 from web import forms
-from web.pages.me import LIST_ROWS, needed, person_of
+from web.pages.me import LIST_ROWS
 from web.rendering import page
-from web.serving import PageRoute, see_other, visit_of
+from web.serving import PageRoute, needed, person_of, see_other, visit_of
 
 MESSAGES = "/me/messages"
 #: How often a stream says that it is there, in seconds.

@@ -17,8 +17,7 @@ from usecases.flows import TTL_S
 from web import cookies, forms
 from web.asking import Mistakes, mistakes_of, understood
 from web.pages.account import go_on, sign_in_page
-from web.pages.me import needed
-from web.serving import SIGN_IN, PageRoute, see_other
+from web.serving import SIGN_IN, PageRoute, needed, see_other
 
 #: Where the provider sends people back to: what `EVENTLY_OPENID_REDIRECT_URL` ends with.
 RETURN = f"{SIGN_IN}/return"

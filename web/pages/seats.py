@@ -23,10 +23,9 @@ from web.addresses import event_id_of, event_path
 from web.asking import Mistakes, understood
 from web.pages import order as ordering
 from web.pages.event import ORDERABLE
-from web.pages.me import needed
 from web.problems import sentence_of
 from web.rendering import page
-from web.serving import PageRoute, see_other, to_sign_in_at, visit_of
+from web.serving import PageRoute, needed, person_of, see_other, to_sign_in_at, visit_of
 from web.states import EventNow, TierNow, now_of
 
 _SEAT, _SEATS, _CODE = "seat", "seats", "promo_code"
@@ -164,8 +163,7 @@ async def take_again(request: web.Request) -> web.StreamResponse | Problem:
 
 
 async def _take(request: web.Request, fields: Mapping[str, str]) -> web.StreamResponse | Problem:
-    event_id, person = event_id_of(request.match_info["name"]), visit_of(request).person
-    assert person is not None
+    event_id, person = event_id_of(request.match_info["name"]), person_of(request)
     if event_id is None:
         raise not_found()
     chosen = [one for one in fields.get(_SEATS, "").split("+") if one]

@@ -19,9 +19,9 @@ from usecases.denials import Denied
 from web import cookies, forms
 from web.asking import Mistakes, mistakes_of, understood
 from web.pages.account import go_on
-from web.pages.me import done_of, needed, person_of
+from web.pages.me import done_of
 from web.rendering import page
-from web.serving import PageRoute, see_other
+from web.serving import PageRoute, needed, person_of, see_other
 
 _NONE = Mistakes([], 200)
 

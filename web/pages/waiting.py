@@ -22,11 +22,10 @@ from web import again, forms
 from web.addresses import event_id_of, event_path
 from web.asking import Mistakes, mistakes_of, understood
 from web.bill import lines_of
-from web.pages.me import needed, person_of
 from web.pages.order import made_path
 from web.problems import told as said_of
 from web.rendering import page
-from web.serving import PageRoute, see_other, visit_of
+from web.serving import PageRoute, needed, person_of, see_other, visit_of
 from web.states import EventNow, State, TierNow, now_of
 
 Found = TypeVar("Found")

@@ -19,10 +19,10 @@ from usecases.denials import Denied
 from web import forms
 from web.addresses import event_id_of, event_path
 from web.asking import Mistakes, mistakes_of, understood
-from web.pages.me import done_of, needed, person_of
+from web.pages.me import done_of
 from web.problems import told as said_of
 from web.rendering import page
-from web.serving import PageRoute, see_other
+from web.serving import PageRoute, needed, person_of, see_other
 
 PREFERENCES = "/me/preferences"
 UNSUBSCRIBE = "/unsubscribe"
