@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import signal
-import sys
 from collections.abc import Mapping
 
 import msgspec
 
-from evently.embedded import process
+from evently.beside import run_beside
 from evently.embedded.errors import ServerError
 from evently.embedded.place import write_atomically
 from evently.operators import operator
@@ -33,7 +31,6 @@ SIGN_INS_FILE = "sign-ins.json"
 #: From the start on until the sale of one event opens, in seconds.
 OPENS_IN_S = 60
 PASSWORD_BYTES = 12
-_POLL_S = 0.2
 
 
 class SignIns(msgspec.Struct, kw_only=True):
@@ -133,15 +130,5 @@ async def add_beside(settings: Settings, environ: Mapping[str, str]) -> None:
     Raises:
         ServerError: it did not end well; it is tried again.
     """
-    env = dict(environ) | settings.to_env()
-    argv = (sys.executable, "-m", "evently", "sample", "add")
-    child = process.spawn(argv, death_signal=signal.SIGTERM, env=env)
-    try:
-        while child.poll() is None:  # noqa: ASYNC110 - a process has no event to wait for
-            await asyncio.sleep(_POLL_S)
-    finally:
-        if child.poll() is None:
-            child.terminate()
-    if child.returncode:
-        raise ServerError(f"`evently sample add` ended with {child.returncode}")
+    await run_beside(settings, environ, "sample", "add")
     await asyncio.Event().wait()

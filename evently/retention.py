@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +16,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from evently.embedded import process
-from evently.embedded.errors import ServerError
+from evently.beside import run_beside
 from evently.operators import operator
 from evently.settings import Settings
 from store import acts, redaction, retention
@@ -261,14 +258,4 @@ async def every_day(settings: Settings, environ: Mapping[str, str]) -> None:
         ServerError: it did not end well; it is tried again the next day.
     """
     await asyncio.sleep(INTERVAL_S)
-    env = dict(environ) | settings.to_env()
-    argv = (sys.executable, "-m", "evently", "retention")
-    child = process.spawn(argv, death_signal=signal.SIGTERM, env=env)
-    try:
-        while child.poll() is None:  # noqa: ASYNC110 - a process has no event to wait for
-            await asyncio.sleep(PROGRESS_INTERVAL_S)
-    finally:
-        if child.poll() is None:
-            child.terminate()
-    if child.returncode:
-        raise ServerError(f"`evently retention` ended with {child.returncode}")
+    await run_beside(settings, environ, "retention")
