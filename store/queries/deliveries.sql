@@ -211,7 +211,7 @@ RETURNING id;
 
 -- discard_dead --
 UPDATE deliveries SET state = 'skipped', reason = $2, ended_at = now()
-WHERE state = 'dead' AND id = ANY ($1::bigint[])
+WHERE state = 'dead' AND channel <> 'webhook' AND id = ANY ($1::bigint[])
 RETURNING id;
 
 -- sent_to --
